@@ -1,0 +1,220 @@
+"""Every error of the package.
+
+    WspulseError
+    ├── ConnectionNotFoundError        no session has this id
+    ├── ConnectionClosedError          this session has ended
+    ├── SendBufferFullError            the peer reads slower than it is sent to
+    ├── DuplicateConnectionIDError     another connection took this id over
+    ├── ServerClosedError              the server is closed or closing
+    ├── ShardUnavailableError          the owner of an id, or the bus, does not answer
+    ├── ControlError                   the control socket refused, or does not answer
+    └── TransportError                 why a transport ended; what on_disconnect and on_transport_drop report
+        ├── PeerClosedError            the peer sent a close frame with an abnormal code
+        ├── ProtocolError              the peer broke RFC 6455
+        ├── ConnectionLostError        the socket ended without a close frame
+        ├── KeepaliveTimeoutError      no pong in time
+        └── WriteTimeoutError          the peer took nothing of a write in time
+    ConnectRejected                    raised by the application's `connect`; no WspulseError: it answers, it does not fail
+
+Errors carry fields and build their text from them. `code` is the name that an error has on the control socket and
+between processes; `error_from_code` is the way back.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "ConnectRejected",
+    "ConnectionClosedError",
+    "ConnectionLostError",
+    "ConnectionNotFoundError",
+    "ControlError",
+    "DuplicateConnectionIDError",
+    "KeepaliveTimeoutError",
+    "PeerClosedError",
+    "ProtocolError",
+    "SendBufferFullError",
+    "ServerClosedError",
+    "ShardUnavailableError",
+    "TransportError",
+    "WriteTimeoutError",
+    "WspulseError",
+    "error_from_code",
+]
+
+
+class WspulseError(Exception):
+    """Base of all errors of wspulse. The text begins with "wspulse: "."""
+
+    code: ClassVar[str] = "internal"
+
+
+class _AboutConnection(WspulseError):
+    """An error about one connection id."""
+
+    phrase: ClassVar[str]
+
+    def __init__(self, connection_id: str) -> None:
+        super().__init__(connection_id)
+        self.connection_id = connection_id
+
+    def __str__(self) -> str:
+        return f"wspulse: {self.phrase}: {self.connection_id}"
+
+
+class ConnectionNotFoundError(_AboutConnection):
+    """No session has this id, on any shard."""
+
+    code = "connection_not_found"
+    phrase = "connection not found"
+
+
+class ConnectionClosedError(_AboutConnection):
+    """The session has ended; a later session of the same id is another one."""
+
+    code = "connection_closed"
+    phrase = "connection is closed"
+
+
+class SendBufferFullError(_AboutConnection):
+    """The session's send buffer holds `send_buffer_size` frames that its peer has not taken; this frame was not queued."""
+
+    code = "send_buffer_full"
+    phrase = "send buffer is full"
+
+
+class DuplicateConnectionIDError(_AboutConnection):
+    """What on_disconnect reports for a session whose id was taken over by a newer connection."""
+
+    code = "duplicate_connection_id"
+    phrase = "kicked: duplicate connection id"
+
+
+class ServerClosedError(WspulseError):
+    """The server is closed or closing."""
+
+    code = "server_closed"
+
+    def __str__(self) -> str:
+        return "wspulse: server is closed"
+
+
+class ShardUnavailableError(WspulseError):
+    """The shard that owns an id, or the bus, did not answer in time."""
+
+    code = "shard_unavailable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"wspulse: shard unavailable: {self.reason}"
+
+
+class ControlError(WspulseError):
+    """A request over the control socket failed. `error_code` is the code of doc/control.md, or "unavailable"."""
+
+    code = "control"
+
+    def __init__(self, message: str, error_code: str = "unavailable") -> None:
+        super().__init__(message)
+        self.message = message
+        self.error_code = error_code
+
+    def __str__(self) -> str:
+        return self.message if self.message.startswith("wspulse: ") else f"wspulse: {self.message}"
+
+
+class TransportError(WspulseError):
+    """Why a transport ended."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"wspulse: {self.reason}"
+
+
+class PeerClosedError(TransportError):
+    """The peer sent a close frame whose code is neither 1000, 1001 nor absent."""
+
+    def __init__(self, close_code: int, close_reason: str) -> None:
+        super().__init__(f"peer closed with code {close_code}" + (f" ({close_reason})" if close_reason else ""))
+        self.close_code = close_code
+        self.close_reason = close_reason
+
+
+class ProtocolError(TransportError):
+    """The peer broke RFC 6455, or sent too much. `close_code` is 1002, 1007 or 1009: what the peer is told."""
+
+    def __init__(self, close_code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.close_code = close_code
+
+
+class ConnectionLostError(TransportError):
+    """The socket ended without a close frame. `__cause__` is the operating system's error, if there was one."""
+
+    def __init__(self, reason: str = "connection lost without a close frame") -> None:
+        super().__init__(reason)
+
+
+class KeepaliveTimeoutError(TransportError):
+    """No pong came for `pong_wait`."""
+
+    def __init__(self) -> None:
+        super().__init__("no pong in time")
+
+
+class WriteTimeoutError(TransportError):
+    """A write made no progress for `write_wait`."""
+
+    def __init__(self) -> None:
+        super().__init__("a write made no progress in time")
+
+
+class ConnectRejected(Exception):
+    """Raised by `connect` to refuse an upgrade: the peer gets `status` (default 401) and `text` as the body.
+
+    Raises ValueError for a status outside 400 … 599.
+    """
+
+    def __init__(self, text: str = "", status: int = 401) -> None:
+        if not 400 <= status <= 599:
+            raise ValueError(f"wspulse: ConnectRejected: status is {status}; allowed is 400 … 599")
+        super().__init__(text)
+        self.text = text
+        self.status = status
+
+
+def error_from_code(code: str, subject: str) -> WspulseError:
+    """The error that `code` names; `subject` is the connection id or the reason that it was built from."""
+    match code:
+        case ConnectionNotFoundError.code:
+            return ConnectionNotFoundError(subject)
+        case ConnectionClosedError.code:
+            return ConnectionClosedError(subject)
+        case SendBufferFullError.code:
+            return SendBufferFullError(subject)
+        case ServerClosedError.code:
+            return ServerClosedError()
+        case ShardUnavailableError.code:
+            return ShardUnavailableError(subject)
+        case _:
+            return WspulseError(f"wspulse: {subject}")
+
+
+def error_subject(error: BaseException) -> str:
+    """What `error_from_code` needs to build an equal error elsewhere."""
+    match error:
+        case _AboutConnection():
+            return error.connection_id
+        case ShardUnavailableError():
+            return error.reason
+        case WspulseError():
+            return str(error).removeprefix("wspulse: ")
+        case _:
+            return "internal error"

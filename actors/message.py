@@ -1,0 +1,250 @@
+"""The vocabulary of actors: every message that one actor may send another, and the envelopes that carry them.
+
+Messages are plain values. They are encoded (msgpack, tagged arrays) only when they leave the process. An ask has a
+result or one of the codes of `wspulse.actors.errors`; a tell has neither.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+__all__ = ["Envelope", "Message"]
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+    pass
+
+
+# What a shard can be asked. `key` is (incarnation, serial): one session and no later one of the same id; None is whichever
+# session has the id now.
+
+
+class SendFrame(_Message):
+    """Queue a frame in wire form for one session. Result: None."""
+
+    connection_id: str
+    wire: bytes
+    key: tuple[int, int] | None = None
+
+
+class Kick(_Message):
+    """Destroy the session now. Result: None, when it is out of the table."""
+
+    connection_id: str
+
+
+class CloseConnection(_Message):
+    """Close the session as `connection.close()` does. Result: None, when it is out of the table."""
+
+    connection_id: str
+    key: tuple[int, int]
+
+
+class WatchClosed(_Message):
+    """Answered with None when that session has ended."""
+
+    connection_id: str
+    key: tuple[int, int]
+
+
+class ListConnections(_Message):
+    """Result: list of ConnectionRecord, of one room or (None) of all."""
+
+    room_id: str | None
+
+
+class SendPayload(_Message):
+    """Encode a frame with the application's codec and queue it for one session. Result: None."""
+
+    connection_id: str
+    frame: dict[str, Any]
+
+
+class BroadcastPayload(_Message):
+    """Encode a frame with the application's codec and broadcast it. Result: None."""
+
+    room_id: str
+    frame: dict[str, Any]
+
+
+class GetStats(_Message):
+    """Result: ShardStats as a map."""
+
+
+# What shards tell each other.
+
+
+class BusConsumed(_Message):
+    """The teller has delivered everything that the bus carried from `sender` (an incarnation) up to message `number`."""
+
+    shard: int
+    sender: int
+    number: int
+
+
+# Supervisor → worker.
+
+
+class ShardUp(_Message):
+    """A shard's worker is ready under this incarnation."""
+
+    shard: int
+    incarnation: int
+
+
+class ShardDown(_Message):
+    """A shard's worker has ended: its sessions are gone."""
+
+    shard: int
+    incarnation: int
+
+
+class Drain(_Message):
+    """Stop accepting and end all sessions with 1001; answer with Drained. The process stays until Exit."""
+
+
+class Exit(_Message):
+    """All that was to be drained is: end the process."""
+
+
+# Worker → supervisor.
+
+
+class Ready(_Message):
+    """The application is loaded and the shard accepts."""
+
+    shard: int
+    incarnation: int
+
+
+class BootFailed(_Message):
+    """The application cannot be loaded; restarting would not help. `is_usage` tells a wrong option from a raised error."""
+
+    text: str
+    is_usage: bool = False
+
+
+class Alive(_Message):
+    """The worker's loop turns. Sent every second."""
+
+    connections: int
+
+
+class CloseRequested(_Message):
+    """The application called `server.close()`: drain every shard, then end the server."""
+
+
+class Drained(_Message):
+    """This shard has no session left and every on_disconnect has run."""
+
+
+class SessionEvent(_Message):
+    """Something happened to a session (only while somebody listens for events)."""
+
+    kind: str
+    room_id: str
+    body: dict[str, Any]
+
+
+Message = (
+    SendFrame
+    | Kick
+    | CloseConnection
+    | WatchClosed
+    | ListConnections
+    | SendPayload
+    | BroadcastPayload
+    | GetStats
+    | BusConsumed
+    | ShardUp
+    | ShardDown
+    | Drain
+    | Exit
+    | Ready
+    | BootFailed
+    | Alive
+    | CloseRequested
+    | Drained
+    | SessionEvent
+)
+
+
+class ConnectionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One session as a snapshot. `state` is "connected" or "suspended"; `connected_at` is Unix time in seconds."""
+
+    id: str
+    room_id: str
+    shard: int
+    incarnation: int
+    serial: int
+    state: str
+    connected_at: float
+    queued_frames: int
+
+
+class UpgradeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An accepted upgrade on its way to the shard that owns its connection id."""
+
+    room_id: str
+    connection_id: str
+    state: dict[str, Any] | None
+    head: bytes
+    """The request as it came, without the empty line that ends it."""
+    leftover: bytes
+    """What the client had sent behind the request."""
+    subprotocol: str | None
+    deadline: float
+    """Monotonic time at which the handshake has timed out."""
+    remote_address: tuple[str, int] | None
+
+
+# Envelopes on a stream between two processes.
+
+
+class Hello(_Message):
+    """The first envelope of a stream's accepting side: who is there."""
+
+    shard: int
+    incarnation: int
+
+
+class Tell(_Message):
+    message: Message
+
+
+class Ask(_Message):
+    """`incarnation` is the one that the asker means, 0 for whichever is there; `deadline` is monotonic, 0 for none."""
+
+    number: int
+    incarnation: int
+    deadline: float
+    message: Message
+
+
+class Reply(_Message):
+    number: int
+    result: Any = None
+
+
+class Failure(_Message):
+    number: int
+    code: str
+    subject: str
+
+
+class Handover(_Message):
+    """An upgrade whose descriptor travels with the first byte of this envelope."""
+
+    number: int
+    upgrade: UpgradeRequest
+
+
+class HandoverTaken(_Message):
+    """The descriptor has arrived and will be answered by the owner: the sender may close its copy."""
+
+    number: int
+
+
+Envelope = Hello | Tell | Ask | Reply | Failure | Handover | HandoverTaken

@@ -1,0 +1,1 @@
+"""wspulse: a multi-core WebSocket server for Python."""
