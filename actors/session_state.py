@@ -1,0 +1,84 @@
+"""The states of a session, as one table.
+
+A **session** is the logical connection; a **transport** is the socket that carries it now. A session is *connected* while
+it has a transport, *suspended* while it waits inside its resume window for the next one, and *closed* for good. Every
+change of state is a row of `TRANSITIONS`; what is not in the table cannot happen, and an attempt raises and changes nothing.
+Each change of state raises the session's *epoch*, so that a timer or a transport of an earlier time knows that it is stale.
+
+The session carries out the effects in the order of the row. This module knows no sockets, loops or clocks.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ["TRANSITIONS", "Effect", "IllegalTransitionError", "SessionEvent", "SessionState", "transition"]
+
+
+class SessionState(Enum):
+    CONNECTED = "connected"
+    SUSPENDED = "suspended"
+    CLOSED = "closed"
+
+
+class SessionEvent(Enum):
+    """What happens to a session."""
+
+    LOSE = "transport lost, session ends with it"
+    DROP = "transport lost, session waits for the next"
+    REPLACE = "a newer transport takes over a live one"
+    RESUME = "a newer transport ends the wait"
+    EXPIRE = "the resume window ends"
+    CLOSE = "connection.close()"
+    KICK = "server.kick()"
+    DUPLICATE = "another connection of the same id"
+    SERVER_CLOSE = "the server closes"
+
+
+class Effect(Enum):
+    """What the session then does."""
+
+    DETACH = "let go of the transport"
+    START_WINDOW = "note when the resume window ends"
+    ATTACH = "take the new transport and replay what is buffered"
+    END = "leave the shard's table and the room; on_disconnect"
+    TELL_DROP = "on_transport_drop"
+    TELL_RESTORE = "on_transport_restore"
+
+
+class IllegalTransitionError(Exception):
+    """The table has no such row: a fault in the caller. Nothing was changed."""
+
+    def __init__(self, state: SessionState, event: SessionEvent) -> None:
+        super().__init__(f"a {state.value} session cannot have: {event.value}")
+        self.state = state
+        self.event = event
+
+
+_CONNECTED, _SUSPENDED, _CLOSED = SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CLOSED
+
+TRANSITIONS: dict[tuple[SessionState, SessionEvent], tuple[SessionState, tuple[Effect, ...]]] = {
+    (_CONNECTED, SessionEvent.LOSE): (_CLOSED, (Effect.DETACH, Effect.END)),
+    (_CONNECTED, SessionEvent.DROP): (_SUSPENDED, (Effect.DETACH, Effect.START_WINDOW, Effect.TELL_DROP)),
+    (_CONNECTED, SessionEvent.REPLACE): (
+        _CONNECTED,
+        (Effect.DETACH, Effect.TELL_DROP, Effect.ATTACH, Effect.TELL_RESTORE),
+    ),
+    (_CONNECTED, SessionEvent.CLOSE): (_CLOSED, (Effect.DETACH, Effect.END)),
+    (_CONNECTED, SessionEvent.KICK): (_CLOSED, (Effect.DETACH, Effect.END)),
+    (_CONNECTED, SessionEvent.DUPLICATE): (_CLOSED, (Effect.DETACH, Effect.END)),
+    (_CONNECTED, SessionEvent.SERVER_CLOSE): (_CLOSED, (Effect.DETACH, Effect.END)),
+    (_SUSPENDED, SessionEvent.RESUME): (_CONNECTED, (Effect.ATTACH, Effect.TELL_RESTORE)),
+    (_SUSPENDED, SessionEvent.EXPIRE): (_CLOSED, (Effect.END,)),
+    (_SUSPENDED, SessionEvent.CLOSE): (_CLOSED, (Effect.END,)),
+    (_SUSPENDED, SessionEvent.KICK): (_CLOSED, (Effect.END,)),
+    (_SUSPENDED, SessionEvent.SERVER_CLOSE): (_CLOSED, (Effect.END,)),
+}
+
+
+def transition(state: SessionState, event: SessionEvent) -> tuple[SessionState, tuple[Effect, ...]]:
+    """The next state and what to do. Raises IllegalTransitionError where the table has no row."""
+    row = TRANSITIONS.get((state, event))
+    if row is None:
+        raise IllegalTransitionError(state, event)
+    return row
