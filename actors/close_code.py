@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["CloseReason"]
+__all__ = ["EMPTY_CLOSE_CODE", "NORMAL_CLOSE_CODES", "CloseReason", "CloseRow"]
 
 
-class _Row(NamedTuple):
+class CloseRow(NamedTuple):
     code: int
     reason: str
     discards_queue: bool
@@ -17,15 +17,13 @@ class _Row(NamedTuple):
 class CloseReason:
     """Every way in which the server ends a transport."""
 
-    CLOSE = _Row(1000, "", False)
-    KICK = _Row(1000, "kicked", True)
-    DUPLICATE = _Row(1000, "duplicate connection id", True)
-    REPLACED = _Row(1000, "replaced", True)
-    SERVER_CLOSE = _Row(1001, "server shutting down", False)
-    HANDLER_RAISED = _Row(1011, "internal error", True)
-    KEEPALIVE_TIMEOUT = _Row(1011, "keepalive timeout", True)
-
-    Row = _Row
+    CLOSE = CloseRow(1000, "", False)
+    KICK = CloseRow(1000, "kicked", True)
+    DUPLICATE = CloseRow(1000, "duplicate connection id", True)
+    REPLACED = CloseRow(1000, "replaced", True)
+    SERVER_CLOSE = CloseRow(1001, "server shutting down", False)
+    HANDLER_RAISED = CloseRow(1011, "internal error", True)
+    KEEPALIVE_TIMEOUT = CloseRow(1011, "keepalive timeout", True)
 
 
 EMPTY_CLOSE_CODE = 1005

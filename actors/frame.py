@@ -34,7 +34,7 @@ class Frame(msgspec.Struct, omit_defaults=True):
     @overload
     def decode(self) -> Any: ...
     @overload
-    def decode(self, type: type[T]) -> T: ...  # noqa: A002
+    def decode(self, type: type[T]) -> T: ...
     def decode(self, type: Any = Any) -> Any:  # noqa: A002
         """Decode and validate the payload.
 

@@ -337,8 +337,9 @@ class _Message:
             _, valid_bytes = utf_8_decode(text, "strict", self.is_last_frame and not self.missing_bytes)
         except UnicodeDecodeError:
             return False
-        self._split_character = text[valid_bytes:]
-        return True
+        split = self._split_character = text[valid_bytes:]
+        # Of a surrogate Python waits for the third byte (an error handler may want it); two tell.
+        return len(split) < 2 or split[0] != 0xED or split[1] < 0xA0
 
     def content(self) -> bytes:
         return self._buffer.getvalue()

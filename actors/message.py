@@ -13,7 +13,7 @@ import msgspec
 __all__ = ["Envelope", "Message"]
 
 
-class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+class _Message(msgspec.Struct, array_like=True, tag=True, gc=False):
     pass
 
 
@@ -102,7 +102,12 @@ class ShardDown(_Message):
 
 
 class Drain(_Message):
-    """Stop accepting and end all sessions with 1001; answer with Drained. The process stays until Exit."""
+    """Stop accepting and end all sessions with 1001; answer with Drained. The process stays until Exit.
+
+    `server_closes` is False where only this worker is replaced: its last callbacks may still broadcast.
+    """
+
+    server_closes: bool = True
 
 
 class Exit(_Message):

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from wspulse.actors.message import Envelope
+from wspulse.actors.message import Envelope, Handover
 
 __all__ = ["Stream"]
 
@@ -37,7 +37,18 @@ class Stream:
     close). `on_end()` is called once, when the other side is gone or the stream was closed.
     """
 
-    __slots__ = ("_descriptors", "_fd", "_incoming", "_loop", "_on_end", "_on_envelope", "_out", "_scheduled", "_sock", "_waiting")
+    __slots__ = (
+        "_descriptors",
+        "_fd",
+        "_incoming",
+        "_loop",
+        "_on_end",
+        "_on_envelope",
+        "_out",
+        "_scheduled",
+        "_sock",
+        "_waiting",
+    )
 
     def __init__(
         self,
@@ -107,7 +118,8 @@ class Stream:
     def _write(self) -> None:
         sock = self._sock
         out = self._out
-        while out and sock is not None:
+        assert sock is not None
+        while out:
             data, fd = self._next_piece()
             try:
                 if fd is None:
@@ -134,7 +146,7 @@ class Stream:
         """The next envelope with its descriptor, or several without one as one piece."""
         out = self._out
         data, fd = out.popleft()
-        if fd is None and out and out[0][1] is None:
+        if fd is None and len(out) > 0 and out[0][1] is None:
             pieces = [data]
             size = len(data)
             while out and out[0][1] is None and size < _READ_BYTES:
@@ -182,6 +194,6 @@ class Stream:
 
     def _take_descriptor(self, envelope: Envelope) -> int | None:
         """Descriptors arrive with the first byte of their envelope: the oldest one belongs to this handover."""
-        if type(envelope).__name__ == "Handover" and self._descriptors:
+        if isinstance(envelope, Handover) and self._descriptors:
             return self._descriptors.popleft()
         return None

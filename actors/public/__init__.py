@@ -1,1 +1,52 @@
-"""wspulse: a multi-core WebSocket server for Python."""
+"""wspulse: a multi-core WebSocket server for Python.
+
+    from wspulse import Connection, Frame, Request, Server
+
+    server = Server()
+
+    @server.connect
+    async def connect(request: Request) -> tuple[str, str]:
+        return request.query.get("room", "lobby"), request.query.get("id", "")
+
+    @server.on_message
+    async def relay(connection: Connection, frame: Frame) -> None:
+        await server.broadcast(connection.room_id, frame)
+
+Run it with `python -m wspulse.supervisor --workers 4 --app module:server`. This package only re-exports.
+"""
+
+from wspulse.actors.codec import Codec, JSONCodec, MsgpackCodec
+from wspulse.actors.connection import Connection
+from wspulse.actors.errors import (
+    ConnectionClosedError,
+    ConnectionNotFoundError,
+    ConnectRejected,
+    ControlError,
+    DuplicateConnectionIDError,
+    SendBufferFullError,
+    ServerClosedError,
+    ShardUnavailableError,
+    WspulseError,
+)
+from wspulse.actors.frame import Frame
+from wspulse.actors.request import Request
+from wspulse.actors.server import Server
+
+__all__ = [
+    "Codec",
+    "ConnectRejected",
+    "Connection",
+    "ConnectionClosedError",
+    "ConnectionNotFoundError",
+    "ControlError",
+    "DuplicateConnectionIDError",
+    "Frame",
+    "JSONCodec",
+    "MsgpackCodec",
+    "Request",
+    "SendBufferFullError",
+    "Server",
+    "ServerClosedError",
+    "ShardUnavailableError",
+    "WspulseError",
+]

@@ -1,0 +1,50 @@
+"""The applications that need no code: `relay` and `echo`."""
+
+from __future__ import annotations
+
+from wspulse.actors.connection import Connection
+from wspulse.actors.frame import Frame
+from wspulse.actors.request import Request
+from wspulse.actors.server import Server
+
+__all__ = ["builtin"]
+
+_MAX_MESSAGE_BYTES = 64 * 1024
+"""The library's default of 512 bytes suits an application that knows its messages; these do not."""
+
+
+def _identify(request: Request) -> tuple[str, str]:
+    return request.query.get("room", "lobby"), request.query.get("id", "")
+
+
+def _relay() -> Server:
+    server = Server(_identify, max_message_size=_MAX_MESSAGE_BYTES)
+
+    @server.on_message
+    async def relay(connection: Connection, frame: Frame) -> None:
+        await server.broadcast(connection.room_id, frame)
+
+    return server
+
+
+def _echo() -> Server:
+    server = Server(_identify, max_message_size=_MAX_MESSAGE_BYTES)
+
+    @server.on_message
+    async def echo(connection: Connection, frame: Frame) -> None:
+        await connection.send(frame)
+
+    return server
+
+
+_BUILTIN = {"relay": _relay, "echo": _echo}
+
+
+def builtin(name: str) -> Server | None:
+    """A new server of that name, or None.
+
+    Both take the room from `?room=` (default "lobby") and the connection id from `?id=`. `relay` broadcasts every inbound
+    frame to its room; `echo` answers the sender with the same frame.
+    """
+    make = _BUILTIN.get(name)
+    return make() if make is not None else None

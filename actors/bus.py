@@ -1,0 +1,55 @@
+"""The contract of a room bus, and the one of a server with a single shard.
+
+Guarantee: what `publish` took (returned True) is delivered to every shard that had joined the room when it was taken, once.
+Order: all shards deliver the frames of one room in one and the same total order; one publisher's in the order of its calls.
+Blocking: `publish` never blocks; False means that the bus is full and nothing was taken.
+Atomicity: frames of one loop turn and one room are delivered together.
+After `leave` nothing more is delivered for the room, and a `joined` that was not called yet never is.
+After the bus stopped, `publish` returns False.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+__all__ = ["Bus", "LocalBus"]
+
+
+class Bus(Protocol):
+    """See the module. Used by one shard, on its loop."""
+
+    leave_delay_s: float
+    """How long a room without members stays joined, because joining is dear and people come back."""
+
+    def publish(self, room_id: str, wire: bytes) -> bool: ...
+
+    async def publish_when_free(self, room_id: str, wire: bytes) -> None:
+        """Wait, behind earlier callers, until the bus takes the frame. Raises ShardUnavailableError after 5 s."""
+
+    def join(self, room_id: str, joined: Callable[[], None]) -> None:
+        """Call `joined` (perhaps at once) when everything published from then on will be delivered here."""
+
+    def leave(self, room_id: str) -> None: ...
+
+
+class LocalBus:
+    """One shard needs no bus: what it publishes it delivers."""
+
+    leave_delay_s = 0.0
+
+    def __init__(self, deliver: Callable[[str, bytes], None]) -> None:
+        self._deliver = deliver
+
+    def publish(self, room_id: str, wire: bytes) -> bool:
+        self._deliver(room_id, wire)
+        return True
+
+    async def publish_when_free(self, room_id: str, wire: bytes) -> None:
+        self._deliver(room_id, wire)
+
+    def join(self, room_id: str, joined: Callable[[], None]) -> None:
+        joined()
+
+    def leave(self, room_id: str) -> None:
+        pass

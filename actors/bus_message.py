@@ -1,0 +1,91 @@
+"""The wire form of a room's message on the bus, and the check that none is missing. No I/O.
+
+    b"r" room 0xff │ sender u32 │ number u64 │ previous u64 │ count u32 │ length u32 × count │ the frames, joined
+
+`sender` is the publishing shard's incarnation, `number` counts its messages, `previous` is the number of its message before
+this one in the same room, 0 for unknown. The topic ends with a byte that UTF-8 never has, so that no room's topic is the
+beginning of another's.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import NamedTuple
+
+__all__ = ["MARK_TOPIC", "PROBE_PREFIX", "BusMessage", "GapWatch", "pack", "room_topic", "unpack"]
+
+ROOM_PREFIX = b"r"
+PROBE_PREFIX = b"p"
+MARK_TOPIC = b"m"
+
+_END = b"\xff"
+_HEAD = Struct("<IQQI")
+_MARK = Struct("<IIQ")
+
+
+class BusMessage(NamedTuple):
+    room_id: str
+    sender: int
+    number: int
+    previous: int
+    frames: list[bytes]
+
+
+def room_topic(room_id: str) -> bytes:
+    return ROOM_PREFIX + room_id.encode("utf-8", "surrogatepass") + _END
+
+
+def pack(topic: bytes, sender: int, number: int, previous: int, frames: list[bytes]) -> bytes:
+    lengths = Struct(f"<{len(frames)}I").pack(*map(len, frames))
+    return b"".join((topic, _HEAD.pack(sender, number, previous, len(frames)), lengths, *frames))
+
+
+def unpack(data: bytes) -> BusMessage:
+    end = data.index(_END)
+    room_id = data[1:end].decode("utf-8", "surrogatepass")
+    at = end + 1
+    sender, number, previous, count = _HEAD.unpack_from(data, at)
+    at += _HEAD.size
+    if count == 1:
+        return BusMessage(room_id, sender, number, previous, [data[at + 4 :]])
+    lengths = Struct(f"<{count}I").unpack_from(data, at)
+    at += 4 * count
+    frames = []
+    for length in lengths:
+        frames.append(data[at : at + length])
+        at += length
+    return BusMessage(room_id, sender, number, previous, frames)
+
+
+def pack_mark(shard: int, sender: int, number: int) -> bytes:
+    """A sender's mark, which every shard gets: "up to `number`, this is what I have published"."""
+    return MARK_TOPIC + _MARK.pack(shard, sender, number)
+
+
+def unpack_mark(data: bytes) -> tuple[int, int, int]:
+    shard, sender, number = _MARK.unpack_from(data, 1)
+    return shard, sender, number
+
+
+class GapWatch:
+    """What one shard has last seen of each sender in each joined room."""
+
+    __slots__ = ("_rooms",)
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, dict[int, int]] = {}
+
+    def joined(self, room_id: str) -> None:
+        self._rooms[room_id] = {}
+
+    def left(self, room_id: str) -> None:
+        self._rooms.pop(room_id, None)
+
+    def follows(self, message: BusMessage) -> bool:
+        """Note a message. False where an earlier one of its sender to this room should have come and did not."""
+        seen = self._rooms.get(message.room_id)
+        if seen is None:
+            return True
+        last = seen.get(message.sender)
+        seen[message.sender] = message.number
+        return last is None or message.previous == 0 or message.previous == last

@@ -1,0 +1,59 @@
+"""Taking over a descriptor whose upgrade another worker accepted, and answering for one that nobody took."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+from wspulse.actors.handshake import key_of, rejection, switching_protocols
+from wspulse.actors.message import UpgradeRequest
+from wspulse.actors.request import Request
+from wspulse.actors.shard import Upgrade
+from wspulse.actors.transport import Transport
+
+if TYPE_CHECKING:
+    from wspulse.actors.shard import Shard
+
+__all__ = ["answer_unavailable", "take_over"]
+
+_LINGER_S = 1.0
+
+
+async def take_over(shard: Shard, request: UpgradeRequest, fd: int) -> None:
+    """Build this shard's own transport on the descriptor, and admit it. Owns `fd`."""
+    sock = socket.socket(fileno=fd)
+    sock.setblocking(False)
+    upgrade = Upgrade(
+        request.room_id,
+        request.connection_id,
+        request.state,
+        Request.from_head(request.head, request.remote_address),
+        switching_protocols(key_of(request.head), request.subprotocol),
+        request.deadline,
+    )
+    transport = Transport(shard, upgrade)
+    if request.leftover:
+        # Before the loop reads anything newer.
+        transport.keep(request.leftover)
+    try:
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: transport, sock)
+    except OSError:
+        sock.close()
+        return
+    if transport.upgrade is not None:
+        shard.admit(transport, upgrade)
+
+
+def answer_unavailable(fd: int) -> None:
+    """The owner of the id did not come up in time: 503 from the worker that had accepted. Owns `fd`."""
+    sock = socket.socket(fileno=fd)
+    sock.setblocking(False)
+    try:
+        sock.send(rejection(503, "the shard of this connection id is not available").encode())
+        sock.shutdown(socket.SHUT_WR)
+    except OSError:
+        sock.close()
+        return
+    # Closing at once would reset what the client has not read yet.
+    asyncio.get_running_loop().call_later(_LINGER_S, sock.close)

@@ -1,0 +1,27 @@
+"""`Metrics`: what one shard counts. Plain integers, raised in place on the hot paths, read by `stats`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Metrics"]
+
+
+@dataclass(slots=True)
+class Metrics:
+    """Totals since the worker's start."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    frames_dropped: int = 0
+    """Frames that were dropped as the oldest of a full send buffer."""
+    frames_undecodable: int = 0
+    upgrades: int = 0
+    upgrades_refused: int = 0
+    handovers_out: int = 0
+    handovers_in: int = 0
+    bus_messages_in: int = 0
+    bus_messages_out: int = 0
+    bus_gaps: int = 0
+    """Bus messages that should have come and did not. Anything but 0 is a fault."""
+    events_dropped: int = 0

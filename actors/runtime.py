@@ -1,0 +1,304 @@
+"""`ShardRuntime`: everything of one shard in the process that hosts it, started and stopped in one visible order.
+
+Created by a worker's entry (`wspulse.supervisor.worker_main`), or by `server.serve()` for one shard inside the current
+process. It is where the shard's actor meets the outside: the acceptor, the bus, the mailbox, the links to other shards and
+the supervisor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from wspulse.actors.acceptor import Acceptor
+from wspulse.actors.actor import ASK_TIMEOUT_S, ActorRef, LocalRef
+from wspulse.actors.bus import Bus, LocalBus
+from wspulse.actors.errors import ServerClosedError
+from wspulse.actors.frame import Frame
+from wspulse.actors.handoff import answer_unavailable, take_over
+from wspulse.actors.link import ShardLink
+from wspulse.actors.mailbox import Mailbox
+from wspulse.actors.message import (
+    BroadcastPayload,
+    BusConsumed,
+    CloseConnection,
+    CloseRequested,
+    GetStats,
+    Kick,
+    ListConnections,
+    Message,
+    SendFrame,
+    SendPayload,
+    ShardDown,
+    ShardUp,
+    UpgradeRequest,
+    WatchClosed,
+)
+from wspulse.actors.placement import Placement
+from wspulse.actors.session import current_session
+from wspulse.actors.shard import Handlers, Shard
+from wspulse.actors.zmq_bus import ZmqBus
+
+if TYPE_CHECKING:
+    from wspulse.actors.server import Server
+    from wspulse.actors.session import Session
+
+__all__ = ["ShardRuntime"]
+
+_LAST_CALLBACK_S = 2.0
+"""How long the handler that called `server.close()` may still run when all else has ended."""
+
+
+class ShardRuntime:
+    """See the module. `bus` is (push endpoint, subscribe endpoint); with one shard there is no bus and no mailbox."""
+
+    def __init__(
+        self,
+        server: Server,
+        *,
+        shard: int,
+        workers: int,
+        incarnation: int,
+        listener: socket.socket,
+        path: str,
+        mailbox: socket.socket | None = None,
+        mailbox_paths: Sequence[str] = (),
+        bus: tuple[str, str] | None = None,
+        tell_supervisor: Callable[[Message], None] | None = None,
+    ) -> None:
+        self._server = server
+        self._listener = listener
+        self._tell_supervisor = tell_supervisor
+        self._endpoints = bus
+        self.workers = workers
+        self.placement = Placement(workers)
+        self.shard = Shard(
+            index=shard,
+            incarnation=incarnation,
+            options=server.options,
+            handlers=Handlers(**server.handlers),
+            loop=asyncio.get_running_loop(),
+            clock=monotonic,
+        )
+        self.up_shards: dict[int, int] = {}
+        """Shard → incarnation of those that are known to be up."""
+        self.server_closing = False
+        self._links: dict[int, ShardLink] = {}
+        self.refs: dict[int, ActorRef] = {shard: LocalRef(self.receive)}
+        self._acceptor = Acceptor(
+            self.shard, self.placement, path=path, connect=server.checked_connect(), hand_over=self._hand_over
+        )
+        self._mailbox = None
+        if mailbox is not None:
+            self._mailbox = Mailbox(mailbox, shard, incarnation, self.receive, self._take_over)
+            for other, mailbox_path in enumerate(mailbox_paths):
+                if other != shard:
+                    link = ShardLink(
+                        other, mailbox_path, up=partial(self._shard_up, other), down=partial(self._shard_down, other)
+                    )
+                    self._links[other] = self.refs[other] = link
+        self.bus: Bus
+        self._zmq_bus: ZmqBus | None = None
+        self._exempt: Session | None = None
+        self._closed: asyncio.Future[None] | None = None
+        self._started = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def connections(self) -> int:
+        return len(self.shard.sessions)
+
+    # Start and stop.
+
+    async def start(self) -> None:
+        """Join the other shards, run on_start, accept. Raises what on_start raises."""
+        self._open_bus()
+        self._server.attach(self)
+        if self._mailbox is not None:
+            self._mailbox.open()
+        for link in self._links.values():
+            link.open()
+        for handler in self._server.start_handlers:
+            await _maybe_await(handler())
+        self._started = True
+        await self._acceptor.open(self._listener)
+
+    def _open_bus(self) -> None:
+        shard = self.shard
+        if self._endpoints is None:
+            self.bus = LocalBus(shard.deliver)
+        else:
+            self._zmq_bus = self.bus = ZmqBus(
+                *self._endpoints,
+                shard=shard.index,
+                incarnation=shard.incarnation,
+                metrics=shard.metrics,
+                deliver=shard.deliver,
+                tell_consumed=self._tell_consumed,
+            )
+        shard.bus = self.bus
+
+    def stop_accepting(self) -> None:
+        self._acceptor.close()
+
+    async def drain(self, *, server_closes: bool = True) -> None:
+        """Accept no more, end every session with 1001, and wait for their callbacks and their peers' close frames."""
+        self.server_closing = self.server_closing or server_closes
+        self._acceptor.close()
+        self.shard.close_all()
+        await self.shard.quiet(self._exempt)
+        await self._acceptor.quiet()
+
+    async def stop(self) -> None:
+        """End what `start` began, in reverse. What still runs is given up."""
+        self.server_closing = True
+        self._acceptor.close()
+        if self._closed is not None and not self._closed.done():
+            self._closed.set_result(None)
+        if self._exempt is not None:
+            try:
+                async with asyncio.timeout(_LAST_CALLBACK_S):
+                    await self.shard.quiet()
+            except TimeoutError:
+                pass
+        if self._started:
+            self._started = False
+            for handler in reversed(self._server.stop_handlers):
+                try:
+                    await _maybe_await(handler())
+                except Exception:
+                    self.shard.options.logger.exception("on_stop raised")
+        await self.shard.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        for link in self._links.values():
+            link.close()
+        if self._mailbox is not None:
+            self._mailbox.close()
+        if self._zmq_bus is not None:
+            self._zmq_bus.stop()
+        self._server.detach(self)
+
+    async def close(self) -> None:
+        """`server.close()`: the whole server, from any shard and from inside any handler."""
+        first = self._closed is None
+        if self._closed is None:
+            self._closed = asyncio.get_running_loop().create_future()
+            self._exempt = current_session.get()
+        if not first:
+            await asyncio.shield(self._closed)
+            return
+        self.server_closing = True
+        if self._tell_supervisor is not None:
+            self._tell_supervisor(CloseRequested())
+            await asyncio.shield(self._closed)
+            return
+        await self.drain()
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    # What comes from elsewhere.
+
+    def handle(self, message: Message) -> None:
+        """A message of the supervisor."""
+        match message:
+            case ShardUp():
+                if message.shard != self.shard.index:
+                    self.up_shards[message.shard] = message.incarnation
+            case ShardDown():
+                if self.up_shards.get(message.shard) == message.incarnation:
+                    del self.up_shards[message.shard]
+            case _:
+                self.receive(message)
+
+    def receive(self, message: Message) -> Any:
+        """A message to this shard's actor. Returns the result, or a future of it; raises a WspulseError."""
+        shard = self.shard
+        match message:
+            case SendFrame():
+                shard.find(message.connection_id, message.key).send(message.wire)
+            case BusConsumed():
+                if self._zmq_bus is not None:
+                    self._zmq_bus.consumed(message.shard, message.sender, message.number)
+            case Kick():
+                shard.kick(message.connection_id)
+            case CloseConnection():
+                shard.close_session(shard.find(message.connection_id, message.key))
+            case WatchClosed():
+                return shard.find(message.connection_id, message.key).watch()
+            case ListConnections():
+                return shard.records(message.room_id)
+            case SendPayload():
+                shard.find(message.connection_id).send(shard.encode(Frame(**message.frame)))
+            case BroadcastPayload():
+                return self._spawn(self.publish(message.room_id, shard.encode(Frame(**message.frame))))
+            case GetStats():
+                return self.stats()
+            case _:
+                shard.options.logger.error(
+                    "a message came that no shard takes", extra={"message": type(message).__name__}
+                )
+        return None
+
+    async def publish(self, room_id: str, wire: bytes) -> None:
+        """Broadcast a frame in wire form. Raises ServerClosedError, ShardUnavailableError."""
+        if self.server_closing:
+            raise ServerClosedError
+        if not self.bus.publish(room_id, wire):
+            await self.bus.publish_when_free(room_id, wire)
+
+    async def ask(self, shard: int, message: Message, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
+        """Ask a shard, this one included. Raises ShardUnavailableError and what the shard raises."""
+        return await self.refs[shard].ask(message, timeout_s=timeout_s)
+
+    def stats(self) -> dict[str, Any]:
+        """What this shard knows of itself, as plain values."""
+        shard = self.shard
+        metrics = shard.metrics
+        return {
+            "connections": len(shard.sessions),
+            "rooms": len(shard.rooms),
+            **{name: getattr(metrics, name) for name in type(metrics).__slots__},
+        }
+
+    def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _shard_up(self, shard: int, incarnation: int) -> None:
+        self.up_shards[shard] = incarnation
+        if self._zmq_bus is not None:
+            self._zmq_bus.shard_up(shard)
+
+    def _shard_down(self, shard: int, incarnation: int) -> None:
+        if self.up_shards.get(shard) == incarnation:
+            del self.up_shards[shard]
+        if self._zmq_bus is not None:
+            self._zmq_bus.shard_down(shard)
+
+    def _tell_consumed(self, shard: int, sender: int, number: int) -> None:
+        link = self._links.get(shard)
+        if link is not None:
+            link.tell(BusConsumed(self.shard.index, sender, number))
+
+    def _hand_over(self, owner: int, request: UpgradeRequest, sock: socket.socket) -> None:
+        self._links[owner].hand_over(request, sock.detach(), self._nobody_took_it)
+
+    def _nobody_took_it(self, fd: int) -> None:
+        self.shard.metrics.upgrades_refused += 1
+        answer_unavailable(fd)
+
+    def _take_over(self, request: UpgradeRequest, fd: int) -> None:
+        self.shard.metrics.handovers_in += 1
+        self._spawn(take_over(self.shard, request, fd))
+
+
+async def _maybe_await(result: Any) -> None:
+    if hasattr(result, "__await__"):
+        await result

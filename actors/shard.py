@@ -1,0 +1,448 @@
+"""`Shard`: the actor that owns the sessions of its slots, their rooms and their deadlines.
+
+One per worker, created by the runtime. Everything that decides about a session (register, resume, duplicate, kick, close,
+expiry) is one step here, without an await in it, so that no two of them race, whichever worker they came from. It talks to
+transports (socket shells), to the bus, and through callbacks to the application; it opens no socket and starts no process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from wspulse.actors.bus import Bus
+from wspulse.actors.close_code import CloseReason, CloseRow
+from wspulse.actors.config import ServerOptions
+from wspulse.actors.connection import LocalConnection
+from wspulse.actors.deadlines import Deadlines
+from wspulse.actors.errors import ConnectionNotFoundError, DuplicateConnectionIDError, ServerClosedError
+from wspulse.actors.frame import Frame
+from wspulse.actors.framing import BINARY, TEXT, encode_frame
+from wspulse.actors.handshake import rejection
+from wspulse.actors.log_limit import LogLimit
+from wspulse.actors.message import ConnectionRecord
+from wspulse.actors.metrics import Metrics
+from wspulse.actors.request import Request
+from wspulse.actors.room import Room
+from wspulse.actors.session import Session
+from wspulse.actors.session_state import SessionEvent, SessionState
+from wspulse.actors.transport import Transport, TransportState
+
+__all__ = ["Handlers", "Shard", "Upgrade"]
+
+
+@dataclass(slots=True)
+class Handlers:
+    """The application's callbacks."""
+
+    on_connect: Callable[..., Any] | None = None
+    on_message: Callable[..., Any] | None = None
+    on_disconnect: Callable[..., Any] | None = None
+    on_transport_drop: Callable[..., Any] | None = None
+    on_transport_restore: Callable[..., Any] | None = None
+
+
+@dataclass(slots=True)
+class Upgrade:
+    """A valid upgrade for an id of this shard, waiting to become a session's transport."""
+
+    room_id: str
+    connection_id: str
+    state: dict[str, Any] | None
+    request: Request
+    answer: bytes
+    """The 101."""
+    deadline: float
+    """When, on the shard's clock, the handshake has timed out."""
+    room: Room | None = None
+
+
+class Flushable(Protocol):
+    def flush(self) -> None: ...
+
+
+class Shard:
+    """See the module. `clock` is in seconds and monotonic; `loop` is only asked for call_soon, call_later and tasks."""
+
+    def __init__(
+        self,
+        *,
+        index: int,
+        incarnation: int,
+        options: ServerOptions,
+        handlers: Handlers,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+    ) -> None:
+        self.index = index
+        self.incarnation = incarnation
+        self.options = options
+        self.handlers = handlers
+        self.loop = loop
+        self.clock = clock
+        self.metrics = Metrics()
+        self.decode: Callable[[Any], Frame] = options.codec.decode
+        self.keeps_kind = options.codec.binary is None
+        self.bus: Bus
+        self.sessions: dict[str, Session] = {}
+        self.rooms: dict[str, Room] = {}
+        self.closing = False
+        self.aborting = False
+        self.events: Callable[[str, Session, BaseException | None], None] | None = None
+        """Told of what happens to sessions, while somebody listens."""
+        self._waiting: dict[str, list[Transport]] = {}
+        self._newcomers: set[Transport] = set()
+        self._finishing: dict[str, Session] = {}
+        self._unfinished: set[Session] = set()
+        self._ending: set[Transport] = set()
+        self._quiet: list[tuple[asyncio.Future[None], Session | None]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._dirty: list[Flushable] = []
+        self._deadlines = Deadlines()
+        self._ticker: asyncio.TimerHandle | None = None
+        self._serial = 0
+        self._undecodable_log = LogLimit()
+
+    # Newcomers.
+
+    def admit(self, transport: Transport, upgrade: Upgrade) -> None:
+        """Make a valid upgrade a session, or the next transport of one, when its room is joined."""
+        if self.closing:
+            self.metrics.upgrades_refused += 1
+            transport.refuse(rejection(503, "server is shutting down").encode())
+            return
+        room = self.rooms.get(upgrade.room_id)
+        if room is None:
+            room = self.rooms[upgrade.room_id] = Room(upgrade.room_id, self.options.send_buffer_size, self.metrics)
+            room.joiners += 1
+            upgrade.room = room
+            self._newcomers.add(transport)
+            self._waiting[room.id] = [transport]
+            self.bus.join(room.id, lambda: self._room_joined(room))
+        else:
+            room.joiners += 1
+            upgrade.room = room
+            self._newcomers.add(transport)
+            waiting = self._waiting.get(room.id)
+            if waiting is None:
+                self._decide(transport)
+            else:
+                waiting.append(transport)
+        if transport.state is TransportState.WAITING:
+            self.at(upgrade.deadline, lambda _now: self._newcomer_late(transport))
+
+    def newcomer_gone(self, transport: Transport) -> None:
+        """A newcomer's socket ended while it waited: nobody else notices."""
+        if transport in self._newcomers:
+            self._release(transport)
+
+    def _room_joined(self, room: Room) -> None:
+        for transport in self._waiting.pop(room.id, ()):
+            if transport in self._newcomers:
+                self._decide(transport)
+
+    def _newcomer_late(self, transport: Transport) -> None:
+        if transport in self._newcomers:
+            self._refuse(transport, 503, "the room could not be joined in time")
+
+    def _refuse(self, transport: Transport, status: int, text: str) -> None:
+        self._release(transport)
+        self.metrics.upgrades_refused += 1
+        transport.refuse(rejection(status, text).encode())
+
+    def _release(self, transport: Transport) -> Upgrade:
+        """The newcomer no longer holds its room."""
+        self._newcomers.discard(transport)
+        upgrade = transport.upgrade
+        assert upgrade is not None
+        assert upgrade.room is not None
+        upgrade.room.joiners -= 1
+        self._look_at_room(upgrade.room)
+        return upgrade
+
+    def _decide(self, transport: Transport) -> None:
+        """The one step in which a newcomer becomes something."""
+        upgrade = transport.upgrade
+        assert upgrade is not None
+        old = self.sessions.get(upgrade.connection_id)
+        if old is not None and old.state is SessionState.CONNECTED:
+            mode = self.options.on_duplicate
+            if mode == "reject":
+                self._refuse(transport, 409, "this connection id is in use")
+                return
+            if mode == "kick":
+                error = DuplicateConnectionIDError(old.id)
+                old.apply(SessionEvent.DUPLICATE, error=error, close=CloseReason.DUPLICATE)
+                old = None
+        self.metrics.upgrades += 1
+        transport.accept(upgrade.answer)
+        if old is None:
+            self._new_session(transport, upgrade)
+        elif old.state is SessionState.SUSPENDED:
+            old.apply(SessionEvent.RESUME, transport=transport)
+        else:
+            # The old transport is dead for the application, even where its peer still answers.
+            old.apply(SessionEvent.REPLACE, close=CloseReason.REPLACED, transport=transport)
+        self._release(transport)
+        transport.upgrade = None
+        transport.start()
+
+    def _new_session(self, transport: Transport, upgrade: Upgrade) -> None:
+        assert upgrade.room is not None
+        self._serial += 1
+        session = Session(self, upgrade.connection_id, upgrade.room, self._serial, time.time())
+        session.connection = LocalConnection(session, upgrade.request, upgrade.state)
+        self.sessions[session.id] = session
+        self._unfinished.add(session)
+        predecessor = self._finishing.get(session.id)
+        if predecessor is not None:
+            session.wait_for(predecessor)
+        session.attach(transport)
+        self.publish_event("connect", session)
+        if self.handlers.on_connect is not None:
+            session.post("on_connect")
+
+    # What transports report.
+
+    def transport_lost(self, session: Session, error: BaseException | None, *, said_goodbye: bool = False) -> None:
+        """The session's transport is gone, or says its own farewell now."""
+        session.apply(self._loss(said_goodbye), error=error)
+
+    def transport_failed(self, session: Session, error: BaseException, close: CloseRow) -> None:
+        """We end the session's transport, telling the peer why."""
+        session.apply(self._loss(said_goodbye=False), error=error, close=close)
+
+    def _loss(self, said_goodbye: bool) -> SessionEvent:
+        options = self.options
+        if options.resume_window == 0 or (said_goodbye and not options.suspend_on_clean_close):
+            return SessionEvent.LOSE
+        return SessionEvent.DROP
+
+    def transport_ending(self, transport: Transport) -> None:
+        """The transport has said its last words and waits for the peer's."""
+        self._ending.add(transport)
+
+    def transport_gone(self, transport: Transport) -> None:
+        self._ending.discard(transport)
+        self._look_if_quiet()
+
+    # What sessions report.
+
+    def start_window(self, session: Session) -> None:
+        epoch = session.epoch
+
+        def end(_now: float) -> None:
+            # A resume, kick or close in the same instant has raised the epoch.
+            if session.epoch == epoch:
+                session.apply(SessionEvent.EXPIRE)
+
+        self.at(self.clock() + self.options.resume_window, end)
+
+    def session_ended(self, session: Session) -> None:
+        """Out of the table and the room; its callbacks are still on their way."""
+        if self.sessions.get(session.id) is session:
+            del self.sessions[session.id]
+        session.room.remove(session)
+        self._look_at_room(session.room)
+        self._finishing[session.id] = session
+        self.publish_event("disconnect", session, session.error)
+
+    def session_finished(self, session: Session) -> None:
+        """Its last callback has run."""
+        if self._finishing.get(session.id) is session:
+            del self._finishing[session.id]
+        self._unfinished.discard(session)
+        successor, session.successor = session.successor, None
+        if successor is not None:
+            successor.predecessor_finished()
+        self._look_if_quiet()
+
+    def callback_raised(self, session: Session, kind: str, error: BaseException) -> None:
+        self.options.logger.error(
+            "callback raised",
+            exc_info=error,
+            extra={"callback": kind, "connection_id": session.id, "room_id": session.room.id},
+        )
+
+    def undecodable(self, session: Session, error: BaseException) -> None:
+        self.metrics.frames_undecodable += 1
+        suppressed = self._undecodable_log.admit(self.clock())
+        if suppressed is not None:
+            self.options.logger.warning(
+                "a message did not decode and was dropped",
+                extra={
+                    "connection_id": session.id,
+                    "reason": f"{type(error).__name__}: {error}",
+                    "not_logged": suppressed,
+                },
+            )
+
+    def publish_event(self, kind: str, session: Session, error: BaseException | None = None) -> None:
+        if self.events is not None:
+            self.events(kind, session, error)
+
+    # Rooms.
+
+    def deliver(self, room_id: str, wire: bytes) -> None:
+        """A frame of the bus, for the members here; they get it at the end of this loop turn."""
+        room = self.rooms.get(room_id)
+        if room is not None and room.post(wire):
+            self.schedule(room)
+
+    def _look_at_room(self, room: Room) -> None:
+        """Let go of a room that nobody needs."""
+        if room.joiners or len(room):
+            return
+        delay_s = self.bus.leave_delay_s
+        if delay_s == 0:
+            self._drop_room(room)
+            return
+        now = self.clock()
+        room.gone_at = now
+
+        def leave(_now: float) -> None:
+            if room.gone_at == now and not room.joiners and not len(room):
+                self._drop_room(room)
+
+        self.at(now + delay_s, leave)
+
+    def _drop_room(self, room: Room) -> None:
+        if self.rooms.get(room.id) is room:
+            del self.rooms[room.id]
+            self._waiting.pop(room.id, None)
+            self.bus.leave(room.id)
+
+    # Orders.
+
+    def encode(self, frame: Frame) -> bytes:
+        """A frame in wire form: a whole WebSocket message. Raises what the codec raises."""
+        codec = self.options.codec
+        data = codec.encode(frame)
+        if isinstance(data, str):
+            return encode_frame(TEXT, data.encode())
+        return encode_frame(TEXT if codec.binary is False else BINARY, data)
+
+    def find(self, connection_id: str, key: tuple[int, int] | None = None) -> Session:
+        """The session of an id, or exactly the one that `key` names. Raises ConnectionNotFoundError."""
+        session = self.sessions.get(connection_id)
+        if session is None or (key is not None and key != (self.incarnation, session.serial)):
+            raise ConnectionNotFoundError(connection_id)
+        return session
+
+    def kick(self, connection_id: str) -> None:
+        """Raises ConnectionNotFoundError."""
+        self.find(connection_id).apply(SessionEvent.KICK, close=CloseReason.KICK)
+
+    def close_session(self, session: Session) -> None:
+        """End it as `connection.close()` does; a session that has ended stays as it is."""
+        if session.state is not SessionState.CLOSED:
+            session.apply(SessionEvent.CLOSE, close=CloseReason.CLOSE)
+
+    def records(self, room_id: str | None) -> list[ConnectionRecord]:
+        """A snapshot of the sessions of one room or of all, suspended ones included."""
+        sessions: Iterable[Session]
+        if room_id is None:
+            sessions = self.sessions.values()
+        else:
+            room = self.rooms.get(room_id)
+            sessions = room.members() if room is not None else ()
+        return [
+            ConnectionRecord(
+                session.id,
+                session.room.id,
+                self.index,
+                self.incarnation,
+                session.serial,
+                session.state.value,
+                session.connected_at,
+                session.queued_frames,
+            )
+            for session in sessions
+        ]
+
+    def close_all(self) -> None:
+        """Refuse newcomers and end every session with 1001."""
+        self.closing = True
+        for transport in list(self._newcomers):
+            self._refuse(transport, 503, "server is shutting down")
+        for session in list(self.sessions.values()):
+            session.apply(SessionEvent.SERVER_CLOSE, error=ServerClosedError(), close=CloseReason.SERVER_CLOSE)
+        self._waiting.clear()
+
+    async def quiet(self, exempt: Session | None = None) -> None:
+        """Wait until every callback has run (except those of `exempt`) and every transport is gone."""
+        future: asyncio.Future[None] = self.loop.create_future()
+        self._quiet.append((future, exempt))
+        self._look_if_quiet()
+        await future
+
+    def _look_if_quiet(self) -> None:
+        if not self._quiet or self._ending:
+            return
+        for entry in list(self._quiet):
+            future, exempt = entry
+            if len(self._unfinished) == (exempt in self._unfinished):
+                self._quiet.remove(entry)
+                if not future.done():
+                    future.set_result(None)
+
+    async def abort(self) -> None:
+        """Drop every transport and cancel every handler that still runs: the end of patience."""
+        self.aborting = True
+        for transport in [*self._ending, *self._newcomers]:
+            transport.abort()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
+
+    # The loop.
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run a session's async handlers; the shard holds the task."""
+        task = self.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def schedule(self, item: Flushable) -> None:
+        """Have `item.flush()` called at the end of this loop turn."""
+        dirty = self._dirty
+        dirty.append(item)
+        if len(dirty) == 1:
+            self.loop.call_soon(self._turn_ended)
+
+    def _turn_ended(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for item in dirty:
+            item.flush()
+
+    def at(self, when: float, call: Callable[[float], None]) -> None:
+        """Have `call(now)` called at `when` or a little later. It cannot be cancelled: the callee looks if it still applies."""
+        if self._deadlines.add(when, call):
+            self._set_ticker()
+
+    def _set_ticker(self) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
+        due = self._deadlines.next_due()
+        if due is not None and not self.aborting:
+            self._ticker = self.loop.call_later(max(0.0, due - self.clock()), self._tick)
+
+    def _tick(self) -> None:
+        self._ticker = None
+        now = self.clock()
+        for call in self._deadlines.take_due(now):
+            try:
+                call(now)
+            except Exception:
+                # One owner's fault must not stop the heartbeat of all others.
+                self.options.logger.exception("a deadline failed")
+        self._set_ticker()
