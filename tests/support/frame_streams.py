@@ -65,16 +65,22 @@ def client_frame(
 
 
 def verdict_of_parser(stream: Stream, feeds_per_drain: int = 1) -> Verdict:
-    """What `FrameParser` makes of it, asked for messages after every so many reads."""
+    """What `FrameParser` makes of it, asked for all it has after every so many reads.
+
+    With 0 it is asked once after every read, as by a session that pauses for a slow handler.
+    """
     parser = FrameParser(stream.max_message_size)
     messages: list[tuple[int, bytes]] = []
     last = len(stream.reads) - 1
     try:
         for number, read in enumerate(stream.reads):
             parser.feed(read)
-            if number == last or not (number + 1) % feeds_per_drain:
+            is_drained = number == last or (feeds_per_drain > 0 and (number + 1) % feeds_per_drain == 0)
+            if is_drained or not feeds_per_drain:
                 while (message := parser.next()) is not None:
                     messages.append(message)
+                    if not is_drained:
+                        break
     except ProtocolError as error:
         return Verdict(messages, error.close_code)
     return Verdict(messages, NOTHING_WRONG)
@@ -173,6 +179,10 @@ class _Assembly:
             self._fragments.append(bytes(frame.data))
             if self._decoder is not None:
                 self._decoder.decode(self._fragments[-1], frame.fin)
+                # Python takes the first two bytes of a surrogate for the beginning of something; they cannot be.
+                pending = self._decoder.getstate()[0]
+                if pending[:1] == b"\xed" and pending[1:] >= b"\xa0":
+                    raise UnicodeDecodeError("utf-8", pending, 0, 2, "surrogate")
             if frame.fin:
                 self.messages.append((self._opcode, b"".join(self._fragments)))
 
