@@ -70,7 +70,8 @@ class FrameParser:
 
     Messages come defragmented, TEXT ones checked to be UTF-8; a control frame comes where it stands, also between the
     fragments of a message. What is wrong is found as early as the bytes tell: a size with the frame's header, bad UTF-8
-    with the read in which it shows. What follows a close frame is discarded.
+    with the read in which it shows. What follows a close frame, or is unfinished before it, is
+    discarded.
     Takes time linear in the bytes, however they are cut, and keeps no buffer while nothing is unfinished.
     """
 
@@ -258,8 +259,6 @@ class FrameParser:
             parse_close(payload)
         except ProtocolError as error:
             self._fail(error.close_code, error.reason)
-        if self._unfinished is not None:
-            self._fail(_VIOLATION, "close frame inside a message")
         self._end(_CLOSED)
         return (opcode, payload)
 

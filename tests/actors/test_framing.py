@@ -173,10 +173,6 @@ def test_message_that_begins_inside_another_is_1002(opcode: int) -> None:
     assert failure(client_frame(TEXT, b"x", fin=False) + client_frame(opcode, b"x")).close_code == 1002
 
 
-def test_close_frame_inside_a_message_is_1002() -> None:
-    assert failure(client_frame(TEXT, b"x", fin=False) + client_frame(CLOSE, b"\x03\xe8")).close_code == 1002
-
-
 def test_violation_shows_with_the_header_before_any_payload() -> None:
     assert failure(client_frame(TEXT, size=100, rsv=4)[:2]).close_code == 1002
     assert failure(client_frame(PING, size=126)[:2]).close_code == 1002
@@ -314,6 +310,11 @@ def test_close_frame_of_one_byte_is_1002() -> None:
 
 def test_close_reason_that_is_no_utf8_is_1007() -> None:
     assert failure(client_frame(CLOSE, b"\x03\xe8\xff")).close_code == 1007
+
+
+def test_close_frame_inside_a_message_comes_out_and_the_message_never() -> None:
+    data = client_frame(TEXT, b"x", fin=False) + client_frame(CLOSE, b"\x03\xe8") + client_frame(CONTINUATION)
+    assert parse(data) == [(CLOSE, b"\x03\xe8")]
 
 
 def test_what_follows_a_close_frame_is_discarded() -> None:

@@ -157,6 +157,12 @@ class _OracleProtocol(Protocol):
     # The library's own method, with another Frame.
     parse = FunctionType(Protocol.parse.__code__, {**vars(websockets.protocol), "Frame": _OracleFrame})
 
+    def recv_frame(self, frame: Frame) -> None:
+        # To the library a close frame inside a message is a violation; RFC 6455 §5.4 and Autobahn's case 7.1.5 allow it.
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
 
 class _Assembly:
     """Puts fragments together and decodes text fragment by fragment, as the library's connection objects do."""
