@@ -1,0 +1,3 @@
+from wspulse.supervisor.cli import serve
+
+raise SystemExit(serve())

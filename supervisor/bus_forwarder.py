@@ -1,0 +1,59 @@
+"""`BusForwarder`: the middle of the room bus, PULL → PUB in a thread of the supervisor.
+
+Created and stopped by the supervisor, only when there is more than one worker. Every worker pushes to it and subscribes
+to it, its own frames included, so that all shards see all broadcasts in one order. It runs in C without the GIL and reads
+no message. Nothing is dropped: the pull side has a mark, at which the senders wait, and the publishing side has none,
+since at a mark it would drop silently (senders watch how far the receivers are).
+"""
+
+from __future__ import annotations
+
+import threading
+
+import zmq
+
+__all__ = ["BusForwarder"]
+
+PULL_MARK_MESSAGES = 1000
+"""ZeroMQ's default, per sender. Enough to keep the thread busy while a sender's turn ends, and small, since what waits
+here is not seen by the flow control between the workers."""
+
+
+class BusForwarder:
+    """Forwards from its construction until `stop()`. Raises zmq.ZMQError when a path cannot be bound."""
+
+    def __init__(self, push_path: str, subscribe_path: str) -> None:
+        self.push_endpoint = f"ipc://{push_path}"
+        """Where workers PUSH."""
+        self.subscribe_endpoint = f"ipc://{subscribe_path}"
+        """Where workers SUBscribe."""
+        self._context = zmq.Context()
+        try:
+            pull = self._context.socket(zmq.PULL)
+            pull.setsockopt(zmq.LINGER, 0)
+            pull.setsockopt(zmq.RCVHWM, PULL_MARK_MESSAGES)
+            pull.bind(self.push_endpoint)
+            publish = self._context.socket(zmq.PUB)
+            publish.setsockopt(zmq.LINGER, 0)
+            publish.setsockopt(zmq.SNDHWM, 0)
+            publish.bind(self.subscribe_endpoint)
+        except zmq.ZMQError:
+            self._context.destroy(linger=0)
+            raise
+        self._thread = threading.Thread(target=_forward, args=(pull, publish), name="wspulse bus", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and remove the sockets. What is still on its way is lost."""
+        self._context.term()  # makes the proxy raise; waits until both sockets are closed
+        self._thread.join()
+
+
+def _forward(pull: zmq.Socket[bytes], publish: zmq.Socket[bytes]) -> None:
+    try:
+        zmq.proxy(pull, publish)
+    except zmq.ContextTerminated:
+        pass
+    finally:
+        pull.close()
+        publish.close()

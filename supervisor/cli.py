@@ -1,0 +1,155 @@
+"""The command line: `wspulse <subcommand> ...`, and `python -m wspulse.supervisor ...`, which is `wspulse serve ...`.
+
+Reads flags into settings, starts what was asked for, and turns its errors into one line and an exit code: 0 an orderly
+end, 1 it failed, 2 it was asked wrongly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NamedTuple, NoReturn
+
+from wspulse.supervisor.errors import SettingError, StartError, UsageError
+from wspulse.supervisor.setting_kinds import Names, Switch
+from wspulse.supervisor.settings import GROUPS, TABLE, Setting, resolve
+
+__all__ = ["SUBCOMMANDS", "Subcommand", "main", "serve"]
+
+
+class Subcommand(NamedTuple):
+    """A subcommand of `wspulse`: `run(arguments)` gets what stands behind its name and returns the exit code."""
+
+    help: str
+    run: Callable[[Sequence[str]], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`wspulse ...`. Returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = arguments[0] if arguments else ""
+    if name in SUBCOMMANDS:
+        return SUBCOMMANDS[name].run(arguments[1:])
+    if name in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if name == "--version":
+        print(_version_text())
+        return 0
+    problem = f"{name!r} is no subcommand" if name else "a subcommand is missing"
+    print(f"wspulse: {problem}; there is {', '.join(SUBCOMMANDS)} (wspulse --help)", file=sys.stderr)
+    return 2
+
+
+def serve(argv: Sequence[str] | None = None) -> int:
+    """`wspulse serve ...`, `python -m wspulse.supervisor ...`: run a server until its end. Returns the exit code."""
+    try:
+        flags = _parse(sys.argv[1:] if argv is None else argv)
+        if flags is None:
+            return 0
+        return _run_server(flags)
+    except StartError as error:
+        print(error, file=sys.stderr, flush=True)
+        return error.exit_code
+    except KeyboardInterrupt:  # before the supervisor listens to signals
+        return 130
+
+
+def _run_server(flags: dict[str, Any]) -> int:
+    settings = resolve(flags, os.environ)
+    _open_standard_streams()
+    # Only now, so that --help and wrong flags are answered without loading what a server needs.
+    import uvloop
+
+    from wspulse.supervisor.logs import configure_logs
+    from wspulse.supervisor.process_title import set_process_title
+    from wspulse.supervisor.supervisor import Supervisor
+
+    configure_logs(settings.log_level, settings.log_format, "supervisor")
+    set_process_title("supervisor")
+    if settings.unknown_variables:
+        names = ", ".join(settings.unknown_variables)
+        logging.getLogger("wspulse.supervisor").warning("variables that are no settings", extra={"names": names})
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(Supervisor(settings).run())
+
+
+def _open_standard_streams() -> None:
+    """See that the descriptors 0, 1 and 2 are open: sockets must not take their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.set_inheritable(number, True)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, by an exception."""
+
+    def error(self, message: str) -> NoReturn:
+        subject, colon, problem = message.removeprefix("argument ").partition(": ")
+        if not colon:
+            raise UsageError(f"{message} (see --help)")
+        raise SettingError(subject, problem)
+
+
+def _parse(arguments: Sequence[str]) -> dict[str, Any] | None:
+    """The flags that were given, by setting; None when only help or the version was asked for, and printed."""
+    parser = _Parser(
+        prog="wspulse serve",
+        description="Run a WebSocket server: one supervisor and N worker processes.",
+        epilog="Every setting may also come from a variable (WSPULSE_MAX_MESSAGE_SIZE=65536) or, beaten by it, from the "
+        "TOML file (max_message_size = 65536). Flags beat both.",
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+        add_help=False,
+    )
+    groups = {name: parser.add_argument_group(name) for name in GROUPS}
+    for setting in TABLE:
+        _add_flag(groups[setting.group], setting)
+    others = parser.add_argument_group("other")
+    others.add_argument("-h", "--help", action="store_true", help="show this and end")
+    others.add_argument("--version", action="store_true", help="show the version and end")
+    flags = vars(parser.parse_args(list(arguments)))
+    if flags.pop("help", False):
+        print(parser.format_help(), end="")
+        return None
+    if flags.pop("version", False):
+        print(_version_text())
+        return None
+    return flags
+
+
+def _add_flag(group: Any, setting: Setting) -> None:
+    text = setting.help if setting.default is None else f"{setting.help} (default: {setting.default})"
+    text = text.replace("%", "%%")
+    if isinstance(setting.kind, Switch):
+        group.add_argument(setting.flag, action=argparse.BooleanOptionalAction, help=text)
+    elif isinstance(setting.kind, Names):
+        group.add_argument(setting.flag, action="append", metavar=setting.kind.metavar, help=f"{text}; may be repeated")
+    else:
+        group.add_argument(setting.flag, metavar=setting.kind.metavar, help=text)
+
+
+def _overview() -> str:
+    lines = ["usage: wspulse <subcommand> ...", ""]
+    lines += [f"  {name:12} {subcommand.help}" for name, subcommand in SUBCOMMANDS.items()]
+    return "\n".join([*lines, "", "wspulse <subcommand> --help tells more; wspulse --version shows the version."])
+
+
+def _version_text() -> str:
+    try:
+        return f"wspulse {version('wspulse')}"
+    except PackageNotFoundError:  # run from a copy of the source
+        return "wspulse (version unknown)"
+
+
+SUBCOMMANDS = {"serve": Subcommand("run a server", serve)}

@@ -1,0 +1,162 @@
+"""The kinds of values that settings have: each reads a value from text (flags, variables) and from TOML.
+
+A wrong value raises ValueError with "<value> is ...; allowed is ...", which the caller completes with its source.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+__all__ = ["Choice", "Integer", "Kind", "Names", "Seconds", "Switch", "Text"]
+
+
+class Kind(ABC):
+    """How one setting's values are read and checked."""
+
+    metavar: str = "VALUE"
+
+    @abstractmethod
+    def from_text(self, text: str) -> Any:
+        """The value that a flag or a variable means."""
+
+    @abstractmethod
+    def from_toml(self, value: Any) -> Any:
+        """The value that a key of the file means: numbers are numbers there, not strings."""
+
+
+class Text(Kind):
+    """Any text that `check` accepts; `check` raises ValueError, or returns the text in its final form."""
+
+    def __init__(self, metavar: str, check: Callable[[str], str] = str) -> None:
+        self.metavar = metavar
+        self.check = check
+
+    def from_text(self, text: str) -> str:
+        return self.check(text)
+
+    def from_toml(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError(f"{value!r} is no string")
+        return self.check(value)
+
+
+class Choice(Kind):
+    """One of a few names."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.metavar = "|".join(names)
+
+    def from_text(self, text: str) -> str:
+        return self.from_toml(text)
+
+    def from_toml(self, value: Any) -> str:
+        if value not in self.names:
+            raise ValueError(f"{value!r} is unknown; allowed is {', '.join(self.names[:-1])} or {self.names[-1]}")
+        return str(value)
+
+
+class Integer(Kind):
+    """A whole number from `low` to `high`, both included."""
+
+    def __init__(self, low: int, high: int, unit: str = "", metavar: str = "N") -> None:
+        self.low = low
+        self.high = high
+        self.allowed = f"allowed is {low} … {high}" + (f" {unit}" if unit else "")
+        self.metavar = metavar
+
+    def from_text(self, text: str) -> int:
+        if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
+            raise ValueError(f"{text!r} is no integer; {self.allowed}")
+        return self._in_range(int(text))
+
+    def from_toml(self, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"{value!r} is no integer; {self.allowed}")
+        return self._in_range(value)
+
+    def _in_range(self, value: int) -> int:
+        if not self.low <= value <= self.high:
+            raise ValueError(f"{value} is out of range; {self.allowed}")
+        return value
+
+
+class Seconds(Kind):
+    """A duration from `low` (excluded, if `above`) to `high`."""
+
+    metavar = "S"
+
+    def __init__(self, low: float, high: float, *, above: bool = False) -> None:
+        self.low = low
+        self.high = high
+        self.above = above
+        self.allowed = f"allowed is {'above ' if above else ''}{low:g} … {high:g} seconds"
+
+    def from_text(self, text: str) -> float:
+        try:
+            if not text.isascii() or "_" in text:
+                raise ValueError
+            value = float(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is no number; {self.allowed}") from None
+        return self._in_range(value)
+
+    def from_toml(self, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"{value!r} is no number; {self.allowed}")
+        return self._in_range(float(value))
+
+    def _in_range(self, value: float) -> float:
+        above_low = self.low < value if self.above else self.low <= value
+        if not (above_low and value <= self.high):  # NaN is in no range
+            raise ValueError(f"{value:g} is out of range; {self.allowed}")
+        return value
+
+
+class Switch(Kind):
+    """True or False: --name and --no-name, 1 and 0."""
+
+    TEXTS: ClassVar = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
+
+    def from_text(self, text: str) -> bool:
+        value = self.TEXTS.get(text.lower())
+        if value is None:
+            raise ValueError(f"{text!r} is neither true nor false; allowed is {', '.join(self.TEXTS)}")
+        return value
+
+    def from_toml(self, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError(f"{value!r} is neither true nor false")
+        return value
+
+
+class Names(Kind):
+    """Several texts: a flag that may be repeated, a variable with commas, an array of the file."""
+
+    def __init__(self, metavar: str, check: Callable[[str], str]) -> None:
+        self.metavar = metavar
+        self.check = check
+
+    def from_text(self, text: str) -> list[str]:
+        return self.from_toml([name.strip() for name in text.split(",") if name.strip()])
+
+    def from_toml(self, value: Any) -> list[str]:
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise ValueError(f"{value!r} is no array of strings")
+        names = [self.check(name) for name in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name!r} stands twice")
+        return names

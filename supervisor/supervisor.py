@@ -1,0 +1,376 @@
+"""`Supervisor`: the parent process. It starts the parts of a server in one order, keeps the workers alive, and stops the
+parts in reverse.
+
+Created by `cli`, run once. It owns the listening socket, the runtime directory, the mailbox listeners, the bus forwarder
+and one `Child` per shard. It never imports the application and touches no session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from wspulse.actors.message import BootFailed, Message, ShardDown, ShardUp
+from wspulse.supervisor.bus_forwarder import BusForwarder
+from wspulse.supervisor.child import Child, ChildState, LaunchedWorker
+from wspulse.supervisor.child_spec import ChildSpec
+from wspulse.supervisor.descriptor_limit import check_descriptors
+from wspulse.supervisor.errors import StartError
+from wspulse.supervisor.listen_socket import AddressTakenError, address_text, open_listener, open_mailbox_listener
+from wspulse.supervisor.runtime_dir import RuntimeDir
+from wspulse.supervisor.settings import Settings
+from wspulse.supervisor.signals import install_signals, remove_signals
+from wspulse.supervisor.worker_process import WorkerProcess
+
+__all__ = ["Supervisor"]
+
+_logger = logging.getLogger("wspulse.supervisor")
+
+ADDRESS_RETRY_S = 6.0
+"""A crashed server's workers hold its port until they have noticed, 5 s at most (contract.md §6)."""
+
+ADDRESS_RETRY_PERIOD_S = 0.1
+
+TICK_S = 1.0
+"""Between two messages of a living worker, and between two looks at how long it was silent."""
+
+KILL_RESERVE_S = 0.5
+"""Killing and waiting for what did not end in time must itself fit into the shutdown timeout."""
+
+KILLED_S = 5.0
+"""A killed process that is still there after this is stuck in the kernel, and not ours to wait for."""
+
+INCARNATIONS_PER_RUN = 1_000_000
+"""Incarnations of a server's run begin at a multiple of this, above all those of a crashed predecessor."""
+
+
+class _Part(NamedTuple):
+    start: Callable[[], object]
+    """May be a coroutine function."""
+    stop: Callable[[], object]
+
+
+class _Ending(NamedTuple):
+    exit_code: int
+    reason: str
+
+
+class Supervisor:
+    """One server. `await run()` returns its exit code, or raises StartError when it cannot start."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.children: list[Child] = []
+        """By shard. Their states, pids, restarts and connections may be read at any time."""
+        self.mailbox_paths: tuple[str, ...] = ()
+        """By shard: where a shard can be reached."""
+        self.host = settings.host
+        self.port = settings.port
+        self._incarnation = 0
+        self._announced = False
+        self._signals: list[signal.Signals] = []
+        self._hurry = False
+        self._mailboxes: list[socket.socket] = []
+        self._forwarder: BusForwarder | None = None
+
+    async def run(self) -> int:
+        """Start, supervise until something asks for the end, stop."""
+        self._ending: asyncio.Future[_Ending] = asyncio.get_running_loop().create_future()
+        self._changed = asyncio.Event()
+        """Set at every change of a child's state."""
+        order = (
+            _Part(self._install_signals, remove_signals),
+            _Part(self._claim_port, self._release_port),
+            _Part(self._open_mailboxes, self._close_mailboxes),
+            _Part(self._start_bus, self._stop_bus),
+            _Part(self._start_workers, self._stop_workers),
+            _Part(self._start_watch, self._stop_watch),
+        )
+        started: list[_Part] = []
+        try:
+            for part in order:
+                if self._ending.done():
+                    break
+                started.append(part)
+                await _maybe_await(part.start())
+            ending = await self._ending
+        finally:
+            for part in reversed(started):
+                await _maybe_await(part.stop())
+        if self._hurry:
+            return 128 + self._signals[-1]
+        return ending.exit_code
+
+    def request_shutdown(self, reason: str) -> None:
+        """End the server in order, with exit code 0; returns at once. Only the first reason for an end counts."""
+        self._end(0, reason)
+
+    async def restart_shard(self, shard: int) -> None:
+        """Drain a shard's worker and return when its replacement is ready; not counted as a crash.
+
+        Raises IndexError for a shard that there is not, ServerClosedError when the server ends first.
+        """
+        if not 0 <= shard < len(self.children):
+            raise IndexError(f"wspulse: there is no shard {shard}; allowed is 0 … {len(self.children) - 1}")
+        await asyncio.shield(self.children[shard].restart())
+
+    # What children tell.
+
+    def on_ready(self, child: Child) -> None:
+        assert child.incarnation is not None
+        self._tell_others(child, ShardUp(child.shard, child.incarnation))
+        if self._announced:
+            _logger.info(
+                "a worker is ready", extra={"shard": child.shard, "pid": child.pid, "restarts": child.restarts}
+            )
+        elif all(other.state is ChildState.READY for other in self.children) and not self._ending.done():
+            self._announced = True
+            self._announce()
+
+    def on_down(self, child: Child, incarnation: int) -> None:
+        self._tell_others(child, ShardDown(child.shard, incarnation))
+
+    def on_drained(self, child: Child) -> None:
+        self._changed.set()
+
+    def on_stopped(self, child: Child) -> None:
+        self._changed.set()
+
+    def on_boot_failed(self, child: Child, failure: BootFailed) -> None:
+        if self._ending.done():
+            return  # the first of several equal ones was told
+        if failure.is_usage:
+            print(self._with_source(failure.text), file=sys.stderr, flush=True)
+            self._end(2, "a wrong option")
+        else:
+            _logger.critical(
+                "the application failed to start", extra={"app": self.settings.app, "traceback": failure.text}
+            )
+            self._end(1, "the application failed to start")
+
+    def on_gave_up(self, child: Child, sentence: str) -> None:
+        _logger.critical(
+            "a worker crashes too often: more than 5 restarts in 60 s; the server stops",
+            extra={"shard": child.shard, "last_end": sentence},
+        )
+        self._end(1, "a worker crashes too often")
+
+    def on_close_requested(self, child: Child) -> None:
+        self.request_shutdown("the application closed the server")
+
+    def on_message(self, child: Child, message: Message) -> None:
+        _logger.error("a worker said what nobody hears", extra={"shard": child.shard, "said": type(message).__name__})
+
+    def _tell_others(self, child: Child, message: Message) -> None:
+        for other in self.children:
+            if other is not child:
+                other.tell(message)
+
+    # The parts, in the order of their start.
+
+    def _install_signals(self) -> None:
+        install_signals(self._on_signal)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        self._signals.append(number)
+        if len(self._signals) == 1:
+            self.request_shutdown(number.name)
+            return
+        self._hurry = True
+        for child in self.children:
+            child.kill()
+        self._changed.set()
+
+    async def _claim_port(self) -> None:
+        settings = self.settings
+        check_descriptors(settings.workers)
+        self._runtime_dir: RuntimeDir | None = None
+        self._listener: socket.socket | None = None
+        if settings.port:
+            self._runtime_dir = RuntimeDir.claim(settings.port)
+            self._listener = await self._listen(ADDRESS_RETRY_S if self._runtime_dir.after_crash else 0.0)
+        else:
+            self._listener = open_listener(settings.host, 0)
+            self.port = self._listener.getsockname()[1]
+            self._runtime_dir = RuntimeDir.claim(self.port)
+        self._incarnation = self._runtime_dir.run * INCARNATIONS_PER_RUN
+
+    async def _listen(self, retry_s: float) -> socket.socket | None:
+        deadline = time.monotonic() + retry_s
+        while not self._ending.done():
+            try:
+                return open_listener(self.settings.host, self.settings.port)
+            except AddressTakenError:
+                if time.monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(ADDRESS_RETRY_PERIOD_S)
+        return None
+
+    def _release_port(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        if self._runtime_dir is not None:
+            self._runtime_dir.release()
+
+    def _open_mailboxes(self) -> None:
+        if self.settings.workers == 1:
+            return
+        assert self._runtime_dir is not None
+        paths = []
+        for shard in range(self.settings.workers):
+            path = self._runtime_dir.socket_path(f"mailbox-{shard}")
+            self._mailboxes.append(open_mailbox_listener(path))
+            paths.append(path)
+        self.mailbox_paths = tuple(paths)
+
+    def _close_mailboxes(self) -> None:
+        for mailbox in self._mailboxes:
+            mailbox.close()
+
+    def _start_bus(self) -> None:
+        if self.settings.workers > 1:
+            assert self._runtime_dir is not None
+            self._forwarder = BusForwarder(
+                self._runtime_dir.socket_path("bus-push"), self._runtime_dir.socket_path("bus-publish")
+            )
+
+    def _stop_bus(self) -> None:
+        if self._forwarder is not None:
+            self._forwarder.stop()
+
+    def _start_workers(self) -> None:
+        settings = self.settings
+        forwarder = self._forwarder
+        self._spec = ChildSpec(
+            app=settings.app,
+            overrides=settings.overrides,
+            workers=settings.workers,
+            path=settings.path,
+            mailbox_paths=self.mailbox_paths,
+            bus=None if forwarder is None else (forwarder.push_endpoint, forwarder.subscribe_endpoint),
+            alive_period_s=min(TICK_S, settings.stall_timeout / 4),
+            log_level=settings.log_level,
+            log_format=settings.log_format,
+        )
+        self.children = [
+            Child(
+                shard,
+                self._launch,
+                self,
+                stall_timeout_s=settings.stall_timeout,
+                drain_timeout_s=settings.shutdown_timeout,
+            )
+            for shard in range(settings.workers)
+        ]
+        for child in self.children:
+            try:
+                child.start()
+            except OSError as error:
+                raise StartError(f"worker {child.shard} cannot be started: {error}") from error
+
+    def _launch(
+        self,
+        shard: int,
+        *,
+        on_message: Callable[[LaunchedWorker, Message], None],
+        on_exit: Callable[[LaunchedWorker, int], None],
+    ) -> LaunchedWorker:
+        assert self._listener is not None
+        self._incarnation += 1
+        worker = WorkerProcess(
+            self._spec,
+            shard,
+            self._incarnation,
+            self._listener,
+            self._mailboxes[shard] if self._mailboxes else None,
+            on_message=on_message,
+            on_exit=on_exit,
+        )
+        for other in self.children:
+            if other.shard != shard and other.state is ChildState.READY and other.incarnation is not None:
+                worker.tell(ShardUp(other.shard, other.incarnation))
+        return worker
+
+    async def _stop_workers(self) -> None:
+        """Drain all, then let all end: calls across shards work while the last sessions' callbacks run."""
+        if self._announced:
+            reason = self._ending.result().reason if self._ending.done() else "an error"
+            _logger.info("the server stops", extra={"reason": reason})
+        reserve_s = min(KILL_RESERVE_S, self.settings.shutdown_timeout / 10)
+        deadline = time.monotonic() + self.settings.shutdown_timeout - reserve_s
+        assert self._listener is not None
+        self._listener.close()
+        for child in self.children:
+            child.stop()
+        done = (ChildState.DRAINED, ChildState.STOPPED)
+        await self._until(lambda: all(child.state in done for child in self.children), deadline)
+        for child in self.children:
+            child.exit()
+        await self._until(self._all_stopped, deadline)
+        for child in self.children:
+            if child.state is not ChildState.STOPPED and not self._hurry:
+                _logger.warning(
+                    "a worker did not end in time and is killed", extra={"shard": child.shard, "pid": child.pid}
+                )
+            child.kill()
+        self._hurry, hurry = False, self._hurry
+        await self._until(self._all_stopped, time.monotonic() + KILLED_S)
+        self._hurry = hurry
+
+    def _all_stopped(self) -> bool:
+        return all(child.state is ChildState.STOPPED for child in self.children)
+
+    async def _until(self, condition: Callable[[], bool], deadline: float) -> None:
+        """Wait for a condition on the children, for the deadline, or for a second signal."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline - time.monotonic()):
+                while not condition() and not self._hurry:
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    def _start_watch(self) -> None:
+        self._watch_period_s = min(TICK_S, self.settings.stall_timeout / 4)
+        self._watch = asyncio.get_running_loop().call_later(self._watch_period_s, self._tick)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        for child in self.children:
+            child.tick(now)
+        self._watch = asyncio.get_running_loop().call_later(self._watch_period_s, self._tick)
+
+    def _stop_watch(self) -> None:
+        self._watch.cancel()
+
+    # The end, and what is printed.
+
+    def _end(self, exit_code: int, reason: str) -> None:
+        if not self._ending.done():
+            self._ending.set_result(_Ending(exit_code, reason))
+
+    def _announce(self) -> None:
+        # Programs read this line: its form is the same for any number of workers.
+        where = address_text(self.host, self.port)
+        line = f"wspulse: ready on ws://{where}{self.settings.path} ({self.settings.workers} workers)\n"
+        try:
+            os.write(1, line.encode())
+        except OSError as error:
+            _logger.warning("the ready line could not be printed", extra={"reason": str(error)})
+
+    def _with_source(self, text: str) -> str:
+        """A worker's "wspulse: <option>: ..." with the option's name replaced by where its value came from."""
+        option, colon, problem = text.removeprefix("wspulse: ").partition(": ")
+        source = self.settings.sources.get(option)
+        return f"wspulse: {source}{colon}{problem}" if source else text
+
+
+async def _maybe_await(result: object) -> None:
+    if asyncio.iscoroutine(result):
+        await result
