@@ -114,8 +114,11 @@ def _subprotocols(value: Any) -> tuple[str, ...]:
 
 
 def _check_codec(codec: Any) -> None:
+    if isinstance(codec, type):
+        raise _fail("codec", f"{codec!r} is a class; allowed is an object of it")
     for member in ("encode", "decode"):
         if not callable(getattr(codec, member, None)):
             raise _fail("codec", f"{codec!r} has no callable member {member!r}; a codec has encode, decode and binary")
-    if getattr(codec, "binary", "absent") not in (True, False, None):
+    binary = getattr(codec, "binary", "absent")
+    if not isinstance(binary, bool) and binary is not None:
         raise _fail("codec", f"{codec!r} needs a member 'binary' that is True, False or None")

@@ -186,7 +186,7 @@ class ConnectRejected(Exception):
         if not 400 <= status <= 599:
             raise ValueError(f"wspulse: ConnectRejected: status is {status}; allowed is 400 … 599")
         super().__init__(text)
-        self.text = text
+        self.text = str(text)  # many will pass the exception that they caught
         self.status = status
 
 
@@ -199,6 +199,8 @@ def error_from_code(code: str, subject: str) -> WspulseError:
             return ConnectionClosedError(subject)
         case SendBufferFullError.code:
             return SendBufferFullError(subject)
+        case DuplicateConnectionIDError.code:
+            return DuplicateConnectionIDError(subject)
         case ServerClosedError.code:
             return ServerClosedError()
         case ShardUnavailableError.code:
