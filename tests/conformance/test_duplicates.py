@@ -1,0 +1,127 @@
+"""contract.md §3: a second connection with the id of a live one, in each mode."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from tests.support.contract import Client, ContractServer
+
+
+async def test_duplicate_kicks_the_old_one_by_default(plain: ContractServer) -> None:
+    name, room = plain.new_id(), plain.new_id("room")
+    old = await plain.client(name, room)
+    async with await plain.client(name, room) as new:
+        assert await old.closed() == (1000, "duplicate connection id")
+        assert (await plain.notes.ended(name))["error"] == "DuplicateConnectionIDError"
+        assert await new.order("list_room", room=room) == [name]
+    await plain.notes.has(name, "disconnect", 2)
+    assert plain.notes.kinds(name) == ["connect", "disconnect", "connect", "disconnect"]
+
+
+async def test_newcomer_does_not_wait_for_the_old_ones_handler_but_its_on_connect_does(plain: ContractServer) -> None:
+    name = plain.new_id()
+    old = await plain.client(name, slow="on_disconnect:0.5")
+    async with await plain.client(name) as new:
+        await old.closed()
+        assert "on_disconnect returns" not in plain.notes.kinds(name), "the 101 waited for the old session's handler"
+        await new.send("note", 1)
+        await plain.notes.has(name, "message")
+    assert plain.notes.kinds(name)[:5] == ["connect", "disconnect", "on_disconnect returns", "connect", "message"]
+
+
+async def test_duplicate_is_refused_with_409_when_asked_for(rejecting: ContractServer) -> None:
+    name = rejecting.new_id()
+    async with await rejecting.client(name) as old:
+        with pytest.raises(InvalidStatus) as refused:
+            await rejecting.client(name)
+        assert refused.value.response.status_code == 409
+        await old.send("echo", "still here")
+        assert await old.expect("echo") == "still here"
+    assert rejecting.notes.kinds(name)[0] == "connect"
+    assert rejecting.notes.kinds(name).count("connect") == 1
+
+
+async def test_duplicate_takes_the_session_over_when_asked_for(replacing: ContractServer) -> None:
+    name, room = replacing.new_id(), replacing.new_id("room")
+    old = await replacing.client(name, room)
+    async with await replacing.client(name, room) as new:
+        assert await old.closed() == (1000, "replaced")
+        await new.send("note", "on the same session")
+        await replacing.notes.has(name, "message")
+        entries = replacing.notes.of(name)
+        assert [entry["kind"] for entry in entries] == ["connect", "drop", "restore", "message"]
+        assert len({entry["session"] for entry in entries}) == 1
+        await new.order_only("close_self")
+
+
+async def test_reconnect_while_the_old_socket_is_half_open_kicks_it(plain: ContractServer) -> None:
+    await reconnect_while_half_open(plain, ["connect", "disconnect", "connect"])
+
+
+async def test_reconnect_while_the_old_socket_is_half_open_kicks_it_in_spite_of_a_window(resuming: ContractServer) -> None:
+    await reconnect_while_half_open(resuming, ["connect", "disconnect", "connect"])
+
+
+async def test_reconnect_while_the_old_socket_is_half_open_takes_over(replacing: ContractServer) -> None:
+    await reconnect_while_half_open(replacing, ["connect", "drop", "restore"])
+
+
+async def reconnect_while_half_open(server: ContractServer, expected: list[str]) -> None:
+    """The client's network died: the server still holds a socket that nobody reads."""
+    name, room = server.new_id(), server.new_id("room")
+    dead = await server.client(name, room)
+    dead.socket.transport.pause_reading()
+    async with await server.client(server.new_id("boss"), "bosses") as boss:
+        async with await server.client(name, room) as new:
+            number = await boss.order_only("send_many", to=name, count=20)
+            for count in range(20):
+                assert (await new.expect("numbered"))[0] == count
+            await boss.answer(number)
+            await server.notes.until(lambda: server.notes.kinds(name) == expected, f"callbacks are {expected}")
+            await new.order_only("close_self")
+            await new.closed()
+    await end_of_dead(dead)
+
+
+async def test_takeover_of_a_half_open_session_loses_nothing_that_was_buffered(replacing: ContractServer) -> None:
+    name, room = replacing.new_id(), replacing.new_id("room")
+    dead = await replacing.client(name, room)
+    dead.socket.transport.pause_reading()
+    async with await replacing.client(replacing.new_id("boss"), "bosses") as boss:
+        # Until the kernel's buffers are full, and the send buffer too.
+        sent = await boss.order("send_until_full", to=name, size=50_000)
+        async with await replacing.client(name, room) as new:
+            numbers = [(await new.expect("numbered"))[0]]
+            while numbers[-1] < sent - 1:
+                numbers.append((await new.expect("numbered"))[0])
+            assert numbers == list(range(numbers[0], sent)), "a gap or a wrong order behind the takeover"
+            assert len(numbers) >= 256, "what was in the send buffer is lost"
+            assert "disconnect" not in replacing.notes.kinds(name)
+            await new.order_only("close_self")
+            await new.closed()
+    await end_of_dead(dead)
+
+
+async def end_of_dead(client: Client) -> None:
+    """The dead client's network is back: it sees the end that the server had given its socket."""
+    client.socket.transport.resume_reading()
+    assert await client.closed() in {(1000, "duplicate connection id"), (1000, "replaced"), (1006, "")}
+
+
+@pytest.mark.race
+async def test_fifty_dials_with_one_id_at_once_leave_one_session(plain: ContractServer, race_rounds: int) -> None:
+    for _ in range(race_rounds):
+        name, room = plain.new_id("dial"), plain.new_id("room")
+        clients = await asyncio.gather(*(plain.client(name, room) for _ in range(50)))
+        async with await plain.client(plain.new_id("boss"), "bosses") as boss:
+            assert await boss.order("list_room", room=room) == [name]
+            await plain.notes.has(name, "connect", 50)
+            await plain.notes.has(name, "disconnect", 49)
+            assert await boss.order("kick", id=name) is None
+        await plain.notes.has(name, "disconnect", 50)
+        assert plain.notes.kinds(name) == ["connect", "disconnect"] * 50
+        ends = await asyncio.gather(*(client.closed() for client in clients))
+        assert sorted(ends) == [(1000, "duplicate connection id")] * 49 + [(1000, "kicked")]

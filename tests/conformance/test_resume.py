@@ -1,0 +1,345 @@
+"""contract.md §3, Resume: a session outlives its transport, whichever worker the next one arrives at."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from tests.conformance.conftest import SHORT_WINDOW_S
+from tests.support.contract import Client, ContractServer, contract_server
+
+
+async def suspended(server: ContractServer, name: str, room: str, **query: object) -> None:
+    """Make a session and cut its socket."""
+    client = await server.client(name, room, **query)
+    client.drop()
+    await server.notes.has(name, "drop")
+
+
+async def test_resume_through_any_worker_replays_what_was_buffered_before_newer_frames(resuming: ContractServer) -> None:
+    async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
+        for shard in range(resuming.workers):
+            name, room = resuming.new_id("resumes", shard), resuming.new_id("room")
+            await suspended(resuming, name, room)
+            for number in range(10):
+                if number % 2:
+                    await boss.order("send", to=name, payload=number)
+                else:
+                    await boss.order("broadcast", room=room, payload=number, event="sent")
+            async with await resuming.client(name, room) as client:
+                await boss.order("send", to=name, payload="newer")
+                received = [await client.expect("sent") for _ in range(11)]
+                assert received[-1] == "newer"
+                assert sorted(received[:-1]) == list(range(10))
+                # Direct frames keep their order, broadcasts theirs.
+                assert [number for number in received[:-1] if number % 2] == [1, 3, 5, 7, 9]
+                assert [number for number in received[:-1] if not number % 2] == [0, 2, 4, 6, 8]
+                await client.order_only("close_self")
+                await client.closed()
+
+
+async def test_resume_keeps_the_session_and_its_state_and_fires_no_connect(resuming: ContractServer) -> None:
+    name = resuming.new_id()
+    client = await resuming.client(name)
+    for _ in range(5):
+        client.drop()
+        client = await resuming.client(name)
+        await client.send("note", "x")
+    await resuming.notes.has(name, "message", 5)
+    await client.order_only("close_self")
+    await resuming.notes.ended(name)
+    entries = resuming.notes.of(name)
+    assert len({entry["session"] for entry in entries}) == 1
+    assert [entry["kind"] for entry in entries] == ["connect", *["drop", "restore", "message"] * 5, "disconnect"]
+
+
+async def test_clean_close_by_the_peer_suspends_too(resuming: ContractServer) -> None:
+    name = resuming.new_id()
+    client = await resuming.client(name)
+    await client.close()
+    await resuming.notes.has(name, "drop")
+    assert resuming.notes.of(name)[-1]["error"] is None
+    async with await resuming.client(name) as again:
+        await resuming.notes.has(name, "restore")
+        await again.order_only("close_self")
+        await again.closed()
+
+
+async def test_clean_close_ends_the_session_when_told_so(expiring: ContractServer) -> None:
+    name = expiring.new_id()
+    client = await expiring.client(name)
+    await client.close(1000)
+    entry = await expiring.notes.ended(name)
+    assert entry["error"] is None
+    assert expiring.notes.kinds(name) == ["connect", "disconnect"]
+
+
+async def test_expired_window_ends_the_session_once_with_the_drops_error(expiring: ContractServer) -> None:
+    name, room = expiring.new_id(), expiring.new_id("room")
+    await suspended(expiring, name, room)
+    entry = await expiring.notes.ended(name)
+    assert entry["error"] == "ConnectionLostError"
+    async with await expiring.client(name, room) as client:
+        await client.send("note", 1)
+        await expiring.notes.has(name, "message")
+        entries = expiring.notes.of(name)
+        assert [entry["kind"] for entry in entries] == ["connect", "drop", "disconnect", "connect", "message"]
+        assert entries[-1]["session"] != entries[0]["session"]
+
+
+async def test_resume_ends_the_window(expiring: ContractServer) -> None:
+    name = expiring.new_id()
+    await suspended(expiring, name, "lobby")
+    async with await expiring.client(name) as client:
+        await asyncio.sleep(2 * SHORT_WINDOW_S)  # the promise is that nothing happens then
+        assert expiring.notes.kinds(name) == ["connect", "drop", "restore"]
+        await client.send("echo", 1)
+        assert await client.expect("echo") == 1
+
+
+async def test_no_message_of_the_new_transport_runs_before_the_restore_handler_is_done(resuming: ContractServer) -> None:
+    name = resuming.new_id()
+    await suspended(resuming, name, "lobby", slow="on_transport_restore:0.3")
+    async with await resuming.client(name) as client:
+        await client.send("note", 1)
+        await resuming.notes.has(name, "message")
+        assert resuming.notes.kinds(name)[-3:] == ["restore", "on_transport_restore returns", "message"]
+        await client.order_only("close_self")
+        await client.closed()
+
+
+async def test_messages_read_before_a_drop_are_handled_before_its_callback(resuming: ContractServer) -> None:
+    name = resuming.new_id()
+    client = await resuming.client(name)
+    for number in range(10):
+        await client.send("slow note", number)
+    await resuming.notes.has(name, "message")
+    client.drop()
+    async with await resuming.client(name) as again:
+        await again.send("note", "last")
+        await resuming.notes.until(lambda: resuming.notes.of(name)[-1]["detail"] == "last", "the last message is handled")
+        kinds = resuming.notes.kinds(name)
+        assert kinds.index("drop") == kinds.index("restore") - 1
+        details = [entry["detail"] for entry in resuming.notes.of(name) if entry["kind"] == "message"]
+        assert details[:-1] == list(range(len(details) - 1))
+        await again.order_only("close_self")
+        await again.closed()
+
+
+async def test_room_stays_the_first_one_whatever_connect_says_on_a_resume(resuming: ContractServer) -> None:
+    name, first, second = resuming.new_id(), resuming.new_id("first"), resuming.new_id("second")
+    await suspended(resuming, name, first)
+    async with (
+        await resuming.client(resuming.new_id("boss"), "bosses") as boss,
+        await resuming.client(name, second) as client,
+    ):
+        assert await boss.order("list_room", room=first) == [name]
+        assert await boss.order("list_room", room=second) == []
+        await boss.order("broadcast", room=second, payload="wrong")
+        await boss.order("broadcast", room=first, payload="right")
+        assert await client.expect("said") == "right"
+        await client.order_only("close_self")
+        await client.closed()
+
+
+async def test_get_connections_names_suspended_sessions(resuming: ContractServer) -> None:
+    room = resuming.new_id("room")
+    names = sorted(resuming.new_id("listed", shard) for shard in range(4))
+    async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
+        for name in names:
+            await suspended(resuming, name, room)
+        assert await boss.order("list_room", room=room) == names
+        assert await boss.order("close_room", room=room) == 4
+        assert await boss.order("list_room", room=room) == []
+
+
+@pytest.mark.parametrize("op", ["kick", "close_one"])
+async def test_order_to_end_a_suspended_session_takes_effect_at_once(resuming: ContractServer, op: str) -> None:
+    async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
+        for shard in range(resuming.workers):
+            name, room = resuming.new_id("ends", shard), resuming.new_id("room")
+            await suspended(resuming, name, room)
+            await boss.order(op, id=name, **({"room": room} if op == "close_one" else {}))
+            assert await boss.order("list_room", room=room) == []
+            assert (await resuming.notes.ended(name))["error"] is None
+            assert (await boss.order("send", to=name))["error"] == "ConnectionNotFoundError"
+
+
+async def test_overflow_while_suspended_keeps_the_newest_in_order(resuming: ContractServer) -> None:
+    name, room = resuming.new_id(), resuming.new_id("room")
+    await suspended(resuming, name, room)
+    async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
+        await boss.order("send_many", to=name, count=200)
+        async with await resuming.client(name, room) as client:
+            assert [(await client.expect("numbered"))[0] for _ in range(64)] == list(range(200 - 64, 200))
+            await client.order_only("close_self")
+            await client.closed()
+
+
+async def test_wait_closed_outlasts_a_resume(resuming: ContractServer) -> None:
+    name, room = resuming.new_id(), resuming.new_id("room")
+    await suspended(resuming, name, room)
+    async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
+        number = await boss.order_only("wait_closed", room=room, id=name)
+        await boss.expect("found")
+        async with await resuming.client(name, room) as client:
+            await client.send("echo", 1)
+            assert await client.expect("echo") == 1
+            await client.order_only("close_self")
+            await client.closed()
+        assert await boss.answer(number) is True
+
+
+@pytest.mark.race
+async def test_new_transport_that_dies_in_mid_replay_keeps_order_and_repeats_nothing(
+    resuming: ContractServer, race_rounds: int
+) -> None:
+    async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
+        for _ in range(race_rounds):
+            name, room = resuming.new_id("replay"), resuming.new_id("room")
+            await suspended(resuming, name, room)
+            await boss.order("send_many", to=name, count=64, size=20_000)
+            seen = []
+            for stop_after in (1, 2, 5):
+                client = await resuming.client(name, room)
+                for _ in range(stop_after):
+                    try:
+                        seen.append((await client.expect("numbered"))[0])
+                    except AssertionError:
+                        raise
+                    except Exception:  # nothing left to replay: what the dead sockets had taken is lost
+                        break
+                    if seen[-1] == 63:
+                        break
+                drops = resuming.notes.kinds(name).count("drop")
+                client.drop()
+                await resuming.notes.has(name, "drop", drops + 1)
+                if seen[-1] == 63:
+                    break
+            assert seen == sorted(set(seen)), "a frame came twice or out of order"
+            await boss.order("kick", id=name)
+
+
+@pytest.mark.race
+async def test_kick_that_races_the_windows_end_fires_one_disconnect(expiring: ContractServer, race_rounds: int) -> None:
+    async with await expiring.client(expiring.new_id("boss"), "bosses") as boss:
+
+        async def once() -> None:
+            name = expiring.new_id("race")
+            await suspended(expiring, name, "race")
+            await asyncio.sleep(SHORT_WINDOW_S + random.uniform(-0.03, 0.03))  # where the window ends
+            await boss_order(boss, name)
+            await expiring.notes.ended(name)
+            assert expiring.notes.kinds(name) == ["connect", "drop", "disconnect"]
+
+        lock = asyncio.Lock()
+
+        async def boss_order(client: Client, name: str) -> None:
+            async with lock:
+                result = await client.order("kick", id=name)
+            assert result is None or result["error"] == "ConnectionNotFoundError"
+
+        for _ in range(race_rounds):
+            await asyncio.gather(*(once() for _ in range(10)))
+
+
+@pytest.mark.race
+async def test_close_of_a_suspended_session_that_races_a_reconnect_keeps_the_count(
+    resuming: ContractServer, race_rounds: int
+) -> None:
+    """As many on_disconnect as on_connect, whoever wins."""
+    cycles = 40 * race_rounds
+    name, room = resuming.new_id("cycle"), resuming.new_id("room")
+    async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
+        client = await resuming.client(name, room)
+        for cycle in range(cycles):
+            drops = resuming.notes.kinds(name).count("drop") if cycle % 20 == 0 else 0
+            client.drop()
+            if drops:
+                await resuming.notes.has(name, "drop", drops + 1)
+            closing = asyncio.create_task(boss.order("kick", id=name))
+            client = await resuming.client(name, room)
+            await closing
+        await boss.order("close_room", room=room)
+        kinds = await resuming.notes.until(
+            lambda: (
+                kinds
+                if (kinds := resuming.notes.kinds(name)).count("disconnect") == kinds.count("connect")
+                else None
+            ),
+            "as many on_disconnect as on_connect",
+        )
+        check_story(kinds)
+        client.drop()
+
+
+def check_story(kinds: list[str]) -> None:
+    """on_connect → [drop → restore]* → on_disconnect, again and again."""
+    allowed = {
+        "": {"connect"},
+        "connect": {"drop", "disconnect"},
+        "drop": {"restore", "disconnect"},
+        "restore": {"drop", "disconnect"},
+        "disconnect": {"connect"},
+    }
+    last = ""
+    for kind in kinds:
+        assert kind in allowed[last], f"{kind} after {last or 'nothing'}"
+        last = kind
+
+
+@pytest.mark.race
+async def test_numbered_frames_to_a_peer_that_drops_and_resumes_keep_their_order(
+    resuming: ContractServer, race_rounds: int
+) -> None:
+    name, room = resuming.new_id("numbered"), resuming.new_id("room")
+    drops = 10 * race_rounds
+    async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
+        client = await resuming.client(name, room)
+        seen: list[int] = []
+        breaks: list[int] = []
+        number = await boss.order_only("broadcast_many", room=room, count=drops * 100, pause_every=2)
+        for _ in range(drops):
+            for _ in range(random.randrange(1, 30)):
+                seen.append((await client.expect("numbered"))[0])
+            breaks.append(len(seen))
+            client.drop()
+            client = await resuming.client(name, room)
+        await boss.order("kick", id=name)
+        del number
+        gaps = [index for index in range(1, len(seen)) if seen[index] != seen[index - 1] + 1]
+        assert all(seen[index] > seen[index - 1] for index in range(1, len(seen))), "not strictly increasing"
+        assert set(gaps) <= set(breaks), f"gaps elsewhere than at drops: {sorted(set(gaps) - set(breaks))}"
+        assert await client.closed() == (1000, "kicked")
+
+
+async def test_mass_close_of_suspended_sessions(resuming: ContractServer) -> None:
+    room, prefix = resuming.new_id("room"), resuming.new_id("mass")
+    names = [f"{prefix}-{number}" for number in range(200)]
+    clients = await asyncio.gather(*(resuming.client(name, room) for name in names))
+    for client in clients:
+        client.drop()
+    await resuming.notes.until(lambda: resuming.notes.count("drop", prefix) == 200, "all are suspended")
+    async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
+        assert await boss.order("close_room", room=room) == 200
+        assert await boss.order("list_room", room=room) == []
+    await resuming.notes.until(lambda: resuming.notes.count("disconnect", prefix) == 200, "all have an on_disconnect")
+
+
+async def test_server_close_ends_suspended_and_connected_sessions(workers: int) -> None:
+    with contract_server(workers, resume_window=30) as server:
+        room, prefix = server.new_id("room"), server.new_id("end")
+        clients = await asyncio.gather(*(server.client(f"{prefix}-{number}", room) for number in range(20)))
+        for client in clients[:10]:
+            client.drop()
+        await server.notes.until(lambda: server.notes.count("drop", prefix) == 10, "ten are suspended")
+        server.process.terminate()
+        for client in clients[10:]:
+            assert await client.closed() == (1001, "server shutting down")
+        assert server.process.wait() == 0
+        for number in range(20):
+            name = f"{prefix}-{number}"
+            assert (await server.notes.ended(name))["error"] == "ServerClosedError"
+            assert server.notes.kinds(name).count("disconnect") == 1

@@ -1,0 +1,234 @@
+"""The application of the contract's end-to-end tests: it notes every callback in a file, and does what clients order.
+
+Options come as JSON in CONTRACT_OPTIONS, the file's name in CONTRACT_LOG. A frame with the event "do" is an order, carried
+out by the worker that holds the sender; its answer has the event "done" and the order's id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from typing import Any
+from uuid import uuid4
+
+from wspulse import Connection, ConnectRejected, Frame, Request, SendBufferFullError, Server
+
+server = Server(**json.loads(os.environ.get("CONTRACT_OPTIONS", "{}")))
+_log = os.open(os.environ["CONTRACT_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+_background: set[asyncio.Task[None]] = set()
+
+
+def note(kind: str, connection: Connection, error: BaseException | None = None, detail: Any = None) -> None:
+    """One line, one write: lines of several workers never mix."""
+    entry = {
+        "kind": kind,
+        "id": connection.id,
+        "session": connection.state["session"],
+        "error": type(error).__name__ if error is not None else None,
+        "detail": detail,
+        "shard": server.shard,
+    }
+    os.write(_log, json.dumps(entry).encode() + b"\n")
+
+
+@server.connect
+async def connect(request: Request) -> tuple[str, str, dict[str, Any]]:
+    query = request.query
+    if "wait" in query:
+        await asyncio.sleep(float(query["wait"]))
+    if query.get("token") == "wrong":
+        raise ConnectRejected("bad token")
+    if query.get("token") == "broken":
+        raise RuntimeError("secret detail")
+    return query.get("room", "lobby"), query.get("id", ""), {"session": uuid4().hex, "slow": query.get("slow", "")}
+
+
+async def slowly(connection: Connection, callback: str) -> None:
+    """A client that connects with `?slow=on_disconnect:0.2` makes that callback of its session take that long."""
+    name, _, seconds = connection.state["slow"].partition(":")
+    if name == callback:
+        await asyncio.sleep(float(seconds))
+        note(f"{callback} returns", connection)
+
+
+@server.on_connect
+async def on_connect(connection: Connection) -> None:
+    note("connect", connection)
+    await slowly(connection, "on_connect")
+
+
+@server.on_disconnect
+async def on_disconnect(connection: Connection, error: BaseException | None) -> None:
+    note("disconnect", connection, error)
+    await slowly(connection, "on_disconnect")
+
+
+if server.options.resume_window:
+
+    @server.on_transport_drop
+    async def on_transport_drop(connection: Connection, error: BaseException | None) -> None:
+        note("drop", connection, error)
+        await slowly(connection, "on_transport_drop")
+
+    @server.on_transport_restore
+    async def on_transport_restore(connection: Connection) -> None:
+        note("restore", connection)
+        await slowly(connection, "on_transport_restore")
+
+
+@server.on_message
+async def on_message(connection: Connection, frame: Frame) -> None:
+    if frame.event == "note":
+        note("message", connection, detail=frame.decode())
+    elif frame.event == "slow note":
+        await asyncio.sleep(0.02)
+        note("message", connection, detail=frame.decode())
+    elif frame.event == "echo":
+        await connection.send(frame)
+    elif frame.event == "say":
+        await server.broadcast(connection.room_id, frame)
+    elif frame.event == "raise":
+        raise RuntimeError("the handler of this test raises")
+    elif frame.event == "do":
+        order = frame.decode(dict[str, Any])
+        if order.pop("in_background", False):
+            task = asyncio.create_task(carry_out(connection, frame.id, order))
+            _background.add(task)
+            task.add_done_callback(_background.discard)
+        else:
+            await carry_out(connection, frame.id, order)
+
+
+async def carry_out(connection: Connection, number: str, order: dict[str, Any]) -> None:
+    try:
+        result = await OPERATIONS[order.pop("op")](connection, **order)
+    except Exception as error:
+        result = {"error": type(error).__name__, "text": str(error)}
+    if not connection.closed:
+        await connection.send(Frame("done", result, number))
+
+
+async def send(_: Connection, to: str, payload: Any = None, event: str = "sent") -> None:
+    await server.send(to, Frame(event, payload))
+
+
+async def send_many(_: Connection, to: str, count: int, size: int = 0) -> None:
+    for number in range(count):
+        await server.send(to, Frame("numbered", [number, "x" * size]))
+
+
+async def send_until_full(_: Connection, to: str, size: int) -> int:
+    """How many numbered frames a session takes until its buffer is full."""
+    count = 0
+    try:
+        while count < 100_000:
+            await server.send(to, Frame("numbered", [count, "x" * size]))
+            count += 1
+            await asyncio.sleep(0)
+    except SendBufferFullError:
+        pass
+    return count
+
+
+async def send_unencodable(connection: Connection) -> None:
+    await server.broadcast(connection.room_id, Frame("never", object()))
+
+
+async def broadcast(_: Connection, room: str, payload: Any = None, event: str = "said") -> None:
+    await server.broadcast(room, Frame(event, payload))
+
+
+async def broadcast_many(_: Connection, room: str, count: int, size: int = 0, pause_every: int = 0) -> int:
+    for number in range(count):
+        await server.broadcast(room, Frame("numbered", [number, "x" * size]))
+        if pause_every and number % pause_every == 0:
+            await asyncio.sleep(0.001)
+    return count
+
+
+async def kick(_: Connection, id: str) -> None:  # noqa: A002
+    await server.kick(id)
+
+
+async def list_room(_: Connection, room: str) -> list[str]:
+    return sorted(connection.id for connection in await server.get_connections(room))
+
+
+async def close_one(_: Connection, room: str, id: str) -> bool:  # noqa: A002
+    found = next(connection for connection in await server.get_connections(room) if connection.id == id)
+    await found.close()
+    return found.closed
+
+
+async def close_room(_: Connection, room: str) -> int:
+    found = await server.get_connections(room)
+    await asyncio.gather(*(connection.close() for connection in found))
+    return len(found)
+
+
+async def wait_closed(connection: Connection, room: str, id: str) -> bool:  # noqa: A002
+    """Says "found" before it begins to wait."""
+    found = next(other for other in await server.get_connections(room) if other.id == id)
+    await connection.send(Frame("found"))
+    await found.wait_closed()
+    return found.closed
+
+
+async def send_to_old(connection: Connection, room: str, id: str) -> list[str]:  # noqa: A002
+    """Take a connection of the room, wait for its end and for a later session of its id, then address the old one."""
+    found = next(other for other in await server.get_connections(room) if other.id == id)
+    await connection.send(Frame("found"))
+    await found.wait_closed()
+    while not any(other.id == id for other in await server.get_connections(room)):
+        await asyncio.sleep(0.01)
+    try:
+        await found.send(Frame("to the old session"))
+    except Exception as error:
+        return [type(error).__name__]
+    return ["sent"]
+
+
+async def close_self(connection: Connection) -> None:
+    await connection.close()
+
+
+async def close_server(_: Connection) -> None:
+    await server.close()
+
+
+async def block(_: Connection, seconds: float) -> None:
+    time.sleep(seconds)  # noqa: ASYNC251 - the worker's loop is to be stuck
+
+
+async def pause(_: Connection, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+async def where(_: Connection) -> list[int]:
+    return [server.shard, os.getpid()]
+
+
+OPERATIONS: dict[str, Any] = {
+    operation.__name__: operation
+    for operation in (
+        send,
+        send_many,
+        send_until_full,
+        send_unencodable,
+        broadcast,
+        broadcast_many,
+        kick,
+        list_room,
+        close_one,
+        close_room,
+        wait_closed,
+        send_to_old,
+        close_self,
+        close_server,
+        block,
+        pause,
+        where,
+    )
+}
