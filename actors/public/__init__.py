@@ -17,6 +17,7 @@ Run it with `python -m wspulse.supervisor --workers 4 --app module:server`. This
 
 from wspulse.actors.codec import Codec, JSONCodec, MsgpackCodec
 from wspulse.actors.connection import Connection
+from wspulse.actors.context import Context, InvalidPayloadError
 from wspulse.actors.errors import (
     ConnectionClosedError,
     ConnectionNotFoundError,
@@ -28,7 +29,9 @@ from wspulse.actors.errors import (
     ShardUnavailableError,
     WspulseError,
 )
+from wspulse.actors.event_router import EventRouter
 from wspulse.actors.frame import Frame
+from wspulse.actors.recovery import recovery
 from wspulse.actors.request import Request
 from wspulse.actors.server import Server
 
@@ -38,9 +41,12 @@ __all__ = [
     "Connection",
     "ConnectionClosedError",
     "ConnectionNotFoundError",
+    "Context",
     "ControlError",
     "DuplicateConnectionIDError",
+    "EventRouter",
     "Frame",
+    "InvalidPayloadError",
     "JSONCodec",
     "MsgpackCodec",
     "Request",
@@ -49,4 +55,5 @@ __all__ = [
     "ServerClosedError",
     "ShardUnavailableError",
     "WspulseError",
+    "recovery",
 ]
