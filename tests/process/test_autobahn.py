@@ -9,7 +9,6 @@ import pytest
 from tests.support import autobahn
 from tests.support.server_process import serve_process
 
-
 OVERTAKEN_ECHOES = {"3.2", "3.3", "4.1.3", "4.1.4", "4.2.3", "4.2.4", "4.2.5", "5.15"}
 """A good message and a violation come in one read: the echo may be lost to the close frame. The suite allows it."""
 
