@@ -92,7 +92,7 @@ def _import(name: str) -> Server:
         hint = f"; its servers are {', '.join(servers)}" if servers else "; there is no Server in it"
         raise BootError(f"wspulse: app: {module_name} has no attribute {attribute!r}{hint}", is_usage=True) from None
     if not isinstance(server, Server):
-        raise BootError(f"wspulse: app: {name} is a {type(server).__name__}, not a wspulse.Server", is_usage=True)
+        raise BootError(f"wspulse: app: {name} is of type {type(server).__name__}, not a wspulse.Server", is_usage=True)
     return server
 
 

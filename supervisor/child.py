@@ -111,7 +111,7 @@ class Child:
         self._drain_timeout_s = drain_timeout_s
         self._loop = asyncio.get_running_loop()
         self._worker: LaunchedWorker | None = None
-        self._liveness = Liveness(stall_timeout_s)
+        self._liveness = Liveness(stall_timeout_s, 0.0)
         self._intensity = RestartIntensity()
         self._timer: asyncio.TimerHandle | None = None
         """In WAITING: the next start. While a worker ends by itself: when it is killed."""
@@ -137,7 +137,7 @@ class Child:
         self.started_at = time.monotonic()
         self.ready_at = None
         self._ends_by_order = False
-        self._liveness = Liveness(self._stall_timeout_s)
+        self._liveness = Liveness(self._stall_timeout_s, self.started_at)
         _logger.debug("a worker was started", extra=self._fields())
 
     def tell(self, message: Message) -> None:

@@ -95,10 +95,9 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, by an exception."""
 
     def error(self, message: str) -> NoReturn:
-        subject, colon, problem = message.removeprefix("argument ").partition(": ")
-        if not colon:
-            raise UsageError(f"{message} (see --help)")
-        raise SettingError(subject, problem)
+        if message.startswith("argument "):
+            raise SettingError(*message.removeprefix("argument ").split(": ", 1))
+        raise UsageError(f"{message} (see --help)")
 
 
 def _parse(arguments: Sequence[str]) -> dict[str, Any] | None:

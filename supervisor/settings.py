@@ -33,6 +33,8 @@ def _application(text: str) -> str:
         raise ValueError(
             f"{text!r} is neither MODULE:ATTR (chat:server for the file chat.py) nor a built-in application"
         )
+    if module.endswith(".py"):
+        raise ValueError(f"{text!r} names a file; name its module: {module.removesuffix('.py')}:{attribute}")
     return text
 
 

@@ -75,7 +75,8 @@ class Supervisor:
         self.host = settings.host
         self.port = settings.port
         self._incarnation = 0
-        self._announced = False
+        self.is_ready = False
+        """Whether all workers have been ready at once."""
         self._signals: list[signal.Signals] = []
         self._hurry = False
         self._mailboxes: list[socket.socket] = []
@@ -127,12 +128,12 @@ class Supervisor:
     def on_ready(self, child: Child) -> None:
         assert child.incarnation is not None
         self._tell_others(child, ShardUp(child.shard, child.incarnation))
-        if self._announced:
+        if self.is_ready:
             _logger.info(
                 "a worker is ready", extra={"shard": child.shard, "pid": child.pid, "restarts": child.restarts}
             )
         elif all(other.state is ChildState.READY for other in self.children) and not self._ending.done():
-            self._announced = True
+            self.is_ready = True
             self._announce()
 
     def on_down(self, child: Child, incarnation: int) -> None:
@@ -301,7 +302,7 @@ class Supervisor:
 
     async def _stop_workers(self) -> None:
         """Drain all, then let all end: calls across shards work while the last sessions' callbacks run."""
-        if self._announced:
+        if self.is_ready:
             reason = self._ending.result().reason if self._ending.done() else "an error"
             _logger.info("the server stops", extra={"reason": reason})
         reserve_s = min(KILL_RESERVE_S, self.settings.shutdown_timeout / 10)

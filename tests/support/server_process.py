@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-__all__ = ["Finished", "ServerProcess", "run_to_end", "serve_process", "wait_until"]
+__all__ = ["Finished", "ServerProcess", "run_to_end", "serve_process", "start_process", "wait_until"]
 
 READY_LINE = re.compile(
     r"wspulse: ready on (?P<url>ws://\S+) \((?P<workers>\d+) workers(?:, control (?P<control>\S+))?\)"
@@ -68,7 +68,9 @@ class ServerProcess:
         self.port = 0
         self.control: str | None = None
 
-    def _await_ready(self) -> None:
+    def await_ready(self) -> None:
+        """Wait until the ready line is out; from then on `url`, `port` and `control` are known."""
+
         def ready() -> re.Match[str] | None:
             code = self._process.poll()
             assert code is None, f"the server ended with code {code} before it was ready:\n{self.stderr()}"
@@ -142,8 +144,8 @@ def serve_process(
     variables, plus `env`; the runtime directory is a fresh one unless `env` names it. Without `cwd` it runs in a fresh,
     empty folder.
     """
-    with _start("--port", "0", "--workers", str(workers), *args, env=env, cwd=cwd) as server:
-        server._await_ready()
+    with start_process("--port", "0", "--workers", str(workers), *args, env=env, cwd=cwd) as server:
+        server.await_ready()
         yield server
 
 
@@ -151,13 +153,16 @@ def run_to_end(
     *args: str, env: Mapping[str, str] | None = None, cwd: str | Path | None = None, timeout: float = START_DEADLINE_S
 ) -> Finished:
     """Run `python -m wspulse.supervisor` with exactly these arguments until it ends by itself."""
-    with _start(*args, env=env, cwd=cwd) as server:
+    with start_process(*args, env=env, cwd=cwd) as server:
         code = server.wait(timeout)
         return Finished(code, server.stdout(), server.stderr())
 
 
 @contextmanager
-def _start(*args: str, env: Mapping[str, str] | None, cwd: str | Path | None) -> Iterator[ServerProcess]:
+def start_process(
+    *args: str, env: Mapping[str, str] | None = None, cwd: str | Path | None = None
+) -> Iterator[ServerProcess]:
+    """`serve_process` with exactly these arguments, and without waiting until it is ready."""
     folder = Path(tempfile.mkdtemp(prefix="wspulse-test-"))
     (folder / "runtime").mkdir(mode=0o700)
     (folder / "empty").mkdir()
