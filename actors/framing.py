@@ -7,18 +7,12 @@ an option; what to answer to a ping, a close frame or an error is the session's 
 
 from __future__ import annotations
 
-from codecs import utf_8_decode
-from io import BytesIO
 from struct import Struct
 from typing import Final, NoReturn
 
 from wspulse.actors.close_code import EMPTY_CLOSE_CODE
 from wspulse.actors.errors import ProtocolError
-
-try:
-    from websockets.speedups import apply_mask
-except ImportError:  # a platform for which websockets has no compiled part
-    from websockets.utils import apply_mask
+from wspulse.actors.unfinished_message import UnfinishedMessage, apply_mask, is_utf8
 
 __all__ = [
     "BINARY",
@@ -82,7 +76,7 @@ class FrameParser:
         self._max_message_size = max_message_size
         self._data: bytes | bytearray = b""
         self._position = 0
-        self._unfinished: _Message | _End | None = None
+        self._unfinished: UnfinishedMessage | _End | None = None
 
     def feed(self, data: bytes) -> None:
         """Append what was received. Parses nothing."""
@@ -114,7 +108,7 @@ class FrameParser:
                     and size <= self._max_message_size
                 ):
                     payload = apply_mask(data[_PAYLOAD], data[_MASK])
-                    if first == 0x82 or payload.isascii() or _is_utf8(payload):
+                    if first == 0x82 or payload.isascii() or is_utf8(payload):
                         self._data = b""
                         return (first - 0x80, payload)
             return self._next_whole(data)
@@ -164,7 +158,7 @@ class FrameParser:
                 and (size < 126 or payload_at > position + 6)
             ):
                 payload = apply_mask(data[payload_at:end], data[payload_at - 4 : payload_at])
-                if first == 0x82 or payload.isascii() or _is_utf8(payload):
+                if first == 0x82 or payload.isascii() or is_utf8(payload):
                     self._consume(end)
                     return (first - 0x80, payload)
         return self._next_frame()
@@ -202,15 +196,15 @@ class FrameParser:
             if unfinished is None:
                 if is_last_frame and end <= len(data):
                     payload = apply_mask(data[payload_at:end], mask)
-                    if opcode == TEXT and not payload.isascii() and not _is_utf8(payload):
+                    if opcode == TEXT and not payload.isascii() and not is_utf8(payload):
                         self._fail(_NOT_UTF8, "text is not UTF-8")
                     self._consume(end)
                     return (opcode, payload)
-                unfinished = self._unfinished = _Message(opcode)
+                unfinished = self._unfinished = UnfinishedMessage(opcode, is_text=opcode == TEXT)
             unfinished.begin_frame(size, mask, is_last_frame)
             self._consume(payload_at)
 
-    def _header(self, unfinished: _Message | None) -> tuple[int, int, int] | None:
+    def _header(self, unfinished: UnfinishedMessage | None) -> tuple[int, int, int] | None:
         """The first byte of the frame that begins here, its payload's size, and where the payload begins.
 
         None when more bytes are needed. Checks everything that a header can break, in the order of the websockets
@@ -262,7 +256,7 @@ class FrameParser:
         self._end(_CLOSED)
         return (opcode, payload)
 
-    def _take_part(self, message: _Message) -> None:
+    def _take_part(self, message: UnfinishedMessage) -> None:
         """Move what is here of the current frame's payload into the message."""
         position = self._position
         part = self._data[position : position + message.missing_bytes]
@@ -293,57 +287,6 @@ class FrameParser:
         raise ProtocolError(close_code, reason)
 
 
-class _Message:
-    """A message of which a frame, or a part of a frame, is still to come."""
-
-    __slots__ = ("_buffer", "_split_character", "is_last_frame", "mask", "missing_bytes", "opcode", "size")
-
-    def __init__(self, opcode: int) -> None:
-        self.opcode = opcode
-        self.size = 0
-        """With all of the current frame."""
-        self.is_last_frame = False
-        self.missing_bytes = 0
-        """Of the current frame's payload."""
-        self.mask = b""
-        """Of the current frame, turned to where its next byte is; empty between frames."""
-        self._split_character = b""
-        """The first bytes of a character whose rest is in the next part."""
-        # getvalue() hands its buffer out without a copy; a list of parts would cost 40 bytes for each byte of a drip.
-        self._buffer = BytesIO()
-
-    def begin_frame(self, size: int, mask: bytes, is_last_frame: bool) -> None:
-        self.size += size
-        self.missing_bytes = size
-        self.mask = mask
-        self.is_last_frame = is_last_frame
-
-    def add_part(self, masked: bytes | bytearray) -> bool:
-        """Append a part of the current frame's payload. False when it cannot be part of a UTF-8 text."""
-        part = apply_mask(masked, self.mask)
-        self._buffer.write(part)
-        self.missing_bytes -= len(part)
-        if self.missing_bytes:
-            turn = len(part) & 3
-            self.mask = self.mask[turn:] + self.mask[:turn]
-        else:
-            self.mask = b""
-        return self.opcode != TEXT or (not self._split_character and part.isascii()) or self._is_utf8_so_far(part)
-
-    def _is_utf8_so_far(self, part: bytes) -> bool:
-        text = self._split_character + part
-        try:
-            _, valid_bytes = utf_8_decode(text, "strict", self.is_last_frame and not self.missing_bytes)
-        except UnicodeDecodeError:
-            return False
-        split = self._split_character = text[valid_bytes:]
-        # Of a surrogate Python waits for the third byte (an error handler may want it); two tell.
-        return len(split) < 2 or split[0] != 0xED or split[1] < 0xA0
-
-    def content(self) -> bytes:
-        return self._buffer.getvalue()
-
-
 class _End:
     """Why a parser gives nothing any more."""
 
@@ -359,14 +302,6 @@ class _End:
 
 
 _CLOSED = _End(0, "")
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        utf_8_decode(data, "strict", True)
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def parse_close(payload: bytes) -> tuple[int, str]:

@@ -8,7 +8,7 @@ import pytest
 from websockets.utils import apply_mask as pure_apply_mask
 
 from tests.support.frame_streams import client_frame
-from wspulse.actors import framing
+from wspulse.actors import framing, unfinished_message
 from wspulse.actors.errors import ProtocolError
 from wspulse.actors.framing import (
     BINARY,
@@ -130,7 +130,8 @@ def test_mask_of_zeros_is_a_mask() -> None:
 
 
 def test_parser_without_compiled_unmasking_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(framing, "apply_mask", pure_apply_mask)
+    for module in (framing, unfinished_message):
+        monkeypatch.setattr(module, "apply_mask", pure_apply_mask)
     data = client_frame(TEXT, "κόσμε".encode()) + client_frame(BINARY, b"x" * 300) + client_frame(PING)
     expected = [(TEXT, "κόσμε".encode()), (BINARY, b"x" * 300), (PING, b"")]
     assert parse(data) == expected
