@@ -61,7 +61,9 @@ async def test_reconnect_while_the_old_socket_is_half_open_kicks_it(plain: Contr
     await reconnect_while_half_open(plain, ["connect", "disconnect", "connect"])
 
 
-async def test_reconnect_while_the_old_socket_is_half_open_kicks_it_in_spite_of_a_window(resuming: ContractServer) -> None:
+async def test_reconnect_while_the_old_socket_is_half_open_kicks_it_in_spite_of_a_window(
+    resuming: ContractServer,
+) -> None:
     await reconnect_while_half_open(resuming, ["connect", "disconnect", "connect"])
 
 
@@ -74,15 +76,14 @@ async def reconnect_while_half_open(server: ContractServer, expected: list[str])
     name, room = server.new_id(), server.new_id("room")
     dead = await server.client(name, room)
     dead.socket.transport.pause_reading()
-    async with await server.client(server.new_id("boss"), "bosses") as boss:
-        async with await server.client(name, room) as new:
-            number = await boss.order_only("send_many", to=name, count=20)
-            for count in range(20):
-                assert (await new.expect("numbered"))[0] == count
-            await boss.answer(number)
-            await server.notes.until(lambda: server.notes.kinds(name) == expected, f"callbacks are {expected}")
-            await new.order_only("close_self")
-            await new.closed()
+    async with await server.client(server.new_id("boss"), "bosses") as boss, await server.client(name, room) as new:
+        number = await boss.order_only("send_many", to=name, count=20)
+        for count in range(20):
+            assert (await new.expect("numbered"))[0] == count
+        await boss.answer(number)
+        await server.notes.until(lambda: server.notes.kinds(name) == expected, f"callbacks are {expected}")
+        await new.order_only("close_self")
+        await new.closed()
     await end_of_dead(dead)
 
 

@@ -48,7 +48,10 @@ async def test_on_message_is_serial_and_in_the_peers_order_while_handlers_are_sl
 
 
 async def test_slow_handler_does_not_hold_up_other_sessions_of_its_worker(plain: ContractServer) -> None:
-    async with await plain.client(plain.new_id("slow", 0)) as slow, await plain.client(plain.new_id("swift", 0)) as swift:
+    async with (
+        await plain.client(plain.new_id("slow", 0)) as slow,
+        await plain.client(plain.new_id("swift", 0)) as swift,
+    ):
         assert await slow.order("where") == await swift.order("where")
         number = await slow.order_only("pause", seconds=1.0)
         for _ in range(20):

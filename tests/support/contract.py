@@ -36,23 +36,38 @@ class Notes:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._read_bytes = 0
+        self._entries: dict[str, list[dict[str, Any]]] = {}
+
+    def _read(self) -> dict[str, list[dict[str, Any]]]:
+        """All entries by connection id; only what is new is read."""
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                file.seek(self._read_bytes)
+                new = file.read()
+            # A line that is being written now is for the next time.
+            new = new[: new.rfind(b"\n") + 1]
+            for line in new.splitlines():
+                entry = json.loads(line)
+                self._entries.setdefault(entry["id"], []).append(entry)
+            self._read_bytes += len(new)
+        return self._entries
 
     def of(self, connection_id: str) -> list[dict[str, Any]]:
         """The entries of one connection id, in their order."""
-        if not self._path.exists():
-            return []
-        entries = (json.loads(line) for line in self._path.read_bytes().splitlines())
-        return [entry for entry in entries if entry["id"] == connection_id]
+        return self._read().get(connection_id, [])
 
     def kinds(self, connection_id: str) -> list[str]:
         return [entry["kind"] for entry in self.of(connection_id)]
 
     def count(self, kind: str, prefix: str) -> int:
         """How many entries of a kind there are for the ids that begin with `prefix`."""
-        if not self._path.exists():
-            return 0
-        entries = (json.loads(line) for line in self._path.read_bytes().splitlines())
-        return sum(entry["kind"] == kind and entry["id"].startswith(prefix) for entry in entries)
+        return sum(
+            entry["kind"] == kind
+            for connection_id, entries in self._read().items()
+            if connection_id.startswith(prefix)
+            for entry in entries
+        )
 
     async def until(self, condition: Callable[[], Any], what: str) -> Any:
         """Wait until the notes (or anything else) fulfil a condition."""

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -160,7 +160,10 @@ def run_to_end(
 
 @contextmanager
 def start_process(
-    *args: str, env: Mapping[str, str] | None = None, cwd: str | Path | None = None
+    *args: str,
+    env: Mapping[str, str] | None = None,
+    cwd: str | Path | None = None,
+    program: Sequence[str] = ("-m", "wspulse.supervisor"),
 ) -> Iterator[ServerProcess]:
     """`serve_process` with exactly these arguments, and without waiting until it is ready."""
     folder = Path(tempfile.mkdtemp(prefix="wspulse-test-"))
@@ -170,7 +173,7 @@ def start_process(
     environment |= {"XDG_RUNTIME_DIR": str(folder / "runtime"), **(env or {})}
     with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "wspulse.supervisor", *args],
+            [sys.executable, *program, *args],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
