@@ -24,6 +24,9 @@ from wspulse.supervisor.liveness import Decision, Liveness
 from wspulse.supervisor.restart_intensity import RestartIntensity
 from wspulse.supervisor.worker_process import exit_sentence
 
+SLOW_BOOT_S = 10.0
+"""An import may take as long as it likes, but somebody may wonder why the server is not ready."""
+
 __all__ = ["Child", "ChildEvents", "ChildState", "Launch", "LaunchedWorker"]
 
 _logger = logging.getLogger("wspulse.supervisor")
@@ -119,6 +122,7 @@ class Child:
         self._ends_by_order = False
         """The end of the current worker is no crash."""
         self._boot_failed = False
+        self._told_slow_boot = False
         self._replaced: asyncio.Future[None] | None = None
         """A planned restart under way: done when the replacement is ready."""
 
@@ -137,6 +141,7 @@ class Child:
         self.started_at = time.monotonic()
         self.ready_at = None
         self._ends_by_order = False
+        self._told_slow_boot = False
         self._liveness = Liveness(self._stall_timeout_s, self.started_at)
         _logger.debug("a worker was started", extra=self._fields())
 
@@ -197,6 +202,9 @@ class Child:
         """Look whether the worker is stuck."""
         if self._worker is None:
             return
+        if not self._liveness.is_armed and not self._told_slow_boot and now - self.started_at > SLOW_BOOT_S:
+            self._told_slow_boot = True
+            _logger.warning("a worker is still loading the application", extra=self._fields())
         match self._liveness.tick(now):
             case Decision.DUMP:
                 silence_s = round(self._liveness.silence_s(now), 1)

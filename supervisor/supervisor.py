@@ -79,6 +79,8 @@ class Supervisor:
         """Whether all workers have been ready at once."""
         self._signals: list[signal.Signals] = []
         self._hurry = False
+        self._runtime_dir: RuntimeDir | None = None
+        self._listener: socket.socket | None = None
         self._mailboxes: list[socket.socket] = []
         self._forwarder: BusForwarder | None = None
 
@@ -193,8 +195,6 @@ class Supervisor:
     async def _claim_port(self) -> None:
         settings = self.settings
         check_descriptors(settings.workers)
-        self._runtime_dir: RuntimeDir | None = None
-        self._listener: socket.socket | None = None
         if settings.port:
             self._runtime_dir = RuntimeDir.claim(settings.port)
             self._listener = await self._listen(ADDRESS_RETRY_S if self._runtime_dir.after_crash else 0.0)
@@ -228,7 +228,10 @@ class Supervisor:
         paths = []
         for shard in range(self.settings.workers):
             path = self._runtime_dir.socket_path(f"mailbox-{shard}")
-            self._mailboxes.append(open_mailbox_listener(path))
+            try:
+                self._mailboxes.append(open_mailbox_listener(path))
+            except OSError as error:
+                raise StartError(f"the mailbox {path} cannot be opened: {error.strerror}") from error
             paths.append(path)
         self.mailbox_paths = tuple(paths)
 

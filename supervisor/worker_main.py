@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import gc
 import logging
 import multiprocessing
 import os
@@ -57,6 +58,9 @@ def main(spec: ChildSpec, start: Start) -> None:
         except BootError as error:
             runner.run(_report(start, BootFailed(error.text, error.is_usage)))
             sys.exit(1)
+        # What was imported stays. A full collection that walks it (26,000 objects) stops the loop for 9 ms.
+        gc.collect()
+        gc.freeze()
         runner.run(Worker(spec, start, server).run())
 
 

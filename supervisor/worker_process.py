@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 
 from wspulse.actors.message import Envelope, Message, Tell
 from wspulse.actors.stream import Stream
@@ -65,7 +66,9 @@ class WorkerProcess:
             self._process = _spawn.Process(
                 target=main, args=(spec, start), name=f"wspulse worker {shard}", daemon=False
             )
-            # The new process inherits the mask: a ^C must not end it before it has said that it ignores it.
+            # The new process inherits the mask: a ^C must not end it before it has said that it ignores it. Starting
+            # multiprocessing's resource tracker, which the first start does, would lift the mask again.
+            resource_tracker.ensure_running()
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
             try:
                 self._process.start()

@@ -15,8 +15,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin, Subprotocol
 
 from tests.support.server_process import ServerProcess, run_to_end, serve_process, start_process, wait_until
 
@@ -206,6 +207,46 @@ async def end(connection, frame):
         assert [close_code_of(client) for client in clients] == [1001] * 4
         assert server.wait() == 0
         assert "the application closed the server" in server.stderr()
+
+
+def test_settings_of_every_layer_reach_the_workers(tmp_path: Path) -> None:
+    (tmp_path / "server.toml").write_text('codec = "raw"\nallow_origin = ["https://good.example"]\n')
+    args = ("--app", "echo", "--config", "server.toml", "--max-message-size", "100", "--subprotocol", "v1")
+    with serve_process(*args, workers=1, cwd=tmp_path, env={"WSPULSE_PATH": "/chat"}) as server:
+        assert server.url.endswith("/chat")
+        with connect(server.url, subprotocols=[Subprotocol("v1")], origin=Origin("https://good.example")) as client:
+            assert client.subprotocol == "v1"
+            client.send("no frame at all")
+            assert client.recv(timeout=10) == "no frame at all"
+            client.send("x" * 101)
+            assert close_code_of(client) == 1009
+        with (
+            pytest.raises(InvalidStatus, match="HTTP 403"),
+            connect(server.url, origin=Origin("https://evil.example")),
+        ):
+            pass
+
+
+def test_command_serves_as_the_module_does_with_the_current_folder_first(tmp_path: Path) -> None:
+    """The `wspulse` command's own folder is first on sys.path of a script, not the current one."""
+    app = write_app(tmp_path, "")
+    program = "import sys; sys.path.pop(0); from wspulse.supervisor.cli import main; sys.exit(main())"
+    with start_process(
+        "--workers", "1", "--port", "0", "--app", "app:server", cwd=app, program=("-c", program, "serve")
+    ) as server:
+        server.await_ready()
+        with connect(server.url):
+            pass
+
+
+def test_closed_standard_streams_harm_nothing() -> None:
+    """Daemon starters close them; a socket must not get their numbers."""
+    program = "import os, sys; os.close(0); os.close(2); from wspulse.supervisor.cli import serve; sys.exit(serve())"
+    with start_process("--workers", "2", "--port", "0", "--app", "echo", program=("-c", program)) as server:
+        server.await_ready()
+        echoed(server.url, "hello")
+        server.terminate()
+        assert server.wait() == 0
 
 
 # What does not start.

@@ -364,3 +364,17 @@ async def test_last_words_of_a_former_worker_are_ignored(make_stage: MakeStage) 
     await stage.started_again(2)
     former.says(Ready(2, 1))
     assert stage.child.state is ChildState.STARTING
+
+
+async def test_slow_import_is_told_once(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    stage = make_stage()
+    stage.child.start()
+    for _ in range(60):
+        now += 1.0
+        stage.child.tick(now)
+    assert [record.message for record in caplog.records] == ["a worker is still loading the application"]
+    assert (stage.worker.dumps, stage.worker.kills) == (0, 0)
