@@ -303,8 +303,7 @@ async def test_numbered_frames_to_a_peer_that_drops_and_resumes_keep_their_order
         breaks: list[int] = []
         number = await boss.order_only("broadcast_many", room=room, count=drops * 100, pause_every=2)
         for _ in range(drops):
-            for _ in range(random.randrange(1, 30)):
-                seen.append((await client.expect("numbered"))[0])
+            seen += [(await client.expect("numbered"))[0] for _ in range(random.randrange(1, 30))]
             breaks.append(len(seen))
             client.drop()
             client = await resuming.client(name, room)

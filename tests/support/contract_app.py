@@ -182,7 +182,7 @@ async def send_to_old(connection: Connection, room: str, id: str) -> list[str]: 
     await connection.send(Frame("found"))
     await found.wait_closed()
     while not any(other.id == id for other in await server.get_connections(room)):
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # noqa: ASYNC110 - no event tells of a session of another worker
     try:
         await found.send(Frame("to the old session"))
     except Exception as error:
