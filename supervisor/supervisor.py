@@ -79,7 +79,8 @@ class Supervisor:
         """Whether all workers have been ready at once."""
         self._signals: list[signal.Signals] = []
         self._hurry = False
-        self._runtime_dir: RuntimeDir | None = None
+        self.runtime_dir: RuntimeDir | None = None
+        """From the start on."""
         self._listener: socket.socket | None = None
         self._mailboxes: list[socket.socket] = []
         self._forwarder: BusForwarder | None = None
@@ -196,13 +197,13 @@ class Supervisor:
         settings = self.settings
         check_descriptors(settings.workers)
         if settings.port:
-            self._runtime_dir = RuntimeDir.claim(settings.port)
-            self._listener = await self._listen(ADDRESS_RETRY_S if self._runtime_dir.after_crash else 0.0)
+            self.runtime_dir = RuntimeDir.claim(settings.port)
+            self._listener = await self._listen(ADDRESS_RETRY_S if self.runtime_dir.after_crash else 0.0)
         else:
             self._listener = open_listener(settings.host, 0)
             self.port = self._listener.getsockname()[1]
-            self._runtime_dir = RuntimeDir.claim(self.port)
-        self._incarnation = self._runtime_dir.run * INCARNATIONS_PER_RUN
+            self.runtime_dir = RuntimeDir.claim(self.port)
+        self._incarnation = self.runtime_dir.run * INCARNATIONS_PER_RUN
 
     async def _listen(self, retry_s: float) -> socket.socket | None:
         deadline = time.monotonic() + retry_s
@@ -218,16 +219,16 @@ class Supervisor:
     def _release_port(self) -> None:
         if self._listener is not None:
             self._listener.close()
-        if self._runtime_dir is not None:
-            self._runtime_dir.release()
+        if self.runtime_dir is not None:
+            self.runtime_dir.release()
 
     def _open_mailboxes(self) -> None:
         if self.settings.workers == 1:
             return
-        assert self._runtime_dir is not None
+        assert self.runtime_dir is not None
         paths = []
         for shard in range(self.settings.workers):
-            path = self._runtime_dir.socket_path(f"mailbox-{shard}")
+            path = self.runtime_dir.socket_path(f"mailbox-{shard}")
             try:
                 self._mailboxes.append(open_mailbox_listener(path))
             except OSError as error:
@@ -241,9 +242,9 @@ class Supervisor:
 
     def _start_bus(self) -> None:
         if self.settings.workers > 1:
-            assert self._runtime_dir is not None
+            assert self.runtime_dir is not None
             self._forwarder = BusForwarder(
-                self._runtime_dir.socket_path("bus-push"), self._runtime_dir.socket_path("bus-publish")
+                self.runtime_dir.socket_path("bus-push"), self.runtime_dir.socket_path("bus-publish")
             )
 
     def _stop_bus(self) -> None:
