@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from wspulse.actors.connection import Connection
+from wspulse.actors.errors import ShardUnavailableError
 from wspulse.actors.frame import Frame
 from wspulse.actors.request import Request
 from wspulse.actors.server import Server
@@ -21,8 +24,13 @@ def _relay() -> Server:
     server = Server(_identify, max_message_size=_MAX_MESSAGE_BYTES)
 
     @server.on_message
-    async def relay(connection: Connection, frame: Frame) -> None:
-        await server.broadcast(connection.room_id, frame)
+    def relay(connection: Connection, frame: Frame) -> Awaitable[None] | None:
+        try:
+            server.broadcast_nowait(connection.room_id, frame)
+        except ShardUnavailableError:
+            # The bus is full: its sender waits for it, and is not read meanwhile.
+            return server.broadcast(connection.room_id, frame)
+        return None
 
     return server
 
@@ -31,8 +39,8 @@ def _echo() -> Server:
     server = Server(_identify, max_message_size=_MAX_MESSAGE_BYTES)
 
     @server.on_message
-    async def echo(connection: Connection, frame: Frame) -> None:
-        await connection.send(frame)
+    def echo(connection: Connection, frame: Frame) -> None:
+        connection.send_nowait(frame)
 
     return server
 

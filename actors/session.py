@@ -192,6 +192,9 @@ class Session:
         if on_message is None:
             return
         try:
+            if opcode != TEXT and shard.wants_text:
+                # Only text was checked on its way in, and what a codec passes through raw may go out as text.
+                payload.decode()
             frame = shard.decode(payload) if not shard.keeps_kind or opcode != TEXT else shard.decode(payload.decode())
         except Exception as error:
             shard.undecodable(self, error)
@@ -357,7 +360,8 @@ class Session:
                 case Effect.END:
                     # An expired window reports the drop that began it.
                     self._end(
-                        self.error if event is SessionEvent.EXPIRE else error, keep_frames=event is SessionEvent.LOSE
+                        self.error if event is SessionEvent.EXPIRE else error,
+                        keep_frames=event in (SessionEvent.LOSE, SessionEvent.EXPIRE),
                     )
 
     def attach(self, transport: Transport) -> None:

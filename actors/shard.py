@@ -86,6 +86,7 @@ class Shard:
         self.metrics = Metrics()
         self.decode: Callable[[Any], Frame] = options.codec.decode
         self.keeps_kind = options.codec.binary is None
+        self.wants_text = options.codec.binary is False
         self.bus: Bus
         self.sessions: dict[str, Session] = {}
         self.rooms: dict[str, Room] = {}
@@ -167,6 +168,10 @@ class Shard:
         """The one step in which a newcomer becomes something."""
         upgrade = transport.upgrade
         assert upgrade is not None
+        if transport.closing:
+            # Gone, and `connection_lost` has not come yet: it must not take its id from a session that lives.
+            self._release(transport)
+            return
         old = self.sessions.get(upgrade.connection_id)
         if old is not None and old.state is SessionState.CONNECTED:
             mode = self.options.on_duplicate
@@ -339,6 +344,8 @@ class Shard:
     def close_session(self, session: Session) -> None:
         """End it as `connection.close()` does; a session that has ended stays as it is."""
         if session.state is not SessionState.CLOSED:
+            # Broadcasts of this loop turn are queued for it too, and what is queued is sent first.
+            session.room.flush()
             session.apply(SessionEvent.CLOSE, close=CloseReason.CLOSE)
 
     def records(self, room_id: str | None) -> list[ConnectionRecord]:
@@ -368,12 +375,18 @@ class Shard:
         self.closing = True
         for transport in list(self._newcomers):
             self._refuse(transport, 503, "server is shutting down")
+        for room in self.rooms.values():
+            # Broadcasts of this loop turn are queued for its members, and what is queued is sent first.
+            room.flush()
         for session in list(self.sessions.values()):
             session.apply(SessionEvent.SERVER_CLOSE, error=ServerClosedError(), close=CloseReason.SERVER_CLOSE)
         self._waiting.clear()
 
     async def quiet(self, exempt: Session | None = None) -> None:
-        """Wait until every callback has run (except those of `exempt`) and every transport is gone."""
+        """Wait until every callback has run and every transport is gone.
+
+        Not waited for are the callbacks of `exempt`, nor those of newer sessions of its id, which wait for its own.
+        """
         future: asyncio.Future[None] = self.loop.create_future()
         self._quiet.append((future, exempt))
         self._look_if_quiet()
@@ -384,7 +397,7 @@ class Shard:
             return
         for entry in list(self._quiet):
             future, exempt = entry
-            if len(self._unfinished) == (exempt in self._unfinished):
+            if self._unfinished <= _with_successors(exempt):
                 self._quiet.remove(entry)
                 if not future.done():
                     future.set_result(None)
@@ -446,3 +459,12 @@ class Shard:
                 # One owner's fault must not stop the heartbeat of all others.
                 self.options.logger.exception("a deadline failed")
         self._set_ticker()
+
+
+def _with_successors(session: Session | None) -> set[Session]:
+    """A session and those of the same id whose callbacks wait for its last one."""
+    found = set()
+    while session is not None:
+        found.add(session)
+        session = session.successor
+    return found

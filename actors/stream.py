@@ -146,7 +146,7 @@ class Stream:
         """The next envelope with its descriptor, or several without one as one piece."""
         out = self._out
         data, fd = out.popleft()
-        if fd is None and len(out) > 0 and out[0][1] is None:
+        if fd is None:
             pieces = [data]
             size = len(data)
             while out and out[0][1] is None and size < _READ_BYTES:

@@ -160,6 +160,11 @@ class Transport(asyncio.Protocol):
 
     # From the shard and the session.
 
+    @property
+    def closing(self) -> bool:
+        """Whether the socket has ended, though `connection_lost` may still be on its way."""
+        return self._socket is None or self._socket.is_closing()
+
     def keep(self, data: bytes) -> None:
         """Keep what the peer sent before it could have an answer."""
         self._parser.feed(data)
@@ -289,6 +294,8 @@ class Transport(asyncio.Protocol):
         """Write the last bytes; what still comes is thrown away until `wait_s` after they are out."""
         socket = self._socket
         self.state = TransportState.ENDING
+        # Nothing may follow a close frame, and a write after the end of the stream raises.
+        self._pongs = None
         if socket is None:
             return
         self.shard.transport_ending(self)
@@ -370,7 +377,7 @@ class Transport(asyncio.Protocol):
             left = self._socket.get_write_buffer_size()
             if left < buffered_bytes:
                 self._watch_progress(epoch, left, now)
-            elif now - since < write_wait:
+            elif now < since + write_wait:
                 self.shard.at(min(now + write_wait / 8, since + write_wait), look)
             else:
                 session = self.session

@@ -33,6 +33,18 @@ async def test_payload_passes_through_byte_for_byte_and_unknown_fields_are_ignor
         assert await peer.frame() == (1, b'{"event":"echo","payload":' + payload + b',"id":"7"}')
 
 
+async def test_binary_message_with_invalid_utf8_never_reaches_others_as_text(plain: ContractServer) -> None:
+    room = plain.new_id("room")
+    async with (
+        await plain.client(plain.new_id(), room) as other,
+        await RawPeer.upgraded(plain.process.port, f"/ws?id={plain.new_id()}&room={room}") as peer,
+    ):
+        peer.writer.write(
+            masked(2, b'{"event":"say","payload":"\xff"}') + masked(2, b'{"event":"say","payload":"fine"}')
+        )
+        assert await other.expect("say") == "fine"
+
+
 async def test_absent_payload_stays_absent_and_null_stays_null(plain: ContractServer) -> None:
     async with await RawPeer.upgraded(plain.process.port, f"/ws?id={plain.new_id()}") as peer:
         peer.writer.write(masked(1, b'{"event":"echo"}') + masked(1, b'{"event":"echo","payload":null}'))

@@ -1,0 +1,25 @@
+"""The documents say what the code says."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from tests.support.documents import stale_documents
+from wspulse.actors.config import ServerOptions
+from wspulse.actors.option_table import OPTION_TABLE
+
+
+def test_generated_parts_of_the_documents_are_up_to_date() -> None:
+    assert stale_documents() == [], "run scripts/generate-docs"
+
+
+def test_option_table_names_every_option_in_its_order_and_with_its_default() -> None:
+    options = {item.name: item for item in fields(ServerOptions)}
+    assert [row.name for row in OPTION_TABLE if row.name != "connect"] == list(options)
+    defaults = ServerOptions()
+    for row in OPTION_TABLE:
+        value = getattr(defaults, row.name, None)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            assert float(row.default.split()[0]) == value
+        elif isinstance(value, bool):
+            assert row.default == str(value)
