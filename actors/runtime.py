@@ -197,6 +197,9 @@ class ShardRuntime:
             self._tell_supervisor(CloseRequested())
             await asyncio.shield(self._closed)
             return
+        # Nobody else holds the listener here: what connects from now on is to be refused, not to wait in its queue.
+        self._acceptor.close()
+        self._listener.close()
         await self.drain()
         if not self._closed.done():
             self._closed.set_result(None)
@@ -240,7 +243,7 @@ class ShardRuntime:
                 return self.stats()
             case _:
                 shard.options.logger.error(
-                    "a message came that no shard takes", extra={"message": type(message).__name__}
+                    "a message came that no shard takes", extra={"message_type": type(message).__name__}
                 )
         return None
 
