@@ -1,0 +1,18 @@
+"""wspulse.testing: a server that runs in the test, and clients to talk to it. doc/guide.md shows how.
+
+pytest gets the fixtures `wspulse_serve` and `wspulse_server` from a plugin of this package; nothing here needs pytest.
+"""
+
+from wspulse.actors.testing.blocking import BlockingClient, BlockingServer
+from wspulse.actors.testing.client import Client, Closed, UpgradeRefusedError
+from wspulse.actors.testing.serving import RunningServer, serve
+
+__all__ = [
+    "BlockingClient",
+    "BlockingServer",
+    "Client",
+    "Closed",
+    "RunningServer",
+    "UpgradeRefusedError",
+    "serve",
+]

@@ -1,0 +1,351 @@
+"""`Client`: a WebSocket client for tests, which keeps what it gets and says what came when something else was expected.
+
+Made by a running server's `connect`. One task reads its socket from the upgrade to the end; everything else runs in the
+test's own task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+from msgspec import UNSET
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_websocket
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
+
+from wspulse.actors.codec import Codec
+from wspulse.actors.context import shortened
+from wspulse.actors.errors import WspulseError
+from wspulse.actors.frame import Frame
+
+__all__ = ["Address", "Client", "Closed", "UpgradeRefusedError"]
+
+_DROP_WAIT_S = 2.0
+"""How long a dropped client waits to see that the server has noticed; a server that has stopped reading may not."""
+
+_SHOWN_FRAMES = 10
+
+
+class UpgradeRefusedError(WspulseError):
+    """The server answered an upgrade with something else than 101. `text` is the answer's body."""
+
+    code = "upgrade_refused"
+
+    def __init__(self, status: int, text: str, headers: Mapping[str, str]) -> None:
+        super().__init__(status, text)
+        self.status = status
+        self.text = text
+        self.headers = headers
+
+    def __str__(self) -> str:
+        return f"wspulse: the upgrade was refused: {self.status} {self.text}"
+
+
+class Closed(NamedTuple):
+    """How a connection ended. `code` is 1006 when no close frame came, 1005 when it had no code."""
+
+    code: int
+    reason: str
+
+
+class Address(NamedTuple):
+    """Where and how a client connects, and connects again."""
+
+    url: str
+    headers: Sequence[tuple[str, str]]
+    subprotocols: Sequence[str]
+
+    @classmethod
+    def make(
+        cls,
+        url: str,
+        connection_id: str | None,
+        room_id: str | None,
+        query: Mapping[str, str] | Iterable[tuple[str, str]] | None,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None,
+        subprotocols: Sequence[str],
+    ) -> Address:
+        """`url` with a query of `id`, `room` and the rest."""
+        pairs = [(name, value) for name, value in (("id", connection_id), ("room", room_id)) if value is not None]
+        pairs += _pairs(query)
+        return cls(f"{url}?{urlencode(pairs)}" if pairs else url, _pairs(headers), subprotocols)
+
+
+class Client:
+    """A client of a server under test.
+
+    All waiting has a deadline: the server's `timeout` (5 s unless it was set) or the one that is passed. What comes instead
+    of what is expected fails the test with an AssertionError that shows it.
+    """
+
+    def __init__(self, address: Address, codec: Codec, timeout_s: float) -> None:
+        self.received: list[Frame] = []
+        """Every frame that came, in order, with its payload as plain values; over all reconnects."""
+        self._address = address
+        self._codec = codec
+        self._timeout_s = timeout_s
+        self._untaken: deque[Frame] = deque()
+        self._news = asyncio.Event()
+        self._websocket: ClientConnection | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._dropping = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether neither side has ended the connection, as far as this client knows."""
+        return self._reader is not None and not self._reader.done()
+
+    @property
+    def websocket(self) -> ClientConnection:
+        """The `websockets` connection underneath, for what has no name here."""
+        assert self._websocket is not None, "the client has never been connected"
+        return self._websocket
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that the server chose."""
+        return self.websocket.subprotocol
+
+    # Sending.
+
+    async def send(self, event: str, payload: Any = UNSET, *, id: str = "") -> None:  # noqa: A002
+        """Send a frame. Raises what the codec raises; fails when the connection has ended."""
+        data = self._codec.encode(Frame(event, payload, id))
+        await self.send_raw(data.decode() if self._codec.binary is False and isinstance(data, bytes) else data)
+
+    async def send_raw(self, message: str | bytes) -> None:
+        """Send a message as it is: `str` as text, `bytes` as binary. Fails when the connection has ended."""
+        __tracebackhide__ = True
+        try:
+            await self.websocket.send(message)
+        except ConnectionClosed:
+            raise AssertionError(f"nothing can be sent: {self._story()}") from None
+
+    # Receiving.
+
+    async def expect(
+        self, event: str, *, where: Callable[[Frame], object] | None = None, timeout: float | None = None
+    ) -> Frame:
+        """The next frame of this event (and for which `where(frame)` is true), once it has come.
+
+        Frames of other events stay for later calls, so that a test need not know an order that nobody promised; `received`
+        has them all in order. Fails after `timeout` seconds, or when the connection ends, and shows what came instead.
+        """
+        __tracebackhide__ = True
+        wanted = f"{event!r}{' that fits' if where is not None else ''}"
+        return await self._take(
+            lambda frame: frame.event == event and (where is None or bool(where(frame))), wanted, timeout
+        )
+
+    async def next(self, *, timeout: float | None = None) -> Frame:
+        """The next frame, of whatever event, that no call has returned yet. Fails as `expect` does."""
+        __tracebackhide__ = True
+        return await self._take(lambda frame: True, "a frame", timeout)
+
+    async def expect_nothing(self, event: str | None = None, *, within: float = 0.1) -> None:
+        """Fail when a frame (of this event) comes within so many seconds, or has come and was not taken.
+
+        Where there is something to wait for, prefer that: a test is as slow as its silences.
+        """
+        __tracebackhide__ = True
+        try:
+            frame = await self._find(lambda frame: event is None or frame.event == event, within)
+        except TimeoutError:
+            return
+        except EOFError:
+            return  # then nothing can come
+        raise AssertionError(f"nothing was expected, and {_shown(frame)} came")
+
+    async def _take(self, fits: Callable[[Frame], bool], wanted: str, timeout: float | None) -> Frame:
+        __tracebackhide__ = True
+        timeout_s = self._timeout_s if timeout is None else timeout
+        try:
+            return await self._find(fits, timeout_s)
+        except TimeoutError:
+            problem = f"did not come within {timeout_s:g} s"
+        except EOFError:
+            problem = "can no longer come"
+        raise AssertionError(f"{wanted} {problem}; {self._story()}")
+
+    async def _find(self, fits: Callable[[Frame], bool], timeout_s: float) -> Frame:
+        """Raises TimeoutError, and EOFError when the connection has ended."""
+        looked_at = 0
+        async with asyncio.timeout(timeout_s):
+            while True:
+                for position, frame in enumerate(self._untaken):
+                    if position >= looked_at and fits(frame):
+                        del self._untaken[position]
+                        return frame
+                looked_at = len(self._untaken)
+                if not self.is_open:
+                    raise EOFError
+                self._news.clear()
+                await self._news.wait()
+
+    def _story(self) -> str:
+        """What there is to say when something is missing."""
+        if not self._untaken:
+            story = "no other frame came" if self.received else "no frame came at all"
+        else:
+            shown = [_shown(frame) for frame in list(self._untaken)[:_SHOWN_FRAMES]]
+            if len(self._untaken) > _SHOWN_FRAMES:
+                shown.append(f"{len(self._untaken) - _SHOWN_FRAMES} more")
+            story = f"what came instead: {', '.join(shown)}"
+        if not self.is_open and self._websocket is not None:
+            end = self._end()
+            story += f"; the connection ended with {end.code}{f' ({end.reason})' if end.reason else ''}"
+        return story
+
+    # The connection.
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """End the connection with a close frame, and wait for the server's. Does nothing when it has ended."""
+        await self.websocket.close(code, reason)
+        await self._read_to_end()
+
+    async def drop(self) -> None:
+        """Cut the socket without a close frame, as a network does that goes away. Does nothing when it has ended.
+
+        Returns when the server has noticed (at most after 2 s); what it sends until then is lost.
+        """
+        if not self.is_open:
+            return
+        self._dropping = True
+        transport = self.websocket.transport
+        try:
+            transport.resume_reading()
+            transport.write_eof()
+            async with asyncio.timeout(_DROP_WAIT_S):
+                await self.websocket.wait_closed()
+        except (TimeoutError, OSError, RuntimeError):
+            pass  # it reads nothing now, or was faster than we
+        await self.abort()
+
+    async def abort(self) -> None:
+        """Cut the socket at once. The server notices when it does; `drop` is for tests that go on."""
+        self.websocket.transport.abort()
+        await self._read_to_end()
+
+    async def reconnect(self, *, timeout: float | None = None) -> None:
+        """Connect again, with the same URL and headers; what is still connected is dropped first.
+
+        Raises UpgradeRefusedError, OSError, and TimeoutError after `timeout` seconds.
+        """
+        await self.drop()
+        await self.open(timeout)
+
+    async def closed(self, *, timeout: float | None = None) -> Closed:
+        """Wait until the server has ended the connection; how it did. Fails after `timeout` seconds."""
+        __tracebackhide__ = True
+        timeout_s = self._timeout_s if timeout is None else timeout
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.websocket.wait_closed()
+                await self._read_to_end()
+        except TimeoutError:
+            raise AssertionError(f"after {timeout_s:g} s the connection is still open; {self._story()}") from None
+        return self._end()
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the socket: a peer that does not keep up.
+
+        The kernel's buffers swallow some megabytes before the server notices.
+        """
+        self.websocket.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self.websocket.transport.resume_reading()
+
+    async def open(self, timeout: float | None = None) -> None:
+        """For `connect` and `reconnect`."""
+        address = self._address
+        parts = urlsplit(address.url)
+        timeout_s = self._timeout_s if timeout is None else timeout
+        async with asyncio.timeout(timeout_s):
+            # A socket of our own: no proxy that the environment names is asked.
+            sock = await _connected_socket(parts.hostname or "", parts.port or 80)
+            try:
+                self._websocket = await open_websocket(
+                    address.url,
+                    sock=sock,
+                    additional_headers=address.headers,
+                    subprotocols=[Subprotocol(name) for name in address.subprotocols] or None,
+                    compression=None,
+                    open_timeout=None,
+                    ping_interval=None,
+                    max_size=None,
+                    max_queue=None,
+                )
+            except InvalidStatus as error:
+                response = error.response
+                text = (response.body or b"").decode("utf-8", "replace")
+                raise UpgradeRefusedError(response.status_code, text, dict(response.headers.raw_items())) from None
+            finally:
+                if self._websocket is None:
+                    sock.close()
+        self._dropping = False
+        self._reader = asyncio.create_task(self._read(self._websocket))
+
+    async def _read(self, websocket: ClientConnection) -> None:
+        try:
+            async for message in websocket:
+                if not self._dropping:
+                    frame = self._decoded(message)
+                    self.received.append(frame)
+                    self._untaken.append(frame)
+                    self._news.set()
+        except ConnectionClosed:
+            pass
+        finally:
+            self._news.set()
+
+    async def _read_to_end(self) -> None:
+        if self._reader is not None:
+            await asyncio.wait([self._reader])
+
+    def _decoded(self, message: str | bytes) -> Frame:
+        """A message that the codec cannot read becomes a frame without event, with the message as its payload."""
+        data: Any = message.encode() if isinstance(message, str) and self._codec.binary is not None else message
+        try:
+            frame = self._codec.decode(data)
+            payload = frame.decode() if isinstance(frame.payload, msgspec.Raw) else frame.payload
+        except Exception:  # codecs raise what they like
+            return Frame("", message)
+        return Frame(frame.event, payload, frame.id)
+
+    def _end(self) -> Closed:
+        code = self.websocket.close_code
+        return Closed(1006 if code is None else code, self.websocket.close_reason or "")
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._address.url}{'' if self.is_open else ', closed'}, {len(self.received)} received>"
+
+
+async def _connected_socket(host: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, (host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _pairs(fields: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> list[tuple[str, str]]:
+    if fields is None:
+        return []
+    return list(fields.items() if isinstance(fields, Mapping) else fields)
+
+
+def _shown(frame: Frame) -> str:
+    payload = "" if frame.payload is UNSET else f" {shortened(repr(frame.payload))}"
+    return f"{shortened(frame.event)!r}{payload}"

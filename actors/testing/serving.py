@@ -1,0 +1,179 @@
+"""`serve`: a server for the length of a block, in this process or as processes of its own, for async and plain tests.
+
+async with serve(server) as running: ...                     in this process and loop
+async with serve("chat:server", workers=2) as running: ...   supervisor and workers as processes
+with serve(server) as running: ...                           either one without async; the loop runs in a thread
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from wspulse.actors.codec import Codec, JSONCodec
+from wspulse.actors.server import Server
+from wspulse.actors.testing.blocking import BlockingServer, LoopThread
+from wspulse.actors.testing.client import Address, Client
+from wspulse.actors.testing.process import ServerProcess
+
+__all__ = ["RunningServer", "serve"]
+
+DEFAULT_TIMEOUT_S = 5.0
+"""Long against anything that a healthy server does on a loaded machine, short against a test run."""
+
+_FAREWELL_S = 1.0
+"""For the close frames of clients that are still connected when the block ends."""
+
+
+class RunningServer:
+    """A server under test, and the way to its clients. Leaving the block ends both."""
+
+    def __init__(self, url: str, codec: Codec, timeout_s: float, process: ServerProcess | None) -> None:
+        self.url = url
+        self.clients: list[Client] = []
+        """Every client that was connected."""
+        self._codec = codec
+        self._timeout_s = timeout_s
+        self._process = process
+
+    async def connect(
+        self,
+        id: str | None = None,  # noqa: A002
+        room: str | None = None,
+        *,
+        query: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        subprotocols: Sequence[str] = (),
+        codec: Codec | None = None,
+        timeout: float | None = None,
+    ) -> Client:
+        """A new client, connected. `id` and `room` become `?id=...&room=...`, as the built-in applications read them.
+
+        Raises UpgradeRefusedError (`.status`, `.text`) where the server refuses, TimeoutError after `timeout` seconds.
+        """
+        address = Address.make(self.url, id, room, query, headers, subprotocols)
+        client = Client(address, codec or self._codec, self._timeout_s)
+        await client.open(timeout)
+        self.clients.append(client)
+        return client
+
+    @property
+    def log(self) -> str:
+        """What a server of processes has logged so far; one in this process logs through `logging`."""
+        return "" if self._process is None else self._process.log()
+
+    @property
+    def pid(self) -> int | None:
+        """The supervisor's process, where there is one."""
+        return None if self._process is None else self._process.pid
+
+
+class serve:  # noqa: N801  (it is used like a function)
+    """Run a server for a block: a `Server` in this process, or "module:attr" as supervisor and workers.
+
+    `async with` gives a RunningServer, `with` a BlockingServer, which has the same methods without await. `timeout` is
+    what clients wait for at most, in seconds, unless a call says otherwise. `codec` is the clients' (default: that of the
+    Server object; JSON for processes). For processes: `workers`, `arguments` for the command line, `env` added to the
+    environment (None takes a variable away), `cwd` (default: the current folder). They see this process's `sys.path`.
+
+    Raises ValueError for a combination that makes no sense. Entering raises what starting raises, and RuntimeError with
+    the log where processes do not start; leaving raises RuntimeError when a handler would not end.
+    """
+
+    def __init__(
+        self,
+        target: Server | str,
+        *,
+        path: str = "/ws",
+        timeout: float = DEFAULT_TIMEOUT_S,
+        codec: Codec | None = None,
+        workers: int | None = None,
+        arguments: Sequence[str] = (),
+        env: Mapping[str, str | None] | None = None,
+        cwd: str | Path | None = None,
+    ) -> None:
+        if isinstance(target, Server):
+            if workers not in (None, 1) or arguments or env or cwd is not None:
+                raise ValueError(
+                    "wspulse: serve: a Server object runs in this process, as one worker; "
+                    'workers, arguments, env and cwd are for "module:attr"'
+                )
+        elif not isinstance(target, str):
+            raise ValueError(f'wspulse: serve: {target!r} is neither a Server nor "module:attr"')
+        self._target = target
+        self._path = path
+        self._timeout_s = timeout
+        self._codec = codec
+        self._arguments = ["--path", path, "--workers", str(workers or 1), *arguments]
+        self._env = env or {}
+        self._cwd = cwd
+        self._stack: AsyncExitStack | None = None
+        self._thread: LoopThread | None = None
+
+    async def __aenter__(self) -> RunningServer:
+        if self._stack is not None:
+            raise RuntimeError("wspulse: serve: it runs already")
+        async with AsyncExitStack() as stack:
+            process = None
+            if isinstance(self._target, Server):
+                codec = self._codec or self._target.options.codec
+                url = (await stack.enter_async_context(self._target.serve(path=self._path))).url
+            else:
+                codec = self._codec or JSONCodec()
+                process = ServerProcess(self._target, self._arguments, self._env, self._cwd)
+                stack.push_async_callback(process.stop)
+                url = await process.start()
+            running = RunningServer(url, codec, self._timeout_s, process)
+            stack.push_async_callback(_say_goodbye, running.clients)
+            self._stack = stack.pop_all()
+        return running
+
+    async def __aexit__(self, *exc: object) -> None:
+        stack, self._stack = self._stack, None
+        assert stack is not None
+        if not isinstance(self._target, Server):
+            await stack.aclose()
+            return
+        try:
+            # The server waits for its handlers as long as they take. When its patience is cut short it cancels them.
+            async with asyncio.timeout(self._timeout_s + _FAREWELL_S):
+                await stack.aclose()
+        except TimeoutError:
+            raise RuntimeError(
+                f"wspulse: serve: a handler still ran {self._timeout_s:g} s after the end of the block; it was cancelled"
+            ) from None
+
+    def __enter__(self) -> BlockingServer:
+        if self._thread is not None:
+            raise RuntimeError("wspulse: serve: it runs already")
+        thread = LoopThread()
+        try:
+            server = BlockingServer(thread.run(self.__aenter__()), thread)
+        except BaseException:
+            thread.stop()
+            raise
+        self._thread = thread
+        return server
+
+    def __exit__(self, *exc: object) -> None:
+        thread, self._thread = self._thread, None
+        assert thread is not None
+        try:
+            thread.run(self.__aexit__())
+        finally:
+            thread.stop()
+
+
+async def _say_goodbye(clients: list[Client]) -> None:
+    """Close what is still open, so that the server need not wait for anybody."""
+    still_open = [client for client in clients if client.is_open]
+    for client in still_open:
+        client.resume_reading()
+    try:
+        async with asyncio.timeout(_FAREWELL_S):
+            await asyncio.gather(*(client.close() for client in still_open))
+    except TimeoutError:
+        for client in still_open:
+            await client.abort()
