@@ -133,14 +133,17 @@ async def dial_roughly(server: ContractServer, number: int) -> None:
         assert await peer.close_code() == (1000, "")
 
 
-async def test_every_upgrade_is_answered_and_nothing_sent_with_it_is_lost(plain: ContractServer) -> None:
+@pytest.mark.race
+async def test_every_upgrade_is_answered_and_nothing_sent_with_it_is_lost(
+    plain: ContractServer, race_rounds: int
+) -> None:
     gate = asyncio.Semaphore(64)
 
     async def one(number: int) -> None:
         async with gate:
             await dial_roughly(plain, number)
 
-    await asyncio.gather(*(one(number) for number in range(600)))
+    await asyncio.gather(*(one(number) for number in range(100 * race_rounds)))
 
 
 async def test_upgrade_in_flight_during_the_servers_end_is_answered_503(workers: int) -> None:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import InvalidHandshake
 
 from tests.support.raw_peer import RawPeer, head, masked
 from tests.support.server_process import ServerProcess, serve_process
@@ -83,9 +83,8 @@ async def test_killed_worker_costs_the_clients_of_others_nothing() -> None:
         await talking
         assert all(order == heard[0] for order in heard), "a survivor lost a frame"
         for socket in victims:
-            with pytest.raises(ConnectionClosed):
-                while True:
-                    await asyncio.wait_for(socket.recv(), DEADLINE_S)
+            async with asyncio.timeout(DEADLINE_S):
+                await socket.wait_closed()
         # Accepted at once by the others; those of the dead shard as soon as its replacement is there.
         newcomers = await asyncio.gather(*(member(server, f"new{number}", "room") for number in range(20)))
         assert time.monotonic() - killed_at < DEADLINE_S
@@ -104,6 +103,7 @@ async def test_upgrades_while_workers_are_killed_fail_only_for_sessions_of_the_v
     with serve_process("--app", "echo", workers=4) as server:
         gate = asyncio.Semaphore(64)
         kills: list[float] = []
+        unexplained: list[str] = []
 
         async def one(number: int) -> None:
             nonlocal answered, failed
@@ -119,8 +119,8 @@ async def test_upgrades_while_workers_are_killed_fail_only_for_sessions_of_the_v
                 except (OSError, EOFError, InvalidHandshake) as error:
                     failed += 1
                     ended = time.monotonic()
-                    near = any(started - 0.05 <= kill <= ended + 0.05 for kill in kills)
-                    assert near, f"{name} of shard {placement.shard_of(name)} failed while no worker died: {error!r}"
+                    if not any(started - 0.05 <= kill <= ended + 0.05 for kill in kills):
+                        unexplained.append(f"{name} of shard {placement.shard_of(name)}: {error!r}")
 
         async def kill_workers() -> None:
             for turn in range(race_rounds):
@@ -138,6 +138,7 @@ async def test_upgrades_while_workers_are_killed_fail_only_for_sessions_of_the_v
             number += 200
         await killing
         assert kills
+        assert not unexplained, "upgrades failed while no worker died"
         # Those that fail are the ones in the hands of a victim; each kill can only take what was under way.
         assert failed <= 64 * len(kills), f"{failed} of {answered + failed} failed at {len(kills)} kills"
         assert answered > failed
