@@ -1,0 +1,148 @@
+"""Races of sessions and transports, each played step by step in a simulated world; a test is named after its race."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support.sim_app import Script
+from tests.support.sim_frames import CLOSED
+from tests.support.sim_world import EVERY_CALLBACK, World, server_options
+
+MakeWorld = Callable[..., World]
+
+_GATE = Script(True, (("gate",),))
+
+
+@pytest.fixture
+def make_world() -> Iterator[MakeWorld]:
+    """Makes worlds; at the end each must have kept the contract, come to rest and left nothing behind."""
+    worlds = []
+    with ExitStack() as stack:
+
+        def make(
+            *,
+            resume_window: float = 0.0,
+            suspend_on_clean_close: bool = True,
+            on_duplicate: str = "kick",
+            send_buffer_size: int = 4,
+            pong_wait: float = 12.0,
+            write_wait: float = 1.0,
+            leave_delay_s: float | None = None,
+        ) -> World:
+            options = server_options(
+                resume_window, suspend_on_clean_close, on_duplicate, send_buffer_size, pong_wait, write_wait
+            )
+            world = World(0, options, EVERY_CALLBACK, leave_delay_s)
+            world.model.trace = []
+            stack.enter_context(world.loop)
+            worlds.append(world)
+            return world
+
+        yield make
+        for world in worlds:
+            world.settle()
+            world.finish()
+            assert world.model.trace is not None
+            assert world.model.violation is None, "\n".join(world.model.trace)
+
+
+def test_ping_in_the_read_of_a_failing_handler_is_not_answered_after_the_close_frame(make_world: MakeWorld) -> None:
+    world = make_world()
+    peer = world.connect("a", "r")
+    world.run_until_idle()
+    peer.send("ping")
+    world.send_message(peer, Script(False, (), "raise"))
+    peer.socket.poll()
+    assert peer.close_seen == (1011, "internal error")
+
+
+def test_ping_in_the_read_of_a_broken_frame_does_not_write_after_the_end_of_the_stream(make_world: MakeWorld) -> None:
+    world = make_world()
+    peer = world.connect("a", "r")
+    world.run_until_idle()
+    peer.send("ping")
+    peer.send("broken")
+    peer.socket.poll()
+    assert peer.close_seen == (1002, "unknown opcode")
+
+
+def test_newcomer_whose_socket_has_ended_does_not_end_the_session_of_its_id(make_world: MakeWorld) -> None:
+    world = make_world(leave_delay_s=0.5)
+    assert world.bus is not None
+    first = world.connect("a", "r")
+    world.bus.join_step()
+    world.bus.join_step()
+    second = world.connect("a", "s")
+    world.run_until_idle()
+    second.eof = True
+    second.socket.poll()  # connection_lost is on its way
+    world.bus.join_step()
+    world.bus.join_step()
+    world.run_until_idle()
+    assert world.model.live["a"].peer is first
+    assert second.answer == 0
+
+
+def test_server_close_in_on_disconnect_does_not_wait_for_a_later_session_of_the_same_id(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.connect("a", "r", scripts={"on_disconnect": Script(True, (("shutdown",),))})
+    world.run_until_idle()
+    world.connect("a", "r")  # its on_connect waits for that on_disconnect
+    world.run_until_idle()
+    world.pass_time(world.loop.now + 5)
+    assert [session.expected for session in world.model.sessions] == [[], []]
+
+
+@pytest.mark.parametrize("end", ["connection", "server"])
+def test_broadcast_in_the_turn_of_a_close_is_written_before_the_close_frame(make_world: MakeWorld, end: str) -> None:
+    world = make_world()
+    peer = world.connect("a", "r")
+    world.run_until_idle()
+    world.app.broadcast_nowait("r")
+    if end == "connection":
+        world.app.close(world.model.live["a"])
+    else:
+        world.app.shut_down_now()
+    session = world.model.sessions[0]
+    assert session.state is CLOSED
+    assert session.broadcast_last == 0
+    assert peer.close_seen is not None
+
+
+def test_messages_read_before_a_drop_are_handled_when_the_window_ends_before_a_slow_handler(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(resume_window=1.0)
+    peer = world.connect("a", "r")
+    world.run_until_idle()
+    for script in (_GATE, None, None):
+        world.send_message(peer, script)
+    peer.eof = True
+    world.poll_all()
+    world.poll_all()
+    world.pass_time(world.loop.now + 2)
+    assert not world.model.live
+    world.app.gates.pop().set_result(None)
+    world.run_until_idle()
+    assert peer.handled == 3
+
+
+def test_write_deadline_that_rounding_puts_before_the_clock_is_not_set_again_in_the_same_instant(
+    make_world: MakeWorld,
+) -> None:
+    for tick in range(102_225, 102_235):
+        world = make_world(write_wait=6.0)
+        world.loop.now = tick * 0.01  # of 1022.31 the end of the wait less its beginning is less than the wait
+        peer = world.connect("a", "r", capacity_bytes=18)
+        peer.reads = False
+        world.run_until_idle()
+        for _ in range(6):
+            world.app.send("a")
+        world.run_until_idle()
+        assert peer.socket.paused
+        world.pass_time(world.loop.now + world.model.options.write_wait + 0.1)
+        assert world.model.violation is None
+        assert peer.socket.closed

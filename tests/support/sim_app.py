@@ -1,0 +1,284 @@
+"""The application of a simulated history: callbacks that do what their scripts say, and the calls that they make.
+
+A script is drawn when a message is sent or a connection is opened, never while a callback runs, so that what an application
+does depends on the seed and not on the order of things. Script: (is it async, action, …, how it ends); see `Script`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tests.support.sim_frames import CLOSED, CONNECTED, SessionModel
+from wspulse.actors.errors import (
+    ConnectionClosedError,
+    ConnectionNotFoundError,
+    SendBufferFullError,
+    ShardUnavailableError,
+)
+from wspulse.actors.frame import Frame
+from wspulse.actors.session import current_session
+from wspulse.actors.shard import Handlers
+
+if TYPE_CHECKING:
+    from tests.support.sim_model import Model
+    from wspulse.actors.bus import Bus
+    from wspulse.actors.connection import LocalConnection
+    from wspulse.actors.shard import Shard
+
+__all__ = ["Script", "SimApp"]
+
+
+class HandlerError(Exception):
+    """What a handler raises when its script says so."""
+
+
+class Script(NamedTuple):
+    """What a callback does. Actions: ("sleep", s) ("gate",) ("yield",) ("send", id) ("broadcast", room) ("close",)
+    ("kick", id) ("shutdown",); a sync callback starts a task for the last three and leaves out the first three.
+    `end`: "" or "raise", "cancel", "exit".
+    """
+
+    is_async: bool
+    actions: tuple[tuple[Any, ...], ...]
+    end: str = ""
+
+
+_ENDS: dict[str, type[BaseException]] = {
+    "raise": HandlerError,
+    "cancel": asyncio.CancelledError,
+    "exit": SystemExit,
+}
+
+
+class SimApp:
+    """See the module. The calls mirror `Server`'s for a single shard, and hold every outcome against the model."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.shard: Shard
+        self.bus: Bus
+        self.scripts: dict[int, Script] = {}
+        """By the number of the inbound message."""
+        self.gates: list[asyncio.Future[None]] = []
+        """Handlers wait here until a step lets one go on."""
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.is_shut = False
+
+    def handlers(self) -> Handlers:
+        every: dict[str, Any] = {
+            "on_connect": self._on_connect,
+            "on_message": self._on_message,
+            "on_disconnect": self._on_disconnect,
+            "on_transport_drop": self._on_transport_drop,
+            "on_transport_restore": self._on_transport_restore,
+        }
+        return Handlers(**{kind: handler for kind, handler in every.items() if kind in self.model.callbacks})
+
+    # Callbacks.
+
+    def _on_message(self, connection: LocalConnection, frame: Frame) -> Any:
+        model = self.model
+        session = model.of[connection]
+        number = int(frame.payload)
+        model.message_begins(session, number)
+        script = self.scripts.get(number)
+        if script is None:
+            model.callback_ends(session)
+            return None
+        return self._play(session, script, number)
+
+    def _on_connect(self, connection: LocalConnection) -> Any:
+        return self._callback("on_connect", connection, None)
+
+    def _on_disconnect(self, connection: LocalConnection, error: BaseException | None) -> Any:
+        return self._callback("on_disconnect", connection, error)
+
+    def _on_transport_drop(self, connection: LocalConnection, error: BaseException | None) -> Any:
+        return self._callback("on_transport_drop", connection, error)
+
+    def _on_transport_restore(self, connection: LocalConnection) -> Any:
+        return self._callback("on_transport_restore", connection, None)
+
+    def _callback(self, kind: str, connection: LocalConnection, error: BaseException | None) -> Any:
+        session = self.model.of[connection]
+        self.model.callback_begins(session, kind, error)
+        script = session.scripts.get(kind)
+        if script is None:
+            self.model.callback_ends(session)
+            return None
+        return self._play(session, script, None)
+
+    def _play(self, session: SessionModel, script: Script, number: int | None) -> Any:
+        if script.is_async:
+            return self._play_async(session, script, number)
+        try:
+            for action in script.actions:
+                self._act(session, action)
+            self._end(session, script, number)
+        finally:
+            self.model.callback_ends(session)
+        return None
+
+    async def _play_async(self, session: SessionModel, script: Script, number: int | None) -> None:
+        try:
+            for action in script.actions:
+                await self._act_async(session, action)
+            self._end(session, script, number)
+        finally:
+            self.model.callback_ends(session)
+
+    def _end(self, session: SessionModel, script: Script, number: int | None) -> None:
+        if script.end:
+            error = _ENDS[script.end]("as the script says")
+            self.model.handler_raises(session, number, error)
+            raise error
+
+    def _act(self, session: SessionModel, action: tuple[Any, ...]) -> None:
+        what = action[0]
+        if what == "send":
+            self.send(session if action[1] is None else action[1])
+        elif what == "broadcast":
+            self.broadcast_nowait(action[1])
+        elif what in ("close", "kick", "shutdown"):
+            self.start(self._act_async(session, action))
+
+    async def _act_async(self, session: SessionModel, action: tuple[Any, ...]) -> None:
+        what = action[0]
+        if what == "sleep":
+            await asyncio.sleep(action[1])
+        elif what == "yield":
+            await asyncio.sleep(0)
+        elif what == "gate":
+            gate = self.model.loop.create_future()
+            self.gates.append(gate)
+            await gate
+        elif what == "broadcast":
+            await self.broadcast(action[1])
+        elif what == "close":
+            self.close(session)
+        elif what == "kick":
+            self.kick(action[1])
+        elif what == "shutdown":
+            await self.shut_down()
+        else:
+            self._act(session, action)
+
+    # Calls, also made by steps of the history.
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self.tasks.append(self.model.loop.create_task(coroutine))
+
+    def send(self, to: SessionModel | str) -> None:
+        """`connection.send` to a session, or `server.send` to an id."""
+        model = self.model
+        by_id = isinstance(to, str)
+        session = model.live.get(to) if isinstance(to, str) else to
+        number = model.new_number()
+        frame = Frame(payload=b"d%d" % number)
+        if session is None:
+            try:
+                self.shard.find(str(to))
+            except ConnectionNotFoundError:
+                return
+            model.fail(f"send to {to}, which no session has, found one")
+            return
+        full = False
+        if session.state is CONNECTED:
+            full = session.peer.socket.paused and session.real.queued_frames >= model.limit_frames
+        model.direct_accepted(session, number)
+        try:
+            if by_id:
+                self.shard.find(session.id).send(self.shard.encode(frame))
+            else:
+                session.connection.send_nowait(frame)
+        except SendBufferFullError:
+            model.direct_refused(session, number)
+            if not full:
+                model.fail(
+                    f"{session}: send buffer full while {session.state}, with {session.real.queued_frames} frames"
+                )
+            return
+        except ConnectionClosedError:
+            model.direct_refused(session, number)
+            if session.state is not CLOSED:
+                model.fail(f"{session}: closed for send, and {session.state}")
+            return
+        except ConnectionNotFoundError:
+            model.fail(f"{session}: not found by send, and {session.state}")
+            return
+        if full:
+            model.fail(f"{session}: send took a frame that its full buffer has no room for")
+        if session.state is CLOSED:
+            model.fail(f"{session}: send took a frame for a closed session")
+
+    def broadcast_nowait(self, room_id: str) -> None:
+        self.bus.publish(room_id, self._broadcast_wire())
+
+    async def broadcast(self, room_id: str) -> None:
+        wire = self._broadcast_wire()
+        if not self.bus.publish(room_id, wire):
+            try:
+                await self.bus.publish_when_free(room_id, wire)
+            except ShardUnavailableError:
+                pass
+
+    def _broadcast_wire(self) -> bytes:
+        return self.shard.encode(Frame(payload=b"b%d" % self.model.new_number()))
+
+    def kick(self, connection_id: str) -> None:
+        model = self.model
+        session = model.live.get(connection_id)
+        outer, model.ordered = model.ordered, ("kick", session)
+        try:
+            self.shard.kick(connection_id)
+        except ConnectionNotFoundError:
+            if session is not None:
+                model.fail(f"{session}: not found by kick")
+        else:
+            if session is None or session.state is not CLOSED or connection_id in self.shard.sessions:
+                model.fail(f"{session}: kick returned and it is still there")
+        finally:
+            model.ordered = outer
+
+    def close(self, session: SessionModel) -> None:
+        model = self.model
+        outer, model.ordered = model.ordered, ("close", session)
+        try:
+            self.shard.close_session(session.real)
+        finally:
+            model.ordered = outer
+        if session.state is not CLOSED:
+            model.fail(f"{session}: close returned and it is {session.state}")
+
+    async def shut_down(self) -> None:
+        """`server.close()`, as the runtime of a single shard carries it out."""
+        exempt = current_session.get()
+        if self.is_shut:
+            return
+        self.shut_down_now()
+        await self.shard.quiet(exempt)
+        model = self.model
+        mine = model.of[exempt.connection] if exempt is not None else None
+        for session in model.sessions:
+            # Callbacks of later sessions of the caller's id wait for the caller.
+            if (mine is None or session.id != mine.id) and (session.active or session.expected):
+                model.fail(f"close() returned before {session.active or session.expected} of {session}")
+
+    def shut_down_now(self) -> None:
+        model = self.model
+        self.is_shut = True
+        model.closing = True
+        outer, model.ordered = model.ordered, ("shutdown", None)
+        try:
+            self.shard.close_all()
+        finally:
+            model.ordered = outer
+        if model.live:
+            model.fail(f"close_all left {model.live}")
+
+    async def watch(self, session: SessionModel) -> None:
+        await session.connection.wait_closed()
+        if session.state is not CLOSED:
+            self.model.fail(f"{session}: wait_closed returned while {session.state}")

@@ -1,0 +1,136 @@
+"""Buses for a simulated shard: one that takes its time, and `LocalBus` with the model listening.
+
+The contract is that of actors/bus.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from wspulse.actors.bus import LocalBus
+from wspulse.actors.errors import ShardUnavailableError
+
+if TYPE_CHECKING:
+    from tests.support.sim_model import Model
+
+__all__ = ["SimBus", "broadcast_number", "watched_local_bus"]
+
+_STALL_S = 5.0
+
+
+def broadcast_number(wire: bytes) -> int:
+    """The number of a broadcast, from its wire form: two bytes of header, then "b" and the number."""
+    return int(wire[3:])
+
+
+def watched_local_bus(model: Model, deliver: Callable[[str, bytes], None]) -> LocalBus:
+    def delivered(room_id: str, wire: bytes) -> None:
+        number = broadcast_number(wire)
+        model.published(room_id, number)
+        model.delivered(number)
+        deliver(room_id, wire)
+
+    return LocalBus(delivered)
+
+
+class SimBus:
+    """One shard's end of a bus: joins take effect later, and messages come back later, when the simulation says so.
+
+    Broadcasts have one total order, the one in which they were taken. A room's messages are delivered from some moment
+    between `join` and its `joined` on.
+    """
+
+    def __init__(self, model: Model, deliver: Callable[[str, bytes], None], leave_delay_s: float) -> None:
+        self.leave_delay_s = leave_delay_s
+        self._model = model
+        self._deliver = deliver
+        self._full = False
+        self._subscribed: set[str] = set()
+        self._joins: deque[tuple[str, Callable[[], None]]] = deque()
+        self._flying: deque[tuple[str, int, list[bytes]]] = deque()
+        self._waiters: deque[tuple[asyncio.Future[None], str, bytes]] = deque()
+
+    # The contract.
+
+    def publish(self, room_id: str, wire: bytes) -> bool:
+        if self._full or self._waiters:
+            return False
+        self._take(room_id, wire)
+        return True
+
+    async def publish_when_free(self, room_id: str, wire: bytes) -> None:
+        loop = self._model.loop
+        future: asyncio.Future[None] = loop.create_future()
+        waiter = (future, room_id, wire)
+        self._waiters.append(waiter)
+        timer = loop.call_later(_STALL_S, self._stalled, waiter)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+    def join(self, room_id: str, joined: Callable[[], None]) -> None:
+        self._joins.append((room_id, joined))
+
+    def leave(self, room_id: str) -> None:
+        self._subscribed.discard(room_id)
+        self._joins = deque(join for join in self._joins if join[0] != room_id)
+
+    # What the simulation decides.
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._joins or self._flying or self._waiters)
+
+    def is_joining(self, room_id: str) -> bool:
+        return any(join[0] == room_id for join in self._joins)
+
+    def fill(self) -> None:
+        """Take nothing for now."""
+        self._full = True
+
+    def free(self) -> None:
+        """Take again, those who wait first."""
+        self._full = False
+        while self._waiters:
+            future, room_id, wire = self._waiters.popleft()
+            if not future.done():
+                self._take(room_id, wire)
+                future.set_result(None)
+
+    def join_step(self) -> None:
+        """The oldest join takes effect, or, when it has, is reported."""
+        if self._joins:
+            room_id, joined = self._joins[0]
+            if room_id in self._subscribed:
+                self._joins.popleft()
+                joined()
+            else:
+                self._subscribed.add(room_id)
+
+    def deliver_step(self) -> None:
+        """The oldest messages come back."""
+        if self._flying:
+            room_id, _, wires = self._flying.popleft()
+            if room_id in self._subscribed:
+                for wire in wires:
+                    self._model.delivered(broadcast_number(wire))
+                    self._deliver(room_id, wire)
+
+    def _take(self, room_id: str, wire: bytes) -> None:
+        self._model.published(room_id, broadcast_number(wire))
+        turn = self._model.loop.turns
+        flying = self._flying
+        if flying and flying[-1][0] == room_id and flying[-1][1] == turn:
+            flying[-1][2].append(wire)
+        else:
+            flying.append((room_id, turn, [wire]))
+
+    def _stalled(self, waiter: tuple[asyncio.Future[None], str, bytes]) -> None:
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+        if not waiter[0].done():
+            waiter[0].set_exception(ShardUnavailableError("the bus stalled"))

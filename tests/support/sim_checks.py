@@ -1,0 +1,133 @@
+"""What must be true of a simulated shard between steps, while nothing happens, and when all is over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
+from wspulse.actors.transport import CLOSE_WAIT_S
+
+if TYPE_CHECKING:
+    from tests.support.sim_app import SimApp
+    from tests.support.sim_model import Model
+    from tests.support.sim_peer import SimPeer
+    from wspulse.actors.shard import Shard
+
+__all__ = ["check_endings", "check_idle", "check_nothing_left", "check_records", "check_table"]
+
+_SLACK_S = 0.05
+"""A few of the shard's ticks, which are 10 ms apart."""
+
+
+def check_table(model: Model, shard: Shard) -> None:
+    """The shard's sessions are those of the model, in the same states and on the same transports."""
+    live = model.live
+    sessions = shard.sessions
+    if len(live) != len(sessions):
+        model.fail(f"the shard has {sorted(sessions)}, the model {sorted(live)}")
+        return
+    limit = 2 * model.limit_frames
+    for connection_id, session in live.items():
+        real = sessions.get(connection_id)
+        if real is not session.real or real.state is not session.state:
+            model.fail(f"{session}: {session.state} for the model, {real and real.state} in the shard")
+            return
+        transport = session.peer.transport if session.state is CONNECTED else None
+        if real.transport is not transport:
+            model.fail(f"{session}: has {real.transport}, should have that of {session.peer}")
+        if real.queued_frames > limit:
+            model.fail(f"{session}: {real.queued_frames} frames are queued")
+
+
+def check_records(model: Model, shard: Shard, room_id: str) -> None:
+    """get_connections: every session of the room, suspended ones included."""
+    found = sorted((record.id, record.state) for record in shard.records(room_id))
+    wanted = sorted((session.id, session.state.value) for session in model.live.values() if session.room.id == room_id)
+    if found != wanted:
+        model.fail(f"room {room_id} has {found}, should have {wanted}")
+
+
+def check_idle(model: Model, shard: Shard, late_until: float) -> None:
+    """The loop has nothing to do now. `late_until`: when the clock last jumped past timers."""
+    window_over = model.loop.now - _SLACK_S
+    has_messages = "on_message" in model.callbacks
+    for session in model.sessions:
+        state = session.state
+        running = model.running(session.id)
+        if running is None and session.expected:
+            model.fail(f"{session}: {session.expected} does not run")
+        if state is CLOSED:
+            continue
+        peer = session.peer
+        if state is SUSPENDED:
+            if session.deadline < window_over:
+                model.fail(f"{session}: its window ended at {session.deadline}")
+        elif not peer.socket.closing:
+            _check_connected(model, session, peer, late_until)
+            if running is None and has_messages and peer.handled < peer.messages_delivered:
+                model.fail(f"{session}: message {peer.handled + 1} of {peer.messages_delivered} does not run")
+        queued = session.real.queued_frames
+        if queued > model.limit_frames:
+            model.fail(f"{session}: {queued} frames are queued for a limit of {model.limit_frames}")
+        if not session.real.dropped_frames:
+            unwritten = model.unwritten(session)
+            # Broadcasts that were issued before the 101 may come or not.
+            if not unwritten <= queued <= unwritten + max(0, session.broadcast_from - session.broadcast_last - 1):
+                model.fail(f"{session}: {queued} frames are queued, should be {unwritten}")
+
+
+def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_until: float) -> None:
+    now = model.loop.now
+    options = model.options
+    socket = peer.socket
+    if not socket.paused:
+        model.look_at_rest(session)
+    elif max(socket.progress_at, late_until) + options.write_wait * 1.125 + _SLACK_S < now:
+        model.fail(f"{session}: a write has made no progress since {socket.progress_at}")
+    if not peer.was_held and peer.last_pong + options.pong_wait + _SLACK_S < now:
+        model.fail(f"{session}: no pong of {peer} since {peer.last_pong}")
+    if session.raised_by is peer and session.active is None:
+        model.fail(f"{session}: its handler raised and {peer} lives")
+
+
+def check_endings(model: Model, peers: list[SimPeer], late_until: float) -> None:
+    """A transport that was let go is gone soon."""
+    now = model.loop.now
+    most = model.options.write_wait + CLOSE_WAIT_S + _SLACK_S
+    for peer in peers:
+        if peer.ended_at is not None and not peer.socket.closed and max(peer.ended_at, late_until) + most < now:
+            model.fail(f"{peer}: let go at {peer.ended_at} and still there")
+
+
+def check_nothing_left(model: Model, shard: Shard, app: SimApp, peers: list[SimPeer]) -> None:
+    """The server has closed and time has passed."""
+    left = {
+        name: value
+        for name, value in (
+            ("sessions", shard.sessions),
+            ("rooms", shard.rooms),
+            ("newcomers", shard._newcomers),
+            ("waiting newcomers", shard._waiting),
+            ("finishing", shard._finishing),
+            ("unfinished", shard._unfinished),
+            ("ending transports", shard._ending),
+            ("tasks", shard._tasks),
+            ("dirty", shard._dirty),
+            ("waits for quiet", shard._quiet),
+            ("deadlines", shard._deadlines),
+        )
+        if value
+    }
+    if left:
+        model.fail(f"left behind: {left}")
+    for session in model.sessions:
+        if session.state is not CLOSED or session.expected or session.active:
+            model.fail(f"{session}: {session.state} at the end, {session.active}, {session.expected} still to come")
+    for peer in peers:
+        if not peer.socket.closed:
+            model.fail(f"{peer}: its socket is still open")
+        if not peer.answer and not peer.socket.lost:
+            model.fail(f"{peer}: never answered")
+    for task in app.tasks:
+        if not task.done():
+            model.fail(f"{task.get_coro()}: still waits")

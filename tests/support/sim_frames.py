@@ -1,0 +1,220 @@
+"""What is known of the frames on their way out, in a simulated history: who accepted which, and which was written where.
+
+Part of the `Model`. A frame's number is its payload, so that whatever is written to a socket can be held against what was
+accepted: none twice, none out of order, none missing that the send buffer had room for (contract.md §4).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from tests.support.sim_loop import SimLoop
+from wspulse.actors.session_state import SessionState
+
+if TYPE_CHECKING:
+    from tests.support.sim_app import Script
+    from tests.support.sim_peer import SimPeer
+    from wspulse.actors.connection import LocalConnection
+    from wspulse.actors.session import Session
+
+__all__ = ["CLOSED", "CONNECTED", "SUSPENDED", "FrameModel", "RoomModel", "SessionModel"]
+
+CONNECTED, SUSPENDED, CLOSED = SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CLOSED
+
+
+class RoomModel:
+    """The broadcasts of one room, in the one order that the bus gave them."""
+
+    __slots__ = ("delivered_turns", "delivered_upto", "id", "published", "turn_of")
+
+    def __init__(self, room_id: str) -> None:
+        self.id = room_id
+        self.published = 0
+        self.delivered_upto = 0
+        """Every broadcast before this place has come back from the bus."""
+        self.turn_of: dict[int, int] = {}
+        """Place → the loop turn of its delivery to the shard."""
+        self.delivered_turns: list[int] = []
+
+
+class SessionModel:
+    """What must be true of one session."""
+
+    __slots__ = (
+        "active",
+        "broadcast_from",
+        "broadcast_last",
+        "connection",
+        "deadline",
+        "direct_last",
+        "direct_turns",
+        "drop_error",
+        "expected",
+        "id",
+        "number",
+        "peer",
+        "peers",
+        "raised",
+        "raised_by",
+        "real",
+        "restores",
+        "room",
+        "scripts",
+        "state",
+    )
+
+    real: Session
+    connection: LocalConnection
+
+    def __init__(self, number: int, connection_id: str, room: RoomModel, peer: SimPeer) -> None:
+        self.number = number
+        self.id = connection_id
+        self.room = room
+        self.state = CONNECTED
+        self.peer = peer
+        """Its transport, or the last one that it had."""
+        self.peers = [peer]
+        self.direct_turns: list[int] = []
+        """The loop turn of each accepted direct frame, in the order of the calls."""
+        self.direct_last = -1
+        """The place of the last direct frame that was written."""
+        self.broadcast_from = room.published
+        """Broadcasts from this place on were issued after the 101: they must come."""
+        self.broadcast_last = -1
+        self.expected: list[tuple[str, BaseException | None]] = []
+        """Callbacks that must run, other than on_message, in this order."""
+        self.active: str | None = None
+        self.restores = 0
+        """How many on_transport_restore have begun: which of `peers` may have on_message run."""
+        self.deadline = 0.0
+        self.drop_error: BaseException | None = None
+        self.raised: BaseException | None = None
+        """What its on_message raised last, and for which peer's message."""
+        self.raised_by: SimPeer | None = None
+        self.scripts: dict[str, Script] = {}
+
+    def __repr__(self) -> str:
+        return f"s{self.number}({self.id})"
+
+
+class FrameModel:
+    """See the module. `fail` keeps the first violation; the history ends at the next step."""
+
+    def __init__(self, loop: SimLoop, limit_frames: int) -> None:
+        self.loop = loop
+        self.limit_frames = limit_frames
+        self.violation: str | None = None
+        self.trace: list[str] | None = None
+        self.rooms: dict[str, RoomModel] = {}
+        self._direct: dict[int, tuple[SessionModel, int]] = {}
+        self._broadcast: dict[int, tuple[RoomModel, int]] = {}
+        self._number = 0
+
+    def fail(self, text: str) -> None:
+        if self.violation is None:
+            self.violation = text
+        if self.trace is not None:
+            self.trace.append(f"    VIOLATION: {text}")
+
+    def note(self, text: str) -> None:
+        """Only called while `trace` is kept."""
+        assert self.trace is not None
+        self.trace.append(f"    {text}")
+
+    def room(self, room_id: str) -> RoomModel:
+        room = self.rooms.get(room_id)
+        if room is None:
+            room = self.rooms[room_id] = RoomModel(room_id)
+        return room
+
+    # What the application hands in.
+
+    def new_number(self) -> int:
+        self._number += 1
+        return self._number
+
+    def direct_accepted(self, session: SessionModel, number: int) -> None:
+        """Noted before the call, since the call itself may write."""
+        self._direct[number] = (session, len(session.direct_turns))
+        session.direct_turns.append(self.loop.turns)
+
+    def direct_refused(self, session: SessionModel, number: int) -> None:
+        del self._direct[number]
+        session.direct_turns.pop()
+
+    def published(self, room_id: str, number: int) -> None:
+        """The bus took a broadcast: it has its place now."""
+        room = self.room(room_id)
+        self._broadcast[number] = (room, room.published)
+        room.published += 1
+
+    def delivered(self, number: int) -> None:
+        """A broadcast comes back from the bus, to a shard that has joined the room."""
+        room, place = self._broadcast[number]
+        room.turn_of[place] = self.loop.turns
+        room.delivered_turns.append(self.loop.turns)
+        room.delivered_upto = place + 1
+
+    # What is written.
+
+    def data_written(self, peer: SimPeer, payload: bytes) -> None:
+        session = peer.session
+        if session is None or session.peer is not peer:
+            self.fail(f"{peer}: frame {payload!r} was written to a transport that carries no session")
+            return
+        number = int(payload[1:])
+        if payload[0] == 100:
+            owner, place = self._direct[number]
+            if owner is not session:
+                self.fail(f"{peer}: direct frame {number} of {owner} was written to {session}")
+            elif place != session.direct_last + 1:
+                if place <= session.direct_last:
+                    self.fail(f"{session}: direct frame {number} was written twice or out of order")
+                self._look_at_gap(session, session.direct_turns[session.direct_last + 1 : place], "direct")
+            session.direct_last = place
+        else:
+            room, place = self._broadcast[number]
+            if room is not session.room:
+                self.fail(f"{peer}: broadcast {number} to {room.id} was written to {session} of {session.room.id}")
+            elif place <= session.broadcast_last:
+                self.fail(f"{session}: broadcast {number} was written twice or out of order")
+            elif place != session.broadcast_last + 1:
+                self._look_at_broadcasts(session, place)
+            session.broadcast_last = place
+
+    def look_at_rest(self, session: SessionModel) -> None:
+        """Nothing that was accepted may be unwritten now, but what a full buffer dropped."""
+        if session.direct_last + 1 != len(session.direct_turns):
+            self._look_at_gap(session, session.direct_turns[session.direct_last + 1 :], "direct")
+        if session.broadcast_last + 1 < session.room.delivered_upto:
+            self._look_at_broadcasts(session, session.room.delivered_upto)
+
+    def _look_at_broadcasts(self, session: SessionModel, before: int) -> None:
+        turn_of = session.room.turn_of
+        first = max(session.broadcast_last + 1, session.broadcast_from)
+        turns = []
+        for place in range(first, before):
+            if place not in turn_of:
+                self.fail(f"{session}: the bus did not deliver broadcast {place} to a shard that had joined")
+                return
+            turns.append(turn_of[place])
+        self._look_at_gap(session, turns, "broadcast")
+
+    def _look_at_gap(self, session: SessionModel, turns: list[int], kind: str) -> None:
+        """Frames accepted in these turns were left out. Each needs a buffer full of newer ones."""
+        for turn in turns:
+            # Frames that wait for the end of a turn are put in order there: one turn earlier still counts as newer.
+            direct, room = session.direct_turns, session.room.delivered_turns
+            newer = len(direct) - bisect_left(direct, turn - 1) + len(room) - bisect_left(room, turn - 1) - 1
+            if newer < self.limit_frames:
+                self.fail(
+                    f"{session}: a {kind} frame of turn {turn} was lost, with {newer} newer ones for a buffer of "
+                    f"{self.limit_frames}"
+                )
+
+    def unwritten(self, session: SessionModel) -> int:
+        """How many accepted frames are not written, those that were dropped behind the last written one included."""
+        room = session.room
+        first = max(session.broadcast_last + 1, session.broadcast_from)
+        return len(session.direct_turns) - session.direct_last - 1 + max(0, room.delivered_upto - first)

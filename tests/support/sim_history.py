@@ -1,0 +1,385 @@
+"""Histories: what happens to a shard, drawn from a seed. The same seed is the same history, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from tests.support.sim_app import Script
+from tests.support.sim_checks import check_endings, check_records
+from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED
+from tests.support.sim_peer import SimPeer
+from tests.support.sim_world import EVERY_CALLBACK, World, server_options
+
+__all__ = ["History", "violation_of_seed"]
+
+_IDS = ("a", "b", "c")
+_ROOMS = ("r", "s")
+_CLOSE_CODES = (1000, 1000, 1001, 0, 4001, 1011)
+
+
+def violation_of_seed(seed: int) -> str | None:
+    """What the history of this seed shows to be wrong."""
+    return History(seed).run()
+
+
+class History:
+    """One history. `trace` gets its steps and what follows from each, when it is a list."""
+
+    def __init__(self, seed: int, trace: list[str] | None = None) -> None:
+        rng = Random(seed)
+        self._random = draw = rng.random
+        window = (0.0, 2.0, 2.0, 8.0)[int(draw() * 4)]
+        modes = ("kick", "kick", "reject", "resume") if window else ("kick", "kick", "reject")
+        self._options = server_options(
+            window,
+            draw() < 0.6,
+            modes[int(draw() * len(modes))],
+            1 + int(draw() * 5),
+            (12.0, 30.0)[int(draw() * 2)],
+            (1.0, 6.0)[int(draw() * 2)],
+        )
+        callbacks = EVERY_CALLBACK
+        if draw() < 0.1:
+            callbacks = frozenset(kind for kind in sorted(EVERY_CALLBACK) if draw() < 0.6)
+        leave_delay_s = (None, None, 0.0, 0.5)[int(draw() * 4)]
+        self._ids = _IDS[: 1 + int(draw() * 3)]
+        self._rooms = _ROOMS[: 1 + int(draw() * 2)]
+        self._simple = draw() < 0.4
+        """Whether handlers are mostly sync and short."""
+        self.world = World(seed, self._options, callbacks, leave_delay_s)
+        self.world.model.trace = trace
+        self._steps = 20 + int(draw() * 41)
+        if trace is not None:
+            trace.append(
+                f"seed {seed}: resume_window={window:g} suspend_on_clean_close={self._options.suspend_on_clean_close} "
+                f"on_duplicate={self._options.on_duplicate} send_buffer_size={self._options.send_buffer_size} "
+                f"pong_wait={self._options.pong_wait:g} write_wait={self._options.write_wait:g} "
+                f"callbacks={'all' if callbacks is EVERY_CALLBACK else sorted(callbacks)} "
+                f"bus={'local' if leave_delay_s is None else f'remote, leaves after {leave_delay_s:g} s'}"
+            )
+        self._trace = trace
+
+    def run(self) -> str | None:
+        """Carry it out. Returns the first violation."""
+        world = self.world
+        model = world.model
+        loop = world.loop
+        draw = self._random
+        steps = _STEPS
+        with loop:
+            for _ in range(self._steps):
+                steps[int(draw() * len(steps))](self)
+                turns = draw()
+                world.settle()
+                if turns > 0.4:
+                    if turns > 0.65:
+                        world.run_until_idle()
+                    else:
+                        loop.turn()
+                        if turns > 0.58:
+                            loop.turn()
+                        world.settle()
+                if model.violation is not None:
+                    return model.violation
+            self._say("the end")
+            if draw() < 0.5:
+                self._recover()
+            world.finish()
+            return model.violation
+
+    def _say(self, text: str, *values: object) -> None:
+        if self._trace is not None:
+            self._trace.append(f"{self.world.loop.now - 1000.0:9.4f} {text % values}")
+
+    def _recover(self) -> None:
+        """Everybody comes back and everything flows."""
+        world = self.world
+        world.heal()
+        for session in list(world.model.live.values()):
+            if session.state is SUSPENDED:
+                world.connect(session.id, session.room.id)
+        world.heal()
+
+    # Drawing.
+
+    def _peer(self) -> SimPeer | None:
+        peers = self.world.peers
+        return peers[int(self._random() * len(peers))] if peers else None
+
+    def _script(self) -> Script | None:
+        draw = self._random
+        if draw() < (0.7 if self._simple else 0.35):
+            return None
+        is_async = draw() < (0.3 if self._simple else 0.75)
+        actions: list[tuple[object, ...]] = []
+        for _ in range(1 + int(draw() * 2.5)):
+            which = draw()
+            if which < 0.2:
+                actions.append(("sleep", (0.001, 0.01, 0.5, 2.0)[int(draw() * 4)]))
+            elif which < 0.35:
+                actions.append(("gate",))
+            elif which < 0.4:
+                actions.append(("yield",))
+            elif which < 0.58:
+                actions.append(("send", None))
+            elif which < 0.7:
+                actions.append(("send", self._ids[int(draw() * len(self._ids))]))
+            elif which < 0.9:
+                actions.append(("broadcast", self._rooms[int(draw() * len(self._rooms))]))
+            elif which < 0.945:
+                actions.append(("close",))
+            elif which < 0.99:
+                actions.append(("kick", self._ids[int(draw() * len(self._ids))]))
+            else:
+                actions.append(("shutdown",))
+        end = draw()
+        how = "" if end > 0.1 else "raise" if end > 0.03 else "cancel" if end > 0.01 else "exit"
+        return Script(is_async, tuple(actions), how)
+
+    # Steps.
+
+    def _connect(self) -> None:
+        draw = self._random
+        scripts: dict[str, Script] = {}
+        for kind in sorted(EVERY_CALLBACK):
+            if kind != "on_message" and draw() < 0.35 and (script := self._script()) is not None:
+                scripts[kind] = script
+        early = tuple(self._script() for _ in range(int(draw() * 3))) if draw() < 0.3 else ()
+        connection_id = self._ids[int(draw() * len(self._ids))]
+        room_id = self._rooms[int(draw() * len(self._rooms))]
+        capacity_bytes = 18 + int(draw() * 60)
+        self._say(
+            f"p{len(self.world.all_peers) + 1} connects as {connection_id} to {room_id}, {scripts}, early {early}"
+        )
+        peer = self.world.connect(connection_id, room_id, capacity_bytes=capacity_bytes, scripts=scripts, early=early)
+        peer.reads = draw() < 0.85
+        peer.pongs = draw() < 0.85
+        peer.polite = draw() < 0.8
+
+    def _return(self) -> None:
+        """A suspended session's peer, or a live one's double, comes."""
+        draw = self._random
+        live = self.world.model.live
+        if not live:
+            self._connect()
+            return
+        connection_id = sorted(live)[int(draw() * len(live))]
+        room_id = live[connection_id].room.id if draw() < 0.8 else self._rooms[int(draw() * len(self._rooms))]
+        self._say("p%d returns as %s to %s", len(self.world.all_peers) + 1, connection_id, room_id)
+        peer = self.world.connect(connection_id, room_id, capacity_bytes=18 + int(draw() * 60))
+        peer.reads = draw() < 0.8
+
+    def _message(self) -> None:
+        draw = self._random
+        peer = self._peer()
+        if peer is None or not peer.can_send:
+            self._connect()
+            return
+        count = 1 + int(draw() * 3) if draw() < 0.93 else 20
+        for _ in range(count):
+            self.world.send_message(peer, self._script())
+        if draw() < 0.08:
+            kind = ("ping", "ping", "undecodable", "broken")[int(draw() * 4)]
+            peer.send(kind)
+        else:
+            kind = ""
+        if self._trace is not None:
+            sent = [(number, self.world.app.scripts.get(number)) for number in peer.messages_sent[-count:]]
+            self._say("%s sends %s %s", peer, sent, kind)
+        if draw() < 0.85:
+            peer.socket.poll()
+
+    def _part(self) -> None:
+        """A part of what a peer sent arrives."""
+        peer = self._peer()
+        if peer is None or not peer.outgoing or not peer.socket.reading or peer.reset:
+            return
+        size = 1 + int(self._random() * len(peer.outgoing))
+        self._say("%s bytes of %s arrive", size, peer)
+        peer.socket.poll(size)
+
+    def _arrive(self) -> None:
+        self._say("what is on its way arrives")
+        self.world.poll_all()
+
+    def _drop(self) -> None:
+        draw = self._random
+        peer = self._peer()
+        if peer is None or peer.reset:
+            return
+        if draw() < 0.5:
+            self._say("%s is reset", peer)
+            peer.drop()
+        else:
+            self._say("%s ends its stream", peer)
+            peer.eof = True
+        if draw() < 0.8:
+            peer.socket.poll()
+            peer.socket.poll()
+
+    def _goodbye(self) -> None:
+        draw = self._random
+        peer = self._peer()
+        if peer is None or not peer.can_send:
+            return
+        code = _CLOSE_CODES[int(draw() * len(_CLOSE_CODES))]
+        self._say("%s closes with %s", peer, code)
+        if draw() < 0.1:
+            peer.send("ping")
+        peer.send("close", code)
+        if draw() < 0.8:
+            peer.socket.poll()
+
+    def _kick(self) -> None:
+        connection_id = self._ids[int(self._random() * len(self._ids))]
+        self._say("kick %s", connection_id)
+        self.world.app.kick(connection_id)
+
+    def _close(self) -> None:
+        sessions = self.world.model.sessions
+        if sessions:
+            session = sessions[-1 - int(self._random() * min(3, len(sessions)))]
+            self._say("close %s", session)
+            if session.state is CLOSED or hasattr(session, "real"):
+                self.world.app.close(session)
+
+    def _send(self) -> None:
+        draw = self._random
+        app = self.world.app
+        connection_id = self._ids[int(draw() * len(self._ids))]
+        count = 1 + int(draw() * 3) if draw() < 0.7 else 1 + int(draw() * 10)
+        self._say("send %s frames to %s", count, connection_id)
+        for _ in range(count):
+            app.send(connection_id)
+
+    def _broadcast(self) -> None:
+        draw = self._random
+        app = self.world.app
+        room_id = self._rooms[int(draw() * len(self._rooms))]
+        count = 1 + int(draw() * 3) if draw() < 0.7 else 1 + int(draw() * 10)
+        self._say("broadcast %s frames to %s", count, room_id)
+        for _ in range(count):
+            app.broadcast_nowait(room_id)
+
+    def _reading(self) -> None:
+        draw = self._random
+        peer = self._peer()
+        if peer is None:
+            return
+        if peer.reads:
+            self._say("%s stops reading", peer)
+            peer.reads = False
+        elif draw() < 0.5:
+            size = 1 + int(draw() * 40)
+            self._say("%s reads %s bytes", peer, size)
+            peer.read(size)
+        else:
+            self._say("%s reads again", peer)
+            peer.start_reading()
+
+    def _advance(self) -> None:
+        draw = self._random
+        world = self.world
+        now = world.loop.now
+        which = draw()
+        if which < 0.3:
+            due = world.loop.next_timer()
+            if due == float("inf"):
+                return
+            self._say("the clock jumps to the next timer, +%g s", due - now)
+            world.jump(max(due, now))
+            return
+        if which < 0.55:
+            session = self._suspended_until()
+            if session is not None:
+                # To the tick at which the window ends: what comes next is in the same instant.
+                until = (int(session / 0.01) + 1) * 0.01
+                if until > now:
+                    self._say("the clock jumps to the end of a window, +%g s", until - now)
+                    world.jump(until)
+                    return
+        until = now + (0.004, 0.02, 0.3, 1.0, 2.0, 7.0, 13.0)[int(draw() * 7)]
+        if which < 0.7:
+            self._say("the clock jumps %g s", until - now)
+            world.jump(until)
+        else:
+            self._say("%g s pass", until - now)
+            world.pass_time(until)
+
+    def _suspended_until(self) -> float | None:
+        for session in self.world.model.live.values():
+            if session.state is SUSPENDED:
+                return session.deadline
+        return None
+
+    def _bus(self) -> None:
+        bus = self.world.bus
+        if bus is None:
+            self._release()
+            return
+        draw = self._random
+        which = draw()
+        if which < 0.08:
+            self._say("the bus is full")
+            bus.fill()
+        elif which < 0.2:
+            self._say("the bus takes again")
+            bus.free()
+        elif which < 0.6:
+            self._say("a join moves on")
+            bus.join_step()
+            if draw() < 0.7:
+                bus.join_step()
+        else:
+            self._say("the bus delivers")
+            for _ in range(1 + int(draw() * 3)):
+                bus.deliver_step()
+
+    def _release(self) -> None:
+        gates = self.world.app.gates
+        if gates:
+            gate = gates.pop(int(self._random() * len(gates)))
+            self._say("a handler goes on")
+            if not gate.done():
+                gate.set_result(None)
+
+    def _list(self) -> None:
+        room_id = self._rooms[int(self._random() * len(self._rooms))]
+        check_records(self.world.model, self.world.shard, room_id)
+        check_endings(self.world.model, self.world.peers, self.world.late_until)
+        self.world.forget_closed_peers()
+
+    def _watch(self) -> None:
+        sessions = self.world.model.sessions
+        if sessions and sessions[-1].state is CONNECTED and hasattr(sessions[-1], "real"):
+            self._say("somebody waits for the end of %s", sessions[-1])
+            self.world.app.start(self.world.app.watch(sessions[-1]))
+
+    def _shut_down(self) -> None:
+        if self._random() < 0.2 and not self.world.app.is_shut:
+            self._say("the server closes")
+            self.world.app.start(self.world.app.shut_down())
+
+
+_WEIGHTS: list[tuple[Callable[[History], None], int]] = [
+    (History._connect, 9),
+    (History._return, 9),
+    (History._message, 14),
+    (History._part, 2),
+    (History._arrive, 4),
+    (History._drop, 8),
+    (History._goodbye, 4),
+    (History._kick, 3),
+    (History._close, 2),
+    (History._send, 10),
+    (History._broadcast, 9),
+    (History._reading, 8),
+    (History._advance, 9),
+    (History._bus, 10),
+    (History._release, 5),
+    (History._list, 2),
+    (History._watch, 1),
+    (History._shut_down, 1),
+]
+_STEPS = [step for step, weight in _WEIGHTS for _ in range(weight)]

@@ -1,0 +1,347 @@
+"""`Model`: what must be true of sessions, transports and callbacks in a simulated history (contract.md §3, §4).
+
+One per history. It hears of every write to a socket, every change of a session's state and every callback, works out by
+itself what is allowed then, and keeps the first violation. The checks that need a pause are in `sim_checks`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, FrameModel, SessionModel
+from tests.support.sim_loop import SimLoop
+from wspulse.actors.errors import (
+    ConnectionLostError,
+    DuplicateConnectionIDError,
+    KeepaliveTimeoutError,
+    PeerClosedError,
+    ProtocolError,
+    ServerClosedError,
+    WriteTimeoutError,
+)
+
+if TYPE_CHECKING:
+    from tests.support.sim_peer import SimPeer
+    from wspulse.actors.config import ServerOptions
+    from wspulse.actors.connection import LocalConnection
+    from wspulse.actors.session import Session
+
+__all__ = ["EPSILON_S", "Model"]
+
+EPSILON_S = 1e-6
+_NORMAL_CODES = (0, 1000, 1001)
+"""Of a peer's close frame; 0 stands for one without a code."""
+
+
+class Model(FrameModel):
+    """See the module."""
+
+    def __init__(self, loop: SimLoop, options: ServerOptions, callbacks: frozenset[str]) -> None:
+        super().__init__(loop, options.send_buffer_size)
+        self.options = options
+        self.callbacks = callbacks
+        """Which of the five the application has."""
+        self.strict = len(callbacks) == 5
+        self.live: dict[str, SessionModel] = {}
+        self.sessions: list[SessionModel] = []
+        self.of: dict[LocalConnection, SessionModel] = {}
+        self.senders: dict[int, SimPeer] = {}
+        """Inbound message's number → who sent it."""
+        self.ordered: tuple[str, SessionModel | None] | None = None
+        """What the application orders right now: ("kick" or "close", session) or ("shutdown", None)."""
+        self.losing: SimPeer | None = None
+        """Whose connection_lost runs right now."""
+        self.closing = False
+        self.raises = 0
+        self._accepting: SimPeer | None = None
+        self._duplicate: SessionModel | None = None
+        self._ended: list[SimPeer] = []
+        self._active: dict[str, SessionModel] = {}
+        self._of_session: dict[Session, SessionModel] = {}
+
+    # Writes.
+
+    def wrote(self, peer: SimPeer, data: bytes) -> list[tuple[int, bytes]]:
+        """The server writes to a peer. Returns the frames in it; an HTTP answer has opcode 0."""
+        if data[0] == 72:
+            self._answered(peer, int(data[9:12]))
+            return [(0, data)]
+        frames = []
+        position, size = 0, len(data)
+        while position < size:
+            opcode = data[position] & 15
+            end = position + 2 + data[position + 1]
+            payload = data[position + 2 : end]
+            position = end
+            if peer.close_written is not None or not peer.accepted:
+                self.fail(f"{peer}: opcode {opcode} was written after the close frame or before the 101")
+            if opcode == 2:
+                self.data_written(peer, payload)
+            elif opcode == 8:
+                peer.close_written = (int.from_bytes(payload[:2]), payload[2:].decode()) if payload else (0, "")
+            frames.append((opcode, payload))
+        if self.trace is not None:
+            self.note(f"{peer} <- {frames}")
+        return frames
+
+    def _answered(self, peer: SimPeer, status: int) -> None:
+        if self.trace is not None:
+            self.note(f"{peer} <- HTTP {status}")
+        if peer.answer:
+            self.fail(f"{peer}: answered {peer.answer} and {status}")
+        peer.answer = status
+        live = self.live.get(peer.connection_id)
+        if status == 101:
+            self._accepted(peer, live)
+        elif status == 409:
+            if live is None or live.state is not CONNECTED or self.options.on_duplicate != "reject":
+                self.fail(f"{peer}: rejected as a duplicate of {live} {live and live.state}")
+        elif status != 503:
+            self.fail(f"{peer}: answered {status}")
+
+    def _accepted(self, peer: SimPeer, live: SessionModel | None) -> None:
+        if self.closing:
+            self.fail(f"{peer}: accepted after the server closed")
+        if self._accepting is not None:
+            self.fail(f"{self._accepting}: a 101, and nothing came of it")
+        self._accepting = peer
+        peer.accepted = True
+        peer.accepted_at = peer.last_pong = self.loop.now
+        if live is None:
+            if self._duplicate is not None and self._duplicate.id == peer.connection_id:
+                self._duplicate = None
+                if peer.socket.closing:
+                    self.fail(f"{peer}: a newcomer that is gone ended the session of its id")
+            live = SessionModel(len(self.sessions) + 1, peer.connection_id, self.room(peer.room_id), peer)
+            live.scripts = peer.scripts
+            self.sessions.append(live)
+            self.live[live.id] = live
+        elif live.state is SUSPENDED:
+            live.peer = peer
+        elif self.options.on_duplicate != "resume":
+            self.fail(f"{peer}: accepted while {live} is connected")
+        elif peer.socket.closing:
+            self.fail(f"{peer}: a newcomer that is gone replaced the transport of {live}")
+        peer.session = live
+
+    # Changes of state, as the shard tells those who listen.
+
+    def event(self, kind: str, session: Session, error: BaseException | None) -> None:
+        if self.trace is not None:
+            self.note(f"{session.id} {kind} {error!r}")
+        if kind == "connect":
+            self._connected(session)
+            return
+        model = self._of_session.get(session)
+        if model is None or model.state is CLOSED:
+            self.fail(f"{session.id}: {kind} of a session that is over or never began")
+        elif kind == "drop":
+            self._dropped(model, error)
+        elif kind == "restore":
+            self._restored(model)
+        else:
+            self._disconnected(model, error)
+
+    def _take_newcomer(self, model: SessionModel | None) -> None:
+        peer, self._accepting = self._accepting, None
+        if peer is None or model is None or peer.session is not model:
+            self.fail(f"{model} got a transport, and the 101 went to {peer}")
+
+    def _connected(self, session: Session) -> None:
+        model = self.live.get(session.id)
+        self._take_newcomer(model)
+        if model is None or hasattr(model, "real"):
+            self.fail(f"{model}: a second session of one id")
+            return
+        model.real = session
+        model.connection = session.connection
+        self._of_session[session] = model
+        self.of[session.connection] = model
+        self._expect(model, "on_connect", None)
+
+    def _dropped(self, model: SessionModel, error: BaseException | None) -> None:
+        peer = model.peer
+        self._ended.append(peer)
+        peer.ended_at = self.loop.now
+        if model.state is not CONNECTED or not self.options.resume_window:
+            self.fail(f"{model}: drop of a {model.state} session")
+        accepting = self._accepting
+        if accepting is not None and accepting.session is model:
+            peer.expected_close = (1000, "replaced")
+            model.peer = accepting
+        else:
+            self._look_at_loss(model, peer, error)
+            if self._says_goodbye(peer, error):
+                self.fail(f"{model}: suspended after a clean close")
+        model.state = SUSPENDED
+        model.drop_error = error
+        model.deadline = self.loop.now + self.options.resume_window
+        self._expect(model, "on_transport_drop", error)
+
+    def _restored(self, model: SessionModel) -> None:
+        self._take_newcomer(model)
+        if model.state is not SUSPENDED:
+            self.fail(f"{model}: restore of a {model.state} session")
+        model.state = CONNECTED
+        model.peers.append(model.peer)
+        self._expect(model, "on_transport_restore", None)
+
+    def _disconnected(self, model: SessionModel, error: BaseException | None) -> None:
+        peer = model.peer
+        ordered = self.ordered
+        was_connected = model.state is CONNECTED
+        if was_connected:
+            self._ended.append(peer)
+            peer.ended_at = self.loop.now
+        by_peer = False
+        if ordered == ("kick", model) and error is None:
+            expected = (1000, "kicked")
+        elif ordered == ("close", model) and error is None:
+            expected = (1000, "")
+        elif ordered == ("shutdown", None) and isinstance(error, ServerClosedError):
+            expected = (1001, "server shutting down")
+        elif isinstance(error, DuplicateConnectionIDError):
+            expected = (1000, "duplicate connection id")
+            self._duplicate = model
+            if not was_connected or self.options.on_duplicate != "kick" or error.connection_id != model.id:
+                self.fail(f"{model}: ended by a duplicate while {model.state}")
+        else:
+            by_peer = True
+            if was_connected:
+                self._look_at_loss(model, peer, error)
+                if self.options.resume_window and not self._says_goodbye(peer, error):
+                    self.fail(f"{model}: ended by {error!r}, not suspended")
+            elif error is not model.drop_error or self.loop.now < model.deadline or not self.loop.in_timers:
+                self.fail(
+                    f"{model}: ended with {error!r}, dropped by {model.drop_error!r}, window until {model.deadline}"
+                )
+        if not by_peer:
+            for other in model.peers:
+                other.must_be_handled = False
+            if was_connected:
+                peer.expected_close = expected
+                if expected[1] in ("", "server shutting down"):
+                    self.look_at_rest(model)
+        model.state = CLOSED
+        if self.live.get(model.id) is model:
+            del self.live[model.id]
+        self._expect(model, "on_disconnect", error)
+
+    def _says_goodbye(self, peer: SimPeer, error: BaseException | None) -> bool:
+        return error is None and not self.options.suspend_on_clean_close and peer.close_delivered in (0, 1000)
+
+    def _look_at_loss(self, model: SessionModel, peer: SimPeer, error: BaseException | None) -> None:
+        """Is this how the transport ended, and what must its peer have been told?"""
+        losing = self.losing is peer
+        now = self.loop.now
+        expected: tuple[int, str | None] | None = None
+        allowed = False
+        if error is None or isinstance(error, PeerClosedError):
+            code = peer.close_delivered
+            allowed = code in _NORMAL_CODES if error is None else code == error.close_code
+            expected = (code or 0, "")
+            peer.must_be_handled = True
+        elif isinstance(error, ProtocolError):
+            allowed = peer.broken_delivered
+            expected = (error.close_code, None)
+        elif isinstance(error, ConnectionLostError):
+            allowed = losing and peer.close_delivered is None and not peer.broken_delivered
+            peer.must_be_handled = True
+        elif isinstance(error, KeepaliveTimeoutError):
+            allowed = self.loop.in_timers and now >= peer.last_pong + self.options.pong_wait - EPSILON_S
+            expected = (1011, "keepalive timeout")
+        elif isinstance(error, WriteTimeoutError):
+            socket = peer.socket
+            allowed = socket.paused and now >= socket.progress_at + self.options.write_wait - EPSILON_S
+        elif error is model.raised:
+            allowed = model.raised_by is peer
+            expected = (1011, "internal error")
+        if not allowed:
+            self.fail(f"{model}: {peer} ended with {error!r}, which did not happen")
+        if peer is model.raised_by:
+            peer.must_be_handled = False
+        peer.expected_close = None if losing else expected
+
+    # Callbacks.
+
+    def _expect(self, model: SessionModel, kind: str, error: BaseException | None) -> None:
+        if kind in self.callbacks:
+            model.expected.append((kind, error))
+
+    def callback_begins(self, model: SessionModel, kind: str, error: BaseException | None) -> None:
+        self._enter(model, kind)
+        if self.trace is not None:
+            self.note(f"{model} {kind} begins, {error!r}")
+        if not model.expected or model.expected[0] != (kind, error):
+            self.fail(f"{model}: {kind} with {error!r}, expected is {model.expected[:1]}")
+            return
+        del model.expected[0]
+        if kind == "on_transport_restore":
+            model.restores += 1
+        elif "on_message" in self.callbacks and (
+            kind == "on_disconnect" or (kind == "on_transport_drop" and self.strict)
+        ):
+            for peer in model.peers if kind == "on_disconnect" else model.peers[: model.restores + 1]:
+                if peer.must_be_handled and peer.handled != peer.messages_delivered:
+                    self.fail(
+                        f"{model}: {kind} before message {peer.handled + 1} of {peer.messages_delivered} of {peer}"
+                    )
+
+    def message_begins(self, model: SessionModel, number: int) -> None:
+        self._enter(model, "on_message")
+        if self.trace is not None:
+            self.note(f"{model} on_message {number} begins")
+        peer = self.senders[number]
+        handled = peer.handled
+        peer.handled = handled + 1
+        if peer.session is not model:
+            self.fail(f"{model}: on_message of {number}, which {peer} sent")
+        elif handled >= len(peer.messages_sent) or peer.messages_sent[handled] != number:
+            self.fail(f"{model}: message {number} of {peer} out of order: {peer.messages_sent}, handled {handled}")
+        elif self.strict and (
+            model.peers[model.restores] is not peer
+            or (model.expected and model.expected[0][0] in ("on_connect", "on_transport_restore"))
+        ):
+            self.fail(f"{model}: message {number} of {peer} with {model.expected} still to come")
+
+    def _enter(self, model: SessionModel, kind: str) -> None:
+        other = self._active.get(model.id)
+        if other is not None:
+            self.fail(f"{model}: {kind} while {other.active} of {other} runs")
+        model.active = kind
+        self._active[model.id] = model
+
+    def callback_ends(self, model: SessionModel) -> None:
+        if self.trace is not None:
+            self.note(f"{model} {model.active} ends")
+        model.active = None
+        self._active.pop(model.id, None)
+
+    def handler_raises(self, model: SessionModel, number: int | None, error: BaseException) -> None:
+        self.raises += 1
+        if number is not None:
+            model.raised = error
+            model.raised_by = self.senders[number]
+            model.raised_by.must_be_handled = False
+
+    def running(self, connection_id: str) -> SessionModel | None:
+        """The session of this id that has a callback running."""
+        return self._active.get(connection_id)
+
+    # After each step.
+
+    def settle(self) -> None:
+        """One event is dealt with: close frames were as they must be, and nothing half done is left."""
+        if self._accepting is not None:
+            self.fail(f"{self._accepting}: a 101, and no session got this transport")
+        if self._duplicate is not None:
+            self.fail(f"{self._duplicate}: ended by a duplicate that was not accepted")
+        if self._ended:
+            for peer in self._ended:
+                written, expected = peer.close_written, peer.expected_close
+                if expected is None:
+                    if written is not None:
+                        self.fail(f"{peer}: close frame {written}, expected none")
+                elif written is None or written[0] != expected[0] or expected[1] not in (None, written[1]):
+                    self.fail(f"{peer}: close frame {written}, expected {expected}")
+            self._ended.clear()

@@ -1,0 +1,226 @@
+"""`SimPeer`: the client's end of a connection that exists only in a simulation, and what the model knows of it.
+
+It makes masked frames, answers pings and close frames (or does not), reads (or does not), and ends the connection in every
+way that a client has.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.support.sim_app import Script
+    from tests.support.sim_frames import SessionModel
+    from tests.support.sim_socket import SimSocket
+    from wspulse.actors.transport import Transport
+
+__all__ = ["SimPeer"]
+
+_MESSAGE, _PING, _PONG, _CLOSE, _BROKEN = "message", "ping", "pong", "close", "broken"
+
+
+def _masked(opcode: int, payload: bytes) -> bytes:
+    """A whole client frame; its mask is all zeros, which is a mask like any other."""
+    return bytes((0x80 | opcode, 0x80 | len(payload))) + b"\0\0\0\0" + payload
+
+
+_PONG_FRAME = _masked(10, b"")
+_PING_FRAME = _masked(9, b"?")
+_BROKEN_FRAME = b"\x83\x80\0\0\0\0"
+"""An opcode that RFC 6455 reserves."""
+
+
+class SimPeer:
+    """The client's end, and what the model knows of this connection."""
+
+    __slots__ = (
+        "_marks",
+        "_queue",
+        "_read_bytes",
+        "_sent_bytes",
+        "_unread_bytes",
+        "accepted",
+        "accepted_at",
+        "answer",
+        "broken_delivered",
+        "close_delivered",
+        "close_seen",
+        "close_sent",
+        "close_written",
+        "connection_id",
+        "ended_at",
+        "eof",
+        "eof_delivered",
+        "expected_close",
+        "handled",
+        "last_pong",
+        "messages_delivered",
+        "messages_sent",
+        "must_be_handled",
+        "number",
+        "outgoing",
+        "polite",
+        "pongs",
+        "reads",
+        "reset",
+        "room_id",
+        "saw_end",
+        "scripts",
+        "session",
+        "socket",
+        "transport",
+        "was_held",
+    )
+
+    socket: SimSocket
+    transport: Transport
+
+    def __init__(self, number: int, connection_id: str, room_id: str) -> None:
+        self.number = number
+        self.connection_id = connection_id
+        self.room_id = room_id
+        self.reads = True
+        self.pongs = True
+        """Whether it answers pings."""
+        self.polite = True
+        """Whether it answers a close frame."""
+        self.outgoing = b""
+        """What it has sent and the server has not read yet."""
+        self.eof = False
+        self.eof_delivered = False
+        self.reset = False
+        self.saw_end = False
+        self.close_sent = False
+        self.close_seen: tuple[int, str] | None = None
+        # What the model keeps here.
+        self.scripts: dict[str, Script] = {}
+        """What the callbacks do of the session that this connection may begin."""
+        self.answer = 0
+        """The HTTP status that the server wrote."""
+        self.accepted = False
+        self.accepted_at = 0.0
+        self.session: SessionModel | None = None
+        self.close_written: tuple[int, str] | None = None
+        self.expected_close: tuple[int, str | None] | None = None
+        self.ended_at: float | None = None
+        """When the session let go of this transport."""
+        self.close_delivered: int | None = None
+        self.broken_delivered = False
+        self.messages_sent: list[int] = []
+        self.messages_delivered = 0
+        self.handled = 0
+        self.last_pong = 0.0
+        self.must_be_handled = False
+        """Whether every delivered message has to reach on_message before the next callback of another kind."""
+        self.was_held = False
+        self._marks: deque[tuple[int, str, int]] = deque()
+        self._sent_bytes = 0
+        self._read_bytes = 0
+        self._queue: deque[list[Any]] = deque()
+        self._unread_bytes = 0
+
+    def __repr__(self) -> str:
+        return f"p{self.number}({self.connection_id})"
+
+    @property
+    def can_send(self) -> bool:
+        return not (self.eof or self.reset or self.close_sent or self.saw_end)
+
+    # What it sends.
+
+    def send(self, kind: str, value: int = 0) -> None:
+        """Put a frame behind what it has sent: "message" (value: its number), "ping", "pong", "close" (its code), "broken"."""
+        if kind == _MESSAGE:
+            frame = _masked(2, b"%d" % value)
+            self.messages_sent.append(value)
+        elif kind == _PONG:
+            frame = _PONG_FRAME
+        elif kind == _PING:
+            frame = _PING_FRAME
+        elif kind == _CLOSE:
+            frame = _masked(8, value.to_bytes(2) if value else b"")
+            self.close_sent = True
+        elif kind == _BROKEN:
+            frame = _BROKEN_FRAME
+        else:
+            frame = _masked(2, b"undecodable")
+        self.outgoing += frame
+        # A broken frame is known by its first two bytes, every other one when it is complete.
+        self._marks.append((self._sent_bytes + (2 if kind == _BROKEN else len(frame)), kind, value))
+        self._sent_bytes += len(frame)
+
+    def hand_over(self, most_bytes: int | None = None) -> bytes:
+        """What the server reads now; notes what is in it."""
+        data = self.outgoing
+        if most_bytes is None or most_bytes >= len(data):
+            self.outgoing = b""
+        else:
+            data, self.outgoing = data[:most_bytes], data[most_bytes:]
+        self._read_bytes += len(data)
+        marks = self._marks
+        while marks and marks[0][0] <= self._read_bytes:
+            _, kind, value = marks.popleft()
+            if self.close_delivered is not None or self.broken_delivered:
+                continue
+            if kind == _MESSAGE:
+                self.messages_delivered += 1
+            elif kind == _PONG:
+                self.last_pong = self.socket.model.loop.now
+            elif kind == _CLOSE:
+                self.close_delivered = value
+            elif kind == _BROKEN:
+                self.broken_delivered = True
+        return data
+
+    def drop(self) -> None:
+        """The connection is reset: what was not read yet is gone on both sides."""
+        self.reset = True
+        self.outgoing = b""
+        self._marks.clear()
+
+    # What it gets.
+
+    def take(self, frames: list[tuple[int, bytes]]) -> None:
+        """Frames of the server, as (opcode, payload); opcode 0 is an HTTP answer."""
+        for opcode, payload in frames:
+            if opcode == 9:
+                if self.pongs and self.can_send:
+                    self.send(_PONG)
+            elif opcode == 8:
+                code = int.from_bytes(payload[:2]) if payload else 1005
+                self.close_seen = (code, payload[2:].decode())
+                if self.polite and self.can_send:
+                    self.send(_CLOSE, 0 if code == 1005 else code)
+
+    def wait_for(self, frames: list[tuple[int, bytes]], size_bytes: int) -> None:
+        self._queue.append([size_bytes, frames])
+        self._unread_bytes += size_bytes
+
+    def read(self, most_bytes: int) -> None:
+        """Read from the kernel; the frames that are there as a whole are taken."""
+        size = min(most_bytes, self.socket.kernel_bytes)
+        if not size:
+            return
+        left = size
+        queue = self._queue
+        while queue and left:
+            entry = queue[0]
+            if entry[0] > left:
+                entry[0] -= left
+                break
+            left -= entry[0]
+            queue.popleft()
+            self.take(entry[1])
+        self.socket.drain(size)
+
+    def start_reading(self) -> None:
+        """Read all that is there, and from now on whatever comes."""
+        while self.socket.kernel_bytes:
+            self.read(self.socket.kernel_bytes)
+        self.reads = True
+
+    def sees_end(self) -> None:
+        self.saw_end = True
+        if self.polite:
+            self.eof = True

@@ -1,0 +1,201 @@
+"""`SimSocket`: the server's end of a connection that exists only in a simulation.
+
+It behaves as uvloop's transport does with a high-water mark of 0: it writes at once what the kernel takes, pauses the
+protocol at the first byte that it does not take, resumes it when all is taken, reports a lost connection from the loop,
+and raises where uvloop raises. Its kernel holds few bytes, so that a peer that does not read is felt soon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.support.sim_model import Model
+    from tests.support.sim_peer import SimPeer
+    from wspulse.actors.transport import Transport
+
+__all__ = ["SimSocket"]
+
+
+class SimSocket(asyncio.Transport):
+    """The server's end: what a `Transport` takes for its socket."""
+
+    __slots__ = (
+        "capacity_bytes",
+        "closed",
+        "closing",
+        "eof_written",
+        "kernel_bytes",
+        "lost",
+        "model",
+        "paused",
+        "peer",
+        "progress_at",
+        "protocol",
+        "reading",
+        "unsent_bytes",
+    )
+
+    def __init__(self, model: Model, peer: SimPeer, protocol: Transport, capacity_bytes: int) -> None:
+        self.model = model
+        self.peer = peer
+        self.protocol = protocol
+        self.capacity_bytes = capacity_bytes
+        self.kernel_bytes = 0
+        self.unsent_bytes = 0
+        self.paused = False
+        self.progress_at = 0.0
+        """When the kernel last took a byte of what had to wait."""
+        self.reading = True
+        self.closing = False
+        self.lost = False
+        """`connection_lost` is on its way, and nothing more is sent."""
+        self.closed = False
+        self.eof_written = False
+
+    # What the protocol asks for.
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high == 0
+        assert not low
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent_bytes
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self.closed:
+            raise RuntimeError("unable to perform operation on a closed socket")
+        if self.eof_written:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if not data:
+            return
+        peer = self.peer
+        frames = self.model.wrote(peer, bytes(data))
+        if self.lost:
+            return
+        if peer.reset and not self.unsent_bytes:
+            self._force_close(BrokenPipeError(32, "Broken pipe"))
+            return
+        size = len(data)
+        if not self.unsent_bytes:
+            if peer.reads:
+                peer.take(frames)
+                return
+            peer.wait_for(frames, size)
+            taken = min(size, self.capacity_bytes - self.kernel_bytes)
+            self.kernel_bytes += taken
+            if taken < size:
+                self.unsent_bytes = size - taken
+                self.progress_at = self.model.loop.now
+                self.paused = True
+                self.protocol.pause_writing()
+        else:
+            peer.wait_for(frames, size)
+            self.unsent_bytes += size
+
+    def write_eof(self) -> None:
+        if self.closed:
+            raise RuntimeError("unable to perform operation on a closed socket")
+        self.eof_written = True
+        if not self.unsent_bytes:
+            self.peer.sees_end()
+
+    def close(self) -> None:
+        if self.closing:
+            return
+        self.closing = True
+        self.reading = False
+        if not self.unsent_bytes:
+            self._lose(None)
+
+    def abort(self) -> None:
+        self._force_close(None)
+
+    def pause_reading(self) -> None:
+        self.peer.was_held = True
+        if not self.closing:
+            self.reading = False
+
+    def resume_reading(self) -> None:
+        if not self.closing and not self.peer.eof_delivered:
+            self.reading = True
+
+    # What the kernel does, between two turns.
+
+    def poll(self, most_bytes: int | None = None) -> None:
+        """Hand over what the peer sent: its bytes, then its end."""
+        if self.lost:
+            return
+        peer = self.peer
+        if peer.reset:
+            if self.reading or self.unsent_bytes:
+                self._force_close(ConnectionResetError(104, "Connection reset by peer"))
+            return
+        if not self.reading:
+            return
+        if peer.outgoing:
+            data = peer.hand_over(most_bytes)
+            try:
+                self.protocol.data_received(data)
+            except BaseException as error:
+                self.model.loop.reports.append({"message": "data_received raised", "exception": error})
+        elif peer.eof and not peer.eof_delivered:
+            peer.eof_delivered = True
+            self.reading = False
+            protocol: asyncio.Protocol = self.protocol
+            if not protocol.eof_received():
+                self.close()
+
+    def drain(self, taken_bytes: int) -> None:
+        """The peer has read so many bytes of what the kernel holds."""
+        self.kernel_bytes -= taken_bytes
+        if not self.unsent_bytes or self.lost:
+            return
+        moved = min(self.unsent_bytes, self.capacity_bytes - self.kernel_bytes)
+        self.unsent_bytes -= moved
+        self.kernel_bytes += moved
+        if moved:
+            self.progress_at = self.model.loop.now
+        if not self.unsent_bytes:
+            self.paused = False
+            try:
+                self.protocol.resume_writing()
+            except BaseException as error:
+                self.model.loop.reports.append({"message": "resume_writing raised", "exception": error})
+            if not self.unsent_bytes:
+                if self.closing:
+                    self._lose(None)
+                elif self.eof_written:
+                    self.peer.sees_end()
+
+    def _force_close(self, error: OSError | None) -> None:
+        if self.lost:
+            return
+        self.closing = True
+        self.reading = False
+        self._lose(error)
+
+    def _lose(self, error: OSError | None) -> None:
+        if not self.lost:
+            self.lost = True
+            self.model.loop.call_soon(self._connection_lost, error)
+
+    def _connection_lost(self, error: OSError | None) -> None:
+        model = self.model
+        model.losing = self.peer
+        try:
+            self.protocol.connection_lost(error)
+        finally:
+            model.losing = None
+            self.closed = True
+            self.peer.sees_end()

@@ -1,0 +1,270 @@
+"""`World`: one real shard with a simulated outside, and everything that can be done to the two.
+
+A history does one thing at a time and lets the loop turn as often as it likes in between: never, once, until it is idle.
+After each thing the model's checks run.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import Any
+
+from tests.support.sim_app import Script, SimApp
+from tests.support.sim_bus import SimBus, watched_local_bus
+from tests.support.sim_checks import check_endings, check_idle, check_nothing_left, check_table
+from tests.support.sim_loop import SimLoop
+from tests.support.sim_model import Model
+from tests.support.sim_peer import SimPeer
+from tests.support.sim_socket import SimSocket
+from wspulse.actors.config import ServerOptions
+from wspulse.actors.frame import Frame
+from wspulse.actors.request import Request
+from wspulse.actors.shard import Shard, Upgrade
+from wspulse.actors.transport import Transport
+
+__all__ = ["EVERY_CALLBACK", "World", "server_options"]
+
+EVERY_CALLBACK = frozenset({"on_connect", "on_message", "on_disconnect", "on_transport_drop", "on_transport_restore"})
+
+HANDSHAKE_TIMEOUT_S = 10.0
+
+_MOST_TURNS_AT_THE_END = 5_000
+
+_ANSWER = b"HTTP/1.1 101\r\n\r\n"
+_REQUEST = Request(b"GET /ws HTTP/1.1", None)
+
+
+class SimCodec:
+    """Frames whose payload is the whole message: a number."""
+
+    binary = True
+
+    def encode(self, frame: Frame, /) -> bytes:
+        payload: bytes = frame.payload
+        return payload
+
+    def decode(self, data: bytes, /) -> Frame:
+        if data == b"undecodable":
+            raise ValueError("undecodable")
+        return Frame("", data)
+
+
+class SimLogger(logging.Logger):
+    """Hears what the shard logs; `model` is that of the history that runs."""
+
+    model: Model
+    raised = 0
+
+    def error(self, msg: object, *args: object, **kwargs: Any) -> None:
+        if msg == "callback raised":
+            self.raised += 1
+        else:
+            self.model.fail(f"logged as an error: {msg} {kwargs}")
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **kwargs: Any) -> None:
+        import sys
+
+        self.model.fail(f"logged with a traceback: {msg}: {sys.exc_info()[1]!r}")
+
+    def warning(self, msg: object, *args: object, **kwargs: Any) -> None:
+        pass
+
+
+_logger = SimLogger("simulation")
+
+
+@lru_cache(maxsize=4096)
+def server_options(
+    resume_window: float,
+    suspend_on_clean_close: bool,
+    on_duplicate: str,
+    send_buffer_size: int,
+    pong_wait: float,
+    write_wait: float,
+) -> ServerOptions:
+    return ServerOptions(
+        resume_window=resume_window,
+        suspend_on_clean_close=suspend_on_clean_close,
+        on_duplicate=on_duplicate,
+        send_buffer_size=send_buffer_size,
+        ping_period=5.0,
+        pong_wait=pong_wait,
+        write_wait=write_wait,
+        handshake_timeout=HANDSHAKE_TIMEOUT_S,
+        codec=SimCodec(),
+        logger=_logger,
+    )
+
+
+class World:
+    """See the module. `leave_delay_s` None: a local bus."""
+
+    def __init__(
+        self, seed: int, options: ServerOptions, callbacks: frozenset[str], leave_delay_s: float | None
+    ) -> None:
+        self.loop = loop = SimLoop(seed)  # type: ignore[abstract]  # no sockets, no signals
+        self.model = model = Model(loop, options, callbacks)
+        self.app = app = SimApp(model)
+        self.shard = shard = Shard(
+            index=0, incarnation=1, options=options, handlers=app.handlers(), loop=loop, clock=loop.time
+        )
+        self.bus: SimBus | None = None
+        if leave_delay_s is None:
+            shard.bus = watched_local_bus(model, shard.deliver)
+        else:
+            shard.bus = self.bus = SimBus(model, shard.deliver, leave_delay_s)
+        shard.events = model.event
+        app.shard = shard
+        app.bus = shard.bus
+        _logger.model = model
+        _logger.raised = 0
+        self.peers: list[SimPeer] = []
+        """Those whose sockets are not closed yet."""
+        self.all_peers: list[SimPeer] = []
+        self.late_until = 0.0
+        """When the clock last jumped over timers, which then run late."""
+
+    # Peers.
+
+    def connect(
+        self,
+        connection_id: str,
+        room_id: str,
+        *,
+        capacity_bytes: int = 64,
+        scripts: dict[str, Script] | None = None,
+        early: tuple[Script | None, ...] = (),
+    ) -> SimPeer:
+        """A valid upgrade arrives, with messages behind it that do not wait for the answer."""
+        model = self.model
+        peer = SimPeer(len(self.all_peers) + 1, connection_id, room_id)
+        if scripts:
+            peer.scripts = scripts
+        self.all_peers.append(peer)
+        self.peers.append(peer)
+        upgrade = Upgrade(room_id, connection_id, None, _REQUEST, _ANSWER, self.loop.now + HANDSHAKE_TIMEOUT_S)
+        transport = Transport(self.shard, upgrade)
+        peer.transport = transport
+        peer.socket = SimSocket(model, peer, transport, capacity_bytes)
+        for script in early:
+            self.send_message(peer, script)
+        if early:
+            transport.keep(peer.hand_over())
+        transport.connection_made(peer.socket)
+        self.shard.admit(transport, upgrade)
+        return peer
+
+    def send_message(self, peer: SimPeer, script: Script | None) -> None:
+        """The peer sends a message that has the application play a script."""
+        number = self.model.new_number()
+        if script is not None:
+            self.app.scripts[number] = script
+        self.model.senders[number] = peer
+        peer.send("message", number)
+
+    def poll_all(self) -> None:
+        """Everything that is on its way to the server arrives."""
+        for peer in self.peers:
+            if peer.outgoing or peer.eof or peer.reset:
+                peer.socket.poll()
+
+    # Time and turns.
+
+    def run_until_idle(self) -> None:
+        """Turn until nothing waits for now, what arrives meanwhile left out."""
+        if not self.loop.run_until_idle():
+            self.model.fail("the loop does not come to rest")
+            return
+        self.settle()
+        check_idle(self.model, self.shard, self.late_until)
+
+    def settle(self) -> None:
+        """The checks that hold between any two events."""
+        model = self.model
+        model.settle()
+        check_table(model, self.shard)
+        if self.loop.reports:
+            report = self.loop.reports[0]
+            model.fail(f"{report['message']}: {report.get('exception')!r}")
+
+    def jump(self, when: float) -> None:
+        """The clock is there; timers on the way are late and run in the next turn."""
+        self.loop.now = self.late_until = when
+
+    def pass_time(self, until: float, *, quiet_peers: bool = False) -> None:
+        """Time goes by, each timer runs when it is due, and the network is quick."""
+        loop = self.loop
+        self.run_until_idle()
+        while self.model.violation is None:
+            due = loop.next_timer()
+            if due > until:
+                break
+            loop.now = max(due, loop.now)
+            loop.turn()
+            if not quiet_peers:
+                self.poll_all()
+            self.run_until_idle()
+        loop.now = max(until, loop.now)
+        self.run_until_idle()
+        check_endings(self.model, self.peers, self.late_until)
+        self.forget_closed_peers()
+
+    def forget_closed_peers(self) -> None:
+        self.peers = [peer for peer in self.peers if not peer.socket.closed]
+
+    # The end.
+
+    def heal(self) -> None:
+        """Every peer reads, every handler goes on, the bus flows: what was accepted must now arrive."""
+        for peer in self.peers:
+            if not peer.reset:
+                peer.start_reading()
+        self._flow()
+
+    def _flow(self) -> None:
+        loop = self.loop
+        for _ in range(_MOST_TURNS_AT_THE_END):
+            busy = False
+            gates, self.app.gates = self.app.gates, []
+            for gate in gates:
+                if not gate.done():
+                    gate.set_result(None)
+                    busy = True
+            bus = self.bus
+            if bus is not None and bus.busy:
+                bus.free()
+                bus.join_step()
+                bus.deliver_step()
+                busy = True
+            for peer in self.peers:
+                if peer.outgoing or peer.eof or peer.reset:
+                    if peer.outgoing and peer.socket.reading:
+                        busy = True
+                    peer.socket.poll()
+            if not busy and loop.idle:
+                self.run_until_idle()
+                return
+            loop.turn()
+        self.model.fail("the world does not come to rest")
+
+    def finish(self) -> None:
+        """The server closes, time passes until no timer is left, and nothing may be left behind."""
+        model = self.model
+        loop = self.loop
+        if not self.app.is_shut:
+            self.app.start(self.app.shut_down())
+        for _ in range(_MOST_TURNS_AT_THE_END):
+            self._flow()
+            due = loop.next_timer()
+            if model.violation is not None or due == float("inf"):
+                break
+            loop.now = max(due, loop.now)
+            loop.turn()
+            self.settle()
+            self.forget_closed_peers()
+        else:
+            model.fail("timers never end")
+        check_nothing_left(model, self.shard, self.app, self.all_peers)
+        if _logger.raised != model.raises:
+            model.fail(f"{model.raises} callbacks raised, {_logger.raised} were logged")
