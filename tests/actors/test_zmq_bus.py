@@ -9,8 +9,9 @@ import random
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.support.eventually import eventually
 from tests.support.shards import Shards, serve_shards
-from wspulse import Connection, Frame, Request, Server
+from wspulse import Connection, Frame, Server
 from wspulse.actors.zmq_bus import ZmqBus
 
 
@@ -100,11 +101,7 @@ async def test_publisher_is_held_up_only_by_live_shards() -> None:
     async with serve_shards(make_server, 2) as shards:
         bus = shards.runtimes[0].bus
         assert isinstance(bus, ZmqBus)
-        async with asyncio.timeout(10):
-            while 1 not in bus.flow._consumed:
-                await asyncio.sleep(0)
+        await eventually(lambda: 1 in bus.flow._consumed, "the other shard is up")
         await shards.stop_shard(1)
-        async with asyncio.timeout(10):
-            while 1 in bus.flow._consumed:
-                await asyncio.sleep(0)
+        await eventually(lambda: 1 not in bus.flow._consumed, "the other shard is down")
         await shards.start_shard(1)

@@ -8,7 +8,6 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from urllib.parse import urlencode
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.support.eventually import eventually
 from tests.support.server_process import ServerProcess, serve_process
 from wspulse.actors.placement import Placement
 
@@ -71,11 +71,7 @@ class Notes:
 
     async def until(self, condition: Callable[[], Any], what: str) -> Any:
         """Wait until the notes (or anything else) fulfil a condition."""
-        deadline = time.monotonic() + DEADLINE_S
-        while not (value := condition()):
-            assert time.monotonic() < deadline, f"after {DEADLINE_S:g} s still not true: {what}"
-            await asyncio.sleep(0.01)
-        return value
+        return await eventually(condition, what, DEADLINE_S)
 
     async def ended(self, connection_id: str) -> dict[str, Any]:
         """Wait for the session's on_disconnect, and return its entry."""
