@@ -59,11 +59,16 @@ class Mailbox:
         self._streams: set[Stream] = set()
         self._loop = asyncio.get_running_loop()
         self._open = False
+        self._takes_descriptors = True
 
     def open(self) -> None:
         self._listener.setblocking(False)
         self._loop.add_reader(self._listener.fileno(), self._accept)
         self._open = True
+
+    def leave_descriptors(self) -> None:
+        """Acknowledge no descriptor any more: their senders keep them for this shard's replacement."""
+        self._takes_descriptors = False
 
     def close(self) -> None:
         """Stop serving. The listener is only this process's copy: what comes in waits for the replacement."""
@@ -128,8 +133,8 @@ class Mailbox:
     def _take_descriptor(self, stream: Stream, handover: Handover, fd: int | None) -> None:
         if fd is None:
             return
-        if monotonic() >= handover.upgrade.deadline - HANDOVER_MARGIN_S:
-            # Its sender, who holds a copy, answers 503.
+        if not self._takes_descriptors or monotonic() >= handover.upgrade.deadline - HANDOVER_MARGIN_S:
+            # Its sender, who holds a copy, sends it to our replacement or answers 503.
             os.close(fd)
             return
         stream.send(HandoverTaken(handover.number))

@@ -148,6 +148,8 @@ class ShardRuntime:
     async def drain(self, *, server_closes: bool = True) -> None:
         """Accept no more, end every session with 1001, and wait for their callbacks and their peers' close frames."""
         self.server_closing = self.server_closing or server_closes
+        if self._mailbox is not None and not server_closes:
+            self._mailbox.leave_descriptors()
         self._acceptor.close()
         self.shard.close_all()
         await self.shard.quiet(self._exempt)

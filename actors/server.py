@@ -18,7 +18,7 @@ import msgspec
 from wspulse.actors.codec import Codec
 from wspulse.actors.config import ServerOptions
 from wspulse.actors.connection import Connection, RemoteConnection
-from wspulse.actors.errors import ServerClosedError, ShardUnavailableError
+from wspulse.actors.errors import ConnectionNotFoundError, ServerClosedError, ShardUnavailableError
 from wspulse.actors.frame import Frame
 from wspulse.actors.message import ConnectionRecord, Kick, ListConnections, SendFrame
 from wspulse.actors.request import Request
@@ -206,8 +206,13 @@ class Server:
         owner = runtime.placement.shard_of(connection_id)
         if owner == shard.index:
             shard.find(connection_id).send(wire)
-        else:
+            return
+        try:
             await runtime.ask(owner, SendFrame(connection_id, wire))
+        except ShardUnavailableError:
+            if runtime.server_closing:
+                raise ConnectionNotFoundError(connection_id) from None
+            raise
 
     async def broadcast(self, room_id: str, frame: Frame) -> None:
         """Queue a frame for every session of a room, on every shard, in one total order.
@@ -272,10 +277,10 @@ class Server:
     async def close(self) -> None:
         """Close the whole server: 1001 to all, every on_disconnect runs, then it returns. Idempotent.
 
-        From inside a handler it waits for all callbacks but those of that handler's own session.
+        From inside a handler it waits for all callbacks but those of that handler's own session. Raises RuntimeError before
+        the server runs.
         """
-        if self._runtime is not None:
-            await self._runtime.close()
+        await self._running().close()
 
     # Running without a supervisor.
 

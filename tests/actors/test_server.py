@@ -1,0 +1,180 @@
+"""The `Server` object: what it refuses at declaration, before it runs and after it closed."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.support.eventually import eventually
+from tests.support.shards import serve_shards
+from wspulse import (
+    Connection,
+    ConnectionClosedError,
+    ConnectionNotFoundError,
+    Frame,
+    Request,
+    Server,
+    ServerClosedError,
+)
+
+
+def identify(request: Request) -> tuple[str, str]:
+    return request.query.get("room", "lobby"), request.query.get("id", "")
+
+
+@pytest.mark.parametrize("name", ["connect", "on_connect", "on_message", "on_disconnect", "on_start", "on_stop"])
+def test_callback_that_is_not_callable_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^wspulse: {name}: "):
+        getattr(Server(identify), name)(5)
+
+
+async def test_server_without_connect_does_not_run() -> None:
+    with pytest.raises(ValueError, match=r"^wspulse: connect: required"):
+        async with Server().serve():
+            pass
+
+
+async def test_calls_before_the_server_runs_are_errors() -> None:
+    server = Server(identify)
+    for call in (
+        server.send("a", Frame()),
+        server.broadcast("a", Frame()),
+        server.kick("a"),
+        server.get_connections("a"),
+        server.close(),
+    ):
+        with pytest.raises(RuntimeError, match="not running"):
+            await call
+    with pytest.raises(RuntimeError, match="not running"):
+        server.broadcast_nowait("a", Frame())
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = server.shard
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_calls_after_the_server_closed_say_so(shards: int) -> None:
+    async with serve_shards(lambda: Server(identify), shards) as running:
+        servers = running.servers
+    for server in servers:
+        for name in ("a", "b", "c"):
+            with pytest.raises(ConnectionNotFoundError):
+                await server.send(name, Frame())
+            with pytest.raises(ServerClosedError):
+                await server.kick(name)
+        with pytest.raises(ServerClosedError):
+            await server.broadcast("room", Frame())
+        with pytest.raises(ServerClosedError):
+            await server.get_connections("room")
+
+
+async def test_close_is_idempotent_and_may_be_called_from_many_places_at_once() -> None:
+    server = Server(identify)
+    ended = []
+    server.on_disconnect(lambda connection, error: ended.append(type(error).__name__))
+    async with server.serve() as running:
+        async with connect(f"{running.url}?id=a", ping_interval=None) as socket:
+            await asyncio.gather(*(server.close() for _ in range(5)))
+            await socket.wait_closed()
+            assert socket.close_code == 1001
+        await server.close()
+    assert ended == ["ServerClosedError"]
+
+
+async def test_close_from_inside_each_callback_never_deadlocks() -> None:
+    for callback in ("on_connect", "on_message", "on_disconnect"):
+        server = Server(identify)
+        done = asyncio.Event()
+
+        async def handler(*_: object, server: Server = server, done: asyncio.Event = done) -> None:
+            await server.close()
+            done.set()
+
+        getattr(server, callback)(handler)
+        async with server.serve() as running:
+            async with connect(f"{running.url}?id=a", ping_interval=None) as socket:
+                with suppress(ConnectionClosed):
+                    await socket.send("{}")
+            async with asyncio.timeout(5):
+                await done.wait()
+
+
+async def test_connection_close_and_wait_closed_inside_handlers_never_deadlock() -> None:
+    server = Server(identify)
+    ended = asyncio.Event()
+
+    @server.on_message
+    async def end(connection: Connection, frame: Frame) -> None:
+        await connection.close()
+        await connection.wait_closed()
+        assert connection.closed
+        with pytest.raises(ConnectionClosedError):
+            await connection.send(Frame())
+
+    @server.on_disconnect
+    async def wait(connection: Connection, error: BaseException | None) -> None:
+        await connection.wait_closed()
+        await connection.close()
+        ended.set()
+
+    async with server.serve() as running, connect(f"{running.url}?id=a", ping_interval=None) as socket:
+        await socket.send("{}")
+        async with asyncio.timeout(5):
+            await ended.wait()
+
+
+async def test_hooks_run_once_and_stop_hooks_in_reverse() -> None:
+    server = Server(identify)
+    ran: list[str] = []
+    server.on_start(lambda: ran.append("start 1"))
+    server.on_stop(lambda: ran.append("stop 1"))
+
+    @server.on_start
+    async def start() -> None:
+        ran.append(f"start 2 of shard {server.shard} of {server.workers}")
+
+    @server.on_stop
+    async def stop() -> None:
+        ran.append("stop 2")
+
+    async with server.serve():
+        pass
+    assert ran == ["start 1", "start 2 of shard 0 of 1", "stop 2", "stop 1"]
+
+
+async def test_server_can_be_served_again_after_it_ended() -> None:
+    server = Server(identify)
+    for _ in range(2):
+        async with server.serve() as running, connect(f"{running.url}?id=a", ping_interval=None):
+            assert [connection.id for connection in await server.get_connections("lobby")] == ["a"]
+
+
+async def test_state_travels_with_the_socket_and_survives_as_plain_values() -> None:
+    seen: list[dict[str, object]] = []
+
+    def make() -> Server:
+        server = Server(lambda request: ("room", request.query["id"], {"roles": ("a", "b"), "age": 7}))
+        server.on_connect(lambda connection: seen.append(connection.state))
+        return server
+
+    async with serve_shards(make, 3) as shards:
+        for number in range(6):
+            async with connect(f"{shards.url}?id={number}", ping_interval=None):
+                await eventually(lambda count=number: len(seen) == count + 1, "it has connected")
+    assert seen == [{"roles": ["a", "b"], "age": 7}] * 6
+
+
+async def test_upgrade_for_a_shard_that_is_being_replaced_waits_for_the_replacement() -> None:
+    async with serve_shards(lambda: Server(identify), 2) as shards:
+        placement = shards.runtimes[0].placement
+        name = next(f"n{number}" for number in range(50) if placement.shard_of(f"n{number}") == 1)
+        await shards.stop_shard(1)
+        joining = asyncio.create_task(connect(f"{shards.url}?id={name}", ping_interval=None).__aenter__())
+        await eventually(lambda: shards.runtimes[0].shard.metrics.handovers_out == 1, "it is on its way")
+        await shards.start_shard(1)
+        socket = await joining
+        assert shards.runtimes[1].connections == 1
+        await socket.close()
