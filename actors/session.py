@@ -245,6 +245,9 @@ class Session:
 
     def _pump(self) -> None:
         """Run what waits until a handler has to be awaited."""
+        if self.shard.aborting:
+            # Nobody would cancel or await a handler that begins now.
+            return
         self._busy = True
         mailbox = self._mailbox
         while mailbox:
@@ -270,7 +273,7 @@ class Session:
                     self._raised(item, error)
                 pending = None
             self._done(item)
-            if not self._mailbox:
+            if not self._mailbox or self.shard.aborting:
                 self._idle()
                 return
             item = self._take(self._mailbox)

@@ -24,6 +24,7 @@ def make_world() -> Iterator[MakeWorld]:
 
         def make(
             *,
+            finish: bool = True,
             resume_window: float = 0.0,
             suspend_on_clean_close: bool = True,
             on_duplicate: str = "kick",
@@ -38,7 +39,8 @@ def make_world() -> Iterator[MakeWorld]:
             world = World(0, options, EVERY_CALLBACK, leave_delay_s)
             world.model.trace = []
             stack.enter_context(world.loop)
-            worlds.append(world)
+            if finish:
+                worlds.append(world)
             return world
 
         yield make
@@ -94,6 +96,18 @@ def test_server_close_in_on_disconnect_does_not_wait_for_a_later_session_of_the_
     world.run_until_idle()
     world.pass_time(world.loop.now + 5)
     assert [session.expected for session in world.model.sessions] == [[], []]
+
+
+def test_callback_that_is_due_when_the_shard_aborts_does_not_begin(make_world: MakeWorld) -> None:
+    world = make_world(finish=False)
+    world.connect("a", "r", scripts={"on_disconnect": _GATE})
+    world.run_until_idle()
+    world.app.start(world.shard.abort())
+    world.app.shut_down_now()
+    world.run_until_idle()
+    assert world.app.tasks[0].done()
+    assert world.app.gates == []
+    assert not world.shard._tasks
 
 
 @pytest.mark.parametrize("end", ["connection", "server"])

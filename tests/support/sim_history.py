@@ -83,7 +83,12 @@ class History:
                 if model.violation is not None:
                     return model.violation
             self._say("the end")
-            if draw() < 0.5:
+            how = draw()
+            if how < 0.05 and not world.app.is_shut:
+                self._say("and abruptly so")
+                world.abort()
+                return model.violation
+            if how < 0.5:
                 self._recover()
             world.finish()
             return model.violation
@@ -148,12 +153,13 @@ class History:
         early = tuple(self._script() for _ in range(int(draw() * 3))) if draw() < 0.3 else ()
         connection_id = self._ids[int(draw() * len(self._ids))]
         room_id = self._rooms[int(draw() * len(self._rooms))]
-        capacity_bytes = 18 + int(draw() * 60)
+        capacity_bytes = 10 + int(draw() * 70)
         self._say(
             f"p{len(self.world.all_peers) + 1} connects as {connection_id} to {room_id}, {scripts}, early {early}"
         )
-        peer = self.world.connect(connection_id, room_id, capacity_bytes=capacity_bytes, scripts=scripts, early=early)
-        peer.reads = draw() < 0.85
+        peer = self.world.connect(
+            connection_id, room_id, capacity_bytes=capacity_bytes, reads=draw() < 0.85, scripts=scripts, early=early
+        )
         peer.pongs = draw() < 0.85
         peer.polite = draw() < 0.8
 
@@ -167,8 +173,7 @@ class History:
         connection_id = sorted(live)[int(draw() * len(live))]
         room_id = live[connection_id].room.id if draw() < 0.8 else self._rooms[int(draw() * len(self._rooms))]
         self._say("p%d returns as %s to %s", len(self.world.all_peers) + 1, connection_id, room_id)
-        peer = self.world.connect(connection_id, room_id, capacity_bytes=18 + int(draw() * 60))
-        peer.reads = draw() < 0.8
+        self.world.connect(connection_id, room_id, capacity_bytes=10 + int(draw() * 70), reads=draw() < 0.8)
 
     def _message(self) -> None:
         draw = self._random
@@ -176,19 +181,44 @@ class History:
         if peer is None or not peer.can_send:
             self._connect()
             return
-        count = 1 + int(draw() * 3) if draw() < 0.93 else 20
-        for _ in range(count):
-            self.world.send_message(peer, self._script())
-        if draw() < 0.08:
+        count = 1 + int(draw() * 3)
+        kind = ""
+        if draw() < 0.1:
             kind = ("ping", "ping", "undecodable", "broken")[int(draw() * 4)]
             peer.send(kind)
-        else:
-            kind = ""
+        for _ in range(count):
+            self.world.send_message(peer, self._script())
+        if kind == "ping" and draw() < 0.5:
+            peer.send(kind)
         if self._trace is not None:
             sent = [(number, self.world.app.scripts.get(number)) for number in peer.messages_sent[-count:]]
             self._say("%s sends %s %s", peer, sent, kind)
         if draw() < 0.85:
             peer.socket.poll()
+
+    def _flood(self) -> None:
+        """More messages than wait for a handler, in one read; what stands behind them is found when they are handled."""
+        draw = self._random
+        peer = self._peer()
+        if peer is None or not peer.can_send:
+            return
+        count = 17 + int(draw() * 6)
+        self._say("%s sends %s messages", peer, count)
+        self.world.send_message(peer, Script(True, (("gate",),), "raise" if draw() < 0.2 else ""))
+        for _ in range(count - 1):
+            self.world.send_message(peer, self._script() if draw() < 0.1 else None)
+        which = draw()
+        if which < 0.4:
+            self._say("%s closes behind them", peer)
+            peer.send("close", _CLOSE_CODES[int(draw() * len(_CLOSE_CODES))])
+        elif which < 0.5:
+            self._say("%s breaks the protocol behind them", peer)
+            peer.send("broken")
+        peer.socket.poll()
+        if draw() < 0.3:
+            self._say("%s is reset, which a write finds out", peer)
+            peer.drop()
+            self.world.app.send(peer.connection_id)
 
     def _part(self) -> None:
         """A part of what a peer sent arrives."""
@@ -261,6 +291,27 @@ class History:
         self._say("broadcast %s frames to %s", count, room_id)
         for _ in range(count):
             app.broadcast_nowait(room_id)
+
+    def _burst(self) -> None:
+        """Direct frames and broadcasts of one turn, to a peer that may stop or start reading among them."""
+        draw = self._random
+        app = self.world.app
+        live = self.world.model.live
+        if not live:
+            return
+        session = live[sorted(live)[int(draw() * len(live))]]
+        if draw() < 0.7:
+            session.peer.reads = False
+        self._say("a burst to %s", session)
+        for _ in range(2 + int(draw() * 5)):
+            which = draw()
+            if which < 0.55:
+                app.send(session)
+            elif which < 0.9:
+                for _ in range(1 + int(draw() * self._options.send_buffer_size)):
+                    app.broadcast_nowait(session.room.id)
+            else:
+                session.peer.read(1 + int(draw() * 40))
 
     def _reading(self) -> None:
         draw = self._random
@@ -366,6 +417,7 @@ _WEIGHTS: list[tuple[Callable[[History], None], int]] = [
     (History._connect, 9),
     (History._return, 9),
     (History._message, 14),
+    (History._flood, 2),
     (History._part, 2),
     (History._arrive, 4),
     (History._drop, 8),
@@ -374,6 +426,7 @@ _WEIGHTS: list[tuple[Callable[[History], None], int]] = [
     (History._close, 2),
     (History._send, 10),
     (History._broadcast, 9),
+    (History._burst, 6),
     (History._reading, 8),
     (History._advance, 9),
     (History._bus, 10),

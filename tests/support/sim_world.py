@@ -133,6 +133,7 @@ class World:
         room_id: str,
         *,
         capacity_bytes: int = 64,
+        reads: bool = True,
         scripts: dict[str, Script] | None = None,
         early: tuple[Script | None, ...] = (),
     ) -> SimPeer:
@@ -141,6 +142,7 @@ class World:
         peer = SimPeer(len(self.all_peers) + 1, connection_id, room_id)
         if scripts:
             peer.scripts = scripts
+        peer.reads = reads
         self.all_peers.append(peer)
         self.peers.append(peer)
         upgrade = Upgrade(room_id, connection_id, None, _REQUEST, _ANSWER, self.loop.now + HANDSHAKE_TIMEOUT_S)
@@ -266,5 +268,27 @@ class World:
         else:
             model.fail("timers never end")
         check_nothing_left(model, self.shard, self.app, self.all_peers)
+        self._look_at_log()
+
+    def abort(self) -> None:
+        """The server closes and its patience ends at once: handlers are cancelled, and only what they left unsaid is missing."""
+        self.app.start(self.shard.abort())
+        self.app.shut_down_now()
+        for _ in range(_MOST_TURNS_AT_THE_END):
+            if self.loop.idle:
+                break
+            self.loop.turn()
+        self.settle()
+        if self.shard._tasks or self.shard._ending or not self.app.tasks[-1].done():
+            self.model.fail(f"left behind by abort: {self.shard._tasks} {self.shard._ending}")
+        for peer in self.all_peers:
+            if not peer.socket.closed:
+                self.model.fail(f"{peer}: its socket is still open after abort")
+        for task in self.app.tasks:
+            task.cancel()
+        self.loop.run_until_idle()
+
+    def _look_at_log(self) -> None:
+        model = self.model
         if _logger.raised != model.raises:
             model.fail(f"{model.raises} callbacks raised, {_logger.raised} were logged")
