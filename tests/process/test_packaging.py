@@ -40,9 +40,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_holds_every_module_and_data_file_of_the_source(installed: Path) -> None:
-    packaged = {
-        str(path.relative_to(installed / "wspulse")) for path in (installed / "wspulse").rglob("*") if path.is_file()
-    }
+    packaged = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     places = {"actors/public/": "wspulse/", "actors/pytest_plugin/": "_wspulse_pytest/"}
     wanted = set()
     for name in tracked("actors", "supervisor"):
