@@ -95,12 +95,12 @@ class Shard:
         self.events: Callable[[str, Session, BaseException | None], None] | None = None
         """Told of what happens to sessions, while somebody listens."""
         self._waiting: dict[str, list[Transport]] = {}
-        self._newcomers: set[Transport] = set()
+        self._newcomers: dict[Transport, None] = {}
         self._finishing: dict[str, Session] = {}
         self._unfinished: set[Session] = set()
-        self._ending: set[Transport] = set()
+        self._ending: dict[Transport, None] = {}
         self._quiet: list[tuple[asyncio.Future[None], Session | None]] = []
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}
         self._dirty: list[Flushable] = []
         self._deadlines = Deadlines()
         self._ticker: asyncio.TimerHandle | None = None
@@ -120,13 +120,13 @@ class Shard:
             room = self.rooms[upgrade.room_id] = Room(upgrade.room_id, self.options.send_buffer_size, self.metrics)
             room.joiners += 1
             upgrade.room = room
-            self._newcomers.add(transport)
+            self._newcomers[transport] = None
             self._waiting[room.id] = [transport]
             self.bus.join(room.id, lambda: self._room_joined(room))
         else:
             room.joiners += 1
             upgrade.room = room
-            self._newcomers.add(transport)
+            self._newcomers[transport] = None
             waiting = self._waiting.get(room.id)
             if waiting is None:
                 self._decide(transport)
@@ -156,7 +156,7 @@ class Shard:
 
     def _release(self, transport: Transport) -> Upgrade:
         """The newcomer no longer holds its room."""
-        self._newcomers.discard(transport)
+        self._newcomers.pop(transport, None)
         upgrade = transport.upgrade
         assert upgrade is not None
         assert upgrade.room is not None
@@ -228,10 +228,10 @@ class Shard:
 
     def transport_ending(self, transport: Transport) -> None:
         """The transport has said its last words and waits for the peer's."""
-        self._ending.add(transport)
+        self._ending[transport] = None
 
     def transport_gone(self, transport: Transport) -> None:
-        self._ending.discard(transport)
+        self._ending.pop(transport, None)
         self._look_if_quiet()
 
     # What sessions report.
@@ -407,6 +407,8 @@ class Shard:
         self.aborting = True
         for transport in [*self._ending, *self._newcomers]:
             transport.abort()
+        # A handler that was called and never begins would warn that nobody awaited it.
+        await asyncio.sleep(0)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -421,8 +423,8 @@ class Shard:
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run a session's async handlers; the shard holds the task."""
         task = self.loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
 
     def schedule(self, item: Flushable) -> None:
         """Have `item.flush()` called at the end of this loop turn."""

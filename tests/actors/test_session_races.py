@@ -102,12 +102,18 @@ def test_callback_that_is_due_when_the_shard_aborts_does_not_begin(make_world: M
     world = make_world(finish=False)
     world.connect("a", "r", scripts={"on_disconnect": _GATE})
     world.run_until_idle()
-    world.app.start(world.shard.abort())
-    world.app.shut_down_now()
-    world.run_until_idle()
-    assert world.app.tasks[0].done()
+    world.abort()
+    assert world.model.violation is None
     assert world.app.gates == []
-    assert not world.shard._tasks
+
+
+def test_handler_called_in_the_turn_of_an_abort_begins_before_it_is_cancelled(make_world: MakeWorld) -> None:
+    world = make_world(finish=False)
+    world.connect("a", "r", scripts={"on_disconnect": _GATE})
+    world.run_until_idle()
+    world.abort(before_callbacks=False)  # a coroutine that never begins would warn
+    assert world.model.violation is None
+    assert len(world.app.gates) == 1
 
 
 @pytest.mark.parametrize("end", ["connection", "server"])

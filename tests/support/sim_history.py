@@ -86,7 +86,7 @@ class History:
             how = draw()
             if how < 0.05 and not world.app.is_shut:
                 self._say("and abruptly so")
-                world.abort()
+                world.abort(before_callbacks=how < 0.025)
                 return model.violation
             if how < 0.5:
                 self._recover()

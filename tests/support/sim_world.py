@@ -270,10 +270,13 @@ class World:
         check_nothing_left(model, self.shard, self.app, self.all_peers)
         self._look_at_log()
 
-    def abort(self) -> None:
-        """The server closes and its patience ends at once: handlers are cancelled, and only what they left unsaid is missing."""
-        self.app.start(self.shard.abort())
+    def abort(self, *, before_callbacks: bool = True) -> None:
+        """The server closes and its patience ends at once, before or after the callbacks that are due begin."""
+        if before_callbacks:
+            self.app.start(self.shard.abort())
         self.app.shut_down_now()
+        if not before_callbacks:
+            self.app.start(self.shard.abort())
         for _ in range(_MOST_TURNS_AT_THE_END):
             if self.loop.idle:
                 break
