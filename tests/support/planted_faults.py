@@ -1,0 +1,140 @@
+"""Faults that a session, a shard or a buffer could have, to be planted into the real code: does the simulation find them?
+
+Each is the smallest change that makes the mistake. `planted(name)` makes it for as long as the context is open.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from wspulse.actors.errors import ConnectionClosedError, SendBufferFullError
+from wspulse.actors.send_buffer import SendBuffer
+from wspulse.actors.session import Session, _Callback
+from wspulse.actors.session_state import TRANSITIONS, Effect, SessionEvent, SessionState
+from wspulse.actors.shard import Shard
+
+if TYPE_CHECKING:
+    from wspulse.actors.shard import Upgrade
+    from wspulse.actors.transport import Transport
+
+__all__ = ["FAULTS", "planted"]
+
+
+def _window(ends: Callable[[Session], bool]) -> Callable[[Shard, Session], None]:
+    """`Shard.start_window` with another condition than the epoch's."""
+
+    def start_window(shard: Shard, session: Session) -> None:
+        def end(_now: float) -> None:
+            if ends(session):
+                session.apply(SessionEvent.EXPIRE)
+
+        shard.at(shard.clock() + shard.options.resume_window, end)
+
+    return start_window
+
+
+def _attach_and_replay_later(session: Session, transport: Transport) -> None:
+    session.transport = transport
+    transport.session = session
+    session.room.set_swift(session, transport.write)
+    session.shard.loop.call_soon(session.unblocked)
+
+
+def _send_past_the_turn(session: Session, wire: bytes) -> None:
+    """`Session.send` that forgets, when the transport is blocked, what was sent earlier in the turn."""
+    transport = session.transport
+    if transport is None:
+        if session.state is SessionState.CLOSED:
+            raise ConnectionClosedError(session.id)
+        session._push(wire)
+    elif transport.blocked:
+        if session._buffer is not None and session._buffer.full:
+            raise SendBufferFullError(session.id)
+        session._push(wire)
+    elif session._turn is None:
+        session._turn = [wire]
+        session.shard.schedule(session)
+    else:
+        session._turn.append(wire)
+        if len(session._turn) >= session.shard.options.send_buffer_size:
+            session.flush()
+
+
+def _post_and_pump(session: Session, kind: str, error: BaseException | None = None) -> None:
+    """`Session.post` that does not look whether a callback runs."""
+    if session._mailbox is None:
+        session._mailbox = deque()
+    session._mailbox.append(_Callback(kind, error))
+    session.shard.loop.call_soon(session._pump)
+
+
+def _push_or_drop(buffer: SendBuffer, wire: bytes) -> bool:
+    """`SendBuffer.push` that drops the newest."""
+    if buffer.full:
+        return True
+    buffer._frames.append(wire)
+    return False
+
+
+_admit = Shard.admit
+
+
+def _admit_at_once(shard: Shard, transport: Transport, upgrade: Upgrade) -> None:
+    """`Shard.admit` that does not wait until the room is joined."""
+    _admit(shard, transport, upgrade)
+    if upgrade.room is not None:
+        shard._room_joined(upgrade.room)
+
+
+_end = Session._end
+
+
+def _end_without_frames(session: Session, error: BaseException | None, *, keep_frames: bool) -> None:
+    _end(session, error, keep_frames=False)
+
+
+def _no_wait(session: Session, predecessor: Session) -> None:
+    """`Session.wait_for` that does not wait."""
+
+
+FAULTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
+    "window without an epoch check": ((Shard, "start_window", _window(lambda _session: True)),),
+    "window not fenced against a resume": (
+        (Shard, "start_window", _window(lambda session: session.state is SessionState.SUSPENDED)),
+    ),
+    "on_disconnect twice when a window ends after a kick": (
+        (Shard, "start_window", _window(lambda session: session.state is not SessionState.CONNECTED)),
+        (
+            TRANSITIONS,
+            "",
+            {(SessionState.CLOSED, SessionEvent.EXPIRE): (SessionState.CLOSED, (Effect.END,))},
+        ),
+    ),
+    "replay after newer frames": ((Session, "attach", _attach_and_replay_later),),
+    "frame of a blocked transport before those of its turn": ((Session, "send", _send_past_the_turn),),
+    "callbacks overlap": ((Session, "post", _post_and_pump),),
+    "newest frame dropped": ((SendBuffer, "push", _push_or_drop),),
+    "newcomer does not wait for the room": ((Shard, "admit", _admit_at_once),),
+    "duplicate does not wait for the last callback": ((Session, "wait_for", _no_wait),),
+    "messages read before a drop are forgotten": ((Session, "_end", _end_without_frames),),
+}
+"""What is wrong → (owner, attribute, replacement); an attribute of "" adds to a dict."""
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    patches = [
+        patch.object(owner, attribute, replacement) if attribute else patch.dict(owner, replacement)
+        for owner, attribute, replacement in FAULTS[name]
+    ]
+    for one in patches:
+        one.start()
+    try:
+        yield
+    finally:
+        for one in reversed(patches):
+            one.stop()
