@@ -7,6 +7,7 @@
     ├── DuplicateConnectionIDError     another connection took this id over
     ├── ServerClosedError              the server is closed or closing
     ├── ShardUnavailableError          the owner of an id, or the bus, does not answer
+    ├── BadRequestError                a request of the control socket makes no sense
     ├── ControlError                   the control socket refused, or does not answer
     └── TransportError                 why a transport ended; what on_disconnect and on_transport_drop report
         ├── PeerClosedError            the peer sent a close frame with an abnormal code
@@ -25,6 +26,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "BadRequestError",
     "ConnectRejected",
     "ConnectionClosedError",
     "ConnectionLostError",
@@ -111,6 +113,19 @@ class ShardUnavailableError(WspulseError):
 
     def __str__(self) -> str:
         return f"wspulse: shard unavailable: {self.reason}"
+
+
+class BadRequestError(WspulseError):
+    """A request of the control socket makes no sense: wrong arguments, a frame that the codec refuses."""
+
+    code = "bad_request"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"wspulse: bad request: {self.problem}"
 
 
 class ControlError(WspulseError):
@@ -205,6 +220,8 @@ def error_from_code(code: str, subject: str) -> WspulseError:
             return ServerClosedError()
         case ShardUnavailableError.code:
             return ShardUnavailableError(subject)
+        case BadRequestError.code:
+            return BadRequestError(subject)
         case _:
             return WspulseError(f"wspulse: {subject}")
 
@@ -216,6 +233,8 @@ def error_subject(error: BaseException) -> str:
             return error.connection_id
         case ShardUnavailableError():
             return error.reason
+        case BadRequestError():
+            return error.problem
         case WspulseError():
             return str(error).removeprefix("wspulse: ")
         case _:

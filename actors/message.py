@@ -55,22 +55,32 @@ class ListConnections(_Message):
     room_id: str | None
 
 
+class ListRooms(_Message):
+    """Result: list of (room id, number of sessions) of those rooms that have any."""
+
+
 class SendPayload(_Message):
-    """Encode a frame with the application's codec and queue it for one session. Result: None."""
+    """Encode a frame with the application's codec and queue it for one session. Result: None.
+
+    `frame` is a map with the fields of a frame, encoded as `encoding` ("json" or "msgpack") says. BadRequestError when it
+    is none, or the codec refuses it.
+    """
 
     connection_id: str
-    frame: dict[str, Any]
+    frame: bytes
+    encoding: str
 
 
 class BroadcastPayload(_Message):
-    """Encode a frame with the application's codec and broadcast it. Result: None."""
+    """Encode a frame, as in SendPayload, with the application's codec and broadcast it. Result: None."""
 
     room_id: str
-    frame: dict[str, Any]
+    frame: bytes
+    encoding: str
 
 
 class GetStats(_Message):
-    """Result: ShardStats as a map."""
+    """Result: what the shard knows of itself, as a map of plain values."""
 
 
 # What shards tell each other.
@@ -110,6 +120,12 @@ class Drain(_Message):
     server_closes: bool = True
 
 
+class WatchEvents(_Message):
+    """Publish the events whose topics begin with one of these; none when there are none."""
+
+    prefixes: list[bytes]
+
+
 class Exit(_Message):
     """All that was to be drained is: end the process."""
 
@@ -145,12 +161,14 @@ class Drained(_Message):
     """This shard has no session left and every on_disconnect has run."""
 
 
-class SessionEvent(_Message):
-    """Something happened to a session (only while somebody listens for events)."""
+class Events(_Message):
+    """What happened to sessions, in order: (topic, msgpack map) each (only while somebody listens for events).
 
-    kind: str
-    room_id: str
-    body: dict[str, Any]
+    `dropped_events` of this worker were dropped before the first of them.
+    """
+
+    events: list[tuple[bytes, bytes]]
+    dropped_events: int
 
 
 Message = (
@@ -159,6 +177,7 @@ Message = (
     | CloseConnection
     | WatchClosed
     | ListConnections
+    | ListRooms
     | SendPayload
     | BroadcastPayload
     | GetStats
@@ -166,13 +185,14 @@ Message = (
     | ShardUp
     | ShardDown
     | Drain
+    | WatchEvents
     | Exit
     | Ready
     | BootFailed
     | Alive
     | CloseRequested
     | Drained
-    | SessionEvent
+    | Events
 )
 
 

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from wspulse.actors.acceptor import Acceptor
 from wspulse.actors.actor import ASK_TIMEOUT_S, ActorRef, LocalRef
 from wspulse.actors.bus import Bus, LocalBus
+from wspulse.actors.control_frame import encode_control_frame, read_control_frame
 from wspulse.actors.errors import ServerClosedError
-from wspulse.actors.frame import Frame
 from wspulse.actors.handoff import answer_unavailable, take_over
 from wspulse.actors.link import ShardLink
+from wspulse.actors.loop_lag import LoopLag
 from wspulse.actors.mailbox import Mailbox
 from wspulse.actors.message import (
     BroadcastPayload,
@@ -30,6 +31,7 @@ from wspulse.actors.message import (
     GetStats,
     Kick,
     ListConnections,
+    ListRooms,
     Message,
     SendFrame,
     SendPayload,
@@ -54,7 +56,7 @@ _LAST_CALLBACK_S = 2.0
 
 
 class ShardRuntime:
-    """See the module. `bus` is (push endpoint, subscribe endpoint); with one shard there is no bus and no mailbox."""
+    """See the module. `bus` is (push endpoint, subscribe endpoint); with one shard there is no bus."""
 
     def __init__(
         self,
@@ -106,6 +108,8 @@ class ShardRuntime:
         self._exempt: Session | None = None
         self._closed: asyncio.Future[None] | None = None
         self._started = False
+        self._started_at = monotonic()
+        self._lag = LoopLag()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -146,11 +150,17 @@ class ShardRuntime:
         self._acceptor.close()
 
     async def drain(self, *, server_closes: bool = True) -> None:
-        """Accept no more, end every session with 1001, and wait for their callbacks and their peers' close frames."""
+        """Accept no more, end every session with 1001, and wait for their callbacks and their peers' close frames.
+
+        Where only this shard is replaced (`server_closes` is False) it is deaf from here on: upgrades that other shards
+        hand over wait for the replacement instead of being refused, and the last callbacks may still broadcast.
+        """
         self.server_closing = self.server_closing or server_closes
         if self._mailbox is not None and not server_closes:
             self._mailbox.leave_descriptors()
         self._acceptor.close()
+        if not server_closes and self._mailbox is not None:
+            self._mailbox.close()
         self.shard.close_all()
         await self.shard.quiet(self._exempt)
         await self._acceptor.quiet()
@@ -177,6 +187,7 @@ class ShardRuntime:
         await self.shard.abort()
         for task in list(self._tasks):
             task.cancel()
+        self._lag.stop()
         for link in self._links.values():
             link.close()
         if self._mailbox is not None:
@@ -237,10 +248,13 @@ class ShardRuntime:
                 return shard.find(message.connection_id, message.key).watch()
             case ListConnections():
                 return shard.records(message.room_id)
+            case ListRooms():
+                return [(room.id, len(room)) for room in shard.rooms.values() if len(room)]
             case SendPayload():
-                shard.find(message.connection_id).send(shard.encode(Frame(**message.frame)))
+                session = shard.find(message.connection_id)
+                session.send(self._encode(message))
             case BroadcastPayload():
-                return self._spawn(self.publish(message.room_id, shard.encode(Frame(**message.frame))))
+                return self._publish(message.room_id, self._encode(message))
             case GetStats():
                 return self.stats()
             case _:
@@ -249,12 +263,18 @@ class ShardRuntime:
                 )
         return None
 
-    async def publish(self, room_id: str, wire: bytes) -> None:
-        """Broadcast a frame in wire form. Raises ServerClosedError, ShardUnavailableError."""
+    def _encode(self, message: SendPayload | BroadcastPayload) -> bytes:
+        codec = self.shard.options.codec
+        return encode_control_frame(self.shard.encode, read_control_frame(message.frame, message.encoding, codec))
+
+    def _publish(self, room_id: str, wire: bytes) -> asyncio.Task[None] | None:
+        """Broadcast a frame in wire form, at once where the bus takes it. Raises ServerClosedError; the task
+        ShardUnavailableError."""
         if self.server_closing:
             raise ServerClosedError
-        if not self.bus.publish(room_id, wire):
-            await self.bus.publish_when_free(room_id, wire)
+        if self.bus.publish(room_id, wire):
+            return None
+        return self._spawn(self.bus.publish_when_free(room_id, wire))
 
     async def ask(self, shard: int, message: Message, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
         """Ask a shard, this one included. Raises ShardUnavailableError and what the shard raises."""
@@ -266,7 +286,11 @@ class ShardRuntime:
         metrics = shard.metrics
         return {
             "connections": len(shard.sessions),
-            "rooms": len(shard.rooms),
+            "rooms": sum(1 for room in shard.rooms.values() if len(room)),
+            "queued": sum(session.queued_frames for session in shard.sessions.values()),
+            "uptime_s": monotonic() - self._started_at,
+            "loop_lag_s": self._lag.last_s,
+            "loop_lag_worst_s": self._lag.worst_s,
             **{name: getattr(metrics, name) for name in type(metrics).__slots__},
         }
 

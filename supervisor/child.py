@@ -134,6 +134,16 @@ class Child:
     def incarnation(self) -> int | None:
         return None if self._worker is None else self._worker.incarnation
 
+    @property
+    def silence_s(self) -> float:
+        """How long ago the worker was last heard; 0 before its first message."""
+        return self._liveness.silence_s(time.monotonic())
+
+    @property
+    def ends_by_order(self) -> bool:
+        """Whether the current worker's end is meant, and no crash."""
+        return self._ends_by_order or self._stopping or self._boot_failed
+
     def start(self) -> None:
         """Start a worker. Raises OSError when there can be no process."""
         self._worker = self._launch(self.shard, on_message=self._on_message, on_exit=self._on_exit)
@@ -161,7 +171,7 @@ class Child:
         match self.state:
             case ChildState.READY:
                 self.state = ChildState.DRAINING
-                self.tell(Drain())
+                self.tell(Drain(server_closes=False))
                 self._kill_later()
             case ChildState.STARTING:
                 self.kill()  # it may have loaded what is to be replaced

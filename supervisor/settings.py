@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from wspulse.actors.config import ON_DUPLICATE_MODES, TOKEN
+from wspulse.supervisor.control_endpoint import check_endpoint
 from wspulse.supervisor.cores import usable_cores
 from wspulse.supervisor.errors import SettingError
 from wspulse.supervisor.origins import parse_origin
@@ -83,8 +84,9 @@ RUN = "what is run"
 LISTEN = "where it listens"
 CONNECTIONS = "connections (they override the application's own options)"
 SUPERVISION = "supervision"
+CONTROL = "control from outside"
 LOGS = "logs"
-GROUPS = (RUN, LISTEN, CONNECTIONS, SUPERVISION, LOGS)
+GROUPS = (RUN, LISTEN, CONNECTIONS, SUPERVISION, CONTROL, LOGS)
 
 TABLE = (
     Setting("workers", RUN, Integer(1, 1024), "worker processes; default: the cores this process may use"),
@@ -172,6 +174,22 @@ TABLE = (
         "shutdown_timeout", SUPERVISION, Seconds(0, 3600, above=True), "how long sessions have to end at shutdown", 10.0
     ),
     Setting(
+        "control",
+        CONTROL,
+        Text("ENDPOINT", check_endpoint),
+        "where it is controlled: ipc://PATH or tcp://ADDRESS:PORT (the events are at PORT + 1); default: a socket in the "
+        "runtime directory",
+    ),
+    Setting(
+        "control_server_key", CONTROL, Text("FILE"), "this server's CURVE keys (NAME.key_secret of wspulse keygen)"
+    ),
+    Setting(
+        "control_client_keys",
+        CONTROL,
+        Text("PATH"),
+        "public keys of the clients that may control it: a file or a folder of NAME.key",
+    ),
+    Setting(
         "log_level", LOGS, Choice("debug", "info", "warning", "error", "critical"), "the least that is logged", "info"
     ),
     Setting("log_format", LOGS, Choice("text", "json"), "lines for people or one JSON object per line", "text"),
@@ -191,6 +209,9 @@ class Settings:
     shutdown_timeout: float
     log_level: str
     log_format: str
+    control: str | None = None
+    control_server_key: str | None = None
+    control_client_keys: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
     """Server option → value, of those that a layer named; plain values, `codec` and `allow_origin` as given."""
     sources: dict[str, str] = field(default_factory=dict)

@@ -18,10 +18,11 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from wspulse.actors.message import BootFailed, Message, ShardDown, ShardUp
+from wspulse.actors.message import BootFailed, Events, Message, ShardDown, ShardUp
 from wspulse.supervisor.bus_forwarder import BusForwarder
 from wspulse.supervisor.child import Child, ChildState, LaunchedWorker
 from wspulse.supervisor.child_spec import ChildSpec
+from wspulse.supervisor.control_plane import ControlPlane
 from wspulse.supervisor.descriptor_limit import check_descriptors
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.listen_socket import AddressTakenError, address_text, open_listener, open_mailbox_listener
@@ -95,6 +96,7 @@ class Supervisor:
             _Part(self._claim_port, self._release_port),
             _Part(self._open_mailboxes, self._close_mailboxes),
             _Part(self._start_bus, self._stop_bus),
+            _Part(self._start_control, self._stop_control),
             _Part(self._start_workers, self._stop_workers),
             _Part(self._start_watch, self._stop_watch),
         )
@@ -112,6 +114,11 @@ class Supervisor:
         if self._hurry:
             return 128 + self._signals[-1]
         return ending.exit_code
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the server stops, or has stopped."""
+        return self._ending.done()
 
     def request_shutdown(self, reason: str) -> None:
         """End the server in order, with exit code 0; returns at once. Only the first reason for an end counts."""
@@ -131,6 +138,7 @@ class Supervisor:
     def on_ready(self, child: Child) -> None:
         assert child.incarnation is not None
         self._tell_others(child, ShardUp(child.shard, child.incarnation))
+        self.control.worker_ready(child)
         if self.is_ready:
             _logger.info(
                 "a worker is ready", extra={"shard": child.shard, "pid": child.pid, "restarts": child.restarts}
@@ -141,6 +149,7 @@ class Supervisor:
 
     def on_down(self, child: Child, incarnation: int) -> None:
         self._tell_others(child, ShardDown(child.shard, incarnation))
+        self.control.worker_down(child)
 
     def on_drained(self, child: Child) -> None:
         self._changed.set()
@@ -171,6 +180,9 @@ class Supervisor:
         self.request_shutdown("the application closed the server")
 
     def on_message(self, child: Child, message: Message) -> None:
+        if isinstance(message, Events):
+            self.control.take_events(message)
+            return
         _logger.error("a worker said what nobody hears", extra={"shard": child.shard, "said": type(message).__name__})
 
     def _tell_others(self, child: Child, message: Message) -> None:
@@ -223,8 +235,6 @@ class Supervisor:
             self.runtime_dir.release()
 
     def _open_mailboxes(self) -> None:
-        if self.settings.workers == 1:
-            return
         assert self.runtime_dir is not None
         paths = []
         for shard in range(self.settings.workers):
@@ -250,6 +260,14 @@ class Supervisor:
     def _stop_bus(self) -> None:
         if self._forwarder is not None:
             self._forwarder.stop()
+
+    def _start_control(self) -> None:
+        assert self.runtime_dir is not None
+        self.control = ControlPlane(self.settings, self, self.runtime_dir, self.mailbox_paths)
+        self.control.start()
+
+    async def _stop_control(self) -> None:
+        await self.control.stop()
 
     def _start_workers(self) -> None:
         settings = self.settings
@@ -295,13 +313,14 @@ class Supervisor:
             shard,
             self._incarnation,
             self._listener,
-            self._mailboxes[shard] if self._mailboxes else None,
+            self._mailboxes[shard],
             on_message=on_message,
             on_exit=on_exit,
         )
         for other in self.children:
             if other.shard != shard and other.state is ChildState.READY and other.incarnation is not None:
                 worker.tell(ShardUp(other.shard, other.incarnation))
+        self.control.worker_started(worker)
         return worker
 
     async def _stop_workers(self) -> None:
@@ -362,8 +381,8 @@ class Supervisor:
 
     def _announce(self) -> None:
         # Programs read this line: its form is the same for any number of workers.
-        where = address_text(self.host, self.port)
-        line = f"wspulse: ready on ws://{where}{self.settings.path} ({self.settings.workers} workers)\n"
+        where = f"ws://{address_text(self.host, self.port)}{self.settings.path}"
+        line = f"wspulse: ready on {where} ({self.settings.workers} workers, control {self.control.endpoint})\n"
         try:
             os.write(1, line.encode())
         except OSError as error:

@@ -25,7 +25,8 @@ import time
 
 import uvloop
 
-from wspulse.actors.message import Alive, BootFailed, Drain, Drained, Envelope, Exit, Message, Ready, Tell
+from wspulse.actors.event_feed import EventFeed
+from wspulse.actors.message import Alive, BootFailed, Drain, Drained, Envelope, Exit, Message, Ready, Tell, WatchEvents
 from wspulse.actors.runtime import ShardRuntime
 from wspulse.actors.server import Server
 from wspulse.actors.stream import Stream
@@ -117,6 +118,7 @@ class Worker:
         self._start = start
         self._server = server
         self._drain = asyncio.Event()
+        self._server_closes = True
         self._exit = asyncio.Event()
 
     async def run(self) -> None:
@@ -135,15 +137,17 @@ class Worker:
             bus=spec.bus,
             tell_supervisor=self._tell,
         )
+        self._feed = EventFeed(self._runtime.shard, self._tell, lambda: self._stream.backlogged)
         loop.add_signal_handler(signal.SIGTERM, self._drain.set)
         self._say_alive()
         if await self._boot():
             await self._drain.wait()
             self._stop_accepting()
-            await self._runtime.drain()
+            await self._runtime.drain(server_closes=self._server_closes)
         self._tell(Drained())
         await self._exit.wait()
         await self._runtime.stop()
+        self._feed.flush()
         self._alive.cancel()
         self._stream.close()
 
@@ -170,7 +174,10 @@ class Worker:
             return
         match envelope.message:
             case Drain():
+                self._server_closes = envelope.message.server_closes
                 self._drain.set()
+            case WatchEvents():
+                self._feed.watch(envelope.message.prefixes)
             case Exit():
                 self._drain.set()
                 self._exit.set()

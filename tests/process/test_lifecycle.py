@@ -68,7 +68,8 @@ server = Server(connect)
 @pytest.mark.parametrize("workers", [1, 3])
 def test_ready_line_is_all_that_stands_on_stdout(workers: int) -> None:
     with serve_process("--app", "echo", workers=workers) as server:
-        assert server.stdout() == f"wspulse: ready on ws://127.0.0.1:{server.port}/ws ({workers} workers)\n"
+        where = f"ws://127.0.0.1:{server.port}/ws"
+        assert server.stdout() == f"wspulse: ready on {where} ({workers} workers, control {server.control})\n"
         assert set(server.worker_pids()) == set(range(workers))
         echoed(server.url, "hello")
         server.terminate()

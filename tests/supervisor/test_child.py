@@ -170,9 +170,9 @@ async def test_planned_restart_drains_waits_and_counts_nothing(make_stage: MakeS
     stage.become_ready()
     old = stage.worker
     restart = stage.child.restart()
-    assert old.told == [Drain()]
+    assert old.told == [Drain(server_closes=False)]
     old.says(Drained())
-    assert old.told == [Drain(), Exit()]
+    assert old.told == [Drain(server_closes=False), Exit()]
     old.ends(0)
     assert len(stage.workers) == 2, "the replacement starts at once"
     assert not restart.done()
@@ -187,7 +187,7 @@ async def test_second_restart_joins_the_first(make_stage: MakeStage) -> None:
     stage.child.start()
     stage.become_ready()
     assert stage.child.restart() is stage.child.restart()
-    assert stage.worker.told == [Drain()]
+    assert stage.worker.told == [Drain(server_closes=False)]
     stage.child.stop()
 
 

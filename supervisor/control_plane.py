@@ -1,0 +1,155 @@
+"""`ControlPlane`: all that the supervisor has for those who steer it from outside, as one part of its start order.
+
+Created by the supervisor. It binds the control socket and the event socket, holds the links to the shards, and is told
+what happens to workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from wspulse.actors.message import Events, WatchEvents
+from wspulse.supervisor.child import Child
+from wspulse.supervisor.control_endpoint import ControlEndpoint, bind_private, claim_endpoint
+from wspulse.supervisor.control_operations import SILENT_S, Operations, Supervised
+from wspulse.supervisor.control_server import ControlServer
+from wspulse.supervisor.curve import ClientGate, KeyFileError, KeyPair, load_allowed, load_pair
+from wspulse.supervisor.errors import SettingError
+from wspulse.supervisor.event_publisher import EventPublisher
+from wspulse.supervisor.runtime_dir import RuntimeDir
+from wspulse.supervisor.settings import Settings
+from wspulse.supervisor.shard_links import ShardLinks
+from wspulse.supervisor.worker_process import WorkerProcess
+
+__all__ = ["ControlPlane"]
+
+
+class ControlPlane:
+    """See the module. `endpoint` is where the control socket is, from `start` on."""
+
+    def __init__(
+        self, settings: Settings, supervised: Supervised, runtime_dir: RuntimeDir, mailbox_paths: Sequence[str]
+    ) -> None:
+        self._settings = settings
+        self._supervised = supervised
+        self._runtime_dir = runtime_dir
+        self._mailbox_paths = mailbox_paths
+        self._stops: list[Callable[[], Any]] = []
+        self._replacing: set[int] = set()
+        self._pids: dict[int, int] = {}
+        self.endpoint = ""
+        self.events_endpoint = ""
+
+    def start(self) -> None:
+        """Raises StartError; what was started by then ends with `stop`."""
+        settings = self._settings
+        keys = self._load_keys()
+        claimed = claim_endpoint(settings.control, self._runtime_dir, has_keys=keys is not None)
+        self._stops.append(claimed.release)
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._stops.append(context.term)
+        gate = None
+        if keys is not None:
+            gate = ClientGate(context, *keys)
+            self._stops.append(gate.close)
+        self._links = ShardLinks(self._mailbox_paths, self._is_silent)
+        self._stops.append(self._links.close)
+        self._start_events(context, claimed, gate)
+        self._start_server(context, claimed, gate)
+        self._links.open()
+
+    async def stop(self) -> None:
+        for stop in reversed(self._stops):
+            result = stop()
+            if result is not None:
+                await result
+        self._stops.clear()
+
+    # What the supervisor tells.
+
+    def worker_started(self, worker: WorkerProcess) -> None:
+        if prefixes := self.events.prefixes:
+            worker.tell(WatchEvents(prefixes))
+        self._pids[worker.shard] = worker.pid
+        self._publish("started", worker.shard)
+
+    def worker_ready(self, child: Child) -> None:
+        self._publish("ready", child.shard)
+        if child.shard in self._replacing:
+            self._replacing.discard(child.shard)
+            self._publish("restarted", child.shard)
+
+    def worker_down(self, child: Child) -> None:
+        if not child.ends_by_order:
+            self._publish("died", child.shard)
+        elif not self._supervised.is_ending:
+            self._replacing.add(child.shard)
+
+    def take_events(self, message: Events) -> None:
+        if message.dropped_events:
+            self.events.skip(message.dropped_events)
+        for topic, event in message.events:
+            self.events.publish(topic, event)
+
+    # Parts.
+
+    def _load_keys(self) -> tuple[KeyPair, frozenset[bytes]] | None:
+        server_key, client_keys = self._settings.control_server_key, self._settings.control_client_keys
+        if server_key is None and client_keys is None:
+            return None
+        if server_key is None or client_keys is None:
+            missing = "--control-server-key" if server_key is None else "--control-client-keys"
+            raise SettingError(missing, "is missing: CURVE needs the server's key pair and the clients' public keys")
+        source = "--control-server-key"
+        try:
+            pair = load_pair(Path(server_key))
+            source = "--control-client-keys"
+            return pair, load_allowed(Path(client_keys))
+        except KeyFileError as error:
+            raise SettingError(source, str(error)) from None
+
+    def _start_events(
+        self, context: zmq.Context[zmq.Socket[bytes]], claimed: ControlEndpoint, gate: ClientGate | None
+    ) -> None:
+        socket = _open_socket(context, zmq.XPUB, claimed.events, gate)
+        EventPublisher.prepare(socket)
+        self.events = EventPublisher(socket, self._watch)
+        self._stops.append(self.events.close)
+        self.events_endpoint = bind_private(socket, claimed.events)
+        self.events.open()
+
+    def _start_server(
+        self, context: zmq.Context[zmq.Socket[bytes]], claimed: ControlEndpoint, gate: ClientGate | None
+    ) -> None:
+        operations = Operations(self._supervised, self._links, lambda: self.events_endpoint)
+        socket = _open_socket(context, zmq.ROUTER, claimed.control, gate)
+        server = ControlServer(socket, operations)
+        self._stops.append(server.close)
+        self.endpoint = bind_private(socket, claimed.control)
+        server.open()
+
+    def _watch(self, prefixes: list[bytes]) -> None:
+        for child in self._supervised.children:
+            child.tell(WatchEvents(prefixes))
+
+    def _is_silent(self, shard: int) -> bool:
+        children = self._supervised.children
+        return shard < len(children) and children[shard].silence_s >= SILENT_S
+
+    def _publish(self, kind: str, shard: int) -> None:
+        self.events.publish_own(f"worker.{kind}", {"shard": shard, "pid": self._pids[shard]})
+
+
+def _open_socket(
+    context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, gate: ClientGate | None
+) -> zmq.Socket[bytes]:
+    socket = context.socket(kind)
+    if endpoint.startswith("tcp://["):
+        socket.setsockopt(zmq.IPV6, 1)
+    if gate is not None:
+        gate.guard(socket)
+    return socket
