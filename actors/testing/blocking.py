@@ -155,6 +155,9 @@ class BlockingClient:
         __tracebackhide__ = True
         self._thread.run(self._client.expect_nothing(event, within=within))
 
+    def skip(self) -> list[Frame]:
+        return self._thread.call(self._client.skip)
+
     def close(self, code: int = 1000, reason: str = "") -> None:
         self._thread.run(self._client.close(code, reason))
 

@@ -163,6 +163,12 @@ class Client:
             return  # then nothing can come
         raise AssertionError(f"nothing was expected, and {_shown(frame)} came")
 
+    def skip(self) -> list[Frame]:
+        """Take everything that has come so far, so that what is expected next is newer; for streams of states."""
+        skipped = list(self._untaken)
+        self._untaken.clear()
+        return skipped
+
     async def _take(self, fits: Callable[[Frame], bool], wanted: str, timeout: float | None) -> Frame:
         __tracebackhide__ = True
         timeout_s = self._timeout_s if timeout is None else timeout
@@ -176,14 +182,12 @@ class Client:
 
     async def _find(self, fits: Callable[[Frame], bool], timeout_s: float) -> Frame:
         """Raises TimeoutError, and EOFError when the connection has ended."""
-        looked_at = 0
         async with asyncio.timeout(timeout_s):
             while True:
                 for position, frame in enumerate(self._untaken):
-                    if position >= looked_at and fits(frame):
+                    if fits(frame):
                         del self._untaken[position]
                         return frame
-                looked_at = len(self._untaken)
                 if not self.is_open:
                     raise EOFError
                 self._news.clear()

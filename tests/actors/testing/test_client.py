@@ -141,6 +141,18 @@ async def test_msgpack_is_spoken_when_the_server_speaks_it() -> None:
         assert (await client.expect("chat")).payload == {"data": b"\x00\xff"}
 
 
+async def test_skipped_frames_are_not_found_any_more() -> None:
+    async with serve(make_server()) as running:
+        client = await running.connect()
+        await client.send("several", 3)
+        await client.expect("number.2")
+        assert [frame.payload for frame in client.skip()] == [0, 1]
+        await client.expect_nothing(within=0.01)
+        await client.send("number.0", "new")
+        assert (await client.expect("number.0")).payload == "new"
+        assert len(client.received) == 4
+
+
 # Connections.
 
 

@@ -114,6 +114,7 @@ def test_server_object_serves_plain_tests() -> None:
         alice.pause_reading()
         alice.resume_reading()
         alice.expect_nothing(within=0.01)
+        assert alice.skip() == []
         assert [frame.event for frame in bob.received] == ["chat", "direct", "chat"]
         assert bob.subprotocol is None
         alice.close()
