@@ -1,0 +1,112 @@
+"""A language model's answer, token by token, to the one who asked; the client may stop it, vanish, or be too slow.
+
+    python -m wspulse.supervisor --workers 2 --app llm_stream:server
+
+Connect to ws://127.0.0.1:8000/ws and send {"id": "1", "event": "ask", "payload": {"prompt": "why is the sky blue?"}}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import msgspec
+
+from wspulse import (
+    Connection,
+    ConnectionClosedError,
+    Context,
+    EventRouter,
+    Frame,
+    InvalidPayloadError,
+    Request,
+    SendBufferFullError,
+    Server,
+)
+
+TOKENS_PER_S = float(os.environ.get("TOKENS_PER_S", "40"))
+PATIENCE_S = 10.0
+"""A client that takes nothing for so long loses its answer: the model costs money."""
+ANSWERS_AT_ONCE = 4
+
+logger = logging.getLogger("llm_stream")
+# The peer may be 4,096 tokens behind, or gone for half a minute, before it matters.
+server = Server(resume_window=30, send_buffer_size=4096, max_message_size=64 * 1024)
+router = EventRouter()
+server.on_message(router)
+
+
+class Ask(msgspec.Struct):
+    prompt: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)]
+    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 200
+
+
+async def model(prompt: str, max_tokens: int) -> AsyncIterator[str]:
+    """Put your model's stream here."""
+    words = f"You asked: {prompt} That is a good question, and there is much to say about it.".split()
+    for number in range(max_tokens):
+        await asyncio.sleep(1 / TOKENS_PER_S)
+        yield words[number % len(words)] + " "
+
+
+async def send_patiently(connection: Connection, frame: Frame) -> None:
+    """Send, waiting while the peer takes nothing. Raises TimeoutError, ConnectionClosedError."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                await connection.send(frame)
+            except SendBufferFullError:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+async def stream(connection: Connection, question: str, ask: Ask) -> None:
+    """Runs beside the session's handlers, so that "stop" can come in while it talks."""
+    tokens: list[str] = []
+    try:
+        async for token in model(ask.prompt, ask.max_tokens):
+            await send_patiently(connection, Frame("token", {"n": len(tokens), "text": token}, question))
+            tokens.append(token)
+        # The whole text once more: a suspended session keeps the newest 4,096 frames only, and a client that sees a gap
+        # in `n` takes it from here.
+        await send_patiently(connection, Frame("done", {"tokens": len(tokens), "text": "".join(tokens)}, question))
+    except ConnectionClosedError:
+        pass  # gone for good: nobody is left to read the rest
+    except TimeoutError:
+        logger.warning("a client takes nothing; its answer ends", extra={"connection_id": connection.id})
+        await connection.close()
+    finally:
+        connection.state["answers"].pop(question, None)
+
+
+@server.connect
+def connect(request: Request) -> tuple[str, str, dict[str, dict[str, str]]]:
+    return "", request.query.get("id", ""), {"answers": {}}
+
+
+@router.on("ask")
+async def ask(context: Context, question: Ask) -> None:
+    answers = context.connection.state["answers"]
+    if not context.frame.id or context.frame.id in answers:
+        raise InvalidPayloadError("id", "Expected an id of its own for each question, next to the payload")
+    if len(answers) >= ANSWERS_AT_ONCE:
+        raise InvalidPayloadError("$", f"Expected at most {ANSWERS_AT_ONCE} questions at once")
+    answers[context.frame.id] = asyncio.create_task(stream(context.connection, context.frame.id, question))
+
+
+@router.on("stop")
+async def stop(context: Context) -> None:
+    task = context.connection.state["answers"].get(context.frame.id)
+    if task is not None:
+        task.cancel()
+        await context.connection.send(Frame("stopped", id=context.frame.id))
+
+
+@server.on_disconnect
+def hang_up(connection: Connection, error: Exception | None) -> None:
+    for task in connection.state["answers"].values():
+        task.cancel()

@@ -1,0 +1,85 @@
+"""Prices that tick: one task per worker moves its share of the symbols, and one worker alone sums up the market.
+
+    python -m wspulse.supervisor --workers 4 --app ticker:server
+
+Connect to ws://127.0.0.1:8000/ws?room=ACME for the prices of a symbol, or ?room=market for the index.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from wspulse import ConnectRejected, Frame, Request, Server, ServerClosedError, ShardUnavailableError
+
+SYMBOLS = ("ACME", "BOLT", "CORN", "DUST", "ECHO", "FLUX")
+PRICES_PERIOD_S = 0.2
+MARKET_PERIOD_S = 1.0
+
+logger = logging.getLogger("ticker")
+server = Server()
+tasks: list[asyncio.Task[None]] = []
+prices: dict[str, float] = {}
+
+
+class Price(msgspec.Struct):
+    symbol: str
+    price: float
+    worker: int
+
+
+@server.connect
+def connect(request: Request) -> tuple[str, str]:
+    room = request.query.get("room", "market")
+    if room not in (*SYMBOLS, "market"):
+        raise ConnectRejected(f"there is no {room!r}; there are {', '.join(SYMBOLS)} and market", status=404)
+    return room, ""
+
+
+async def tick_prices() -> None:
+    """Broadcasts reach every member of the room, on whichever worker it is, so each symbol needs one sender only."""
+    for symbol in prices:
+        prices[symbol] = round(prices[symbol] * random.uniform(0.99, 1.01), 2)
+        await server.broadcast(symbol, Frame("price", Price(symbol, prices[symbol], server.shard)))
+
+
+async def tick_market() -> None:
+    watchers = len(await server.get_connections("market"))
+    await server.broadcast("market", Frame("market", {"watchers": watchers, "worker": server.shard}))
+
+
+async def every(period_s: float, tick: Callable[[], Awaitable[None]]) -> None:
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        try:
+            await tick()
+        except ServerClosedError:
+            return
+        except ShardUnavailableError as error:
+            # Another worker is being replaced, or the bus is behind. The next tick is fresher than a repetition.
+            logger.warning("a tick was left out", extra={"reason": str(error)})
+        due = max(due + period_s, loop.time())
+        await asyncio.sleep(due - loop.time())
+
+
+@server.on_start
+async def start() -> None:
+    for symbol in SYMBOLS[server.shard :: server.workers]:
+        prices[symbol] = 100.0
+    tasks.append(asyncio.create_task(every(PRICES_PERIOD_S, tick_prices)))
+    if server.shard == 0:
+        # What the whole server needs once. When this worker dies, its replacement goes on.
+        tasks.append(asyncio.create_task(every(MARKET_PERIOD_S, tick_market)))
+
+
+@server.on_stop
+async def stop() -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    tasks.clear()

@@ -1,0 +1,59 @@
+"""examples/llm_stream.py, with two workers and real clients."""
+
+from __future__ import annotations
+
+from tests.examples.support import EXAMPLES
+from wspulse.testing import serve
+
+FAST = {"TOKENS_PER_S": "2000"}
+
+
+async def test_answers_come_token_by_token_to_those_who_asked() -> None:
+    async with serve("llm_stream:server", workers=2, cwd=EXAMPLES, env=FAST) as running:
+        alice, bob = await running.connect("alice"), await running.connect("bob")
+        for client, prompt in ((alice, "why?"), (bob, "how?")):
+            await client.send("ask", {"prompt": prompt, "max_tokens": 50}, id="1")
+        for client, prompt in ((alice, "why?"), (bob, "how?")):
+            done = (await client.expect("done")).payload
+            tokens = [frame.payload for frame in client.received if frame.event == "token"]
+            assert [token["n"] for token in tokens] == list(range(50))
+            assert "".join(token["text"] for token in tokens) == done["text"]
+            assert done["text"].startswith(f"You asked: {prompt} ")
+
+
+async def test_answer_ends_when_it_is_stopped() -> None:
+    async with serve("llm_stream:server", cwd=EXAMPLES, env={"TOKENS_PER_S": "50"}) as running:
+        client = await running.connect()
+        await client.send("ask", {"prompt": "why?", "max_tokens": 100_000}, id="1")
+        await client.expect("token")
+        await client.send("stop", id="1")
+        await client.expect("stopped")
+        await client.send("ask", {"prompt": "why?", "max_tokens": 3}, id="2")
+        await client.expect("done")
+        assert [frame.id for frame in client.received if frame.event == "done"] == ["2"]
+
+
+async def test_answer_goes_on_while_the_client_is_away() -> None:
+    async with serve("llm_stream:server", workers=2, cwd=EXAMPLES, env=FAST) as running:
+        client = await running.connect("alice")
+        await client.send("ask", {"prompt": "why?", "max_tokens": 300}, id="1")
+        await client.expect("token")
+        await client.drop()
+        await client.reconnect()
+        done = (await client.expect("done")).payload
+        assert done["tokens"] == 300
+        tokens = [frame.payload["n"] for frame in client.received if frame.event == "token"]
+        assert tokens == sorted(set(tokens))
+        assert tokens[-1] == 299
+
+
+async def test_questions_without_an_id_or_beyond_the_limit_are_refused() -> None:
+    async with serve("llm_stream:server", cwd=EXAMPLES) as running:
+        client = await running.connect()
+        await client.send("ask", {"prompt": "why?"})
+        assert "an id of its own" in (await client.expect("error")).payload["problem"]
+        for number in range(5):
+            await client.send("ask", {"prompt": "why?"}, id=str(number))
+        error = await client.expect("error")
+        assert (error.id, error.payload["problem"]) == ("4", "Expected at most 4 questions at once")
+    assert "raised" not in running.log
