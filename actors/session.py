@@ -223,6 +223,11 @@ class Session:
         if len(mailbox) >= INBOUND_LIMIT_FRAMES and self.transport is not None:
             self.transport.hold()
 
+    @property
+    def behind(self) -> bool:
+        """Whether so many frames wait for the handler that the socket is not to be read."""
+        return self._mailbox is not None and len(self._mailbox) >= INBOUND_LIMIT_FRAMES
+
     def post(self, kind: str, error: BaseException | None = None) -> None:
         """Put a callback behind what waits; it runs from the loop."""
         if self._mailbox is None:
@@ -371,7 +376,7 @@ class Session:
         """Take a transport that has answered 101, replay what is buffered, and join the room's fan-out."""
         self.transport = transport
         transport.session = self
-        if self._mailbox is not None and len(self._mailbox) >= INBOUND_LIMIT_FRAMES:
+        if self.behind:
             transport.hold()
         if transport.blocked:
             self.room.set_slow(self)

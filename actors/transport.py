@@ -182,8 +182,8 @@ class Transport(asyncio.Protocol):
         self.shard.at(min(self._next_ping, now + options.pong_wait), self._beat)
 
     def start(self) -> None:
-        """Handle what came before the 101, from the loop."""
-        if self.held:
+        """Handle what came before the 101, from the loop; a session whose handler is behind releases us later."""
+        if self.held and not (self.session is not None and self.session.behind):
             self.release()
         elif self._parser.leftover_bytes:
             self.shard.loop.call_soon(self._go_on)
