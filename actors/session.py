@@ -273,7 +273,7 @@ class Session:
                 try:
                     await pending
                 except _USER_ERRORS as error:
-                    if self.shard.aborting:
+                    if self.shard.aborting and isinstance(error, asyncio.CancelledError):
                         raise
                     self._raised(item, error)
                 pending = None
