@@ -308,6 +308,10 @@ class Transport(asyncio.Protocol):
             # The peer reads the answer, then the end; closing at once would reset what it has not read yet.
             socket.write_eof()
         now = self.shard.clock()
+        if self.blocked:
+            # What was just added must not hide that the peer takes what waited before.
+            self._block_epoch += 1
+            self._watch_progress(self._block_epoch, socket.get_write_buffer_size(), now)
         self.shard.at(now + (self.shard.options.write_wait if self.blocked else 0.0) + wait_s, self._give_up)
 
     def _give_up(self, _now: float) -> None:

@@ -166,3 +166,55 @@ def test_write_deadline_that_rounding_puts_before_the_clock_is_not_set_again_in_
         world.pass_time(world.loop.now + world.model.options.write_wait + 0.1)
         assert world.model.violation is None
         assert peer.socket.closed
+
+
+def test_closed_transport_whose_peer_takes_some_of_what_is_queued_is_not_cut_off_early(make_world: MakeWorld) -> None:
+    world = make_world(write_wait=8.0)
+    peer = world.connect("a", "r", capacity_bytes=18, reads=False)
+    world.run_until_idle()
+    for _ in range(4):
+        world.app.send("a")
+        world.run_until_idle()
+    assert peer.socket.paused
+    world.pass_time(world.loop.now + 5)
+    world.app.close(world.model.live["a"])  # its frames stand in the socket now, behind what waited there
+    world.pass_time(world.loop.now + 2)
+    peer.read(6)
+    world.pass_time(world.loop.now + 3)
+    assert not peer.socket.closed
+    peer.start_reading()
+    world.run_until_idle()
+    assert peer.close_seen == (1000, "")
+
+
+def test_reconnect_does_not_read_on_for_a_session_whose_handler_is_behind(make_world: MakeWorld) -> None:
+    world = make_world(resume_window=5.0)
+    first = world.connect("a", "r")
+    world.run_until_idle()
+    world.send_message(first, _GATE)
+    for _ in range(20):
+        world.send_message(first, None)
+    first.socket.poll()
+    first.drop()
+    world.app.send("a")  # the write finds the reset out
+    world.run_until_idle()
+    second = world.connect("a", "r")
+    world.send_message(second, None)
+    world.run_until_idle()
+    second.socket.poll()
+    assert second.outgoing
+    world.app.gates.pop().set_result(None)
+    world.run_until_idle()
+    second.socket.poll()
+    assert (first.handled, second.handled) == (21, 1)
+
+
+def test_handler_that_raises_systemexit_while_the_shard_aborts_does_not_end_the_loop(make_world: MakeWorld) -> None:
+    world = make_world(finish=False)
+    peer = world.connect("a", "r")
+    world.run_until_idle()
+    world.send_message(peer, Script(True, (("yield",), ("yield",)), "exit"))
+    peer.socket.poll()
+    world.loop.turn()
+    world.abort()
+    assert world.model.violation is None
