@@ -85,6 +85,11 @@ class SimBus:
     def busy(self) -> bool:
         return bool(self._joins or self._flying or self._waiters)
 
+    @property
+    def rooms(self) -> set[str]:
+        """Those that are joined, or that a join has begun to take effect for."""
+        return self._subscribed
+
     def is_joining(self, room_id: str) -> bool:
         return any(join[0] == room_id for join in self._joins)
 

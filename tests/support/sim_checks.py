@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
+from wspulse.actors.frame import Frame
+from wspulse.actors.session import INBOUND_LIMIT_FRAMES
 from wspulse.actors.transport import CLOSE_WAIT_S
 
 if TYPE_CHECKING:
     from tests.support.sim_app import SimApp
+    from tests.support.sim_bus import SimBus
     from tests.support.sim_model import Model
     from tests.support.sim_peer import SimPeer
     from wspulse.actors.shard import Shard
 
-__all__ = ["check_endings", "check_idle", "check_nothing_left", "check_records", "check_table"]
+__all__ = ["check_endings", "check_idle", "check_newcomers", "check_nothing_left", "check_records", "check_table"]
 
 _SLACK_S = 0.05
 """A few of the shard's ticks, which are 10 ms apart."""
@@ -66,6 +69,7 @@ def check_idle(model: Model, shard: Shard, late_until: float) -> None:
             _check_connected(model, session, peer, late_until)
             if running is None and has_messages and peer.handled < peer.messages_delivered:
                 model.fail(f"{session}: message {peer.handled + 1} of {peer.messages_delivered} does not run")
+            _check_reading(model, session, peer)
         queued = session.real.queued_frames
         if queued > model.limit_frames:
             model.fail(f"{session}: {queued} frames are queued for a limit of {model.limit_frames}")
@@ -76,12 +80,23 @@ def check_idle(model: Model, shard: Shard, late_until: float) -> None:
                 model.fail(f"{session}: {queued} frames are queued, should be {unwritten}")
 
 
+def _check_reading(model: Model, session: SessionModel, peer: SimPeer) -> None:
+    waiting = session.real._mailbox or ()
+    if peer.transport.held:
+        if len(waiting) <= INBOUND_LIMIT_FRAMES // 2:
+            model.fail(f"{session}: {len(waiting)} entries wait, and {peer} is not read")
+    elif sum(isinstance(item, Frame) for item in waiting) >= INBOUND_LIMIT_FRAMES:
+        model.fail(f"{session}: {len(waiting)} entries wait, and {peer} is read")
+
+
 def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_until: float) -> None:
     now = model.loop.now
     options = model.options
     socket = peer.socket
     if not socket.paused:
         model.look_at_rest(session)
+        if peer.pinged and not peer.was_held:
+            model.fail(f"{session}: a ping of {peer} was not answered")
     elif max(socket.progress_at, late_until) + options.write_wait * 1.125 + _SLACK_S < now:
         model.fail(f"{session}: a write has made no progress since {socket.progress_at}")
     if not peer.was_held and peer.last_pong + options.pong_wait + _SLACK_S < now:
@@ -97,6 +112,17 @@ def check_endings(model: Model, peers: list[SimPeer], late_until: float) -> None
     for peer in peers:
         if peer.ended_at is not None and not peer.socket.closed and max(peer.ended_at, late_until) + most < now:
             model.fail(f"{peer}: let go at {peer.ended_at} and still there")
+
+
+def check_newcomers(model: Model, peers: list[SimPeer], bus: SimBus | None, late_until: float) -> None:
+    """Who waits for an answer waits for its room, and not longer than the handshake may take."""
+    for peer in peers:
+        if peer.answer or peer.socket.closing:
+            continue
+        if bus is None or not bus.is_joining(peer.room_id):
+            model.fail(f"{peer}: its room is joined, and it has no answer")
+        elif max(peer.answer_by, late_until) + _SLACK_S < model.loop.now:
+            model.fail(f"{peer}: no answer by {peer.answer_by}")
 
 
 def check_nothing_left(model: Model, shard: Shard, app: SimApp, peers: list[SimPeer]) -> None:

@@ -77,6 +77,8 @@ class Model(FrameModel):
                 self.fail(f"{peer}: opcode {opcode} was written after the close frame or before the 101")
             if opcode == 2:
                 self.data_written(peer, payload)
+            elif opcode == 10:
+                peer.pinged = False
             elif opcode == 8:
                 peer.close_written = (int.from_bytes(payload[:2]), payload[2:].decode()) if payload else (0, "")
             frames.append((opcode, payload))

@@ -43,6 +43,7 @@ class SimPeer:
         "accepted",
         "accepted_at",
         "answer",
+        "answer_by",
         "broken_delivered",
         "close_delivered",
         "close_seen",
@@ -60,6 +61,7 @@ class SimPeer:
         "must_be_handled",
         "number",
         "outgoing",
+        "pinged",
         "polite",
         "pongs",
         "reads",
@@ -96,6 +98,8 @@ class SimPeer:
         # What the model keeps here.
         self.scripts: dict[str, Script] = {}
         """What the callbacks do of the session that this connection may begin."""
+        self.answer_by = 0.0
+        """When the handshake has timed out."""
         self.answer = 0
         """The HTTP status that the server wrote."""
         self.accepted = False
@@ -111,6 +115,8 @@ class SimPeer:
         self.messages_delivered = 0
         self.handled = 0
         self.last_pong = 0.0
+        self.pinged = False
+        """Whether a ping was delivered that has no pong."""
         self.must_be_handled = False
         """Whether every delivered message has to reach on_message before the next callback of another kind."""
         self.was_held = False
@@ -167,6 +173,8 @@ class SimPeer:
                 self.messages_delivered += 1
             elif kind == _PONG:
                 self.last_pong = self.socket.model.loop.now
+            elif kind == _PING:
+                self.pinged = True
             elif kind == _CLOSE:
                 self.close_delivered = value
             elif kind == _BROKEN:

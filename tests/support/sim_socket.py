@@ -119,6 +119,13 @@ class SimSocket(asyncio.Transport):
             self._lose(None)
 
     def abort(self) -> None:
+        peer = self.peer
+        if self.unsent_bytes and peer.expected_close is not None:
+            # close() and server close: what is queued gets `write_wait`, unless nothing of it is taken meanwhile.
+            model = self.model
+            until = min(peer.ended_at or 0.0, self.progress_at) + model.options.write_wait
+            if model.loop.now < until - 1e-6 and not self.protocol.shard.aborting:
+                model.fail(f"{peer}: cut off at {model.loop.now}, with {self.unsent_bytes} bytes on their way")
         self._force_close(None)
 
     def pause_reading(self) -> None:

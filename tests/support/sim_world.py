@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.support.sim_app import Script, SimApp
 from tests.support.sim_bus import SimBus, watched_local_bus
-from tests.support.sim_checks import check_endings, check_idle, check_nothing_left, check_table
+from tests.support.sim_checks import check_endings, check_idle, check_newcomers, check_nothing_left, check_table
 from tests.support.sim_loop import SimLoop
 from tests.support.sim_model import Model
 from tests.support.sim_peer import SimPeer
@@ -145,7 +145,8 @@ class World:
         peer.reads = reads
         self.all_peers.append(peer)
         self.peers.append(peer)
-        upgrade = Upgrade(room_id, connection_id, None, _REQUEST, _ANSWER, self.loop.now + HANDSHAKE_TIMEOUT_S)
+        peer.answer_by = self.loop.now + HANDSHAKE_TIMEOUT_S
+        upgrade = Upgrade(room_id, connection_id, None, _REQUEST, _ANSWER, peer.answer_by)
         transport = Transport(self.shard, upgrade)
         peer.transport = transport
         peer.socket = SimSocket(model, peer, transport, capacity_bytes)
@@ -180,6 +181,7 @@ class World:
             return
         self.settle()
         check_idle(self.model, self.shard, self.late_until)
+        check_newcomers(self.model, self.peers, self.bus, self.late_until)
 
     def settle(self) -> None:
         """The checks that hold between any two events."""
@@ -268,6 +270,8 @@ class World:
         else:
             model.fail("timers never end")
         check_nothing_left(model, self.shard, self.app, self.all_peers)
+        if self.bus is not None and (self.bus.busy or self.bus.rooms):
+            model.fail(f"the bus is left with {self.bus.rooms}")
         self._look_at_log()
 
     def abort(self, *, before_callbacks: bool = True) -> None:
