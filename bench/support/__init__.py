@@ -1,0 +1,1 @@
+"""What the questions of bench/ share: native programs, servers under measurement, rounds, results, the report."""
