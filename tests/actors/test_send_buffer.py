@@ -24,10 +24,9 @@ def test_full_buffer_drops_the_oldest_frame_and_says_so() -> None:
 
 
 def test_buffer_is_full_at_its_limit_and_not_before() -> None:
-    buffer = _filled(2, b"1")
-    assert not buffer.full
-    buffer.push(b"2")
-    assert buffer.full
+    assert not _filled(2, b"1").full
+    assert _filled(2, b"1", b"2").full
+    buffer = _filled(2, b"1", b"2")
     buffer.take(1)
     assert not buffer.full
 

@@ -38,10 +38,16 @@ def _window(ends: Callable[[Session], bool]) -> Callable[[Shard, Session], None]
 
 
 def _attach_and_replay_later(session: Session, transport: Transport) -> None:
+    """`Session.attach` that replays what is buffered from the loop."""
     session.transport = transport
     transport.session = session
-    session.room.set_swift(session, transport.write)
-    session.shard.loop.call_soon(session.unblocked)
+    if session.behind:
+        transport.hold()
+    if transport.blocked:
+        session.room.set_slow(session)
+    else:
+        session.room.set_swift(session, transport.write)
+        session.shard.loop.call_soon(session.unblocked)
 
 
 def _send_past_the_turn(session: Session, wire: bytes) -> None:
@@ -57,7 +63,8 @@ def _send_past_the_turn(session: Session, wire: bytes) -> None:
         session._push(wire)
     elif session._turn is None:
         session._turn = [wire]
-        session.shard.schedule(session)
+        if not transport.corked:
+            session.shard.schedule(session)
     else:
         session._turn.append(wire)
         if len(session._turn) >= session.shard.options.send_buffer_size:
