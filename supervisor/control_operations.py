@@ -10,7 +10,6 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, Protocol
 
@@ -28,6 +27,7 @@ from wspulse.actors.message import (
     SendPayload,
 )
 from wspulse.supervisor.child import Child, ChildState
+from wspulse.supervisor.event_publisher import EventPublisher
 from wspulse.supervisor.memory import resident_bytes
 from wspulse.supervisor.shard_links import ShardLinks
 
@@ -62,6 +62,11 @@ class NoArguments(_Arguments):
     pass
 
 
+class PingArguments(_Arguments):
+    event: str | None = None
+    """Published as the topic `ping.<event>`: whoever gets it knows that its subscriptions are active."""
+
+
 class SendArguments(_Arguments):
     connection: str
     frame: msgspec.Raw
@@ -85,10 +90,10 @@ class RestartArguments(_Arguments):
 
 
 class Operations:
-    """See the module. `events_endpoint()` is where the events are published."""
+    """See the module."""
 
     arguments: ClassVar[dict[str, type[msgspec.Struct]]] = {
-        "ping": NoArguments,
+        "ping": PingArguments,
         "send": SendArguments,
         "broadcast": BroadcastArguments,
         "kick": KickArguments,
@@ -100,17 +105,19 @@ class Operations:
         "shutdown": NoArguments,
     }
 
-    def __init__(self, supervised: Supervised, links: ShardLinks, events_endpoint: Callable[[], str]) -> None:
+    def __init__(self, supervised: Supervised, links: ShardLinks, events: EventPublisher) -> None:
         self._supervised = supervised
         self._links = links
-        self._events_endpoint = events_endpoint
+        self._events = events
         self._started_at = time.monotonic()
         self._reload = asyncio.Lock()
 
-    async def ping(self, _args: NoArguments, _encoding: str) -> dict[str, Any]:
+    async def ping(self, args: PingArguments, _encoding: str) -> dict[str, Any]:
+        if args.event is not None:
+            self._events.publish_probe(args.event)
         return {
             "version": _version(),
-            "events": self._events_endpoint(),
+            "events": self._events.endpoint,
             "workers": self._links.placement.shards,
         }
 

@@ -42,7 +42,6 @@ class ControlPlane:
         self._replacing: set[int] = set()
         self._pids: dict[int, int] = {}
         self.endpoint = ""
-        self.events_endpoint = ""
 
     def start(self) -> None:
         """Raises StartError; what was started by then ends with `stop`."""
@@ -117,15 +116,15 @@ class ControlPlane:
     ) -> None:
         socket = _open_socket(context, zmq.XPUB, claimed.events, gate)
         EventPublisher.prepare(socket)
-        self.events = EventPublisher(socket, self._watch)
+        self._stops.append(lambda: socket.close(0))
+        self.events = EventPublisher(socket, bind_private(socket, claimed.events), self._watch)
         self._stops.append(self.events.close)
-        self.events_endpoint = bind_private(socket, claimed.events)
         self.events.open()
 
     def _start_server(
         self, context: zmq.Context[zmq.Socket[bytes]], claimed: ControlEndpoint, gate: ClientGate | None
     ) -> None:
-        operations = Operations(self._supervised, self._links, lambda: self.events_endpoint)
+        operations = Operations(self._supervised, self._links, self.events)
         socket = _open_socket(context, zmq.ROUTER, claimed.control, gate)
         server = ControlServer(socket, operations)
         self._stops.append(server.close)

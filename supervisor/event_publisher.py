@@ -29,6 +29,9 @@ MOST_PREFIXES = 100
 
 SUBSCRIPTION_BYTES = 1024
 
+PROBE_PREFIX = b"ping."
+"""Topics of probes, by which subscribers see that their subscriptions are active."""
+
 _NUMBERS = struct.Struct(">5sQ6sQ")
 _FIXMAP = 0x80
 
@@ -36,8 +39,9 @@ _FIXMAP = 0x80
 class EventPublisher:
     """Serves on `socket`, an XPUB that is bound already. `watch(prefixes)` is called when what is wanted has changed."""
 
-    def __init__(self, socket: zmq.Socket[bytes], watch: Callable[[list[bytes]], None]) -> None:
+    def __init__(self, socket: zmq.Socket[bytes], endpoint: str, watch: Callable[[list[bytes]], None]) -> None:
         self._socket = socket
+        self.endpoint = endpoint
         self._watch = watch
         self._loop = asyncio.get_running_loop()
         self._topics: set[bytes] = set()
@@ -56,7 +60,8 @@ class EventPublisher:
     @property
     def prefixes(self) -> list[bytes]:
         """What the topics of wanted events begin with."""
-        return [b""] if b"" in self._topics or len(self._topics) > MOST_PREFIXES else sorted(self._topics)
+        topics = [topic for topic in self._topics if not topic.startswith(PROBE_PREFIX)]
+        return [b""] if b"" in topics or len(topics) > MOST_PREFIXES else sorted(topics)
 
     def open(self) -> None:
         self._loop.add_reader(self._socket.fileno(), self._look)
@@ -80,15 +85,24 @@ class EventPublisher:
         previous[topic] = self._number
         # The map's first byte says how many entries it has; ours come first.
         data = bytes((event[0] + 2,)) + numbers + event[1:]
+        self._send(topic, data)
+
+    def publish_own(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Publish an event of the supervisor."""
+        self.publish(kind.encode(), msgspec.msgpack.encode({"kind": kind, "time": time.time(), **fields}))
+
+    def publish_probe(self, token: str) -> None:
+        """Publish an event without a number, so that it is nobody's gap."""
+        if not self._closed:
+            fields = {"kind": "ping", "seq": 0, "prev": 0, "time": time.time()}
+            self._send(f"ping.{token}".encode(), msgspec.msgpack.encode(fields))
+
+    def _send(self, topic: bytes, data: bytes) -> None:
         try:
             self._socket.send_multipart((topic, data), zmq.NOBLOCK)
         except zmq.Again:
             pass
         self._schedule_look()
-
-    def publish_own(self, kind: str, fields: Mapping[str, Any]) -> None:
-        """Publish an event of the supervisor."""
-        self.publish(kind.encode(), msgspec.msgpack.encode({"kind": kind, "time": time.time(), **fields}))
 
     def skip(self, events: int) -> None:
         """Some events are missing here: make it visible in the numbers of what follows."""
@@ -114,8 +128,17 @@ class EventPublisher:
             if change[:1] == b"\x01":
                 self._topics.add(change[1:])
             elif change[:1] == b"\x00" and change[1:] in self._topics:
-                # Who comes back to this topic must see that nothing was made for it meanwhile.
                 self._topics.remove(change[1:])
-                self.skip(1)
+                self._forget(change[1:])
         if self.prefixes != before:
             self._watch(self.prefixes)
+
+    def _forget(self, prefix: bytes) -> None:
+        """Nothing is made any more for topics that begin with `prefix` and that nobody else wants: who comes back to one
+        of them must see in the numbers that something may be missing."""
+        others = tuple(self.prefixes)
+        if prefix.startswith(PROBE_PREFIX) or prefix.startswith(others):
+            return
+        self._number += 1
+        for topic in [topic for topic in self._previous if topic.startswith(prefix) and not topic.startswith(others)]:
+            del self._previous[topic]

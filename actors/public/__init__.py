@@ -34,14 +34,18 @@ from wspulse.actors.frame import Frame
 from wspulse.actors.recovery import recovery
 from wspulse.actors.request import Request
 from wspulse.actors.server import Server
+from wspulse.supervisor.control_async_client import AsyncControl
+from wspulse.supervisor.control_client import Control
 
 __all__ = [
+    "AsyncControl",
     "Codec",
     "ConnectRejected",
     "Connection",
     "ConnectionClosedError",
     "ConnectionNotFoundError",
     "Context",
+    "Control",
     "ControlError",
     "DuplicateConnectionIDError",
     "EventRouter",

@@ -1,0 +1,98 @@
+"""`AsyncDealer`: a `Dealer` in the running event loop, without a future per message.
+
+Made by the asynchronous clients. ZeroMQ's descriptors tell of changes only, so after any operation on the socket it is
+looked at again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import zmq
+
+from wspulse.supervisor.control_address import Address
+from wspulse.supervisor.control_dealer import Dealer
+
+__all__ = ["AsyncDealer"]
+
+DRAIN_BUDGET = 256
+"""Messages taken in one go; then the loop's other work has its turn."""
+
+
+class AsyncDealer:
+    """Calls `on_message(parts)` for each message, `on_writable()` when the server may take something, and `on_away()` when
+    the connection has ended, from its creation until `close`."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        on_message: Callable[[list[bytes]], None],
+        on_writable: Callable[[], None],
+        on_away: Callable[[], None],
+        kind: int = zmq.DEALER,
+    ) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._dealer = Dealer(self._context, address, kind)
+        self.socket = self._dealer.socket
+        self._on_message = on_message
+        self._on_writable = on_writable
+        self._on_away = on_away
+        self._loop = asyncio.get_running_loop()
+        self._look_scheduled = False
+        self.closed = False
+        for watched in (self.socket, self._dealer.monitor):
+            self._loop.add_reader(watched.fileno(), self._look)
+        self.schedule_look()
+
+    @property
+    def refused(self) -> bool:
+        """Whether the server does not know this client's key."""
+        return self._dealer.refused
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            for watched in (self.socket, self._dealer.monitor):
+                self._loop.remove_reader(watched.fileno())
+            self._dealer.close()
+            self._context.destroy(linger=0)
+
+    def try_send(self, parts: Sequence[bytes]) -> bool:
+        """False while no server is connected."""
+        self.schedule_look()
+        try:
+            self.socket.send_multipart(parts, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def schedule_look(self) -> None:
+        if not self._look_scheduled:
+            self._look_scheduled = True
+            self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        self._look_scheduled = False
+        for _ in range(DRAIN_BUDGET):
+            if self.closed:
+                return
+            try:
+                parts = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            self._on_message(parts)
+        else:
+            self.schedule_look()
+            return
+        if self._dealer.went_away():
+            self._on_away()
+        self._offer()
+
+    def _offer(self) -> None:
+        if not self.closed and self._dealer.is_writable:
+            self._on_writable()
+        # Asking may have used up the descriptor's change that told of a message.
+        if not self.closed and self._dealer.is_readable:
+            self.schedule_look()
