@@ -1,0 +1,128 @@
+"""What the programs of doc/guide.md do, beyond that they run."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.document_blocks import blocks
+from wspulse import Server
+from wspulse.testing import UpgradeRefusedError, serve
+
+Load = Callable[[str], Server]
+
+GUIDE = Path(__file__).parents[1] / "doc" / "guide.md"
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+    """Makes the server of one of the guide's programs, by its file's name without the ending."""
+    files = {str(block.file_name): block.source for block in blocks(GUIDE, "python") if block.is_run}
+    monkeypatch.syspath_prepend(str(tmp_path))
+    loaded = []
+
+    def load(name: str) -> Server:
+        (tmp_path / f"{name}.py").write_text(files[f"{name}.py"])
+        loaded.append(name)
+        server = importlib.import_module(name).server
+        assert isinstance(server, Server)
+        return server
+
+    yield load
+    for name in loaded:
+        del sys.modules[name]
+
+
+async def test_auth_takes_header_cookie_and_query_and_refuses_the_rest(program: Load) -> None:
+    async with serve(program("auth")) as running:
+        accepted: list[dict[str, Any]] = [
+            {"headers": {"Authorization": "Bearer rabbit"}},
+            {"headers": {"Cookie": "session=rabbit", "Origin": "https://app.example.com"}},
+            {"query": {"token": "rabbit"}},
+        ]
+        for how in accepted:
+            client = await running.connect(**how)
+            assert (await client.expect("hello")).payload == {"you": "alice"}
+            await client.close()
+        refused: list[tuple[dict[str, Any], int]] = [
+            ({}, 401),
+            ({"query": {"token": "guess"}}, 401),
+            ({"query": {"token": "builder"}}, 403),
+            ({"query": {"token": "rabbit"}, "headers": {"Origin": "https://evil.example.com"}}, 403),
+        ]
+        for how, status in refused:
+            with pytest.raises(UpgradeRefusedError) as caught:
+                await running.connect(**how)
+            assert caught.value.status == status
+
+
+async def test_whisper_reaches_one_member_or_says_that_nobody_is_there(program: Load) -> None:
+    async with serve(program("rooms")) as running:
+        alice, bob = await running.connect("alice", "tea"), await running.connect("bob", "tea")
+        await alice.send("whisper", ["bob", "psst"])
+        assert (await bob.expect("whisper")).payload == {"from": "alice", "text": "psst"}
+        await alice.send("whisper", ["eve", "psst"], id="7")
+        assert (await alice.expect("nobody")).id == "7"
+        await bob.close()
+        assert (await alice.expect("left")).payload == "bob"
+
+
+async def test_events_are_timed_checked_and_stopped_where_the_room_is_closed(
+    program: Load, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "events")
+    async with serve(program("events")) as running:
+        member, stranger = await running.connect(), await running.connect(room="closed")
+        await member.send("ping", id="1")
+        assert (await member.expect("pong")).id == "1"
+        await member.send("chat.say", {"text": "hi"})
+        assert (await member.expect("chat.said")).payload == {"text": "hi"}
+        await member.send("chat.say", {"text": 1})
+        assert (await member.expect("error")).payload["path"] == "$.text"
+        await stranger.send("ping")
+        await stranger.expect_nothing(within=0.05)
+    assert [record.message.split(" took ")[0] for record in caplog.records if record.name == "events"] == [
+        *("ping", "chat.say", "chat.say", "ping")
+    ]
+
+
+async def test_export_waits_for_a_slow_client_and_loses_no_row(program: Load) -> None:
+    async with serve(program("backpressure"), timeout=30) as running:
+        client = await running.connect()
+        client.pause_reading()
+        await client.send("export", 30_000)
+        other = await running.connect()
+        await other.send("export", 3)
+        await other.expect("end")
+        client.resume_reading()
+        await client.expect("end")
+        assert [frame.payload["n"] for frame in client.received[:-1]] == list(range(30_000))
+
+
+async def test_what_came_from_fastapi_says_the_same(program: Load) -> None:
+    async with serve(program("after_fastapi")) as running:
+        one = await running.connect(query={"client_id": "1"})
+        two = await running.connect(query={"client_id": "2"})
+        await one.send("say", "hi")
+        assert (await one.expect("note")).payload == "You wrote: hi"
+        for client in (one, two):
+            assert (await client.expect("said")).payload == "Client #1 says: hi"
+        await one.close()
+        assert (await two.expect("left")).payload == "Client #1 left the chat"
+
+
+async def test_what_came_from_socketio_says_the_same(program: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    async with serve(program("after_socketio")) as running:
+        alice = await running.connect(room="tea", query={"token": "rabbit"})
+        await alice.send("say", {"text": "hi"}, id="1")
+        assert (await alice.expect("said")).payload == {"user": "alice", "text": "hi"}
+        assert (await alice.expect("ok")).id == "1"
+        with pytest.raises(UpgradeRefusedError, match="401 bad token"):
+            await running.connect(query={"token": "guess"})
+    assert capsys.readouterr().out == "alice left\n"
