@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple, NoReturn
 
+from wspulse.supervisor.control_cli import COMMANDS
 from wspulse.supervisor.errors import SettingError, StartError, UsageError
 from wspulse.supervisor.setting_kinds import Names, Switch
 from wspulse.supervisor.settings import GROUPS, TABLE, Setting, resolve
@@ -151,4 +152,7 @@ def _version_text() -> str:
         return "wspulse (version unknown)"
 
 
-SUBCOMMANDS = {"serve": Subcommand("run a server", serve)}
+SUBCOMMANDS = {
+    "serve": Subcommand("run a server", serve),
+    **{name: Subcommand(command.help, command.run) for name, command in COMMANDS.items()},
+}
