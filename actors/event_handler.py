@@ -43,12 +43,23 @@ class EventHandler:
         self.name = callable_name(checked_callable(what, function))
         self.middleware = tuple(checked_callable(f"{what}: use", step, "context") for step in middleware)
         parameters = _positional(what, function)
-        annotations = [_annotation(what, function, parameter, local_names) for parameter in parameters[:2]]
-        _check_arguments(what, annotations)
         takes_payload = len(parameters) > 1
         is_typed = data_type is not msgspec.UNSET
-        if not is_typed:
-            data_type = annotations[1] if takes_payload else Any
+        for position, parameter in enumerate(parameters):
+            annotation: Any = Any
+            try:
+                annotation = _annotation(function, parameter, local_names)
+            except Exception as error:  # an annotation may hold any expression
+                if position == 1 and not is_typed:  # else nobody needs it, and its import may be for type checkers only
+                    raise TypeError(
+                        f"wspulse: {what}: the annotation of `{parameter.name}` of {self.name} cannot be read: {error}; "
+                        "import its type outside of TYPE_CHECKING and define it before the handler"
+                    ) from error
+            _check_annotation(what, annotation)
+            if position == 1 and not is_typed:
+                data_type = annotation
+        if data_type is msgspec.UNSET:
+            data_type = Any
         _check_data_type(what, data_type)
         self.data_type = data_type
         self.step: Step
@@ -130,30 +141,24 @@ def _positional(what: str, function: Callable[..., Any]) -> list[inspect.Paramet
 
 
 def _annotation(
-    what: str, function: Callable[..., Any], parameter: inspect.Parameter, local_names: Mapping[str, Any] | None
+    function: Callable[..., Any], parameter: inspect.Parameter, local_names: Mapping[str, Any] | None
 ) -> Any:
+    """Raises what evaluating it raises."""
     if parameter.annotation is parameter.empty:
         return Any
     target = inspect.unwrap(getattr(function, "func", function))
     names = getattr(target, "__globals__", None) or getattr(type(target).__call__, "__globals__", {})
     holder: Any = SimpleNamespace(__annotations__={"it": parameter.annotation})
-    try:
-        return get_type_hints(holder, names, dict(local_names or {}), include_extras=True)["it"]
-    except Exception as error:  # an annotation may hold any expression
-        raise TypeError(
-            f"wspulse: {what}: the annotation of `{parameter.name}` of {callable_name(function)} cannot be read: {error}; "
-            "import its type outside of TYPE_CHECKING and define it before the handler"
-        ) from error
+    return get_type_hints(holder, names, dict(local_names or {}), include_extras=True)["it"]
 
 
-def _check_arguments(what: str, annotations: list[Any]) -> None:
+def _check_annotation(what: str, annotation: Any) -> None:
     """The arguments of `on_message` are an easy mistake here, and would be taken for a payload."""
-    for annotation in annotations:
-        if isinstance(annotation, type) and issubclass(annotation, (Connection, Frame)):
-            raise TypeError(
-                f"wspulse: {what}: handlers of an event router take a Context first, and then, if they want it, "
-                f"the payload; {annotation.__name__} is neither: use context.connection and context.frame"
-            )
+    if isinstance(annotation, type) and issubclass(annotation, (Connection, Frame)):
+        raise TypeError(
+            f"wspulse: {what}: handlers of an event router take a Context first, and then, if they want it, "
+            f"the payload; {annotation.__name__} is neither: use context.connection and context.frame"
+        )
 
 
 def _check_data_type(what: str, data_type: Any) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
@@ -84,7 +85,8 @@ class ServerProcess:
             while process.poll() is None:
                 if monotonic() > deadline:
                     # The session and its process group are ours: we made them.
-                    os.killpg(process.pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError, PermissionError):  # it ends just now
+                        os.killpg(process.pid, signal.SIGKILL)
                 await asyncio.sleep(_POLL_S)
         self._last_log = self.log()
         self._folder = None

@@ -16,6 +16,8 @@ from wspulse import Connection, Context, EventRouter, Frame, recovery
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    Unknown = Any
+
 
 class ChatMessage(msgspec.Struct):
     text: str
@@ -99,6 +101,20 @@ async def test_handler_keeps_the_constraints_when_its_annotation_is_annotated() 
 
     connection = await dispatched(say, msgspec.Raw(b'"long"'))
     assert connection.sent[0].payload["problem"] == "Expected `str` of length <= 3"
+
+
+async def test_annotation_is_not_read_when_nobody_needs_it() -> None:
+    got: list[Any] = []
+
+    def first(context: Unknown) -> None:
+        got.append(context.data)
+
+    def second(context: Unknown, message: Unknown) -> None:
+        got.append(message)
+
+    await dispatched(first, msgspec.Raw(b"1"))
+    await dispatched(second, msgspec.Raw(b"2"), type=int)
+    assert got == [1, 2]
 
 
 async def test_absent_payload_is_none_when_the_type_allows_it() -> None:
