@@ -32,6 +32,7 @@ from wspulse.actors.shard import Upgrade
 from wspulse.actors.transport import Transport
 
 if TYPE_CHECKING:
+    from wspulse.actors.pages import Pages
     from wspulse.actors.placement import Placement
     from wspulse.actors.shard import Shard
 
@@ -59,12 +60,14 @@ class Acceptor:
         placement: Placement,
         *,
         path: str,
+        pages: Pages,
         connect: Callable[[Request], Any],
         hand_over: Callable[[int, UpgradeRequest, socket.socket], None],
     ) -> None:
         self.shard = shard
         self.placement = placement
         self.path = path
+        self.pages = pages
         self.connect = connect
         self.hand_over = hand_over
         self.newcomers: set[_Newcomer] = set()
@@ -150,7 +153,8 @@ class _Newcomer(asyncio.Protocol):
     # Steps, in the order of contract.md §2.
 
     def _check(self, head: bytes) -> None:
-        valid = check_request(head, path=self._acceptor.path, draining=self._shard.closing)
+        acceptor = self._acceptor
+        valid = check_request(head, path=acceptor.path, draining=self._shard.closing, pages=acceptor.pages)
         if isinstance(valid, HTTPAnswer):
             self.refuse(valid)
             return
@@ -160,7 +164,7 @@ class _Newcomer(asyncio.Protocol):
         self._request = Request.from_head(head, address)
         check_origin = self._shard.options.check_origin
         if check_origin is None:
-            self._step(self._acceptor.connect, self._identified)
+            self._step(acceptor.connect, self._identified)
         else:
             self._step(check_origin, self._origin_checked)
 
@@ -289,8 +293,13 @@ class _Newcomer(asyncio.Protocol):
             socket.write_eof()
         self._shard.at(self._shard.clock() + _LINGER_S, self._give_up)
 
-    def _give_up(self, _now: float) -> None:
-        self._socket.abort()
+    def _give_up(self, now: float) -> None:
+        shard = self._shard
+        if self._socket.get_write_buffer_size() and now < self._deadline and not shard.closing:
+            # A page on its way to a slow network is longer than one line.
+            shard.at(now + _LINGER_S, self._give_up)
+        else:
+            self._socket.abort()
 
 
 def _checked_identity(answer: Any) -> tuple[str, str, dict[str, Any] | None]:

@@ -8,14 +8,17 @@ sends the 101. The checks that need the application or another shard are theirs,
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha1
 from http import HTTPStatus
 from re import IGNORECASE
 from re import compile as _pattern
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from wspulse.actors.request import path_of_target
+
+if TYPE_CHECKING:
+    from wspulse.actors.pages import Page, Pages
 
 __all__ = [
     "MAX_HEADERS",
@@ -71,17 +74,24 @@ _CONTROL_CHARACTERS = _pattern(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 class HTTPAnswer(Exception):
-    """An answer that is not the upgrade: a status, a line of text, and header fields besides the usual ones."""
+    """An answer that is not the upgrade: a status, a text (one line, but for pages), and fields besides the usual ones."""
 
     def __init__(
-        self, status: int, text: str, headers: Iterable[tuple[str, str]] = (), *, has_body: bool = True
+        self,
+        status: int,
+        text: str,
+        headers: Iterable[tuple[str, str]] = (),
+        *,
+        has_body: bool = True,
+        content_type: str = "text/plain; charset=utf-8",
     ) -> None:
         super().__init__(status, text)
         self.status = status
         self.text = text
         self.headers = tuple(headers)
+        self.content_type = content_type
         self.has_body = has_body
-        """False for the answer to a HEAD request, which tells the body's size and leaves the body out."""
+        """False for 304 and for the answer to a HEAD request, which tell the body's size and leave the body out."""
 
     def encode(self) -> bytes:
         """The whole response. The connection is to be closed behind it."""
@@ -89,7 +99,7 @@ class HTTPAnswer(Exception):
         fields = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
         head = (
             f"HTTP/1.1 {self.status} {_PHRASES.get(self.status, 'Unknown')}\r\n{fields}"
-            f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            f"Content-Type: {self.content_type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         return head.encode("latin-1", "replace") + (body if self.has_body else b"")
 
@@ -165,11 +175,14 @@ def _head_of(data: bytes) -> bytes:
     return data.removesuffix(b"\r\n\r\n").removeprefix(b"\r\n")
 
 
-def check_request(head: bytes, *, path: str, draining: bool) -> Upgrade | HTTPAnswer:
+_NO_PAGES: Final[Mapping[str, Page]] = {}
+
+
+def check_request(head: bytes, *, path: str, draining: bool, pages: Pages = _NO_PAGES) -> Upgrade | HTTPAnswer:
     """Judge a complete head by contract.md §2, in the order of its table, up to the checks of the application.
 
     `path` is the WebSocket path, decoded. Header fields that no check names are not looked at, but their lines must be
-    well-formed. An answer that is no refusal is the one to GET /healthz.
+    well-formed. An answer that is no refusal is the one to GET /healthz, or one of `pages`.
     """
     line_end = head.find(b"\r\n")
     if line_end < 0:
@@ -178,30 +191,37 @@ def check_request(head: bytes, *, path: str, draining: bool) -> Upgrade | HTTPAn
     if line is None:
         return HTTPAnswer(400, "malformed request line")
     method, target, version = line.groups()
-    result = _check_route(method, target, version, path, draining) or _check_fields(head, line_end, draining)
+    answer = _check_route(method, target, version, path, draining, pages, head)
+    result = answer if answer is not None else _check_fields(head, line_end, draining)
     if method == b"HEAD" and isinstance(result, HTTPAnswer):
         result.has_body = False
     return result
 
 
-def _check_route(method: bytes, target: bytes, version: bytes, path: str, draining: bool) -> HTTPAnswer | None:
+def _check_route(
+    method: bytes, target: bytes, version: bytes, path: str, draining: bool, pages: Pages, head: bytes
+) -> HTTPAnswer | None:
     if version != b"1.1":
         return HTTPAnswer(505, "only HTTP/1.1 is spoken here")
     if target.partition(b"?")[0] != path.encode():
         requested_path, _ = path_of_target(target.decode("utf-8", "replace"))
         if requested_path == HEALTH_PATH != path:
-            return _health(method, draining)
+            return _check_reading(method, draining) or HTTPAnswer(200, "ok")
         if requested_path != path:
+            page = pages.get(requested_path)
+            if page is not None:
+                return _check_reading(method, draining) or page.answer(head)
             return HTTPAnswer(404, "not found")
     if method != b"GET":
         return HTTPAnswer(405, "only GET is allowed", [("Allow", "GET")])
     return None
 
 
-def _health(method: bytes, draining: bool) -> HTTPAnswer:
+def _check_reading(method: bytes, draining: bool) -> HTTPAnswer | None:
+    """What stands against an answer that is no upgrade."""
     if method not in (b"GET", b"HEAD"):
         return HTTPAnswer(405, "only GET is allowed", [("Allow", "GET, HEAD")])
-    return rejection(503, "draining") if draining else HTTPAnswer(200, "ok")
+    return rejection(503, "draining") if draining else None
 
 
 def _check_fields(head: bytes, line_end: int, draining: bool) -> Upgrade | HTTPAnswer:

@@ -6,7 +6,7 @@ result or one of the codes of `wspulse.actors.errors`; a tell has neither.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -84,6 +84,28 @@ class GetStats(_Message):
 
 
 # What shards tell each other.
+
+
+class WatchRoom(_Message):
+    """The teller has connections that watch who is in this room (or has none any more): report it, or report it no more."""
+
+    shard: int
+    incarnation: int
+    room_id: str
+    watching: bool
+
+
+class PresenceReport(_Message):
+    """How sessions of the teller in this room are now, in order: (connection id, "connected", "suspended" or "gone").
+
+    `is_complete`: it has no others there.
+    """
+
+    shard: int
+    incarnation: int
+    room_id: str
+    is_complete: bool
+    states: list[tuple[str, Literal["connected", "suspended", "gone"]]]
 
 
 class BusConsumed(_Message):
@@ -181,6 +203,8 @@ Message = (
     | SendPayload
     | BroadcastPayload
     | GetStats
+    | WatchRoom
+    | PresenceReport
     | BusConsumed
     | ShardUp
     | ShardDown

@@ -33,12 +33,14 @@ from wspulse.actors.message import (
     ListConnections,
     ListRooms,
     Message,
+    PresenceReport,
     SendFrame,
     SendPayload,
     ShardDown,
     ShardUp,
     UpgradeRequest,
     WatchClosed,
+    WatchRoom,
 )
 from wspulse.actors.placement import Placement
 from wspulse.actors.session import current_session
@@ -86,13 +88,19 @@ class ShardRuntime:
             loop=asyncio.get_running_loop(),
             clock=monotonic,
         )
+        self.shard.resumable = server.resumable
         self.up_shards: dict[int, int] = {}
         """Shard → incarnation of those that are known to be up."""
         self.server_closing = False
         self._links: dict[int, ShardLink] = {}
         self.refs: dict[int, ActorRef] = {shard: LocalRef(self.receive)}
         self._acceptor = Acceptor(
-            self.shard, self.placement, path=path, connect=server.checked_connect(), hand_over=self._hand_over
+            self.shard,
+            self.placement,
+            path=path,
+            pages=server.pages(path) if server.pages is not None else {},
+            connect=server.checked_connect(),
+            hand_over=self._hand_over,
         )
         self._mailbox = None
         if mailbox is not None:
@@ -122,6 +130,8 @@ class ShardRuntime:
         """Join the other shards, run on_start, accept. Raises what on_start raises."""
         self._open_bus()
         self._server.attach(self)
+        if self._server.presence is not None:
+            self._server.presence.open(self)
         if self._mailbox is not None:
             self._mailbox.open()
         for link in self._links.values():
@@ -185,6 +195,8 @@ class ShardRuntime:
                 except Exception:
                     self.shard.options.logger.exception("on_stop raised")
         await self.shard.abort()
+        if self._server.presence is not None:
+            self._server.presence.close()
         for task in list(self._tasks):
             task.cancel()
         self._lag.stop()
@@ -257,6 +269,9 @@ class ShardRuntime:
                 return self._publish(message.room_id, self._encode(message))
             case GetStats():
                 return self.stats()
+            case WatchRoom() | PresenceReport():
+                if self._server.presence is not None:
+                    self._server.presence.receive(message)
             case _:
                 shard.options.logger.error(
                     "a message came that no shard takes", extra={"message_type": type(message).__name__}
@@ -304,12 +319,16 @@ class ShardRuntime:
         self.up_shards[shard] = incarnation
         if self._zmq_bus is not None:
             self._zmq_bus.shard_up(shard)
+        if self._server.presence is not None:
+            self._server.presence.shard_up(shard, incarnation)
 
     def _shard_down(self, shard: int, incarnation: int) -> None:
         if self.up_shards.get(shard) == incarnation:
             del self.up_shards[shard]
         if self._zmq_bus is not None:
             self._zmq_bus.shard_down(shard)
+        if self._server.presence is not None:
+            self._server.presence.shard_down(shard, incarnation)
 
     def _tell_consumed(self, shard: int, sender: int, number: int) -> None:
         link = self._links.get(shard)

@@ -11,7 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from logging import Logger
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -23,6 +23,10 @@ from wspulse.actors.frame import Frame
 from wspulse.actors.message import ConnectionRecord, Kick, ListConnections, SendFrame
 from wspulse.actors.request import Request
 from wspulse.actors.runtime import ShardRuntime
+
+if TYPE_CHECKING:
+    from wspulse.actors.pages import Pages
+    from wspulse.actors.presence import Presence
 
 __all__ = ["Running", "Server"]
 
@@ -100,6 +104,12 @@ class Server:
         self.handlers: dict[str, Callable[..., Any]] = {}
         self.start_handlers: list[Callable[[], Any]] = []
         self.stop_handlers: list[Callable[[], Any]] = []
+        self.pages: Callable[[str], Pages] | None = None
+        """Of a built-in application: WebSocket path → its pages."""
+        self.presence: Presence | None = None
+        """Of a built-in application: who is in a room."""
+        self.resumable: Callable[[Connection], bool] | None = None
+        """Of a built-in application: whose sessions have the resume window; None: all."""
         self._connect: Callable[[Request], Any] | None = None
         self._runtime: ShardRuntime | None = None
         if connect is not None:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from wspulse.actors.bus import Bus
 from wspulse.actors.close_code import CloseReason, CloseRow
 from wspulse.actors.config import ServerOptions
-from wspulse.actors.connection import LocalConnection
+from wspulse.actors.connection import Connection, LocalConnection
 from wspulse.actors.deadlines import Deadlines
 from wspulse.actors.errors import ConnectionNotFoundError, DuplicateConnectionIDError, ServerClosedError
 from wspulse.actors.frame import Frame
@@ -94,6 +94,8 @@ class Shard:
         self.aborting = False
         self.events: Callable[[str, Session, BaseException | None], None] | None = None
         """Told of what happens to sessions, while somebody listens."""
+        self.resumable: Callable[[Connection], bool] | None = None
+        """Whose sessions have the resume window; None: all."""
         self._waiting: dict[str, list[Transport]] = {}
         self._newcomers: dict[Transport, None] = {}
         self._finishing: dict[str, Session] = {}
@@ -214,15 +216,17 @@ class Shard:
 
     def transport_lost(self, session: Session, error: BaseException | None, *, said_goodbye: bool = False) -> None:
         """The session's transport is gone, or says its own farewell now."""
-        session.apply(self._loss(said_goodbye), error=error)
+        session.apply(self._loss(session, said_goodbye), error=error)
 
     def transport_failed(self, session: Session, error: BaseException, close: CloseRow) -> None:
         """We end the session's transport, telling the peer why."""
-        session.apply(self._loss(said_goodbye=False), error=error, close=close)
+        session.apply(self._loss(session, said_goodbye=False), error=error, close=close)
 
-    def _loss(self, said_goodbye: bool) -> SessionEvent:
+    def _loss(self, session: Session, said_goodbye: bool) -> SessionEvent:
         options = self.options
         if options.resume_window == 0 or (said_goodbye and not options.suspend_on_clean_close):
+            return SessionEvent.LOSE
+        if self.resumable is not None and not self.resumable(session.connection):
             return SessionEvent.LOSE
         return SessionEvent.DROP
 

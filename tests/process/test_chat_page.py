@@ -1,0 +1,117 @@
+"""The chat page in a real browser, over two workers: talk, cut the line, resume; names are text and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from tests.support.browser import Browser, Page, find_chromium
+from tests.support.server_process import serve_process
+
+CHROMIUM = find_chromium()
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or not hasattr(os, "getsid"),
+    reason="no Chromium here (Debian: apt-get install chromium); scripts/test installs it where it may",
+)
+
+
+async def join(page: Page, name: str) -> None:
+    await page.type_into("#name", name)
+    await page.click("#join button")
+    await page.until("document.body.dataset.state === 'connected'")
+
+
+async def say(page: Page, text: str) -> None:
+    await page.type_into("#text", text)
+    await page.click("#say button")
+
+
+async def said(page: Page) -> list[str]:
+    """What the page shows of what was said, in its order."""
+    found: list[str] = await page.evaluate("[...document.querySelectorAll('#log .said .what')].map(e => e.textContent)")
+    return found
+
+
+async def until_said(page: Page, text: str) -> None:
+    await page.until(
+        f"[...document.querySelectorAll('#log .said .what')].some(e => e.textContent === {json.dumps(text)})"
+    )
+
+
+async def until_note(page: Page, text: str) -> None:
+    await page.until(
+        f"[...document.querySelectorAll('#log .note')].some(e => e.textContent.includes({json.dumps(text)}))"
+    )
+
+
+async def test_two_pages_talk_across_workers_one_is_cut_and_nothing_is_lost() -> None:
+    assert CHROMIUM is not None
+    room = "<script>alert(1)</script>"
+    with serve_process(workers=2) as server:
+        async with Browser.start(CHROMIUM) as browser:
+            ada = await browser.open(f"http://127.0.0.1:{server.port}/")
+            await ada.type_into("#room", room)
+            await join(ada, "Ada")
+            assert await ada.evaluate("document.querySelector('#title').textContent") == room
+
+            # The second window, as the page's own link opens it: in the same room, on the other worker.
+            bob = await browser.open(await ada.evaluate("document.querySelector('#second').href"))
+            await join(bob, HOSTILE)
+            workers = [await page.evaluate("document.querySelector('#status').textContent") for page in (ada, bob)]
+            assert sorted(workers) == ["worker 0 of 2", "worker 1 of 2"]
+            await until_note(ada, f"{HOSTILE} came, on worker {workers[1].split()[1]}")
+            people = "[...document.querySelectorAll('#people li')].map(e => e.textContent).sort()"
+            listed = sorted([f"Ada (you){workers[0][:8]}", f"{HOSTILE}{workers[1][:8]}"])
+            await ada.until(f"JSON.stringify({people}) === {json.dumps(json.dumps(listed, separators=(',', ':')))}")
+
+            for number in range(5):
+                await say(ada, f"a{number} {HOSTILE}")
+                await say(bob, f"b{number}")
+            for page in (ada, bob):
+                await until_said(page, f"a4 {HOSTILE}")
+                await until_said(page, "b4")
+            assert await said(ada) == await said(bob), "both see one order"
+
+            # Ada's line is cut. Both go on talking; Bob sees it happen.
+            await ada.click("#cut")
+            await ada.until("document.body.dataset.state === 'waiting'")
+            await until_note(bob, "Ada lost the connection")
+            await say(bob, "are you there?")
+            await say(ada, "said into the void")
+            await until_said(bob, "are you there?")
+            assert "are you there?" not in await said(ada)
+            assert await ada.evaluate("document.querySelectorAll('#pending .said').length") == 1
+
+            await ada.click("#cut")  # "Reconnect now"
+            await until_note(bob, "Ada is back")
+            await until_said(bob, "said into the void")
+            await until_said(ada, "said into the void")
+            await until_note(ada, "the session went on")
+            assert await said(ada) == await said(bob)
+            assert len(await said(ada)) == len(set(await said(ada))) == 12
+            assert await ada.evaluate("document.querySelectorAll('#pending .said').length") == 0
+
+            # A reloaded page is the same session still.
+            await bob.call("Page.reload")
+            await until_note(bob, "the session went on")
+            await until_note(ada, f"{HOSTILE} is back")
+
+            # Who speaks without this page is shown as they speak, and a second page of one id ends the first for good.
+            await bob.evaluate(
+                f"page_id = JSON.parse(sessionStorage.wspulse).id, new WebSocket('ws://127.0.0.1:{server.port}/ws?'"
+                "+ new URLSearchParams({room: document.querySelector('#title').textContent, id: page_id})).onopen"
+                " = e => e.target.send(JSON.stringify({event: 'hi', payload: '<b>there</b>'}))"
+            )
+            await ada.until("document.querySelector('#log .foreign .what')?.textContent.includes('<b>there</b>')")
+            await bob.until("document.body.dataset.state === 'ended'")
+            await until_note(bob, "opened in another window")
+
+            for page in (ada, bob):
+                assert await page.evaluate("document.querySelectorAll('#house script, #house img, #log b').length") == 1
+                assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+                assert page.complaints == []
