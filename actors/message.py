@@ -116,6 +116,43 @@ class BusConsumed(_Message):
     number: int
 
 
+# The bridge application → the supervisor's bridge desk.
+
+
+class BridgeQuestion(_Message):
+    """Who is this? Result: {room, connection, program}, or {status, text} to refuse with."""
+
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    remote: tuple[str, int] | None
+
+
+class BridgeNotice(_Message):
+    """A session is "connected", "disconnected", "dropped" or "restored". `program` is the one that let it in."""
+
+    kind: str
+    shard: int
+    connection_id: str
+    room_id: str
+    error: dict[str, str] | None
+    program: int
+
+
+class BridgeFrame(_Message):
+    """A frame of a client. Result: None, when it has been sent to a program.
+
+    `kind` says what the payload is: "json", "msgpack", "text", "bytes", or "" for none.
+    """
+
+    connection_id: str
+    room_id: str
+    event: str
+    id: str
+    payload: bytes
+    kind: str
+
+
 # Supervisor → worker.
 
 
@@ -206,6 +243,9 @@ Message = (
     | WatchRoom
     | PresenceReport
     | BusConsumed
+    | BridgeQuestion
+    | BridgeNotice
+    | BridgeFrame
     | ShardUp
     | ShardDown
     | Drain

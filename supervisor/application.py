@@ -16,6 +16,7 @@ from typing import Any
 
 from wspulse.actors import errors as actors_errors
 from wspulse.actors.applications import builtin
+from wspulse.actors.bridge import bridge
 from wspulse.actors.codec import Codec, JSONCodec, MsgpackCodec, RawCodec
 from wspulse.actors.server import Server
 from wspulse.supervisor.origins import OriginCheck
@@ -37,12 +38,12 @@ class BootError(Exception):
         self.is_usage = is_usage
 
 
-def load_application(name: str, overrides: dict[str, Any]) -> Server:
+def load_application(name: str, overrides: dict[str, Any], desk_path: str = "") -> Server:
     """The server that `name` means, its options overridden. The current folder comes first on `sys.path`.
 
-    Raises BootError.
+    `desk_path` is where the application `bridge` finds its desk. Raises BootError.
     """
-    server = _import(name) if ":" in name else _builtin(name)
+    server = _import(name) if ":" in name else bridge(desk_path) if name == "bridge" else _builtin(name)
     try:
         server.override(_options(overrides))
         server.checked_connect()

@@ -30,6 +30,8 @@ class ChildSpec:
     """How often a worker says that its loop turns."""
     log_level: str
     log_format: str
+    desk_path: str = ""
+    """Where the bridge desk is; only for the application `bridge`."""
 
 
 @dataclass(frozen=True, slots=True)

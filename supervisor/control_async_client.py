@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from wspulse.actors.errors import ControlError
 from wspulse.supervisor.control_address import find_address
 from wspulse.supervisor.control_async_dealer import AsyncDealer
 from wspulse.supervisor.control_async_events import AsyncEventStream
+from wspulse.supervisor.control_bridge import Bridge, BridgeRequest
 from wspulse.supervisor.control_calls import TIMEOUT_S, Call, FrameLike, answer_number, calls, read_answer
 from wspulse.supervisor.control_types import ConnectionInfo, RoomInfo, ServerInfo, ServerStats
 
@@ -112,6 +114,14 @@ class AsyncControl:
     def events(self, *topics: str, timeout: float | None = None) -> AsyncEventStream:
         """What happens, as an asynchronous iterator; see AsyncEventStream. Without topics everything."""
         return AsyncEventStream(self.call, self.address, topics, timeout=timeout, start_timeout=self.timeout)
+
+    def attach(self, connect: Callable[[BridgeRequest], Any], *, window: int = 256, heartbeat: float = 10) -> Bridge:
+        """Be the application of a server that runs with `--app bridge`; see Bridge.
+
+        `window` items may be unread in this program before its clients are paused; after `heartbeat` seconds in which its
+        loop stands still the server takes it for dead.
+        """
+        return Bridge(self.address, connect, window=window, heartbeat=heartbeat, start_timeout=self.timeout)
 
     async def call(self, call: Call[Result], timeout: float | None = None) -> Result:
         """Ask for an operation that was made elsewhere."""

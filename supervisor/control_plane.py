@@ -6,13 +6,17 @@ what happens to workers.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import zmq
 
-from wspulse.actors.message import Events, WatchEvents
+from wspulse.actors.bridge import DESK_SHARD
+from wspulse.actors.mailbox import Mailbox
+from wspulse.actors.message import Events, UpgradeRequest, WatchEvents
+from wspulse.supervisor.bridge_desk import BridgeDesk
 from wspulse.supervisor.child import Child
 from wspulse.supervisor.control_endpoint import ControlEndpoint, bind_private, claim_endpoint
 from wspulse.supervisor.control_operations import SILENT_S, Operations, Supervised
@@ -20,12 +24,16 @@ from wspulse.supervisor.control_server import ControlServer
 from wspulse.supervisor.curve import ClientGate, KeyFileError, KeyPair, load_allowed, load_pair
 from wspulse.supervisor.errors import SettingError
 from wspulse.supervisor.event_publisher import EventPublisher
+from wspulse.supervisor.listen_socket import open_mailbox_listener
 from wspulse.supervisor.runtime_dir import RuntimeDir
 from wspulse.supervisor.settings import Settings
 from wspulse.supervisor.shard_links import ShardLinks
 from wspulse.supervisor.worker_process import WorkerProcess
 
 __all__ = ["ControlPlane"]
+
+BRIDGE = "bridge"
+"""The application that lives outside."""
 
 
 class ControlPlane:
@@ -41,7 +49,10 @@ class ControlPlane:
         self._stops: list[Callable[[], Any]] = []
         self._replacing: set[int] = set()
         self._pids: dict[int, int] = {}
+        self._desk: BridgeDesk | None = None
         self.endpoint = ""
+        self.desk_path = ""
+        """Where workers reach the bridge desk, if there is one."""
 
     def start(self) -> None:
         """Raises StartError; what was started by then ends with `stop`."""
@@ -83,6 +94,8 @@ class ControlPlane:
             self._publish("restarted", child.shard)
 
     def worker_down(self, child: Child) -> None:
+        if self._desk is not None:
+            self._desk.shard_down(child.shard)
         if not child.ends_by_order:
             self._publish("died", child.shard)
         elif not self._supervised.is_ending:
@@ -129,7 +142,17 @@ class ControlPlane:
         server = ControlServer(socket, operations)
         self._stops.append(server.close)
         self.endpoint = bind_private(socket, claimed.control)
+        if self._settings.app == BRIDGE:
+            self._start_desk(server)
         server.open()
+
+    def _start_desk(self, server: ControlServer) -> None:
+        desk = self._desk = server.peer_operations = BridgeDesk(server.send, server.is_backlogged)
+        self._stops.append(desk.close)
+        self.desk_path = self._runtime_dir.socket_path("bridge")
+        mailbox = Mailbox(open_mailbox_listener(self.desk_path), DESK_SHARD, 1, desk.receive, _no_upgrades)
+        self._stops.append(mailbox.close)
+        mailbox.open()
 
     def _watch(self, prefixes: list[bytes]) -> None:
         for child in self._supervised.children:
@@ -152,3 +175,8 @@ def _open_socket(
     if gate is not None:
         gate.guard(socket)
     return socket
+
+
+def _no_upgrades(_upgrade: UpgradeRequest, fd: int) -> None:
+    """Nobody hands a socket to the desk."""
+    os.close(fd)

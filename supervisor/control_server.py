@@ -60,8 +60,8 @@ _logger = logging.getLogger("wspulse.control")
 class PeerOperations(Protocol):
     """Operations that are about the peer itself: those of the bridge."""
 
-    def attach(self, envelope: Envelope, request: Request) -> None:
-        """Take a request about the peer. Raises WspulseError; otherwise it is answered with null."""
+    def take(self, envelope: Envelope, request: Request) -> Any:
+        """Take a request about the peer and return its result. Raises WspulseError. Without an id it is not answered."""
 
     def answered(self, envelope: Envelope, request: Request) -> None:
         """Take a peer's answer to a question."""
@@ -77,14 +77,13 @@ class _Operation(NamedTuple):
 class ControlServer:
     """Serves on `socket`, a ROUTER that is bound already, from `open` until `close`."""
 
-    def __init__(
-        self, socket: zmq.Socket[bytes], operations: Operations, peer_operations: PeerOperations | None = None
-    ) -> None:
+    def __init__(self, socket: zmq.Socket[bytes], operations: Operations) -> None:
         self._socket = ControlSocket(socket, self._take)
         self._operations = {
             name: _Operation(args, getattr(operations, name)) for name, args in operations.arguments.items()
         }
-        self._peer_operations = peer_operations
+        self.peer_operations: PeerOperations | None = None
+        """Set before `open`, where there is a bridge."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._outstanding: Counter[bytes] = Counter()
         self._total_requests = 0
@@ -105,6 +104,10 @@ class ControlServer:
     def send(self, envelope: Envelope, data: bytes) -> None:
         """Send something that is no answer. Raises PeerGoneError."""
         self._socket.send(envelope, data)
+
+    def is_backlogged(self, envelope: Envelope) -> bool:
+        """Whether a peer has not taken what was sent to it before."""
+        return self._socket.is_backlogged(envelope)
 
     def _take(self, envelope: Envelope, data: bytes) -> None:
         try:
@@ -130,7 +133,7 @@ class ControlServer:
         task.add_done_callback(self._tasks.discard)
 
     def _take_other(self, envelope: Envelope, request: Request) -> None:
-        peers = self._peer_operations
+        peers = self.peer_operations
         if not request.op:
             if peers is not None:
                 peers.answered(envelope, request)
@@ -140,12 +143,12 @@ class ControlServer:
             self._answer(envelope, error_answer(request.encoding, request.id, "unknown_op", text))
             return
         try:
-            peers.attach(envelope, request)
+            result = peers.take(envelope, request)
         except WspulseError as error:
             self._refuse(envelope, request, error)
             return
         if request.id is not None:
-            self._answer(envelope, result_answer(request.encoding, request.id, None))
+            self._answer(envelope, result_answer(request.encoding, request.id, result))
 
     def _admit(self, peer: bytes, size: int) -> None:
         if (

@@ -109,6 +109,10 @@ class ControlSocket:
         unsent.answers.append((envelope, data))
         unsent.size += len(data)
 
+    def is_backlogged(self, envelope: Envelope) -> bool:
+        """Whether something waits here for the peer to take it."""
+        return envelope[0] in self._unsent
+
     def _send(self, envelope: Envelope, data: bytes) -> bool:
         """False when the peer takes nothing now."""
         self._schedule_look()

@@ -90,7 +90,9 @@ GROUPS = (RUN, LISTEN, CONNECTIONS, SUPERVISION, CONTROL, LOGS)
 
 TABLE = (
     Setting("workers", RUN, Integer(1, 1024), "worker processes; default: the cores this process may use"),
-    Setting("app", RUN, Text("APP", _application), "MODULE:ATTR, or a built-in application: relay, echo", "relay"),
+    Setting(
+        "app", RUN, Text("APP", _application), "MODULE:ATTR, or a built-in application: relay, echo, bridge", "relay"
+    ),
     Setting("config", RUN, Text("FILE"), "a TOML file with settings, named as the flags are: max_message_size = 65536"),
     Setting("host", LISTEN, Text("HOST", _host), "the address to listen on; 0.0.0.0 or :: for all", "127.0.0.1"),
     Setting("port", LISTEN, Integer(0, 65535, metavar="PORT"), "the port to listen on; 0: any that is free", 8000),

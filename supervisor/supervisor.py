@@ -282,6 +282,7 @@ class Supervisor:
             alive_period_s=min(TICK_S, settings.stall_timeout / 4),
             log_level=settings.log_level,
             log_format=settings.log_format,
+            desk_path=self.control.desk_path,
         )
         self.children = [
             Child(

@@ -55,7 +55,7 @@ def main(spec: ChildSpec, start: Start) -> None:
     _prepare_process(spec, start)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            server = load_application(spec.app, spec.overrides)
+            server = load_application(spec.app, spec.overrides, spec.desk_path)
         except BootError as error:
             runner.run(_report(start, BootFailed(error.text, error.is_usage)))
             sys.exit(1)

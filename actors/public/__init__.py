@@ -35,10 +35,13 @@ from wspulse.actors.recovery import recovery
 from wspulse.actors.request import Request
 from wspulse.actors.server import Server
 from wspulse.supervisor.control_async_client import AsyncControl
+from wspulse.supervisor.control_bridge import BridgeItem, BridgeRequest
 from wspulse.supervisor.control_client import Control
 
 __all__ = [
     "AsyncControl",
+    "BridgeItem",
+    "BridgeRequest",
     "Codec",
     "ConnectRejected",
     "Connection",
