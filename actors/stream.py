@@ -143,10 +143,10 @@ class Stream:
                 self._loop.remove_writer(self._fd)
 
     def _next_piece(self) -> tuple[bytes | memoryview, int | None]:
-        """The next envelope with its descriptor, or several without one as one piece."""
+        """The next envelope with its descriptor, or several without one as one piece; a large one is not copied."""
         out = self._out
         data, fd = out.popleft()
-        if fd is None:
+        if fd is None and len(data) < _READ_BYTES:
             pieces = [data]
             size = len(data)
             while out and out[0][1] is None and size < _READ_BYTES:
