@@ -55,15 +55,25 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     names = pyfuncitem._fixtureinfo.argnames
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run_and_check(function, arguments))
+        runner.run(_run_and_check(function, arguments, _limit_s(pyfuncitem)))
     return True
 
 
-async def _run_and_check(function: Callable[..., Coroutine[Any, Any, None]], arguments: dict[str, Any]) -> None:
+def _limit_s(item: pytest.Function) -> float:
+    """How long a coroutine test may take: a little less than pytest-timeout allows, whose exception uvloop would swallow."""
+    marker = item.get_closest_marker("timeout")
+    limit = marker.args[0] if marker else item.config.getoption("timeout") or item.config.getini("timeout")
+    return 0.9 * float(limit)
+
+
+async def _run_and_check(
+    function: Callable[..., Coroutine[Any, Any, None]], arguments: dict[str, Any], limit_s: float
+) -> None:
     reports: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: reports.append(context))
-    await function(**arguments)
+    async with asyncio.timeout(limit_s):
+        await function(**arguments)
     this = asyncio.current_task()
     for _ in range(FINISHING_TURNS):
         await asyncio.sleep(0)

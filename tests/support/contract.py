@@ -172,6 +172,12 @@ class ContractServer:
         # A client under test says nothing by itself, and takes all that comes.
         return Client(await connect(url, ping_interval=None, max_queue=None, open_timeout=DEADLINE_S, compression=None))
 
+    async def drop(self, client: Client, connection_id: str) -> None:
+        """Cut a client's socket, and wait until the server has noticed."""
+        drops = self.notes.kinds(connection_id).count("drop")
+        client.drop()
+        await self.notes.has(connection_id, "drop", drops + 1)
+
     async def clients_on_all_shards(self, room: str) -> list[Client]:
         """One client in each worker."""
         return [await self.client(self.new_id("all", shard), room) for shard in range(self.workers)]

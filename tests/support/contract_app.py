@@ -148,6 +148,19 @@ async def broadcast_many(_: Connection, room: str, count: int, size: int = 0, pa
     return count
 
 
+async def number_until_gone(_: Connection, room: str, id: str) -> int:  # noqa: A002
+    """Broadcast numbered frames until the session of that id has ended."""
+    (found,) = [connection for connection in await server.get_connections(room) if connection.id == id]
+    gone = asyncio.create_task(found.wait_closed())
+    number = 0
+    while not gone.done():
+        for _ in range(2):
+            await server.broadcast(room, Frame("numbered", [number]))
+            number += 1
+        await asyncio.sleep(0.001)
+    return number
+
+
 async def kick(_: Connection, id: str) -> None:  # noqa: A002
     await server.kick(id)
 
@@ -181,8 +194,8 @@ async def send_to_old(connection: Connection, room: str, id: str) -> list[str]: 
     found = next(other for other in await server.get_connections(room) if other.id == id)
     await connection.send(Frame("found"))
     await found.wait_closed()
-    while not any(other.id == id for other in await server.get_connections(room)):
-        await asyncio.sleep(0.01)  # noqa: ASYNC110 - no event tells of a session of another worker
+    while not any(other.id == id for other in await server.get_connections(room)):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)  # no event tells of a session of another worker
     try:
         await found.send(Frame("to the old session"))
     except Exception as error:
@@ -219,6 +232,7 @@ OPERATIONS: dict[str, Any] = {
         send_unencodable,
         broadcast,
         broadcast_many,
+        number_until_gone,
         kick,
         list_room,
         close_one,
