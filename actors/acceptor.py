@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from wspulse.actors.placement import Placement
     from wspulse.actors.shard import Shard
 
-__all__ = ["MAX_ID_BYTES", "Acceptor"]
+__all__ = ["MAX_ID_BYTES", "Acceptor", "checked_identity"]
 
 MAX_ID_BYTES = 256
 """Of a room id and of a connection id, in UTF-8 (contract.md §2)."""
@@ -210,7 +210,7 @@ class _Newcomer(asyncio.Protocol):
 
     def _identified(self, answer: Any) -> None:
         try:
-            room_id, connection_id, state = _checked_identity(answer)
+            room_id, connection_id, state = checked_identity(answer)
         except Exception as error:
             self._application_refused(error)
             return
@@ -302,7 +302,7 @@ class _Newcomer(asyncio.Protocol):
             self._socket.abort()
 
 
-def _checked_identity(answer: Any) -> tuple[str, str, dict[str, Any] | None]:
+def checked_identity(answer: Any) -> tuple[str, str, dict[str, Any] | None]:
     """What `connect` returned, as (room id, connection id, state). Raises TypeError or ValueError for anything else."""
     if not isinstance(answer, tuple) or len(answer) not in (2, 3):
         raise TypeError(

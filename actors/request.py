@@ -7,10 +7,10 @@ only question about them by hours: an idle one pays for its bytes and nothing el
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from re import compile as _pattern
-from typing import Self
-from urllib.parse import unquote, unquote_plus
+from typing import Any, Self
+from urllib.parse import quote, unquote, unquote_plus
 
 __all__ = ["Headers", "Query", "Request", "path_of_target"]
 
@@ -96,16 +96,33 @@ class Request:
     peer sent: bytes that make no sense are replaced or left out.
     """
 
-    __slots__ = ("_head", "_remote_address")
+    __slots__ = ("_head", "_remote_address", "_scope")
 
-    def __init__(self, head: bytes, remote_address: tuple[str, int] | None) -> None:
+    def __init__(
+        self,
+        head: bytes,
+        remote_address: tuple[str, int] | None,
+        scope: MutableMapping[str, Any] | None = None,
+    ) -> None:
         self._head = head
         self._remote_address = remote_address
+        self._scope = scope
 
     @classmethod
     def from_head(cls, head: bytes, remote_address: tuple[str, int] | None) -> Self:
         """`head`: request line and header lines as they came, without the empty line that ends them."""
         return cls(head, remote_address)
+
+    @classmethod
+    def from_scope(cls, scope: MutableMapping[str, Any]) -> Self:
+        """The request behind an ASGI scope of the type "websocket"."""
+        target = scope.get("raw_path") or quote(scope["path"]).encode()
+        if query := scope.get("query_string"):
+            target = target.partition(b"?")[0] + b"?" + query
+        lines = [b"GET " + target + b" HTTP/1.1", *(name + b": " + value for name, value in scope["headers"])]
+        client = scope.get("client")
+        address = (str(client[0]), int(client[1] or 0)) if client else None
+        return cls(b"\r\n".join(lines), address, scope)
 
     @property
     def head(self) -> bytes:
@@ -149,6 +166,12 @@ class Request:
     def remote_address(self) -> tuple[str, int] | None:
         """Address and port of the peer, as the socket tells them (a proxy's, behind one); None where it has none."""
         return self._remote_address
+
+    @property
+    def scope(self) -> MutableMapping[str, Any] | None:
+        """The ASGI scope of a server that is mounted in another application, with what its middleware put there (a
+        session, a user, path parameters); None where wspulse itself took the request."""
+        return self._scope
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path} from {self._remote_address}>"

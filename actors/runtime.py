@@ -58,7 +58,8 @@ _LAST_CALLBACK_S = 2.0
 
 
 class ShardRuntime:
-    """See the module. `bus` is (push endpoint, subscribe endpoint); with one shard there is no bus."""
+    """See the module. `bus` is (push endpoint, subscribe endpoint); with one shard there is no bus. Without a `listener`
+    somebody else brings the connections: an ASGI server."""
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class ShardRuntime:
         shard: int,
         workers: int,
         incarnation: int,
-        listener: socket.socket,
+        listener: socket.socket | None,
         path: str,
         mailbox: socket.socket | None = None,
         mailbox_paths: Sequence[str] = (),
@@ -139,7 +140,8 @@ class ShardRuntime:
         for handler in self._server.start_handlers:
             await _maybe_await(handler())
         self._started = True
-        await self._acceptor.open(self._listener)
+        if self._listener is not None:
+            await self._acceptor.open(self._listener)
 
     def _open_bus(self) -> None:
         shard = self.shard
@@ -224,7 +226,8 @@ class ShardRuntime:
             return
         # Nobody else holds the listener here: what connects from now on is to be refused, not to wait in its queue.
         self._acceptor.close()
-        self._listener.close()
+        if self._listener is not None:
+            self._listener.close()
         await self.drain()
         if not self._closed.done():
             self._closed.set_result(None)

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from wspulse.actors.asgi import AsgiApplication
 from wspulse.actors.codec import Codec
 from wspulse.actors.config import ServerOptions
 from wspulse.actors.connection import Connection, RemoteConnection
 from wspulse.actors.errors import ConnectionNotFoundError, ServerClosedError, ShardUnavailableError
 from wspulse.actors.frame import Frame
 from wspulse.actors.message import ConnectionRecord, Kick, ListConnections, SendFrame
+from wspulse.actors.mounted import Mounted
 from wspulse.actors.request import Request
 from wspulse.actors.runtime import ShardRuntime
 
@@ -112,6 +114,7 @@ class Server:
         """Of a built-in application: whose sessions have the resume window; None: all."""
         self._connect: Callable[[Request], Any] | None = None
         self._runtime: ShardRuntime | None = None
+        self._mounted: Mounted | None = None
         if connect is not None:
             self.connect(connect)
         callbacks = (on_connect, on_message, on_disconnect, on_transport_drop, on_transport_restore)
@@ -202,6 +205,12 @@ class Server:
             raise RuntimeError("wspulse: the server is not running")
         return self._runtime
 
+    async def _reached(self, mounted: Mounted) -> ShardRuntime:
+        """Where it is mounted it starts with the first call that needs it, if no lifespan has started it."""
+        if self._runtime is None or mounted.owns(self._runtime):
+            return await mounted.running()
+        return self._runtime
+
     # Sending. (contract.md §4)
 
     async def send(self, connection_id: str, frame: Frame) -> None:
@@ -210,7 +219,7 @@ class Server:
         Raises ConnectionNotFoundError, ConnectionClosedError, SendBufferFullError, what the codec raises, and
         ShardUnavailableError when the owner does not answer within 5 s.
         """
-        runtime = self._running()
+        runtime = self._running() if self._mounted is None else await self._reached(self._mounted)
         shard = runtime.shard
         wire = shard.encode(frame)
         owner = runtime.placement.shard_of(connection_id)
@@ -230,7 +239,7 @@ class Server:
         Returns when the bus has taken the frame. Raises ServerClosedError, what the codec raises, and
         ShardUnavailableError when the bus stalled for 5 s (delivery is then unknown).
         """
-        runtime = self._running()
+        runtime = self._running() if self._mounted is None else await self._reached(self._mounted)
         if runtime.server_closing:
             raise ServerClosedError
         wire = runtime.shard.encode(frame)
@@ -251,7 +260,7 @@ class Server:
         Returns when the session is out of the table. Raises ConnectionNotFoundError, ServerClosedError,
         ShardUnavailableError.
         """
-        runtime = self._running()
+        runtime = self._running() if self._mounted is None else await self._reached(self._mounted)
         if runtime.server_closing:
             raise ServerClosedError
         await runtime.ask(runtime.placement.shard_of(connection_id), Kick(connection_id))
@@ -261,7 +270,7 @@ class Server:
 
         Raises ServerClosedError, and ShardUnavailableError when a shard is alive but silent; a dead one has no sessions.
         """
-        runtime = self._running()
+        runtime = self._running() if self._mounted is None else await self._reached(self._mounted)
         if runtime.server_closing:
             raise ServerClosedError
         shard = runtime.shard
@@ -293,6 +302,33 @@ class Server:
         await self._running().close()
 
     # Running without a supervisor.
+
+    def asgi(self) -> AsgiApplication:
+        """This server as an ASGI application, with one shard in the process that serves it.
+
+        `app.mount("/ws", server.asgi())` in FastAPI or Starlette, which do not pass their lifespan on: give them
+        `lifespan=server.asgi_lifespan`, or the server starts with its first connection and `on_stop` never runs. Heartbeat
+        and framing are the ASGI server's own. See doc/http.md for what ASGI cannot express.
+        """
+        return AsgiApplication(self._mount())
+
+    @asynccontextmanager
+    async def asgi_lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """The lifespan of an application in which this server is mounted: on_start first; last 1001 to all and on_stop.
+
+        In a lifespan of your own: `async with server.asgi_lifespan(app): ...`. Raises what on_start raises.
+        """
+        mounted = self._mount()
+        await mounted.start()
+        try:
+            yield
+        finally:
+            await mounted.stop()
+
+    def _mount(self) -> Mounted:
+        if self._mounted is None:
+            self._mounted = Mounted(self)
+        return self._mounted
 
     @asynccontextmanager
     async def serve(self, host: str = "127.0.0.1", port: int = 0, path: str = "/ws") -> AsyncIterator[Running]:

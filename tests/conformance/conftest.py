@@ -1,4 +1,8 @@
-"""Servers for the contract's tests: each promise is tested with one worker and with four."""
+"""Servers for the contract's tests: each promise is tested with one worker, with four, and mounted under uvicorn.
+
+`ASGI_CANNOT` names the tests whose promise an ASGI server keeps or breaks by itself, and why (doc/http.md has the list
+for users).
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,57 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.contract import ContractServer, contract_server
+from tests.support.contract import MOUNTED, ContractServer, contract_server
 
 RESUME_WINDOW_S = 30.0
 """Long enough that it never ends during a test that is not about its end."""
 
 SHORT_WINDOW_S = 0.4
 
+_ITS_HTTP = "the ASGI server reads the request, and answers what is no upgrade or not for us"
+_ITS_FRAMES = "the ASGI server reads the frames: it answers violations, and tells us a close code"
 
-@pytest.fixture(scope="module", params=[1, 4], ids=["1 worker", "4 workers"])
+ASGI_CANNOT = {
+    "test_refused_upgrade_gets_its_answer[mounted-another HTTP version]": _ITS_HTTP,
+    "test_refused_upgrade_gets_its_answer[mounted-another path]": _ITS_HTTP,
+    "test_refused_upgrade_gets_its_answer[mounted-a malformed line on another path]": _ITS_HTTP,
+    "test_refused_upgrade_gets_its_answer[mounted-no upgrade]": _ITS_HTTP,
+    "test_refused_upgrade_gets_its_answer[mounted-another WebSocket version]": _ITS_HTTP,
+    "test_refused_upgrade_gets_its_answer[mounted-a head that is too long]": _ITS_HTTP,
+    "test_refused_upgrade_gets_its_answer[mounted-too many headers]": _ITS_HTTP,
+    "test_health_check_answers_ok": _ITS_HTTP,
+    "test_head_that_does_not_come_in_time_gets_408": _ITS_HTTP,
+    "test_upgrade_in_flight_during_the_servers_end_is_answered_503": _ITS_HTTP,
+    "test_every_upgrade_is_answered_and_nothing_sent_with_it_is_lost": "uvicorn drops what comes with the request",
+    "test_no_extension_is_negotiated": "uvicorn compresses unless told not to",
+    "test_peer_without_pongs_is_dropped_with_1011": "the heartbeat is the ASGI server's",
+    "test_violation_is_answered_with_its_code_and_reported[mounted-an unmasked frame]": _ITS_FRAMES,
+    "test_violation_is_answered_with_its_code_and_reported[mounted-a reserved bit]": _ITS_FRAMES,
+    "test_violation_is_answered_with_its_code_and_reported[mounted-an unknown opcode]": _ITS_FRAMES,
+    "test_violation_is_answered_with_its_code_and_reported[mounted-invalid UTF-8]": _ITS_FRAMES,
+    "test_violation_is_answered_with_its_code_and_reported[mounted-invalid UTF-8 in a field that nobody reads]": _ITS_FRAMES,
+    "test_violation_is_answered_with_its_code_and_reported[mounted-a claim of a huge message]": _ITS_FRAMES,
+    "test_violation_is_answered_with_its_code_and_reported[mounted-a message over the limit]": "it waits 10 s for the answer",
+    "test_what_a_peer_sent_before_a_violation_is_handled_and_answered": _ITS_FRAMES,
+    "test_server_close_ends_suspended_and_connected_sessions": "the process, and its exit code, are the ASGI server's",
+    "test_closing_the_server_from_inside_a_handler_ends_everybody_and_the_processes": "the process is the ASGI server's",
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the mounted form of what ASGI cannot express."""
+    left_out = [item for item in items if _is_for_sockets_only(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _is_for_sockets_only(item: pytest.Item) -> bool:
+    name = getattr(item, "originalname", item.name)
+    return "[mounted" in item.name and (item.name in ASGI_CANNOT or name in ASGI_CANNOT)
+
+
+@pytest.fixture(scope="module", params=[1, 4, MOUNTED], ids=["1 worker", "4 workers", "mounted"])
 def workers(request: pytest.FixtureRequest) -> int:
     count: int = request.param
     return count

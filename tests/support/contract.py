@@ -18,10 +18,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.eventually import eventually
-from tests.support.server_process import ServerProcess, serve_process
+from tests.support.server_process import ServerProcess, serve_process, serve_uvicorn
 from wspulse.actors.placement import Placement
 
-__all__ = ["Client", "ContractServer", "Notes", "contract_server"]
+__all__ = ["MOUNTED", "Client", "ContractServer", "Mounted", "Notes", "contract_server"]
 
 DEADLINE_S = 10.0
 """For anything that should happen at once, on a machine that is busy with something else."""
@@ -29,6 +29,16 @@ DEADLINE_S = 10.0
 ROOT = Path(__file__).parents[2]
 
 _numbers = itertools.count(1)
+
+
+class Mounted(int):
+    """In the place of a number of workers: one process of uvicorn, in which the server is mounted."""
+
+    def __repr__(self) -> str:
+        return "mounted"
+
+
+MOUNTED = Mounted(1)
 
 
 class Notes:
@@ -193,6 +203,10 @@ def contract_server(workers: int, *args: str, **options: Any) -> Iterator[Contra
             "CONTRACT_OPTIONS": json.dumps(options),
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
+        if isinstance(workers, Mounted):
+            with serve_uvicorn("tests.support.contract_asgi:app", env=env, cwd=ROOT) as process:
+                yield ContractServer(process, workers, Notes(log))
+            return
         options_of_app = ("--app", "tests.support.contract_app:server", *args)
         with serve_process(*options_of_app, workers=workers, env=env, cwd=ROOT) as process:
             yield ContractServer(process, workers, Notes(log))

@@ -27,6 +27,8 @@ import psutil
 
 __all__ = ["Finished", "ServerProcess", "run_to_end", "serve_process", "start_process", "wait_until"]
 
+_UVICORN_READY = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
+
 READY_LINE = re.compile(
     r"wspulse: ready on (?P<url>ws://\S+) \((?P<workers>\d+) workers(?:, control (?P<control>\S+))?\)"
 )
@@ -146,6 +148,23 @@ def serve_process(
     """
     with start_process("--port", "0", "--workers", str(workers), *args, env=env, cwd=cwd) as server:
         server.await_ready()
+        yield server
+
+
+@contextmanager
+def serve_uvicorn(
+    app: str, *args: str, env: Mapping[str, str] | None = None, cwd: str | Path | None = None
+) -> Iterator[ServerProcess]:
+    """uvicorn with an ASGI application on a free port of 127.0.0.1, ready when the block begins; `url` ends in /ws."""
+    with start_process(app, "--port", "0", *args, env=env, cwd=cwd, program=("-m", "uvicorn")) as server:
+
+        def ready() -> re.Match[str] | None:
+            assert server.is_running(), f"uvicorn ended before it was ready:\n{server.stderr()}"
+            return _UVICORN_READY.search(server.stderr())
+
+        match = wait_until(ready, START_DEADLINE_S, "uvicorn is ready")
+        server.port = int(match[1])
+        server.url = f"ws://127.0.0.1:{server.port}/ws"
         yield server
 
 
