@@ -16,9 +16,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple, NoReturn
 
 from wspulse.supervisor.control_cli import COMMANDS
+from wspulse.supervisor.doctor import doctor
 from wspulse.supervisor.errors import SettingError, StartError, UsageError
+from wspulse.supervisor.explain import explain
 from wspulse.supervisor.setting_kinds import Names, Switch
 from wspulse.supervisor.settings import GROUPS, TABLE, Setting, resolve
+from wspulse.supervisor.terminal import print_text
 
 __all__ = ["SUBCOMMANDS", "Subcommand", "main", "serve"]
 
@@ -102,7 +105,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parse(arguments: Sequence[str]) -> dict[str, Any] | None:
-    """The flags that were given, by setting; None when only help or the version was asked for, and printed."""
+    """The flags that were given, by setting; None when only help, the version or an option was asked about, and told."""
     parser = _Parser(
         prog="wspulse serve",
         description="Run a WebSocket server: one supervisor and N worker processes.",
@@ -118,14 +121,29 @@ def _parse(arguments: Sequence[str]) -> dict[str, Any] | None:
     others = parser.add_argument_group("other")
     others.add_argument("-h", "--help", action="store_true", help="show this and end")
     others.add_argument("--version", action="store_true", help="show the version and end")
-    flags = vars(parser.parse_args(list(arguments)))
+    others.add_argument(
+        "--explain", metavar="OPTION", help="say what an option means, allows and why, and end; or: all"
+    )
+    flags = vars(parser.parse_args(_with_explained_option_joined(arguments)))
+    if (option := flags.pop("explain", None)) is not None:
+        print_text(explain(option))
+        return None
     if flags.pop("help", False):
-        print(parser.format_help(), end="")
+        print_text(parser.format_help().rstrip())
         return None
     if flags.pop("version", False):
         print(_version_text())
         return None
     return flags
+
+
+def _with_explained_option_joined(arguments: Sequence[str]) -> list[str]:
+    """The parser would take the option behind --explain for a flag that is set."""
+    joined = list(arguments)
+    if "--explain" in joined[:-1]:
+        position = joined.index("--explain")
+        joined[position : position + 2] = [f"--explain={joined[position + 1]}"]
+    return joined
 
 
 def _add_flag(group: Any, setting: Setting) -> None:
@@ -154,5 +172,6 @@ def _version_text() -> str:
 
 SUBCOMMANDS = {
     "serve": Subcommand("run a server", serve),
+    "doctor": Subcommand("see whether this machine can hold so many connections, and what to change", doctor),
     **{name: Subcommand(command.help, command.run) for name, command in COMMANDS.items()},
 }

@@ -65,6 +65,7 @@ class Integer(Kind):
     def __init__(self, low: int, high: int, unit: str = "", metavar: str = "N") -> None:
         self.low = low
         self.high = high
+        self.unit = unit
         self.allowed = f"allowed is {low} … {high}" + (f" {unit}" if unit else "")
         self.metavar = metavar
 
