@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["EMPTY_CLOSE_CODE", "NORMAL_CLOSE_CODES", "CloseReason", "CloseRow"]
+__all__ = ["EMPTY_CLOSE_CODE", "NORMAL_CLOSE_CODES", "VIOLATIONS", "CloseReason", "CloseRow"]
 
 
 class CloseRow(NamedTuple):
@@ -12,18 +12,37 @@ class CloseRow(NamedTuple):
     reason: str
     discards_queue: bool
     """Whether frames that still wait for the peer are discarded instead of being sent before the close frame."""
+    when: str
+    advice: str
+    """What the client does best. Behind "come back": with the same id, after a wait that grows."""
 
 
 class CloseReason:
-    """Every way in which the server ends a transport."""
+    """Every way in which the server ends a transport of its own accord."""
 
-    CLOSE = CloseRow(1000, "", False)
-    KICK = CloseRow(1000, "kicked", True)
-    DUPLICATE = CloseRow(1000, "duplicate connection id", True)
-    REPLACED = CloseRow(1000, "replaced", True)
-    SERVER_CLOSE = CloseRow(1001, "server shutting down", False)
-    HANDLER_RAISED = CloseRow(1011, "internal error", True)
-    KEEPALIVE_TIMEOUT = CloseRow(1011, "keepalive timeout", True)
+    CLOSE = CloseRow(1000, "", False, "the application closed the connection", "stay away")
+    KICK = CloseRow(1000, "kicked", True, "the application or an operator kicked it", "stay away")
+    DUPLICATE = CloseRow(
+        1000, "duplicate connection id", True, "another connection with this id came", "stay away: two would fight"
+    )
+    REPLACED = CloseRow(
+        1000, "replaced", True, 'the same with `on_duplicate="resume"`: the other has the session now', "stay away"
+    )
+    SERVER_CLOSE = CloseRow(
+        1001, "server shutting down", False, "the server ends, or replaces this worker", "come back"
+    )
+    HANDLER_RAISED = CloseRow(
+        1011, "internal error", True, "a handler of the application raised", "come back; the same frame may do it again"
+    )
+    KEEPALIVE_TIMEOUT = CloseRow(1011, "keepalive timeout", True, "no pong came for `pong_wait`", "come back")
+
+
+VIOLATIONS = (
+    CloseRow(1002, "what was wrong", True, "the client broke RFC 6455", "come back; the client has a fault"),
+    CloseRow(1007, "what was wrong", True, "text that is no UTF-8", "come back; the client has a fault"),
+    CloseRow(1009, "what was wrong", True, "a message over `max_message_size`", "come back without that message"),
+)
+"""How the parser of frames ends one; the reasons are its own."""
 
 
 EMPTY_CLOSE_CODE = 1005

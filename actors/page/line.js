@@ -1,7 +1,7 @@
 const CUT_S = 5;                 // how long "Cut the line" stays away: time to say something in the other window
 const FIRST_RETRY_S = 0.5;
 const LONGEST_RETRY_S = 10;
-const ENDINGS = {                // closes with 1000 that the server meant for good; anything else is worth a new try
+const ENDINGS = {
   "duplicate connection id": "This chat was opened in another window.",
   "replaced": "This chat was opened in another window.",
   "kicked": "You were removed from the room.",
@@ -61,8 +61,8 @@ export class Line {
     this.socket = null;
     this.ready = false;
     if (this.over) return;
-    if (event.code === 1000 && event.reason in ENDINGS) {
-      this.end(ENDINGS[event.reason]);
+    if (event.code === 1000) {   // the server means it for good; anything else is worth a new try
+      this.end(ENDINGS[event.reason] ?? "The server closed the connection.");
       return;
     }
     if (event.code === 1009 && this.unsaid.size) {

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from tests.support.browser import Browser, Page, find_chromium
+from tests.support.document_blocks import blocks
 from tests.support.server_process import serve_process
+
+ROOT = Path(__file__).parents[2]
 
 CHROMIUM = find_chromium()
 
@@ -47,6 +51,22 @@ async def until_note(page: Page, text: str) -> None:
     await page.until(
         f"[...document.querySelectorAll('#log .note')].some(e => e.textContent.includes({json.dumps(text)}))"
     )
+
+
+async def check_client_of_the_document(page: Page, base: str) -> None:
+    """The browser client of doc/protocol.md comes back with its id, says what waited, and ends when it is replaced."""
+    functions, use = (block.source for block in blocks(ROOT / "doc" / "protocol.md", "js"))
+    await page.evaluate("window.heard = [], console.log = (event, payload) => event === 'said' && heard.push(payload)")
+    await page.evaluate(f"window.eval({json.dumps(functions + use.replace('const line', 'var line'))})")
+    await page.until("heard.join() === 'hello'")
+    await page.evaluate("line.socket.close()")
+    await page.until("line.socket.readyState === WebSocket.CLOSED")
+    await page.evaluate("line.say({event: 'said', payload: 'said into the void'})")
+    await page.until("heard.join() === 'hello,said into the void'")
+    await page.evaluate(f"new WebSocket(`{base}?room=docs&id=${{sessionStorage.id}}`)")
+    await page.until("line.socket.readyState === WebSocket.CLOSED")
+    await page.evaluate("new Promise(done => setTimeout(done, 600))")
+    assert await page.evaluate("line.socket.readyState === WebSocket.CLOSED"), "it stays away"
 
 
 async def test_two_pages_talk_across_workers_one_is_cut_and_nothing_is_lost() -> None:
@@ -110,6 +130,9 @@ async def test_two_pages_talk_across_workers_one_is_cut_and_nothing_is_lost() ->
             await ada.until("document.querySelector('#log .foreign .what')?.textContent.includes('<b>there</b>')")
             await bob.until("document.body.dataset.state === 'ended'")
             await until_note(bob, "opened in another window")
+
+            reader = await browser.open(f"http://127.0.0.1:{server.port}/healthz")
+            await check_client_of_the_document(reader, server.url)
 
             for page in (ada, bob):
                 assert await page.evaluate("document.querySelectorAll('#house script, #house img, #log b').length") == 1

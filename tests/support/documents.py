@@ -6,6 +6,7 @@ import ast
 import sys
 from pathlib import Path
 
+from wspulse.actors.close_code import VIOLATIONS, CloseReason, CloseRow
 from wspulse.actors.option_table import OPTION_TABLE
 from wspulse.actors.session_state import TRANSITIONS, SessionEvent, SessionState
 
@@ -28,6 +29,14 @@ def state_table() -> str:
                 following, effects = TRANSITIONS[state, event]
                 done = "; ".join(effect.value for effect in effects)
                 rows.append(f"| {state.value} | {event.value} | {following.value} | {done} |")
+    return "\n".join(rows)
+
+
+def close_codes() -> str:
+    rows = ["| code | reason | when | what the client does |", "| --- | --- | --- | --- |"]
+    own = [row for row in vars(CloseReason).values() if isinstance(row, CloseRow)]
+    rows += [f"| {row.code} | {row.reason} | {row.when} | {row.advice} |" for row in own]
+    rows += [f"| {row.code} | *{row.reason}* | {row.when} | {row.advice} |" for row in VIOLATIONS]
     return "\n".join(rows)
 
 
@@ -78,10 +87,11 @@ def _with_part(text: str, name: str, part: str) -> str:
 
 def documents() -> dict[Path, str]:
     """Each document that has generated parts, as it should be."""
-    readme, internals = ROOT / "README.md", ROOT / "doc" / "internals.md"
+    readme, internals, protocol = (ROOT / name for name in ("README.md", "doc/internals.md", "doc/protocol.md"))
     return {
         readme: _with_part(readme.read_text(), "options", option_table()),
         internals: _with_part(internals.read_text(), "states", state_table()),
+        protocol: _with_part(protocol.read_text(), "close codes", close_codes()),
         ROOT / "doc" / "contract-tests.md": contract_tests(),
     }
 
