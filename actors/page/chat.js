@@ -2,6 +2,7 @@
 // What others send is put into the document as text only, never as HTML.
 
 import { Line } from "./line.js";
+import { workerOf } from "./placement.js";
 
 const LINES_KEPT = 500;
 const MESSAGES_REMEMBERED = 1000;
@@ -225,16 +226,7 @@ function join(name, room, id) {
   page = new Page(name, room, id);
 }
 
-// The server finds an id's worker by its CRC-32 (doc/internals.md), so a twin can choose an id of another worker.
-function workerOf(id, workers) {
-  let crc = -1;
-  for (const byte of new TextEncoder().encode(id)) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit += 1) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-  }
-  return Math.floor((((~crc >>> 0) % 1024) * workers) / 1024);
-}
-
+// A second window chooses an id that lives on another worker than the first one's.
 function newId(name) {
   const beside = Number(query.get("beside") ?? -1);
   const workers = Number(query.get("of") ?? 1);

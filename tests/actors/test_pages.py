@@ -14,7 +14,14 @@ from wspulse.actors.applications import builtin
 from wspulse.actors.handshake import HTTPAnswer, Upgrade, check_request
 from wspulse.actors.pages import Pages, chat_pages
 
-PATHS = ("/", "/_wspulse/chat.js", "/_wspulse/line.js", "/_wspulse/chat.css", "/_wspulse/icon.svg")
+PATHS = (
+    "/",
+    "/_wspulse/chat.js",
+    "/_wspulse/line.js",
+    "/_wspulse/placement.js",
+    "/_wspulse/chat.css",
+    "/_wspulse/icon.svg",
+)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 from tests.support.browser import Browser, Page, find_chromium
 from tests.support.document_blocks import blocks
 from tests.support.server_process import serve_process
+from wspulse.actors.placement import Placement
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,12 +70,24 @@ async def check_client_of_the_document(page: Page, base: str) -> None:
     assert await page.evaluate("line.socket.readyState === WebSocket.CLOSED"), "it stays away"
 
 
+async def check_placement(page: Page) -> None:
+    """The page's way of finding an id's worker is the server's."""
+    ids = [f"Zoë {number}~{number:06x}" for number in range(50)]
+    for workers in (1, 2, 7):
+        placement = Placement(workers)
+        expression = (
+            f"import('/_wspulse/placement.js').then(m => {json.dumps(ids)}.map(id => m.workerOf(id, {workers})))"
+        )
+        assert await page.evaluate(expression) == [placement.shard_of(name) for name in ids]
+
+
 async def test_two_pages_talk_across_workers_one_is_cut_and_nothing_is_lost() -> None:
     assert CHROMIUM is not None
     room = "<script>alert(1)</script>"
     with serve_process(workers=2) as server:
         async with Browser.start(CHROMIUM) as browser:
             ada = await browser.open(f"http://127.0.0.1:{server.port}/")
+            await check_placement(ada)
             await ada.type_into("#room", room)
             await join(ada, "Ada")
             assert await ada.evaluate("document.querySelector('#title').textContent") == room
