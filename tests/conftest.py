@@ -125,7 +125,12 @@ def _children() -> set[int]:
     tracker = getattr(resource_tracker._resource_tracker, "_pid", None)
     tasks = Path("/proc/self/task")
     if tasks.exists():
-        found = {int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()}
+        found = set()
+        for task in tasks.iterdir():
+            try:
+                found |= {int(pid) for pid in (task / "children").read_text().split()}
+            except FileNotFoundError:
+                continue  # a thread that has just ended
     else:
         found = {child.pid for child in psutil.Process().children()}
     return found - {tracker}
