@@ -262,6 +262,9 @@ class SimApp:
         model = self.model
         mine = model.of[exempt.connection] if exempt is not None else None
         for session in model.sessions:
+            for peer in session.peers:
+                if not peer.socket.lost:
+                    model.fail(f"close() returned before {peer} was gone")
             # Callbacks of later sessions of the caller's id wait for the caller.
             if (mine is None or session.id != mine.id) and (session.active or session.expected):
                 model.fail(f"close() returned before {session.active or session.expected} of {session}")

@@ -82,7 +82,12 @@ def check_idle(model: Model, shard: Shard, late_until: float) -> None:
 
 def _check_reading(model: Model, session: SessionModel, peer: SimPeer) -> None:
     waiting = session.real._mailbox or ()
-    if peer.transport.held:
+    held = peer.transport.held
+    if peer.socket.reading is held and not peer.eof_delivered:
+        model.fail(f"{session}: {peer} is {'' if peer.socket.reading else 'not '}read, and held is {held}")
+    if not held and (peer.broken_delivered or peer.close_delivered is not None):
+        model.fail(f"{session}: {peer} has ended and nobody noticed")
+    if held:
         if len(waiting) <= INBOUND_LIMIT_FRAMES // 2:
             model.fail(f"{session}: {len(waiting)} entries wait, and {peer} is not read")
     elif sum(isinstance(item, Frame) for item in waiting) >= INBOUND_LIMIT_FRAMES:
@@ -99,7 +104,11 @@ def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_un
             model.fail(f"{session}: a ping of {peer} was not answered")
     elif max(socket.progress_at, late_until) + options.write_wait * 1.125 + _SLACK_S < now:
         model.fail(f"{session}: a write has made no progress since {socket.progress_at}")
-    if not peer.was_held and peer.last_pong + options.pong_wait + _SLACK_S < now:
+    if not (peer.was_held or peer.was_paused) and max(peer.next_ping, late_until) + _SLACK_S < now:
+        model.fail(f"{session}: no ping by {peer.next_ping}")
+    # A transport that is not read for a while is looked at again one ping later.
+    pong_wait = options.pong_wait + (options.ping_period if peer.was_held else 0.0)
+    if not peer.transport.held and max(peer.last_pong + pong_wait, late_until) + _SLACK_S < now:
         model.fail(f"{session}: no pong of {peer} since {peer.last_pong}")
     if session.raised_by is peer and session.active is None:
         model.fail(f"{session}: its handler raised and {peer} lives")
@@ -117,12 +126,31 @@ def check_endings(model: Model, peers: list[SimPeer], late_until: float) -> None
 def check_newcomers(model: Model, peers: list[SimPeer], bus: SimBus | None, late_until: float) -> None:
     """Who waits for an answer waits for its room, and not longer than the handshake may take."""
     for peer in peers:
-        if peer.answer or peer.socket.closing:
+        socket = peer.socket
+        if socket.closing:
             continue
-        if bus is None or not bus.is_joining(peer.room_id):
+        if peer.answer == 101:
+            if peer.ended_at is not None:
+                _check_ending(model, peer)
+        elif peer.answer:
+            if not socket.unsent_bytes and not peer.saw_end:
+                model.fail(f"{peer}: answered {peer.answer}, and it does not see an end")
+        elif bus is None or not bus.is_joining(peer.room_id):
             model.fail(f"{peer}: its room is joined, and it has no answer")
         elif max(peer.answer_by, late_until) + _SLACK_S < model.loop.now:
             model.fail(f"{peer}: no answer by {peer.answer_by}")
+
+
+def _check_ending(model: Model, peer: SimPeer) -> None:
+    """A close frame was written and the socket is not closed: it is read until the peer's comes."""
+    socket = peer.socket
+    if not socket.reading and not peer.eof_delivered:
+        model.fail(f"{peer}: its close frame is not read")
+    if peer.close_written is not None and peer.close_written[0] == 1002:
+        if not socket.unsent_bytes and not peer.saw_end:
+            model.fail(f"{peer}: broke the protocol, and it does not see an end")
+    elif not peer.broken_delivered and peer.close_delivered is not None:
+        model.fail(f"{peer}: both close frames are there, and the socket is open")
 
 
 def check_nothing_left(model: Model, shard: Shard, app: SimApp, peers: list[SimPeer]) -> None:
@@ -157,3 +185,5 @@ def check_nothing_left(model: Model, shard: Shard, app: SimApp, peers: list[SimP
     for task in app.tasks:
         if not task.done():
             model.fail(f"{task.get_coro()}: still waits")
+        elif not task.cancelled() and task.exception() is not None:
+            model.fail(f"{task.get_coro()}: {task.exception()!r}")

@@ -158,9 +158,13 @@ class FrameModel:
 
     # What is written.
 
+    def replaces(self, peer: SimPeer) -> bool:
+        """Whether a newer transport takes over from this peer's right now."""
+        raise NotImplementedError
+
     def data_written(self, peer: SimPeer, payload: bytes) -> None:
         session = peer.session
-        if session is None or session.peer is not peer:
+        if session is None or session.peer is not peer or self.replaces(peer):
             self.fail(f"{peer}: frame {payload!r} was written to a transport that carries no session")
             return
         number = int(payload[1:])

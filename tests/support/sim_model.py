@@ -56,6 +56,7 @@ class Model(FrameModel):
         self._accepting: SimPeer | None = None
         self._duplicate: SessionModel | None = None
         self._ended: list[SimPeer] = []
+        self._serials: set[int] = set()
         self._active: dict[str, SessionModel] = {}
         self._of_session: dict[Session, SessionModel] = {}
 
@@ -66,7 +67,7 @@ class Model(FrameModel):
         if data[0] == 72:
             self._answered(peer, int(data[9:12]))
             return [(0, data)]
-        frames = []
+        frames: list[tuple[int, bytes]] = []
         position, size = 0, len(data)
         while position < size:
             opcode = data[position] & 15
@@ -79,8 +80,14 @@ class Model(FrameModel):
                 self.data_written(peer, payload)
             elif opcode == 10:
                 peer.pinged = False
+            elif opcode == 9:
+                if self.loop.now < peer.next_ping - EPSILON_S:
+                    self.fail(f"{peer}: a ping before {peer.next_ping}")
+                peer.next_ping = self.loop.now + self.options.ping_period
             elif opcode == 8:
                 peer.close_written = (int.from_bytes(payload[:2]), payload[2:].decode()) if payload else (0, "")
+                if frames and peer.close_written[1] not in ("", "server shutting down"):
+                    self.fail(f"{peer}: {frames} written before the close frame {peer.close_written}, not discarded")
             frames.append((opcode, payload))
         if self.trace is not None:
             self.note(f"{peer} <- {frames}")
@@ -98,7 +105,7 @@ class Model(FrameModel):
         elif status == 409:
             if live is None or live.state is not CONNECTED or self.options.on_duplicate != "reject":
                 self.fail(f"{peer}: rejected as a duplicate of {live} {live and live.state}")
-        elif status != 503:
+        elif status != 503 or not (self.closing or self.loop.now >= peer.answer_by):
             self.fail(f"{peer}: answered {status}")
 
     def _accepted(self, peer: SimPeer, live: SessionModel | None) -> None:
@@ -108,7 +115,8 @@ class Model(FrameModel):
             self.fail(f"{self._accepting}: a 101, and nothing came of it")
         self._accepting = peer
         peer.accepted = True
-        peer.accepted_at = peer.last_pong = self.loop.now
+        peer.last_pong = self.loop.now
+        peer.next_ping = self.loop.now + self.options.ping_period
         if live is None:
             if self._duplicate is not None and self._duplicate.id == peer.connection_id:
                 self._duplicate = None
@@ -125,6 +133,10 @@ class Model(FrameModel):
         elif peer.socket.closing:
             self.fail(f"{peer}: a newcomer that is gone replaced the transport of {live}")
         peer.session = live
+
+    def replaces(self, peer: SimPeer) -> bool:
+        newer = self._accepting
+        return newer is not None and newer is not peer and newer.session is peer.session
 
     # Changes of state, as the shard tells those who listen.
 
@@ -155,6 +167,9 @@ class Model(FrameModel):
         if model is None or hasattr(model, "real"):
             self.fail(f"{model}: a second session of one id")
             return
+        if session.serial in self._serials:
+            self.fail(f"{model}: the serial {session.serial} was another session's")
+        self._serials.add(session.serial)
         model.real = session
         model.connection = session.connection
         self._of_session[session] = model
@@ -247,10 +262,11 @@ class Model(FrameModel):
             allowed = peer.broken_delivered
             expected = (error.close_code, None)
         elif isinstance(error, ConnectionLostError):
-            allowed = losing and peer.close_delivered is None and not peer.broken_delivered
+            allowed = losing and peer.close_delivered is None and not peer.broken_delivered and not peer.socket.aborted
             peer.must_be_handled = True
         elif isinstance(error, KeepaliveTimeoutError):
-            allowed = self.loop.in_timers and now >= peer.last_pong + self.options.pong_wait - EPSILON_S
+            late = now >= peer.last_pong + self.options.pong_wait - EPSILON_S
+            allowed = self.loop.in_timers and late and not peer.transport.held
             expected = (1011, "keepalive timeout")
         elif isinstance(error, WriteTimeoutError):
             socket = peer.socket

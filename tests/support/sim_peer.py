@@ -41,7 +41,6 @@ class SimPeer:
         "_sent_bytes",
         "_unread_bytes",
         "accepted",
-        "accepted_at",
         "answer",
         "answer_by",
         "broken_delivered",
@@ -59,6 +58,7 @@ class SimPeer:
         "messages_delivered",
         "messages_sent",
         "must_be_handled",
+        "next_ping",
         "number",
         "outgoing",
         "pinged",
@@ -73,6 +73,7 @@ class SimPeer:
         "socket",
         "transport",
         "was_held",
+        "was_paused",
     )
 
     socket: SimSocket
@@ -103,7 +104,6 @@ class SimPeer:
         self.answer = 0
         """The HTTP status that the server wrote."""
         self.accepted = False
-        self.accepted_at = 0.0
         self.session: SessionModel | None = None
         self.close_written: tuple[int, str] | None = None
         self.expected_close: tuple[int, str | None] | None = None
@@ -115,11 +115,14 @@ class SimPeer:
         self.messages_delivered = 0
         self.handled = 0
         self.last_pong = 0.0
+        """When it gave its last sign of life; the time in which we did not read is added."""
+        self.next_ping = 0.0
         self.pinged = False
         """Whether a ping was delivered that has no pong."""
         self.must_be_handled = False
         """Whether every delivered message has to reach on_message before the next callback of another kind."""
         self.was_held = False
+        self.was_paused = False
         self._marks: deque[tuple[int, str, int]] = deque()
         self._sent_bytes = 0
         self._read_bytes = 0

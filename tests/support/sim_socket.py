@@ -22,10 +22,12 @@ class SimSocket(asyncio.Transport):
     """The server's end: what a `Transport` takes for its socket."""
 
     __slots__ = (
+        "aborted",
         "capacity_bytes",
         "closed",
         "closing",
         "eof_written",
+        "held_since",
         "kernel_bytes",
         "lost",
         "model",
@@ -48,6 +50,9 @@ class SimSocket(asyncio.Transport):
         self.progress_at = 0.0
         """When the kernel last took a byte of what had to wait."""
         self.reading = True
+        self.held_since = 0.0
+        self.aborted = False
+        """Whether the server ended it, and not the peer."""
         self.closing = False
         self.lost = False
         """`connection_lost` is on its way, and nothing more is sent."""
@@ -97,9 +102,11 @@ class SimSocket(asyncio.Transport):
             if taken < size:
                 self.unsent_bytes = size - taken
                 self.progress_at = self.model.loop.now
-                self.paused = True
+                self.paused = peer.was_paused = True
                 self.protocol.pause_writing()
         else:
+            if peer.close_written is None:
+                self.model.fail(f"{peer}: {frames} written while it takes nothing")
             peer.wait_for(frames, size)
             self.unsent_bytes += size
 
@@ -126,16 +133,22 @@ class SimSocket(asyncio.Transport):
             until = min(peer.ended_at or 0.0, self.progress_at) + model.options.write_wait
             if model.loop.now < until - 1e-6 and not self.protocol.shard.aborting:
                 model.fail(f"{peer}: cut off at {model.loop.now}, with {self.unsent_bytes} bytes on their way")
+        self.aborted = not self.lost
         self._force_close(None)
 
     def pause_reading(self) -> None:
-        self.peer.was_held = True
+        peer = self.peer
+        peer.was_held = True
         if not self.closing:
             self.reading = False
+            self.held_since = self.model.loop.now
 
     def resume_reading(self) -> None:
-        if not self.closing and not self.peer.eof_delivered:
+        peer = self.peer
+        if not self.closing and not peer.eof_delivered:
             self.reading = True
+            now = self.model.loop.now
+            peer.last_pong = min(now, peer.last_pong + now - self.held_since)
 
     # What the kernel does, between two turns.
 

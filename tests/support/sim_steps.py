@@ -184,8 +184,11 @@ class Steps(Draw):
             elif which < 0.9:
                 for _ in range(1 + int(draw() * self._options.send_buffer_size)):
                     app.broadcast_nowait(session.room.id)
-            else:
+            elif which < 0.97 or not session.peer.can_send:
                 session.peer.read(1 + int(draw() * 40))
+            else:
+                session.peer.send("ping")
+                session.peer.socket.poll()
 
     def _reading(self) -> None:
         draw = self._random
@@ -279,7 +282,8 @@ class Steps(Draw):
         sessions = self.world.model.sessions
         if sessions and sessions[-1].state is CONNECTED and hasattr(sessions[-1], "real"):
             self._say("somebody waits for the end of %s", sessions[-1])
-            self.world.app.start(self.world.app.watch(sessions[-1]))
+            for _ in range(1 + int(self._random() * 2)):
+                self.world.app.start(self.world.app.watch(sessions[-1]))
 
     def _shut_down(self) -> None:
         if self._random() < 0.2 and not self.world.app.is_shut:
