@@ -8,6 +8,7 @@ no callback but `connect` and `check_origin` runs before that. (contract.md §2)
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -52,7 +53,7 @@ _LINGER_S = 1.0
 
 
 class Acceptor:
-    """Accepts for one shard. `hand_over` sends an upgrade with its socket to another shard."""
+    """Accepts for one shard. `hand_over` sends an upgrade with its descriptor, which it then owns, to another shard."""
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class Acceptor:
         path: str,
         pages: Pages,
         connect: Callable[[Request], Any],
-        hand_over: Callable[[int, UpgradeRequest, socket.socket], None],
+        hand_over: Callable[[int, UpgradeRequest, int], None],
     ) -> None:
         self.shard = shard
         self.placement = placement
@@ -100,6 +101,20 @@ class Acceptor:
 
 class _Newcomer(asyncio.Protocol):
     """One accepted connection, from its first byte to its answer."""
+
+    __slots__ = (
+        "_acceptor",
+        "_answered",
+        "_deadline",
+        "_gatherer",
+        "_held",
+        "_leftover",
+        "_request",
+        "_shard",
+        "_socket",
+        "_task",
+        "_valid",
+    )
 
     def __init__(self, acceptor: Acceptor) -> None:
         self._acceptor = acceptor
@@ -248,7 +263,7 @@ class _Newcomer(asyncio.Protocol):
     ) -> None:
         """The descriptor travels; aborting our transport, with a copy of it open, sends nothing to the client."""
         self._socket.pause_reading()
-        copy = cast("socket.socket", self._socket.get_extra_info("socket")).dup()
+        copy = os.dup(cast("socket.socket", self._socket.get_extra_info("socket")).fileno())
         request = UpgradeRequest(
             room_id,
             connection_id,

@@ -19,6 +19,7 @@ __all__ = [
     "CLOSE",
     "PING",
     "PONG",
+    "SHORT_HEADERS",
     "TEXT",
     "FrameParser",
     "apply_mask",
@@ -94,25 +95,23 @@ class FrameParser:
         data = self._data
         if not data:
             return None
+        return self._next_whole(data) if self._unfinished is None else self._next_frame()
+
+    def take(self, data: bytes) -> tuple[int, bytes] | None:
+        """`feed`, then `next`. Raises what `next` raises."""
         # The usual case has a lane of its own: one read is one unfragmented message of up to 125 bytes, which has its
-        # size + 128 as second byte and size + 6 bytes in all. 0.38 µs, against 1.0 µs by way of _next_frame.
-        if self._unfinished is None:
-            if not self._position and len(data) > 5:
-                first = data[0]
-                second = data[1]
-                size = len(data) - 6
-                if (
-                    second == size + 128
-                    and second < 254
-                    and (first == 0x81 or first == 0x82)
-                    and size <= self._max_message_size
-                ):
-                    payload = apply_mask(data[_PAYLOAD], data[_MASK])
-                    if first == 0x82 or payload.isascii() or is_utf8(payload):
-                        self._data = b""
-                        return (first - 0x80, payload)
-            return self._next_whole(data)
-        return self._next_frame()
+        # size + 128 as second byte and size + 6 bytes in all. 0.35 µs, against 1.0 µs by way of _next_frame.
+        size = len(data) - 6
+        if 0 <= size <= self._max_message_size and self._unfinished is None and not self._data:
+            first = data[0]
+            second = data[1]
+            if second == size + 128 and second < 254 and (first == 0x81 or first == 0x82):
+                payload = apply_mask(data[_PAYLOAD], data[_MASK])
+                if first == 0x82 or payload.isascii() or is_utf8(payload):
+                    return (first - 0x80, payload)
+        if data:
+            self.feed(data)
+        return self.next()
 
     @property
     def leftover_bytes(self) -> int:
@@ -323,7 +322,7 @@ def parse_close(payload: bytes) -> tuple[int, str]:
     return (code, reason)
 
 
-_SHORT_HEADERS = {
+SHORT_HEADERS = {
     opcode: tuple(bytes((0x80 | opcode, size)) for size in range(126)) for opcode in (TEXT, BINARY, CLOSE, PING, PONG)
 }
 """Ready-made, since joining two bytes objects costs a third of packing a header: 0.07 µs against 0.2 µs a frame."""
@@ -336,7 +335,7 @@ def encode_frame(opcode: int, payload: bytes) -> bytes:
     """
     size = len(payload)
     if size < 126:
-        return _SHORT_HEADERS[opcode][size] + payload
+        return SHORT_HEADERS[opcode][size] + payload
     if opcode > BINARY:
         raise ValueError(f"wspulse: a control frame of {size} bytes; allowed are 125")
     if size < 65536:

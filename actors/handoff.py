@@ -22,8 +22,7 @@ _LINGER_S = 1.0
 
 async def take_over(shard: Shard, request: UpgradeRequest, fd: int) -> None:
     """Build this shard's own transport on the descriptor, and admit it. Owns `fd`."""
-    sock = socket.socket(fileno=fd)
-    sock.setblocking(False)
+    sock = _tcp_socket(fd, request.remote_address)
     upgrade = Upgrade(
         request.room_id,
         request.connection_id,
@@ -37,12 +36,23 @@ async def take_over(shard: Shard, request: UpgradeRequest, fd: int) -> None:
         # Before the loop reads anything newer.
         transport.keep(request.leftover)
     try:
-        await asyncio.get_running_loop().connect_accepted_socket(lambda: transport, sock)
+        await shard.loop.connect_accepted_socket(lambda: transport, sock)
     except OSError:
         sock.close()
         return
     if transport.upgrade is not None:
         shard.admit(transport, upgrade)
+
+
+def _tcp_socket(fd: int, remote_address: tuple[str, int] | None) -> socket.socket:
+    """The descriptor as a socket, without asking the kernel what we know."""
+    if remote_address is None:
+        sock = socket.socket(fileno=fd)
+    else:
+        family = socket.AF_INET6 if ":" in remote_address[0] else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=fd)
+    sock.setblocking(False)
+    return sock
 
 
 def answer_unavailable(fd: int) -> None:

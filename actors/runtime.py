@@ -338,8 +338,8 @@ class ShardRuntime:
         if link is not None:
             link.tell(BusConsumed(self.shard.index, sender, number))
 
-    def _hand_over(self, owner: int, request: UpgradeRequest, sock: socket.socket) -> None:
-        self._links[owner].hand_over(request, sock.detach(), self._nobody_took_it)
+    def _hand_over(self, owner: int, request: UpgradeRequest, fd: int) -> None:
+        self._links[owner].hand_over(request, fd, self._nobody_took_it)
 
     def _nobody_took_it(self, fd: int) -> None:
         self.shard.metrics.upgrades_refused += 1

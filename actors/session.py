@@ -192,10 +192,13 @@ class Session:
         if on_message is None:
             return
         try:
-            if opcode != TEXT and shard.wants_text:
-                # Only text was checked on its way in, and what a codec passes through raw may go out as text.
-                payload.decode()
-            frame = shard.decode(payload) if not shard.keeps_kind or opcode != TEXT else shard.decode(payload.decode())
+            if opcode == TEXT:
+                frame = shard.decode(payload if not shard.keeps_kind else payload.decode())
+            else:
+                if shard.wants_text:
+                    # Only text was checked on its way in, and what a codec passes through raw may go out as text.
+                    payload.decode()
+                frame = shard.decode(payload)
         except Exception as error:
             shard.undecodable(self, error)
             return

@@ -20,7 +20,6 @@ from wspulse.actors.connection import Connection, LocalConnection
 from wspulse.actors.deadlines import Deadlines
 from wspulse.actors.errors import ConnectionNotFoundError, DuplicateConnectionIDError, ServerClosedError
 from wspulse.actors.frame import Frame
-from wspulse.actors.framing import BINARY, TEXT, encode_frame
 from wspulse.actors.handshake import rejection
 from wspulse.actors.log_limit import LogLimit
 from wspulse.actors.message import ConnectionRecord
@@ -30,6 +29,7 @@ from wspulse.actors.room import Room
 from wspulse.actors.session import Session
 from wspulse.actors.session_state import SessionEvent, SessionState
 from wspulse.actors.transport import Transport, TransportState
+from wspulse.actors.wire import wire_encoder
 
 __all__ = ["Handlers", "Shard", "Upgrade"]
 
@@ -84,6 +84,8 @@ class Shard:
         self.loop = loop
         self.clock = clock
         self.metrics = Metrics()
+        self.encode = wire_encoder(options.codec)
+        """A frame in wire form: a whole WebSocket message. Raises what the codec raises."""
         self.decode: Callable[[Any], Frame] = options.codec.decode
         self.keeps_kind = options.codec.binary is None
         self.wants_text = options.codec.binary is False
@@ -325,14 +327,6 @@ class Shard:
             self.bus.leave(room.id)
 
     # Orders.
-
-    def encode(self, frame: Frame) -> bytes:
-        """A frame in wire form: a whole WebSocket message. Raises what the codec raises."""
-        codec = self.options.codec
-        data = codec.encode(frame)
-        if isinstance(data, str):
-            return encode_frame(TEXT, data.encode())
-        return encode_frame(TEXT if codec.binary is False else BINARY, data)
 
     def find(self, connection_id: str, key: tuple[int, int] | None = None) -> Session:
         """The session of an id, or exactly the one that `key` names. Raises ConnectionNotFoundError."""

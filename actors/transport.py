@@ -109,9 +109,10 @@ class Transport(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self.state is _OPEN:
-            self._parser.feed(data)
-            if not self.held:
-                self._cut()
+            if self.held:
+                self._parser.feed(data)
+            else:
+                self._cut(data)
         elif self.state is TransportState.WAITING:
             self.keep(data)
         elif not self._deaf:
@@ -226,19 +227,17 @@ class Transport(asyncio.Protocol):
 
     def _go_on(self) -> None:
         if self.state is _OPEN and not self.held:
-            self._cut()
+            self._cut(b"")
 
-    def _cut(self) -> None:
-        """Hand over what is complete, until it is used up or the session is behind."""
+    def _cut(self, data: bytes) -> None:
+        """Take what was read, and hand over what is complete, until it is used up or the session is behind."""
         parser = self._parser
         session = self.session
         assert session is not None
         self.corked = True
         try:
-            while not self.held:
-                message = parser.next()
-                if message is None:
-                    break
+            message = parser.take(data)
+            while message is not None:
                 opcode, payload = message
                 if opcode <= BINARY:
                     session.receive(opcode, payload)
@@ -251,6 +250,9 @@ class Transport(asyncio.Protocol):
                 else:
                     self._peer_closed(payload)
                     break
+                if self.held:
+                    break
+                message = parser.next()
         except ProtocolError as error:
             self._protocol_broken(error)
         finally:

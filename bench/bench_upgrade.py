@@ -21,11 +21,9 @@ def main() -> None:
     named, unnamed = upgrades("/ws?id=m{n}"), upgrades("/ws")
     cases = [
         Case("floor", floor("echo"), unnamed),
-        Case("wspulse, 1 worker", wspulse("relay"), named, limit=80, aim=60),
-        Case("wspulse, 4 workers, none handed over", wspulse("relay", workers=4), unnamed),
-        Case(
-            "wspulse, 4 workers, 3 of 4 handed over", wspulse("relay", workers=4), named, limit=140 * 0.75 + 80 * 0.25
-        ),
+        Case("wspulse, 1 worker", wspulse("echo"), named, limit=80, aim=60),
+        Case("wspulse, 4 workers, none handed over", wspulse("echo", workers=4), unnamed),
+        Case("wspulse, 4 workers, 3 of 4 handed over", wspulse("echo", workers=4), named, limit=140 * 0.75 + 80 * 0.25),
     ]
     if chosen.peers:
         cases += [Case(name, peer(name, "fanout"), unnamed) for name in PEERS]

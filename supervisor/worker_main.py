@@ -53,6 +53,9 @@ _logger = logging.getLogger("wspulse.supervisor")
 def main(spec: ChildSpec, start: Start) -> None:
     """Run one worker to its end; ends by SystemExit with its exit code."""
     _prepare_process(spec, start)
+    # Before the application, which may know better. A connection leaves about 12 objects that stay; with Python's 700 the
+    # collector looks at them again and again, for 8 of 87 µs per upgrade. Looking at 20,000 takes under 1 ms.
+    gc.set_threshold(20_000, 10, 10)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             server = load_application(spec.app, spec.overrides, spec.desk_path)

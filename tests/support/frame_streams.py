@@ -74,13 +74,14 @@ def verdict_of_parser(stream: Stream, feeds_per_drain: int = 1) -> Verdict:
     last = len(stream.reads) - 1
     try:
         for number, read in enumerate(stream.reads):
-            parser.feed(read)
             is_drained = number == last or (feeds_per_drain > 0 and (number + 1) % feeds_per_drain == 0)
-            if is_drained or not feeds_per_drain:
-                while (message := parser.next()) is not None:
-                    messages.append(message)
-                    if not is_drained:
-                        break
+            if not is_drained and feeds_per_drain:
+                parser.feed(read)
+                continue
+            message = parser.take(read)
+            while message is not None:
+                messages.append(message)
+                message = parser.next() if is_drained else None
     except ProtocolError as error:
         return Verdict(messages, error.close_code)
     return Verdict(messages, NOTHING_WRONG)
