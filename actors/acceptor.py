@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -27,6 +28,7 @@ from wspulse.actors.handshake import (
 from wspulse.actors.handshake import (
     Upgrade as ValidUpgrade,
 )
+from wspulse.actors.http_app import HttpApplication, path_of_first_line
 from wspulse.actors.message import UpgradeRequest
 from wspulse.actors.request import Request
 from wspulse.actors.shard import Upgrade
@@ -71,6 +73,8 @@ class Acceptor:
         self.pages = pages
         self.connect = connect
         self.hand_over = hand_over
+        self.http: HttpApplication | None = None
+        """Who serves what is not for us, where there is one."""
         self.newcomers: set[_Newcomer] = set()
         self._server: asyncio.Server | None = None
         self._gone: asyncio.Event = asyncio.Event()
@@ -78,7 +82,17 @@ class Acceptor:
     async def open(self, listener: socket.socket) -> None:
         """Accept from `listener`, which stays the caller's."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Newcomer(self), sock=listener.dup(), backlog=_BACKLOG)
+        greet = self.newcomer if self.http is None else partial(_Visitor, self)
+        self._server = await loop.create_server(greet, sock=listener.dup(), backlog=_BACKLOG)
+
+    def newcomer(self) -> asyncio.Protocol:
+        """The protocol of a connection whose first request is for this server."""
+        return _Newcomer(self)
+
+    def answer(self, head: bytes) -> bytes:
+        """What a request for one of our paths is answered that is no upgrade."""
+        answer = check_request(head, path=self.path, draining=self.shard.closing, pages=self.pages)
+        return (answer if isinstance(answer, HTTPAnswer) else rejection(400, "an upgrade is needed here")).encode()
 
     def close(self) -> None:
         """Accept no more, and answer 503 to those that are not yet upgraded."""
@@ -315,6 +329,32 @@ class _Newcomer(asyncio.Protocol):
             shard.at(now + _LINGER_S, self._give_up)
         else:
             self._socket.abort()
+
+
+class _Visitor(_Newcomer):
+    """A newcomer where an HTTP application is served too: the path in its first line says whose it is."""
+
+    __slots__ = ("_first_bytes",)
+
+    def __init__(self, acceptor: Acceptor) -> None:
+        super().__init__(acceptor)
+        self._first_bytes: bytes | None = b""
+
+    def data_received(self, data: bytes) -> None:
+        if self._first_bytes is not None and not self._answered:
+            data = self._first_bytes + data
+            path = path_of_first_line(data)
+            if path is None:
+                self._first_bytes = data
+                return
+            self._first_bytes = None
+            http = self._acceptor.http
+            if http is not None and path not in http.paths:
+                self._answered = True
+                self._acceptor.left(self)
+                http.take(self._socket, data)
+                return
+        super().data_received(data)
 
 
 def checked_identity(answer: Any) -> tuple[str, str, dict[str, Any] | None]:

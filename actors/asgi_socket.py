@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from wspulse.actors.shard import Shard
     from wspulse.actors.transport import Transport
 
-__all__ = ["AsgiSocket", "Event", "Receive", "Scope", "Send", "answer_events", "messages_of", "unmasked"]
+__all__ = [
+    "AsgiSocket",
+    "Event",
+    "Receive",
+    "Scope",
+    "Send",
+    "answer_events",
+    "messages_of",
+    "parse_answer",
+    "unmasked",
+]
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -241,20 +251,22 @@ class AsgiSocket(asyncio.Transport):
             self.ended.set_result(None)
 
 
-def answer_events(answer: bytes, scope: Mapping[str, Any], subprotocol: str | None = None) -> list[Event]:
-    """The ASGI events of an answer in HTTP: accept for a 101, else the whole response where the server can send one,
-    else a close, which servers turn into a 403."""
+def parse_answer(answer: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """An answer of ours in HTTP as (status, header fields, body); what it says of the socket is left out."""
     head, _, body = answer.partition(b"\r\n\r\n")
     line, *fields = head.split(b"\r\n")
-    status = int(line[9:12])
+    pairs = (field.partition(b": ") for field in fields)
+    headers = [(name.lower(), value) for name, _, value in pairs if name.lower() != b"connection"]
+    return int(line[9:12]), headers, body
+
+
+def answer_events(answer: bytes, scope: Mapping[str, Any], subprotocol: str | None = None) -> list[Event]:
+    """The ASGI events of an answer to an upgrade: accept for a 101, else the whole response where the server can send
+    one, else a close, which servers turn into a 403."""
+    status, headers, body = parse_answer(answer)
     if status == 101:
         return [{"type": "websocket.accept", "subprotocol": subprotocol, "headers": []}]
     if "websocket.http.response" in (scope.get("extensions") or {}):
-        headers = []
-        for field in fields:
-            name, _, value = field.partition(b": ")
-            if name.lower() != b"connection":
-                headers.append((name.lower(), value))
         return [
             {"type": "websocket.http.response.start", "status": status, "headers": headers},
             {"type": "websocket.http.response.body", "body": body, "more_body": False},

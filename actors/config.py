@@ -61,6 +61,7 @@ class ServerOptions:
     check_origin: Callable[..., Any] | None = None
     handshake_timeout: float = 10.0
     publish_messages: bool = False
+    http_app: Callable[..., Any] | None = None
     logger: Logger = field(default_factory=lambda: getLogger("wspulse"))
 
     def __post_init__(self) -> None:
@@ -87,6 +88,8 @@ class ServerOptions:
         _check_codec(self.codec)
         if self.check_origin is not None and not callable(self.check_origin):
             raise _fail("check_origin", f"{self.check_origin!r} is not callable; allowed is callable(request) -> bool")
+        if self.http_app is not None and not callable(self.http_app):
+            raise _fail("http_app", f"{self.http_app!r} is not callable; allowed is an ASGI application")
         put("handshake_timeout", _number("handshake_timeout", self.handshake_timeout, 0, 60, above=True))
         if not isinstance(self.logger, Logger):
             raise _fail("logger", f"{self.logger!r} is no logging.Logger")

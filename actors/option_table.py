@@ -116,6 +116,13 @@ OPTION_TABLE = (
         "it costs a message per frame while somebody subscribes",
     ),
     OptionRow(
+        "http_app",
+        "none",
+        "an ASGI application",
+        "served on the same port: every request that is not for the WebSocket path or a page of the server; needs wspulse[http]",
+        "most servers stand beside an HTTP server that is there already",
+    ),
+    OptionRow(
         "logger",
         'logging.getLogger("wspulse")',
         "a logger",

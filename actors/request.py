@@ -115,11 +115,12 @@ class Request:
 
     @classmethod
     def from_scope(cls, scope: MutableMapping[str, Any]) -> Self:
-        """The request behind an ASGI scope of the type "websocket"."""
+        """The request behind an ASGI scope of the type "websocket" or "http"."""
         target = scope.get("raw_path") or quote(scope["path"]).encode()
         if query := scope.get("query_string"):
             target = target.partition(b"?")[0] + b"?" + query
-        lines = [b"GET " + target + b" HTTP/1.1", *(name + b": " + value for name, value in scope["headers"])]
+        method = scope.get("method", "GET").encode("latin-1")
+        lines = [method + b" " + target + b" HTTP/1.1", *(name + b": " + value for name, value in scope["headers"])]
         client = scope.get("client")
         address = (str(client[0]), int(client[1] or 0)) if client else None
         return cls(b"\r\n".join(lines), address, scope)

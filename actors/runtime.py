@@ -20,6 +20,8 @@ from wspulse.actors.bus import Bus, LocalBus
 from wspulse.actors.control_frame import encode_control_frame, read_control_frame
 from wspulse.actors.errors import ServerClosedError
 from wspulse.actors.handoff import answer_unavailable, take_over
+from wspulse.actors.handshake import HEALTH_PATH
+from wspulse.actors.http_app import HttpApplication
 from wspulse.actors.link import ShardLink
 from wspulse.actors.loop_lag import LoopLag
 from wspulse.actors.mailbox import Mailbox
@@ -57,6 +59,10 @@ _LAST_CALLBACK_S = 2.0
 """How long the handler that called `server.close()` may still run when all else has ended."""
 
 
+_HTTP_SHARE = 0.7
+"""Of the time that a worker has to end: what is left is for the lifespan of the HTTP application."""
+
+
 class ShardRuntime:
     """See the module. `bus` is (push endpoint, subscribe endpoint); with one shard there is no bus. Without a `listener`
     somebody else brings the connections: an ASGI server."""
@@ -74,6 +80,7 @@ class ShardRuntime:
         mailbox_paths: Sequence[str] = (),
         bus: tuple[str, str] | None = None,
         tell_supervisor: Callable[[Message], None] | None = None,
+        drain_s: float = 10.0,
     ) -> None:
         self._server = server
         self._listener = listener
@@ -103,6 +110,17 @@ class ShardRuntime:
             connect=server.checked_connect(),
             hand_over=self._hand_over,
         )
+        self._http: HttpApplication | None = None
+        self._http_patience_s = drain_s * _HTTP_SHARE
+        self._closer: asyncio.Task[Any] | None = None
+        if server.options.http_app is not None and listener is not None:
+            self._acceptor.http = self._http = HttpApplication(
+                server.options.http_app,
+                paths=(path, HEALTH_PATH, *self._acceptor.pages),
+                make_newcomer=self._acceptor.newcomer,
+                answer=self._acceptor.answer,
+                logger=server.options.logger,
+            )
         self._mailbox = None
         if mailbox is not None:
             self._mailbox = Mailbox(mailbox, shard, incarnation, self.receive, self._take_over)
@@ -140,6 +158,8 @@ class ShardRuntime:
         for handler in self._server.start_handlers:
             await _maybe_await(handler())
         self._started = True
+        if self._http is not None:
+            await self._http.start()
         if self._listener is not None:
             await self._acceptor.open(self._listener)
 
@@ -174,8 +194,13 @@ class ShardRuntime:
         if not server_closes and self._mailbox is not None:
             self._mailbox.close()
         self.shard.close_all()
+        requests = (
+            self._spawn(self._http.drain(self._http_patience_s, self._closer)) if self._http is not None else None
+        )
         await self.shard.quiet(self._exempt)
         await self._acceptor.quiet()
+        if requests is not None:
+            await requests
 
     async def stop(self) -> None:
         """End what `start` began, in reverse. What still runs is given up."""
@@ -189,6 +214,8 @@ class ShardRuntime:
                     await self.shard.quiet()
             except TimeoutError:
                 pass
+        if self._http is not None:
+            await self._http.stop()
         if self._started:
             self._started = False
             for handler in reversed(self._server.stop_handlers):
@@ -216,6 +243,7 @@ class ShardRuntime:
         if self._closed is None:
             self._closed = asyncio.get_running_loop().create_future()
             self._exempt = current_session.get()
+            self._closer = asyncio.current_task()
         if not first:
             await asyncio.shield(self._closed)
             return

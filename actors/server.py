@@ -82,6 +82,7 @@ class Server:
         check_origin: Callable[[Request], Any] | None = None,
         handshake_timeout: float = 10,
         publish_messages: bool = False,
+        http_app: Callable[..., Any] | None = None,
         logger: Logger | None = None,
     ) -> None:
         options: dict[str, Any] = {
@@ -97,6 +98,7 @@ class Server:
             "check_origin": check_origin,
             "handshake_timeout": handshake_timeout,
             "publish_messages": publish_messages,
+            "http_app": http_app,
         }
         if codec is not None:
             options["codec"] = codec

@@ -11,13 +11,14 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 from wspulse.actors import errors as actors_errors
 from wspulse.actors.applications import builtin
 from wspulse.actors.bridge import bridge
 from wspulse.actors.codec import Codec, JSONCodec, MsgpackCodec, RawCodec
+from wspulse.actors.http_app import check_http_extra
 from wspulse.actors.server import Server
 from wspulse.supervisor.origins import OriginCheck
 
@@ -47,6 +48,8 @@ def load_application(name: str, overrides: dict[str, Any], desk_path: str = "") 
     try:
         server.override(_options(overrides))
         server.checked_connect()
+        if server.options.http_app is not None:
+            check_http_extra()
     except ValueError as error:
         raise BootError(str(error), is_usage=True) from None
     return server
@@ -77,15 +80,28 @@ def _builtin(name: str) -> Server:
     return server
 
 
-def _import(name: str) -> Server:
+def _import_module(module_name: str) -> ModuleType:
     folder = str(Path.cwd())
     if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
-    module_name, _, attribute = name.partition(":")
     try:
-        module = importlib.import_module(module_name)
+        return importlib.import_module(module_name)
     except BaseException as error:  # the application's own code, sys.exit() included
         raise BootError(failure_text(error), is_usage=False) from None
+
+
+def _import_http_app(name: str) -> Any:
+    module_name, _, attribute = name.partition(":")
+    module = _import_module(module_name)
+    try:
+        return operator.attrgetter(attribute)(module)
+    except AttributeError:
+        raise BootError(f"wspulse: http_app: {module_name} has no attribute {attribute!r}", is_usage=True) from None
+
+
+def _import(name: str) -> Server:
+    module_name, _, attribute = name.partition(":")
+    module = _import_module(module_name)
     try:
         server = operator.attrgetter(attribute)(module)
     except AttributeError:
@@ -104,4 +120,6 @@ def _options(overrides: dict[str, Any]) -> dict[str, Any]:
         options["codec"] = CODECS[codec]()
     if (origins := options.pop("allow_origin", None)) is not None:
         options["check_origin"] = OriginCheck(origins)
+    if (http_app := options.get("http_app")) is not None:
+        options["http_app"] = _import_http_app(http_app)
     return options

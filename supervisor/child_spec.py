@@ -28,6 +28,8 @@ class ChildSpec:
     """Push and subscribe endpoint; None with one worker."""
     alive_period_s: float
     """How often a worker says that its loop turns."""
+    drain_s: float
+    """How long a worker that is to end has for what it still does."""
     log_level: str
     log_format: str
     desk_path: str = ""

@@ -39,6 +39,12 @@ def _application(text: str) -> str:
     return text
 
 
+def _http_application(text: str) -> str:
+    if ":" not in text:
+        raise ValueError(f"{text!r} is no MODULE:ATTR, such as web:app for the object app in web.py")
+    return _application(text)
+
+
 def _path(text: str) -> str:
     if not re.fullmatch(r"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*", text):
         raise ValueError(f"{text!r} is no path; it begins with / and has no query")
@@ -92,6 +98,13 @@ TABLE = (
     Setting("workers", RUN, Integer(1, 1024), "worker processes; default: the cores this process may use"),
     Setting(
         "app", RUN, Text("APP", _application), "MODULE:ATTR, or a built-in application: relay, echo, bridge", "relay"
+    ),
+    Setting(
+        "http_app",
+        RUN,
+        Text("MODULE:ATTR", _http_application),
+        "an ASGI application to serve beside the WebSocket, on the same port",
+        option="http_app",
     ),
     Setting("config", RUN, Text("FILE"), "a TOML file with settings, named as the flags are: max_message_size = 65536"),
     Setting("host", LISTEN, Text("HOST", _host), "the address to listen on; 0.0.0.0 or :: for all", "127.0.0.1"),

@@ -280,6 +280,7 @@ class Supervisor:
             mailbox_paths=self.mailbox_paths,
             bus=None if forwarder is None else (forwarder.push_endpoint, forwarder.subscribe_endpoint),
             alive_period_s=min(TICK_S, settings.stall_timeout / 4),
+            drain_s=settings.shutdown_timeout,
             log_level=settings.log_level,
             log_format=settings.log_format,
             desk_path=self.control.desk_path,

@@ -139,6 +139,7 @@ class Worker:
             mailbox_paths=spec.mailbox_paths,
             bus=spec.bus,
             tell_supervisor=self._tell,
+            drain_s=spec.drain_s,
         )
         self._feed = EventFeed(self._runtime.shard, self._tell, lambda: self._stream.backlogged)
         loop.add_signal_handler(signal.SIGTERM, self._drain.set)

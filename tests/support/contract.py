@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -194,11 +194,14 @@ class ContractServer:
 
 
 @contextmanager
-def contract_server(workers: int, *args: str, **options: Any) -> Iterator[ContractServer]:
+def contract_server(
+    workers: int, *args: str, env: Mapping[str, str] | None = None, **options: Any
+) -> Iterator[ContractServer]:
     """Start the contract's application with these options of `Server`."""
     with tempfile.TemporaryDirectory(prefix="wspulse-contract-") as folder:
         log = Path(folder) / "notes"
         env = {
+            **(env or {}),
             "CONTRACT_LOG": str(log),
             "CONTRACT_OPTIONS": json.dumps(options),
             "PYTHONPATH": os.pathsep.join(sys.path),
