@@ -22,6 +22,7 @@ from wspulse.actors.errors import ServerClosedError
 from wspulse.actors.handoff import answer_unavailable, take_over
 from wspulse.actors.handshake import HEALTH_PATH
 from wspulse.actors.http_app import HttpApplication
+from wspulse.actors.inbox import current_session
 from wspulse.actors.link import ShardLink
 from wspulse.actors.loop_lag import LoopLag
 from wspulse.actors.mailbox import Mailbox
@@ -44,8 +45,8 @@ from wspulse.actors.message import (
     WatchClosed,
     WatchRoom,
 )
+from wspulse.actors.origins import reads_cookies
 from wspulse.actors.placement import Placement
-from wspulse.actors.session import current_session
 from wspulse.actors.shard import Handlers, Shard
 from wspulse.actors.zmq_bus import ZmqBus
 
@@ -147,6 +148,7 @@ class ShardRuntime:
 
     async def start(self) -> None:
         """Join the other shards, run on_start, accept. Raises what on_start raises."""
+        self._warn_of_foreign_pages()
         self._open_bus()
         self._server.attach(self)
         if self._server.presence is not None:
@@ -162,6 +164,14 @@ class ShardRuntime:
             await self._http.start()
         if self._listener is not None:
             await self._acceptor.open(self._listener)
+
+    def _warn_of_foreign_pages(self) -> None:
+        options = self.shard.options
+        if self.shard.index == 0 and options.check_origin is None and reads_cookies(self._server.checked_connect()):
+            options.logger.warning(
+                "connect reads cookies and every origin is allowed: any web page can connect in the name of its visitor; "
+                "pass Server(check_origin=allow_origins([...])) or --allow-origin"
+            )
 
     def _open_bus(self) -> None:
         shard = self.shard

@@ -19,8 +19,8 @@ from wspulse.actors.applications import builtin
 from wspulse.actors.bridge import bridge
 from wspulse.actors.codec import Codec, JSONCodec, MsgpackCodec, RawCodec
 from wspulse.actors.http_app import check_http_extra
+from wspulse.actors.origins import OriginCheck
 from wspulse.actors.server import Server
-from wspulse.supervisor.origins import OriginCheck
 
 __all__ = ["BootError", "failure_text", "load_application"]
 

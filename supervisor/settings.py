@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from wspulse.actors.config import ON_DUPLICATE_MODES, TOKEN
+from wspulse.actors.origins import parse_origin
 from wspulse.supervisor.control_endpoint import check_endpoint
 from wspulse.supervisor.cores import usable_cores
 from wspulse.supervisor.errors import SettingError
-from wspulse.supervisor.origins import parse_origin
 from wspulse.supervisor.setting_kinds import Choice, Integer, Kind, Names, Seconds, Switch, Text
 
 __all__ = ["GROUPS", "TABLE", "Setting", "Settings", "resolve"]

@@ -31,6 +31,7 @@ from wspulse.actors.errors import (
 )
 from wspulse.actors.event_router import EventRouter
 from wspulse.actors.frame import Frame
+from wspulse.actors.origins import allow_origins
 from wspulse.actors.recovery import recovery
 from wspulse.actors.request import Request
 from wspulse.actors.server import Server
@@ -62,5 +63,6 @@ __all__ = [
     "ServerClosedError",
     "ShardUnavailableError",
     "WspulseError",
+    "allow_origins",
     "recovery",
 ]

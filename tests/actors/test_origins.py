@@ -1,11 +1,14 @@
-"""`--allow-origin`."""
+"""`allow_origins` and `--allow-origin`, and the warning to those who need them."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from wspulse import Server, allow_origins
+from wspulse.actors.origins import OriginCheck, parse_origin, reads_cookies
 from wspulse.actors.request import Request
-from wspulse.supervisor.origins import OriginCheck, parse_origin
 
 
 def request(origin: str | None) -> Request:
@@ -62,3 +65,58 @@ def test_only_listed_origins_and_clients_without_one_are_let_in(origin: str | No
 
 def test_null_must_be_listed_to_be_let_in() -> None:
     assert not OriginCheck(["https://example.com"])(request("null"))
+
+
+def user_of(request: Request) -> str:
+    return request.cookies.get("session", "")
+
+
+class Door:
+    def __call__(self, request: Request) -> tuple[str, str]:
+        return "lobby", request.headers.get("Cookie", "")
+
+    def by_token(self, request: Request) -> tuple[str, str]:
+        return "lobby", request.query["token"]
+
+
+def by_cookie(request: Request) -> tuple[str, str]:
+    return "lobby", request.cookies["session"]
+
+
+def by_helper(request: Request) -> tuple[str, str]:
+    return "lobby", user_of(request)
+
+
+async def by_session(request: Request) -> tuple[str, str]:
+    assert request.scope is not None
+    return "lobby", request.scope["session"]["user"]
+
+
+def by_token(request: Request) -> tuple[str, str]:
+    return "lobby", request.query["user"]
+
+
+@pytest.mark.parametrize("connect", [by_cookie, by_helper, by_session, Door()])
+async def test_start_warns_when_connect_reads_cookies_and_every_origin_is_allowed(
+    connect: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert reads_cookies(connect)
+    async with Server(connect, check_origin=allow_origins(["https://example.com"])).serve():
+        assert not caplog.records
+    async with Server(connect).serve():
+        assert "every origin is allowed" in caplog.text
+
+
+@pytest.mark.parametrize("connect", [by_token, Door().by_token, lambda request: ("lobby", "")])
+async def test_start_warns_of_nothing_when_connect_reads_no_cookies(
+    connect: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Server(connect).serve():
+        assert not caplog.records
+
+
+def test_allow_origins_refuses_what_is_no_origin() -> None:
+    with pytest.raises(ValueError, match=r"^wspulse: allow_origins: 'example\.com' is no origin"):
+        allow_origins(["example.com"])
+    with pytest.raises(ValueError, match="is one text"):
+        allow_origins("https://example.com")
