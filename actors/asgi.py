@@ -55,7 +55,7 @@ class AsgiApplication:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            await self._mounted.start()
+            started = await self._mounted.start()
         except Exception as error:
             self._mounted.logger.exception("on_start raised")
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -64,7 +64,8 @@ class AsgiApplication:
         try:
             await receive()
         finally:
-            await self._mounted.stop()
+            if started:
+                await self._mounted.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -83,12 +83,16 @@ class Mounted:
             return self._runtime
         return await asyncio.shield(self._starting)
 
-    async def start(self) -> None:
-        """A lifespan begins. Raises what on_start raises."""
+    async def start(self) -> bool:
+        """A lifespan begins. False where this process runs the server by itself and carries the application: then there is
+        nothing to stop. Raises what on_start raises."""
+        if self._server.runs_by_itself:
+            return False
         if self._loop is asyncio.get_running_loop() and self._runtime is not None and self._runtime.server_closing:
             self._forget()
         await self.running()
         self._lifespans += 1
+        return True
 
     async def stop(self) -> None:
         """A lifespan ends; with the last one every session ends with 1001, and on_stop runs."""

@@ -207,6 +207,14 @@ class Server:
             raise RuntimeError("wspulse: the server is not running")
         return self._runtime
 
+    @property
+    def runs_by_itself(self) -> bool:
+        """Whether it listens on a port of its own in this process; False where it is mounted, and before it runs."""
+        runtime = self._runtime
+        if runtime is None or runtime.server_closing:
+            return False
+        return self._mounted is None or not self._mounted.owns(runtime)
+
     async def _reached(self, mounted: Mounted) -> ShardRuntime:
         """Where it is mounted it starts with the first call that needs it, if no lifespan has started it."""
         if self._runtime is None or mounted.owns(self._runtime):
@@ -321,11 +329,12 @@ class Server:
         In a lifespan of your own: `async with server.asgi_lifespan(app): ...`. Raises what on_start raises.
         """
         mounted = self._mount()
-        await mounted.start()
+        started = await mounted.start()
         try:
             yield
         finally:
-            await mounted.stop()
+            if started:
+                await mounted.stop()
 
     def _mount(self) -> Mounted:
         if self._mounted is None:

@@ -1,0 +1,90 @@
+"""A FastAPI application that pushes to its users' browsers. Run it in this folder, in one of two ways:
+
+    uvicorn fastapi_app:app
+    python -m wspulse.supervisor --workers 4 --app fastapi_app:server --http-app fastapi_app:app
+
+First the server is mounted in the application: one process, uvicorn's. Then the server carries the application: as many
+workers as you like, on one port, and a route reaches the members of every worker. Nothing else changes:
+
+    POST /login {"name": "ann", "password": "rabbit"}       gives a token
+    ws://127.0.0.1:8000/ws?token=...&room=tea
+    POST /rooms/tea/notices {"text": "hi"}                  with Authorization: Bearer ..., pushes to the room
+    GET /rooms/tea                                          who is there
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Annotated
+
+import jwt
+from fastapi import Depends, FastAPI, Header, HTTPException
+from pydantic import BaseModel
+from starlette.routing import WebSocketRoute
+
+from wspulse import Connection, ConnectRejected, Frame, Request, Server
+
+SECRET = os.environ.get("APP_SECRET", "only for trying it out: 32 bytes or more")
+PASSWORDS = {"ann": "rabbit", "bob": "builder"}
+TOKEN_S = 300
+
+server = Server(resume_window=30, max_message_size=4096)
+app = FastAPI(routes=[WebSocketRoute("/ws", server.asgi())], lifespan=server.asgi_lifespan)
+
+
+class Login(BaseModel):
+    name: str
+    password: str
+
+
+class Notice(BaseModel):
+    text: str
+
+
+def user_of(token: str) -> str:
+    """Whose token it is. Raises jwt.InvalidTokenError for a forged, broken or expired one."""
+    claims = jwt.decode(token, SECRET, algorithms=["HS256"], options={"require": ["exp", "sub"]})
+    return str(claims["sub"])
+
+
+def bearer(authorization: Annotated[str, Header()] = "") -> str:
+    try:
+        return user_of(authorization.removeprefix("Bearer "))
+    except jwt.InvalidTokenError:
+        raise HTTPException(401, "sign in first") from None
+
+
+User = Annotated[str, Depends(bearer)]
+
+
+@server.connect
+def connect(request: Request) -> tuple[str, str]:
+    try:
+        name = user_of(request.query.get("token", ""))
+    except jwt.InvalidTokenError as error:
+        raise ConnectRejected(f"sign in first: {error}") from None
+    return request.query.get("room", "lobby"), name
+
+
+@server.on_message
+async def said(connection: Connection, frame: Frame) -> None:
+    await server.broadcast(connection.room_id, Frame("said", {"name": connection.id, "text": frame.decode(str)}))
+
+
+@app.post("/login")
+async def login(login: Login) -> dict[str, str]:
+    if PASSWORDS.get(login.name) != login.password:
+        raise HTTPException(401, "wrong name or password")
+    claims = {"sub": login.name, "exp": int(time.time()) + TOKEN_S}
+    return {"token": jwt.encode(claims, SECRET, algorithm="HS256")}
+
+
+@app.post("/rooms/{room}/notices", status_code=204)
+async def post_notice(room: str, notice: Notice, user: User) -> None:
+    await server.broadcast(room, Frame("notice", {"from": user, "text": notice.text}))
+
+
+@app.get("/rooms/{room}")
+async def members(room: str) -> list[str]:
+    return sorted(connection.id for connection in await server.get_connections(room))
