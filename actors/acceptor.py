@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from wspulse.actors.admission import Upgrade
 from wspulse.actors.errors import ConnectRejected
 from wspulse.actors.handshake import (
     HeadGatherer,
@@ -31,7 +32,6 @@ from wspulse.actors.handshake import (
 from wspulse.actors.http_app import HttpApplication, path_of_first_line
 from wspulse.actors.message import UpgradeRequest
 from wspulse.actors.request import Request
-from wspulse.actors.shard import Upgrade
 from wspulse.actors.transport import Transport
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ class _Newcomer(asyncio.Protocol):
         self._acceptor.left(self)
         self._socket.set_protocol(transport)
         transport.connection_made(self._socket)
-        self._shard.admit(transport, upgrade)
+        self._shard.admission.admit(transport, upgrade)
 
     def _hand_over(
         self, owner: int, room_id: str, connection_id: str, state: dict[str, Any] | None, subprotocol: str | None

@@ -11,11 +11,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from wspulse.actors.acceptor import checked_identity
+from wspulse.actors.admission import Upgrade
 from wspulse.actors.asgi_socket import AsgiSocket, Receive, Scope, Send, answer_events
 from wspulse.actors.errors import ConnectRejected
 from wspulse.actors.handshake import HTTPAnswer, choose_subprotocol, rejection
 from wspulse.actors.request import Request
-from wspulse.actors.shard import Upgrade
 from wspulse.actors.transport import Transport
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class AsgiApplication:
         subprotocol = choose_subprotocol(shard.options.subprotocols, scope.get("subprotocols") or ())
         socket = AsgiSocket(shard, transport, scope, send, subprotocol)
         transport.connection_made(socket)
-        shard.admit(transport, upgrade)
+        shard.admission.admit(transport, upgrade)
         reader = shard.loop.create_task(socket.read(receive))
         # An ASGI server that fails in `receive` has lost the connection.
         reader.add_done_callback(lambda _task: socket.abort())

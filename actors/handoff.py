@@ -6,10 +6,10 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING
 
+from wspulse.actors.admission import Upgrade
 from wspulse.actors.handshake import key_of, rejection, switching_protocols
 from wspulse.actors.message import UpgradeRequest
 from wspulse.actors.request import Request
-from wspulse.actors.shard import Upgrade
 from wspulse.actors.transport import Transport
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ async def take_over(shard: Shard, request: UpgradeRequest, fd: int) -> None:
         sock.close()
         return
     if transport.upgrade is not None:
-        shard.admit(transport, upgrade)
+        shard.admission.admit(transport, upgrade)
 
 
 def _tcp_socket(fd: int, remote_address: tuple[str, int] | None) -> socket.socket:

@@ -1,83 +1,52 @@
-"""`Session`: one logical connection, its outbound buffer and its inbound mailbox.
+"""`Session`: one logical connection: its state, its transport of the moment, and its outbound buffer.
 
-Created by the shard, which alone changes its state (through `apply`); the transport gives it what the peer sent, the room and
-the application give it what the peer is to get. It holds no socket and no timer, and a task only while an async handler runs.
-
-Callbacks are user code and run one at a time, in the order of the mailbox. A message that finds the mailbox idle is
-handled at once, inside the read that brought it; everything else runs from the loop, never inside a step of the shard.
+Created by the shard, which alone changes its state (through `apply`); the transport gives it what the peer sent (`Inbox`), the
+room and the application give it what the peer is to get. It holds no socket and no timer.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from wspulse.actors.close_code import CloseReason, CloseRow
+from wspulse.actors.close_code import CloseRow
 from wspulse.actors.errors import ConnectionClosedError, SendBufferFullError
-from wspulse.actors.frame import Frame
-from wspulse.actors.framing import TEXT
+from wspulse.actors.inbox import Callback, Inbox
 from wspulse.actors.send_buffer import SendBuffer
 from wspulse.actors.session_state import Effect, SessionEvent, SessionState, transition
 
 if TYPE_CHECKING:
-    from wspulse.actors.connection import LocalConnection
     from wspulse.actors.room import Room
     from wspulse.actors.shard import Shard
     from wspulse.actors.transport import Transport
 
-__all__ = ["INBOUND_LIMIT_FRAMES", "Session", "current_session"]
-
-INBOUND_LIMIT_FRAMES = 16
-"""Frames that wait for a slow handler before the socket is no longer read: enough to keep a handler busy, little to hold."""
+__all__ = ["Session"]
 
 _DRAIN_BYTES = 64 * 1024
 """How much of a send buffer is handed to the socket at a time; the rest can still be dropped as the oldest."""
 
-current_session: ContextVar[Session | None] = ContextVar("wspulse_session", default=None)
-"""The session whose async handler is running, for calls that must not wait for it."""
 
-_USER_ERRORS = (Exception, asyncio.CancelledError, SystemExit)
-"""What user code may raise without harm to the worker."""
-
-
-class _Callback(NamedTuple):
-    """An entry of the mailbox that is no frame."""
-
-    kind: str
-    error: BaseException | None = None
-
-
-class Session:
+class Session(Inbox):
     """See the module. `serial` is unique within the shard's incarnation; `epoch` rises with every change of state."""
 
     __slots__ = (
         "__weakref__",
         "_buffer",
-        "_busy",
-        "_mailbox",
         "_turn",
         "connected_at",
-        "connection",
         "dropped_frames",
         "epoch",
         "error",
         "id",
         "room",
         "serial",
-        "shard",
         "state",
-        "successor",
-        "transport",
         "watchers",
     )
 
-    connection: LocalConnection
-
     def __init__(self, shard: Shard, connection_id: str, room: Room, serial: int, connected_at: float) -> None:
-        self.shard = shard
+        super().__init__(shard)
         self.id = connection_id
         self.room = room
         self.serial = serial
@@ -86,15 +55,10 @@ class Session:
         self.epoch = 0
         self.error: BaseException | None = None
         """Why the transport was lost (while suspended), then why the session ended."""
-        self.transport: Transport | None = None
         self.dropped_frames = 0
-        self.successor: Session | None = None
-        """A newer session of the same id, whose callbacks wait for the end of this one's."""
         self.watchers: list[asyncio.Future[None]] | None = None
         self._buffer: SendBuffer | None = None
         self._turn: list[bytes] | None = None
-        self._mailbox: deque[Frame | _Callback] | None = None
-        self._busy = False
 
     # Outbound.
 
@@ -182,160 +146,6 @@ class Session:
             self.dropped_frames += 1
             self.shard.metrics.frames_dropped += 1
 
-    # Inbound.
-
-    def receive(self, opcode: int, payload: bytes) -> None:
-        """Handle a message of the peer, or put it behind those that wait."""
-        shard = self.shard
-        shard.metrics.frames_in += 1
-        on_message = shard.handlers.on_message
-        if on_message is None:
-            return
-        try:
-            if opcode == TEXT:
-                frame = shard.decode(payload if not shard.keeps_kind else payload.decode())
-            else:
-                if shard.wants_text:
-                    # Only text was checked on its way in, and what a codec passes through raw may go out as text.
-                    payload.decode()
-                frame = shard.decode(payload)
-        except Exception as error:
-            shard.undecodable(self, error)
-            return
-        if self._busy or self._mailbox:
-            self._append(frame)
-            return
-        self._busy = True
-        try:
-            result = on_message(self.connection, frame)
-        except _USER_ERRORS as error:
-            self._message_handler_raised(error)
-            result = None
-        if result is not None and hasattr(result, "__await__"):
-            shard.spawn(self._work(result, frame))
-            return
-        self._busy = False
-        if self._mailbox:
-            self._pump()
-
-    def _append(self, frame: Frame) -> None:
-        mailbox = self._mailbox
-        if mailbox is None:
-            mailbox = self._mailbox = deque()
-        mailbox.append(frame)
-        if len(mailbox) >= INBOUND_LIMIT_FRAMES and self.transport is not None:
-            self.transport.hold()
-
-    @property
-    def behind(self) -> bool:
-        """Whether so many frames wait for the handler that the socket is not to be read."""
-        return self._mailbox is not None and len(self._mailbox) >= INBOUND_LIMIT_FRAMES
-
-    def post(self, kind: str, error: BaseException | None = None) -> None:
-        """Put a callback behind what waits; it runs from the loop."""
-        if self._mailbox is None:
-            self._mailbox = deque()
-        self._mailbox.append(_Callback(kind, error))
-        if not self._busy:
-            self._busy = True
-            self.shard.loop.call_soon(self._pump)
-
-    def wait_for(self, predecessor: Session) -> None:
-        """No callback of this session runs before the last one of `predecessor`."""
-        self._busy = True
-        predecessor.successor = self
-
-    def predecessor_finished(self) -> None:
-        if self._mailbox:
-            self.shard.loop.call_soon(self._pump)
-        else:
-            self._busy = False
-
-    def _pump(self) -> None:
-        """Run what waits until a handler has to be awaited."""
-        if self.shard.aborting:
-            # Nobody would cancel or await a handler that begins now.
-            return
-        self._busy = True
-        mailbox = self._mailbox
-        while mailbox:
-            item = self._take(mailbox)
-            result = self._call(item)
-            if result is not None:
-                self.shard.spawn(self._work(result, item))
-                return
-            self._done(item)
-        self._idle()
-
-    async def _work(self, awaitable: Awaitable[Any], item: Frame | _Callback) -> None:
-        """Await a handler, and run what has come meanwhile."""
-        current_session.set(self)
-        pending: Awaitable[Any] | None = awaitable
-        while True:
-            if pending is not None:
-                try:
-                    await pending
-                except _USER_ERRORS as error:
-                    if self.shard.aborting and isinstance(error, asyncio.CancelledError):
-                        raise
-                    self._raised(item, error)
-                pending = None
-            self._done(item)
-            if not self._mailbox or self.shard.aborting:
-                self._idle()
-                return
-            item = self._take(self._mailbox)
-            pending = self._call(item)
-
-    def _take(self, mailbox: deque[Frame | _Callback]) -> Frame | _Callback:
-        item = mailbox.popleft()
-        transport = self.transport
-        if transport is not None and transport.held and len(mailbox) <= INBOUND_LIMIT_FRAMES // 2:
-            transport.release()
-        return item
-
-    def _idle(self) -> None:
-        self._busy = False
-        self._mailbox = None
-
-    def _call(self, item: Frame | _Callback) -> Awaitable[Any] | None:
-        """Call the handler of one entry. Returns what is still to be awaited."""
-        handlers = self.shard.handlers
-        try:
-            if not isinstance(item, _Callback):
-                result = handlers.on_message(self.connection, item) if handlers.on_message is not None else None
-            else:
-                handler = getattr(handlers, item.kind)
-                if handler is None:
-                    return None
-                if item.kind in ("on_connect", "on_transport_restore"):
-                    result = handler(self.connection)
-                else:
-                    result = handler(self.connection, item.error)
-        except _USER_ERRORS as error:
-            self._raised(item, error)
-            return None
-        return result if result is not None and hasattr(result, "__await__") else None
-
-    def _raised(self, item: Frame | _Callback, error: BaseException) -> None:
-        if isinstance(item, _Callback):
-            self.shard.callback_raised(self, item.kind, error)
-        else:
-            self._message_handler_raised(error)
-
-    def _message_handler_raised(self, error: BaseException) -> None:
-        self.shard.callback_raised(self, "on_message", error)
-        mailbox = self._mailbox
-        while mailbox and not isinstance(mailbox[0], _Callback):
-            mailbox.popleft()
-        if not mailbox and self.transport is not None:
-            # No drop, restore or end stands behind the frame, so the transport that brought it is still the current one.
-            self.shard.transport_failed(self, error, CloseReason.HANDLER_RAISED)
-
-    def _done(self, item: Frame | _Callback) -> None:
-        if isinstance(item, _Callback) and item.kind == "on_disconnect":
-            self.shard.session_finished(self)
-
     # State.
 
     def apply(
@@ -419,7 +229,7 @@ class Session:
         self._buffer = None
         if not keep_frames and self._mailbox:
             # The server ended the session: what the peer had sent and nobody has handled is discarded.
-            self._mailbox = deque(item for item in self._mailbox if isinstance(item, _Callback))
+            self._mailbox = deque(item for item in self._mailbox if isinstance(item, Callback))
         self.shard.session_ended(self)
         if self.watchers is not None:
             for watcher in self.watchers:

@@ -13,25 +13,24 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from wspulse.actors.admission import Admission, Upgrade
 from wspulse.actors.bus import Bus
 from wspulse.actors.close_code import CloseReason, CloseRow
 from wspulse.actors.config import ServerOptions
 from wspulse.actors.connection import Connection, LocalConnection
 from wspulse.actors.deadlines import Deadlines
-from wspulse.actors.errors import ConnectionNotFoundError, DuplicateConnectionIDError, ServerClosedError
+from wspulse.actors.errors import ConnectionNotFoundError, ServerClosedError
 from wspulse.actors.frame import Frame
-from wspulse.actors.handshake import rejection
 from wspulse.actors.log_limit import LogLimit
 from wspulse.actors.message import ConnectionRecord
 from wspulse.actors.metrics import Metrics
-from wspulse.actors.request import Request
 from wspulse.actors.room import Room
 from wspulse.actors.session import Session
 from wspulse.actors.session_state import SessionEvent, SessionState
-from wspulse.actors.transport import Transport, TransportState
+from wspulse.actors.transport import Transport
 from wspulse.actors.wire import wire_encoder
 
-__all__ = ["Handlers", "Shard", "Upgrade"]
+__all__ = ["Handlers", "Shard"]
 
 
 @dataclass(slots=True)
@@ -43,21 +42,6 @@ class Handlers:
     on_disconnect: Callable[..., Any] | None = None
     on_transport_drop: Callable[..., Any] | None = None
     on_transport_restore: Callable[..., Any] | None = None
-
-
-@dataclass(slots=True)
-class Upgrade:
-    """A valid upgrade for an id of this shard, waiting to become a session's transport."""
-
-    room_id: str
-    connection_id: str
-    state: dict[str, Any] | None
-    request: Request
-    answer: bytes
-    """The 101."""
-    deadline: float
-    """When, on the shard's clock, the handshake has timed out."""
-    room: Room | None = None
 
 
 class Flushable(Protocol):
@@ -98,8 +82,6 @@ class Shard:
         """Told of what happens to sessions, while somebody listens."""
         self.resumable: Callable[[Connection], bool] | None = None
         """Whose sessions have the resume window; None: all."""
-        self._waiting: dict[str, list[Transport]] = {}
-        self._newcomers: dict[Transport, None] = {}
         self._finishing: dict[str, Session] = {}
         self._unfinished: set[Session] = set()
         self._ending: dict[Transport, None] = {}
@@ -110,96 +92,12 @@ class Shard:
         self._ticker: asyncio.TimerHandle | None = None
         self._serial = 0
         self._undecodable_log = LogLimit()
+        self.admission = Admission(self)
 
-    # Newcomers.
+    # Sessions.
 
-    def admit(self, transport: Transport, upgrade: Upgrade) -> None:
-        """Make a valid upgrade a session, or the next transport of one, when its room is joined."""
-        if self.closing:
-            self.metrics.upgrades_refused += 1
-            transport.refuse(rejection(503, "server is shutting down").encode())
-            return
-        room = self.rooms.get(upgrade.room_id)
-        if room is None:
-            room = self.rooms[upgrade.room_id] = Room(upgrade.room_id, self.options.send_buffer_size, self.metrics)
-            room.joiners += 1
-            upgrade.room = room
-            self._newcomers[transport] = None
-            self._waiting[room.id] = [transport]
-            self.bus.join(room.id, lambda: self._room_joined(room))
-        else:
-            room.joiners += 1
-            upgrade.room = room
-            self._newcomers[transport] = None
-            waiting = self._waiting.get(room.id)
-            if waiting is None:
-                self._decide(transport)
-            else:
-                waiting.append(transport)
-        if transport.state is TransportState.WAITING:
-            self.at(upgrade.deadline, lambda _now: self._newcomer_late(transport))
-
-    def newcomer_gone(self, transport: Transport) -> None:
-        """A newcomer's socket ended while it waited: nobody else notices."""
-        if transport in self._newcomers:
-            self._release(transport)
-
-    def _room_joined(self, room: Room) -> None:
-        for transport in self._waiting.pop(room.id, ()):
-            if transport in self._newcomers:
-                self._decide(transport)
-
-    def _newcomer_late(self, transport: Transport) -> None:
-        if transport in self._newcomers:
-            self._refuse(transport, 503, "the room could not be joined in time")
-
-    def _refuse(self, transport: Transport, status: int, text: str) -> None:
-        self._release(transport)
-        self.metrics.upgrades_refused += 1
-        transport.refuse(rejection(status, text).encode())
-
-    def _release(self, transport: Transport) -> Upgrade:
-        """The newcomer no longer holds its room."""
-        self._newcomers.pop(transport, None)
-        upgrade = transport.upgrade
-        assert upgrade is not None
-        assert upgrade.room is not None
-        upgrade.room.joiners -= 1
-        self._look_at_room(upgrade.room)
-        return upgrade
-
-    def _decide(self, transport: Transport) -> None:
-        """The one step in which a newcomer becomes something."""
-        upgrade = transport.upgrade
-        assert upgrade is not None
-        if transport.closing:
-            # Gone, and `connection_lost` has not come yet: it must not take its id from a session that lives.
-            self._release(transport)
-            return
-        old = self.sessions.get(upgrade.connection_id)
-        if old is not None and old.state is SessionState.CONNECTED:
-            mode = self.options.on_duplicate
-            if mode == "reject":
-                self._refuse(transport, 409, "this connection id is in use")
-                return
-            if mode == "kick":
-                error = DuplicateConnectionIDError(old.id)
-                old.apply(SessionEvent.DUPLICATE, error=error, close=CloseReason.DUPLICATE)
-                old = None
-        self.metrics.upgrades += 1
-        transport.accept(upgrade.answer)
-        if old is None:
-            self._new_session(transport, upgrade)
-        elif old.state is SessionState.SUSPENDED:
-            old.apply(SessionEvent.RESUME, transport=transport)
-        else:
-            # The old transport is dead for the application, even where its peer still answers.
-            old.apply(SessionEvent.REPLACE, close=CloseReason.REPLACED, transport=transport)
-        self._release(transport)
-        transport.upgrade = None
-        transport.start()
-
-    def _new_session(self, transport: Transport, upgrade: Upgrade) -> None:
+    def new_session(self, transport: Transport, upgrade: Upgrade) -> None:
+        """Begin the session of a newcomer whose 101 is written."""
         assert upgrade.room is not None
         self._serial += 1
         session = Session(self, upgrade.connection_id, upgrade.room, self._serial, time.time())
@@ -257,7 +155,7 @@ class Shard:
         if self.sessions.get(session.id) is session:
             del self.sessions[session.id]
         session.room.remove(session)
-        self._look_at_room(session.room)
+        self.look_at_room(session.room)
         self._finishing[session.id] = session
         self.publish_event("disconnect", session, session.error)
 
@@ -303,7 +201,7 @@ class Shard:
         if room is not None and room.post(wire):
             self.schedule(room)
 
-    def _look_at_room(self, room: Room) -> None:
+    def look_at_room(self, room: Room) -> None:
         """Let go of a room that nobody needs."""
         if room.joiners or len(room):
             return
@@ -323,7 +221,7 @@ class Shard:
     def _drop_room(self, room: Room) -> None:
         if self.rooms.get(room.id) is room:
             del self.rooms[room.id]
-            self._waiting.pop(room.id, None)
+            self.admission.forget_room(room.id)
             self.bus.leave(room.id)
 
     # Orders.
@@ -371,14 +269,12 @@ class Shard:
     def close_all(self) -> None:
         """Refuse newcomers and end every session with 1001."""
         self.closing = True
-        for transport in list(self._newcomers):
-            self._refuse(transport, 503, "server is shutting down")
+        self.admission.refuse_all(503, "server is shutting down")
         for room in self.rooms.values():
             # Broadcasts of this loop turn are queued for its members, and what is queued is sent first.
             room.flush()
         for session in list(self.sessions.values()):
             session.apply(SessionEvent.SERVER_CLOSE, error=ServerClosedError(), close=CloseReason.SERVER_CLOSE)
-        self._waiting.clear()
 
     async def quiet(self, exempt: Session | None = None) -> None:
         """Wait until every callback has run and every transport is gone.
@@ -403,7 +299,7 @@ class Shard:
     async def abort(self) -> None:
         """Drop every transport and cancel every handler that still runs: the end of patience."""
         self.aborting = True
-        for transport in [*self._ending, *self._newcomers]:
+        for transport in [*self._ending, *self.admission.newcomers]:
             transport.abort()
         # A handler that was called and never begins would warn that nobody awaited it.
         await asyncio.sleep(0)

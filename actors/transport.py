@@ -28,8 +28,9 @@ from wspulse.actors.errors import (
 from wspulse.actors.framing import BINARY, CLOSE, PING, PONG, FrameParser, encode_close, encode_frame, parse_close
 
 if TYPE_CHECKING:
+    from wspulse.actors.admission import Upgrade
     from wspulse.actors.session import Session
-    from wspulse.actors.shard import Shard, Upgrade
+    from wspulse.actors.shard import Shard
 
 __all__ = ["CLOSE_WAIT_S", "Transport", "TransportState"]
 
@@ -153,7 +154,7 @@ class Transport(asyncio.Protocol):
                 else:
                     self.shard.transport_lost(self.session, error)
         elif state is TransportState.WAITING:
-            self.shard.newcomer_gone(self)
+            self.shard.admission.gone(self)
         self.shard.transport_gone(self)
         self.upgrade = None
         self.session = None

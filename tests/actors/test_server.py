@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from websockets.asyncio.client import connect
@@ -152,6 +153,10 @@ async def test_server_can_be_served_again_after_it_ended() -> None:
             assert [connection.id for connection in await server.get_connections("lobby")] == ["a"]
 
 
+def _has(entries: list[dict[str, object]], count: int) -> bool:
+    return len(entries) == count
+
+
 async def test_state_travels_with_the_socket_and_survives_as_plain_values() -> None:
     seen: list[dict[str, object]] = []
 
@@ -163,7 +168,7 @@ async def test_state_travels_with_the_socket_and_survives_as_plain_values() -> N
     async with serve_shards(make, 3) as shards:
         for number in range(6):
             async with connect(f"{shards.url}?id={number}", ping_interval=None):
-                await eventually(lambda count=number: len(seen) == count + 1, "it has connected")
+                await eventually(partial(_has, seen, number + 1), "it has connected")
     assert seen == [{"roles": ["a", "b"], "age": 7}] * 6
 
 

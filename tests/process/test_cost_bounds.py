@@ -23,9 +23,10 @@ from tests.support.raw_peer import RawPeer
 from tests.support.server_process import serve_process, wait_until
 from tests.support.shards import serve_shards
 from wspulse import Connection, Frame, Request, Server
+from wspulse.actors.admission import Upgrade
 from wspulse.actors.bus import LocalBus
 from wspulse.actors.framing import TEXT
-from wspulse.actors.shard import Handlers, Shard, Upgrade
+from wspulse.actors.shard import Handlers, Shard
 from wspulse.actors.transport import Transport
 
 MESSAGE = client_frame(TEXT, b'{"event":"said","payload":"hello"}')
@@ -97,7 +98,7 @@ class Scene:
         upgrade = Upgrade("tea", connection_id, None, request, b"101", time.monotonic() + 10)
         transport, wire = Transport(self.shard, upgrade), Wire()
         transport.connection_made(wire)
-        self.shard.admit(transport, upgrade)
+        self.shard.admission.admit(transport, upgrade)
         assert wire.writes == [b"101"]
         wire.writes.clear()
         self.transports.append(transport)

@@ -150,11 +150,11 @@ async def broadcast_many(_: Connection, room: str, count: int, size: int = 0, pa
 
 async def number_until_gone(_: Connection, room: str, id: str) -> int:  # noqa: A002
     """Broadcast numbered frames until the session of that id has ended."""
-    (found,) = [connection for connection in await server.get_connections(room) if connection.id == id]
+    found = next(connection for connection in await server.get_connections(room) if connection.id == id)
     gone = asyncio.create_task(found.wait_closed())
     number = 0
     while not gone.done():
-        for _ in range(2):
+        for _turn in range(2):
             await server.broadcast(room, Frame("numbered", [number]))
             number += 1
         await asyncio.sleep(0.001)

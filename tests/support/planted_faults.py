@@ -11,14 +11,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from wspulse.actors.admission import Admission, Upgrade
 from wspulse.actors.errors import ConnectionClosedError, SendBufferFullError
+from wspulse.actors.inbox import Callback
 from wspulse.actors.send_buffer import SendBuffer
-from wspulse.actors.session import Session, _Callback
+from wspulse.actors.session import Session
 from wspulse.actors.session_state import TRANSITIONS, Effect, SessionEvent, SessionState
 from wspulse.actors.shard import Shard
 
 if TYPE_CHECKING:
-    from wspulse.actors.shard import Upgrade
     from wspulse.actors.transport import Transport
 
 __all__ = ["FAULTS", "planted"]
@@ -75,7 +76,7 @@ def _post_and_pump(session: Session, kind: str, error: BaseException | None = No
     """`Session.post` that does not look whether a callback runs."""
     if session._mailbox is None:
         session._mailbox = deque()
-    session._mailbox.append(_Callback(kind, error))
+    session._mailbox.append(Callback(kind, error))
     session.shard.loop.call_soon(session._pump)
 
 
@@ -87,14 +88,14 @@ def _push_or_drop(buffer: SendBuffer, wire: bytes) -> bool:
     return False
 
 
-_admit = Shard.admit
+_admit = Admission.admit
 
 
-def _admit_at_once(shard: Shard, transport: Transport, upgrade: Upgrade) -> None:
-    """`Shard.admit` that does not wait until the room is joined."""
-    _admit(shard, transport, upgrade)
+def _admit_at_once(admission: Admission, transport: Transport, upgrade: Upgrade) -> None:
+    """`Admission.admit` that does not wait until the room is joined."""
+    _admit(admission, transport, upgrade)
     if upgrade.room is not None:
-        shard._room_joined(upgrade.room)
+        admission.room_joined(upgrade.room)
 
 
 _end = Session._end
@@ -125,7 +126,7 @@ FAULTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "frame of a blocked transport before those of its turn": ((Session, "send", _send_past_the_turn),),
     "callbacks overlap": ((Session, "post", _post_and_pump),),
     "newest frame dropped": ((SendBuffer, "push", _push_or_drop),),
-    "newcomer does not wait for the room": ((Shard, "admit", _admit_at_once),),
+    "newcomer does not wait for the room": ((Admission, "admit", _admit_at_once),),
     "duplicate does not wait for the last callback": ((Session, "wait_for", _no_wait),),
     "messages read before a drop are forgotten": ((Session, "_end", _end_without_frames),),
 }

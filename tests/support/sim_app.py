@@ -18,7 +18,7 @@ from wspulse.actors.errors import (
     ShardUnavailableError,
 )
 from wspulse.actors.frame import Frame
-from wspulse.actors.session import current_session
+from wspulse.actors.inbox import current_session
 from wspulse.actors.shard import Handlers
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
 from wspulse.actors.frame import Frame
-from wspulse.actors.session import INBOUND_LIMIT_FRAMES
+from wspulse.actors.inbox import INBOUND_LIMIT_FRAMES
 from wspulse.actors.transport import CLOSE_WAIT_S
 
 if TYPE_CHECKING:
@@ -160,8 +160,8 @@ def check_nothing_left(model: Model, shard: Shard, app: SimApp, peers: list[SimP
         for name, value in (
             ("sessions", shard.sessions),
             ("rooms", shard.rooms),
-            ("newcomers", shard._newcomers),
-            ("waiting newcomers", shard._waiting),
+            ("newcomers", shard.admission.newcomers),
+            ("waiting newcomers", shard.admission.waiting),
             ("finishing", shard._finishing),
             ("unfinished", shard._unfinished),
             ("ending transports", shard._ending),

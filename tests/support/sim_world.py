@@ -17,10 +17,11 @@ from tests.support.sim_loop import SimLoop
 from tests.support.sim_model import Model
 from tests.support.sim_peer import SimPeer
 from tests.support.sim_socket import SimSocket
+from wspulse.actors.admission import Upgrade
 from wspulse.actors.config import ServerOptions
 from wspulse.actors.frame import Frame
 from wspulse.actors.request import Request
-from wspulse.actors.shard import Shard, Upgrade
+from wspulse.actors.shard import Shard
 from wspulse.actors.transport import Transport
 
 __all__ = ["EVERY_CALLBACK", "World", "server_options"]
@@ -155,7 +156,7 @@ class World:
         if early:
             transport.keep(peer.hand_over())
         transport.connection_made(peer.socket)
-        self.shard.admit(transport, upgrade)
+        self.shard.admission.admit(transport, upgrade)
         return peer
 
     def send_message(self, peer: SimPeer, script: Script | None) -> None:
