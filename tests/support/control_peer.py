@@ -25,6 +25,8 @@ class Peer:
         self.socket.setsockopt(zmq.RCVHWM, 0)
         self.socket.connect(endpoint)
         self._number = 0
+        self.items: list[Any] = []
+        """What a bridge said while an answer was awaited."""
 
     def send(self, op: str, **args: Any) -> int:
         """Send a request and return its id."""
@@ -47,6 +49,9 @@ class Peer:
         """The whole answer to a request; nothing else may be under way."""
         number = self.send(op, **args)
         answer = self.receive()
+        while "op" in answer:
+            self.items.append(answer)
+            answer = self.receive()
         assert answer["id"] == number, answer
         return answer
 
