@@ -40,7 +40,10 @@ class ControlEndpoint(NamedTuple):
     lock_path: Path | None = None
 
     def release(self) -> None:
+        """Remove what is there: nobody else's, as long as the lock is held."""
         if self.lock is not None and self.lock_path is not None:
+            for endpoint in (self.control, self.events):
+                Path(endpoint.removeprefix("ipc://")).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 self.lock_path.unlink()
             os.close(self.lock)
