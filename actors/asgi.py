@@ -8,6 +8,8 @@ cannot express is listed in doc/http.md.)
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from logging import Logger
 from typing import TYPE_CHECKING, Any
 
 from wspulse.actors.acceptor import checked_identity
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from wspulse.actors.mounted import Mounted
     from wspulse.actors.runtime import ShardRuntime
 
-__all__ = ["AsgiApplication"]
+__all__ = ["AsgiApplication", "lifespan_of", "no_websocket"]
 
 _ACCEPT = b"HTTP/1.1 101 \r\n\r\n"
 """What the transport writes as its answer; the ASGI server makes the real one."""
@@ -46,27 +48,11 @@ class AsgiApplication:
             case "websocket":
                 await self._websocket(scope, receive, send)
             case "lifespan":
-                await self._lifespan(receive, send)
+                await lifespan_of(self._mounted.start, self._mounted.stop, self._mounted.logger, receive, send)
             case "http":
-                await _no_websocket(send)
+                await no_websocket(send)
             case other:
                 raise ValueError(f"wspulse: an ASGI scope of the type {other!r}; served are websocket and lifespan")
-
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
-        try:
-            started = await self._mounted.start()
-        except Exception as error:
-            self._mounted.logger.exception("on_start raised")
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
-        await send({"type": "lifespan.startup.complete"})
-        try:
-            await receive()
-        finally:
-            if started:
-                await self._mounted.stop()
-        await send({"type": "lifespan.shutdown.complete"})
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -121,6 +107,30 @@ class AsgiApplication:
             return rejection(500, "internal server error")
 
 
+async def lifespan_of(
+    start: Callable[[], Awaitable[bool]],
+    stop: Callable[[], Awaitable[None]],
+    logger: Logger,
+    receive: Receive,
+    send: Send,
+) -> None:
+    """Speak the lifespan protocol; `stop` runs if `start` said True."""
+    await receive()
+    try:
+        started = await start()
+    except Exception as error:
+        logger.exception("on_start raised")
+        await send({"type": "lifespan.startup.failed", "message": str(error)})
+        return
+    await send({"type": "lifespan.startup.complete"})
+    try:
+        await receive()
+    finally:
+        if started:
+            await stop()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
 async def _await_end(receive: Receive) -> None:
     """After a refusal: uvicorn logs an error where the application returns before the answer's socket is closed."""
     try:
@@ -135,7 +145,8 @@ async def _result(value: Any) -> Any:
     return await value if hasattr(value, "__await__") else value
 
 
-async def _no_websocket(send: Send) -> None:
+async def no_websocket(send: Send) -> None:
+    """Tell a request over HTTP that a WebSocket belongs here."""
     body = b"a WebSocket upgrade of version 13 is needed here"
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wspulse.actors.transport import Transport
 
 __all__ = [
+    "AsgiCallable",
     "AsgiSocket",
     "Event",
     "Receive",
@@ -38,6 +39,7 @@ Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
+AsgiCallable = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _HIGH_WATER_BYTES = 1024 * 1024
 """What may wait for the ASGI server before the peer counts as slow: in the place of a kernel's socket buffer, which takes

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from wspulse.actors.asgi import AsgiApplication
+from wspulse.actors.asgi_socket import AsgiCallable
 from wspulse.actors.codec import Codec
 from wspulse.actors.config import ServerOptions
 from wspulse.actors.connection import Connection, RemoteConnection
 from wspulse.actors.errors import ConnectionNotFoundError, ServerClosedError, ShardUnavailableError
 from wspulse.actors.frame import Frame
+from wspulse.actors.joined import Joined
 from wspulse.actors.message import ConnectionRecord, Kick, ListConnections, SendFrame
 from wspulse.actors.mounted import Mounted
 from wspulse.actors.request import Request
@@ -117,6 +119,7 @@ class Server:
         self._connect: Callable[[Request], Any] | None = None
         self._runtime: ShardRuntime | None = None
         self._mounted: Mounted | None = None
+        self._joined: Joined | None = None
         if connect is not None:
             self.connect(connect)
         callbacks = (on_connect, on_message, on_disconnect, on_transport_drop, on_transport_restore)
@@ -204,6 +207,10 @@ class Server:
 
     def _running(self) -> ShardRuntime:
         if self._runtime is None:
+            if self._joined is not None:
+                raise RuntimeError(
+                    "wspulse: this process joined a server that runs elsewhere; it has only its async calls"
+                )
             raise RuntimeError("wspulse: the server is not running")
         return self._runtime
 
@@ -229,6 +236,9 @@ class Server:
         Raises ConnectionNotFoundError, ConnectionClosedError, SendBufferFullError, what the codec raises, and
         ShardUnavailableError when the owner does not answer within 5 s.
         """
+        if self._joined is not None:
+            await self._joined.send(connection_id, frame)
+            return
         runtime = self._running() if self._mounted is None else await self._reached(self._mounted)
         shard = runtime.shard
         wire = shard.encode(frame)
@@ -249,6 +259,9 @@ class Server:
         Returns when the bus has taken the frame. Raises ServerClosedError, what the codec raises, and
         ShardUnavailableError when the bus stalled for 5 s (delivery is then unknown).
         """
+        if self._joined is not None:
+            await self._joined.broadcast(room_id, frame)
+            return
         runtime = self._running() if self._mounted is None else await self._reached(self._mounted)
         if runtime.server_closing:
             raise ServerClosedError
@@ -270,6 +283,9 @@ class Server:
         Returns when the session is out of the table. Raises ConnectionNotFoundError, ServerClosedError,
         ShardUnavailableError.
         """
+        if self._joined is not None:
+            await self._joined.kick(connection_id)
+            return
         runtime = self._running() if self._mounted is None else await self._reached(self._mounted)
         if runtime.server_closing:
             raise ServerClosedError
@@ -280,6 +296,8 @@ class Server:
 
         Raises ServerClosedError, and ShardUnavailableError when a shard is alive but silent; a dead one has no sessions.
         """
+        if self._joined is not None:
+            return await self._joined.get_connections(room_id)
         runtime = self._running() if self._mounted is None else await self._reached(self._mounted)
         if runtime.server_closing:
             raise ServerClosedError
@@ -313,13 +331,19 @@ class Server:
 
     # Running without a supervisor.
 
-    def asgi(self) -> AsgiApplication:
+    def asgi(self, *, join: str | None = None) -> AsgiCallable:
         """This server as an ASGI application, with one shard in the process that serves it.
 
         `app.mount("/ws", server.asgi())` in FastAPI or Starlette, which do not pass their lifespan on: give them
         `lifespan=server.asgi_lifespan`, or the server starts with its first connection and `on_stop` never runs. Heartbeat
         and framing are the ASGI server's own. See doc/http.md for what ASGI cannot express.
+
+        With `join`, the control endpoint of a running `wspulse serve`, this process (and any number like it) holds no
+        sessions: send, broadcast, kick and get_connections go to that server, and may raise ControlError too.
         """
+        if join is not None:
+            self._joined = Joined(join, self.options.logger)
+            return self._joined
         return AsgiApplication(self._mount())
 
     @asynccontextmanager
@@ -328,13 +352,13 @@ class Server:
 
         In a lifespan of your own: `async with server.asgi_lifespan(app): ...`. Raises what on_start raises.
         """
-        mounted = self._mount()
-        started = await mounted.start()
+        served = self._joined or self._mount()
+        started = await served.start()
         try:
             yield
         finally:
             if started:
-                await mounted.stop()
+                await served.stop()
 
     def _mount(self) -> Mounted:
         if self._mounted is None:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.support.eventually import eventually
-from wspulse.actors.asgi import AsgiApplication
+from wspulse.actors.asgi_socket import AsgiCallable
 
 __all__ = ["AsgiPeer"]
 
@@ -15,7 +15,7 @@ __all__ = ["AsgiPeer"]
 class AsgiPeer:
     """Runs the application in a task while the block lasts; on the way out the peer is gone and the task has ended."""
 
-    def __init__(self, application: AsgiApplication, query: str = "", *, extensions: bool = True) -> None:
+    def __init__(self, application: AsgiCallable, query: str = "", *, extensions: bool = True) -> None:
         self.sent: list[dict[str, Any]] = []
         self.reads = asyncio.Event()
         """Clear it, and the server's sends hang."""
@@ -36,7 +36,9 @@ class AsgiPeer:
         self._incoming.put_nowait({"type": "websocket.connect"})
 
     async def __aenter__(self) -> AsgiPeer:
-        self.task = asyncio.create_task(self._application(self.scope, self._incoming.get, self._send))
+        self.task: asyncio.Future[None] = asyncio.ensure_future(
+            self._application(self.scope, self._incoming.get, self._send)
+        )
         return self
 
     async def __aexit__(
