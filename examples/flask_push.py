@@ -1,0 +1,40 @@
+"""A Flask application, on any WSGI server, that pushes to the rooms of a wspulse server beside it. In this folder:
+
+    python -m wspulse.supervisor --control ipc:///tmp/push/control.sock       after: mkdir -m 700 /tmp/push
+    WSPULSE_CONTROL=ipc:///tmp/push/control.sock flask --app flask_push run --port 5000
+
+People connect to wspulse at ws://127.0.0.1:8000/ws?room=tea; the application says something to all of them:
+
+    curl -X POST -d text=hello http://127.0.0.1:5000/rooms/tea
+
+A Celery task or a Django view does the same with the same client. It may be made before a server forks its workers: each
+child gets a connection of its own. It may be used by any thread.
+"""
+
+from __future__ import annotations
+
+import os
+
+from flask import Flask, request
+from flask.typing import ResponseReturnValue
+
+from wspulse import Control, ControlError, Frame
+
+app = Flask(__name__)
+control = Control(os.environ.get("WSPULSE_CONTROL"), timeout=5)
+
+
+@app.post("/rooms/<room>")
+def say(room: str) -> ResponseReturnValue:
+    control.broadcast(room, Frame("said", {"text": request.form["text"]}))
+    return "", 204
+
+
+@app.get("/rooms/<room>")
+def members(room: str) -> ResponseReturnValue:
+    return [{"id": member.id, "since": member.connected_at} for member in control.connections(room)]
+
+
+@app.errorhandler(ControlError)
+def server_is_away(error: ControlError) -> ResponseReturnValue:
+    return {"error": str(error)}, 503
