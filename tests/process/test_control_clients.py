@@ -177,8 +177,8 @@ def test_only_clients_on_the_list_get_in(tmp_path: Path) -> None:
     write_pair(tmp_path / "clients", "friend")
     write_pair(tmp_path, "stranger")
     server_key = tmp_path / "server.key"
-    options = ("--control-server-key", str(tmp_path / "server.key_secret"))
-    options += ("--control-client-keys", str(tmp_path / "clients"))
+    options = ["--control-server-key", str(tmp_path / "server.key_secret")]
+    options += ["--control-client-keys", str(tmp_path / "clients")]
     with serve_process("--control", "tcp://0.0.0.0:0", *options, workers=1) as server:
         assert server.control is not None
         endpoint = server.control.replace("0.0.0.0", "127.0.0.1")
