@@ -6,6 +6,8 @@ import ast
 import sys
 from pathlib import Path
 
+from bench.report import charts, report
+from bench.support.summary import summary
 from wspulse.actors.close_code import VIOLATIONS, CloseReason, CloseRow
 from wspulse.actors.option_table import OPTION_TABLE
 from wspulse.actors.session_state import TRANSITIONS, SessionEvent, SessionState
@@ -89,10 +91,12 @@ def documents() -> dict[Path, str]:
     """Each document that has generated parts, as it should be."""
     readme, internals, protocol = (ROOT / name for name in ("README.md", "doc/internals.md", "doc/protocol.md"))
     return {
-        readme: _with_part(readme.read_text(), "options", option_table()),
+        readme: _with_part(_with_part(readme.read_text(), "options", option_table()), "performance", summary()),
         internals: _with_part(internals.read_text(), "states", state_table()),
         protocol: _with_part(protocol.read_text(), "close codes", close_codes()),
         ROOT / "doc" / "contract-tests.md": contract_tests(),
+        ROOT / "bench" / "REPORT.md": report(),
+        **charts(),
     }
 
 
