@@ -128,7 +128,9 @@ class Admission:
         elif old.state is SessionState.SUSPENDED:
             old.apply(SessionEvent.RESUME, transport=transport)
         else:
-            # The old transport is dead for the application, even where its peer still answers.
+            # The old transport is dead for the application, even where its peer still answers. What it had brought is not.
+            if old.transport is not None:
+                old.transport.hand_over_rest()
             old.apply(SessionEvent.REPLACE, close=CloseReason.REPLACED, transport=transport)
         self._release(transport)
         transport.upgrade = None

@@ -133,7 +133,8 @@ class ShardRuntime:
                     self._links[other] = self.refs[other] = link
         self.bus: Bus
         self._zmq_bus: ZmqBus | None = None
-        self._exempt: Session | None = None
+        self._closers: set[Session] = set()
+        """Sessions from whose handlers the server was closed: they wait for the end, and the end not for them."""
         self._closed: asyncio.Future[None] | None = None
         self._started = False
         self._started_at = monotonic()
@@ -207,7 +208,7 @@ class ShardRuntime:
         requests = (
             self._spawn(self._http.drain(self._http_patience_s, self._closer)) if self._http is not None else None
         )
-        await self.shard.quiet(self._exempt)
+        await self.shard.quiet(self._closers)
         await self._acceptor.quiet()
         if requests is not None:
             await requests
@@ -218,7 +219,7 @@ class ShardRuntime:
         self._acceptor.close()
         if self._closed is not None and not self._closed.done():
             self._closed.set_result(None)
-        if self._exempt is not None:
+        if self._closers:
             try:
                 async with asyncio.timeout(_LAST_CALLBACK_S):
                     await self.shard.quiet()
@@ -252,8 +253,11 @@ class ShardRuntime:
         first = self._closed is None
         if self._closed is None:
             self._closed = asyncio.get_running_loop().create_future()
-            self._exempt = current_session.get()
             self._closer = asyncio.current_task()
+        caller = current_session.get()
+        if caller is not None:
+            self._closers.add(caller)
+            self.shard.look_if_quiet()
         if not first:
             await asyncio.shield(self._closed)
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -85,7 +85,7 @@ class Shard:
         self._finishing: dict[str, Session] = {}
         self._unfinished: set[Session] = set()
         self._ending: dict[Transport, None] = {}
-        self._quiet: list[tuple[asyncio.Future[None], Session | None]] = []
+        self._quiet: list[tuple[asyncio.Future[None], Collection[Session]]] = []
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._dirty: list[Flushable] = []
         self._deadlines = Deadlines()
@@ -136,7 +136,7 @@ class Shard:
 
     def transport_gone(self, transport: Transport) -> None:
         self._ending.pop(transport, None)
-        self._look_if_quiet()
+        self.look_if_quiet()
 
     # What sessions report.
 
@@ -167,7 +167,7 @@ class Shard:
         successor, session.successor = session.successor, None
         if successor is not None:
             successor.predecessor_finished()
-        self._look_if_quiet()
+        self.look_if_quiet()
 
     def callback_raised(self, session: Session, kind: str, error: BaseException) -> None:
         self.options.logger.error(
@@ -276,17 +276,19 @@ class Shard:
         for session in list(self.sessions.values()):
             session.apply(SessionEvent.SERVER_CLOSE, error=ServerClosedError(), close=CloseReason.SERVER_CLOSE)
 
-    async def quiet(self, exempt: Session | None = None) -> None:
+    async def quiet(self, exempt: Collection[Session] = ()) -> None:
         """Wait until every callback has run and every transport is gone.
 
-        Not waited for are the callbacks of `exempt`, nor those of newer sessions of its id, which wait for its own.
+        Not waited for are the callbacks of the sessions in `exempt` (which may grow meanwhile; `look_if_quiet` then), nor
+        those of newer sessions of their ids, which wait for them.
         """
         future: asyncio.Future[None] = self.loop.create_future()
         self._quiet.append((future, exempt))
-        self._look_if_quiet()
+        self.look_if_quiet()
         await future
 
-    def _look_if_quiet(self) -> None:
+    def look_if_quiet(self) -> None:
+        """End the wait of `quiet` if there is nothing left to wait for."""
         if not self._quiet or self._ending:
             return
         for entry in list(self._quiet):
@@ -357,10 +359,12 @@ class Shard:
         self._set_ticker()
 
 
-def _with_successors(session: Session | None) -> set[Session]:
-    """A session and those of the same id whose callbacks wait for its last one."""
+def _with_successors(sessions: Collection[Session]) -> set[Session]:
+    """Sessions, and those of the same ids whose callbacks wait for their last ones."""
     found = set()
-    while session is not None:
-        found.add(session)
-        session = session.successor
+    for session in sessions:
+        following: Session | None = session
+        while following is not None:
+            found.add(following)
+            following = following.successor
     return found

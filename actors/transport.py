@@ -200,12 +200,21 @@ class Transport(asyncio.Protocol):
         """Send `data` and a close frame; then the peer's close frame is awaited. The session has let go."""
         if self.state is _OPEN:
             self._end(data + encode_close(code, reason), CLOSE_WAIT_S)
-            self._look_for_close()
+            if not self._deaf:
+                self._look_for_close()
+            elif self._socket is not None:
+                self._socket.close()
 
     def abort(self) -> None:
         """Drop the socket now; `connection_lost` follows from the loop."""
         if self._socket is not None:
             self._socket.abort()
+
+    def hand_over_rest(self) -> None:
+        """Give the session what was read while it was behind, before another transport takes its place."""
+        if self.held and self.state is _OPEN and self._drain_parser() is not None:
+            # The peer's close frame was among it.
+            self._deaf = True
 
     def hold(self) -> None:
         """Stop reading: the session's handler is behind. The pong clock stands."""

@@ -103,6 +103,26 @@ async def test_close_from_inside_each_callback_never_deadlocks() -> None:
                 await done.wait()
 
 
+async def test_close_from_the_handlers_of_several_sessions_at_once_never_deadlocks() -> None:
+    server = Server(identify)
+    here = asyncio.Barrier(3)
+    done = []
+
+    @server.on_message
+    async def end(connection: Connection, frame: Frame) -> None:
+        await here.wait()
+        await server.close()
+        done.append(connection.id)
+
+    async with server.serve() as running:
+        sockets = [await connect(f"{running.url}?id={name}", ping_interval=None) for name in "abc"]
+        for socket in sockets:
+            await socket.send("{}")
+        await eventually(lambda: sorted(done) == ["a", "b", "c"], "every close has returned")
+        for socket in sockets:
+            await socket.wait_closed()
+
+
 async def test_connection_close_and_wait_closed_inside_handlers_never_deadlock() -> None:
     server = Server(identify)
     ended = asyncio.Event()

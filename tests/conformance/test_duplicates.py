@@ -106,6 +106,27 @@ async def test_takeover_of_a_half_open_session_loses_nothing_that_was_buffered(r
     await end_of_dead(dead)
 
 
+async def test_takeover_handles_what_the_old_transport_had_brought_and_a_slow_handler_had_not(
+    replacing: ContractServer,
+) -> None:
+    name, room = replacing.new_id(), replacing.new_id("room")
+    old = await replacing.client(name, room)
+    for number in range(60):
+        await old.send("slow note", number)
+    await replacing.notes.has(name, "message")
+    async with await replacing.client(name, room) as new:
+        assert await old.closed() == (1000, "replaced")
+        await new.send("note", "of the new transport")
+        await replacing.notes.until(
+            lambda: replacing.notes.of(name)[-1]["detail"] == "of the new transport", "the new transport's is handled"
+        )
+        details = [entry["detail"] for entry in replacing.notes.of(name) if entry["kind"] == "message"]
+        # What was read is handled, in order, before the newer; what the kernel still held is not.
+        assert details[:-1] == list(range(len(details) - 1))
+        await new.order_only("close_self")
+        await new.closed()
+
+
 async def end_of_dead(client: Client) -> None:
     """The dead client's network is back: it sees the end that the server had given its socket."""
     client.socket.transport.resume_reading()

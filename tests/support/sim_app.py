@@ -258,7 +258,7 @@ class SimApp:
         if self.is_shut:
             return
         self.shut_down_now()
-        await self.shard.quiet(exempt)
+        await self.shard.quiet(() if exempt is None else (exempt,))
         model = self.model
         mine = model.of[exempt.connection] if exempt is not None else None
         for session in model.sessions:
