@@ -72,8 +72,12 @@ async def _run_and_check(
     reports: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: reports.append(context))
-    async with asyncio.timeout(limit_s):
-        await function(**arguments)
+    try:
+        async with asyncio.timeout(limit_s):
+            await function(**arguments)
+    except BaseException:
+        await _abort_transports()
+        raise
     this = asyncio.current_task()
     for _ in range(FINISHING_TURNS):
         await asyncio.sleep(0)
@@ -83,6 +87,15 @@ async def _run_and_check(
     for report in reports:
         error = report.get("exception")
         raise AssertionError(f"the loop reported: {report['message']}: {error!r} ({report})") from error
+
+
+async def _abort_transports() -> None:
+    """Cut what a failed test left open: uvloop waits for it for ever when it closes, and the failure would not be told."""
+    for thing in gc.get_objects():
+        if str(type(thing)).startswith("<class 'uvloop.") and callable(abort := getattr(thing, "abort", None)):
+            abort()
+    for _ in range(FINISHING_TURNS):
+        await asyncio.sleep(0)
 
 
 @pytest.fixture(autouse=True)
