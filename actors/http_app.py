@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from email.utils import formatdate
 from functools import partial
 from importlib.util import find_spec
-from logging import Logger
+from logging import INFO, Logger, getLogger
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
@@ -84,7 +84,9 @@ class HttpApplication:
         from uvicorn.server import ServerState
 
         # Its loggers hand their records on to the worker's: one log, in one form.
-        self._config = Config(self._app, log_config=None)
+        # Where nobody would see the access log, uvicorn need not make its lines: 3 of 34 µs per request.
+        is_access_logged = getLogger("uvicorn.access").isEnabledFor(INFO)
+        self._config = Config(self._app, log_config=None, access_log=is_access_logged)
         self._config.load()
         self._loaded_app = self._config.loaded_app
         self._config.loaded_app = self._serve

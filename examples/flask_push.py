@@ -1,11 +1,12 @@
 """A Flask application, on any WSGI server, that pushes to the rooms of a wspulse server beside it. In this folder:
 
-    python -m wspulse.supervisor --control ipc:///tmp/push/control.sock       after: mkdir -m 700 /tmp/push
-    WSPULSE_CONTROL=ipc:///tmp/push/control.sock flask --app flask_push run --port 5000
+    mkdir -m 700 /tmp/push
+    python -m wspulse.supervisor --control ipc:///tmp/push/control.sock
+    WSPULSE_CONTROL=ipc:///tmp/push/control.sock python flask_push.py
 
 People connect to wspulse at ws://127.0.0.1:8000/ws?room=tea; the application says something to all of them:
 
-    curl -X POST -d text=hello http://127.0.0.1:5000/rooms/tea
+    curl -d text=hello http://127.0.0.1:5000/rooms/tea
 
 A Celery task or a Django view does the same with the same client. It may be made before a server forks its workers: each
 child gets a connection of its own. It may be used by any thread.
@@ -38,3 +39,7 @@ def members(room: str) -> ResponseReturnValue:
 @app.errorhandler(ControlError)
 def server_is_away(error: ControlError) -> ResponseReturnValue:
     return {"error": str(error)}, 503
+
+
+if __name__ == "__main__":
+    app.run(port=5000)

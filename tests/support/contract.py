@@ -6,10 +6,11 @@ import asyncio
 import itertools
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -210,6 +211,24 @@ def contract_server(
             with serve_uvicorn("tests.support.contract_asgi:app", env=env, cwd=ROOT) as process:
                 yield ContractServer(process, workers, Notes(log))
             return
-        options_of_app = ("--app", "tests.support.contract_app:server", *args)
-        with serve_process(*options_of_app, workers=workers, env=env, cwd=ROOT) as process:
+        options_of_app = ["--app", "tests.support.contract_app:server", *args]
+        is_loaded = bool(os.environ.get("CONTRACT_HTTP_LOAD")) and "--http-app" not in args
+        if is_loaded:
+            options_of_app += ["--http-app", "tests.support.http_app:app", "--log-level", "warning"]
+        with (
+            serve_process(*options_of_app, workers=workers, env=env, cwd=ROOT) as process,
+            http_load(process.port) if is_loaded else nullcontext(),
+        ):
             yield ContractServer(process, workers, Notes(log))
+
+
+@contextmanager
+def http_load(port: int) -> Iterator[None]:
+    """With CONTRACT_HTTP_LOAD the contract is tested while the servers answer HTTP requests as fast as they can."""
+    command = [sys.executable, "-m", "bench.support.http_load", str(port), "3600", "4"]
+    # It ends with its server, in the middle of a request.
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.kill()
