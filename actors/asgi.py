@@ -82,6 +82,10 @@ class AsgiApplication:
         reader.add_done_callback(lambda _task: socket.abort())
         try:
             await socket.ended
+        except asyncio.CancelledError:
+            # hypercorn ends its connections so, and tells the lifespan afterwards.
+            await socket.say_farewell()
+            raise
         finally:
             reader.cancel()
             await asyncio.gather(reader, socket.finish(), return_exceptions=True)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMappi
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from wspulse.actors.close_code import EMPTY_CLOSE_CODE
+from wspulse.actors.close_code import EMPTY_CLOSE_CODE, CloseReason
 from wspulse.actors.errors import ProtocolError
 from wspulse.actors.framing import BINARY, CLOSE, PING, PONG, TEXT, encode_close, encode_frame, parse_close
 
@@ -49,6 +49,9 @@ _LOW_WATER_BYTES = _HIGH_WATER_BYTES // 4
 
 _STUCK_S = 0.1
 """A send that the ASGI server has not finished for so long is one that its peer does not take."""
+
+_FAREWELL_S = 0.5
+"""How long a last close frame may take that nobody waits for."""
 
 _LOST_WAIT_S = 1.0
 """After a send failed, how long the ASGI server may take to say how the connection ended."""
@@ -167,6 +170,18 @@ class AsgiSocket(asyncio.Transport):
                 else:
                     data = unmasked(BINARY, event.get("bytes") or b"")
                 self._protocol.data_received(data)
+
+    async def say_farewell(self) -> None:
+        """The ASGI server ends us: tell the peer that the server goes, if it still can be told."""
+        if self._gone or not self.accepted:
+            return
+        self._forget_queue()
+        row = CloseReason.SERVER_CLOSE
+        try:
+            async with asyncio.timeout(_FAREWELL_S):
+                await self._send({"type": "websocket.close", "code": row.code, "reason": row.reason})
+        except Exception:
+            pass
 
     async def finish(self) -> None:
         """End the task that sends. The transport hears of the end, if it has not yet."""

@@ -295,3 +295,14 @@ async def test_several_processes_are_warned_about(
     monkeypatch.setenv("WEB_CONCURRENCY", "2")
     async with running(Server(identify)):
         assert 'server.asgi(join="ipc://…control.sock")' in caplog.text
+
+
+async def test_peer_is_told_1001_when_the_asgi_server_cancels_its_application() -> None:
+    server = Server(identify)
+    ends = Ends(server)
+    async with running(server), AsgiPeer(server.asgi(), "id=a") as peer:
+        await peer.gets(1)
+        peer.task.cancel()
+        assert (await peer.gets(2))[-1] == {"type": "websocket.close", "code": 1001, "reason": "server shutting down"}
+        assert await ends.name_of("a") == "ConnectionLostError"
+        await eventually(peer.task.cancelled, "the cancellation is passed on", 5)
