@@ -15,7 +15,8 @@ from wspulse.actors.handshake import rejection
 from wspulse.actors.request import Request
 from wspulse.actors.room import Room
 from wspulse.actors.session_state import SessionEvent, SessionState
-from wspulse.actors.transport import Transport, TransportState
+from wspulse.actors.transport import Transport
+from wspulse.actors.transport_state import TransportState
 
 if TYPE_CHECKING:
     from wspulse.actors.shard import Shard

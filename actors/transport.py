@@ -2,19 +2,12 @@
 
 Created when an upgrade is accepted, by the acceptor of the shard that owns the id or from a descriptor that was handed over.
 It cuts frames and hands them to its session, writes what the session and the room give it, answers pings, and keeps its
-deadlines through the shard's ticker: an idle transport costs no task and no timer.
-
-    WAITING ── accept() ──▶ OPEN ── finish() ──▶ ENDING ──▶ GONE
-       └── refuse() ───────────────────────────────┘
-
-WAITING: the upgrade is valid, the room is not joined yet; what the peer sends is kept. ENDING: a close frame (or an HTTP
-answer) was sent; what comes is read and thrown away until the peer's close frame or a deadline.
+deadlines through the shard's ticker: an idle transport costs no task and no timer. Its states are in `transport_state`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from enum import Enum
 from typing import TYPE_CHECKING, cast
 
 from wspulse.actors.close_code import EMPTY_CLOSE_CODE, NORMAL_CLOSE_CODES, CloseReason
@@ -26,13 +19,14 @@ from wspulse.actors.errors import (
     WriteTimeoutError,
 )
 from wspulse.actors.framing import BINARY, CLOSE, PING, PONG, FrameParser, encode_close, encode_frame, parse_close
+from wspulse.actors.transport_state import TransportState
 
 if TYPE_CHECKING:
     from wspulse.actors.admission import Upgrade
     from wspulse.actors.session import Session
     from wspulse.actors.shard import Shard
 
-__all__ = ["CLOSE_WAIT_S", "Transport", "TransportState"]
+__all__ = ["CLOSE_WAIT_S", "Transport"]
 
 CLOSE_WAIT_S = 3.0
 """How long the peer's answer to a close frame is awaited (contract.md §3)."""
@@ -44,13 +38,6 @@ _WAITING_BYTES = 512 * 1024
 """How much a peer may send ahead of its 101 before its socket is no longer read."""
 
 _PING = encode_frame(PING, b"")
-
-
-class TransportState(Enum):
-    WAITING = "waiting"
-    OPEN = "open"
-    ENDING = "ending"
-    GONE = "gone"
 
 
 _OPEN = TransportState.OPEN
