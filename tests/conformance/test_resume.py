@@ -49,6 +49,7 @@ async def test_resume_keeps_the_session_and_its_state_and_fires_no_connect(resum
         await client.send("note", "x")
     await resuming.notes.has(name, "message", 5)
     await client.order_only("close_self")
+    await client.closed()
     await resuming.notes.ended(name)
     entries = resuming.notes.of(name)
     assert len({entry["session"] for entry in entries}) == 1
