@@ -140,8 +140,10 @@ async def broadcast(_: Connection, room: str, payload: Any = None, event: str = 
     await server.broadcast(room, Frame(event, payload))
 
 
-async def broadcast_many(_: Connection, room: str, count: int, size: int = 0, pause_every: int = 0) -> int:
-    for number in range(count):
+async def broadcast_many(
+    _: Connection, room: str, count: int, size: int = 0, pause_every: int = 0, first: int = 0
+) -> int:
+    for number in range(first, first + count):
         await server.broadcast(room, Frame("numbered", [number, "x" * size]))
         if pause_every and number % pause_every == 0:
             await asyncio.sleep(0.001)
