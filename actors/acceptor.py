@@ -50,6 +50,9 @@ _BACKLOG = 4096
 _LEFTOVER_BYTES = 512 * 1024
 """What a client may send behind its request before it is answered; beyond that its socket is not read."""
 
+_LAST_HEAD_S = 0.5
+"""How long a request that is on its way when the server closes may take to be complete."""
+
 _LINGER_S = 1.0
 """How long a refused client has to read the answer and close."""
 
@@ -76,6 +79,7 @@ class Acceptor:
         self.http: HttpApplication | None = None
         """Who serves what is not for us, where there is one."""
         self.newcomers: set[_Newcomer] = set()
+        self.closed = False
         self._server: asyncio.Server | None = None
         self._gone: asyncio.Event = asyncio.Event()
 
@@ -99,11 +103,12 @@ class Acceptor:
         if self._server is not None:
             self._server.close()
             self._server = None
+        self.closed = True
         for newcomer in list(self.newcomers):
-            newcomer.refuse(rejection(503, "server is shutting down"))
+            newcomer.drain()
 
     async def quiet(self) -> None:
-        """Wait until every newcomer's socket is gone: about a second at most after `close`."""
+        """Wait until every newcomer's socket is gone: about two seconds at most after `close`."""
         while self.newcomers:
             self._gone.clear()
             await self._gone.wait()
@@ -150,8 +155,8 @@ class _Newcomer(asyncio.Protocol):
         self._acceptor.newcomers.add(self)
         self._deadline = self._shard.clock() + self._shard.options.handshake_timeout
         self._shard.at(self._deadline, self._late)
-        if self._shard.closing:
-            self.refuse(rejection(503, "server is shutting down"))
+        if self._acceptor.closed:
+            self.drain()
 
     def data_received(self, data: bytes) -> None:
         if self._answered:
@@ -183,7 +188,8 @@ class _Newcomer(asyncio.Protocol):
 
     def _check(self, head: bytes) -> None:
         acceptor = self._acceptor
-        valid = check_request(head, path=acceptor.path, draining=self._shard.closing, pages=acceptor.pages)
+        draining = self._shard.closing or acceptor.closed
+        valid = check_request(head, path=acceptor.path, draining=draining, pages=acceptor.pages)
         if isinstance(valid, HTTPAnswer):
             self.refuse(valid)
             return
@@ -294,6 +300,16 @@ class _Newcomer(asyncio.Protocol):
         self._acceptor.hand_over(owner, request, copy)
 
     # Answers.
+
+    def drain(self) -> None:
+        """The server closes: answer 503. A client that has not finished its request does not look for an answer yet."""
+        if self._gatherer is None:
+            self.refuse(rejection(503, "server is shutting down"))
+        else:
+            self._shard.at(self._shard.clock() + _LAST_HEAD_S, self._drained)
+
+    def _drained(self, _now: float) -> None:
+        self.refuse(rejection(503, "server is shutting down"))
 
     def _late(self, _now: float) -> None:
         if self._answered:

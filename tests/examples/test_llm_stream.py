@@ -14,7 +14,7 @@ async def test_answers_come_token_by_token_to_those_who_asked() -> None:
         for client, prompt in ((alice, "why?"), (bob, "how?")):
             await client.send("ask", {"prompt": prompt, "max_tokens": 50}, id="1")
         for client, prompt in ((alice, "why?"), (bob, "how?")):
-            done = (await client.expect("done")).payload
+            done = (await client.expect("done", timeout=30)).payload
             tokens = [frame.payload for frame in client.received if frame.event == "token"]
             assert [token["n"] for token in tokens] == list(range(50))
             assert "".join(token["text"] for token in tokens) == done["text"]
@@ -40,7 +40,7 @@ async def test_answer_goes_on_while_the_client_is_away() -> None:
         await client.expect("token")
         await client.drop()
         await client.reconnect()
-        done = (await client.expect("done")).payload
+        done = (await client.expect("done", timeout=30)).payload
         assert done["tokens"] == 300
         tokens = [frame.payload["n"] for frame in client.received if frame.event == "token"]
         assert tokens == sorted(set(tokens))
