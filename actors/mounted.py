@@ -110,7 +110,12 @@ class Mounted:
         self._server.checked_connect()
         self._incarnation += 1
         runtime = ShardRuntime(self._server, shard=0, workers=1, incarnation=self._incarnation, listener=None, path="")
-        await runtime.start()
+        try:
+            await runtime.start()
+        except BaseException:
+            # The process lives on, and the next lifespan or connection may try again.
+            await runtime.stop()
+            raise
         if one_of_several(sys.argv, os.environ):
             self.logger.warning(
                 "several processes serve this application, and each is alone: rooms, sessions and broadcasts of one do not "

@@ -241,6 +241,23 @@ async def test_lifespan_fails_when_on_start_raises() -> None:
     assert await drive_lifespan(server.asgi()) == ["lifespan.startup.failed"]
 
 
+async def test_start_that_failed_is_tried_again_by_the_next_connection() -> None:
+    server = Server(identify)
+    outcomes = iter([RuntimeError("no database"), None])
+
+    @server.on_start
+    def start() -> None:
+        if (error := next(outcomes)) is not None:
+            raise error
+
+    application = server.asgi()
+    with pytest.raises(RuntimeError, match="no database"):
+        await server.broadcast("lobby", Frame())
+    async with AsgiPeer(application, "id=a") as peer:
+        assert (await peer.gets(1))[0]["type"] == "websocket.accept"
+    await server.close()
+
+
 async def test_end_of_the_lifespan_says_1001_to_all() -> None:
     server = Server(identify)
     ends = Ends(server)
