@@ -73,7 +73,7 @@ class _Question:
     number: int
     question: BridgeQuestion
     answer: asyncio.Future[dict[str, Any]]
-    deadline: float
+    timer: asyncio.TimerHandle
     program: _Program | None = None
 
 
@@ -114,6 +114,8 @@ class BridgeDesk:
 
     def close(self) -> None:
         self._timer.cancel()
+        for question in self._questions.values():
+            question.timer.cancel()
         for program in self._programs.values():
             if program.retry is not None:
                 program.retry.cancel()
@@ -140,14 +142,13 @@ class BridgeDesk:
             self._disconnected(connection, error)
 
     def _ask(self, message: BridgeQuestion) -> asyncio.Future[dict[str, Any]]:
-        self._number += 1
         answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
-        question = _Question(self._number, message, answer, monotonic() + QUESTION_TIMEOUT_S)
         if len(self._questions) >= MOST_QUESTIONS:
             answer.set_result({"status": 503, "text": "too many connections are on their way"})
             return answer
-        self._questions[question.number] = question
-        self._loop.call_later(QUESTION_TIMEOUT_S, self._unanswered, question.number)
+        self._number += 1
+        timer = self._loop.call_later(QUESTION_TIMEOUT_S, self._unanswered, self._number)
+        question = self._questions[self._number] = _Question(self._number, message, answer, timer)
         self._pose(question)
         return answer
 
@@ -163,11 +164,11 @@ class BridgeDesk:
         self._send(program, {"op": "connect", "id": question.number, "args": args})
 
     def _unanswered(self, number: int) -> None:
-        if (question := self._questions.get(number)) is not None:
-            self._settle(question, {"status": 503, "text": "the program did not answer in time"})
+        self._settle(self._questions[number], {"status": 503, "text": "the program did not answer in time"})
 
     def _settle(self, question: _Question, answer: dict[str, Any]) -> None:
-        self._questions.pop(question.number, None)
+        del self._questions[question.number]
+        question.timer.cancel()
         if question.program is not None:
             question.program.questions -= 1
         if not question.answer.done():
