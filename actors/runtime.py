@@ -271,6 +271,11 @@ class ShardRuntime:
         if self._listener is not None:
             self._listener.close()
         await self.drain()
+        if self._listener is None:
+            # Under an ASGI server that speaks no lifespan to us nobody calls `stop`: let nothing tick on.
+            self._lag.stop()
+            if not self._closers:
+                await self.shard.abort()
         if not self._closed.done():
             self._closed.set_result(None)
 
