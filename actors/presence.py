@@ -115,6 +115,8 @@ class Presence:
         self._news: dict[str, _Room] = {}
         """Those of them where something is to be told."""
         self._timer: asyncio.TimerHandle | None = None
+        self._retries: dict[str, asyncio.TimerHandle] = {}
+        """By room: when watchers that took nothing are told again."""
         self._runtime: Runtime
         self._shard: Shard
 
@@ -127,6 +129,9 @@ class Presence:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        for retry in self._retries.values():
+            retry.cancel()
+        self._retries.clear()
         self._rooms.clear()
         self._news.clear()
 
@@ -306,11 +311,13 @@ class Presence:
                     self._report(shard, room_id, room.unreported, complete=False)
                 room.unreported = []
             self._tell_watchers(room)
-            if room.behind:
-                self._shard.loop.call_later(RETRY_S, self._retry, room_id, room)
+            if room.behind and room_id not in self._retries:
+                self._retries[room_id] = self._shard.loop.call_later(RETRY_S, self._retry, room_id)
 
-    def _retry(self, room_id: str, room: _Room) -> None:
-        if room.behind and self._rooms.get(room_id) is room:
+    def _retry(self, room_id: str) -> None:
+        del self._retries[room_id]
+        room = self._rooms.get(room_id)
+        if room is not None and room.behind:
             self._tell_soon(room_id, room)
 
     def _tell_watchers(self, room: _Room) -> None:

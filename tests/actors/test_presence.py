@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.support.eventually import eventually
 from tests.support.shards import Shards, serve_shards
 from wspulse.actors import presence
 from wspulse.actors.applications import builtin
@@ -250,6 +251,21 @@ async def test_watcher_that_reads_nothing_gets_the_whole_list_when_it_reads_agai
                 await asyncio.sleep(4 * presence.GATHER_S)
                 transport.resume_writing()
                 await slow.sees(slow="connected", a="connected", b="connected", c="connected")
+
+
+async def test_shard_that_stops_while_a_watcher_reads_nothing_leaves_no_timer() -> None:
+    async with serve_shards(lambda: relay(send_buffer_size=1), 1) as shards, member(shards, "slow") as slow:
+        await slow.sees(slow="connected")
+        session, part = shards.runtimes[0].shard.sessions["slow"], shards.servers[0].presence
+        transport = session.transport
+        assert transport is not None
+        assert part is not None
+        transport.pause_writing()
+        async with member(shards, "a", asks=False):
+            await eventually(lambda: session.queued_frames == 1, "what it is told waits for it")
+            async with member(shards, "b", asks=False):
+                await eventually(lambda: part._retries, "it is to be told again")
+                transport.resume_writing()
 
 
 async def test_long_list_is_cut_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
