@@ -27,6 +27,9 @@ _STOP_DEADLINE_S = 15.0
 
 _POLL_S = 0.02
 
+_LONGEST_FOLDER_BYTES = 47
+"""Paths of Unix sockets have at most 103 bytes (on macOS), and the server's take up to 56 more than this."""
+
 
 class ServerProcess:
     """See the module. Its output goes to files of a temporary folder, which is also its runtime directory."""
@@ -61,8 +64,7 @@ class ServerProcess:
             await asyncio.sleep(_POLL_S)
 
     def _spawn(self) -> tuple[Path, subprocess.Popen[bytes]]:
-        # Paths of Unix sockets are short (104 bytes on macOS, whose own temporary folder has half of that).
-        folder = self._folder = Path(tempfile.mkdtemp(prefix="wspulse-", dir="/tmp" if Path("/tmp").is_dir() else None))
+        folder = self._folder = Path(tempfile.mkdtemp(prefix="wspulse-", dir=_short_folder()))
         with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
             process = self._process = subprocess.Popen(
                 [sys.executable, "-m", "wspulse.supervisor", *self._arguments],
@@ -108,3 +110,9 @@ class ServerProcess:
             else:
                 environment[name] = value
         return environment
+
+
+def _short_folder() -> str | None:
+    """Where temporary folders go, unless that is too deep for sockets, as on macOS."""
+    deep = len(os.fsencode(tempfile.gettempdir())) > _LONGEST_FOLDER_BYTES
+    return "/tmp" if deep and Path("/tmp").is_dir() else None
