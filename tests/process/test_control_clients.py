@@ -116,7 +116,8 @@ def test_end_of_the_server_is_seen_at_once_and_its_successor_is_found(tmp_path: 
             killer.join()
             for pid in server.pids():
                 os.kill(pid, signal.SIGKILL)
-        with serve_process("--app", "relay", "--control", endpoint, workers=1):
+        successor = ("--app", "relay", "--control", endpoint, "--port", str(server.port))
+        with serve_process(*successor, workers=1):
             assert control.ping().workers == 1
 
 

@@ -15,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.server_process import ServerProcess, serve_process, wait_until
+from tests.support.server_process import ServerProcess, run_to_end, serve_process, start_process, wait_until
 from wspulse.actors.placement import Placement
 
 APP = """
@@ -226,16 +226,21 @@ def test_death_of_the_supervisor_leaves_no_process_and_a_free_port(app: Path, st
             server.wait_gone(max(0.1, 5.0 - (time.monotonic() - killed_at)))
             with connect(successor.url) as client:
                 assert answers(client)
+    assert list((app / "run" / "wspulse").iterdir()) == []
 
 
 def test_death_of_the_supervisor_while_workers_still_import_leaves_no_process(tmp_path: Path) -> None:
-    from tests.support.server_process import start_process
-
     (tmp_path / "slow.py").write_text('import time\nopen("importing", "w").close()\ntime.sleep(60)\n')
-    with start_process("--port", "0", "--workers", "2", "--app", "slow:server", cwd=tmp_path) as server:
+    tmp_path.chmod(0o700)
+    env = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    with start_process("--port", "0", "--workers", "2", "--app", "slow:server", cwd=tmp_path, env=env) as server:
         wait_until((tmp_path / "importing").exists, 20, "the application is being imported")
         server.kill()
         server.wait_gone(5.0)
+    # The next server on the port cleans up, even one that fails to start.
+    [left] = (tmp_path / "wspulse").iterdir()
+    assert run_to_end("--port", left.name, "--workers", "1", "--app", "nobody:server", env=env).returncode == 1
+    assert not left.exists()
 
 
 def test_supervisor_that_stood_still_kills_nobody(app: Path) -> None:
