@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -123,6 +124,7 @@ class Browser:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": str(profile), "XDG_RUNTIME_DIR": str(profile)},  # it leaves things there
             start_new_session=True,
         )
         try:

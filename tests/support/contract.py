@@ -201,6 +201,7 @@ def contract_server(
     """Start the contract's application with these options of `Server`."""
     with tempfile.TemporaryDirectory(prefix="wspulse-contract-") as folder:
         log = Path(folder) / "notes"
+        log.touch()
         env = {
             **(env or {}),
             "CONTRACT_LOG": str(log),

@@ -123,7 +123,8 @@ class ServerProcess:
         self.signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL to the supervisor only; its workers are left to notice."""
+        """SIGKILL to the supervisor only; its workers are left to notice, and its runtime directory to the next start on
+        its port: a test that kills makes one."""
         self.signal(signal.SIGKILL)
 
     def wait(self, timeout: float = STOP_DEADLINE_S) -> int:
@@ -143,8 +144,7 @@ def serve_process(
     """A server on a free port of 127.0.0.1, ready when the block begins.
 
     `args` come after `--port 0 --workers N`, so that they win. The environment is this process's without its WSPULSE_*
-    variables, plus `env`; the runtime directory is a fresh one unless `env` names it. Without `cwd` it runs in a fresh,
-    empty folder.
+    variables, plus `env`. Without `cwd` it runs in a fresh, empty folder.
     """
     with start_process("--port", "0", "--workers", str(workers), *args, env=env, cwd=cwd) as server:
         server.await_ready()
@@ -186,10 +186,9 @@ def start_process(
 ) -> Iterator[ServerProcess]:
     """`serve_process` with exactly these arguments, and without waiting until it is ready."""
     folder = Path(tempfile.mkdtemp(prefix="wspulse-test-"))
-    (folder / "runtime").mkdir(mode=0o700)
     (folder / "empty").mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WSPULSE_")}
-    environment |= {"XDG_RUNTIME_DIR": str(folder / "runtime"), **(env or {})}
+    environment |= env or {}
     with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(
             [sys.executable, *program, *args],
