@@ -1,6 +1,6 @@
 """`Child`: one shard's place in the supervisor, over all the workers that hold it one after another.
 
-Created once per shard by the supervisor, which it tells what matters through `ChildEvents`. Restarts are one-for-one: a
+Created once per shard by `Workers`. It tells the supervisor what matters through `ChildEvents`. Restarts are one-for-one: a
 child knows nothing of the others.
 
     start() ──▶ STARTING ──Ready──▶ READY ──Drain──▶ DRAINING ──Drained──▶ DRAINED ──Exit──▶ the process ends

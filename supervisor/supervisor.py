@@ -2,13 +2,12 @@
 parts in reverse.
 
 Created by `cli`, run once. It owns the listening socket, the runtime directory, the mailbox listeners, the bus forwarder
-and one `Child` per shard. It never imports the application and touches no session.
+and the workers. It never imports the application and touches no session.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -20,7 +19,7 @@ from typing import NamedTuple
 
 from wspulse.actors.message import BootFailed, Events, Message, ShardDown, ShardUp
 from wspulse.supervisor.bus_forwarder import BusForwarder
-from wspulse.supervisor.child import Child, ChildState, LaunchedWorker
+from wspulse.supervisor.child import Child
 from wspulse.supervisor.child_spec import ChildSpec
 from wspulse.supervisor.control_plane import ControlPlane
 from wspulse.supervisor.descriptor_limit import check_descriptors
@@ -30,6 +29,7 @@ from wspulse.supervisor.runtime_dir import RuntimeDir
 from wspulse.supervisor.settings import Settings
 from wspulse.supervisor.signals import install_signals, remove_signals
 from wspulse.supervisor.worker_process import WorkerProcess
+from wspulse.supervisor.workers import Workers
 
 __all__ = ["Supervisor"]
 
@@ -39,15 +39,6 @@ ADDRESS_RETRY_S = 6.0
 """A crashed server's workers hold its port until they have noticed, 5 s at most (contract.md §6)."""
 
 ADDRESS_RETRY_PERIOD_S = 0.1
-
-TICK_S = 1.0
-"""Between two messages of a living worker, and between two looks at how long it was silent."""
-
-KILL_RESERVE_S = 0.5
-"""Killing and waiting for what did not end in time must itself fit into the shutdown timeout."""
-
-KILLED_S = 5.0
-"""A killed process that is still there after this is stuck in the kernel, and not ours to wait for."""
 
 INCARNATIONS_PER_RUN = 1_000_000
 """Incarnations of a server's run begin at a multiple of this, above all those of a crashed predecessor."""
@@ -69,28 +60,30 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.children: list[Child] = []
-        """By shard. Their states, pids, restarts and connections may be read at any time."""
         self.mailbox_paths: tuple[str, ...] = ()
         """By shard: where a shard can be reached."""
         self.host = settings.host
         self.port = settings.port
-        self._incarnation = 0
         self.is_ready = False
         """Whether all workers have been ready at once."""
         self._signals: list[signal.Signals] = []
-        self._hurry = False
         self.runtime_dir: RuntimeDir | None = None
         """From the start on."""
         self._listener: socket.socket | None = None
         self._mailboxes: list[socket.socket] = []
         self._forwarder: BusForwarder | None = None
+        self._workers = Workers(
+            self,
+            self._on_launched,
+            stall_timeout_s=settings.stall_timeout,
+            shutdown_timeout_s=settings.shutdown_timeout,
+        )
+        self.children = self._workers.children
+        """By shard. Their states, pids, restarts and connections may be read at any time."""
 
     async def run(self) -> int:
         """Start, supervise until something asks for the end, stop."""
         self._ending: asyncio.Future[_Ending] = asyncio.get_running_loop().create_future()
-        self._changed = asyncio.Event()
-        """Set at every change of a child's state."""
         order = (
             _Part(self._install_signals, remove_signals),
             _Part(self._claim_port, self._release_port),
@@ -98,7 +91,7 @@ class Supervisor:
             _Part(self._start_bus, self._stop_bus),
             _Part(self._start_control, self._stop_control),
             _Part(self._start_workers, self._stop_workers),
-            _Part(self._start_watch, self._stop_watch),
+            _Part(self._workers.watch, self._workers.unwatch),
         )
         started: list[_Part] = []
         try:
@@ -111,7 +104,7 @@ class Supervisor:
         finally:
             for part in reversed(started):
                 await _maybe_await(part.stop())
-        if self._hurry:
+        if len(self._signals) > 1:
             return 128 + self._signals[-1]
         return ending.exit_code
 
@@ -137,25 +130,25 @@ class Supervisor:
 
     def on_ready(self, child: Child) -> None:
         assert child.incarnation is not None
-        self._tell_others(child, ShardUp(child.shard, child.incarnation))
+        self._workers.tell_others(child, ShardUp(child.shard, child.incarnation))
         self.control.worker_ready(child)
         if self.is_ready:
             _logger.info(
                 "a worker is ready", extra={"shard": child.shard, "pid": child.pid, "restarts": child.restarts}
             )
-        elif all(other.state is ChildState.READY for other in self.children) and not self._ending.done():
+        elif self._workers.are_ready and not self._ending.done():
             self.is_ready = True
             self._announce()
 
     def on_down(self, child: Child, incarnation: int) -> None:
-        self._tell_others(child, ShardDown(child.shard, incarnation))
+        self._workers.tell_others(child, ShardDown(child.shard, incarnation))
         self.control.worker_down(child)
 
     def on_drained(self, child: Child) -> None:
-        self._changed.set()
+        self._workers.child_changed()
 
     def on_stopped(self, child: Child) -> None:
-        self._changed.set()
+        self._workers.child_changed()
 
     def on_boot_failed(self, child: Child, failure: BootFailed) -> None:
         if self._ending.done():
@@ -185,11 +178,6 @@ class Supervisor:
             return
         _logger.error("a worker said what nobody hears", extra={"shard": child.shard, "said": type(message).__name__})
 
-    def _tell_others(self, child: Child, message: Message) -> None:
-        for other in self.children:
-            if other is not child:
-                other.tell(message)
-
     # The parts, in the order of their start.
 
     def _install_signals(self) -> None:
@@ -199,11 +187,8 @@ class Supervisor:
         self._signals.append(number)
         if len(self._signals) == 1:
             self.request_shutdown(number.name)
-            return
-        self._hurry = True
-        for child in self.children:
-            child.kill()
-        self._changed.set()
+        else:
+            self._workers.kill()
 
     async def _claim_port(self) -> None:
         settings = self.settings
@@ -215,7 +200,6 @@ class Supervisor:
             self._listener = open_listener(settings.host, 0)
             self.port = self._listener.getsockname()[1]
             self.runtime_dir = RuntimeDir.claim(self.port)
-        self._incarnation = self.runtime_dir.run * INCARNATIONS_PER_RUN
 
     async def _listen(self, retry_s: float) -> socket.socket | None:
         deadline = time.monotonic() + retry_s
@@ -272,108 +256,33 @@ class Supervisor:
     def _start_workers(self) -> None:
         settings = self.settings
         forwarder = self._forwarder
-        self._spec = ChildSpec(
+        spec = ChildSpec(
             app=settings.app,
             overrides=settings.overrides,
             workers=settings.workers,
             path=settings.path,
             mailbox_paths=self.mailbox_paths,
             bus=None if forwarder is None else (forwarder.push_endpoint, forwarder.subscribe_endpoint),
-            alive_period_s=min(TICK_S, settings.stall_timeout / 4),
+            alive_period_s=self._workers.period_s,
             drain_s=settings.shutdown_timeout,
             log_level=settings.log_level,
             log_format=settings.log_format,
             desk_path=self.control.desk_path,
         )
-        self.children = [
-            Child(
-                shard,
-                self._launch,
-                self,
-                stall_timeout_s=settings.stall_timeout,
-                drain_timeout_s=settings.shutdown_timeout,
-            )
-            for shard in range(settings.workers)
-        ]
-        for child in self.children:
-            try:
-                child.start()
-            except OSError as error:
-                raise StartError(f"worker {child.shard} cannot be started: {error}") from error
-
-    def _launch(
-        self,
-        shard: int,
-        *,
-        on_message: Callable[[LaunchedWorker, Message], None],
-        on_exit: Callable[[LaunchedWorker, int], None],
-    ) -> LaunchedWorker:
         assert self._listener is not None
-        self._incarnation += 1
-        worker = WorkerProcess(
-            self._spec,
-            shard,
-            self._incarnation,
-            self._listener,
-            self._mailboxes[shard],
-            on_message=on_message,
-            on_exit=on_exit,
-        )
-        for other in self.children:
-            if other.shard != shard and other.state is ChildState.READY and other.incarnation is not None:
-                worker.tell(ShardUp(other.shard, other.incarnation))
+        assert self.runtime_dir is not None
+        self._workers.start(spec, self._listener, self._mailboxes, self.runtime_dir.run * INCARNATIONS_PER_RUN)
+
+    def _on_launched(self, worker: WorkerProcess) -> None:
         self.control.worker_started(worker)
-        return worker
 
     async def _stop_workers(self) -> None:
-        """Drain all, then let all end: calls across shards work while the last sessions' callbacks run."""
         if self.is_ready:
             reason = self._ending.result().reason if self._ending.done() else "an error"
             _logger.info("the server stops", extra={"reason": reason})
-        reserve_s = min(KILL_RESERVE_S, self.settings.shutdown_timeout / 10)
-        deadline = time.monotonic() + self.settings.shutdown_timeout - reserve_s
         assert self._listener is not None
         self._listener.close()
-        for child in self.children:
-            child.stop()
-        done = (ChildState.DRAINED, ChildState.STOPPED)
-        await self._until(lambda: all(child.state in done for child in self.children), deadline)
-        for child in self.children:
-            child.exit()
-        await self._until(self._all_stopped, deadline)
-        for child in self.children:
-            if child.state is not ChildState.STOPPED and not self._hurry:
-                _logger.warning(
-                    "a worker did not end in time and is killed", extra={"shard": child.shard, "pid": child.pid}
-                )
-            child.kill()
-        self._hurry, hurry = False, self._hurry
-        await self._until(self._all_stopped, time.monotonic() + KILLED_S)
-        self._hurry = hurry
-
-    def _all_stopped(self) -> bool:
-        return all(child.state is ChildState.STOPPED for child in self.children)
-
-    async def _until(self, condition: Callable[[], bool], deadline: float) -> None:
-        """Wait for a condition on the children, for the deadline, or for a second signal."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(deadline - time.monotonic()):
-                while not condition() and not self._hurry:
-                    self._changed.clear()
-                    await self._changed.wait()
-
-    def _start_watch(self) -> None:
-        self._watch_period_s = min(TICK_S, self.settings.stall_timeout / 4)
-        self._watch = asyncio.get_running_loop().call_later(self._watch_period_s, self._tick)
-
-    def _tick(self) -> None:
-        now = time.monotonic()
-        for child in self.children:
-            child.tick(now)
-        self._watch = asyncio.get_running_loop().call_later(self._watch_period_s, self._tick)
-
-    def _stop_watch(self) -> None:
-        self._watch.cancel()
+        await self._workers.stop()
 
     # The end, and what is printed.
 
