@@ -276,7 +276,6 @@ class _Newcomer(asyncio.Protocol):
         self._acceptor.left(self)
         self._socket.set_protocol(transport)
         transport.connection_made(self._socket)
-        self._shard.admission.admit(transport, upgrade)
 
     def _hand_over(
         self, owner: int, room_id: str, connection_id: str, state: dict[str, Any] | None, subprotocol: str | None

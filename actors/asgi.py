@@ -76,7 +76,6 @@ class AsgiApplication:
         subprotocol = choose_subprotocol(shard.options.subprotocols, scope.get("subprotocols") or ())
         socket = AsgiSocket(shard, transport, scope, send, subprotocol)
         transport.connection_made(socket)
-        shard.admission.admit(transport, upgrade)
         reader = shard.loop.create_task(socket.read(receive))
         # An ASGI server that fails in `receive` has lost the connection.
         reader.add_done_callback(lambda _task: socket.abort())

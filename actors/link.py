@@ -23,13 +23,14 @@ from wspulse.actors.message import (
     Envelope,
     Failure,
     Handover,
-    HandoverTaken,
     Hello,
     Message,
+    ReceiptsWanted,
     Reply,
     Tell,
     UpgradeRequest,
 )
+from wspulse.actors.receipts import Receipts
 from wspulse.actors.stream import Stream
 
 __all__ = ["ShardLink"]
@@ -38,6 +39,13 @@ _RECONNECT_S = 0.02
 """The shard's mailbox listener outlives its worker, so a new stream only waits for the replacement to start."""
 
 _SWEEP_S = 0.05
+
+_RECEIPTS_S = 0.005
+"""How long our copy of a descriptor that was taken may stay open: until then a client whose connection is closed at once does
+not see its end. Long enough that a burst of handovers costs one turn of the loop."""
+
+_MOST_UNREAD = 256
+"""Handovers after which receipts are read at once, lest a burst use up our descriptors."""
 
 
 @dataclass(slots=True)
@@ -77,6 +85,8 @@ class ShardLink:
         self._number = 0
         self._asked: dict[int, _Asked] = {}
         self._handed_over: dict[int, _HandedOver] = {}
+        self._receipts: Receipts | None = None
+        self._receipts_timer: asyncio.TimerHandle | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._reconnect: asyncio.TimerHandle | None = None
         self._closed = False
@@ -104,9 +114,9 @@ class ShardLink:
         if self._stream is not None:
             self._stream.close()
         self._fail_asks(lambda _asked: True, "the server is closing")
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
+        for timer in (self._sweeper, self._receipts_timer):
+            if timer is not None:
+                timer.cancel()
         for handed_over in self._handed_over.values():
             handed_over.failed(handed_over.fd)
         self._handed_over.clear()
@@ -134,11 +144,46 @@ class ShardLink:
 
     def hand_over(self, upgrade: UpgradeRequest, fd: int, failed: Callable[[int], None]) -> None:
         """Send a descriptor, which is this link's from now on; `failed(fd)` gives it back when nobody took it in time."""
+        if self._closed:
+            failed(fd)
+            return
         self._number += 1
-        self._handed_over[self._number] = _HandedOver(upgrade, fd, failed)
-        if self.incarnation and self._stream is not None:
-            self._stream.send(Handover(self._number, upgrade), fd)
-        self._set_sweeper()
+        handed_over = self._handed_over[self._number] = _HandedOver(upgrade, fd, failed)
+        if self.incarnation:
+            self._send_handover(self._number, handed_over)
+        if self._receipts_timer is None:
+            self._receipts_timer = self._loop.call_later(_RECEIPTS_S, self._look_for_receipts, _RECEIPTS_S)
+
+    def _send_handover(self, number: int, handed_over: _HandedOver) -> None:
+        stream = self._stream
+        assert stream is not None
+        if self._receipts is None:
+            self._receipts = Receipts()
+            stream.send(ReceiptsWanted(), self._receipts.writer)
+        stream.send(Handover(number, handed_over.upgrade), handed_over.fd)
+        if len(self._handed_over) >= _MOST_UNREAD:
+            self._read_receipts()
+
+    def _look_for_receipts(self, waited_s: float) -> None:
+        """Let go of what has arrived, and give up what has passed its deadline: one timer for all."""
+        self._receipts_timer = None
+        again_s = _RECEIPTS_S if self._read_receipts() else min(2 * waited_s, _SWEEP_S)
+        now = monotonic()
+        for number, handed_over in list(self._handed_over.items()):
+            if now >= handed_over.upgrade.deadline + HANDOVER_MARGIN_S:
+                del self._handed_over[number]
+                handed_over.failed(handed_over.fd)
+        if self._handed_over:
+            self._receipts_timer = self._loop.call_later(again_s, self._look_for_receipts, again_s)
+
+    def _read_receipts(self) -> bool:
+        """Close our copies of what has arrived. Returns whether anything had."""
+        numbers = self._receipts.read() if self._receipts is not None else ()
+        for number in numbers:
+            handed_over = self._handed_over.pop(number, None)
+            if handed_over is not None:
+                os.close(handed_over.fd)
+        return bool(numbers)
 
     def _send_ask(self, number: int, asked: _Asked) -> None:
         if self.incarnation and self._stream is not None:
@@ -155,17 +200,12 @@ class ShardLink:
                 asked = self._asked.pop(envelope.number, None)
                 if asked is not None and not asked.future.done():
                     asked.future.set_exception(error_from_code(envelope.code, envelope.subject))
-            case HandoverTaken():
-                handed_over = self._handed_over.pop(envelope.number, None)
-                if handed_over is not None:
-                    os.close(handed_over.fd)
             case Hello():
                 self.incarnation = envelope.incarnation
                 if self._up is not None:
                     self._up(envelope.incarnation)
-                assert self._stream is not None
-                for number, handed_over in self._handed_over.items():
-                    self._stream.send(Handover(number, handed_over.upgrade), handed_over.fd)
+                for number, handed_over in list(self._handed_over.items()):
+                    self._send_handover(number, handed_over)
                 for number, asked in self._asked.items():
                     if not asked.sent:
                         self._send_ask(number, asked)
@@ -175,6 +215,11 @@ class ShardLink:
     def _ended(self) -> None:
         incarnation, self.incarnation = self.incarnation, 0
         self._stream = None
+        if self._receipts is not None:
+            # What was taken until the end is no longer ours; what is taken after it finds nobody to tell, and is not answered.
+            self._read_receipts()
+            self._receipts.close()
+            self._receipts = None
         self._fail_asks(lambda asked: asked.sent, f"shard {self.shard} went down")
         if incarnation and self._down is not None:
             self._down(incarnation)
@@ -189,7 +234,7 @@ class ShardLink:
                     asked.future.set_exception(ShardUnavailableError(reason))
 
     def _set_sweeper(self) -> None:
-        if self._sweeper is None and (self._asked or self._handed_over):
+        if self._sweeper is None and self._asked:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
@@ -199,8 +244,4 @@ class ShardLink:
         self._fail_asks(
             lambda asked: asked.deadline != 0 and now >= asked.deadline, f"shard {self.shard} did not answer in time"
         )
-        for number, handed_over in list(self._handed_over.items()):
-            if now >= handed_over.upgrade.deadline + HANDOVER_MARGIN_S:
-                del self._handed_over[number]
-                handed_over.failed(handed_over.fd)
         self._set_sweeper()

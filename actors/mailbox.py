@@ -22,12 +22,13 @@ from wspulse.actors.message import (
     Envelope,
     Failure,
     Handover,
-    HandoverTaken,
     Hello,
+    ReceiptsWanted,
     Reply,
     Tell,
     UpgradeRequest,
 )
+from wspulse.actors.receipts import write_receipt
 from wspulse.actors.stream import Stream
 
 __all__ = ["HANDOVER_MARGIN_S", "Mailbox"]
@@ -56,7 +57,8 @@ class Mailbox:
         self._hello = Hello(shard, incarnation)
         self._receive = receive
         self._take_over = take_over
-        self._streams: set[Stream] = set()
+        self._streams: dict[Stream, int | None] = {}
+        """With each, the pipe that wants receipts for its handovers."""
         self._loop = asyncio.get_running_loop()
         self._open = False
         self._takes_descriptors = True
@@ -95,10 +97,12 @@ class Mailbox:
             self._take(stream, envelope, fd)
 
         def ended() -> None:
-            self._streams.discard(stream)
+            receipts = self._streams.pop(stream)
+            if receipts is not None:
+                os.close(receipts)
 
         stream = Stream(sock, take, ended)
-        self._streams.add(stream)
+        self._streams[stream] = None
         stream.send(self._hello)
 
     def _take(self, stream: Stream, envelope: Envelope, fd: int | None) -> None:
@@ -109,6 +113,8 @@ class Mailbox:
                 self._receive(envelope.message)
             case Handover():
                 self._take_descriptor(stream, envelope, fd)
+            case ReceiptsWanted():
+                self._take_receipts(stream, fd)
             case _:
                 _logger.error("an envelope came that no sender may send", extra={"envelope": type(envelope).__name__})
 
@@ -130,6 +136,11 @@ class Mailbox:
         else:
             stream.send(Reply(number, result))
 
+    def _take_receipts(self, stream: Stream, fd: int | None) -> None:
+        before, self._streams[stream] = self._streams[stream], fd
+        if before is not None:
+            os.close(before)
+
     def _take_descriptor(self, stream: Stream, handover: Handover, fd: int | None) -> None:
         if fd is None:
             return
@@ -137,11 +148,10 @@ class Mailbox:
             # Its sender, who holds a copy, sends it to our replacement or answers 503.
             os.close(fd)
             return
-        stream.send(HandoverTaken(handover.number))
-        # The acknowledgement is with the kernel before the client can be answered: a sender whose acknowledgement does not
-        # come sends the descriptor to our replacement, and a client must not be answered twice.
-        stream.flush()
-        if stream.backlogged or stream.ended:
+        # The receipt is there before the client can be answered: a sender that finds none sends the descriptor to our
+        # replacement, and a client must not be answered twice.
+        receipts = self._streams[stream]
+        if receipts is None or not write_receipt(receipts, handover.number):
             os.close(fd)
             stream.close()
             return

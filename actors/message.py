@@ -330,10 +330,11 @@ class Handover(_Message):
     upgrade: UpgradeRequest
 
 
-class HandoverTaken(_Message):
-    """The descriptor has arrived and will be answered by the owner: the sender may close its copy."""
+class ReceiptsWanted(_Message):
+    """Before the first handover of a stream: the pipe that travels with it wants their numbers (`wspulse.actors.receipts`).
 
-    number: int
+    A number in it says that the descriptor has arrived and will be answered by the owner: the sender may close its copy.
+    """
 
 
-Envelope = Hello | Tell | Ask | Reply | Failure | Handover | HandoverTaken
+Envelope = Hello | Tell | Ask | Reply | Failure | Handover | ReceiptsWanted

@@ -394,7 +394,7 @@ class ShardRuntime:
 
     def _take_over(self, request: UpgradeRequest, fd: int) -> None:
         self.shard.metrics.handovers_in += 1
-        self._spawn(take_over(self.shard, request, fd))
+        take_over(self.shard, request, fd)
 
 
 async def _maybe_await(result: Any) -> None:

@@ -6,7 +6,6 @@ what it carries. The first error ends it, once, and what was not sent by then is
 
 from __future__ import annotations
 
-import array
 import asyncio
 import os
 import socket
@@ -16,7 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from wspulse.actors.message import Envelope, Handover
+from wspulse.actors.message import Envelope, Handover, ReceiptsWanted
 
 __all__ = ["Stream"]
 
@@ -27,7 +26,11 @@ _READ_BYTES = 64 * 1024
 _CLOSE_ON_EXEC: int = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 """Makes descriptors arrive non-inheritable, where the system can."""
 
+_DESCRIPTOR = struct.Struct("i")
 _MOST_DESCRIPTORS = 16
+"""That travel with one write."""
+
+_ANCILLARY_BYTES = socket.CMSG_LEN(_MOST_DESCRIPTORS * _DESCRIPTOR.size)
 _MAX_ENVELOPE_BYTES = 256 * 1024 * 1024
 """More than the largest frame (64 MiB) with all that may stand around it."""
 
@@ -69,7 +72,7 @@ class Stream:
         self._on_end = on_end
         self._incoming = bytearray()
         self._descriptors: deque[int] = deque()
-        self._out: deque[tuple[bytes | memoryview, int | None]] = deque()
+        self._out: deque[tuple[bytes | memoryview, tuple[int, ...]]] = deque()
         self._scheduled = False
         self._waiting = False
         self._loop.add_reader(self._fd, self._readable)
@@ -91,7 +94,7 @@ class Stream:
         if self._sock is None:
             return
         body = _encoder.encode(envelope)
-        self._out.append((_LENGTH.pack(len(body)) + body, fd))
+        self._out.append((_LENGTH.pack(len(body)) + body, () if fd is None else (fd,)))
         if not self._scheduled and not self._waiting:
             self._scheduled = True
             self._loop.call_soon(self._turn_ended)
@@ -125,21 +128,22 @@ class Stream:
         out = self._out
         assert sock is not None
         while out:
-            data, fd = self._next_piece()
+            data, descriptors = self._next_piece()
             try:
-                if fd is None:
+                if not descriptors:
                     sent = sock.send(data)
                 else:
-                    sent = sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+                    packed = struct.pack(f"{len(descriptors)}i", *descriptors)
+                    sent = sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)])
             except (BlockingIOError, InterruptedError):
-                out.appendleft((data, fd))
+                out.appendleft((data, descriptors))
                 break
             except OSError:
                 self.close()
                 return
             if sent < len(data):
-                # The descriptor has gone with the first byte.
-                out.appendleft((memoryview(data)[sent:], None))
+                # The descriptors have gone with the first byte.
+                out.appendleft((memoryview(data)[sent:], ()))
         if bool(out) != self._waiting:
             self._waiting = bool(out)
             if self._waiting:
@@ -147,37 +151,44 @@ class Stream:
             else:
                 self._loop.remove_writer(self._fd)
 
-    def _next_piece(self) -> tuple[bytes | memoryview, int | None]:
-        """The next envelope with its descriptor, or several without one as one piece; a large one is not copied."""
+    def _next_piece(self) -> tuple[bytes | memoryview, tuple[int, ...]]:
+        """What waits first, as one piece with its descriptors; a large envelope is not copied."""
         out = self._out
-        data, fd = out.popleft()
-        if fd is None and len(data) < _READ_BYTES:
-            pieces = [data]
-            size = len(data)
-            while out and out[0][1] is None and size < _READ_BYTES:
-                pieces.append(out.popleft()[0])
-                size += len(pieces[-1])
-            data = b"".join(pieces)
-        return data, fd
+        data, descriptors = out.popleft()
+        if len(data) >= _READ_BYTES or not out:
+            return data, descriptors
+        pieces = [data]
+        size = len(data)
+        while out and size < _READ_BYTES and len(descriptors) + len(out[0][1]) <= _MOST_DESCRIPTORS:
+            following, more = out.popleft()
+            pieces.append(following)
+            size += len(following)
+            descriptors += more
+        return b"".join(pieces), descriptors
 
     def _readable(self) -> None:
         assert self._sock is not None
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._sock, _READ_BYTES, _MOST_DESCRIPTORS, _CLOSE_ON_EXEC)
+            data, ancillary, _, _ = self._sock.recvmsg(_READ_BYTES, _ANCILLARY_BYTES, _CLOSE_ON_EXEC)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             self.close()
             return
-        for fd in descriptors:
-            if not _CLOSE_ON_EXEC:
-                os.set_inheritable(fd, False)
-            self._descriptors.append(fd)
+        for level, kind, packed in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                self._keep_descriptors(packed)
         if not data:
             self.close()
             return
         self._incoming += data
         self._cut()
+
+    def _keep_descriptors(self, packed: bytes) -> None:
+        for (fd,) in _DESCRIPTOR.iter_unpack(packed[: len(packed) // _DESCRIPTOR.size * _DESCRIPTOR.size]):
+            if not _CLOSE_ON_EXEC:
+                os.set_inheritable(fd, False)
+            self._descriptors.append(fd)
 
     def _cut(self) -> None:
         incoming = self._incoming
@@ -199,7 +210,7 @@ class Stream:
             del incoming[:start]
 
     def _take_descriptor(self, envelope: Envelope) -> int | None:
-        """Descriptors arrive with the first byte of their envelope: the oldest one belongs to this handover."""
-        if isinstance(envelope, Handover) and self._descriptors:
+        """Descriptors arrive with the first byte of their envelope: the oldest one belongs to this envelope."""
+        if isinstance(envelope, Handover | ReceiptsWanted) and self._descriptors:
             return self._descriptors.popleft()
         return None

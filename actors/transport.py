@@ -38,8 +38,6 @@ _WAITING_BYTES = 512 * 1024
 """How much a peer may send ahead of its 101 before its socket is no longer read."""
 
 _PING = encode_frame(PING, b"")
-
-
 _OPEN = TransportState.OPEN
 
 
@@ -86,7 +84,7 @@ class Transport(asyncio.Protocol):
     # From the loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Also called by the acceptor when it hands its own socket transport to this protocol."""
+        """Also called by the acceptor when it hands its own socket transport to this protocol. The upgrade is admitted."""
         socket = cast("asyncio.Transport", transport)
         self._socket = socket
         self.write = socket.write
@@ -94,6 +92,8 @@ class Transport(asyncio.Protocol):
         socket.set_write_buffer_limits(high=0)
         if self.held:
             socket.pause_reading()
+        if self.upgrade is not None:
+            self.shard.admission.admit(self, self.upgrade)
 
     def data_received(self, data: bytes) -> None:
         if self.state is _OPEN:

@@ -98,7 +98,6 @@ class Scene:
         upgrade = Upgrade("tea", connection_id, None, request, b"101", time.monotonic() + 10)
         transport, wire = Transport(self.shard, upgrade), Wire()
         transport.connection_made(wire)
-        self.shard.admission.admit(transport, upgrade)
         assert wire.writes == [b"101"]
         wire.writes.clear()
         self.transports.append(transport)

@@ -156,7 +156,6 @@ class World:
         if early:
             transport.keep(peer.hand_over())
         transport.connection_made(peer.socket)
-        self.shard.admission.admit(transport, upgrade)
         return peer
 
     def send_message(self, peer: SimPeer, script: Script | None) -> None:
