@@ -1,18 +1,17 @@
 """`AsyncDealer`: a `Dealer` in the running event loop, without a future per message.
 
-Made by the asynchronous clients. ZeroMQ's descriptors tell of changes only, so after any operation on the socket it is
-looked at again.
+Made by the asynchronous clients.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 import zmq
 
 from wspulse.supervisor.control_address import Address
 from wspulse.supervisor.control_dealer import Dealer
+from wspulse.supervisor.lookout import Lookout
 
 __all__ = ["AsyncDealer"]
 
@@ -39,23 +38,21 @@ class AsyncDealer:
         self._on_message = on_message
         self._on_writable = on_writable
         self._on_away = on_away
-        self._loop = asyncio.get_running_loop()
-        self._look_scheduled = False
-        self.closed = False
-        for watched in (self.socket, self._dealer.monitor):
-            self._loop.add_reader(watched.fileno(), self._look)
-        self.schedule_look()
+        self._lookout = Lookout(self._look, self.socket, self._dealer.monitor)
+        self._lookout.open()
 
     @property
     def refused(self) -> bool:
         """Whether the server does not know this client's key."""
         return self._dealer.refused
 
+    @property
+    def closed(self) -> bool:
+        return self._lookout.is_closed
+
     def close(self) -> None:
         if not self.closed:
-            self.closed = True
-            for watched in (self.socket, self._dealer.monitor):
-                self._loop.remove_reader(watched.fileno())
+            self._lookout.close()
             self._dealer.close()
             self._context.destroy(linger=0)
 
@@ -69,12 +66,10 @@ class AsyncDealer:
         return True
 
     def schedule_look(self) -> None:
-        if not self._look_scheduled:
-            self._look_scheduled = True
-            self._loop.call_soon(self._look)
+        """To be called after an operation on `socket`."""
+        self._lookout.again()
 
     def _look(self) -> None:
-        self._look_scheduled = False
         for _ in range(DRAIN_BUDGET):
             if self.closed:
                 return

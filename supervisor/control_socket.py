@@ -16,6 +16,8 @@ from time import monotonic
 
 import zmq
 
+from wspulse.supervisor.lookout import Lookout
+
 __all__ = ["MAX_MESSAGE_BYTES", "ControlSocket", "PeerGoneError"]
 
 MAX_MESSAGE_BYTES = 80 * 1024 * 1024
@@ -66,8 +68,7 @@ class ControlSocket:
         self._loop = asyncio.get_running_loop()
         self._unsent: dict[bytes, _Unsent] = {}
         self._retry: asyncio.TimerHandle | None = None
-        self._look_scheduled = False
-        self._closed = False
+        self._lookout = Lookout(self._look, socket)
         socket.setsockopt(zmq.LINGER, 500)  # the answer to `shutdown` is on its way when this closes
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         socket.setsockopt(zmq.RCVHWM, RECEIVE_MARK_MESSAGES)
@@ -79,22 +80,20 @@ class ControlSocket:
 
     def open(self) -> None:
         """Start reading; the socket is bound by then."""
-        self._loop.add_reader(self._socket.fileno(), self._look)
-        self._schedule_look()
+        self._lookout.open()
 
     def close(self) -> None:
         """Send what ZeroMQ still takes, and end."""
-        if self._closed:
+        if self._lookout.is_closed:
             return
-        self._closed = True
         if self._retry is not None:
             self._retry.cancel()
-        self._loop.remove_reader(self._socket.fileno())
+        self._lookout.close()
         self._socket.close()
 
     def send(self, envelope: Envelope, data: bytes) -> None:
         """Send an answer, or keep it until its peer takes it. Raises PeerGoneError when there is no such peer."""
-        if self._closed:
+        if self._lookout.is_closed:
             raise PeerGoneError
         unsent = self._unsent.get(envelope[0])
         if unsent is None:
@@ -115,7 +114,7 @@ class ControlSocket:
 
     def _send(self, envelope: Envelope, data: bytes) -> bool:
         """False when the peer takes nothing now."""
-        self._schedule_look()
+        self._lookout.again()
         try:
             self._socket.send_multipart((*envelope, data), zmq.NOBLOCK)
         except zmq.Again:
@@ -150,16 +149,7 @@ class ControlSocket:
             "a control client does not read its answers; they are dropped", extra={"answers": len(unsent.answers)}
         )
 
-    def _schedule_look(self) -> None:
-        # The descriptor tells of changes only, and any operation on the socket may use one up.
-        if not self._look_scheduled:
-            self._look_scheduled = True
-            self._loop.call_soon(self._look)
-
     def _look(self) -> None:
-        self._look_scheduled = False
-        if self._closed:
-            return
         receive = self._socket.recv_multipart
         for _ in range(DRAIN_BUDGET):
             try:
@@ -171,4 +161,4 @@ class ControlSocket:
                 continue
             if 2 <= len(parts) <= MAX_PARTS:
                 self._on_message(tuple(parts[:-1]), parts[-1])
-        self._schedule_look()
+        self._lookout.again()

@@ -7,7 +7,6 @@ numbers. It waits for nobody.
 
 from __future__ import annotations
 
-import asyncio
 import struct
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +14,8 @@ from typing import Any
 
 import msgspec
 import zmq
+
+from wspulse.supervisor.lookout import Lookout
 
 __all__ = ["EventPublisher"]
 
@@ -43,12 +44,10 @@ class EventPublisher:
         self._socket = socket
         self.endpoint = endpoint
         self._watch = watch
-        self._loop = asyncio.get_running_loop()
         self._topics: set[bytes] = set()
         self._number = 0
         self._previous: dict[bytes, int] = {}
-        self._look_scheduled = False
-        self._closed = False
+        self._lookout = Lookout(self._look, socket)
 
     @staticmethod
     def prepare(socket: zmq.Socket[bytes]) -> None:
@@ -64,18 +63,16 @@ class EventPublisher:
         return [b""] if b"" in topics or len(topics) > MOST_PREFIXES else sorted(topics)
 
     def open(self) -> None:
-        self._loop.add_reader(self._socket.fileno(), self._look)
-        self._schedule_look()
+        self._lookout.open()
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._loop.remove_reader(self._socket.fileno())
+        if not self._lookout.is_closed:
+            self._lookout.close()
             self._socket.close()
 
     def publish(self, topic: bytes, event: bytes) -> None:
         """Publish an event: a msgpack map of at most 13 entries, to which its numbers are added."""
-        if self._closed:
+        if self._lookout.is_closed:
             return
         self._number += 1
         previous = self._previous
@@ -93,7 +90,7 @@ class EventPublisher:
 
     def publish_probe(self, token: str) -> None:
         """Publish an event without a number, so that it is nobody's gap."""
-        if not self._closed:
+        if not self._lookout.is_closed:
             fields = {"kind": "ping", "seq": 0, "prev": 0, "time": time.time()}
             self._send(f"ping.{token}".encode(), msgspec.msgpack.encode(fields))
 
@@ -102,23 +99,14 @@ class EventPublisher:
             self._socket.send_multipart((topic, data), zmq.NOBLOCK)
         except zmq.Again:
             pass
-        self._schedule_look()
+        self._lookout.again()
 
     def skip(self, events: int) -> None:
         """Some events are missing here: make it visible in the numbers of what follows."""
         self._number += events
         self._previous.clear()
 
-    def _schedule_look(self) -> None:
-        # The descriptor tells of changes only, and sending may use one up.
-        if not self._look_scheduled:
-            self._look_scheduled = True
-            self._loop.call_soon(self._look)
-
     def _look(self) -> None:
-        self._look_scheduled = False
-        if self._closed:
-            return
         before = self.prefixes
         while True:
             try:
