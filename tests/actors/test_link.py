@@ -17,7 +17,18 @@ from tests.support.eventually import eventually
 from wspulse.actors.errors import ConnectionNotFoundError, ShardUnavailableError, WspulseError
 from wspulse.actors.link import ShardLink
 from wspulse.actors.mailbox import Mailbox
-from wspulse.actors.message import Ask, BusConsumed, Failure, Hello, Kick, Message, UpgradeRequest, WatchClosed
+from wspulse.actors.message import (
+    Ask,
+    BusConsumed,
+    Envelope,
+    Failure,
+    Handover,
+    Hello,
+    Kick,
+    Message,
+    UpgradeRequest,
+    WatchClosed,
+)
 from wspulse.actors.stream import Stream
 
 
@@ -95,7 +106,7 @@ async def test_error_of_the_actor_reaches_the_asker_but_a_fault_does_not_leak(tm
 async def test_what_is_asked_of_a_starting_shard_waits_for_it(tmp_path: Path) -> None:
     async with shard_door(tmp_path) as (listener, link):
         asking = asyncio.create_task(link.ask(Kick("early")))
-        await asyncio.sleep(0.05)  # the shard is not there yet
+        await eventually(lambda: link._asked, "the link has it")
         assert not asking.done()
         owner = Owner(listener, 1)
         assert await asking == ["Kick", 1]
@@ -186,15 +197,22 @@ def _at_end(sock: socket.socket) -> bool:
 
 async def test_descriptor_that_a_dying_shard_did_not_acknowledge_goes_to_its_replacement(tmp_path: Path) -> None:
     async with shard_door(tmp_path) as (listener, link):
-        # A shard that is up and dies without having read: its process took the stream from the backlog.
+        # A shard that is up, and dies between reading and taking over.
         listener.setblocking(True)
         dying, _ = listener.accept()
-        stream = Stream(dying, lambda _envelope, fd: os.close(fd) if fd is not None else None, lambda: None)
+        unanswered: list[type[Envelope]] = []
+
+        def take(envelope: Envelope, fd: int | None) -> None:
+            unanswered.append(type(envelope))
+            if fd is not None:
+                os.close(fd)
+
+        stream = Stream(dying, take, lambda: None)
         stream.send(Hello(1, 1))
         await eventually(lambda: link.incarnation == 1, "the link is up")
         ours, theirs = socket.socketpair()
         link.hand_over(upgrade(10), os.dup(ours.fileno()), lambda fd: pytest.fail(f"{fd} came back"))
-        await asyncio.sleep(0.05)  # it is on its way
+        await eventually(lambda: Handover in unanswered, "it has arrived")
         stream.close()
         listener.setblocking(False)
         owner = Owner(listener, 2)
