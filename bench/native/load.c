@@ -1,24 +1,27 @@
 // The load generator: one thread, one epoll, many WebSocket connections. It counts and checks every byte that it gets,
 // and reads the CPU clocks of the server's processes itself, at the first and at the last counted message.
 //
-//   load MODE --port P [--path /ws?id=m{n}] [--connections N] [--pids 1,2] ...
+//   load MODE --port P [--dialect plain|socketio] [--path /ws?id=m{n}] [--connections N] [--pids 1,2] ...
 //
-//   echo     every connection keeps --window messages under way and expects each back, equal and in order
+//   echo     each connection expects each of its messages back, equal and in order:
+//            --window K, K messages under way on each, or --rate R, R messages each second over all of them
 //   fanout   connection 0 broadcasts; every connection, 0 too, expects each, equal and in order:
 //            --in-flight K, K broadcasts under way, or --rate R, R broadcasts each second
 //   connect  opens the connections, --concurrency at a time; with --hold waits for a line on stdin while they idle;
 //            with --leave closes them by a close frame, each waiting for the server's end
 //
-// --background N idle connections, on --background-path, are opened first and stay.
+// With --rate the schedule does not wait for answers, and a latency counts from the time at which a message was due, so
+// that a stall is seen by all messages that fell into it and not only by those that it let through.
+//
+// --background N idle connections, on --background-path, are opened first and stay. {n} in a path is the connection's
+// number, from --first on.
 // The result is one line of JSON on stdout. Whatever is wrong ends the run with exit code 1 and a sentence on stderr.
 #define _GNU_SOURCE
+#include "load.h"
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,44 +29,39 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE = 100, HEAD_IN = 2, HEAD_OUT = 6, SEQ = 10, CARRY = 1024, RING = 4096, READ = 256 * 1024, EVENTS = 1024 };
-enum { MOST_PIDS = 64, LATENCY_US = 1000000 };
+enum { CARRY = 1024, RING = 4096, READ = 256 * 1024, EVENTS = 1024, AT_ONCE = 256, PATIENCE_MS = 5000 };
 
 static const char KEY[] = "dGhlIHNhbXBsZSBub25jZQ==";
 static const char ACCEPT[] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";  // of RFC 6455 §1.3, whose key we send
-static const unsigned char MASK[4] = {0x37, 0xfa, 0x21, 0x3d};
-
 struct connection {
     int fd;
-    enum { CONNECTING, SHAKING, OPEN, LEAVING, GONE } state;
+    enum { CONNECTING, SHAKING, GREETING, OPEN, LEAVING, GONE } state;
+    int step;       // of the dialect's greeting
     uint32_t next;  // the sequence number that is expected next
     uint32_t have;  // bytes in carry
     char carry[CARRY];
 };
 
-static const char *mode, *path = "/ws?id=m{n}", *background_path = "/ws?room=b{n}&id=b{n}";
-static int port, connections = 100, window = 1, in_flight, concurrency = 64, background;
+static const char *mode, *path, *background_path = "/ws?room=b{n}&id=b{n}";
+static int port, connections = 100, window = 1, in_flight, concurrency = 64, background, first;
 static double rate, warmup_s = 0.5, measure_s = 1.5;
 static bool hold, leave;
-static int pids[MOST_PIDS], pid_count;
 
 static struct connection *all;
-static int total, poller;
+static int total, poller, timer = -1;
 static int opened, shaking, ended;
-static uint64_t received;  // messages, checked
-static unsigned char message_in[HEAD_IN + MESSAGE], message_out[HEAD_OUT + MESSAGE];
-static int seq_at;
-static uint32_t sent, complete;  // broadcasts
+static bool released;       // a line came while the connections were held
+static uint64_t received;   // messages, checked
+static uint32_t sent;       // broadcasts, or messages of a paced echo
+static uint32_t complete;   // broadcasts
 static uint32_t remaining[RING];
-static uint64_t sent_at[RING];
-static unsigned *latency;
-static bool measuring;
+static uint32_t begin, goal;            // of a paced run, in messages
+static uint64_t begin_ns, interval_ns;
 static char *buffer;
 
-static void fail(const char *format, ...) {
+void fail(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     fprintf(stderr, "load: ");
@@ -72,73 +70,39 @@ static void fail(const char *format, ...) {
     exit(1);
 }
 
-static uint64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
-// User and system time of all server processes, threads included, in ns.
-static uint64_t server_cpu_ns(void) {
-    uint64_t sum = 0;
-    for (int i = 0; i < pid_count; i++) {
-        struct timespec t;
-        clockid_t clock = (clockid_t)((~(unsigned)pids[i] << 3) | 2);
-        if (clock_gettime(clock, &t)) fail("process %d cannot be measured: %s", pids[i], strerror(errno));
-        sum += t.tv_sec * 1000000000ull + t.tv_nsec;
-    }
-    return sum;
-}
-
-static uint64_t own_cpu_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
-static void make_messages(void) {
-    char text[MESSAGE + 64];
-    int size = snprintf(text, sizeof text, "{\"event\":\"bench\",\"payload\":{\"seq\":\"0000000000\",\"pad\":\"");
-    seq_at = (int)(strstr(text, "0000000000") - text);
-    while (size < MESSAGE - 3) text[size++] = 'x';
-    memcpy(text + size, "\"}}", 3);
-    message_in[0] = 0x81;
-    message_in[1] = MESSAGE;
-    memcpy(message_in + HEAD_IN, text, MESSAGE);
-    message_out[0] = 0x81;
-    message_out[1] = 0x80 | MESSAGE;
-    memcpy(message_out + 2, MASK, 4);
-    for (int i = 0; i < MESSAGE; i++) message_out[HEAD_OUT + i] = text[i] ^ MASK[i & 3];
-}
-
-static void digits(uint32_t seq, unsigned char *to, int offset, bool masked) {
-    for (int i = SEQ - 1; i >= 0; i--, seq /= 10) {
-        unsigned char digit = '0' + seq % 10;
-        to[i] = masked ? digit ^ MASK[(offset + i) & 3] : digit;
-    }
-}
-
 static void send_all(struct connection *c, const void *data, size_t size) {
     ssize_t n = send(c->fd, data, size, MSG_NOSIGNAL);
     if (n != (ssize_t)size) fail("a send of %zu bytes gave %zd: %s", size, n, strerror(errno));
 }
 
-static size_t put_message(unsigned char *to, uint32_t seq) {
-    memcpy(to, message_out, sizeof message_out);
-    digits(seq, to + HEAD_OUT + seq_at, seq_at, true);
-    return sizeof message_out;
-}
-
 static void broadcast(int count) {
-    static unsigned char out[256 * sizeof message_out];
+    static unsigned char out[AT_ONCE * WHOLE_OUT];
     size_t size = 0;
-    uint64_t now = now_ns();
-    for (int i = 0; i < count && i < 256; i++) {
+    for (int i = 0; i < count && i < AT_ONCE; i++) {
+        if (sent - complete >= RING) fail("%u broadcasts are under way, which is too many", sent - complete);
         remaining[sent % RING] = connections;
-        sent_at[sent % RING] = now;
         size += put_message(out + size, sent++);
     }
     send_all(&all[background], out, size);
+}
+
+// When message `number` of a paced run was to be sent.
+static uint64_t due_ns(uint32_t number) {
+    return begin_ns + (uint64_t)(number - begin + 1) * interval_ns;
+}
+
+static void send_due(void) {
+    uint64_t now = now_ns();
+    int due = 0;
+    while (sent + due < goal && due_ns(sent + due) <= now) due++;
+    if (*mode == 'f') {
+        broadcast(due);
+        return;
+    }
+    for (; due; due--, sent++) {
+        unsigned char out[WHOLE_OUT];
+        send_all(&all[background + sent % connections], out, put_message(out, sent / connections));
+    }
 }
 
 static void connect_next(void) {
@@ -172,8 +136,8 @@ static void expand(char *to, size_t size, const char *template, int number) {
 static void request(struct connection *c) {
     char target[512], head[1024];
     int number = (int)(c - all);
-    bool is_background = number < background;
-    expand(target, sizeof target, is_background ? background_path : path, is_background ? number : number - background);
+    if (number < background) expand(target, sizeof target, background_path, number);
+    else expand(target, sizeof target, path, number - background + first);
     int size = snprintf(head, sizeof head,
                         "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                         "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n",
@@ -185,44 +149,70 @@ static void request(struct connection *c) {
 }
 
 static void say_goodbye(struct connection *c) {
-    static const unsigned char close_frame[] = {0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8};
-    send_all(c, close_frame, sizeof close_frame);
+    static const unsigned char code[] = {0x03, 0xe8};
+    unsigned char out[HEAD_OUT + SMALL];
+    send_all(c, out, put_small(out, CLOSE, code, sizeof code));
     c->state = LEAVING;
+}
+
+static void take_message(struct connection *c, const unsigned char *frame, uint64_t now) {
+    int number = (int)(c - all);
+    if (!is_message(frame, c->next)) fail("connection %d: message %u is wrong: %.*s", number, c->next, WHOLE_IN, frame);
+    received++;
+    uint32_t seq = c->next++;
+    if (*mode == 'f') {
+        if (rate) count_latency(now - due_ns(seq));
+        if (!--remaining[seq % RING]) complete = seq + 1;
+    } else if (rate) {
+        count_latency(now - due_ns(seq * connections + number - background));
+    } else {
+        unsigned char out[WHOLE_OUT];
+        send_all(c, out, put_message(out, seq + window));
+    }
+}
+
+static bool begins_with(const char *text, size_t size, const char *start) {
+    return start && size >= strlen(start) && !memcmp(text, start, strlen(start));
+}
+
+// The upgrade, or a step of the greeting, is done.
+static void greeted(struct connection *c) {
+    bool more = dialect->steps[c->step].expected;
+    c->state = more ? GREETING : OPEN;
+    if (!more) shaking--;
+}
+
+// A text frame that is no message: the dialect's greeting, or its ping.
+static void take_packet(struct connection *c, const char *text, size_t size) {
+    const char *answer = dialect->pong;
+    bool greeting = c->state == GREETING && begins_with(text, size, dialect->steps[c->step].expected);
+    if (greeting) answer = dialect->steps[c->step++].answer;
+    else if (c->state != OPEN || size != 1 || !begins_with(text, size, dialect->ping))
+        fail("connection %d: an unexpected %.*s", (int)(c - all), (int)size, text);
+    unsigned char out[HEAD_OUT + SMALL];
+    if (answer) send_all(c, out, put_small(out, TEXT, answer, strlen(answer)));
+    if (greeting) greeted(c);
 }
 
 // One whole frame at `frame`; returns its size, 0 when more bytes are needed.
 static size_t take_frame(struct connection *c, unsigned char *frame, size_t size, uint64_t now) {
     if (size < HEAD_IN) return 0;
-    if (frame[0] == 0x81) {
-        if (size < sizeof message_in) return 0;
-        digits(c->next, message_in + HEAD_IN + seq_at, seq_at, false);
-        if (memcmp(frame, message_in, sizeof message_in))
-            fail("connection %d: message %u is wrong: %.*s", (int)(c - all), c->next, MESSAGE + 2, frame);
-        received++;
-        uint32_t seq = c->next++;
-        if (*mode == 'f') {
-            if (measuring && latency) {
-                uint64_t us = (now - sent_at[seq % RING]) / 1000;
-                latency[us < LATENCY_US ? us : LATENCY_US - 1]++;
-            }
-            if (!--remaining[seq % RING]) complete = seq + 1;
-        } else {
-            unsigned char out[sizeof message_out];
-            send_all(c, out, put_message(out, seq + window));
-        }
-        return sizeof message_in;
+    size_t head = HEAD_IN, length = frame[1];
+    if (length == SMALL + 1) {
+        head += 2;
+        if (size < head) return 0;
+        length = frame[2] << 8 | frame[3];
+    } else if (length > SMALL) {
+        fail("connection %d: a frame of 0x%02x 0x%02x", (int)(c - all), frame[0], frame[1]);
     }
-    size_t whole = HEAD_IN + frame[1];
-    if (frame[1] > 125) fail("connection %d: a frame of 0x%02x 0x%02x", (int)(c - all), frame[0], frame[1]);
-    if (size < whole) return 0;
-    if (frame[0] == 0x89) {
-        unsigned char pong[6 + 125] = {0x8a, 0x80 | frame[1]};
-        memcpy(pong + 6, frame + 2, frame[1]);
-        send_all(c, pong, 6 + frame[1]);
-    } else if (frame[0] != 0x88 || c->state != LEAVING) {
-        fail("connection %d: an unexpected frame of 0x%02x %.*s", (int)(c - all), frame[0], (int)frame[1], frame + 2);
-    }
-    return whole;
+    if (size < head + length) return 0;
+    unsigned char out[HEAD_OUT + SMALL], *payload = frame + head;
+    if (frame[0] == TEXT && length == MESSAGE && c->state == OPEN) take_message(c, frame, now);
+    else if (frame[0] == TEXT) take_packet(c, (char *)payload, length);
+    else if (frame[0] == PING && length <= SMALL) send_all(c, out, put_small(out, PONG, payload, length));
+    else if (frame[0] != CLOSE || c->state != LEAVING)
+        fail("connection %d: an unexpected frame of 0x%02x %.*s", (int)(c - all), frame[0], (int)length, payload);
+    return head + length;
 }
 
 static void take_answer(struct connection *c, char **data, size_t *size) {
@@ -232,8 +222,7 @@ static void take_answer(struct connection *c, char **data, size_t *size) {
     if (strncmp(*data, "HTTP/1.1 101", 12) || !strstr(*data, ACCEPT)) fail("refused: %s", *data);
     *size -= end + 4 - *data;
     *data = end + 4;
-    c->state = OPEN;
-    shaking--;
+    greeted(c);
 }
 
 static void readable(struct connection *c) {
@@ -247,7 +236,7 @@ static void readable(struct connection *c) {
         ended++;
         return;
     }
-    uint64_t now = latency ? now_ns() : 0;
+    uint64_t now = rate ? now_ns() : 0;
     char *data = buffer;
     size_t size = c->have + n;
     if (c->state == SHAKING) take_answer(c, &data, &size);
@@ -263,16 +252,24 @@ static void readable(struct connection *c) {
     c->have = size;
 }
 
+static void watch(int fd, void *as) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = as};
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event)) fail("descriptor %d cannot be waited for: %s", fd, strerror(errno));
+}
+
+// Waits for something and handles it; -1 waits for ever.
 static void turn(int timeout_ms) {
     static struct epoll_event events[EVENTS];
     int count = epoll_wait(poller, events, EVENTS, timeout_ms);
-    if (!count && timeout_ms >= 5000) fail("nothing came for %d ms (%u of %u complete)", timeout_ms, complete, sent);
+    if (!count) fail("nothing came for %d ms (%u of %u complete)", timeout_ms, complete, sent);
     for (int i = 0; i < count; i++) {
         struct connection *c = events[i].data.ptr;
-        if (!c) {  // the timer
+        if (events[i].data.ptr == &timer) {
             uint64_t ticks;
-            if (read(all[total].fd, &ticks, sizeof ticks) != sizeof ticks) continue;
-            broadcast(1);
+            if (read(timer, &ticks, sizeof ticks) == sizeof ticks) send_due();
+        } else if (events[i].data.ptr == &released) {
+            char line[16];
+            released = read(STDIN_FILENO, line, sizeof line) >= 0;
         } else if (c->state == CONNECTING) {
             int error = 0;
             socklen_t size = sizeof error;
@@ -288,120 +285,100 @@ static void turn(int timeout_ms) {
 static void open_until(int goal) {
     while (opened < goal || shaking) {
         while (opened < goal && shaking < concurrency) connect_next();
-        turn(5000);
+        turn(PATIENCE_MS);
     }
-}
-
-struct sample {
-    uint64_t wall, server, own, received, broadcasts;
-};
-
-static struct sample take_sample(void) {
-    return (struct sample){now_ns(), server_cpu_ns(), own_cpu_ns(), received, complete};
-}
-
-static void print_result(struct sample a, struct sample b, uint64_t messages) {
-    double wall_s = (b.wall - a.wall) / 1e9, count = messages ? messages : 1;
-    printf("{\"messages\": %llu, \"wall_s\": %.6f, \"server_cpu_s\": %.6f, \"load_cpu_s\": %.6f, \"us_per_message\": %.4f, "
-           "\"load_us_per_message\": %.4f, \"server_busy\": %.3f",
-           (unsigned long long)messages, wall_s, (b.server - a.server) / 1e9, (b.own - a.own) / 1e9,
-           (b.server - a.server) / 1e3 / count, (b.own - a.own) / 1e3 / count, (b.server - a.server) / 1e9 / wall_s);
-    if (latency) {
-        uint64_t sum = 0, seen = 0;
-        for (int i = 0; i < LATENCY_US; i++) sum += latency[i];
-        static const double shares[] = {0.5, 0.9, 0.99, 1.0};
-        static const char *names[] = {"p50", "p90", "p99", "max"};
-        int share = 0;
-        for (int us = 0; us < LATENCY_US && share < 4; us++) {
-            seen += latency[us];
-            while (share < 4 && seen && seen >= shares[share] * sum) printf(", \"latency_%s_us\": %d", names[share++], us);
-        }
-    }
-    printf("}\n");
-    fflush(stdout);
 }
 
 static void run_for(double seconds) {
     uint64_t end = now_ns() + (uint64_t)(seconds * 1e9);
     while (now_ns() < end) {
-        turn(5000);
+        turn(PATIENCE_MS);
         if (in_flight && sent - complete < (uint32_t)in_flight) broadcast(in_flight - (sent - complete));
     }
 }
 
+static void set_timer(uint64_t from_ns, uint64_t every_ns) {
+    struct itimerspec when = {
+        .it_value = {.tv_sec = from_ns / 1000000000, .tv_nsec = from_ns % 1000000000},
+        .it_interval = {.tv_sec = every_ns / 1000000000, .tv_nsec = every_ns % 1000000000},
+    };
+    timerfd_settime(timer, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
 static void run_paced(double seconds) {
-    uint32_t goal = sent + (uint32_t)(seconds * rate + 0.5);
-    struct itimerspec each = {0};
-    uint64_t ns = (uint64_t)(1e9 / rate);
-    each.it_interval.tv_sec = each.it_value.tv_sec = ns / 1000000000;
-    each.it_interval.tv_nsec = each.it_value.tv_nsec = ns % 1000000000;
-    timerfd_settime(all[total].fd, 0, &each, NULL);
-    while (sent < goal) turn(5000);
-    memset(&each, 0, sizeof each);
-    timerfd_settime(all[total].fd, 0, &each, NULL);
-    while (complete < sent) turn(5000);
+    begin = sent;
+    goal = sent + (uint32_t)(seconds * rate + 0.5);
+    begin_ns = now_ns();
+    interval_ns = (uint64_t)(1e9 / rate);
+    set_timer(begin_ns + interval_ns, interval_ns);
+    while (sent < goal) turn(PATIENCE_MS);
+    set_timer(0, 0);
+    while (*mode == 'f' ? complete < sent : received < sent) turn(PATIENCE_MS);
+}
+
+static void warm_up_and_measure(void) {
+    if (rate) {
+        timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+        watch(timer, &timer);
+    }
+    void (*run)(double) = rate ? run_paced : run_for;
+    run(warmup_s);
+    if (rate) count_latencies();
+    struct sample before = take_sample(received);
+    run(measure_s);
+    struct sample after = take_sample(received);
+    print_result(before, after, after.received - before.received);
 }
 
 static void echo(void) {
-    unsigned char out[64 * sizeof message_out];
-    for (int i = background; i < total; i++) {
+    unsigned char out[64 * WHOLE_OUT];
+    for (int i = background; i < total && !rate; i++) {
         size_t size = 0;
         for (int k = 0; k < window && k < 64; k++) size += put_message(out + size, k);
         send_all(&all[i], out, size);
     }
-    run_for(warmup_s);
-    struct sample before = take_sample();
-    run_for(measure_s);
-    struct sample after = take_sample();
-    print_result(before, after, after.received - before.received);
+    warm_up_and_measure();
 }
 
 static void fanout(void) {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-    all[total].fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
-    epoll_ctl(poller, EPOLL_CTL_ADD, all[total].fd, &event);
-    void (*run)(double) = rate ? run_paced : run_for;
-    if (rate) latency = calloc(LATENCY_US, sizeof *latency);
     if (!rate) broadcast(in_flight);
-    run(warmup_s);
-    measuring = true;
-    struct sample before = take_sample();
-    run(measure_s);
-    struct sample after = take_sample();
-    print_result(before, after, after.received - before.received);
-    while (complete < sent) turn(5000);
+    warm_up_and_measure();
+    while (complete < sent) turn(PATIENCE_MS);
     for (int i = background; i < total; i++)
         if (all[i].next != sent) fail("connection %d got %u of %u broadcasts", i, all[i].next, sent);
 }
 
 static void connecting(void) {
-    char line[16];
-    struct sample before = take_sample();
+    struct sample before = take_sample(0);
     open_until(total);
-    struct sample after = take_sample();
+    struct sample after = take_sample(0);
     print_result(before, after, connections);
-    if (hold && !fgets(line, sizeof line, stdin)) return;
+    if (hold) watch(STDIN_FILENO, &released);
+    while (hold && !released) turn(-1);
     if (!leave) return;
-    before = take_sample();
+    before = take_sample(0);
     for (int i = background; i < total; i += concurrency) {
         int last = i + concurrency < total ? i + concurrency : total;
         for (int k = i; k < last; k++) say_goodbye(&all[k]);
-        while (ended < last - background) turn(5000);
+        while (ended < last - background) turn(PATIENCE_MS);
     }
-    after = take_sample();
+    after = take_sample(0);
     print_result(before, after, connections);
 }
 
 int main(int count, char **arguments) {
+    const char *spoken = "plain";
     if (count < 2) fail("which mode?");
     mode = arguments[1];
     for (int i = 2; i < count; i++) {
         const char *name = arguments[i];
         if (!strcmp(name, "--hold")) { hold = true; continue; }
         if (!strcmp(name, "--leave")) { leave = true; continue; }
-        const char *value = ++i < count ? arguments[i] : "";
+        char *value = ++i < count ? arguments[i] : "";
         if (!strcmp(name, "--port")) port = atoi(value);
+        else if (!strcmp(name, "--dialect")) spoken = value;
         else if (!strcmp(name, "--path")) path = value;
+        else if (!strcmp(name, "--first")) first = atoi(value);
         else if (!strcmp(name, "--background")) background = atoi(value);
         else if (!strcmp(name, "--background-path")) background_path = value;
         else if (!strcmp(name, "--connections")) connections = atoi(value);
@@ -411,19 +388,19 @@ int main(int count, char **arguments) {
         else if (!strcmp(name, "--rate")) rate = atof(value);
         else if (!strcmp(name, "--warmup-s")) warmup_s = atof(value);
         else if (!strcmp(name, "--measure-s")) measure_s = atof(value);
-        else if (!strcmp(name, "--pids")) {
-            for (char *rest = strdup(value), *pid; (pid = strsep(&rest, ",")) && pid_count < MOST_PIDS;) pids[pid_count++] = atoi(pid);
-        } else fail("no option is called %s", name);
+        else if (!strcmp(name, "--pids")) measure_processes(value);
+        else fail("no option is called %s", name);
     }
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
+    choose_dialect(spoken);
+    if (!path) path = dialect->path;
     total = background + connections;
-    all = calloc(total + 1, sizeof *all);
+    all = calloc(total, sizeof *all);
     buffer = malloc(READ + CARRY);
     poller = epoll_create1(0);
-    make_messages();
     open_until(background);
     if (!strcmp(mode, "connect")) {
         connecting();

@@ -13,12 +13,17 @@ BUILD = ROOT / "build" / "bench"
 
 
 def native(name: str) -> Path:
-    """The path of `bench/native/<name>.c` as a program. SystemExit saying what is missing where there is no C compiler."""
-    source, program = ROOT / "bench" / "native" / f"{name}.c", BUILD / name
-    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+    """`bench/native/<name>.c`, with the files `<name>_*.c` beside it, as a program.
+
+    SystemExit saying what is missing where there is no C compiler.
+    """
+    folder, program = ROOT / "bench" / "native", BUILD / name
+    sources = [folder / f"{name}.c", *sorted(folder.glob(f"{name}_*.c"))]
+    newest = max(path.stat().st_mtime for path in (*sources, *folder.glob(f"{name}.h")))
+    if not program.exists() or program.stat().st_mtime < newest:
         compiler = shutil.which("cc")
         if compiler is None:
             raise SystemExit("the bench needs a C compiler, `cc`: its load generator is written in C")
         BUILD.mkdir(parents=True, exist_ok=True)
-        subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-o", program, source], check=True)
+        subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-o", program, *sources], check=True)
     return program
