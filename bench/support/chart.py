@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from bench.support.subjects import PEERS
+
 __all__ = ["bars"]
 
 _LEFT, _WIDTH, _BAR, _STEP = 260, 420, 16, 24
@@ -34,4 +36,4 @@ def bars(result: dict[str, Any]) -> str:
 
 
 def _is_peer(row: dict[str, Any]) -> bool:
-    return row["name"] in ("picows", "aiohttp", "websockets", "fastapi")
+    return row["name"] in PEERS

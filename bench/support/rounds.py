@@ -65,7 +65,7 @@ def load(running: Running, mode: str, *options: object, held: Callable[[], None]
     SystemExit with the generator's sentence when anything was lost, late or wrong.
     """
     command = [str(native("load")), mode, "--port", str(running.port)]
-    command += ["--pids", ",".join(map(str, running.pids)), *map(str, options)]
+    command += ["--pids", ",".join(map(str, running.pids)), "--dialect", running.dialect, *map(str, options)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

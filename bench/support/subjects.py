@@ -14,14 +14,26 @@ from tests.support.server_process import serve_process
 
 __all__ = ["PEERS", "Running", "Subject", "floor", "peer", "wspulse"]
 
-PEERS = ("picows", "aiohttp", "websockets", "fastapi")
+PEERS = ("picows", "aiohttp", "websockets", "fastapi", "socketio")
 
-_PACKAGES = ("picows", "aiohttp", "websockets", "fastapi", "uvicorn", "uvloop", "httptools", "orjson")
+_PACKAGES = (
+    "picows",
+    "aiohttp",
+    "websockets",
+    "fastapi",
+    "python-socketio",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "orjson",
+)
 
 
 class Running(NamedTuple):
     port: int
     pids: tuple[int, ...]
+    dialect: str = "plain"
+    """What the load generator has to speak."""
 
 
 Subject = Callable[[], AbstractContextManager[Running]]
@@ -45,11 +57,12 @@ def floor(mode: str) -> Subject:
 
 def peer(name: str, mode: str) -> Subject:
     """A server of `bench/peers`, with the packages of PyPI in a venv of their own."""
-    return lambda: _program([_peer_python(), str(ROOT / "bench" / "peers" / f"{name}_server.py"), mode])
+    dialect = "socketio" if name == "socketio" else "plain"
+    return lambda: _program([_peer_python(), str(ROOT / "bench" / "peers" / f"{name}_server.py"), mode], dialect)
 
 
 @contextmanager
-def _program(command: list[str]) -> Iterator[Running]:
+def _program(command: list[str], dialect: str = "plain") -> Iterator[Running]:
     """A server that prints its port and ends with its stdin. What it complains of goes to a file beside the programs."""
     BUILD.mkdir(parents=True, exist_ok=True)
     with (
@@ -59,7 +72,7 @@ def _program(command: list[str]) -> Iterator[Running]:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            yield Running(int(process.stdout.readline()), (process.pid,))
+            yield Running(int(process.stdout.readline()), (process.pid,), dialect)
         finally:
             process.stdin.close()
             try:

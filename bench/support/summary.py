@@ -23,11 +23,15 @@ _ROWS = (
 def summary() -> str:
     """CPU time of all server processes, in the same run and on the same machine as the peers'."""
     results = read_all()
+    measured = {row["name"] for result in results.values() for row in result["rows"]}
+    peers = [name for name in PEERS if name in measured]
     lines = [
-        f"| what one worker costs | floor in C | wspulse | {' | '.join(PEERS)} |",
-        f"| --- | --: | --: |{' --: |' * len(PEERS)}",
+        f"| what one worker costs | floor in C | wspulse | {' | '.join(peers)} |",
+        f"| --- | --: | --: |{' --: |' * len(peers)}",
     ]
-    lines += [_line(name, results[question], case, unit) for name, question, case, unit in _ROWS if question in results]
+    for name, question, case, unit in _ROWS:
+        if question in results:
+            lines.append(_line(name, results[question], case, unit, peers))
     parts = ["\n".join(lines)]
     if "workers" in results:
         ratios = {row["name"]: row.get("ratio") for row in results["workers"]["rows"]}
@@ -46,11 +50,11 @@ def summary() -> str:
     return "\n\n".join(parts)
 
 
-def _line(name: str, result: dict[str, Any], case: str, unit: str) -> str:
+def _line(name: str, result: dict[str, Any], case: str, unit: str, peers: list[str]) -> str:
     figures = {row["name"]: row["figure"] for row in result["rows"]}
     floor = next((row["figure"] for row in result["rows"] if row["name"].startswith("floor")), None)
     cells = [_figure(floor, unit), f"**{_figure(figures.get(case), unit)}**"]
-    cells += [_figure(figures.get(peer), unit) for peer in PEERS]
+    cells += [_figure(figures.get(peer), unit) for peer in peers]
     return f"| {name} | {' | '.join(cells)} |"
 
 
