@@ -23,10 +23,17 @@ if TYPE_CHECKING:
     from wspulse.actors.shard import Shard
     from wspulse.actors.transport import Transport
 
-__all__ = ["INBOUND_LIMIT_FRAMES", "Callback", "Inbox", "current_session"]
+__all__ = ["INBOUND_LIMIT_FRAMES", "REST_LIMIT_BYTES", "Callback", "Inbox", "current_session"]
 
 INBOUND_LIMIT_FRAMES = 16
 """Frames that wait for a slow handler before the socket is no longer read: enough to keep a handler busy, little to hold."""
+
+REST_LIMIT_BYTES = 4 * 1024 * 1024
+"""What lost transports may leave to a handler that is behind. One leaves at most what is read at once and what came ahead of
+its 101, 768 KB; so this is for a client that comes back again and again while the handler does not return."""
+
+_FRAME_BYTES = 128
+"""What a waiting frame takes besides its payload."""
 
 current_session: ContextVar[Session | None] = ContextVar("wspulse_session", default=None)
 """The session whose async handler is running, for calls that must not wait for it."""
@@ -45,7 +52,7 @@ class Callback(NamedTuple):
 class Inbox:
     """See the module. A task runs only while the mailbox has work and its handler is async."""
 
-    __slots__ = ("_busy", "_mailbox", "connection", "shard", "successor", "transport")
+    __slots__ = ("_busy", "_mailbox", "_rest_bytes", "connection", "shard", "successor", "transport")
 
     connection: LocalConnection
 
@@ -56,6 +63,7 @@ class Inbox:
         """A newer session of the same id, whose callbacks wait for the end of this one's."""
         self._mailbox: deque[Frame | Callback] | None = None
         self._busy = False
+        self._rest_bytes = 0
 
     @property
     def _session(self) -> Session:
@@ -94,6 +102,18 @@ class Inbox:
         self._busy = False
         if self._mailbox:
             self._pump()
+
+    def receive_rest(self, opcode: int, payload: bytes) -> None:
+        """Take a message that a transport had read and not yet handed over when it was lost.
+
+        It is dropped where earlier transports have left too much: lost with its transport, like what the kernel still had.
+        """
+        if self.behind:
+            if self._rest_bytes >= REST_LIMIT_BYTES:
+                self.shard.rest_dropped(self._session)
+                return
+            self._rest_bytes += len(payload) + _FRAME_BYTES
+        self.receive(opcode, payload)
 
     def _append(self, frame: Frame) -> None:
         mailbox = self._mailbox
@@ -166,9 +186,11 @@ class Inbox:
 
     def _take(self, mailbox: deque[Frame | Callback]) -> Frame | Callback:
         item = mailbox.popleft()
-        transport = self.transport
-        if transport is not None and transport.held and len(mailbox) <= INBOUND_LIMIT_FRAMES // 2:
-            transport.release()
+        if len(mailbox) <= INBOUND_LIMIT_FRAMES // 2:
+            self._rest_bytes = 0
+            transport = self.transport
+            if transport is not None and transport.held:
+                transport.release()
         return item
 
     def _idle(self) -> None:

@@ -16,6 +16,8 @@ class Metrics:
     frames_dropped: int = 0
     """Frames that were dropped as the oldest of a full send buffer."""
     frames_undecodable: int = 0
+    frames_in_dropped: int = 0
+    """Frames that lost transports had read, and that a handler was too far behind to be given."""
     upgrades: int = 0
     upgrades_refused: int = 0
     handovers_out: int = 0

@@ -92,6 +92,7 @@ class Shard:
         self._ticker: asyncio.TimerHandle | None = None
         self._serial = 0
         self._undecodable_log = LogLimit()
+        self._rest_log = LogLimit()
         self.admission = Admission(self)
 
     # Sessions.
@@ -187,6 +188,15 @@ class Shard:
                     "reason": f"{type(error).__name__}: {error}",
                     "not_logged": suppressed,
                 },
+            )
+
+    def rest_dropped(self, session: Session) -> None:
+        self.metrics.frames_in_dropped += 1
+        suppressed = self._rest_log.admit(self.clock())
+        if suppressed is not None:
+            self.options.logger.warning(
+                "a frame of a lost transport was dropped: the session's handler is too far behind",
+                extra={"connection_id": session.id, "not_logged": suppressed},
             )
 
     def publish_event(self, kind: str, session: Session, error: BaseException | None = None) -> None:

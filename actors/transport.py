@@ -337,7 +337,7 @@ class Transport(asyncio.Protocol):
             while (message := self._parser.next()) is not None:
                 opcode, payload = message
                 if opcode <= BINARY:
-                    session.receive(opcode, payload)
+                    session.receive_rest(opcode, payload)
                     if self.session is not session:
                         return None
                 elif opcode == CLOSE:
