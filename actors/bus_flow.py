@@ -1,7 +1,9 @@
 """`BusFlow`: how far this shard's publishing is ahead of the slowest live shard. No I/O, no clock.
 
-The bus marks its stream every 100 ms or 1 MB; each shard answers a mark when it has delivered all that came before it. A
-publisher that is more than 16 MB ahead waits, so that a shard whose loop is busy costs bounded memory and loses nothing.
+The bus marks its stream every 256 KB; each shard answers a mark when it has delivered all that came before it. A publisher
+that is more than 16 MB ahead waits, so that a shard whose loop is busy costs bounded memory and loses nothing. Marks follow
+bytes and not time: what is less than a mark cannot make anybody wait, and with marks ten times a second a publisher of a few
+small frames would wake every shard, and be woken by each, as often as for the frames themselves.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections import deque
 __all__ = ["BusFlow"]
 
 MOST_AHEAD_BYTES = 16 * 1024 * 1024
-MARK_EVERY_BYTES = 1024 * 1024
+MARK_EVERY_BYTES = 256 * 1024
 
 
 class BusFlow:
@@ -37,13 +39,9 @@ class BusFlow:
         self._look_for_slowest()
 
     def published(self, size_bytes: int) -> bool:
-        """Note a published message. Returns whether a mark is due by size."""
+        """Note a published message. Returns whether a mark is due."""
         self._published_bytes += size_bytes
         return self._published_bytes - self._marked_bytes >= MARK_EVERY_BYTES
-
-    @property
-    def unmarked(self) -> bool:
-        return self._published_bytes != self._marked_bytes
 
     def mark(self, number: int) -> None:
         """A mark with this number was published."""

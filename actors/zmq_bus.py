@@ -34,7 +34,6 @@ _BATCH_FRAMES = 256
 _DRAIN_BUDGET = 256
 """Messages taken from the bus in one go; then sockets have their turn."""
 
-_MARK_EVERY_S = 0.1
 _PROBE_FIRST_S = 0.0002
 _PROBE_MOST_S = 0.05
 _RETRY_S = 0.02
@@ -49,8 +48,8 @@ _logger = logging.getLogger("wspulse.bus")
 
 
 class ZmqBus:
-    """See the module. `deliver(room_id, wire)` takes a frame; `delivered()` ends a batch of them; `tell_consumed(shard,
-    sender, number)` answers a mark of another shard."""
+    """See the module. `deliver(room_id, wire)` takes a frame; `tell_consumed(shard, sender, number)` answers a mark of another
+    shard."""
 
     leave_delay_s = 5.0
 
@@ -92,7 +91,6 @@ class ZmqBus:
         self._waiters: deque[tuple[asyncio.Future[None], str, bytes]] = deque()
         self._retry: asyncio.TimerHandle | None = None
         self.flow = BusFlow()
-        self._mark_timer: asyncio.TimerHandle | None = None
 
         self._gaps = GapWatch()
         self._joining: dict[str, Callable[[], None]] = {}
@@ -112,9 +110,8 @@ class ZmqBus:
             return
         self._flush()
         self._stopped = True
-        for timer in (self._retry, self._mark_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._retry is not None:
+            self._retry.cancel()
         for future, _, _ in self._waiters:
             if not future.done():
                 future.set_exception(ShardUnavailableError("the server is closing"))
@@ -176,8 +173,6 @@ class ZmqBus:
             self._send(data)
             if self.flow.published(len(data)):
                 self._mark()
-        if self._mark_timer is None:
-            self._mark_timer = self._loop.call_later(_MARK_EVERY_S, self._mark_by_time)
 
     def _send(self, data: bytes) -> None:
         if not self._unsent:
@@ -193,11 +188,6 @@ class ZmqBus:
         self._number += 1
         self.flow.mark(self._number)
         self._send(pack_mark(self._shard, self._incarnation, self._number))
-
-    def _mark_by_time(self) -> None:
-        self._mark_timer = None
-        if self.flow.unmarked:
-            self._mark()
 
     def _push_changed(self) -> None:
         # Asking for the events is what takes the change off the descriptor.
