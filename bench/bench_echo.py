@@ -14,6 +14,7 @@ def echo(running: Running, window: int = 1) -> dict[str, Any]:
         "figure": line["us_per_message"],
         "load_us_per_message": line["load_us_per_message"],
         "server_busy": line["server_busy"],
+        "per_second": line["per_second"],
     }
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.support.rounds import Case, arguments, load, measure_cases
+from bench.support.rounds import Case, arguments, connected, load, measure_cases
 from bench.support.subjects import PEERS, Running, Subject, floor, peer, wspulse
 
 CONNECTIONS = 5000
@@ -19,14 +19,8 @@ def fresh(subject: Subject) -> Any:
         with subject() as running:
             load(running, "connect", "--connections", 500, "--leave")
             before = resident_kb(running)
-            after = 0.0
-
-            def held() -> None:
-                nonlocal after
-                after = resident_kb(running)
-
-            load(running, "connect", "--connections", CONNECTIONS, "--hold", "--leave", held=held)
-            return {"figure": (after - before) / CONNECTIONS, "server_kb": before}
+            with connected(running, CONNECTIONS):
+                return {"figure": (resident_kb(running) - before) / CONNECTIONS, "server_kb": before}
 
     return measure
 

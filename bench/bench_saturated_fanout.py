@@ -15,6 +15,7 @@ def saturated(running: Running) -> dict[str, Any]:
         "figure": line["us_per_message"],
         "load_us_per_message": line["load_us_per_message"],
         "server_busy": line["server_busy"],
+        "per_second": line["per_second"],
     }
 
 

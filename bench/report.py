@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.support.chart import bars
+from bench.support.line_chart import lines
 from bench.support.native import ROOT
 from bench.support.results import RESULTS, read_all
 
@@ -22,7 +23,9 @@ QUESTIONS = (
     "upgrade",
     "workers",
     "bus_latency",
+    "latency",
     "growth",
+    "memory_growth",
 )
 
 
@@ -32,7 +35,8 @@ _INTRODUCTION = (
     "Figures are CPU time, user and system, of all processes of a server, supervisor and bus included, for 100-byte JSON",
     "frames over loopback. The servers of a question take turns; a figure is the median of the rounds, its ratio to the",
     "floor the median of the rounds' ratios. The floor is `bench/native/floor.c`, one thread that does the system calls",
-    "and nothing else. The load generator checks every message and its order. `load us per message` is what it costs",
+    "and nothing else. `socketio` is python-socketio: it gets the same payload in its own envelope, in frames of the same",
+    "length. The load generator checks every message and its order. `load us per message` is what it costs",
     "itself: 1,000,000 divided by it is the rate at which it would be the limit. `server busy` is the share of one core",
     "that the server had; below 1 the machine was busy with something else too.",
 )
@@ -46,7 +50,7 @@ def report() -> str:
         parts += ["", f"## {result['name'].replace('_', ' ')}", "", result["question"], ""]
         if _has_chart(result):
             parts += [f"![{result['name']}](results/{result['name']}.svg)", ""]
-        parts += [*_table(result), "", _made(result)]
+        parts += [*(_tables(result) if _has_curves(result) else _table(result)), "", _made(result)]
     return "\n".join(parts) + "\n"
 
 
@@ -54,7 +58,7 @@ def _table(result: dict[str, Any]) -> list[str]:
     rows = result["rows"]
     has_ratio = any("ratio" in row for row in rows)
     has_limit = any("limit" in row for row in rows)
-    known = {"name", "figure", "figures", "note", "floor", "ratio", "limit", "aim", "reached"}
+    known = {"name", "figure", "figures", "note", "floor", "ratio", "limit", "aim", "reached", "series", "at"}
     others = [key for key in dict.fromkeys(key for row in rows for key in row) if key not in known]
     head = ["", result["unit"], *(["of the floor"] if has_ratio else []), *(["to reach", ""] if has_limit else [])]
     head += [key.replace("_", " ") for key in others]
@@ -71,13 +75,34 @@ def _table(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _tables(result: dict[str, Any]) -> list[str]:
+    """A table for each panel of the chart: a line for each curve, a column for each place on the axis."""
+    rows, over = result["rows"], result["over"]
+    places = sorted({row["at"] for row in rows})
+    lines = []
+    for key, label in over["panels"].items():
+        lines += ["", f"| {label} | {' | '.join(f'{at:,}' for at in places)} |"]
+        lines.append(f"| --- | {'--: | ' * len(places)}".rstrip())
+        for series in dict.fromkeys(row["series"] for row in rows):
+            mine = {row["at"]: _number(row[key]) for row in rows if row["series"] == series}
+            lines.append(f"| {series} | {' | '.join(mine.get(at, '') for at in places)} |")
+    return [f"Over {over['axis']}:", *lines]
+
+
 def charts() -> dict[Path, str]:
     """The report's pictures."""
-    return {RESULTS / f"{name}.svg": bars(result) for name, result in read_all().items() if _has_chart(result)}
+    results = {name: result for name, result in read_all().items() if _has_chart(result)}
+    return {
+        RESULTS / f"{name}.svg": lines(result) if "over" in result else bars(result) for name, result in results.items()
+    }
 
 
 def _has_chart(result: dict[str, Any]) -> bool:
     return len(result["rows"]) > 2
+
+
+def _has_curves(result: dict[str, Any]) -> bool:
+    return len({row.get("series") for row in result["rows"]}) > 1
 
 
 def _number(value: float) -> str:
@@ -100,8 +125,9 @@ def main() -> int:
     parser.add_argument("--no-peers", action="store_true", help="our own figures and the floor only")
     chosen = parser.parse_args()
     options = ["--rounds", str(chosen.rounds), *(["--no-peers"] if chosen.no_peers else [])]
-    for question in chosen.questions or QUESTIONS:
-        print(f"\n{question.replace('_', ' ')}", flush=True)
+    questions = chosen.questions or QUESTIONS
+    for number, question in enumerate(questions, 1):
+        print(f"\n{number} of {len(questions)}: {question.replace('_', ' ')}", flush=True)
         done = subprocess.run([sys.executable, "-m", f"bench.bench_{question}", *options], cwd=ROOT, check=False)
         if done.returncode:
             return done.returncode

@@ -11,16 +11,16 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench.support.native import native
 from bench.support.results import save
 from bench.support.subjects import Running, Subject
 
-__all__ = ["Arguments", "Case", "arguments", "load", "measure_cases"]
+__all__ = ["Arguments", "Case", "Over", "arguments", "connected", "load", "measure_cases", "progress"]
 
 Measure = Callable[[Running], dict[str, Any]]
 
@@ -41,6 +41,19 @@ class Case:
     aim: float | None = None
     """The next mountain, in the same measure."""
     note: str = ""
+    at: float | None = None
+    """Where it is on the axis of the question's line chart, where that has one."""
+
+
+@dataclass
+class Over:
+    """What a line chart of a question's rows shows: a panel for each of some of the row's values, over `at`."""
+
+    axis: str
+    panels: dict[str, str]
+    """The row's key and what its axis is called, unit included."""
+    log: bool = False
+    """Values over several powers of ten, all panels on one scale."""
 
 
 @dataclass
@@ -59,46 +72,58 @@ def arguments(question: str | None) -> Arguments:
     return Arguments(found.rounds, not found.no_peers, found.only)
 
 
-def load(running: Running, mode: str, *options: object, held: Callable[[], None] | None = None) -> list[dict[str, Any]]:
-    """Run the load generator against a server; its lines. With `held`, that is called while the connections idle.
+def load(running: Running, mode: str, *options: object) -> list[dict[str, Any]]:
+    """Run the load generator against a server; its lines. SystemExit with its sentence when anything was lost or wrong."""
+    with _generator(running, mode, *options) as process:
+        out, errors = process.communicate(timeout=LOAD_DEADLINE_S)
+    _expect_success(process, errors)
+    return [json.loads(line) for line in out.splitlines()]
 
-    SystemExit with the generator's sentence when anything was lost, late or wrong.
-    """
-    command = [str(native("load")), mode, "--port", str(running.port)]
-    command += ["--pids", ",".join(map(str, running.pids)), "--dialect", running.dialect, *map(str, options)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        lines = []
-        if held is not None:
-            assert process.stdout is not None
-            lines.append(process.stdout.readline())
-            if lines[0]:
-                held()
-        out, errors = process.communicate(input="go\n", timeout=LOAD_DEADLINE_S)
+
+@contextmanager
+def connected(running: Running, connections: int, first: int = 0) -> Iterator[None]:
+    """So many connections, numbered from `first`, open and idle during the block. They end without a goodbye."""
+    with _generator(running, "connect", "--connections", connections, "--first", first, "--hold") as process:
+        assert process.stdout is not None
+        if process.stdout.readline():
+            yield
+        _, errors = process.communicate("go\n", timeout=LOAD_DEADLINE_S)
+    _expect_success(process, errors)
+
+
+def _generator(running: Running, mode: str, *options: object) -> subprocess.Popen[str]:
+    command = [str(native("load")), mode, "--port", str(running.port), "--pids", ",".join(map(str, running.pids))]
+    command += ["--dialect", running.dialect, *map(str, options)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+
+def _expect_success(process: subprocess.Popen[str], errors: str) -> None:
     if process.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{errors}")
-    return [json.loads(line) for line in (*lines, *out.splitlines()) if line]
+        raise SystemExit(f"{process.args!r}\n{errors}")
 
 
-def measure_cases(name: str, question: str, unit: str, cases: Sequence[Case], chosen: Arguments) -> dict[str, Any]:
+def measure_cases(
+    name: str, question: str, unit: str, cases: Sequence[Case], chosen: Arguments, over: Over | None = None
+) -> dict[str, Any]:
     """Measure all cases in turns, print and save the table. Returns what was saved."""
     cases = [case for case in cases if not chosen.only or case.name in chosen.only or case.floor is None]
     samples: dict[str, list[dict[str, Any]]] = {case.name: [] for case in cases}
     with ExitStack() as stack:
         running = {}
         for case in cases:
-            _progress(f"{name}: starting {case.name}")
+            progress(f"{name}: starting {case.name}")
             running[case.name] = stack.enter_context(case.subject())
         for number in range(chosen.rounds):
             for case in cases:
-                _progress(f"{name}: round {number + 1} of {chosen.rounds}, {case.name}")
+                progress(f"{name}: round {number + 1} of {chosen.rounds}, {case.name}")
                 samples[case.name].append(case.measure(running[case.name]))
-    _progress("")
+    progress("")
     rows = [_row(case, samples) for case in cases]
     for row in rows:
         print(_line(row, unit))
-    return save(name, {"question": question.strip(), "unit": unit, "rounds": chosen.rounds, "rows": rows})
+    result = {"question": question.strip(), "unit": unit, "rounds": chosen.rounds, "rows": rows}
+    return save(name, result | ({"over": asdict(over)} if over else {}))
 
 
 def _row(case: Case, samples: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -109,6 +134,8 @@ def _row(case: Case, samples: dict[str, list[dict[str, Any]]]) -> dict[str, Any]
         "figures": [sample["figure"] for sample in mine],
         "note": case.note,
     }
+    if case.at is not None:
+        row |= {"series": "wspulse", "at": case.at}
     for key in mine[0]:
         if key != "figure":
             row[key] = statistics.median(sample[key] for sample in mine)
@@ -132,6 +159,6 @@ def _line(row: dict[str, Any], unit: str) -> str:
     return line
 
 
-def _progress(text: str) -> None:
+def progress(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
