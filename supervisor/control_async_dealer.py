@@ -11,7 +11,7 @@ import zmq
 
 from wspulse.supervisor.control_address import Address
 from wspulse.supervisor.control_dealer import Dealer
-from wspulse.supervisor.lookout import Lookout
+from wspulse.supervisor.control_lookout import Lookout
 
 __all__ = ["AsyncDealer"]
 

@@ -16,7 +16,7 @@ from time import monotonic
 
 import zmq
 
-from wspulse.supervisor.lookout import Lookout
+from wspulse.supervisor.control_lookout import Lookout
 
 __all__ = ["MAX_MESSAGE_BYTES", "ControlSocket", "PeerGoneError"]
 

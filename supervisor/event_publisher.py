@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import zmq
 
-from wspulse.supervisor.lookout import Lookout
+from wspulse.supervisor.control_lookout import Lookout
 
 __all__ = ["EventPublisher"]
 

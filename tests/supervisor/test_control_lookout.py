@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import zmq
 
 from tests.support.eventually import eventually
-from wspulse.supervisor.lookout import Lookout
+from wspulse.supervisor.control_lookout import Lookout
 
 Pair = tuple["zmq.Socket[bytes]", "zmq.Socket[bytes]"]
 
