@@ -1,9 +1,11 @@
 """What holds for every test: coroutines run in a fresh uvloop, and nothing is left behind.
 
 A test may be `async def`; it then runs in an event loop of its own, and fails when a task or a timer is still pending at
-its end or when the loop reported an exception that nobody took. After every test the descriptors, the child processes
-and the files in the temporary folder and in the runtime directory are compared with those before it. How, is in
-`tests.support.leaks`. Tests marked `race` take the fixture `race_rounds`, set by `--race-rounds`.
+its end or when the loop reported an exception that nobody took. After every test, and after every module for what its
+tests share, the descriptors, the child processes and the files in the temporary folder and in the runtime directory are
+compared with those before it. How, is in `tests.support.leaks`.
+
+Tests marked `race` take the fixture `race_rounds`, set by `--race-rounds`.
 """
 
 from __future__ import annotations
@@ -63,8 +65,16 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pa
         yield both
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_by_the_module(folders: tuple[Path, Path]) -> Iterator[None]:
+    """Fails the last test of a module whose shared servers leave descriptors, child processes or files behind."""
+    before = Belongings.now(*folders)
+    yield
+    before.assert_no_more(*folders)
+
+
 @pytest.fixture(autouse=True)
-def nothing_left_behind(folders: tuple[Path, Path]) -> Iterator[None]:
+def nothing_left_behind(folders: tuple[Path, Path], nothing_left_by_the_module: None) -> Iterator[None]:
     """Fails a test that leaves descriptors, child processes or files behind."""
     before = Belongings.now(*folders)
     yield

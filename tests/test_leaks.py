@@ -77,6 +77,24 @@ async def test_nothing():
 
 def test_nothing_of_an_earlier_test():
     pass
+
+def test_last():
+    pass
+"""
+
+MODULE = """
+import tempfile
+
+import pytest
+
+@pytest.fixture(scope="module")
+def server():
+    folder = tempfile.mkdtemp(prefix="left-by-the-module-")
+    yield
+    assert folder
+
+def test_with_the_modules_server(server):
+    pass
 """
 
 LEFT = {
@@ -89,6 +107,8 @@ LEFT = {
     "test_temporary_file": "files are left: .*/tmp/left-",
     "test_file_in_the_runtime_directory": "files are left: .*/run/wspulse/8000",
     "test_file_of_a_child": "files are left: .*/tmp/left-",
+    "test_last": r"child processes are left: \['\d+ cat'\]",
+    "test_with_the_modules_server": "files are left: .*/tmp/left-by-the-module-",
 }
 
 
@@ -98,6 +118,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("leaks")
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_left.py").write_text(TESTS)
+    (folder / "test_module.py").write_text(MODULE)
     (folder / "pytest.ini").write_text("[pytest]\ntimeout = 60\n")
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "--tb=short", "-vv"]
     finished = subprocess.run(
