@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from re import compile as _pattern
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import quote, unquote, unquote_plus
 
 __all__ = ["Headers", "Query", "Request", "path_of_target"]
@@ -92,9 +92,14 @@ class Headers(Mapping[str, str]):
 class Request:
     """The HTTP request of an upgrade. Read-only.
 
-    Every property reads the request's bytes anew (1 … 5 µs), so keep what you need often. None raises, whatever the
-    peer sent: bytes that make no sense are replaced or left out.
+    A property reads the request's bytes when it is asked (1 … 5 µs), so keep what you need often; of the request that was
+    asked last, query and headers are at hand. None raises, whatever the peer sent: bytes that make no sense are replaced
+    or left out.
     """
+
+    _last_query: ClassVar[tuple[bytes, Query]] = (b"", Query(""))
+    _last_headers: ClassVar[tuple[bytes, Headers]] = (b"", Headers([]))
+    """What a `connect` handler asks for several times in a row, kept once for all requests and not with each."""
 
     __slots__ = ("_head", "_remote_address", "_scope")
 
@@ -143,12 +148,20 @@ class Request:
     @property
     def query(self) -> Query:
         """The parameters behind the path's question mark. The last value of a name wins; `.getall(name)` has all."""
-        return Query(path_of_target(self._target())[1])
+        head, query = Request._last_query
+        if head is not self._head:
+            query = Query(path_of_target(self._target())[1])
+            Request._last_query = self._head, query
+        return query
 
     @property
     def headers(self) -> Headers:
         """The header fields, found by their names in any case; `.getall(name)` has each of several of one name."""
-        return Headers(self._head.decode("latin-1").split("\r\n")[1:])
+        head, headers = Request._last_headers
+        if head is not self._head:
+            headers = Headers(self._head.decode("latin-1").split("\r\n")[1:])
+            Request._last_headers = self._head, headers
+        return headers
 
     @property
     def cookies(self) -> dict[str, str]:

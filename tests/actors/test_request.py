@@ -145,3 +145,14 @@ def test_request_keeps_its_bytes_and_nothing_that_was_read_from_them() -> None:
     after = sys.getsizeof(it) + sum(sys.getsizeof(getattr(it, slot)) for slot in Request.__slots__)
     assert before == after
     assert it.head.startswith(b"GET /ws?room=lobby HTTP/1.1\r\nHost:")
+
+
+def test_requests_that_are_asked_in_turns_never_answer_for_each_other() -> None:
+    ada, bob = (
+        Request.from_head(b"GET /ws?id=%s HTTP/1.1\r\nHost: x\r\nX-Name: %s" % (name, name), None)
+        for name in (b"ada", b"bob")
+    )
+    for _ in range(2):
+        assert (ada.query["id"], bob.query["id"]) == ("ada", "bob")
+        assert (ada.headers["x-name"], bob.headers["x-name"]) == ("ada", "bob")
+    assert ada.query is ada.query
