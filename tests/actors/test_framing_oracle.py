@@ -102,6 +102,13 @@ def test_stream_that_drips_is_read_as_the_library_reads_it(data: bytes, limit: i
     assert disagreement(Stream([data[at : at + 1] for at in range(len(data))], limit)) is None
 
 
+@pytest.mark.parametrize("limit", [1, 512])
+@pytest.mark.parametrize("opcode", [CLOSE, PING, PONG])
+def test_fragmented_control_frame_of_which_only_the_beginning_came_is_read_alike(opcode: int, limit: int) -> None:
+    for size in range(126):
+        assert disagreement(Stream([bytes((opcode, 128 + size))], limit)) is None
+
+
 @pytest.mark.parametrize("first_seed", range(0, 20_000, 4_000))
 def test_drawn_streams_are_read_as_the_library_reads_them(first_seed: int) -> None:
     for seed in range(first_seed, first_seed + 4_000):

@@ -26,6 +26,9 @@ NOTHING_WRONG = 0
 MASK = b"\x37\xfa\x21\x3d"
 
 
+_MOST_HEADER_BYTES = 14
+
+
 class Stream(NamedTuple):
     """Bytes as they come from a peer, one item per read."""
 
@@ -96,7 +99,7 @@ def verdict_of_library(stream: Stream, *, ends_frame: bool = False) -> Verdict:
     try:
         assembly.add(protocol.events_received())
         if ends_frame:
-            for _ in range(stream.max_message_size + 125):
+            for _ in range(_MOST_HEADER_BYTES + max(stream.max_message_size, 125)):
                 if protocol.parser_exc is not None or (events := protocol.events_received()):
                     break
                 protocol.receive_data(b"\0")
