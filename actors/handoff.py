@@ -1,10 +1,14 @@
-"""Taking over a descriptor whose upgrade another worker accepted, and answering for one that nobody took."""
+"""`Handovers`: descriptors on their way between the worker that accepted them and the shard that owns the connection id.
+
+One per runtime. It sends them over the links, builds this shard's transports on those that come, and answers 503 for those
+that nobody took in time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,14 +20,56 @@ from wspulse.actors.request import Request
 from wspulse.actors.transport import Transport
 
 if TYPE_CHECKING:
+    from wspulse.actors.link import ShardLink
     from wspulse.actors.shard import Shard
 
-__all__ = ["answer_unavailable", "take_over"]
+__all__ = ["Handovers"]
 
 _LINGER_S = 1.0
+"""How long a client has to read that its shard is not available: closing at once would reset what it has not read yet."""
 
 
-def take_over(shard: Shard, request: UpgradeRequest, fd: int) -> None:
+class Handovers:
+    """See the module. `links` may grow until the first handover."""
+
+    def __init__(self, shard: Shard, links: Mapping[int, ShardLink]) -> None:
+        self._shard = shard
+        self._links = links
+        self._refused: dict[socket.socket, asyncio.TimerHandle] = {}
+
+    def hand_over(self, owner: int, request: UpgradeRequest, fd: int) -> None:
+        """Send an upgrade with its descriptor, which is ours from now on, to another shard."""
+        self._links[owner].hand_over(request, fd, self._nobody_took_it)
+
+    def take_over(self, request: UpgradeRequest, fd: int) -> None:
+        """Admit an upgrade that another worker accepted. Owns `fd`."""
+        self._shard.metrics.handovers_in += 1
+        _take_over(self._shard, request, fd)
+
+    def close(self) -> None:
+        """Let go of the clients that are being refused. The links are closed before."""
+        for sock in list(self._refused):
+            self._let_go(sock)
+
+    def _nobody_took_it(self, fd: int) -> None:
+        """The owner of the id did not come up in time."""
+        self._shard.metrics.upgrades_refused += 1
+        sock = socket.socket(fileno=fd)
+        sock.setblocking(False)
+        try:
+            sock.send(rejection(503, "the shard of this connection id is not available").encode())
+            sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            sock.close()
+            return
+        self._refused[sock] = self._shard.loop.call_later(_LINGER_S, self._let_go, sock)
+
+    def _let_go(self, sock: socket.socket) -> None:
+        self._refused.pop(sock).cancel()
+        sock.close()
+
+
+def _take_over(shard: Shard, request: UpgradeRequest, fd: int) -> None:
     """Build this shard's own transport on the descriptor; it admits itself in the next turn. Owns `fd`.
 
     No task of its own: the loop's coroutine has done all but wait for `connection_made` when it first gives way. A task, which
@@ -66,17 +112,3 @@ def _tcp_socket(fd: int, remote_address: tuple[str, int] | None) -> socket.socke
         sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=fd)
     sock.setblocking(False)
     return sock
-
-
-def answer_unavailable(fd: int) -> None:
-    """The owner of the id did not come up in time: 503 from the worker that had accepted. Owns `fd`."""
-    sock = socket.socket(fileno=fd)
-    sock.setblocking(False)
-    try:
-        sock.send(rejection(503, "the shard of this connection id is not available").encode())
-        sock.shutdown(socket.SHUT_WR)
-    except OSError:
-        sock.close()
-        return
-    # Closing at once would reset what the client has not read yet.
-    asyncio.get_running_loop().call_later(_LINGER_S, sock.close)

@@ -19,7 +19,7 @@ from wspulse.actors.actor import ASK_TIMEOUT_S, ActorRef, LocalRef
 from wspulse.actors.bus import Bus, LocalBus
 from wspulse.actors.control_frame import encode_control_frame, read_control_frame
 from wspulse.actors.errors import ServerClosedError
-from wspulse.actors.handoff import answer_unavailable, take_over
+from wspulse.actors.handoff import Handovers
 from wspulse.actors.handshake import HEALTH_PATH
 from wspulse.actors.http_app import HttpApplication
 from wspulse.actors.inbox import current_session
@@ -41,7 +41,6 @@ from wspulse.actors.message import (
     SendPayload,
     ShardDown,
     ShardUp,
-    UpgradeRequest,
     WatchClosed,
     WatchRoom,
 )
@@ -102,6 +101,7 @@ class ShardRuntime:
         """Shard → incarnation of those that are known to be up."""
         self.server_closing = False
         self._links: dict[int, ShardLink] = {}
+        self._handovers = Handovers(self.shard, self._links)
         self.refs: dict[int, ActorRef] = {shard: LocalRef(self.receive)}
         self._acceptor = Acceptor(
             self.shard,
@@ -109,7 +109,7 @@ class ShardRuntime:
             path=path,
             pages=server.pages(path) if server.pages is not None else {},
             connect=server.checked_connect(),
-            hand_over=self._hand_over,
+            hand_over=self._handovers.hand_over,
         )
         self._http: HttpApplication | None = None
         self._http_patience_s = drain_s * _HTTP_SHARE
@@ -124,7 +124,7 @@ class ShardRuntime:
             )
         self._mailbox = None
         if mailbox is not None:
-            self._mailbox = Mailbox(mailbox, shard, incarnation, self.receive, self._take_over)
+            self._mailbox = Mailbox(mailbox, shard, incarnation, self.receive, self._handovers.take_over)
             for other, mailbox_path in enumerate(mailbox_paths):
                 if other != shard:
                     link = ShardLink(
@@ -242,6 +242,7 @@ class ShardRuntime:
         self._lag.stop()
         for link in self._links.values():
             link.close()
+        self._handovers.close()
         if self._mailbox is not None:
             self._mailbox.close()
         if self._zmq_bus is not None:
@@ -384,17 +385,6 @@ class ShardRuntime:
         link = self._links.get(shard)
         if link is not None:
             link.tell(BusConsumed(self.shard.index, sender, number))
-
-    def _hand_over(self, owner: int, request: UpgradeRequest, fd: int) -> None:
-        self._links[owner].hand_over(request, fd, self._nobody_took_it)
-
-    def _nobody_took_it(self, fd: int) -> None:
-        self.shard.metrics.upgrades_refused += 1
-        answer_unavailable(fd)
-
-    def _take_over(self, request: UpgradeRequest, fd: int) -> None:
-        self.shard.metrics.handovers_in += 1
-        take_over(self.shard, request, fd)
 
 
 async def _maybe_await(result: Any) -> None:

@@ -96,6 +96,7 @@ class ZmqBus:
         self._joining: dict[str, Callable[[], None]] = {}
         self._turn_joins: list[tuple[str, Callable[[], None]]] = []
         self._probes: dict[bytes, list[tuple[str, Callable[[], None]]]] = {}
+        self._probe_timers: dict[bytes, asyncio.TimerHandle] = {}
         self._probe_number = 0
         self._look_scheduled = False
 
@@ -110,8 +111,9 @@ class ZmqBus:
             return
         self._flush()
         self._stopped = True
-        if self._retry is not None:
-            self._retry.cancel()
+        for timer in (self._retry, *self._probe_timers.values()):
+            if timer is not None:
+                timer.cancel()
         for future, _, _ in self._waiters:
             if not future.done():
                 future.set_exception(ShardUnavailableError("the server is closing"))
@@ -269,8 +271,6 @@ class ZmqBus:
         self._probe(topic, _PROBE_FIRST_S)
 
     def _probe(self, topic: bytes, again_s: float) -> None:
-        if self._stopped or topic not in self._probes:
-            return
         if not any(self._joining.get(room_id) is joined for room_id, joined in self._probes[topic]):
             # Every room was left again before it was joined.
             self._end_probe(topic)
@@ -280,9 +280,12 @@ class ZmqBus:
             self._push.send(topic, zmq.NOBLOCK)
         except zmq.Again:
             pass
-        self._loop.call_later(again_s, self._probe, topic, min(again_s * 2, _PROBE_MOST_S))
+        self._probe_timers[topic] = self._loop.call_later(again_s, self._probe, topic, min(again_s * 2, _PROBE_MOST_S))
 
     def _end_probe(self, topic: bytes) -> list[tuple[str, Callable[[], None]]]:
+        timer = self._probe_timers.pop(topic, None)
+        if timer is not None:
+            timer.cancel()
         self._subscribe.setsockopt(zmq.UNSUBSCRIBE, topic)
         self._schedule_look()
         return self._probes.pop(topic)
