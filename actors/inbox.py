@@ -97,7 +97,7 @@ class Inbox:
             self._message_handler_raised(error)
             result = None
         if result is not None and hasattr(result, "__await__"):
-            shard.spawn(self._work(result, frame))
+            shard.spawn(self, self._work(result, frame))
             return
         self._busy = False
         if self._mailbox:
@@ -159,30 +159,34 @@ class Inbox:
             item = self._take(mailbox)
             result = self._call(item)
             if result is not None:
-                self.shard.spawn(self._work(result, item))
+                self.shard.spawn(self, self._work(result, item))
                 return
             self._done(item)
         self._idle()
 
     async def _work(self, awaitable: Awaitable[Any], item: Frame | Callback) -> None:
         """Await a handler, and run what has come meanwhile."""
+        shard = self.shard
         current_session.set(self._session)
         pending: Awaitable[Any] | None = awaitable
-        while True:
-            if pending is not None:
-                try:
-                    await pending
-                except _USER_ERRORS as error:
-                    if self.shard.aborting and isinstance(error, asyncio.CancelledError):
-                        raise
-                    self._raised(item, error)
-                pending = None
-            self._done(item)
-            if not self._mailbox or self.shard.aborting:
-                self._idle()
-                return
-            item = self._take(self._mailbox)
-            pending = self._call(item)
+        try:
+            while True:
+                if pending is not None:
+                    try:
+                        await pending
+                    except _USER_ERRORS as error:
+                        if shard.aborting and isinstance(error, asyncio.CancelledError):
+                            raise
+                        self._raised(item, error)
+                    pending = None
+                self._done(item)
+                if not self._mailbox or shard.aborting:
+                    self._idle()
+                    return
+                item = self._take(self._mailbox)
+                pending = self._call(item)
+        finally:
+            del shard.working[self]
 
     def _take(self, mailbox: deque[Frame | Callback]) -> Frame | Callback:
         item = mailbox.popleft()

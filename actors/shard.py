@@ -21,6 +21,7 @@ from wspulse.actors.connection import Connection, LocalConnection
 from wspulse.actors.deadlines import Deadlines
 from wspulse.actors.errors import ConnectionNotFoundError, ServerClosedError
 from wspulse.actors.frame import Frame
+from wspulse.actors.inbox import Inbox
 from wspulse.actors.log_limit import LogLimit
 from wspulse.actors.message import ConnectionRecord
 from wspulse.actors.metrics import Metrics
@@ -86,7 +87,8 @@ class Shard:
         self._unfinished: set[Session] = set()
         self._ending: dict[Transport, None] = {}
         self._quiet: list[tuple[asyncio.Future[None], Collection[Session]]] = []
-        self._tasks: dict[asyncio.Task[Any], None] = {}
+        self.working: dict[Inbox, asyncio.Task[None]] = {}
+        """The tasks of sessions whose async handlers run; each takes itself out at its end, which spares it a callback."""
         self._dirty: list[Flushable] = []
         self._deadlines = Deadlines()
         self._ticker: asyncio.TimerHandle | None = None
@@ -315,7 +317,7 @@ class Shard:
             transport.abort()
         # A handler that was called and never begins would warn that nobody awaited it.
         await asyncio.sleep(0)
-        tasks = list(self._tasks)
+        tasks = list(self.working.values())
         for task in tasks:
             task.cancel()
         if tasks:
@@ -326,11 +328,9 @@ class Shard:
 
     # The loop.
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Run a session's async handlers; the shard holds the task."""
-        task = self.loop.create_task(coroutine)
-        self._tasks[task] = None
-        task.add_done_callback(self._tasks.pop)
+    def spawn(self, session: Inbox, work: Coroutine[Any, Any, None]) -> None:
+        """Run a session's async handlers in a task; the shard holds it."""
+        self.working[session] = self.loop.create_task(work)
 
     def schedule(self, item: Flushable) -> None:
         """Have `item.flush()` called at the end of this loop turn."""

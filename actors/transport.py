@@ -96,16 +96,42 @@ class Transport(asyncio.Protocol):
             self.shard.admission.admit(self, self.upgrade)
 
     def data_received(self, data: bytes) -> None:
-        if self.state is _OPEN:
-            if self.held:
-                self._parser.feed(data)
-            else:
-                self._cut(data)
-        elif self.state is TransportState.WAITING:
-            self.keep(data)
-        elif not self._deaf:
-            self._parser.feed(data)
-            self._look_for_close()
+        """Take what was read, and hand over what is complete, until it is used up or the session is behind."""
+        nobody_takes_it = self.held or self.state is not _OPEN
+        if nobody_takes_it:
+            self._read_aside(data)
+            return
+        parser = self._parser
+        session = self.session
+        assert session is not None
+        self.corked = True
+        try:
+            message = parser.take(data)
+            while message is not None:
+                opcode, payload = message
+                if opcode <= BINARY:
+                    session.receive(opcode, payload)
+                    if self.session is not session:
+                        break
+                elif opcode == PING:
+                    self._answer_ping(payload)
+                elif opcode == PONG:
+                    self._last_pong = self.shard.clock()
+                else:
+                    self._peer_closed(payload)
+                    break
+                if self.held or not parser.rest:
+                    break
+                message = parser.next()
+        except ProtocolError as error:
+            self._protocol_broken(error)
+        finally:
+            self.corked = False
+            if self._pongs is not None and not self.blocked:
+                pongs, self._pongs = self._pongs, None
+                if self.state is not TransportState.GONE:
+                    self.write(b"".join(pongs))
+            session.flush()
 
     def eof_received(self) -> None:
         return None
@@ -220,45 +246,19 @@ class Transport(asyncio.Protocol):
                 self._socket.resume_reading()
                 self.shard.loop.call_soon(self._go_on)
 
-    # Inside.
-
     def _go_on(self) -> None:
         if self.state is _OPEN and not self.held:
-            self._cut(b"")
+            self.data_received(b"")
 
-    def _cut(self, data: bytes) -> None:
-        """Take what was read, and hand over what is complete, until it is used up or the session is behind."""
-        parser = self._parser
-        session = self.session
-        assert session is not None
-        self.corked = True
-        try:
-            message = parser.take(data)
-            while message is not None:
-                opcode, payload = message
-                if opcode <= BINARY:
-                    session.receive(opcode, payload)
-                    if self.session is not session:
-                        break
-                elif opcode == PING:
-                    self._answer_ping(payload)
-                elif opcode == PONG:
-                    self._last_pong = self.shard.clock()
-                else:
-                    self._peer_closed(payload)
-                    break
-                if self.held:
-                    break
-                message = parser.next()
-        except ProtocolError as error:
-            self._protocol_broken(error)
-        finally:
-            self.corked = False
-            if self._pongs is not None and not self.blocked:
-                pongs, self._pongs = self._pongs, None
-                if self.state is not TransportState.GONE:
-                    self.write(b"".join(pongs))
-            session.flush()
+    def _read_aside(self, data: bytes) -> None:
+        """What is read while nobody is to be given it."""
+        if self.state is _OPEN:
+            self._parser.feed(data)
+        elif self.state is TransportState.WAITING:
+            self.keep(data)
+        elif not self._deaf:
+            self._parser.feed(data)
+            self._look_for_close()
 
     def _answer_ping(self, payload: bytes) -> None:
         if self._pongs is None:

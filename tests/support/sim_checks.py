@@ -165,7 +165,7 @@ def check_nothing_left(model: Model, shard: Shard, app: SimApp, peers: list[SimP
             ("finishing", shard._finishing),
             ("unfinished", shard._unfinished),
             ("ending transports", shard._ending),
-            ("tasks", shard._tasks),
+            ("tasks", shard.working),
             ("dirty", shard._dirty),
             ("waits for quiet", shard._quiet),
             ("deadlines", shard._deadlines),

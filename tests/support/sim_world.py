@@ -286,8 +286,8 @@ class World:
                 break
             self.loop.turn()
         self.settle()
-        if self.shard._tasks or self.shard._ending or not self.app.tasks[-1].done():
-            self.model.fail(f"left behind by abort: {self.shard._tasks} {self.shard._ending}")
+        if self.shard.working or self.shard._ending or not self.app.tasks[-1].done():
+            self.model.fail(f"left behind by abort: {self.shard.working} {self.shard._ending}")
         for peer in self.all_peers:
             if not peer.socket.closed:
                 self.model.fail(f"{peer}: its socket is still open after abort")
