@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -12,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.support.eventually import eventually
 from tests.support.shards import Shards, serve_shards
 from wspulse import Connection, Frame, Server
+from wspulse.actors.metrics import Metrics
 from wspulse.actors.zmq_bus import ZmqBus
 
 
@@ -95,6 +97,23 @@ async def test_missing_message_is_counted_as_a_gap() -> None:
             assert json.loads(await member.recv())["payload"] == turn
         assert owner.shard.metrics.bus_gaps == 1
         await member.close()
+
+
+async def test_bus_that_stops_while_a_room_is_being_joined_cancels_its_probes(tmp_path: Path) -> None:
+    bus = ZmqBus(
+        f"ipc://{tmp_path}/push",
+        f"ipc://{tmp_path}/publish",  # nobody is there, and no probe comes back
+        shard=0,
+        incarnation=1,
+        metrics=Metrics(),
+        deliver=lambda room_id, _wire: pytest.fail(room_id),
+        tell_consumed=lambda *_: None,
+    )
+    bus.join("room", lambda: pytest.fail("joined"))
+    await eventually(lambda: bus._probe_timers, "a probe is out")
+    timers = list(bus._probe_timers.values())
+    bus.stop()
+    assert all(timer.cancelled() for timer in timers)
 
 
 async def test_publisher_is_held_up_only_by_live_shards() -> None:

@@ -1,0 +1,44 @@
+"""Handovers between shards of one process: upgrades that change their worker, and those that nobody takes."""
+
+from __future__ import annotations
+
+from tests.support.raw_peer import RawPeer, head
+from tests.support.shards import serve_shards
+from wspulse import Server
+
+
+def make_server() -> Server:
+    return Server(lambda request: ("lobby", request.query["id"]), handshake_timeout=1)
+
+
+async def test_upgrades_reach_their_owners_and_leave_no_copy_of_their_descriptors() -> None:
+    async with serve_shards(make_server, 3) as shards:
+        peers = [await RawPeer.upgraded(shards.port, f"/ws?id=m{number}") for number in range(60)]
+        assert all(runtime.connections for runtime in shards.runtimes)
+        placement = shards.runtimes[0].placement
+        for runtime in shards.runtimes:
+            assert {placement.shard_of(name) for name in runtime.shard.sessions} == {runtime.shard.index}
+        assert sum(runtime.shard.metrics.handovers_in for runtime in shards.runtimes) > 0
+        for peer in peers:
+            await peer.close()
+
+
+async def test_upgrade_whose_shard_does_not_come_up_is_answered_503_and_let_go_when_the_worker_stops() -> None:
+    async with serve_shards(make_server, 2) as shards:
+        await shards.stop_shard(1)
+        placement = shards.runtimes[0].placement
+        orphan = next(f"m{number}" for number in range(50) if placement.shard_of(f"m{number}") == 1)
+        peer = await RawPeer.dial(shards.port)
+        peer.writer.write(head(f"/ws?id={orphan}"))
+        answer = await peer.head()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nRetry-After: 1\r\n" in answer
+        refusing = shards.runtimes[0]
+        assert refusing.shard.metrics.upgrades_refused == 1
+        assert len(refusing._handovers._refused) == 1
+        # The client has not closed, and its second to do so has not passed.
+        await refusing.stop()
+        assert refusing._handovers._refused == {}
+        await peer.close()
+        await shards.start_shard(0)
+        await shards.start_shard(1)
