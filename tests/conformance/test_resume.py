@@ -249,28 +249,30 @@ async def test_close_of_a_suspended_session_that_races_a_reconnect_keeps_the_cou
     resuming: ContractServer, race_rounds: int
 ) -> None:
     """As many on_disconnect as on_connect, whoever wins."""
-    cycles = 40 * race_rounds
-    name, room = resuming.new_id("cycle"), resuming.new_id("room")
     async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
-        client = await resuming.client(name, room)
-        for _ in range(cycles):
-            client.drop()
-            await resuming.notes.until(
-                lambda: resuming.notes.kinds(name)[-1:] in (["drop"], ["disconnect"]),
-                "the session is suspended or gone",
-            )
-            closing = asyncio.create_task(boss.order("kick", id=name))
-            client = await resuming.client(name, room)
-            await closing
-        await boss.order("close_room", room=room)
-        kinds = await resuming.notes.until(
-            lambda: (
-                kinds if (kinds := resuming.notes.kinds(name)).count("disconnect") == kinds.count("connect") else None
-            ),
-            "as many on_disconnect as on_connect",
-        )
-        check_story(kinds)
+        for _ in range(race_rounds):
+            check_story(await kicked_and_back(resuming, boss))
+
+
+async def kicked_and_back(resuming: ContractServer, boss: Client) -> list[str]:
+    """40 cycles of one session, or of one after another; what was called, when as many have ended as began."""
+    name, room = resuming.new_id("cycle"), resuming.new_id("room")
+    client = await resuming.client(name, room)
+    for _ in range(40):
         client.drop()
+        await resuming.notes.until(
+            lambda: resuming.notes.kinds(name)[-1:] in (["drop"], ["disconnect"]), "the session is suspended or gone"
+        )
+        closing = asyncio.create_task(boss.order("kick", id=name))
+        client = await resuming.client(name, room)
+        await closing
+    await boss.order("close_room", room=room)
+    kinds: list[str] = await resuming.notes.until(
+        lambda: kinds if (kinds := resuming.notes.kinds(name)).count("disconnect") == kinds.count("connect") else None,
+        "as many on_disconnect as on_connect",
+    )
+    client.drop()
+    return kinds
 
 
 def check_story(kinds: list[str]) -> None:
