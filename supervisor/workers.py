@@ -132,7 +132,7 @@ class Workers:
 
     async def stop(self) -> None:
         """Drain all, then let all end: calls across shards work while the last sessions' callbacks run."""
-        reserve_s = min(KILL_RESERVE_S, self._shutdown_timeout_s / 4)
+        reserve_s = min(KILL_RESERVE_S, self._shutdown_timeout_s / 10)
         deadline = time.monotonic() + self._shutdown_timeout_s - reserve_s
         for child in self.children:
             child.stop()

@@ -157,13 +157,13 @@ async def gone(connection, error):
 """,
     )
     with (
-        serve_process("--app", "app:server", "--shutdown-timeout", "2", workers=2, cwd=app) as server,
+        serve_process("--app", "app:server", "--shutdown-timeout", "5", workers=2, cwd=app) as server,
         connect(server.url),
     ):
         began = time.monotonic()
         server.terminate()
         assert server.wait() == 0
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 5
         assert "a worker did not end in time and is killed" in server.stderr()
 
 
