@@ -72,8 +72,8 @@ class Handovers:
 def _take_over(shard: Shard, request: UpgradeRequest, fd: int) -> None:
     """Build this shard's own transport on the descriptor; it admits itself in the next turn. Owns `fd`.
 
-    No task of its own: the loop's coroutine has done all but wait for `connection_made` when it first gives way. A task, which
-    begins one turn later and hears of the transport another turn later, made a handover a tenth more expensive.
+    No task of its own: the loop's coroutine has done all but wait for `connection_made` when it first gives way. A task begins
+    one turn later, and hears of the transport another turn later.
     """
     sock = _tcp_socket(fd, request.remote_address)
     upgrade = Upgrade(

@@ -4,8 +4,7 @@ Made by a `ShardLink` for each stream over which it hands over. A receipt is due
 sender without one sends the descriptor to the shard's replacement; but the sender only closes its copy on it, which can wait
 some milliseconds. So receipts are numbers in a pipe: whoever takes a descriptor writes one (`write_receipt`), which costs a
 system call and wakes nobody, and the link reads what is there when it has a reason or a timer. What a shard wrote before it
-died stays readable. (An envelope on the stream instead cost a turn of the sender's loop for each handover, and more of the
-kernel's time than that.)
+died stays readable. (An envelope on the stream instead wakes the sender's loop for each handover.)
 """
 
 from __future__ import annotations
