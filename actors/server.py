@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from wspulse.actors.asgi import AsgiApplication
-from wspulse.actors.asgi_socket import AsgiCallable
-from wspulse.actors.codec import Codec
-from wspulse.actors.config import ServerOptions
-from wspulse.actors.connection import Connection, RemoteConnection
-from wspulse.actors.errors import ConnectionNotFoundError, ServerClosedError, ShardUnavailableError
-from wspulse.actors.frame import Frame
-from wspulse.actors.joined import Joined
-from wspulse.actors.message import ConnectionRecord, Kick, ListConnections, SendFrame
-from wspulse.actors.mounted import Mounted
-from wspulse.actors.request import Request
-from wspulse.actors.runtime import ShardRuntime
+from wspulse.actors.asgi.application import AsgiApplication
+from wspulse.actors.asgi.joined import Joined
+from wspulse.actors.asgi.mounted import Mounted
+from wspulse.actors.asgi.socket import AsgiCallable
+from wspulse.actors.mesh.message import ConnectionRecord, Kick, ListConnections, SendFrame
+from wspulse.actors.runtime.runtime import ShardRuntime
+from wspulse.actors.sessions.connection import Connection, RemoteConnection
+from wspulse.actors.values.codec import Codec
+from wspulse.actors.values.config import ServerOptions
+from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError, ShardUnavailableError
+from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.request import Request
 
 if TYPE_CHECKING:
-    from wspulse.actors.pages import Pages
-    from wspulse.actors.presence import Presence
+    from wspulse.actors.accept.pages import Pages
+    from wspulse.actors.apps.presence import Presence
 
 __all__ = ["Running", "Server"]
 

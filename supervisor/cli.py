@@ -15,13 +15,13 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple, NoReturn
 
-from wspulse.supervisor.control_cli import COMMANDS
-from wspulse.supervisor.doctor import doctor
+from wspulse.supervisor.commands.control import COMMANDS
+from wspulse.supervisor.commands.doctor import doctor
+from wspulse.supervisor.commands.terminal import print_text
 from wspulse.supervisor.errors import SettingError, StartError, UsageError
-from wspulse.supervisor.explain import explain
-from wspulse.supervisor.setting_kinds import Names, Switch
-from wspulse.supervisor.settings import GROUPS, TABLE, Setting, resolve
-from wspulse.supervisor.terminal import print_text
+from wspulse.supervisor.settings.explain import explain
+from wspulse.supervisor.settings.kinds import Names, Switch
+from wspulse.supervisor.settings.table import GROUPS, TABLE, Setting, resolve
 
 __all__ = ["SUBCOMMANDS", "Subcommand", "main", "serve"]
 
@@ -70,8 +70,8 @@ def _run_server(flags: dict[str, Any]) -> int:
     # Only now, so that --help and wrong flags are answered without loading what a server needs.
     import uvloop
 
+    from wspulse.supervisor.host.process_title import set_process_title
     from wspulse.supervisor.logs import configure_logs
-    from wspulse.supervisor.process_title import set_process_title
     from wspulse.supervisor.supervisor import Supervisor
 
     configure_logs(settings.log_level, settings.log_format, "supervisor")

@@ -17,19 +17,19 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from wspulse.actors.message import BootFailed, Events, Message, ShardDown, ShardUp
-from wspulse.supervisor.bus_forwarder import BusForwarder
-from wspulse.supervisor.child import Child
-from wspulse.supervisor.child_spec import ChildSpec
-from wspulse.supervisor.control_plane import ControlPlane
-from wspulse.supervisor.descriptor_limit import check_descriptors
+from wspulse.actors.mesh.message import BootFailed, Events, Message, ShardDown, ShardUp
+from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.listen_socket import AddressTakenError, address_text, open_listener, open_mailbox_listener
-from wspulse.supervisor.runtime_dir import RuntimeDir
-from wspulse.supervisor.settings import Settings
-from wspulse.supervisor.signals import install_signals, remove_signals
-from wspulse.supervisor.worker_process import WorkerProcess
-from wspulse.supervisor.workers import Workers
+from wspulse.supervisor.host.descriptor_limit import check_descriptors
+from wspulse.supervisor.host.listen_socket import AddressTakenError, address_text, open_listener, open_mailbox_listener
+from wspulse.supervisor.host.runtime_dir import RuntimeDir
+from wspulse.supervisor.process.bus_forwarder import BusForwarder
+from wspulse.supervisor.process.child import Child
+from wspulse.supervisor.process.signals import install_signals, remove_signals
+from wspulse.supervisor.process.worker_process import WorkerProcess
+from wspulse.supervisor.process.workers import Workers
+from wspulse.supervisor.settings.table import Settings
+from wspulse.supervisor.worker.child_spec import ChildSpec
 
 __all__ = ["Supervisor"]
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.document_blocks import Block, anchors, blocks, commands, links, named_files
 from wspulse.supervisor.cli import SUBCOMMANDS, _parse
-from wspulse.supervisor.settings import resolve
+from wspulse.supervisor.settings.table import resolve
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "doc").glob("*.md")])

@@ -15,10 +15,14 @@
 Run it with `python -m wspulse.supervisor --workers 4 --app module:server`. This package only re-exports.
 """
 
-from wspulse.actors.codec import Codec, JSONCodec, MsgpackCodec
-from wspulse.actors.connection import Connection
-from wspulse.actors.context import Context, InvalidPayloadError
-from wspulse.actors.errors import (
+from wspulse.actors.accept.origins import allow_origins
+from wspulse.actors.events.context import Context, InvalidPayloadError
+from wspulse.actors.events.recovery import recovery
+from wspulse.actors.events.router import EventRouter
+from wspulse.actors.server import Server
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec
+from wspulse.actors.values.errors import (
     ConnectionClosedError,
     ConnectionNotFoundError,
     ConnectRejected,
@@ -29,15 +33,11 @@ from wspulse.actors.errors import (
     ShardUnavailableError,
     WspulseError,
 )
-from wspulse.actors.event_router import EventRouter
-from wspulse.actors.frame import Frame
-from wspulse.actors.origins import allow_origins
-from wspulse.actors.recovery import recovery
-from wspulse.actors.request import Request
-from wspulse.actors.server import Server
-from wspulse.supervisor.control_async_client import AsyncControl
-from wspulse.supervisor.control_bridge import BridgeItem, BridgeRequest
-from wspulse.supervisor.control_client import Control
+from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.request import Request
+from wspulse.supervisor.client.asynchronous import AsyncControl
+from wspulse.supervisor.client.blocking import Control
+from wspulse.supervisor.client.bridge import BridgeItem, BridgeRequest
 
 __all__ = [
     "AsyncControl",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import uvloop
 from msgspec import UNSET
 
-from wspulse.actors.codec import Codec
-from wspulse.actors.frame import Frame
 from wspulse.actors.testing.client import Client, Closed
+from wspulse.actors.values.codec import Codec
+from wspulse.actors.values.frame import Frame
 
 if TYPE_CHECKING:
     from wspulse.actors.testing.serving import RunningServer

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from wspulse.actors.codec import Codec, JSONCodec
 from wspulse.actors.server import Server
 from wspulse.actors.testing.blocking import BlockingServer, LoopThread
 from wspulse.actors.testing.client import Address, Client
 from wspulse.actors.testing.process import ServerProcess
+from wspulse.actors.values.codec import Codec, JSONCodec
 
 __all__ = ["RunningServer", "serve"]
 

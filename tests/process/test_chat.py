@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidHandshake
 
 from tests.support.raw_peer import RawPeer, head, masked
 from tests.support.server_process import ServerProcess, serve_process
-from wspulse.actors.placement import Placement
+from wspulse.actors.mesh.placement import Placement
 
 DEADLINE_S = 30.0
 

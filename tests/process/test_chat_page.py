@@ -11,7 +11,7 @@ import pytest
 from tests.support.browser import Browser, Page, find_chromium
 from tests.support.document_blocks import blocks
 from tests.support.server_process import serve_process
-from wspulse.actors.placement import Placement
+from wspulse.actors.mesh.placement import Placement
 
 ROOT = Path(__file__).parents[2]
 

@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 
 from tests.support.server_process import ServerProcess, run_to_end, serve_process, wait_until
 from wspulse import AsyncControl, Control, ControlError, Frame
-from wspulse.supervisor.curve import write_pair
+from wspulse.supervisor.protocol.curve import write_pair
 
 
 @pytest.fixture(scope="module")

@@ -158,7 +158,7 @@ def test_nothing_is_made_while_nobody_listens(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(
         APP
         + """
-from wspulse.actors.event_feed import EventFeed
+from wspulse.actors.runtime.event_feed import EventFeed
 made = []
 add = EventFeed._add
 EventFeed._add = lambda *arguments: (made.append(1), add(*arguments))

@@ -22,7 +22,7 @@ from websockets.sync.client import connect
 from tests.support.control_peer import Peer, peer
 from tests.support.server_process import serve_process, wait_until
 from wspulse import AsyncControl, Control, ControlError
-from wspulse.actors.placement import Placement
+from wspulse.actors.mesh.placement import Placement
 
 DEADLINE_S = 5.0
 """Of a request to a shard."""

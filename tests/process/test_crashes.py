@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.server_process import ServerProcess, run_to_end, serve_process, start_process, wait_until
-from wspulse.actors.placement import Placement
+from wspulse.actors.mesh.placement import Placement
 
 APP = """
 import asyncio, os, sys, time

@@ -179,7 +179,7 @@ def test_missing_extra_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "web.py").write_text(
         "import sys, importlib.util\n"
         "find = importlib.util.find_spec\n"
-        "import wspulse.actors.http_app as http_app\n"
+        "import wspulse.actors.accept.http_app as http_app\n"
         "http_app.find_spec = lambda name: None if name == 'uvicorn' else find(name)\n"
         "async def app(scope, receive, send): ...\n"
     )

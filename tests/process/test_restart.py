@@ -12,10 +12,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from wspulse.actors.errors import ServerClosedError
-from wspulse.actors.placement import Placement
-from wspulse.supervisor.child import ChildState
-from wspulse.supervisor.settings import resolve
+from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.values.errors import ServerClosedError
+from wspulse.supervisor.process.child import ChildState
+from wspulse.supervisor.settings.table import resolve
 from wspulse.supervisor.supervisor import Supervisor
 
 

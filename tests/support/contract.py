@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.support.eventually import eventually
 from tests.support.server_process import ServerProcess, serve_process, serve_uvicorn
-from wspulse.actors.placement import Placement
+from wspulse.actors.mesh.placement import Placement
 
 __all__ = ["MOUNTED", "Client", "ContractServer", "Mounted", "Notes", "contract_server"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bench.report import charts, report
 from bench.support.summary import summary
-from wspulse.actors.close_code import VIOLATIONS, CloseReason, CloseRow
-from wspulse.actors.option_table import OPTION_TABLE
-from wspulse.actors.session_state import TRANSITIONS, SessionEvent, SessionState
+from wspulse.actors.sessions.state import TRANSITIONS, SessionEvent, SessionState
+from wspulse.actors.values.close_code import VIOLATIONS, CloseReason, CloseRow
+from wspulse.actors.values.option_table import OPTION_TABLE
 
 __all__ = ["ROOT", "documents", "stale_documents"]
 

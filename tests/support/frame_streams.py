@@ -17,8 +17,8 @@ from websockets.exceptions import ProtocolError as LibraryProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.protocol import SERVER, Protocol
 
-from wspulse.actors.errors import ProtocolError
-from wspulse.actors.framing import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, FrameParser, apply_mask
+from wspulse.actors.values.errors import ProtocolError
+from wspulse.actors.wire.framing import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, FrameParser, apply_mask
 
 NOTHING_WRONG = 0
 """The close code of a verdict on a stream in which nothing is wrong so far."""

@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from wspulse.actors.admission import Admission, Upgrade
-from wspulse.actors.errors import ConnectionClosedError, SendBufferFullError
-from wspulse.actors.inbox import Callback
-from wspulse.actors.send_buffer import SendBuffer
-from wspulse.actors.session import Session
-from wspulse.actors.session_state import TRANSITIONS, Effect, SessionEvent, SessionState
-from wspulse.actors.shard import Shard
+from wspulse.actors.sessions.admission import Admission, Upgrade
+from wspulse.actors.sessions.inbox import Callback
+from wspulse.actors.sessions.send_buffer import SendBuffer
+from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.sessions.state import TRANSITIONS, Effect, SessionEvent, SessionState
+from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
 
 if TYPE_CHECKING:
-    from wspulse.actors.transport import Transport
+    from wspulse.actors.transport.transport import Transport
 
 __all__ = ["FAULTS", "planted"]
 

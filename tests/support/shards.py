@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from wspulse.actors.message import ShardDown, ShardUp
-from wspulse.actors.runtime import ShardRuntime
+from wspulse.actors.mesh.message import ShardDown, ShardUp
+from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.server import Server
-from wspulse.supervisor.bus_forwarder import BusForwarder
+from wspulse.supervisor.process.bus_forwarder import BusForwarder
 
 
 class Shards:

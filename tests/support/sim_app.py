@@ -11,21 +11,21 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SessionModel
-from wspulse.actors.errors import (
+from wspulse.actors.sessions.inbox import current_session
+from wspulse.actors.sessions.shard import Handlers
+from wspulse.actors.values.errors import (
     ConnectionClosedError,
     ConnectionNotFoundError,
     SendBufferFullError,
     ShardUnavailableError,
 )
-from wspulse.actors.frame import Frame
-from wspulse.actors.inbox import current_session
-from wspulse.actors.shard import Handlers
+from wspulse.actors.values.frame import Frame
 
 if TYPE_CHECKING:
     from tests.support.sim_model import Model
-    from wspulse.actors.bus import Bus
-    from wspulse.actors.connection import LocalConnection
-    from wspulse.actors.shard import Shard
+    from wspulse.actors.bus.contract import Bus
+    from wspulse.actors.sessions.connection import LocalConnection
+    from wspulse.actors.sessions.shard import Shard
 
 __all__ = ["Script", "SimApp"]
 

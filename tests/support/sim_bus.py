@@ -1,6 +1,6 @@
 """Buses for a simulated shard: one that takes its time, and `LocalBus` with the model listening.
 
-The contract is that of actors/bus.py.
+The contract is that of actors/bus/contract.py.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from wspulse.actors.bus import LocalBus
-from wspulse.actors.errors import ShardUnavailableError
+from wspulse.actors.bus.contract import LocalBus
+from wspulse.actors.values.errors import ShardUnavailableError
 
 if TYPE_CHECKING:
     from tests.support.sim_model import Model

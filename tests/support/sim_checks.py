@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
-from wspulse.actors.frame import Frame
-from wspulse.actors.inbox import INBOUND_LIMIT_FRAMES
-from wspulse.actors.transport import CLOSE_WAIT_S
+from wspulse.actors.sessions.inbox import INBOUND_LIMIT_FRAMES
+from wspulse.actors.transport.transport import CLOSE_WAIT_S
+from wspulse.actors.values.frame import Frame
 
 if TYPE_CHECKING:
     from tests.support.sim_app import SimApp
     from tests.support.sim_bus import SimBus
     from tests.support.sim_model import Model
     from tests.support.sim_peer import SimPeer
-    from wspulse.actors.shard import Shard
+    from wspulse.actors.sessions.shard import Shard
 
 __all__ = ["check_endings", "check_idle", "check_newcomers", "check_nothing_left", "check_records", "check_table"]
 

@@ -10,13 +10,13 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from tests.support.sim_loop import SimLoop
-from wspulse.actors.session_state import SessionState
+from wspulse.actors.sessions.state import SessionState
 
 if TYPE_CHECKING:
     from tests.support.sim_app import Script
     from tests.support.sim_peer import SimPeer
-    from wspulse.actors.connection import LocalConnection
-    from wspulse.actors.session import Session
+    from wspulse.actors.sessions.connection import LocalConnection
+    from wspulse.actors.sessions.session import Session
 
 __all__ = ["CLOSED", "CONNECTED", "SUSPENDED", "FrameModel", "RoomModel", "SessionModel"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, FrameModel, SessionModel
 from tests.support.sim_loop import SimLoop
-from wspulse.actors.errors import (
+from wspulse.actors.values.errors import (
     ConnectionLostError,
     DuplicateConnectionIDError,
     KeepaliveTimeoutError,
@@ -22,9 +22,9 @@ from wspulse.actors.errors import (
 
 if TYPE_CHECKING:
     from tests.support.sim_peer import SimPeer
-    from wspulse.actors.config import ServerOptions
-    from wspulse.actors.connection import LocalConnection
-    from wspulse.actors.session import Session
+    from wspulse.actors.sessions.connection import LocalConnection
+    from wspulse.actors.sessions.session import Session
+    from wspulse.actors.values.config import ServerOptions
 
 __all__ = ["EPSILON_S", "Model"]
 

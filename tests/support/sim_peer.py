@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.support.sim_app import Script
     from tests.support.sim_frames import SessionModel
     from tests.support.sim_socket import SimSocket
-    from wspulse.actors.transport import Transport
+    from wspulse.actors.transport.transport import Transport
 
 __all__ = ["SimPeer"]
 

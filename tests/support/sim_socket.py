@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tests.support.sim_model import Model
     from tests.support.sim_peer import SimPeer
-    from wspulse.actors.transport import Transport
+    from wspulse.actors.transport.transport import Transport
 
 __all__ = ["SimSocket"]
 

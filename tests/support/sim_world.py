@@ -17,12 +17,12 @@ from tests.support.sim_loop import SimLoop
 from tests.support.sim_model import Model
 from tests.support.sim_peer import SimPeer
 from tests.support.sim_socket import SimSocket
-from wspulse.actors.admission import Upgrade
-from wspulse.actors.config import ServerOptions
-from wspulse.actors.frame import Frame
-from wspulse.actors.request import Request
-from wspulse.actors.shard import Shard
-from wspulse.actors.transport import Transport
+from wspulse.actors.sessions.admission import Upgrade
+from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.transport.transport import Transport
+from wspulse.actors.values.config import ServerOptions
+from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.request import Request
 
 __all__ = ["EVERY_CALLBACK", "World", "server_options"]
 

@@ -1,0 +1,135 @@
+"""The `bridge` application: every decision is left to a program outside, which the supervisor's bridge desk talks to.
+
+Made in each worker by the loader of applications. It asks the desk who may connect, tells it of sessions, and hands it
+each inbound frame; `on_message` waits until the frame has been sent to a program, so that a slow program pauses the
+reading of its connections. (doc/control.md, "Bridge")
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from wspulse.actors.mesh.link import ShardLink
+from wspulse.actors.mesh.message import BridgeFrame, BridgeNotice, BridgeQuestion
+from wspulse.actors.server import Server
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.values.codec import JSONCodec
+from wspulse.actors.values.errors import ConnectRejected, ShardUnavailableError
+from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.request import Request
+
+__all__ = ["DESK_SHARD", "QUESTION_TIMEOUT_S", "bridge"]
+
+DESK_SHARD = -1
+"""The desk is reached as a shard is, and is none."""
+
+QUESTION_TIMEOUT_S = 5.0
+"""How long a program has to say who somebody is."""
+
+MARGIN_S = 0.5
+"""The desk, which knows why nobody answered, is to be the first to give up."""
+
+MAX_MESSAGE_BYTES = 64 * 1024
+"""As with the other applications that need no code."""
+
+PATIENCE_S = 0.25
+"""A frame that was not taken by then has to be watched, lest its session ends meanwhile."""
+
+_PROGRAM = "wspulse.program"
+"""Where in a connection's state the program stands that let it in."""
+
+
+def bridge(desk_path: str) -> Server:
+    """A new server whose desk has its mailbox at `desk_path`."""
+    server = Server(max_message_size=MAX_MESSAGE_BYTES, publish_messages=True)
+    _Bridge(server, desk_path)
+    return server
+
+
+class _Bridge:
+    """The handlers of one worker's server, and their link to the desk."""
+
+    def __init__(self, server: Server, desk_path: str) -> None:
+        self._server = server
+        self._desk_path = desk_path
+        self._link: ShardLink
+        self._incarnation = 0
+        self._asks: set[asyncio.Task[Any]] = set()
+        server.on_start(self._open)
+        server.on_stop(self._close)
+        server.connect(self._connect)
+        server.on_connect(self._on_connect)
+        server.on_message(self._on_message)
+        server.on_disconnect(self._on_disconnect)
+        server.on_transport_drop(self._on_drop)
+        server.on_transport_restore(self._on_restore)
+
+    async def _open(self) -> None:
+        self._link = ShardLink(DESK_SHARD, self._desk_path)
+        self._link.open()
+
+    async def _close(self) -> None:
+        self._link.close()
+        if self._asks:
+            await asyncio.wait(self._asks)
+
+    async def _connect(self, request: Request) -> tuple[str, str, dict[str, Any]]:
+        headers = {name: request.headers[name] for name in request.headers}
+        question = BridgeQuestion(request.path, dict(request.query), headers, request.remote_address)
+        try:
+            answer = await self._link.ask(question, timeout_s=QUESTION_TIMEOUT_S + MARGIN_S)
+        except ShardUnavailableError:
+            raise ConnectRejected("no program answered", 503) from None
+        if "status" in answer:
+            raise ConnectRejected(answer["text"], answer["status"])
+        return answer["room"], answer["connection"], {_PROGRAM: answer["program"]}
+
+    def _on_connect(self, connection: Connection) -> None:
+        self._notice("connected", connection)
+
+    def _on_disconnect(self, connection: Connection, error: BaseException | None) -> None:
+        self._notice("disconnected", connection, error)
+
+    def _on_drop(self, connection: Connection, error: BaseException | None) -> None:
+        self._notice("dropped", connection, error)
+
+    def _on_restore(self, connection: Connection) -> None:
+        self._notice("restored", connection)
+
+    def _notice(self, kind: str, connection: Connection, error: BaseException | None = None) -> None:
+        told = None if error is None else {"type": type(error).__name__, "message": str(error)}
+        program = connection.state.get(_PROGRAM, 0)
+        shard = self._server.shard
+        self._link.tell(BridgeNotice(kind, shard, connection.id, connection.room_id, told, program))
+
+    async def _on_message(self, connection: Connection, frame: Frame) -> None:
+        payload, kind = self._payload(frame)
+        message = BridgeFrame(connection.id, connection.room_id, frame.event, frame.id, payload, kind)
+        ask = asyncio.ensure_future(self._link.ask(message, timeout_s=None))
+        self._asks.add(ask)
+        ask.add_done_callback(self._answered)
+        done, _ = await asyncio.wait({ask}, timeout=PATIENCE_S)
+        if not done:
+            # Nobody takes it for now. A session that ends must not wait for that.
+            closed = asyncio.ensure_future(connection.wait_closed())
+            await asyncio.wait({ask, closed}, return_when=asyncio.FIRST_COMPLETED)
+            closed.cancel()
+
+    def _answered(self, ask: asyncio.Task[Any]) -> None:
+        self._asks.discard(ask)
+        if not ask.cancelled():
+            ask.exception()  # the desk is gone, and this worker with it
+
+    def _payload(self, frame: Frame) -> tuple[bytes, str]:
+        """The payload as it is, and what that is."""
+        payload: Any = frame.payload
+        if payload is msgspec.UNSET:
+            return b"", ""
+        if isinstance(payload, str):
+            return payload.encode(), "text"
+        if isinstance(payload, msgspec.Raw):
+            return bytes(payload), "json" if isinstance(self._server.options.codec, JSONCodec) else "msgpack"
+        return bytes(payload), "bytes"

@@ -1,0 +1,93 @@
+"""The applications that need no code: `relay` and `echo`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from wspulse.actors.accept.pages import chat_pages
+from wspulse.actors.apps.presence import Presence
+from wspulse.actors.server import Server
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.values.errors import ShardUnavailableError
+from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.request import Query, Request
+
+__all__ = ["builtin"]
+
+_MAX_MESSAGE_BYTES = 64 * 1024
+"""The library's default of 512 bytes suits an application that knows its messages; these do not."""
+
+_PRESENCE_WINDOW_S = 30.0
+"""For those who ask who is there: long enough for a phone that changes its network or a page that is reloaded."""
+
+
+def _identify(request: Request) -> tuple[str, str]:
+    query = request.query
+    return query.get("room", "lobby"), query.get("id", "")
+
+
+def _wants_presence(connection: Connection) -> bool:
+    """The request that began the session counts, as for its room."""
+    query: Query = connection.request.query
+    return query.get("presence") == "1"
+
+
+class _Relay(Server):
+    """Without a `resume_window` of the operator's, sessions that asked for presence have one and no others."""
+
+    def __init__(self) -> None:
+        super().__init__(_identify, max_message_size=_MAX_MESSAGE_BYTES, resume_window=_PRESENCE_WINDOW_S)
+        self.resumable = _wants_presence
+        self.pages = chat_pages
+        self.presence = Presence(_wants_presence)
+
+    def override(self, options: dict[str, Any]) -> None:
+        super().override(options)
+        if "resume_window" in options:
+            self.resumable = None
+
+
+def _relay() -> Server:
+    server = _Relay()
+    presence = server.presence
+    assert presence is not None
+    server.on_connect(presence.connected)
+    server.on_transport_drop(presence.suspended)
+    server.on_transport_restore(presence.resumed)
+    server.on_disconnect(presence.gone)
+
+    @server.on_message
+    def relay(connection: Connection, frame: Frame) -> Awaitable[None] | None:
+        try:
+            server.broadcast_nowait(connection.room_id, frame)
+        except ShardUnavailableError:
+            # The bus is full: its sender waits for it, and is not read meanwhile.
+            return server.broadcast(connection.room_id, frame)
+        return None
+
+    return server
+
+
+def _echo() -> Server:
+    server = Server(_identify, max_message_size=_MAX_MESSAGE_BYTES)
+
+    @server.on_message
+    def echo(connection: Connection, frame: Frame) -> None:
+        connection.send_nowait(frame)
+
+    return server
+
+
+_BUILTIN = {"relay": _relay, "echo": _echo}
+
+
+def builtin(name: str) -> Server | None:
+    """A new server of that name, or None.
+
+    Both take the room from `?room=` (default "lobby") and the connection id from `?id=`. `relay` broadcasts every inbound
+    frame to its room, tells those who connect with `?presence=1` who is there, and serves the chat page; `echo` answers
+    the sender with the same frame.
+    """
+    make = _BUILTIN.get(name)
+    return make() if make is not None else None

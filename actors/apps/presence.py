@@ -1,0 +1,360 @@
+"""`Presence`: tells connections that asked for it who is in their room, over all workers.
+
+One per worker, declared by an application (`Server.presence`; of the built-in ones by `relay`) and opened by the runtime.
+It hears of sessions through the application's callbacks and talks to its counterparts on the other workers; what it tells
+are ordinary frames, sent to the *watchers* alone: connected sessions that asked. Where nobody in a room asked, on any
+worker, an arrival costs one look into a dict.
+
+A worker with watchers of a room keeps a mirror of the room's members. It asks every other worker to report the room,
+which answers with a snapshot and from then on with every change, in order, on one stream. Reports say how a session is now
+and not what happened to it, so one that comes twice changes nothing; what happened follows from the mirror. A worker that
+dies takes its part of the mirror along; its replacement is asked anew. Changes are gathered for 50 ms and told as one frame.
+
+    presence.you      {"id", "worker", "workers", "resumed", "window_s"}   first, and again after each resume
+    presence.room     {"count", "members": [{"id", "worker", "state"}]}    then, and after whatever was missed
+    presence.changes  {"count", "changes": [{"what", "id", "worker"}]}     what: came, went, dropped, resumed
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import msgspec
+
+from wspulse.actors.mesh.message import PresenceReport, WatchRoom
+from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
+from wspulse.actors.values.frame import Frame
+
+if TYPE_CHECKING:
+    from wspulse.actors.mesh.actor import ActorRef
+    from wspulse.actors.sessions.connection import Connection
+    from wspulse.actors.sessions.session import Session
+    from wspulse.actors.sessions.shard import Shard
+
+__all__ = ["LISTED_MEMBERS", "Presence"]
+
+GATHER_S = 0.05
+"""A person does not notice it, and a thousand arrivals in a second make 20 frames per watcher instead of a thousand."""
+
+RETRY_S = 1.0
+"""When a watcher whose send buffer was full is tried again."""
+
+LISTED_MEMBERS = 500
+"""More than a person reads, and as many as one frame says; `count` counts all."""
+
+State = Literal["connected", "suspended", "gone"]
+
+_WHAT: dict[tuple[str, str], str] = {
+    ("gone", "connected"): "came",
+    ("gone", "suspended"): "came",
+    ("connected", "suspended"): "dropped",
+    ("suspended", "connected"): "resumed",
+    ("connected", "gone"): "went",
+    ("suspended", "gone"): "went",
+}
+
+
+class Runtime(Protocol):
+    """What of a `ShardRuntime` is used here."""
+
+    shard: Shard
+    workers: int
+    refs: dict[int, ActorRef]
+
+
+class _Room:
+    """A room that somebody watches, here or on another shard."""
+
+    __slots__ = ("behind", "changes", "incarnations", "members", "reporting_to", "unreported", "watchers")
+
+    def __init__(self) -> None:
+        self.watchers: dict[Connection, Session] = {}
+        self.behind: dict[Connection, Session] = {}
+        """The watchers that get the whole list next time."""
+        self.members: dict[str, tuple[int, State]] = {}
+        """Id → (shard, state) of the whole room, while there are watchers here."""
+        self.incarnations: dict[int, int] = {}
+        """Of the other shards whose members are in the mirror."""
+        self.changes: list[dict[str, Any]] = []
+        self.reporting_to: dict[int, int] = {}
+        """Shard → incarnation of the others that watch."""
+        self.unreported: list[tuple[str, State]] = []
+
+    def note(self, shard: int, connection_id: str, state: State) -> None:
+        """A session is in this state now."""
+        members = self.members
+        before = members.get(connection_id, (shard, "gone"))[1]
+        what = _WHAT.get((before, state))
+        if what is None:
+            return
+        if state == "gone":
+            del members[connection_id]
+        else:
+            members[connection_id] = (shard, state)
+        self.changes.append({"what": what, "id": connection_id, "worker": shard})
+
+    def note_all(self, shard: int, states: list[tuple[str, State]]) -> None:
+        """These and no others are the members that this shard has."""
+        present = {connection_id for connection_id, _ in states}
+        for connection_id, (holder, _) in list(self.members.items()):
+            if holder == shard and connection_id not in present:
+                self.note(shard, connection_id, "gone")
+        for connection_id, state in states:
+            self.note(shard, connection_id, state)
+
+
+class Presence:
+    """See the module. `asked(connection)` says whether a connection asked."""
+
+    def __init__(self, asked: Callable[[Connection], bool]) -> None:
+        self._asked = asked
+        self._rooms: dict[str, _Room] = {}
+        self._news: dict[str, _Room] = {}
+        """Those of them where something is to be told."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._retries: dict[str, asyncio.TimerHandle] = {}
+        """By room: when watchers that took nothing are told again."""
+        self._runtime: Runtime
+        self._shard: Shard
+
+    def open(self, runtime: Runtime) -> None:
+        """Serve this worker, from its start on."""
+        self._runtime = runtime
+        self._shard = runtime.shard
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for retry in self._retries.values():
+            retry.cancel()
+        self._retries.clear()
+        self._rooms.clear()
+        self._news.clear()
+
+    # What the application's callbacks tell.
+
+    def connected(self, connection: Connection) -> None:
+        """A session began: on_connect."""
+        self._appear(connection, resumed=False)
+
+    def resumed(self, connection: Connection) -> None:
+        """A session has a transport again: on_transport_restore."""
+        self._appear(connection, resumed=True)
+
+    def suspended(self, connection: Connection, _error: BaseException | None) -> None:
+        """A session lost its transport: on_transport_drop.
+
+        What a watcher misses until it resumes it gets as one list then; its send buffer is left to what the room says.
+        """
+        self._note(connection, "suspended")
+        self._unwatch(connection)
+
+    def gone(self, connection: Connection, _error: BaseException | None) -> None:
+        """A session ended: on_disconnect."""
+        self._note(connection, "gone")
+        self._unwatch(connection)
+
+    def _appear(self, connection: Connection, *, resumed: bool) -> None:
+        self._note(connection, "connected")
+        session = self._shard.sessions.get(connection.id)
+        if session is None or session.connection is not connection or session.transport is None:
+            return  # ended or dropped again meanwhile; that callback is on its way
+        if self._asked(connection):
+            self._watch(session, resumed)
+
+    def _note(self, connection: Connection, state: State) -> None:
+        room = self._rooms.get(connection.room_id)
+        if room is None:
+            return
+        if room.reporting_to:
+            room.unreported.append((connection.id, state))
+        if room.watchers:
+            room.note(self._shard.index, connection.id, state)
+        self._tell_soon(connection.room_id, room)
+
+    # Watchers.
+
+    def _watch(self, session: Session, resumed: bool) -> None:
+        options = self._shard.options
+        self._send(
+            session,
+            "presence.you",
+            {
+                "id": session.id,
+                "worker": self._shard.index,
+                "workers": self._runtime.workers,
+                "resumed": resumed,
+                "window_s": options.resume_window,
+            },
+        )
+        room_id = session.room.id
+        room = self._rooms.setdefault(room_id, _Room())
+        if not room.watchers:
+            room.note_all(self._shard.index, self._snapshot(room_id))
+            for shard in self._others():
+                self._tell(shard, room_id, watching=True)
+        room.watchers[session.connection] = session
+        room.behind[session.connection] = session
+        self._tell_soon(room_id, room)
+
+    def _unwatch(self, connection: Connection) -> None:
+        room_id = connection.room_id
+        room = self._rooms.get(room_id)
+        if room is None or room.watchers.pop(connection, None) is None:
+            return
+        room.behind.pop(connection, None)
+        if not room.watchers:
+            room.members.clear()
+            room.incarnations.clear()
+            room.changes.clear()
+            for shard in self._others():
+                self._tell(shard, room_id, watching=False)
+            self._forget_if_unwatched(room_id, room)
+
+    def _forget_if_unwatched(self, room_id: str, room: _Room) -> None:
+        if not room.watchers and not room.reporting_to:
+            self._rooms.pop(room_id, None)
+
+    def _snapshot(self, room_id: str) -> list[tuple[str, State]]:
+        return [
+            (record.id, "connected" if record.state == "connected" else "suspended")
+            for record in self._shard.records(room_id)
+        ]
+
+    # The other workers.
+
+    def receive(self, message: WatchRoom | PresenceReport) -> None:
+        """What a counterpart tells."""
+        match message:
+            case WatchRoom():
+                self._be_asked(message)
+            case PresenceReport():
+                self._take_report(message)
+
+    def shard_up(self, shard: int, _incarnation: int) -> None:
+        """Another shard can be told something from now on; what was told before may not have arrived."""
+        for room_id, room in self._rooms.items():
+            if room.watchers:
+                self._tell(shard, room_id, watching=True)
+            if shard in room.reporting_to:
+                self._report(shard, room_id, self._snapshot(room_id), complete=True)
+
+    def shard_down(self, shard: int, incarnation: int) -> None:
+        """Another shard is gone, and its sessions with it."""
+        for room_id, room in list(self._rooms.items()):
+            if room.incarnations.get(shard) == incarnation:
+                del room.incarnations[shard]
+                room.note_all(shard, [])
+                self._tell_soon(room_id, room)
+            if room.reporting_to.get(shard) == incarnation:
+                del room.reporting_to[shard]
+                self._forget_if_unwatched(room_id, room)
+
+    def _be_asked(self, message: WatchRoom) -> None:
+        room_id, shard = message.room_id, message.shard
+        room = self._rooms.get(room_id)
+        if message.watching:
+            room = self._rooms.setdefault(room_id, _Room())
+            room.reporting_to[shard] = message.incarnation
+            self._report(shard, room_id, self._snapshot(room_id), complete=True)
+        elif room is not None and room.reporting_to.get(shard) == message.incarnation:
+            del room.reporting_to[shard]
+            self._forget_if_unwatched(room_id, room)
+
+    def _take_report(self, message: PresenceReport) -> None:
+        room = self._rooms.get(message.room_id)
+        if room is None or not room.watchers:
+            self._tell(message.shard, message.room_id, watching=False)  # it may not have heard
+            return
+        known = room.incarnations.get(message.shard, 0)
+        # What the last incarnation said may be read after the first words of its replacement. And changes mean something
+        # only behind the snapshot that they change.
+        if message.incarnation < known or (not message.is_complete and message.incarnation != known):
+            return
+        room.incarnations[message.shard] = message.incarnation
+        if message.is_complete:
+            room.note_all(message.shard, message.states)
+        else:
+            for connection_id, state in message.states:
+                room.note(message.shard, connection_id, state)
+        self._tell_soon(message.room_id, room)
+
+    def _others(self) -> list[int]:
+        return [shard for shard in self._runtime.refs if shard != self._shard.index]
+
+    def _tell(self, shard: int, room_id: str, *, watching: bool) -> None:
+        """Lost where the shard is not up; `shard_up` tells it again."""
+        mine = self._shard
+        self._runtime.refs[shard].tell(WatchRoom(mine.index, mine.incarnation, room_id, watching))
+
+    def _report(self, shard: int, room_id: str, states: list[tuple[str, State]], *, complete: bool) -> None:
+        mine = self._shard
+        self._runtime.refs[shard].tell(PresenceReport(mine.index, mine.incarnation, room_id, complete, states))
+
+    # Telling.
+
+    def _tell_soon(self, room_id: str, room: _Room) -> None:
+        self._news[room_id] = room
+        if self._timer is None:
+            self._timer = self._shard.loop.call_later(GATHER_S, self._tell_all)
+
+    def _tell_all(self) -> None:
+        self._timer = None
+        rooms, self._news = self._news, {}
+        for room_id, room in rooms.items():
+            if room.unreported:
+                for shard in room.reporting_to:
+                    self._report(shard, room_id, room.unreported, complete=False)
+                room.unreported = []
+            self._tell_watchers(room)
+            if room.behind and room_id not in self._retries:
+                self._retries[room_id] = self._shard.loop.call_later(RETRY_S, self._retry, room_id)
+
+    def _retry(self, room_id: str) -> None:
+        del self._retries[room_id]
+        room = self._rooms.get(room_id)
+        if room is not None and room.behind:
+            self._tell_soon(room_id, room)
+
+    def _tell_watchers(self, room: _Room) -> None:
+        changes, room.changes = room.changes, []
+        count = len(room.members)
+        if len(changes) > LISTED_MEMBERS:
+            room.behind = dict(room.watchers)
+        elif changes:
+            wire = self._encoded("presence.changes", {"count": count, "changes": changes})
+            for connection, session in room.watchers.items():
+                if connection not in room.behind and not _sent(session, wire):
+                    room.behind[connection] = session
+        if room.behind:
+            members = [
+                {"id": connection_id, "worker": shard, "state": state}
+                for connection_id, (shard, state) in islice(room.members.items(), LISTED_MEMBERS)
+            ]
+            wire = self._encoded("presence.room", {"count": count, "members": members})
+            room.behind = {each: session for each, session in room.behind.items() if not _sent(session, wire)}
+
+    def _send(self, session: Session, event: str, payload: Any) -> None:
+        _sent(session, self._encoded(event, payload))
+
+    def _encoded(self, event: str, payload: Any) -> bytes:
+        frame = Frame(event, payload)
+        if self._shard.keeps_kind:
+            # A codec without frames (raw): the message is what JSON would have made of it.
+            frame = Frame("", msgspec.json.encode(frame).decode())
+        return self._shard.encode(frame)
+
+
+def _sent(session: Session, wire: bytes) -> bool:
+    """Queue it. False where the watcher takes nothing for now."""
+    try:
+        session.send(wire)
+    except SendBufferFullError:
+        return False
+    except ConnectionClosedError:
+        pass  # its last callback is on its way
+    return True

@@ -1,0 +1,161 @@
+"""`AsgiApplication`: a server as an ASGI application, to be mounted in another one or run by any ASGI server.
+
+Created by `server.asgi()`. It asks `connect` who comes, as the acceptor does for a listening socket, and hands who may
+come to the shard of this process; the ASGI server does what is HTTP and WebSocket framing. (contract.md §2; what ASGI
+cannot express is listed in doc/http.md.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from logging import Logger
+from typing import TYPE_CHECKING, Any
+
+from wspulse.actors.accept.acceptor import checked_identity
+from wspulse.actors.asgi.socket import AsgiSocket, Receive, Scope, Send, answer_events
+from wspulse.actors.sessions.admission import Upgrade
+from wspulse.actors.transport.transport import Transport
+from wspulse.actors.values.errors import ConnectRejected
+from wspulse.actors.values.request import Request
+from wspulse.actors.wire.handshake import HTTPAnswer, choose_subprotocol, rejection
+
+if TYPE_CHECKING:
+    from wspulse.actors.asgi.mounted import Mounted
+    from wspulse.actors.runtime.runtime import ShardRuntime
+
+__all__ = ["AsgiApplication", "lifespan_of", "no_websocket"]
+
+_ACCEPT = b"HTTP/1.1 101 \r\n\r\n"
+"""What the transport writes as its answer; the ASGI server makes the real one."""
+
+_REFUSED_EVENTS = 2
+"""uvicorn's "disconnect" for its answer, then for the end of its socket."""
+
+_REFUSED_S = 0.2
+
+_Identity = tuple[str, str, dict[str, Any] | None]
+
+
+class AsgiApplication:
+    """Serves the scopes `websocket` and `lifespan`; anything else over HTTP is told that a WebSocket belongs here."""
+
+    def __init__(self, mounted: Mounted) -> None:
+        self._mounted = mounted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "websocket":
+                await self._websocket(scope, receive, send)
+            case "lifespan":
+                await lifespan_of(self._mounted.start, self._mounted.stop, self._mounted.logger, receive, send)
+            case "http":
+                await no_websocket(send)
+            case other:
+                raise ValueError(f"wspulse: an ASGI scope of the type {other!r}; served are websocket and lifespan")
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        runtime = await self._mounted.running()
+        shard = runtime.shard
+        request = Request.from_scope(scope)
+        deadline = shard.clock() + shard.options.handshake_timeout
+        identity = await self._identify(runtime, request)
+        if isinstance(identity, HTTPAnswer):
+            shard.metrics.upgrades_refused += 1
+            for event in answer_events(identity.encode(), scope):
+                await send(event)
+            await _await_end(receive)
+            return
+        # What the same client did before, above all dropping its last connection, is to be known first.
+        await asyncio.sleep(0)
+        room_id, connection_id, state = identity
+        connection_id = connection_id or runtime.placement.new_id(shard.index)
+        upgrade = Upgrade(room_id, connection_id, state, request, _ACCEPT, deadline)
+        transport = Transport(shard, upgrade)
+        subprotocol = choose_subprotocol(shard.options.subprotocols, scope.get("subprotocols") or ())
+        socket = AsgiSocket(shard, transport, scope, send, subprotocol)
+        transport.connection_made(socket)
+        reader = shard.loop.create_task(socket.read(receive))
+        # An ASGI server that fails in `receive` has lost the connection.
+        reader.add_done_callback(lambda _task: socket.abort())
+        try:
+            await socket.ended
+        except asyncio.CancelledError:
+            # hypercorn ends its connections so, and tells the lifespan afterwards.
+            await socket.say_farewell()
+            raise
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, socket.finish(), return_exceptions=True)
+        if not socket.accepted:
+            await _await_end(receive)
+
+    async def _identify(self, runtime: ShardRuntime, request: Request) -> _Identity | HTTPAnswer:
+        """Ask the application, in the order of contract.md §2."""
+        options = runtime.shard.options
+        if runtime.shard.closing:
+            return rejection(503, "server is shutting down")
+        try:
+            async with asyncio.timeout(options.handshake_timeout):
+                if options.check_origin is not None and not await _result(options.check_origin(request)):
+                    return rejection(403, "origin not allowed")
+                return checked_identity(await _result(self._mounted.connect(request)))
+        except ConnectRejected as error:
+            return rejection(error.status, error.text)
+        except TimeoutError:
+            return rejection(503, "the application did not answer in time")
+        except (Exception, SystemExit) as error:
+            options.logger.error("connect or check_origin raised", exc_info=error)
+            return rejection(500, "internal server error")
+
+
+async def lifespan_of(
+    start: Callable[[], Awaitable[bool]],
+    stop: Callable[[], Awaitable[None]],
+    logger: Logger,
+    receive: Receive,
+    send: Send,
+) -> None:
+    """Speak the lifespan protocol; `stop` runs if `start` said True."""
+    await receive()
+    try:
+        started = await start()
+    except Exception as error:
+        logger.exception("on_start raised")
+        await send({"type": "lifespan.startup.failed", "message": str(error)})
+        return
+    await send({"type": "lifespan.startup.complete"})
+    try:
+        await receive()
+    finally:
+        if started:
+            await stop()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _await_end(receive: Receive) -> None:
+    """After a refusal: uvicorn logs an error where the application returns before the answer's socket is closed."""
+    try:
+        async with asyncio.timeout(_REFUSED_S):
+            for _ in range(_REFUSED_EVENTS):
+                await receive()
+    except Exception:
+        pass  # some servers wait here, and some say that there is nothing to come
+
+
+async def _result(value: Any) -> Any:
+    return await value if hasattr(value, "__await__") else value
+
+
+async def no_websocket(send: Send) -> None:
+    """Tell a request over HTTP that a WebSocket belongs here."""
+    body = b"a WebSocket upgrade of version 13 is needed here"
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"upgrade", b"websocket"),
+        (b"sec-websocket-version", b"13"),
+    ]
+    await send({"type": "http.response.start", "status": 426, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,171 @@
+"""`Joined`: a server's calls, made in a process that holds none of its sessions, through a supervisor that runs elsewhere.
+
+Created by `server.asgi(join=...)`. The process, a web application's, sends, broadcasts, kicks and lists over the control
+socket; it accepts no WebSocket itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from logging import Logger
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from wspulse.actors.asgi.application import lifespan_of, no_websocket
+from wspulse.actors.asgi.socket import Receive, Scope, Send, answer_events
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.values.errors import (
+    ConnectionClosedError,
+    ConnectionNotFoundError,
+    ControlError,
+    SendBufferFullError,
+    ServerClosedError,
+    ShardUnavailableError,
+    error_from_code,
+)
+from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.request import Request
+from wspulse.actors.wire.handshake import rejection
+
+if TYPE_CHECKING:
+    from wspulse import AsyncControl
+
+__all__ = ["Joined", "JoinedConnection"]
+
+Result = TypeVar("Result")
+
+_SAME_ERRORS = frozenset(
+    error.code
+    for error in (
+        ConnectionClosedError,
+        ConnectionNotFoundError,
+        SendBufferFullError,
+        ServerClosedError,
+        ShardUnavailableError,
+    )
+)
+
+_ELSEWHERE = rejection(404, "the WebSockets of this application are served by wspulse, at its own address").encode()
+
+
+class Joined:
+    """An ASGI application too: its lifespan opens and closes the control client. Errors are those of the server's own
+    methods, and ControlError when the supervisor does not answer."""
+
+    def __init__(self, endpoint: str, logger: Logger) -> None:
+        self._endpoint = endpoint
+        self._logger = logger
+        self._control: AsyncControl | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def control(self) -> AsyncControl:
+        """The client of this event loop."""
+        # What is public may use both halves of the package; this one may not import the other.
+        from wspulse import AsyncControl
+
+        loop = asyncio.get_running_loop()
+        if self._control is None or self._loop is not loop:
+            self._control, self._loop = AsyncControl(self._endpoint), loop
+        return self._control
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "lifespan":
+                await lifespan_of(self.start, self.stop, self._logger, receive, send)
+            case "websocket":
+                await receive()
+                for event in answer_events(_ELSEWHERE, scope):
+                    await send(event)
+            case _:
+                await no_websocket(send)
+
+    async def start(self) -> bool:
+        """Look whether the supervisor is there. It may come later, and may be restarted."""
+        try:
+            await self.control.ping()
+        except ControlError as error:
+            self._logger.warning("the wspulse server to join does not answer yet", extra={"reason": str(error)})
+        return True
+
+    async def stop(self) -> None:
+        control, self._control = self._control, None
+        if control is not None:
+            control.close()
+
+    # What the server's methods of the same names do here.
+
+    async def send(self, connection_id: str, frame: Frame) -> None:
+        await _as_here(self.control.send(connection_id, frame), connection_id)
+
+    async def broadcast(self, room_id: str, frame: Frame) -> None:
+        await _as_here(self.control.broadcast(room_id, frame))
+
+    async def kick(self, connection_id: str) -> None:
+        await _as_here(self.control.kick(connection_id), connection_id)
+
+    async def get_connections(self, room_id: str) -> list[Connection]:
+        found = await _as_here(self.control.connections(room_id))
+        return [JoinedConnection(self, connection.id, connection.room) for connection in found]
+
+
+async def _as_here(call: Awaitable[Result], connection_id: str = "") -> Result:
+    """The result, or the error that the server's own method raises."""
+    try:
+        return await call
+    except ControlError as error:
+        if error.error_code in _SAME_ERRORS:
+            raise error_from_code(error.error_code, connection_id or str(error)) from None
+        raise
+
+
+class JoinedConnection(Connection):
+    """A connection of the server that was joined, addressed by its id: a later session of the same id is meant too."""
+
+    __slots__ = ("_closed", "_id", "_joined", "_room_id")
+
+    def __init__(self, joined: Joined, connection_id: str, room_id: str) -> None:
+        self._joined = joined
+        self._id = connection_id
+        self._room_id = room_id
+        self._closed = False
+
+    @property
+    def id(self) -> str:
+        return self._id
+
+    @property
+    def room_id(self) -> str:
+        return self._room_id
+
+    @property
+    def request(self) -> Request:
+        self._refuse("request")
+
+    @property
+    def state(self) -> dict[str, Any]:
+        self._refuse("state")
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    async def send(self, frame: Frame) -> None:
+        await self._joined.send(self._id, frame)
+
+    def send_nowait(self, frame: Frame) -> None:
+        self._refuse("send_nowait")
+
+    async def close(self) -> None:
+        """End the session as `server.kick` does: over the control socket there is no gentler way."""
+        try:
+            await self._joined.kick(self._id)
+        except ConnectionNotFoundError:
+            pass
+        self._closed = True
+
+    async def wait_closed(self) -> None:
+        self._refuse("wait_closed")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise RuntimeError(f"wspulse: {what}: not in a process that joined the server; this connection lives elsewhere")

@@ -1,0 +1,191 @@
+"""`Mounted`: the runtime of a server that lives in somebody else's process, under an ASGI server.
+
+Created by the server when it is first asked for its ASGI application. It starts the one shard of this process with the
+application's lifespan, or with the first thing that needs it where no lifespan reaches us, and stops it with 1001 to all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from logging import Logger
+from multiprocessing import current_process
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from wspulse.actors.runtime.runtime import ShardRuntime
+from wspulse.actors.values.request import Request
+
+if TYPE_CHECKING:
+    from wspulse.actors.server import Server
+
+__all__ = ["Mounted", "one_of_several"]
+
+_FAREWELL_S = 4.0
+"""How long the ASGI server's own shutdown waits for our close frames: the peers' answers take 3 s at most."""
+
+_Handler = Callable[[int, FrameType | None], Any]
+
+
+class Mounted:
+    """See the module. Belongs to the loop in which it was started; on another loop it starts anew."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._runtime: ShardRuntime | None = None
+        self._starting: asyncio.Future[ShardRuntime] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lifespans = 0
+        self._incarnation = 0
+        self._farewell: asyncio.Task[None] | None = None
+        self._chained: dict[int, _Handler] = {}
+        """The ASGI server's own handlers of signals that come to us first."""
+
+    @property
+    def logger(self) -> Logger:
+        return self._server.options.logger
+
+    @property
+    def connect(self) -> Callable[[Request], Any]:
+        return self._server.checked_connect()
+
+    def owns(self, runtime: ShardRuntime) -> bool:
+        return self._runtime is runtime
+
+    async def running(self) -> ShardRuntime:
+        """This process's runtime, started when it was not. Raises what on_start raises, and RuntimeError where it runs
+        in another event loop."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            if self._loop is not None and not self._loop.is_closed() and self._is_needed():
+                raise RuntimeError(
+                    "wspulse: this server runs in another event loop; with a test client write `with TestClient(app) as client`"
+                )
+            self._forget()
+            self._loop = loop
+        if self._runtime is not None:
+            return self._runtime
+        if self._starting is None:
+            self._starting = loop.create_future()
+            try:
+                self._runtime = await self._start()
+            except BaseException as error:
+                starting, self._starting = self._starting, None
+                starting.set_exception(error if isinstance(error, Exception) else RuntimeError("wspulse: not started"))
+                starting.exception()  # whoever waits gets it too, and nobody need wait
+                raise
+            self._starting.set_result(self._runtime)
+            self._starting = None
+            return self._runtime
+        return await asyncio.shield(self._starting)
+
+    async def start(self) -> bool:
+        """A lifespan begins. False where this process runs the server by itself and carries the application: then there is
+        nothing to stop. Raises what on_start raises."""
+        if self._server.runs_by_itself:
+            return False
+        if self._loop is asyncio.get_running_loop() and self._runtime is not None and self._runtime.server_closing:
+            self._forget()
+        await self.running()
+        self._lifespans += 1
+        return True
+
+    async def stop(self) -> None:
+        """A lifespan ends; with the last one every session ends with 1001, and on_stop runs."""
+        self._lifespans -= 1
+        runtime = self._runtime
+        if self._lifespans or runtime is None:
+            return
+        self._unchain_signals()
+        try:
+            await runtime.drain()
+        finally:
+            await runtime.stop()
+
+    async def _start(self) -> ShardRuntime:
+        self._server.checked_connect()
+        self._incarnation += 1
+        runtime = ShardRuntime(self._server, shard=0, workers=1, incarnation=self._incarnation, listener=None, path="")
+        try:
+            await runtime.start()
+        except BaseException:
+            # The process lives on, and the next lifespan or connection may try again.
+            await runtime.stop()
+            raise
+        if one_of_several(sys.argv, os.environ):
+            self.logger.warning(
+                "several processes serve this application, and each is alone: rooms, sessions and broadcasts of one do not "
+                'reach the others. Run one process, or run `wspulse serve` and use server.asgi(join="ipc://…control.sock")'
+            )
+        self._precede_shutdown()
+        return runtime
+
+    def _is_needed(self) -> bool:
+        return self._lifespans > 0 or (self._runtime is not None and self._runtime.connections > 0)
+
+    def _forget(self) -> None:
+        """The runtime's loop has ended with it, or it has closed: the server may run again."""
+        if self._runtime is not None:
+            self._runtime.server_closing = True
+        self._runtime = self._starting = self._farewell = None
+        self._lifespans = 0
+
+    # Before the ASGI server's own shutdown.
+
+    def _precede_shutdown(self) -> None:
+        """uvicorn ends its WebSockets (1012) before it tells the lifespan: have our sessions say 1001 before that."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            theirs = signal.getsignal(number)
+            if callable(theirs) and hasattr(getattr(theirs, "__self__", None), "should_exit"):
+                self._chained[number] = theirs
+                signal.signal(number, self._signalled)
+
+    def _unchain_signals(self) -> None:
+        for number, theirs in self._chained.items():
+            if signal.getsignal(number) == self._signalled:
+                signal.signal(number, theirs)
+        self._chained.clear()
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        theirs = self._chained[number]
+        if self._farewell is not None or self._loop is None or self._loop.is_closed():
+            theirs(number, frame)
+        else:
+            self._loop.call_soon_threadsafe(self._say_farewell, number, theirs)
+
+    def _say_farewell(self, number: int, theirs: _Handler) -> None:
+        if self._farewell is None and self._loop is not None:
+            self._farewell = self._loop.create_task(self._drain_then(number, theirs))
+
+    async def _drain_then(self, number: int, theirs: _Handler) -> None:
+        try:
+            if self._runtime is not None:
+                async with asyncio.timeout(_FAREWELL_S):
+                    await self._runtime.drain()
+        except TimeoutError:
+            pass
+        finally:
+            theirs(number, None)
+
+
+def one_of_several(arguments: Sequence[str], environ: Any) -> bool:
+    """Whether an ASGI server's command line, or the variable that they share, asks for more than one process. Children
+    of uvicorn, hypercorn and gunicorn see the arguments of their parent."""
+    counts = [environ.get("WEB_CONCURRENCY", "")]
+    for number, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name in ("--workers", "-w"):
+            counts.append(value if equals else "".join(arguments[number + 1 : number + 2]))
+        elif argument.startswith("-w"):
+            counts.append(argument[2:])
+    if any(count.isdecimal() and int(count) > 1 for count in counts):
+        return True
+    # uvicorn.run(workers=4) in a program of one's own: its children are started with its configuration.
+    config = getattr(current_process(), "_kwargs", {}).get("config")
+    return getattr(config, "workers", 1) > 1 and not getattr(config, "reload", False)

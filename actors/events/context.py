@@ -1,0 +1,187 @@
+"""`Context`: one inbound frame on its way through an event router's middleware to a handler.
+
+Made by the event router for each frame and dropped when the frame has been handled. Handlers and middleware talk to it;
+it calls them one after another and never looks into a payload that nobody asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.values.errors import WspulseError
+from wspulse.actors.values.frame import Frame
+
+__all__ = ["Chain", "Context", "InvalidPayloadError", "Step", "shortened"]
+
+_SHOWN_CHARACTERS = 200
+"""Of what a peer made up, this much goes into a log line or an answer."""
+
+_UNREAD: Any = object()
+
+
+def shortened(text: str) -> str:
+    """`text`, or its beginning and "…": event names and messages of errors may hold what a peer made up."""
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+
+
+class InvalidPayloadError(WspulseError):
+    """A payload is not what its handler expects. `on_invalid` takes it; raised by a handler it takes the same way.
+
+    `path` is the field ("$.items[2].price", "$" for the payload itself), `problem` what was expected there. Both are
+    shortened to 200 characters.
+    """
+
+    code = "invalid_payload"
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path = shortened(path)
+        self.problem = shortened(problem)
+
+    def __str__(self) -> str:
+        return f"wspulse: invalid payload: {self.problem} at {self.path}"
+
+
+Step = Callable[["Context"], Any]
+"""A middleware, or a handler that has got its payload: sync, or returning what is to be awaited."""
+
+
+class Chain(NamedTuple):
+    """What is run for the frames of one event."""
+
+    steps: tuple[Step, ...]
+    """Middleware in its order, then the handler."""
+    data_type: Any
+    on_invalid: Callable[[Context, InvalidPayloadError], Any]
+
+
+class Context:
+    """One inbound frame, as handlers and middleware of an `EventRouter` see it.
+
+    It lives for one dispatch, in the task (or the read) that handles the frame; nothing in it is shared with other frames.
+    The steps of its chain run in their order. A step that returns without having called `next` lets the chain go on by
+    itself; `abort` or an exception ends the chain.
+    """
+
+    __slots__ = ("_chain", "_data", "_position", "_values", "aborted", "connection", "frame")
+
+    connection: Connection
+    """Whose frame it is; always one of this shard."""
+    frame: Frame
+    """The frame as it came, its payload still raw."""
+    aborted: bool
+    """Whether `abort` was called, or a step failed: the rest of the chain is skipped."""
+
+    def __init__(self, connection: Connection, frame: Frame, chain: Chain) -> None:
+        self.connection = connection
+        self.frame = frame
+        self.aborted = False
+        self._chain = chain
+        self._position = 0
+        self._values: dict[str, Any] | None = None
+        self._data = _UNREAD
+
+    # The chain.
+
+    async def next(self) -> None:
+        """Run the rest of the chain: what follows `await context.next()` in a middleware runs after the handler.
+
+        For async middleware; a sync one cannot wait for the rest. Does nothing when the rest has run or was aborted.
+        Raises what the rest raises.
+        """
+        pending = self.advance()
+        if pending is not None:
+            await pending
+
+    def abort(self) -> None:
+        """Skip the rest of the chain. The step that calls it, and those around it, run to their end."""
+        self.aborted = True
+
+    def advance(self) -> Awaitable[None] | None:
+        """Run steps until one is to be awaited; returns what then has to be awaited, None when all is done.
+
+        For the event router and the middleware that comes with it: a chain without async steps never needs a task.
+        """
+        steps = self._chain.steps
+        try:
+            while self._position < len(steps) and not self.aborted:
+                step = steps[self._position]
+                self._position += 1
+                result = step(self)
+                if result is not None and hasattr(result, "__await__"):
+                    return self._wait(result) if self._position < len(steps) else cast("Awaitable[None]", result)
+        except BaseException:
+            # Who catches it around `next` must not have the chain go on behind the step that failed, which may be the
+            # one that checks permissions.
+            self.aborted = True
+            raise
+        return None
+
+    async def _wait(self, awaitable: Awaitable[Any]) -> None:
+        try:
+            await awaitable
+        except BaseException:
+            self.aborted = True
+            raise
+        pending = self.advance()
+        if pending is not None:
+            await pending
+
+    # The payload.
+
+    @property
+    def data(self) -> Any:
+        """The payload, decoded to the type that the handler's registration or annotation names, else to plain values.
+
+        Decoded once, when first asked for. Raises InvalidPayloadError where it does not fit; let it through, and
+        `on_invalid` answers it.
+        """
+        if self._data is _UNREAD:
+            self._data = _decoded(self.frame, self._chain.data_type)
+        return self._data
+
+    # Values that middleware leaves for those behind it.
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep a value for the steps to come."""
+        if self._values is None:
+            self._values = {}
+        self._values[key] = value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value that was set, or `default`."""
+        return default if self._values is None else self._values.get(key, default)
+
+    def __getitem__(self, key: str) -> Any:
+        """The value that was set. Raises KeyError."""
+        if self._values is None:
+            raise KeyError(key)
+        return self._values[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.set(key, value)
+
+    def __contains__(self, key: object) -> bool:
+        return self._values is not None and key in self._values
+
+    def __repr__(self) -> str:
+        return f"<Context {shortened(self.frame.event)!r} of {self.connection!r}{', aborted' if self.aborted else ''}>"
+
+
+def _decoded(frame: Frame, data_type: Any) -> Any:
+    try:
+        return frame.decode(data_type)
+    except msgspec.DecodeError as error:
+        # "Expected `str`, got `int` - at `$.text`"; without a path it is about the payload itself.
+        problem, _, path = str(error).partition(" - at `")
+        raise InvalidPayloadError(path.removesuffix("`") or "$", problem) from error
+    except UnicodeDecodeError as error:
+        # Text is checked before it is decoded, a binary message is not.
+        raise InvalidPayloadError("$", "Expected UTF-8") from error
+    except RecursionError as error:
+        # The frame's own decoder stood a few calls higher on the stack, so that what just passed there fails here.
+        raise InvalidPayloadError("$", "Expected less nesting") from error

@@ -1,0 +1,340 @@
+"""The vocabulary of actors: every message that one actor may send another, and the envelopes that carry them.
+
+Messages are plain values. They are encoded (msgpack, tagged arrays) only when they leave the process. An ask has a
+result or one of the codes of `wspulse.actors.values.errors`; a tell has neither.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = ["Envelope", "Message"]
+
+
+class _Message(msgspec.Struct, array_like=True, tag=True, gc=False):
+    pass
+
+
+# What a shard can be asked. `key` is (incarnation, serial): one session and no later one of the same id; None is whichever
+# session has the id now.
+
+
+class SendFrame(_Message):
+    """Queue a frame in wire form for one session. Result: None."""
+
+    connection_id: str
+    wire: bytes
+    key: tuple[int, int] | None = None
+
+
+class Kick(_Message):
+    """Destroy the session now. Result: None, when it is out of the table."""
+
+    connection_id: str
+
+
+class CloseConnection(_Message):
+    """Close the session as `connection.close()` does. Result: None, when it is out of the table."""
+
+    connection_id: str
+    key: tuple[int, int]
+
+
+class WatchClosed(_Message):
+    """Answered with None when that session has ended."""
+
+    connection_id: str
+    key: tuple[int, int]
+
+
+class ListConnections(_Message):
+    """Result: list of ConnectionRecord, of one room or (None) of all."""
+
+    room_id: str | None
+
+
+class ListRooms(_Message):
+    """Result: list of (room id, number of sessions) of those rooms that have any."""
+
+
+class SendPayload(_Message):
+    """Encode a frame with the application's codec and queue it for one session. Result: None.
+
+    `frame` is a map with the fields of a frame, encoded as `encoding` ("json" or "msgpack") says. BadRequestError when it
+    is none, or the codec refuses it.
+    """
+
+    connection_id: str
+    frame: bytes
+    encoding: str
+
+
+class BroadcastPayload(_Message):
+    """Encode a frame, as in SendPayload, with the application's codec and broadcast it. Result: None."""
+
+    room_id: str
+    frame: bytes
+    encoding: str
+
+
+class GetStats(_Message):
+    """Result: what the shard knows of itself, as a map of plain values."""
+
+
+# What shards tell each other.
+
+
+class WatchRoom(_Message):
+    """The teller has connections that watch who is in this room (or has none any more): report it, or report it no more."""
+
+    shard: int
+    incarnation: int
+    room_id: str
+    watching: bool
+
+
+class PresenceReport(_Message):
+    """How sessions of the teller in this room are now, in order: (connection id, "connected", "suspended" or "gone").
+
+    `is_complete`: it has no others there.
+    """
+
+    shard: int
+    incarnation: int
+    room_id: str
+    is_complete: bool
+    states: list[tuple[str, Literal["connected", "suspended", "gone"]]]
+
+
+class BusConsumed(_Message):
+    """The teller has delivered everything that the bus carried from `sender` (an incarnation) up to message `number`."""
+
+    shard: int
+    sender: int
+    number: int
+
+
+# The bridge application → the supervisor's bridge desk.
+
+
+class BridgeQuestion(_Message):
+    """Who is this? Result: {room, connection, program}, or {status, text} to refuse with."""
+
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    remote: tuple[str, int] | None
+
+
+class BridgeNotice(_Message):
+    """A session is "connected", "disconnected", "dropped" or "restored". `program` is the one that let it in."""
+
+    kind: str
+    shard: int
+    connection_id: str
+    room_id: str
+    error: dict[str, str] | None
+    program: int
+
+
+class BridgeFrame(_Message):
+    """A frame of a client. Result: None, when it has been sent to a program.
+
+    `kind` says what the payload is: "json", "msgpack", "text", "bytes", or "" for none.
+    """
+
+    connection_id: str
+    room_id: str
+    event: str
+    id: str
+    payload: bytes
+    kind: str
+
+
+# Supervisor → worker.
+
+
+class ShardUp(_Message):
+    """A shard's worker is ready under this incarnation."""
+
+    shard: int
+    incarnation: int
+
+
+class ShardDown(_Message):
+    """A shard's worker has ended: its sessions are gone."""
+
+    shard: int
+    incarnation: int
+
+
+class Drain(_Message):
+    """Stop accepting and end all sessions with 1001; answer with Drained. The process stays until Exit.
+
+    `server_closes` is False where only this worker is replaced: its last callbacks may still broadcast.
+    """
+
+    server_closes: bool = True
+
+
+class WatchEvents(_Message):
+    """Publish the events whose topics begin with one of these; none when there are none."""
+
+    prefixes: list[bytes]
+
+
+class Exit(_Message):
+    """All that was to be drained is: end the process."""
+
+
+# Worker → supervisor.
+
+
+class Ready(_Message):
+    """The application is loaded and the shard accepts."""
+
+    shard: int
+    incarnation: int
+
+
+class BootFailed(_Message):
+    """The application cannot be loaded; restarting would not help. `is_usage` tells a wrong option from a raised error."""
+
+    text: str
+    is_usage: bool = False
+
+
+class Alive(_Message):
+    """The worker's loop turns. Sent every second."""
+
+    connections: int
+
+
+class CloseRequested(_Message):
+    """The application called `server.close()`: drain every shard, then end the server."""
+
+
+class Drained(_Message):
+    """This shard has no session left and every on_disconnect has run."""
+
+
+class Events(_Message):
+    """What happened to sessions, in order: (topic, msgpack map) each (only while somebody listens for events).
+
+    `dropped_events` of this worker were dropped before the first of them.
+    """
+
+    events: list[tuple[bytes, bytes]]
+    dropped_events: int
+
+
+Message = (
+    SendFrame
+    | Kick
+    | CloseConnection
+    | WatchClosed
+    | ListConnections
+    | ListRooms
+    | SendPayload
+    | BroadcastPayload
+    | GetStats
+    | WatchRoom
+    | PresenceReport
+    | BusConsumed
+    | BridgeQuestion
+    | BridgeNotice
+    | BridgeFrame
+    | ShardUp
+    | ShardDown
+    | Drain
+    | WatchEvents
+    | Exit
+    | Ready
+    | BootFailed
+    | Alive
+    | CloseRequested
+    | Drained
+    | Events
+)
+
+
+class ConnectionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One session as a snapshot. `state` is "connected" or "suspended"; `connected_at` is Unix time in seconds."""
+
+    id: str
+    room_id: str
+    shard: int
+    incarnation: int
+    serial: int
+    state: str
+    connected_at: float
+    queued_frames: int
+
+
+class UpgradeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An accepted upgrade on its way to the shard that owns its connection id."""
+
+    room_id: str
+    connection_id: str
+    state: dict[str, Any] | None
+    head: bytes
+    """The request as it came, without the empty line that ends it."""
+    leftover: bytes
+    """What the client had sent behind the request."""
+    subprotocol: str | None
+    deadline: float
+    """Monotonic time at which the handshake has timed out."""
+    remote_address: tuple[str, int] | None
+
+
+# Envelopes on a stream between two processes.
+
+
+class Hello(_Message):
+    """The first envelope of a stream's accepting side: who is there."""
+
+    shard: int
+    incarnation: int
+
+
+class Tell(_Message):
+    message: Message
+
+
+class Ask(_Message):
+    """`incarnation` is the one that the asker means, 0 for whichever is there; `deadline` is monotonic, 0 for none."""
+
+    number: int
+    incarnation: int
+    deadline: float
+    message: Message
+
+
+class Reply(_Message):
+    number: int
+    result: Any = None
+
+
+class Failure(_Message):
+    number: int
+    code: str
+    subject: str
+
+
+class Handover(_Message):
+    """An upgrade whose descriptor travels with the first byte of this envelope."""
+
+    number: int
+    upgrade: UpgradeRequest
+
+
+class ReceiptsWanted(_Message):
+    """Before the first handover of a stream: the pipe that travels with it wants their numbers (`wspulse.actors.mesh.receipts`).
+
+    A number in it says that the descriptor has arrived and will be answered by the owner: the sender may close its copy.
+    """
+
+
+Envelope = Hello | Tell | Ask | Reply | Failure | Handover | ReceiptsWanted

@@ -1,0 +1,240 @@
+"""`Inbox`: the inbound half of a session: the mailbox in front of the application's callbacks.
+
+Part of every `Session`, as its base class: an object of its own would cost memory and a call per message. Callbacks are user
+code and run one at a time, in the order of the mailbox. A message that finds the mailbox idle is handled at once, inside the
+read that brought it; everything else runs from the loop, never inside a step of the shard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from wspulse.actors.values.close_code import CloseReason
+from wspulse.actors.values.frame import Frame
+from wspulse.actors.wire.framing import TEXT
+
+if TYPE_CHECKING:
+    from wspulse.actors.sessions.connection import LocalConnection
+    from wspulse.actors.sessions.session import Session
+    from wspulse.actors.sessions.shard import Shard
+    from wspulse.actors.transport.transport import Transport
+
+__all__ = ["INBOUND_LIMIT_FRAMES", "REST_LIMIT_BYTES", "Callback", "Inbox", "current_session"]
+
+INBOUND_LIMIT_FRAMES = 16
+"""Frames that wait for a slow handler before the socket is no longer read: enough to keep a handler busy, little to hold."""
+
+REST_LIMIT_BYTES = 4 * 1024 * 1024
+"""What lost transports may leave to a handler that is behind. One leaves at most what is read at once and what came ahead of
+its 101, 768 KB; so this is for a client that comes back again and again while the handler does not return."""
+
+_FRAME_BYTES = 128
+"""What a waiting frame takes besides its payload."""
+
+current_session: ContextVar[Session | None] = ContextVar("wspulse_session", default=None)
+"""The session whose async handler is running, for calls that must not wait for it."""
+
+_USER_ERRORS = (Exception, asyncio.CancelledError, SystemExit)
+"""What user code may raise without harm to the worker."""
+
+
+class Callback(NamedTuple):
+    """An entry of the mailbox that is no frame."""
+
+    kind: str
+    error: BaseException | None = None
+
+
+class Inbox:
+    """See the module. A task runs only while the mailbox has work and its handler is async."""
+
+    __slots__ = ("_busy", "_mailbox", "_rest_bytes", "connection", "shard", "successor", "transport")
+
+    connection: LocalConnection
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+        self.transport: Transport | None = None
+        self.successor: Session | None = None
+        """A newer session of the same id, whose callbacks wait for the end of this one's."""
+        self._mailbox: deque[Frame | Callback] | None = None
+        self._busy = False
+        self._rest_bytes = 0
+
+    @property
+    def _session(self) -> Session:
+        return cast("Session", self)
+
+    def receive(self, opcode: int, payload: bytes) -> None:
+        """Handle a message of the peer, or put it behind those that wait."""
+        shard = self.shard
+        shard.metrics.frames_in += 1
+        on_message = shard.handlers.on_message
+        if on_message is None:
+            return
+        try:
+            if opcode == TEXT:
+                frame = shard.decode(payload if not shard.keeps_kind else payload.decode())
+            else:
+                if shard.wants_text:
+                    # Only text was checked on its way in, and what a codec passes through raw may go out as text.
+                    payload.decode()
+                frame = shard.decode(payload)
+        except Exception as error:
+            shard.undecodable(self._session, error)
+            return
+        if self._busy or self._mailbox:
+            self._append(frame)
+            return
+        self._busy = True
+        try:
+            result = on_message(self.connection, frame)
+        except _USER_ERRORS as error:
+            self._message_handler_raised(error)
+            result = None
+        if result is not None and hasattr(result, "__await__"):
+            shard.spawn(self, self._work(result, frame))
+            return
+        self._busy = False
+        if self._mailbox:
+            self._pump()
+
+    def receive_rest(self, opcode: int, payload: bytes) -> None:
+        """Take a message that a transport had read and not yet handed over when it was lost.
+
+        It is dropped where earlier transports have left too much: lost with its transport, like what the kernel still had.
+        """
+        if self.behind:
+            if self._rest_bytes >= REST_LIMIT_BYTES:
+                self.shard.rest_dropped(self._session)
+                return
+            self._rest_bytes += len(payload) + _FRAME_BYTES
+        self.receive(opcode, payload)
+
+    def _append(self, frame: Frame) -> None:
+        mailbox = self._mailbox
+        if mailbox is None:
+            mailbox = self._mailbox = deque()
+        mailbox.append(frame)
+        if len(mailbox) >= INBOUND_LIMIT_FRAMES and self.transport is not None:
+            self.transport.hold()
+
+    @property
+    def behind(self) -> bool:
+        """Whether so many frames wait for the handler that the socket is not to be read."""
+        return self._mailbox is not None and len(self._mailbox) >= INBOUND_LIMIT_FRAMES
+
+    def post(self, kind: str, error: BaseException | None = None) -> None:
+        """Put a callback behind what waits; it runs from the loop."""
+        if self._mailbox is None:
+            self._mailbox = deque()
+        self._mailbox.append(Callback(kind, error))
+        if not self._busy:
+            self._busy = True
+            self.shard.loop.call_soon(self._pump)
+
+    def wait_for(self, predecessor: Session) -> None:
+        """No callback of this session runs before the last one of `predecessor`."""
+        self._busy = True
+        predecessor.successor = self._session
+
+    def predecessor_finished(self) -> None:
+        if self._mailbox:
+            self.shard.loop.call_soon(self._pump)
+        else:
+            self._busy = False
+
+    def _pump(self) -> None:
+        """Run what waits until a handler has to be awaited."""
+        if self.shard.aborting:
+            # Nobody would cancel or await a handler that begins now.
+            return
+        self._busy = True
+        mailbox = self._mailbox
+        while mailbox:
+            item = self._take(mailbox)
+            result = self._call(item)
+            if result is not None:
+                self.shard.spawn(self, self._work(result, item))
+                return
+            self._done(item)
+        self._idle()
+
+    async def _work(self, awaitable: Awaitable[Any], item: Frame | Callback) -> None:
+        """Await a handler, and run what has come meanwhile."""
+        shard = self.shard
+        current_session.set(self._session)
+        pending: Awaitable[Any] | None = awaitable
+        try:
+            while True:
+                if pending is not None:
+                    try:
+                        await pending
+                    except _USER_ERRORS as error:
+                        if shard.aborting and isinstance(error, asyncio.CancelledError):
+                            raise
+                        self._raised(item, error)
+                    pending = None
+                self._done(item)
+                if not self._mailbox or shard.aborting:
+                    self._idle()
+                    return
+                item = self._take(self._mailbox)
+                pending = self._call(item)
+        finally:
+            del shard.working[self]
+
+    def _take(self, mailbox: deque[Frame | Callback]) -> Frame | Callback:
+        item = mailbox.popleft()
+        if len(mailbox) <= INBOUND_LIMIT_FRAMES // 2:
+            self._rest_bytes = 0
+            transport = self.transport
+            if transport is not None and transport.held:
+                transport.release()
+        return item
+
+    def _idle(self) -> None:
+        self._busy = False
+        self._mailbox = None
+
+    def _call(self, item: Frame | Callback) -> Awaitable[Any] | None:
+        """Call the handler of one entry. Returns what is still to be awaited."""
+        handlers = self.shard.handlers
+        try:
+            if not isinstance(item, Callback):
+                result = handlers.on_message(self.connection, item) if handlers.on_message is not None else None
+            else:
+                handler = getattr(handlers, item.kind)
+                if handler is None:
+                    return None
+                if item.kind in ("on_connect", "on_transport_restore"):
+                    result = handler(self.connection)
+                else:
+                    result = handler(self.connection, item.error)
+        except _USER_ERRORS as error:
+            self._raised(item, error)
+            return None
+        return result if result is not None and hasattr(result, "__await__") else None
+
+    def _raised(self, item: Frame | Callback, error: BaseException) -> None:
+        if isinstance(item, Callback):
+            self.shard.callback_raised(self._session, item.kind, error)
+        else:
+            self._message_handler_raised(error)
+
+    def _message_handler_raised(self, error: BaseException) -> None:
+        self.shard.callback_raised(self._session, "on_message", error)
+        mailbox = self._mailbox
+        while mailbox and not isinstance(mailbox[0], Callback):
+            mailbox.popleft()
+        if not mailbox and self.transport is not None:
+            # No drop, restore or end stands behind the frame, so the transport that brought it is still the current one.
+            self.shard.transport_failed(self._session, error, CloseReason.HANDLER_RAISED)
+
+    def _done(self, item: Frame | Callback) -> None:
+        if isinstance(item, Callback) and item.kind == "on_disconnect":
+            self.shard.session_finished(self._session)

@@ -1,0 +1,250 @@
+"""`Session`: one logical connection: its state, its transport of the moment, and its outbound buffer.
+
+Created by the shard, which alone changes its state (through `apply`); the transport gives it what the peer sent (`Inbox`), the
+room and the application give it what the peer is to get. It holds no socket and no timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from wspulse.actors.sessions.inbox import Callback, Inbox
+from wspulse.actors.sessions.send_buffer import SendBuffer
+from wspulse.actors.sessions.state import Effect, SessionEvent, SessionState, transition
+from wspulse.actors.values.close_code import CloseRow
+from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
+
+if TYPE_CHECKING:
+    from wspulse.actors.sessions.room import Room
+    from wspulse.actors.sessions.shard import Shard
+    from wspulse.actors.transport.transport import Transport
+
+__all__ = ["Session"]
+
+_DRAIN_BYTES = 64 * 1024
+"""How much of a send buffer is handed to the socket at a time; the rest can still be dropped as the oldest."""
+
+
+class Session(Inbox):
+    """See the module. `serial` is unique within the shard's incarnation; `epoch` rises with every change of state."""
+
+    __slots__ = (
+        "__weakref__",
+        "_buffer",
+        "_turn",
+        "connected_at",
+        "dropped_frames",
+        "epoch",
+        "error",
+        "id",
+        "room",
+        "serial",
+        "state",
+        "watchers",
+    )
+
+    def __init__(self, shard: Shard, connection_id: str, room: Room, serial: int, connected_at: float) -> None:
+        super().__init__(shard)
+        self.id = connection_id
+        self.room = room
+        self.serial = serial
+        self.connected_at = connected_at
+        self.state = SessionState.CONNECTED
+        self.epoch = 0
+        self.error: BaseException | None = None
+        """Why the transport was lost (while suspended), then why the session ended."""
+        self.dropped_frames = 0
+        self.watchers: list[asyncio.Future[None]] | None = None
+        self._buffer: SendBuffer | None = None
+        self._turn: list[bytes] | None = None
+
+    # Outbound.
+
+    @property
+    def queued_frames(self) -> int:
+        return (len(self._buffer) if self._buffer is not None else 0) + (
+            len(self._turn) if self._turn is not None else 0
+        )
+
+    def send(self, wire: bytes) -> None:
+        """Queue a frame in wire form. Raises ConnectionClosedError, and SendBufferFullError while connected."""
+        transport = self.transport
+        if transport is None:
+            if self.state is SessionState.CLOSED:
+                raise ConnectionClosedError(self.id)
+            self._push(wire)
+        elif transport.blocked:
+            if self._turn is not None:
+                self.flush()
+            if self._buffer is not None and self._buffer.full:
+                raise SendBufferFullError(self.id)
+            self._push(wire)
+        else:
+            turn = self._turn
+            if turn is None:
+                self._turn = [wire]
+                if not transport.corked:
+                    self.shard.schedule(self)
+            else:
+                turn.append(wire)
+                if len(turn) >= self.shard.options.send_buffer_size:
+                    self.flush()
+
+    def flush(self) -> None:
+        """One write of what was sent in this loop turn."""
+        turn = self._turn
+        if turn is None:
+            return
+        self._turn = None
+        transport = self.transport
+        if transport is None or transport.blocked:
+            if self.state is not SessionState.CLOSED:
+                for wire in turn:
+                    self._push(wire)
+            return
+        self.shard.metrics.frames_out += len(turn)
+        transport.write(turn[0] if len(turn) == 1 else b"".join(turn))
+
+    def buffer_broadcast(self, frames: list[bytes]) -> None:
+        """Buffer what the room got, while this member is blocked or suspended."""
+        if self.state is SessionState.CLOSED:
+            return
+        transport = self.transport
+        if transport is not None and not transport.blocked:
+            # It was slow when the room began this turn's writing, and has caught up since.
+            self.shard.metrics.frames_out += len(frames)
+            transport.write(b"".join(frames))
+            return
+        for wire in frames:
+            self._push(wire)
+
+    def blocked(self) -> None:
+        """The transport takes no more for now."""
+        self.room.set_slow(self)
+
+    def unblocked(self) -> None:
+        """The transport takes frames again: hand it what is buffered, and rejoin the room's swift members."""
+        transport = self.transport
+        if transport is None:
+            return
+        buffer = self._buffer
+        while buffer and not transport.blocked:
+            data, count = buffer.take(_DRAIN_BYTES)
+            self.shard.metrics.frames_out += count
+            transport.write(data)
+        if not buffer and not transport.blocked:
+            self._buffer = None
+            self.room.set_swift(self, transport.write)
+
+    def _push(self, wire: bytes) -> None:
+        buffer = self._buffer
+        if buffer is None:
+            buffer = self._buffer = SendBuffer(self.shard.options.send_buffer_size)
+        if buffer.push(wire):
+            self.dropped_frames += 1
+            self.shard.metrics.frames_dropped += 1
+
+    # State.
+
+    def apply(
+        self,
+        event: SessionEvent,
+        *,
+        error: BaseException | None = None,
+        close: CloseRow | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        """Take one row of the table. `close` says what a live peer is told, `error` what callbacks report."""
+        state, effects = transition(self.state, event)
+        self.state = state
+        self.epoch += 1
+        for effect in effects:
+            match effect:
+                case Effect.DETACH:
+                    self._detach(close)
+                case Effect.START_WINDOW:
+                    self.error = error
+                    self.room.set_slow(self)
+                    self.shard.start_window(self)
+                case Effect.TELL_DROP:
+                    self.shard.publish_event("drop", self, error)
+                    self.post("on_transport_drop", error)
+                case Effect.ATTACH:
+                    assert transport is not None
+                    self.error = None
+                    self.attach(transport)
+                case Effect.TELL_RESTORE:
+                    self.shard.publish_event("restore", self)
+                    self.post("on_transport_restore")
+                case Effect.END:
+                    # An expired window reports the drop that began it.
+                    self._end(
+                        self.error if event is SessionEvent.EXPIRE else error,
+                        keep_frames=event in (SessionEvent.LOSE, SessionEvent.EXPIRE),
+                    )
+
+    def attach(self, transport: Transport) -> None:
+        """Take a transport that has answered 101, replay what is buffered, and join the room's fan-out."""
+        self.transport = transport
+        transport.session = self
+        if self.behind:
+            transport.hold()
+        if transport.blocked:
+            self.room.set_slow(self)
+        else:
+            self.unblocked()
+
+    def _detach(self, close: CloseRow | None) -> None:
+        transport = self.transport
+        assert transport is not None
+        if close is None:
+            # The socket is gone, or says its own farewell: what is queued waits for the next one.
+            self.transport = None
+            transport.session = None
+            self.flush()
+            return
+        data = b""
+        if close.discards_queue:
+            if self.state is not SessionState.CLOSED:
+                # Only the transport ends (a handler raised, no pong, replaced): what is queued waits for the next one.
+                self.transport = None
+                self.flush()
+        else:
+            turn, self._turn = self._turn, None
+            if self._buffer is not None:
+                data, count = self._buffer.take_all()
+                self.shard.metrics.frames_out += count
+            if turn is not None:
+                data += b"".join(turn)
+                self.shard.metrics.frames_out += len(turn)
+        self.transport = None
+        transport.session = None
+        transport.finish(close.code, close.reason, data)
+
+    def _end(self, error: BaseException | None, *, keep_frames: bool) -> None:
+        self.error = error
+        self._turn = None
+        self._buffer = None
+        if not keep_frames and self._mailbox:
+            # The server ended the session: what the peer had sent and nobody has handled is discarded.
+            self._mailbox = deque(item for item in self._mailbox if isinstance(item, Callback))
+        self.shard.session_ended(self)
+        if self.watchers is not None:
+            for watcher in self.watchers:
+                if not watcher.done():
+                    watcher.set_result(None)
+            self.watchers = None
+        self.post("on_disconnect", error)
+
+    def watch(self) -> asyncio.Future[None]:
+        """A future that is done when the session has ended."""
+        future: asyncio.Future[None] = self.shard.loop.create_future()
+        if self.state is SessionState.CLOSED:
+            future.set_result(None)
+        else:
+            if self.watchers is None:
+                self.watchers = []
+            self.watchers.append(future)
+        return future

@@ -1,0 +1,380 @@
+"""`Shard`: the actor that owns the sessions of its slots, their rooms and their deadlines.
+
+One per worker, created by the runtime. Everything that decides about a session (register, resume, duplicate, kick, close,
+expiry) is one step here, without an await in it, so that no two of them race, whichever worker they came from. It talks to
+transports (socket shells), to the bus, and through callbacks to the application; it opens no socket and starts no process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from wspulse.actors.bus.contract import Bus
+from wspulse.actors.mesh.message import ConnectionRecord
+from wspulse.actors.sessions.admission import Admission, Upgrade
+from wspulse.actors.sessions.connection import Connection, LocalConnection
+from wspulse.actors.sessions.inbox import Inbox
+from wspulse.actors.sessions.room import Room
+from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.state import SessionEvent, SessionState
+from wspulse.actors.transport.transport import Transport
+from wspulse.actors.values.close_code import CloseReason, CloseRow
+from wspulse.actors.values.config import ServerOptions
+from wspulse.actors.values.deadlines import Deadlines
+from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError
+from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.log_limit import LogLimit
+from wspulse.actors.values.metrics import Metrics
+from wspulse.actors.wire.encoder import wire_encoder
+
+__all__ = ["Handlers", "Shard"]
+
+
+@dataclass(slots=True)
+class Handlers:
+    """The application's callbacks."""
+
+    on_connect: Callable[..., Any] | None = None
+    on_message: Callable[..., Any] | None = None
+    on_disconnect: Callable[..., Any] | None = None
+    on_transport_drop: Callable[..., Any] | None = None
+    on_transport_restore: Callable[..., Any] | None = None
+
+
+class Flushable(Protocol):
+    def flush(self) -> None: ...
+
+
+class Shard:
+    """See the module. `clock` is in seconds and monotonic; `loop` is only asked for call_soon, call_later and tasks."""
+
+    def __init__(
+        self,
+        *,
+        index: int,
+        incarnation: int,
+        options: ServerOptions,
+        handlers: Handlers,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+    ) -> None:
+        self.index = index
+        self.incarnation = incarnation
+        self.options = options
+        self.handlers = handlers
+        self.loop = loop
+        self.clock = clock
+        self.metrics = Metrics()
+        self.encode = wire_encoder(options.codec)
+        """A frame in wire form: a whole WebSocket message. Raises what the codec raises."""
+        self.decode: Callable[[Any], Frame] = options.codec.decode
+        self.keeps_kind = options.codec.binary is None
+        self.wants_text = options.codec.binary is False
+        self.bus: Bus
+        self.sessions: dict[str, Session] = {}
+        self.rooms: dict[str, Room] = {}
+        self.closing = False
+        self.aborting = False
+        self.events: Callable[[str, Session, BaseException | None], None] | None = None
+        """Told of what happens to sessions, while somebody listens."""
+        self.resumable: Callable[[Connection], bool] | None = None
+        """Whose sessions have the resume window; None: all."""
+        self._finishing: dict[str, Session] = {}
+        self._unfinished: set[Session] = set()
+        self._ending: dict[Transport, None] = {}
+        self._quiet: list[tuple[asyncio.Future[None], Collection[Session]]] = []
+        self.working: dict[Inbox, asyncio.Task[None]] = {}
+        """The tasks of sessions whose async handlers run; each takes itself out at its end, which spares it a callback."""
+        self._dirty: list[Flushable] = []
+        self._deadlines = Deadlines()
+        self._ticker: asyncio.TimerHandle | None = None
+        self._serial = 0
+        self._undecodable_log = LogLimit()
+        self._rest_log = LogLimit()
+        self.admission = Admission(self)
+
+    # Sessions.
+
+    def new_session(self, transport: Transport, upgrade: Upgrade) -> None:
+        """Begin the session of a newcomer whose 101 is written."""
+        assert upgrade.room is not None
+        self._serial += 1
+        session = Session(self, upgrade.connection_id, upgrade.room, self._serial, time.time())
+        session.connection = LocalConnection(session, upgrade.request, upgrade.state)
+        self.sessions[session.id] = session
+        self._unfinished.add(session)
+        predecessor = self._finishing.get(session.id)
+        if predecessor is not None:
+            session.wait_for(predecessor)
+        session.attach(transport)
+        self.publish_event("connect", session)
+        if self.handlers.on_connect is not None:
+            session.post("on_connect")
+
+    # What transports report.
+
+    def transport_lost(self, session: Session, error: BaseException | None, *, said_goodbye: bool = False) -> None:
+        """The session's transport is gone, or says its own farewell now."""
+        session.apply(self._loss(session, said_goodbye), error=error)
+
+    def transport_failed(self, session: Session, error: BaseException, close: CloseRow) -> None:
+        """We end the session's transport, telling the peer why."""
+        session.apply(self._loss(session, said_goodbye=False), error=error, close=close)
+
+    def _loss(self, session: Session, said_goodbye: bool) -> SessionEvent:
+        options = self.options
+        if options.resume_window == 0 or (said_goodbye and not options.suspend_on_clean_close):
+            return SessionEvent.LOSE
+        if self.resumable is not None and not self.resumable(session.connection):
+            return SessionEvent.LOSE
+        return SessionEvent.DROP
+
+    def transport_ending(self, transport: Transport) -> None:
+        """The transport has said its last words and waits for the peer's."""
+        self._ending[transport] = None
+
+    def transport_gone(self, transport: Transport) -> None:
+        self._ending.pop(transport, None)
+        self.look_if_quiet()
+
+    # What sessions report.
+
+    def start_window(self, session: Session) -> None:
+        epoch = session.epoch
+
+        def end(_now: float) -> None:
+            # A resume, kick or close in the same instant has raised the epoch.
+            if session.epoch == epoch:
+                session.apply(SessionEvent.EXPIRE)
+
+        self.at(self.clock() + self.options.resume_window, end)
+
+    def session_ended(self, session: Session) -> None:
+        """Out of the table and the room; its callbacks are still on their way."""
+        if self.sessions.get(session.id) is session:
+            del self.sessions[session.id]
+        session.room.remove(session)
+        self.look_at_room(session.room)
+        self._finishing[session.id] = session
+        self.publish_event("disconnect", session, session.error)
+
+    def session_finished(self, session: Session) -> None:
+        """Its last callback has run."""
+        if self._finishing.get(session.id) is session:
+            del self._finishing[session.id]
+        self._unfinished.discard(session)
+        successor, session.successor = session.successor, None
+        if successor is not None:
+            successor.predecessor_finished()
+        self.look_if_quiet()
+
+    def callback_raised(self, session: Session, kind: str, error: BaseException) -> None:
+        self.options.logger.error(
+            "callback raised",
+            exc_info=error,
+            extra={"callback": kind, "connection_id": session.id, "room_id": session.room.id},
+        )
+
+    def undecodable(self, session: Session, error: BaseException) -> None:
+        self.metrics.frames_undecodable += 1
+        suppressed = self._undecodable_log.admit(self.clock())
+        if suppressed is not None:
+            self.options.logger.warning(
+                "a message did not decode and was dropped",
+                extra={
+                    "connection_id": session.id,
+                    "reason": f"{type(error).__name__}: {error}",
+                    "not_logged": suppressed,
+                },
+            )
+
+    def rest_dropped(self, session: Session) -> None:
+        self.metrics.frames_in_dropped += 1
+        suppressed = self._rest_log.admit(self.clock())
+        if suppressed is not None:
+            self.options.logger.warning(
+                "a frame of a lost transport was dropped: the session's handler is too far behind",
+                extra={"connection_id": session.id, "not_logged": suppressed},
+            )
+
+    def publish_event(self, kind: str, session: Session, error: BaseException | None = None) -> None:
+        if self.events is not None:
+            self.events(kind, session, error)
+
+    # Rooms.
+
+    def deliver(self, room_id: str, wire: bytes) -> None:
+        """A frame of the bus, for the members here; they get it at the end of this loop turn."""
+        room = self.rooms.get(room_id)
+        if room is not None and room.post(wire):
+            self.schedule(room)
+
+    def look_at_room(self, room: Room) -> None:
+        """Let go of a room that nobody needs."""
+        if room.joiners or len(room):
+            return
+        delay_s = self.bus.leave_delay_s
+        if delay_s == 0:
+            self._drop_room(room)
+            return
+        now = self.clock()
+        room.gone_at = now
+
+        def leave(_now: float) -> None:
+            if room.gone_at == now and not room.joiners and not len(room):
+                self._drop_room(room)
+
+        self.at(now + delay_s, leave)
+
+    def _drop_room(self, room: Room) -> None:
+        if self.rooms.get(room.id) is room:
+            del self.rooms[room.id]
+            self.admission.forget_room(room.id)
+            self.bus.leave(room.id)
+
+    # Orders.
+
+    def find(self, connection_id: str, key: tuple[int, int] | None = None) -> Session:
+        """The session of an id, or exactly the one that `key` names. Raises ConnectionNotFoundError."""
+        session = self.sessions.get(connection_id)
+        if session is None or (key is not None and key != (self.incarnation, session.serial)):
+            raise ConnectionNotFoundError(connection_id)
+        return session
+
+    def kick(self, connection_id: str) -> None:
+        """Raises ConnectionNotFoundError."""
+        self.find(connection_id).apply(SessionEvent.KICK, close=CloseReason.KICK)
+
+    def close_session(self, session: Session) -> None:
+        """End it as `connection.close()` does; a session that has ended stays as it is."""
+        if session.state is not SessionState.CLOSED:
+            # Broadcasts of this loop turn are queued for it too, and what is queued is sent first.
+            session.room.flush()
+            session.apply(SessionEvent.CLOSE, close=CloseReason.CLOSE)
+
+    def records(self, room_id: str | None) -> list[ConnectionRecord]:
+        """A snapshot of the sessions of one room or of all, suspended ones included."""
+        sessions: Iterable[Session]
+        if room_id is None:
+            sessions = self.sessions.values()
+        else:
+            room = self.rooms.get(room_id)
+            sessions = room.members() if room is not None else ()
+        return [
+            ConnectionRecord(
+                session.id,
+                session.room.id,
+                self.index,
+                self.incarnation,
+                session.serial,
+                session.state.value,
+                session.connected_at,
+                session.queued_frames,
+            )
+            for session in sessions
+        ]
+
+    def close_all(self) -> None:
+        """Refuse newcomers and end every session with 1001."""
+        self.closing = True
+        self.admission.refuse_all(503, "server is shutting down")
+        for room in self.rooms.values():
+            # Broadcasts of this loop turn are queued for its members, and what is queued is sent first.
+            room.flush()
+        for session in list(self.sessions.values()):
+            session.apply(SessionEvent.SERVER_CLOSE, error=ServerClosedError(), close=CloseReason.SERVER_CLOSE)
+
+    async def quiet(self, exempt: Collection[Session] = ()) -> None:
+        """Wait until every callback has run and every transport is gone.
+
+        Not waited for are the callbacks of the sessions in `exempt` (which may grow meanwhile; `look_if_quiet` then), nor
+        those of newer sessions of their ids, which wait for them.
+        """
+        future: asyncio.Future[None] = self.loop.create_future()
+        self._quiet.append((future, exempt))
+        self.look_if_quiet()
+        await future
+
+    def look_if_quiet(self) -> None:
+        """End the wait of `quiet` if there is nothing left to wait for."""
+        if not self._quiet or self._ending:
+            return
+        for entry in list(self._quiet):
+            future, exempt = entry
+            if self._unfinished <= _with_successors(exempt):
+                self._quiet.remove(entry)
+                if not future.done():
+                    future.set_result(None)
+
+    async def abort(self) -> None:
+        """Drop every transport and cancel every handler that still runs: the end of patience."""
+        self.aborting = True
+        for transport in [*self._ending, *self.admission.newcomers]:
+            transport.abort()
+        # A handler that was called and never begins would warn that nobody awaited it.
+        await asyncio.sleep(0)
+        tasks = list(self.working.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
+
+    # The loop.
+
+    def spawn(self, session: Inbox, work: Coroutine[Any, Any, None]) -> None:
+        """Run a session's async handlers in a task; the shard holds it."""
+        self.working[session] = self.loop.create_task(work)
+
+    def schedule(self, item: Flushable) -> None:
+        """Have `item.flush()` called at the end of this loop turn."""
+        dirty = self._dirty
+        dirty.append(item)
+        if len(dirty) == 1:
+            self.loop.call_soon(self._turn_ended)
+
+    def _turn_ended(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for item in dirty:
+            item.flush()
+
+    def at(self, when: float, call: Callable[[float], None]) -> None:
+        """Have `call(now)` called at `when` or a little later. It cannot be cancelled: the callee looks if it still applies."""
+        if self._deadlines.add(when, call):
+            self._set_ticker()
+
+    def _set_ticker(self) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
+        due = self._deadlines.next_due()
+        if due is not None and not self.aborting:
+            self._ticker = self.loop.call_later(max(0.0, due - self.clock()), self._tick)
+
+    def _tick(self) -> None:
+        self._ticker = None
+        now = self.clock()
+        for call in self._deadlines.take_due(now):
+            try:
+                call(now)
+            except Exception:
+                # One owner's fault must not stop the heartbeat of all others.
+                self.options.logger.exception("a deadline failed")
+        self._set_ticker()
+
+
+def _with_successors(sessions: Collection[Session]) -> set[Session]:
+    """Sessions, and those of the same ids whose callbacks wait for their last ones."""
+    found = set()
+    for session in sessions:
+        following: Session | None = session
+        while following is not None:
+            found.add(following)
+            following = following.successor
+    return found

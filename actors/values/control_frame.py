@@ -1,0 +1,59 @@
+"""Frames from the control socket: a map with `event`, `payload` and `id`, in JSON or msgpack, becomes a `Frame`.
+
+Used by a shard, which knows the application's codec; the supervisor passes such maps on without looking into them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec
+from wspulse.actors.values.errors import BadRequestError
+from wspulse.actors.values.frame import Frame, MsgpackFrame
+
+__all__ = ["encode_control_frame", "read_control_frame"]
+
+_MAX_PROBLEM_LETTERS = 200
+"""Of a codec's own words in an answer: they may repeat the payload."""
+
+
+class _PlainFrame(Frame):
+    """A frame whose payload is decoded."""
+
+    payload: Any = msgspec.UNSET
+
+
+_read_json = msgspec.json.Decoder(Frame).decode
+_read_json_plain = msgspec.json.Decoder(_PlainFrame).decode
+_read_msgpack = msgspec.msgpack.Decoder(MsgpackFrame).decode
+_read_msgpack_plain = msgspec.msgpack.Decoder(_PlainFrame).decode
+
+
+def read_control_frame(data: bytes, encoding: str, codec: Codec) -> Frame:
+    """The frame that `data` describes; `encoding` is "json" or "msgpack".
+
+    Where the codec writes the same encoding, the payload is passed through byte for byte. Raises BadRequestError.
+    """
+    try:
+        if encoding == "json":
+            text = data.decode()  # skipped and raw text is not checked by the decoder, and clients would choke on it
+            return (_read_json if isinstance(codec, JSONCodec) else _read_json_plain)(text)
+        return (_read_msgpack if isinstance(codec, MsgpackCodec) else _read_msgpack_plain)(data)
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError(f"frame: {_shortened(error)}") from None
+
+
+def encode_control_frame(encode: Callable[[Frame], bytes], frame: Frame) -> bytes:
+    """`encode(frame)`. Raises BadRequestError when the codec finds the payload to be of a wrong kind."""
+    try:
+        return encode(frame)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise BadRequestError(f"frame: the codec refuses it: {_shortened(error)}") from None
+
+
+def _shortened(error: Exception) -> str:
+    text = str(error).removeprefix("wspulse: ")
+    return text if len(text) <= _MAX_PROBLEM_LETTERS else f"{text[:_MAX_PROBLEM_LETTERS]}…"

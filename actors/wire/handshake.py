@@ -1,0 +1,326 @@
+"""The opening handshake as a machine: the request's head, the checks of contract.md §2, and every answer in HTTP.
+
+The acceptor gathers a head with a `HeadGatherer` and judges it with `check_request`; the shard that owns the connection
+sends the 101. The checks that need the application or another shard are theirs, their refusals are built with
+`rejection`. Nothing here reads a socket or a clock.
+"""
+
+from __future__ import annotations
+
+from binascii import b2a_base64
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha1
+from http import HTTPStatus
+from re import IGNORECASE
+from re import compile as _pattern
+from typing import TYPE_CHECKING, Final
+
+from wspulse.actors.values.request import path_of_target
+
+if TYPE_CHECKING:
+    from wspulse.actors.accept.pages import Page, Pages
+
+__all__ = [
+    "MAX_HEADERS",
+    "MAX_HEAD_BYTES",
+    "HTTPAnswer",
+    "HeadGatherer",
+    "Upgrade",
+    "check_request",
+    "choose_subprotocol",
+    "key_of",
+    "rejection",
+    "switching_protocols",
+]
+
+MAX_HEAD_BYTES: Final = 16 * 1024
+MAX_HEADERS: Final = 128
+
+HEALTH_PATH: Final = "/healthz"
+
+RETRY_AFTER_S: Final = 1
+"""Other workers, or this one's replacement, take connections within a second."""
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""RFC 6455 §1.3."""
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
+
+_REQUEST_LINE = _pattern(rb"(" + _TOKEN + rb") ([\x21-\x7e\x80-\xff]++) HTTP/(\d\.\d)")
+_HEADER_LINES = _pattern(rb"(?:\r\n" + _TOKEN + rb":" + _VALUE + rb")*+")
+"""All of a well-formed request behind its request line. Quantifiers are possessive: no head makes it slow."""
+
+_HEADER_LINE = _pattern(_TOKEN + rb":" + _VALUE)
+
+_READ_FIELDS = _pattern(
+    rb"\r\n(host|origin|upgrade|connection|sec-websocket-key|sec-websocket-version|sec-websocket-protocol"
+    rb"|content-length|transfer-encoding):([^\r]*)",
+    IGNORECASE,
+)
+_KEY = _pattern(rb"\r\nsec-websocket-key:[ \t]*([A-Za-z0-9+/]{22}==)[ \t]*(?:\r|$)", IGNORECASE)
+_is_token = _pattern(_TOKEN).fullmatch
+_is_key = _pattern(rb"[A-Za-z0-9+/]{22}==").fullmatch
+_is_host = _pattern(rb"[A-Za-z0-9._~!$&'()*+,;=:%\[\]\-]*").fullmatch
+
+_LIST_FIELDS = frozenset({b"upgrade", b"connection", b"sec-websocket-protocol", b"transfer-encoding"})
+"""Those of _READ_FIELDS that may stand on several lines; any other that does is refused."""
+
+_SPACE = b" \t"
+
+_CONTROL_CHARACTERS = _pattern(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+class HTTPAnswer(Exception):
+    """An answer that is not the upgrade: a status, a text (one line, but for pages), and fields besides the usual ones."""
+
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        headers: Iterable[tuple[str, str]] = (),
+        *,
+        has_body: bool = True,
+        content_type: str = "text/plain; charset=utf-8",
+    ) -> None:
+        super().__init__(status, text)
+        self.status = status
+        self.text = text
+        self.headers = tuple(headers)
+        self.content_type = content_type
+        self.has_body = has_body
+        """False for 304 and for the answer to a HEAD request, which tell the body's size and leave the body out."""
+
+    def encode(self) -> bytes:
+        """The whole response. The connection is to be closed behind it."""
+        body = self.text.encode("utf-8", "replace")
+        fields = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
+        head = (
+            f"HTTP/1.1 {self.status} {_PHRASES.get(self.status, 'Unknown')}\r\n{fields}"
+            f"Content-Type: {self.content_type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        return head.encode("latin-1", "replace") + (body if self.has_body else b"")
+
+
+class Upgrade:
+    """A request that may become a WebSocket."""
+
+    __slots__ = ("head", "key", "offered_subprotocols")
+
+    def __init__(self, head: bytes, key: str, offered_subprotocols: tuple[str, ...]) -> None:
+        self.head = head
+        self.key = key
+        """What `switching_protocols` answers."""
+        self.offered_subprotocols = offered_subprotocols
+
+
+class HeadGatherer:
+    """Collects the reads of one transport until the request's head is complete."""
+
+    __slots__ = ("_buffer", "head", "is_complete", "leftover")
+
+    def __init__(self) -> None:
+        self._buffer: bytes | bytearray = b""
+        self.is_complete = False
+        self.head = b""
+        """Once complete: request line and header lines without the empty line that ends them."""
+        self.leftover = b""
+        """Once complete: what came behind the head."""
+
+    def feed(self, data: bytes) -> bool:
+        """Append what was received. True when the head is complete; from then on data is added to `leftover`.
+
+        Raises HTTPAnswer 431 for a head over 16 KiB (its empty line counts) or over 128 header fields.
+        Takes time linear in the bytes, however they are cut.
+        """
+        if self.is_complete:
+            self.leftover += data
+            return True
+        buffer = self._buffer
+        searched_bytes = max(len(buffer) - 2, 0)
+        if not buffer:
+            buffer = data
+        else:
+            if isinstance(buffer, bytes):
+                buffer = bytearray(buffer)
+            buffer += data
+        self._buffer = buffer
+        # Lines that end in a bare LF are refused by check_request, but they do end: better 400 now than 408 in a while.
+        end = buffer.find(b"\n\r\n", searched_bytes)
+        size = end + 3
+        bare_end = buffer.find(b"\n\n", searched_bytes, end + 1 if end >= 0 else len(buffer))
+        if bare_end >= 0:
+            end = bare_end
+            size = end + 2
+        if size > MAX_HEAD_BYTES or (end < 0 and len(buffer) >= MAX_HEAD_BYTES):
+            raise HTTPAnswer(431, f"request head is over {MAX_HEAD_BYTES} bytes")
+        if end < 0:
+            return False
+        self.head = _head_of(bytes(buffer[:size]))
+        self.leftover = bytes(buffer[size:])
+        self._buffer = b""
+        self.is_complete = True
+        if self.head.count(b"\n") > MAX_HEADERS:
+            raise HTTPAnswer(431, f"request has over {MAX_HEADERS} header fields")
+        return True
+
+
+def _head_of(data: bytes) -> bytes:
+    """The head without the empty line behind it, and without the one that may stand before it (RFC 9112 §2.2).
+
+    A last line that ends in a bare LF keeps it, so that it is seen to be malformed.
+    """
+    return data.removesuffix(b"\r\n\r\n").removeprefix(b"\r\n")
+
+
+_NO_PAGES: Final[Mapping[str, Page]] = {}
+
+
+def check_request(head: bytes, *, path: str, draining: bool, pages: Pages = _NO_PAGES) -> Upgrade | HTTPAnswer:
+    """Judge a complete head by contract.md §2, in the order of its table, up to the checks of the application.
+
+    `path` is the WebSocket path, decoded. Header fields that no check names are not looked at, but their lines must be
+    well-formed. An answer that is no refusal is the one to GET /healthz, or one of `pages`.
+    """
+    line_end = head.find(b"\r\n")
+    if line_end < 0:
+        line_end = len(head)
+    line = _REQUEST_LINE.fullmatch(head, 0, line_end)
+    if line is None:
+        return HTTPAnswer(400, "malformed request line")
+    method, target, version = line.groups()
+    answer = _check_route(method, target, version, path, draining, pages, head)
+    result = answer if answer is not None else _check_fields(head, line_end, draining)
+    if method == b"HEAD" and isinstance(result, HTTPAnswer):
+        result.has_body = False
+    return result
+
+
+def _check_route(
+    method: bytes, target: bytes, version: bytes, path: str, draining: bool, pages: Pages, head: bytes
+) -> HTTPAnswer | None:
+    if version != b"1.1":
+        return HTTPAnswer(505, "only HTTP/1.1 is spoken here")
+    if target.partition(b"?")[0] != path.encode():
+        requested_path, _ = path_of_target(target.decode("utf-8", "replace"))
+        if requested_path == HEALTH_PATH != path:
+            return _check_reading(method, draining) or HTTPAnswer(200, "ok")
+        if requested_path != path:
+            page = pages.get(requested_path)
+            if page is not None:
+                return _check_reading(method, draining) or page.answer(head)
+            return HTTPAnswer(404, "not found")
+    if method != b"GET":
+        return HTTPAnswer(405, "only GET is allowed", [("Allow", "GET")])
+    return None
+
+
+def _check_reading(method: bytes, draining: bool) -> HTTPAnswer | None:
+    """What stands against an answer that is no upgrade."""
+    if method not in (b"GET", b"HEAD"):
+        return HTTPAnswer(405, "only GET is allowed", [("Allow", "GET, HEAD")])
+    return rejection(503, "draining") if draining else None
+
+
+def _check_fields(head: bytes, line_end: int, draining: bool) -> Upgrade | HTTPAnswer:
+    readable = head[line_end:]
+    is_well_formed = _HEADER_LINES.fullmatch(readable) is not None
+    if not is_well_formed:
+        # The checks that come first must not be fooled by a malformed line, nor be answered by its 400.
+        lines = readable.split(b"\r\n")[1:]
+        readable = b"".join(b"\r\n" + line for line in lines if _HEADER_LINE.fullmatch(line))
+    fields: dict[bytes, bytes] = {}
+    twice = b""
+    for name, value in _READ_FIELDS.findall(readable):
+        name = name.lower()  # noqa: PLW2901
+        if name in fields:
+            fields[name] += b"," + value
+            if name not in _LIST_FIELDS:
+                twice = name
+        else:
+            fields[name] = value
+
+    if (
+        not _has_item(fields.get(b"upgrade", b""), b"websocket")
+        or not _has_item(fields.get(b"connection", b""), b"upgrade")
+        or not _has_item(fields.get(b"sec-websocket-version", b""), b"13")
+    ):
+        return HTTPAnswer(
+            426,
+            "a WebSocket upgrade of version 13 is needed here",
+            [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
+        )
+
+    if not is_well_formed:
+        return HTTPAnswer(400, "malformed header line")
+    if twice:
+        return HTTPAnswer(400, f"header stands more than once: {twice.decode()}")
+    key = fields.get(b"sec-websocket-key", b"").strip(_SPACE)
+    if not _is_key(key):
+        return HTTPAnswer(400, "Sec-WebSocket-Key is not 16 bytes in base64")
+    if fields[b"sec-websocket-version"].strip(_SPACE) != b"13":
+        return HTTPAnswer(400, "Sec-WebSocket-Version has more than one value")
+    # RFC 9112 §3.2 demands exactly one Host of every HTTP/1.1 request.
+    host = fields.get(b"host")
+    if host is None or not _is_host(host.strip(_SPACE)):
+        return HTTPAnswer(400, "Host is missing or malformed")
+    # The body of a request would be taken for frames.
+    if fields.get(b"content-length", b"0").strip(_SPACE) != b"0" or b"transfer-encoding" in fields:
+        return HTTPAnswer(400, "an upgrade request has no body")
+    subprotocols: tuple[str, ...] = ()
+    if b"sec-websocket-protocol" in fields:
+        names = [name for item in fields[b"sec-websocket-protocol"].split(b",") if (name := item.strip(_SPACE))]
+        if not all(map(_is_token, names)):
+            return HTTPAnswer(400, "Sec-WebSocket-Protocol is malformed")
+        subprotocols = tuple(name.decode() for name in names)
+
+    if draining:
+        return rejection(503, "server is shutting down")
+    return Upgrade(head, key.decode(), subprotocols)
+
+
+def _has_item(values: bytes, item: bytes) -> bool:
+    """Whether a comma-separated list of words without case contains a word."""
+    values = values.strip(_SPACE).lower()
+    return values == item or item in (value.strip(_SPACE) for value in values.split(b","))
+
+
+def key_of(head: bytes) -> str:
+    """The key of a head that `check_request` has let pass, wherever that was. Raises ValueError when there is none."""
+    found = _KEY.search(head)
+    if found is None:
+        raise ValueError("wspulse: the request has no Sec-WebSocket-Key")
+    return found[1].decode()
+
+
+def choose_subprotocol(ours: Sequence[str], offered: Sequence[str]) -> str | None:
+    """The first of ours that the client offers; None when there is none, which refuses nobody."""
+    if offered:
+        for name in ours:
+            if name in offered:
+                return name
+    return None
+
+
+def switching_protocols(key: str, subprotocol: str | None) -> bytes:
+    """The 101, complete."""
+    accept = b2a_base64(sha1(key.encode() + _GUID).digest())  # ends in the LF that its line ends in
+    return b"".join(
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
+            accept[:-1],
+            b"" if subprotocol is None else b"\r\nSec-WebSocket-Protocol: " + subprotocol.encode(),
+            b"\r\n\r\n",
+        )
+    )
+
+
+def rejection(status: int, text: str) -> HTTPAnswer:
+    """The answer to an upgrade that was refused behind `check_request`. A 503 says when to come back.
+
+    `text` may be anything: control characters become spaces. An empty one becomes the status's name.
+    """
+    line = _CONTROL_CHARACTERS.sub(" ", text).strip() or _PHRASES.get(status, "refused").lower()
+    return HTTPAnswer(status, line, [("Retry-After", str(RETRY_AFTER_S))] if status == 503 else ())

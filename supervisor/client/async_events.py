@@ -1,0 +1,157 @@
+"""`AsyncEventStream`: `EventStream` for coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import zmq
+
+from wspulse.actors.values.errors import ControlError
+from wspulse.supervisor.client.async_dealer import AsyncDealer
+from wspulse.supervisor.client.events import AWAY_S, PROBE_S, RECEIVE_MARK_EVENTS, EventReader, probe_topic
+from wspulse.supervisor.protocol.address import Address, events_endpoint
+from wspulse.supervisor.protocol.calls import Call, calls
+from wspulse.supervisor.protocol.types import Event, ServerInfo
+
+__all__ = ["AsyncEventStream"]
+
+BUFFERED_EVENTS = 10_000
+"""Beyond that the oldest are dropped, and the next one says so."""
+
+
+class AsyncEventStream:
+    """An asynchronous iterator of events, as EventStream is; one task may use it.
+
+    The subscription begins with `async with`, and is active when the block begins; or with the first turn of
+    `async for`, which then ends it too.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Call[ServerInfo], float], Coroutine[Any, Any, ServerInfo]],
+        address: Address,
+        topics: Iterable[str],
+        *,
+        timeout: float | None,
+        start_timeout: float,
+    ) -> None:
+        self._call = call
+        self._address = address
+        self._topics = [topic.encode() for topic in topics] or [b""]
+        self._timeout = timeout
+        self._start_timeout_s = start_timeout
+        self._reader = EventReader()
+        self._events: deque[Event] = deque()
+        self._dealer: AsyncDealer | None = None
+        self._changed = asyncio.Event()
+        self._probe = b""
+        self._probed = False
+        self._started = False
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        await self._start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        await self._start()
+        try:
+            async with asyncio.timeout(self._timeout):
+                while not self._closed:
+                    if self._events:
+                        return self._events.popleft()
+                    if self._dealer is None:
+                        await self._come_back()
+                        continue
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            self.close()
+        raise StopAsyncIteration
+
+    def close(self) -> None:
+        """End; idempotent."""
+        self._closed = True
+        self._changed.set()
+        if self._dealer is not None:
+            self._dealer.close()
+            self._dealer = None
+
+    async def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            await self._subscribe(self._start_timeout_s)
+
+    async def _come_back(self) -> None:
+        try:
+            await self._subscribe(AWAY_S)
+        except ControlError:
+            await asyncio.sleep(PROBE_S)
+
+    async def _subscribe(self, timeout_s: float) -> None:
+        info = await self._call(calls.ping(), timeout_s)
+        address = self._address._replace(endpoint=events_endpoint(info.events, self._address.endpoint))
+        self._probe, token = probe_topic()
+        self._probed = False
+        dealer = AsyncDealer(
+            address, on_message=self._take, on_writable=_nothing, on_away=self._went_away, kind=zmq.SUB
+        )
+        self._dealer = dealer
+        try:
+            dealer.socket.setsockopt(zmq.RCVHWM, RECEIVE_MARK_EVENTS)
+            for topic in (*self._topics, self._probe):
+                dealer.socket.setsockopt(zmq.SUBSCRIBE, topic)
+            async with asyncio.timeout(timeout_s):
+                while not self._probed:
+                    self._changed.clear()
+                    await self._call(calls.ping(token), timeout_s)
+                    try:
+                        async with asyncio.timeout(PROBE_S):
+                            await self._changed.wait()
+                    except TimeoutError:
+                        pass
+            dealer.socket.setsockopt(zmq.UNSUBSCRIBE, self._probe)
+            dealer.schedule_look()
+        except BaseException as error:
+            dealer.close()
+            self._dealer = None
+            if isinstance(error, TimeoutError):
+                raise ControlError(f"no events from {address.endpoint} within {timeout_s:g} s") from None
+            raise
+
+    def _take(self, parts: list[bytes]) -> None:
+        if parts[0] == self._probe:
+            self._probed = True
+            self._changed.set()
+            return
+        event = self._reader.read(parts)
+        if event is None or event.kind == "ping":
+            return
+        self._events.append(event)
+        if len(self._events) > BUFFERED_EVENTS:
+            self._events.popleft()
+            self._events[0].missed = True
+        self._changed.set()
+
+    def _went_away(self) -> None:
+        if self._dealer is not None:
+            self._dealer.close()
+            self._dealer = None
+        self._reader.interrupted()
+        self._changed.set()
+
+
+def _nothing() -> None:
+    """A subscriber sends nothing."""

@@ -1,0 +1,182 @@
+"""`AsyncControl`: `Control` for coroutines, with the same operations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TypeVar
+
+from wspulse.actors.values.errors import ControlError
+from wspulse.supervisor.client.async_dealer import AsyncDealer
+from wspulse.supervisor.client.async_events import AsyncEventStream
+from wspulse.supervisor.client.bridge import Bridge, BridgeRequest
+from wspulse.supervisor.protocol.address import find_address
+from wspulse.supervisor.protocol.calls import TIMEOUT_S, Call, FrameLike, answer_number, calls, read_answer
+from wspulse.supervisor.protocol.types import ConnectionInfo, RoomInfo, ServerInfo, ServerStats
+
+__all__ = ["AsyncControl"]
+
+Result = TypeVar("Result")
+
+
+class _Waiting(NamedTuple):
+    future: asyncio.Future[bytes]
+    request: bytes
+
+
+class AsyncControl:
+    """A client of a server's control socket for one event loop; any number of tasks may share it.
+
+    Everything else is as with `Control`. Use it as `async with AsyncControl() as control`, or `close()` it.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        port: int | None = None,
+        timeout: float = TIMEOUT_S,
+        server_key: str | Path | None = None,
+        client_key: str | Path | None = None,
+    ) -> None:
+        self.address = find_address(endpoint, port=port, server_key=server_key, client_key=client_key)
+        self.timeout = timeout
+        self._dealer: AsyncDealer | None = None
+        self._closed = False
+        self._number = 0
+        self._unsent: deque[int] = deque()
+        self._waiting: dict[int, _Waiting] = {}
+        self._sent: set[int] = set()
+
+    @property
+    def endpoint(self) -> str:
+        return self.address.endpoint
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End; idempotent. Calls that are under way fail."""
+        self._closed = True
+        self._fail(list(self._waiting), "this control client is closed")
+        if self._dealer is not None:
+            self._dealer.close()
+            self._dealer = None
+
+    async def ping(self) -> ServerInfo:
+        """Version, number of workers, and where the events are."""
+        return await self.call(calls.ping())
+
+    async def send(self, connection: str, frame: FrameLike) -> None:
+        """Queue a frame for one connection."""
+        await self.call(calls.send(connection, frame))
+
+    async def broadcast(self, room: str, frame: FrameLike) -> None:
+        """Queue a frame for every connection of a room."""
+        await self.call(calls.broadcast(room, frame))
+
+    async def kick(self, connection: str) -> None:
+        """Close a connection with 1000 "kicked"."""
+        await self.call(calls.kick(connection))
+
+    async def connections(self, room: str | None = None) -> list[ConnectionInfo]:
+        """The connections of a room, or all."""
+        return await self.call(calls.connections(room))
+
+    async def rooms(self) -> list[RoomInfo]:
+        """The rooms that have connections."""
+        return await self.call(calls.rooms())
+
+    async def stats(self) -> ServerStats:
+        """What the server counts. It answers also while workers do not."""
+        return await self.call(calls.stats())
+
+    async def restart(self, shard: int) -> None:
+        """Replace a shard's worker; its clients are told 1001. Returns when the replacement is ready."""
+        await self.call(calls.restart(shard))
+
+    async def reload(self) -> None:
+        """Replace every worker, one after another."""
+        await self.call(calls.reload())
+
+    async def shutdown(self) -> None:
+        """Have the server end in order; returns when it begins to."""
+        await self.call(calls.shutdown())
+
+    def events(self, *topics: str, timeout: float | None = None) -> AsyncEventStream:
+        """What happens, as an asynchronous iterator; see AsyncEventStream. Without topics everything."""
+        return AsyncEventStream(self.call, self.address, topics, timeout=timeout, start_timeout=self.timeout)
+
+    def attach(self, connect: Callable[[BridgeRequest], Any], *, window: int = 256, heartbeat: float = 10) -> Bridge:
+        """Be the application of a server that runs with `--app bridge`; see Bridge.
+
+        `window` items may be unread in this program before its clients are paused; after `heartbeat` seconds in which its
+        loop stands still the server takes it for dead.
+        """
+        return Bridge(self.address, connect, window=window, heartbeat=heartbeat, start_timeout=self.timeout)
+
+    async def call(self, call: Call[Result], timeout: float | None = None) -> Result:
+        """Ask for an operation that was made elsewhere."""
+        timeout_s = timeout if timeout is not None else max(call.timeout_s or 0.0, self.timeout)
+        if self._closed:
+            raise ControlError("this control client is closed")
+        if self._dealer is None:
+            self._dealer = AsyncDealer(
+                self.address, on_message=self._take, on_writable=self._send_unsent, on_away=self._went_away
+            )
+        self._number += 1
+        number = self._number
+        waiting = _Waiting(asyncio.get_running_loop().create_future(), call.encode(number))
+        self._waiting[number] = waiting
+        self._unsent.append(number)
+        self._send_unsent()
+        try:
+            async with asyncio.timeout(timeout_s):
+                data = await waiting.future
+        except TimeoutError:
+            raise ControlError(self._why_silent(number, timeout_s)) from None
+        finally:
+            self._waiting.pop(number, None)
+            self._sent.discard(number)
+        return read_answer(data, call)
+
+    def _why_silent(self, number: int, timeout_s: float) -> str:
+        if number in self._sent:
+            return f"the server at {self.endpoint} did not answer within {timeout_s:g} s"
+        if self._dealer is not None and self._dealer.refused:
+            return f"the server at {self.endpoint} does not know this client's key"
+        return f"no server at {self.endpoint} within {timeout_s:g} s"
+
+    def _send_unsent(self) -> None:
+        dealer, unsent = self._dealer, self._unsent
+        while unsent and dealer is not None:
+            waiting = self._waiting.get(unsent[0])
+            # A caller that has given up must not find its request carried out later.
+            if waiting is not None:
+                if not dealer.try_send((waiting.request,)):
+                    return
+                self._sent.add(unsent[0])
+            unsent.popleft()
+
+    def _take(self, parts: list[bytes]) -> None:
+        number = answer_number(parts[-1])
+        waiting = self._waiting.get(number) if number is not None else None
+        if waiting is not None and not waiting.future.done():
+            waiting.future.set_result(parts[-1])
+
+    def _went_away(self) -> None:
+        self._fail(list(self._sent), f"the server at {self.endpoint} went away before it answered")
+
+    def _fail(self, numbers: list[int], text: str) -> None:
+        for number in numbers:
+            waiting = self._waiting.get(number)
+            if waiting is not None and not waiting.future.done():
+                waiting.future.set_exception(ControlError(text))

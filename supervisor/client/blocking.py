@@ -1,0 +1,218 @@
+"""`Control`: steering a running server from any program of the same machine (or, with keys, of another), blocking.
+
+Used by applications' other processes (a web backend, a cron job, a shell). It talks to the server's supervisor over
+ZeroMQ and starts nothing in this process but ZeroMQ's own thread.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Self, TypeVar
+
+import zmq
+
+from wspulse.actors.values.errors import ControlError
+from wspulse.supervisor.client.dealer import Dealer
+from wspulse.supervisor.client.events import EventStream
+from wspulse.supervisor.protocol.address import Address, find_address
+from wspulse.supervisor.protocol.calls import TIMEOUT_S, Call, FrameLike, answer_number, calls, read_answer
+from wspulse.supervisor.protocol.types import ConnectionInfo, RoomInfo, ServerInfo, ServerStats
+
+__all__ = ["Control"]
+
+Result = TypeVar("Result")
+
+MOST_IDLE = 16
+"""Sockets that are kept for later calls; there are as many as calls ran at once."""
+
+
+class _Pool:
+    """The sockets of one process. A fork's child makes its own: ZeroMQ's do not survive that."""
+
+    def __init__(self, address: Address) -> None:
+        self.pid = os.getpid()
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._address = address
+        self._idle: list[Dealer] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def take(self) -> Dealer:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return Dealer(self.context, self._address)
+
+    def give_back(self, dealer: Dealer) -> None:
+        with self._lock:
+            if not self._closed and len(self._idle) < MOST_IDLE:
+                self._idle.append(dealer)
+                return
+        dealer.close()
+
+    def close(self) -> None:
+        if os.getpid() != self.pid:
+            return
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for dealer in idle:
+            dealer.close()
+        self.context.destroy(linger=0)
+
+
+class Control:
+    """A client of a server's control socket; any number of threads may share it.
+
+    `endpoint` is what the ready line says; without one it is found as `wspulse.supervisor.protocol.address` tells, for the
+    server on `port` (default 8000). `server_key` and `client_key` are key files, for a server with CURVE. Every method
+    waits at most `timeout` seconds (restarts: 120) and raises ControlError, whose `error_code` is the server's, or
+    "unavailable" when it is away: then the request was not carried out, unless the server went away in the middle of it.
+    The client reconnects by itself, also in the child of a fork. Nothing is sent before the first call.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        port: int | None = None,
+        timeout: float = TIMEOUT_S,
+        server_key: str | Path | None = None,
+        client_key: str | Path | None = None,
+    ) -> None:
+        self._address = find_address(endpoint, port=port, server_key=server_key, client_key=client_key)
+        self.timeout = timeout
+        self._pool: _Pool | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
+        self._number = 0
+
+    @property
+    def endpoint(self) -> str:
+        return self._address.endpoint
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End; idempotent. Calls of other threads that are under way fail."""
+        with self._lock:
+            self._closed = True
+            pool, self._pool = self._pool, None
+        for stream in list(self._streams):
+            stream.close()
+        if pool is not None:
+            pool.close()
+
+    def ping(self) -> ServerInfo:
+        """Version, number of workers, and where the events are."""
+        return self._call(calls.ping())
+
+    def send(self, connection: str, frame: FrameLike) -> None:
+        """Queue a frame for one connection."""
+        self._call(calls.send(connection, frame))
+
+    def broadcast(self, room: str, frame: FrameLike) -> None:
+        """Queue a frame for every connection of a room."""
+        self._call(calls.broadcast(room, frame))
+
+    def kick(self, connection: str) -> None:
+        """Close a connection with 1000 "kicked"."""
+        self._call(calls.kick(connection))
+
+    def connections(self, room: str | None = None) -> list[ConnectionInfo]:
+        """The connections of a room, or all."""
+        return self._call(calls.connections(room))
+
+    def rooms(self) -> list[RoomInfo]:
+        """The rooms that have connections."""
+        return self._call(calls.rooms())
+
+    def stats(self) -> ServerStats:
+        """What the server counts. It answers also while workers do not."""
+        return self._call(calls.stats())
+
+    def restart(self, shard: int) -> None:
+        """Replace a shard's worker; its clients are told 1001. Returns when the replacement is ready."""
+        self._call(calls.restart(shard))
+
+    def reload(self) -> None:
+        """Replace every worker, one after another."""
+        self._call(calls.reload())
+
+    def shutdown(self) -> None:
+        """Have the server end in order; returns when it begins to."""
+        self._call(calls.shutdown())
+
+    def events(self, *topics: str, timeout: float | None = None) -> EventStream:
+        """What happens, as an iterator; see EventStream. Without topics everything."""
+        stream = EventStream(self, self._address, topics, timeout)
+        self._streams.add(stream)
+        return stream
+
+    def call(self, call: Call[Result], timeout: float | None = None) -> Result:
+        """Ask for an operation that was made elsewhere."""
+        return self._call(call, timeout)
+
+    def _call(self, call: Call[Result], timeout: float | None = None) -> Result:
+        timeout_s = timeout if timeout is not None else max(call.timeout_s or 0.0, self.timeout)
+        with self._lock:
+            if self._closed:
+                raise ControlError("this control client is closed")
+            if self._pool is None or self._pool.pid != os.getpid():
+                self._pool = _Pool(self._address)
+            pool = self._pool
+            self._number += 1
+            number = self._number
+        request = call.encode(number)
+        try:
+            dealer = pool.take()
+            try:
+                data = self._exchange(dealer, request, number, monotonic() + timeout_s, timeout_s)
+            except BaseException:
+                dealer.close()  # what still comes for this request must not meet a later one
+                raise
+        except zmq.ZMQError as error:
+            raise ControlError(f"the control client failed: {error.strerror}") from None
+        pool.give_back(dealer)
+        return read_answer(data, call)
+
+    def _exchange(self, dealer: Dealer, request: bytes, number: int, deadline: float, timeout_s: float) -> bytes:
+        dealer.went_away()
+        while True:
+            left_ms = max(0, int((deadline - monotonic()) * 1000))
+            if dealer.socket.poll(left_ms, zmq.POLLOUT):
+                try:
+                    dealer.socket.send(request, zmq.NOBLOCK)
+                    break
+                except zmq.Again:
+                    continue
+            dealer.went_away()
+            if dealer.refused:
+                raise ControlError(f"the server at {self.endpoint} does not know this client's key")
+            raise ControlError(f"no server at {self.endpoint} within {timeout_s:g} s")
+        poller = zmq.Poller()
+        poller.register(dealer.socket, zmq.POLLIN)
+        poller.register(dealer.monitor, zmq.POLLIN)
+        while True:
+            left_ms = max(0, int((deadline - monotonic()) * 1000))
+            if not poller.poll(left_ms):
+                raise ControlError(f"the server at {self.endpoint} did not answer within {timeout_s:g} s")
+            # First what has come: a server's last answers stand before its end.
+            while dealer.is_readable:
+                data = dealer.socket.recv_multipart()[-1]
+                if answer_number(data) == number:
+                    return data
+            if dealer.went_away():
+                raise ControlError(f"the server at {self.endpoint} went away before it answered")

@@ -1,0 +1,67 @@
+"""`Dealer`: a client's DEALER socket with eyes for the connection: it never sends into the void.
+
+Made by the control clients. Requests are given to ZeroMQ only while a server is connected, so that none is executed later,
+after its caller was told that the server is away; and the end of the connection is seen at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from wspulse.supervisor.protocol.address import Address
+
+__all__ = ["Dealer"]
+
+_WATCHED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+
+RECONNECT_MS = 20
+RECONNECT_MOST_MS = 500
+
+
+class Dealer:
+    """A connected socket and its monitor. Used by one thread at a time."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: Address, kind: int = zmq.DEALER) -> None:
+        self.socket: zmq.Socket[bytes] = context.socket(kind)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.IMMEDIATE, 1)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MOST_MS)
+        self.socket.setsockopt(zmq.SNDHWM, 0)
+        self.socket.setsockopt(zmq.RCVHWM, 0)
+        self.refused = False
+        """Whether the server does not know this client's key."""
+        self.monitor = self.socket.get_monitor_socket(_WATCHED)
+        address.prepare(self.socket)
+        self.socket.connect(address.endpoint)
+
+    @property
+    def is_readable(self) -> bool:
+        return bool(int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether a server is connected."""
+        return bool(int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT)
+
+    def went_away(self) -> bool:
+        """Whether the connection ended since this was asked last."""
+        ended = False
+        while int(self.monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            event = recv_monitor_message(self.monitor, zmq.NOBLOCK)["event"]
+            if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                self.refused = True
+            elif event == zmq.EVENT_DISCONNECTED:
+                ended = True
+            else:
+                self.refused = False
+        return ended
+
+    def close(self) -> None:
+        with contextlib.suppress(zmq.ZMQError):
+            self.socket.disable_monitor()
+        self.monitor.close(0)
+        self.socket.close(0)

@@ -1,0 +1,184 @@
+"""Where the control socket and the events are: from the setting to two addresses that nobody else uses.
+
+`ipc://` sockets live in the runtime directory, or at a path in a folder of ours; a lock file beside such a path makes it
+one server's, since ZeroMQ's bind silently takes over. `tcp://` is for loopback, or needs CURVE keys.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import ipaddress
+import os
+import re
+import socket
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+import zmq
+
+from wspulse.supervisor.errors import SettingError, StartError
+from wspulse.supervisor.host.runtime_dir import MAX_SOCKET_PATH_BYTES, RuntimeDir
+
+__all__ = ["DEFAULT_SOCKET_NAME", "ControlEndpoint", "bind_private", "check_endpoint", "claim_endpoint", "split_tcp"]
+
+DEFAULT_SOCKET_NAME = "control.sock"
+EVENTS_SUFFIX = ".events"
+LOCK_SUFFIX = ".lock"
+LOCK_ATTEMPTS = 10
+
+_TCP = re.compile(r"tcp://(\[[0-9A-Fa-f:.%a-z]+\]|[^\[\]:/]+):(\*|[0-9]{1,5})")
+
+
+class ControlEndpoint(NamedTuple):
+    """Two addresses to bind, and the lock that makes them ours."""
+
+    control: str
+    events: str
+    lock: int | None = None
+    lock_path: Path | None = None
+
+    def release(self) -> None:
+        """Remove what is there: nobody else's, as long as the lock is held."""
+        if self.lock is not None and self.lock_path is not None:
+            for endpoint in (self.control, self.events):
+                Path(endpoint.removeprefix("ipc://")).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.lock_path.unlink()
+            os.close(self.lock)
+
+
+def check_endpoint(text: str) -> str:
+    """The setting's form. Raises ValueError."""
+    if text.startswith("ipc://"):
+        if text == "ipc://" or text.startswith("ipc://@"):
+            raise ValueError(f"{text!r} names no file; give ipc://PATH")
+        return text
+    host_port = split_tcp(text)
+    if host_port is None or (host_port[1] != "*" and int(host_port[1]) > 65534):
+        raise ValueError(f"{text!r} is no endpoint; give ipc://PATH or tcp://ADDRESS:PORT")
+    return text
+
+
+def split_tcp(text: str) -> tuple[str, str] | None:
+    """Host and port of a `tcp://` endpoint, the host as it stands there."""
+    match = _TCP.fullmatch(text)
+    return (match[1], match[2]) if match else None
+
+
+def claim_endpoint(text: str | None, runtime_dir: RuntimeDir, *, has_keys: bool) -> ControlEndpoint:
+    """The addresses for a setting (None: in the runtime directory). Raises StartError when they are not ours to use."""
+    if text is None:
+        path = runtime_dir.path / DEFAULT_SOCKET_NAME
+        return ControlEndpoint(f"ipc://{path}", f"ipc://{runtime_dir.socket_path('events')}")
+    if text.startswith("ipc://"):
+        return _claim_path(text.removeprefix("ipc://"))
+    host_port = split_tcp(text)
+    assert host_port is not None
+    host, port = host_port
+    if host == "localhost":
+        host = "127.0.0.1"
+    if not has_keys and not _is_loopback(host):
+        raise SettingError(
+            "--control",
+            f"{text} can be reached from elsewhere; that needs CURVE keys: give --control-server-key and "
+            "--control-client-keys (wspulse keygen makes them)",
+        )
+    events_port = "*" if port in ("*", "0") else str(int(port) + 1)
+    return ControlEndpoint(f"tcp://{host}:{'*' if port == '0' else port}", f"tcp://{host}:{events_port}")
+
+
+def bind_private(bound: zmq.Socket[bytes], endpoint: str) -> str:
+    """Bind; an ipc socket is made for this user alone. Returns the address with its real port. Raises StartError."""
+    mask = os.umask(0o177)
+    try:
+        bound.bind(endpoint)
+    except zmq.ZMQError as error:
+        raise StartError(
+            f"the control socket {endpoint} cannot be bound: {error.strerror}; choose another --control"
+        ) from None
+    finally:
+        os.umask(mask)
+    last = bound.getsockopt(zmq.LAST_ENDPOINT)
+    assert isinstance(last, bytes)
+    return last.rstrip(b"\0").decode()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _claim_path(text: str) -> ControlEndpoint:
+    given = Path(text)
+    folder = Path(os.path.realpath(given.parent))
+    path = folder / given.name
+    _check_folder(folder)
+    length = len(os.fsencode(path)) + len(EVENTS_SUFFIX)
+    if length > MAX_SOCKET_PATH_BYTES:
+        raise SettingError(
+            "--control", f"{path} makes socket paths of {length} bytes; {MAX_SOCKET_PATH_BYTES} are possible"
+        )
+    lock_path = folder / f"{given.name}{LOCK_SUFFIX}"
+    lock = _lock(lock_path, path)
+    try:
+        for stale in (path, folder / f"{given.name}{EVENTS_SUFFIX}"):
+            _remove_stale(stale)
+    except StartError:
+        os.close(lock)
+        raise
+    return ControlEndpoint(f"ipc://{path}", f"ipc://{path}{EVENTS_SUFFIX}", lock, lock_path)
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        status = folder.stat()
+    except OSError as error:
+        raise SettingError("--control", f"its folder {folder}: {error.strerror}") from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise SettingError("--control", f"its folder {folder} is no folder")
+    if status.st_uid != os.geteuid():
+        raise SettingError(
+            "--control", f"its folder {folder} belongs to user {status.st_uid}, not to user {os.geteuid()}"
+        )
+    if status.st_mode & 0o022:
+        raise SettingError("--control", f"others may write to its folder {folder}; run chmod go-w {folder}")
+
+
+def _lock(lock_path: Path, path: Path) -> int:
+    for _ in range(LOCK_ATTEMPTS):
+        try:
+            lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StartError(f"the lock file {lock_path} cannot be opened: {error.strerror}") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock), lock_path.lstat()):
+                return lock
+        except FileNotFoundError:
+            pass  # its last owner removed it just now
+        except OSError:
+            os.close(lock)
+            raise StartError(f"another wspulse has its control socket at {path}; choose another --control") from None
+        os.close(lock)
+    raise StartError(f"{lock_path} could not be locked: servers come and go there all the time")
+
+
+def _remove_stale(path: Path) -> None:
+    """A crashed server's socket goes; anything else stays and is in the way."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise StartError(f"{path} exists and is no socket; remove it or choose another --control")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            path.unlink(missing_ok=True)
+            return
+    raise StartError(f"another program listens at {path}; choose another --control")

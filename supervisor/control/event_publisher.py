@@ -1,0 +1,132 @@
+"""`EventPublisher`: the PUB side of the events, with a number for each of them.
+
+Created by the control plane. It knows what anybody subscribes to and has the workers told, so that nothing is made for
+nobody; what workers send it numbers and publishes. A subscriber that does not read loses events and sees it in the
+numbers. It waits for nobody.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+import zmq
+
+from wspulse.supervisor.protocol.lookout import Lookout
+
+__all__ = ["EventPublisher"]
+
+SEND_MARK_EVENTS = 5000
+"""Per subscriber; beyond that its events are dropped. With the limit on payloads in events, 80 MB at the very most."""
+
+KNOWN_TOPICS = 100_000
+"""Topics whose last number is remembered. Beyond that all are forgotten: `prev` is 0, unknown, once."""
+
+MOST_PREFIXES = 100
+"""Beyond that workers are told to send everything."""
+
+SUBSCRIPTION_BYTES = 1024
+
+PROBE_PREFIX = b"ping."
+"""Topics of probes, by which subscribers see that their subscriptions are active."""
+
+_NUMBERS = struct.Struct(">5sQ6sQ")
+_FIXMAP = 0x80
+
+
+class EventPublisher:
+    """Serves on `socket`, an XPUB that is bound already. `watch(prefixes)` is called when what is wanted has changed."""
+
+    def __init__(self, socket: zmq.Socket[bytes], endpoint: str, watch: Callable[[list[bytes]], None]) -> None:
+        self._socket = socket
+        self.endpoint = endpoint
+        self._watch = watch
+        self._topics: set[bytes] = set()
+        self._number = 0
+        self._previous: dict[bytes, int] = {}
+        self._lookout = Lookout(self._look, socket)
+
+    @staticmethod
+    def prepare(socket: zmq.Socket[bytes]) -> None:
+        """Set what must be set before the socket is bound."""
+        socket.setsockopt(zmq.LINGER, 200)
+        socket.setsockopt(zmq.SNDHWM, SEND_MARK_EVENTS)
+        socket.setsockopt(zmq.MAXMSGSIZE, SUBSCRIPTION_BYTES)
+
+    @property
+    def prefixes(self) -> list[bytes]:
+        """What the topics of wanted events begin with."""
+        topics = [topic for topic in self._topics if not topic.startswith(PROBE_PREFIX)]
+        return [b""] if b"" in topics or len(topics) > MOST_PREFIXES else sorted(topics)
+
+    def open(self) -> None:
+        self._lookout.open()
+
+    def close(self) -> None:
+        if not self._lookout.is_closed:
+            self._lookout.close()
+            self._socket.close()
+
+    def publish(self, topic: bytes, event: bytes) -> None:
+        """Publish an event: a msgpack map of at most 13 entries, to which its numbers are added."""
+        if self._lookout.is_closed:
+            return
+        self._number += 1
+        previous = self._previous
+        numbers = _NUMBERS.pack(b"\xa3seq\xcf", self._number, b"\xa4prev\xcf", previous.get(topic, 0))
+        if len(previous) >= KNOWN_TOPICS:
+            previous.clear()
+        previous[topic] = self._number
+        # The map's first byte says how many entries it has; ours come first.
+        data = bytes((event[0] + 2,)) + numbers + event[1:]
+        self._send(topic, data)
+
+    def publish_own(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Publish an event of the supervisor."""
+        self.publish(kind.encode(), msgspec.msgpack.encode({"kind": kind, "time": time.time(), **fields}))
+
+    def publish_probe(self, token: str) -> None:
+        """Publish an event without a number, so that it is nobody's gap."""
+        if not self._lookout.is_closed:
+            fields = {"kind": "ping", "seq": 0, "prev": 0, "time": time.time()}
+            self._send(f"ping.{token}".encode(), msgspec.msgpack.encode(fields))
+
+    def _send(self, topic: bytes, data: bytes) -> None:
+        try:
+            self._socket.send_multipart((topic, data), zmq.NOBLOCK)
+        except zmq.Again:
+            pass
+        self._lookout.again()
+
+    def skip(self, events: int) -> None:
+        """Some events are missing here: make it visible in the numbers of what follows."""
+        self._number += events
+        self._previous.clear()
+
+    def _look(self) -> None:
+        before = self.prefixes
+        while True:
+            try:
+                change = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            if change[:1] == b"\x01":
+                self._topics.add(change[1:])
+            elif change[:1] == b"\x00" and change[1:] in self._topics:
+                self._topics.remove(change[1:])
+                self._forget(change[1:])
+        if self.prefixes != before:
+            self._watch(self.prefixes)
+
+    def _forget(self, prefix: bytes) -> None:
+        """Nothing is made any more for topics that begin with `prefix` and that nobody else wants: who comes back to one
+        of them must see in the numbers that something may be missing."""
+        others = tuple(self.prefixes)
+        if prefix.startswith(PROBE_PREFIX) or prefix.startswith(others):
+            return
+        self._number += 1
+        for topic in [topic for topic in self._previous if topic.startswith(prefix) and not topic.startswith(others)]:
+            del self._previous[topic]

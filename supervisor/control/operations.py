@@ -1,0 +1,244 @@
+"""`Operations`: what each operation of the control socket does (doc/control.md lists them).
+
+Created by the supervisor for its control server. Each method is an operation of the same name; it gets its arguments,
+already checked, and the request's encoding, returns the result, and raises the errors that the table of codes knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import time
+from collections import Counter
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+
+from wspulse.actors.mesh.message import (
+    BroadcastPayload,
+    ConnectionRecord,
+    GetStats,
+    Kick,
+    ListConnections,
+    ListRooms,
+    Message,
+    SendPayload,
+)
+from wspulse.actors.values.errors import BadRequestError, ServerClosedError, ShardUnavailableError
+from wspulse.supervisor.control.event_publisher import EventPublisher
+from wspulse.supervisor.control.shard_links import ShardLinks
+from wspulse.supervisor.host.memory import resident_bytes
+from wspulse.supervisor.process.child import Child, ChildState
+
+__all__ = ["Operations", "Supervised"]
+
+STATS_TIMEOUT_S = 2.0
+"""A person watches: a silent worker is shown as silent rather than waited for."""
+
+SILENT_S = 3.0
+"""Workers say every second that they live."""
+
+RECORDS_PER_TURN = 2000
+"""About 2 ms of the supervisor's loop."""
+
+
+class Supervised(Protocol):
+    """What the operations need of the supervisor."""
+
+    children: list[Child]
+
+    @property
+    def is_ending(self) -> bool: ...
+    async def restart_shard(self, shard: int) -> None: ...
+    def request_shutdown(self, reason: str) -> None: ...
+
+
+class _Arguments(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+class NoArguments(_Arguments):
+    pass
+
+
+class PingArguments(_Arguments):
+    event: str | None = None
+    """Published as the topic `ping.<event>`: whoever gets it knows that its subscriptions are active."""
+
+
+class SendArguments(_Arguments):
+    connection: str
+    frame: msgspec.Raw
+
+
+class BroadcastArguments(_Arguments):
+    room: str
+    frame: msgspec.Raw
+
+
+class KickArguments(_Arguments):
+    connection: str
+
+
+class ConnectionsArguments(_Arguments):
+    room: str | None = None
+
+
+class RestartArguments(_Arguments):
+    shard: int
+
+
+class Operations:
+    """See the module."""
+
+    arguments: ClassVar[dict[str, type[msgspec.Struct]]] = {
+        "ping": PingArguments,
+        "send": SendArguments,
+        "broadcast": BroadcastArguments,
+        "kick": KickArguments,
+        "connections": ConnectionsArguments,
+        "rooms": NoArguments,
+        "stats": NoArguments,
+        "restart": RestartArguments,
+        "reload": NoArguments,
+        "shutdown": NoArguments,
+    }
+
+    def __init__(self, supervised: Supervised, links: ShardLinks, events: EventPublisher) -> None:
+        self._supervised = supervised
+        self._links = links
+        self._events = events
+        self._started_at = time.monotonic()
+        self._reload = asyncio.Lock()
+
+    async def ping(self, args: PingArguments, _encoding: str) -> dict[str, Any]:
+        if args.event is not None:
+            self._events.publish_probe(args.event)
+        return {
+            "version": _version(),
+            "events": self._events.endpoint,
+            "workers": self._links.placement.shards,
+        }
+
+    async def send(self, args: SendArguments, encoding: str) -> None:
+        self._check_open()
+        frame = bytes(args.frame)
+        shard = self._links.placement.shard_of(args.connection)
+        await self._links.ask(shard, SendPayload(args.connection, frame, encoding), len(frame))
+
+    async def broadcast(self, args: BroadcastArguments, encoding: str) -> None:
+        self._check_open()
+        frame = bytes(args.frame)
+        shard = self._links.broadcaster(args.room)
+        await self._links.ask(shard, BroadcastPayload(args.room, frame, encoding), len(frame))
+
+    async def kick(self, args: KickArguments, _encoding: str) -> None:
+        self._check_open()
+        await self._links.ask(self._links.placement.shard_of(args.connection), Kick(args.connection))
+
+    async def connections(self, args: ConnectionsArguments, _encoding: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for answer in await self._ask_all(ListConnections(args.room)):
+            for start in range(0, len(answer), RECORDS_PER_TURN):
+                for record in msgspec.convert(answer[start : start + RECORDS_PER_TURN], list[ConnectionRecord]):
+                    rows.append(_row(record))  # noqa: PERF401
+                await asyncio.sleep(0)
+        return rows
+
+    async def rooms(self, _args: NoArguments, _encoding: str) -> list[dict[str, Any]]:
+        members: Counter[str] = Counter()
+        for answer in await self._ask_all(ListRooms()):
+            for room_id, count in answer:
+                members[room_id] += count
+        return [{"id": room_id, "connections": count} for room_id, count in members.items()]
+
+    async def stats(self, _args: NoArguments, _encoding: str) -> dict[str, Any]:
+        children = self._supervised.children
+        awake = [child.shard for child in children if child.silence_s < SILENT_S]
+        answers = await self._links.ask_all(GetStats(), only=awake, timeout_s=STATS_TIMEOUT_S)
+        workers = [_worker_stats(child, answers.get(child.shard)) for child in children]
+        totals = Counter[str]()
+        for worker in workers:
+            for name, value in worker.items():
+                if name not in NOT_TOTALLED and isinstance(value, (int, float)):
+                    totals[name] += value  # type: ignore[assignment]
+        now = time.monotonic()
+        return {
+            "version": _version(),
+            "pid": os.getpid(),
+            "uptime_s": now - self._started_at,
+            "rss_bytes": resident_bytes(os.getpid()),
+            "totals": dict(totals),
+            "workers": workers,
+        }
+
+    async def restart(self, args: RestartArguments, _encoding: str) -> None:
+        self._check_open()
+        try:
+            await self._supervised.restart_shard(args.shard)
+        except IndexError as error:
+            raise BadRequestError(str(error).removeprefix("wspulse: ")) from None
+
+    async def reload(self, _args: NoArguments, _encoding: str) -> None:
+        self._check_open()
+        async with self._reload:
+            for shard in range(self._links.placement.shards):
+                self._check_open()
+                await self._supervised.restart_shard(shard)
+
+    async def shutdown(self, _args: NoArguments, _encoding: str) -> None:
+        self._supervised.request_shutdown("the control socket asked for it")
+
+    def _check_open(self) -> None:
+        if self._supervised.is_ending:
+            raise ServerClosedError
+
+    async def _ask_all(self, message: Message) -> list[Any]:
+        """What all shards answer. Raises ShardUnavailableError when one is alive but silent."""
+        self._check_open()
+        answers = await self._links.ask_all(message)
+        for answer in answers.values():
+            if isinstance(answer, ShardUnavailableError):
+                raise answer
+        return list(answers.values())
+
+
+NOT_TOTALLED = frozenset({"shard", "pid", "uptime_s", "loop_lag_s", "loop_lag_worst_s"})
+"""Numbers of which a sum means nothing."""
+
+
+def _worker_stats(child: Child, answer: Any) -> dict[str, Any]:
+    state = child.state.value
+    if child.state is ChildState.READY and (child.silence_s >= SILENT_S or isinstance(answer, ShardUnavailableError)):
+        state = "silent"
+    known = answer if isinstance(answer, dict) else {"connections": child.connections}
+    return {
+        "shard": child.shard,
+        "pid": child.pid,
+        "state": state,
+        "restarts": child.restarts,
+        "rss_bytes": None if child.pid is None else resident_bytes(child.pid),
+        **known,
+    }
+
+
+def _row(record: ConnectionRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "room": record.room_id,
+        "shard": record.shard,
+        "state": record.state,
+        "connected_at": record.connected_at,
+        "queued": record.queued_frames,
+    }
+
+
+@functools.cache
+def _version() -> str:
+    # Looking it up reads a file: 400 µs.
+    try:
+        return version("wspulse")
+    except PackageNotFoundError:  # run from a copy of the source
+        return "unknown"

@@ -1,0 +1,182 @@
+"""`ControlPlane`: all that the supervisor has for those who steer it from outside, as one part of its start order.
+
+Created by the supervisor. It binds the control socket and the event socket, holds the links to the shards, and is told
+what happens to workers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from wspulse.actors.apps.bridge import DESK_SHARD
+from wspulse.actors.mesh.mailbox import Mailbox
+from wspulse.actors.mesh.message import Events, UpgradeRequest, WatchEvents
+from wspulse.supervisor.control.bridge.desk import BridgeDesk
+from wspulse.supervisor.control.endpoint import ControlEndpoint, bind_private, claim_endpoint
+from wspulse.supervisor.control.event_publisher import EventPublisher
+from wspulse.supervisor.control.operations import SILENT_S, Operations, Supervised
+from wspulse.supervisor.control.server import ControlServer
+from wspulse.supervisor.control.shard_links import ShardLinks
+from wspulse.supervisor.errors import SettingError
+from wspulse.supervisor.host.listen_socket import open_mailbox_listener
+from wspulse.supervisor.host.runtime_dir import RuntimeDir
+from wspulse.supervisor.process.child import Child
+from wspulse.supervisor.process.worker_process import WorkerProcess
+from wspulse.supervisor.protocol.curve import ClientGate, KeyFileError, KeyPair, load_allowed, load_pair
+from wspulse.supervisor.settings.table import Settings
+
+__all__ = ["ControlPlane"]
+
+BRIDGE = "bridge"
+"""The application that lives outside."""
+
+
+class ControlPlane:
+    """See the module. `endpoint` is where the control socket is, from `start` on."""
+
+    def __init__(
+        self, settings: Settings, supervised: Supervised, runtime_dir: RuntimeDir, mailbox_paths: Sequence[str]
+    ) -> None:
+        self._settings = settings
+        self._supervised = supervised
+        self._runtime_dir = runtime_dir
+        self._mailbox_paths = mailbox_paths
+        self._stops: list[Callable[[], Any]] = []
+        self._replacing: set[int] = set()
+        self._pids: dict[int, int] = {}
+        self._desk: BridgeDesk | None = None
+        self.endpoint = ""
+        self.desk_path = ""
+        """Where workers reach the bridge desk, if there is one."""
+
+    def start(self) -> None:
+        """Raises StartError; what was started by then ends with `stop`."""
+        settings = self._settings
+        keys = self._load_keys()
+        claimed = claim_endpoint(settings.control, self._runtime_dir, has_keys=keys is not None)
+        self._stops.append(claimed.release)
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._stops.append(context.term)
+        gate = None
+        if keys is not None:
+            gate = ClientGate(context, *keys)
+            self._stops.append(gate.close)
+        self._links = ShardLinks(self._mailbox_paths, self._is_silent)
+        self._stops.append(self._links.close)
+        self._start_events(context, claimed, gate)
+        self._start_server(context, claimed, gate)
+        self._links.open()
+
+    async def stop(self) -> None:
+        for stop in reversed(self._stops):
+            result = stop()
+            if result is not None:
+                await result
+        self._stops.clear()
+
+    # What the supervisor tells.
+
+    def worker_started(self, worker: WorkerProcess) -> None:
+        if prefixes := self.events.prefixes:
+            worker.tell(WatchEvents(prefixes))
+        self._pids[worker.shard] = worker.pid
+        self._publish("started", worker.shard)
+
+    def worker_ready(self, child: Child) -> None:
+        self._publish("ready", child.shard)
+        if child.shard in self._replacing:
+            self._replacing.discard(child.shard)
+            self._publish("restarted", child.shard)
+
+    def worker_down(self, child: Child) -> None:
+        if self._desk is not None:
+            self._desk.shard_down(child.shard)
+        if not child.ends_by_order:
+            self._publish("died", child.shard)
+        elif not self._supervised.is_ending:
+            self._replacing.add(child.shard)
+
+    def take_events(self, message: Events) -> None:
+        if message.dropped_events:
+            self.events.skip(message.dropped_events)
+        for topic, event in message.events:
+            self.events.publish(topic, event)
+
+    # Parts.
+
+    def _load_keys(self) -> tuple[KeyPair, frozenset[bytes]] | None:
+        server_key, client_keys = self._settings.control_server_key, self._settings.control_client_keys
+        if server_key is None and client_keys is None:
+            return None
+        if server_key is None or client_keys is None:
+            missing = "--control-server-key" if server_key is None else "--control-client-keys"
+            raise SettingError(missing, "is missing: CURVE needs the server's key pair and the clients' public keys")
+        source = "--control-server-key"
+        try:
+            pair = load_pair(Path(server_key))
+            source = "--control-client-keys"
+            return pair, load_allowed(Path(client_keys))
+        except KeyFileError as error:
+            raise SettingError(source, str(error)) from None
+
+    def _start_events(
+        self, context: zmq.Context[zmq.Socket[bytes]], claimed: ControlEndpoint, gate: ClientGate | None
+    ) -> None:
+        socket = _open_socket(context, zmq.XPUB, claimed.events, gate)
+        EventPublisher.prepare(socket)
+        self._stops.append(lambda: socket.close(0))
+        self.events = EventPublisher(socket, bind_private(socket, claimed.events), self._watch)
+        self._stops.append(self.events.close)
+        self.events.open()
+
+    def _start_server(
+        self, context: zmq.Context[zmq.Socket[bytes]], claimed: ControlEndpoint, gate: ClientGate | None
+    ) -> None:
+        operations = Operations(self._supervised, self._links, self.events)
+        socket = _open_socket(context, zmq.ROUTER, claimed.control, gate)
+        server = ControlServer(socket, operations)
+        self._stops.append(server.close)
+        self.endpoint = bind_private(socket, claimed.control)
+        if self._settings.app == BRIDGE:
+            self._start_desk(server)
+        server.open()
+
+    def _start_desk(self, server: ControlServer) -> None:
+        desk = self._desk = server.peer_operations = BridgeDesk(server.send, server.is_backlogged)
+        self._stops.append(desk.close)
+        self.desk_path = self._runtime_dir.socket_path("bridge")
+        mailbox = Mailbox(open_mailbox_listener(self.desk_path), DESK_SHARD, 1, desk.receive, _no_upgrades)
+        self._stops.append(mailbox.close)
+        mailbox.open()
+
+    def _watch(self, prefixes: list[bytes]) -> None:
+        for child in self._supervised.children:
+            child.tell(WatchEvents(prefixes))
+
+    def _is_silent(self, shard: int) -> bool:
+        children = self._supervised.children
+        return shard < len(children) and children[shard].silence_s >= SILENT_S
+
+    def _publish(self, kind: str, shard: int) -> None:
+        self.events.publish_own(f"worker.{kind}", {"shard": shard, "pid": self._pids[shard]})
+
+
+def _open_socket(
+    context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, gate: ClientGate | None
+) -> zmq.Socket[bytes]:
+    socket = context.socket(kind)
+    if endpoint.startswith("tcp://["):
+        socket.setsockopt(zmq.IPV6, 1)
+    if gate is not None:
+        gate.guard(socket)
+    return socket
+
+
+def _no_upgrades(_upgrade: UpgradeRequest, fd: int) -> None:
+    """Nobody hands a socket to the desk."""
+    os.close(fd)

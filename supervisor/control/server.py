@@ -1,0 +1,190 @@
+"""`ControlServer`: takes the requests of the control socket to where they belong, and answers each of them once.
+
+Created by the supervisor, in whose loop it runs. A request becomes a task that asks the owning shard, or all; answers go
+out as they come. What the frames mean is left to the shards. (doc/control.md)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+import zmq
+
+from wspulse.actors.values.errors import (
+    BadRequestError,
+    ConnectionClosedError,
+    ConnectionNotFoundError,
+    SendBufferFullError,
+    ServerClosedError,
+    ShardUnavailableError,
+    WspulseError,
+)
+from wspulse.supervisor.control.operations import Operations
+from wspulse.supervisor.control.socket import ControlSocket, Envelope, PeerGoneError
+from wspulse.supervisor.protocol.wire import (
+    Request,
+    UnreadableRequestError,
+    error_answer,
+    read_args,
+    read_request,
+    result_answer,
+)
+
+__all__ = ["ControlServer", "PeerOperations"]
+
+PEER_REQUESTS = 1024
+"""Outstanding requests of one peer: ten times what a busy client has."""
+
+TOTAL_REQUESTS = 16_384
+TOTAL_BYTES = 256 * 1024 * 1024
+"""Outstanding requests of all peers: three of the largest, or many small ones."""
+
+PUBLIC_ERRORS = (
+    BadRequestError,
+    ConnectionClosedError,
+    ConnectionNotFoundError,
+    SendBufferFullError,
+    ServerClosedError,
+    ShardUnavailableError,
+)
+"""Those whose codes doc/control.md lists. Any other error is our fault and is only logged."""
+
+_logger = logging.getLogger("wspulse.control")
+
+
+class PeerOperations(Protocol):
+    """Operations that are about the peer itself: those of the bridge."""
+
+    def take(self, envelope: Envelope, request: Request) -> Any:
+        """Take a request about the peer and return its result. Raises WspulseError. Without an id it is not answered."""
+
+    def answered(self, envelope: Envelope, request: Request) -> None:
+        """Take a peer's answer to a question."""
+
+    def knows(self, op: str) -> bool: ...
+
+
+class _Operation(NamedTuple):
+    args: type[msgspec.Struct]
+    run: Callable[[Any, str], Awaitable[Any]]
+
+
+class ControlServer:
+    """Serves on `socket`, a ROUTER that is bound already, from `open` until `close`."""
+
+    def __init__(self, socket: zmq.Socket[bytes], operations: Operations) -> None:
+        self._socket = ControlSocket(socket, self._take)
+        self._operations = {
+            name: _Operation(args, getattr(operations, name)) for name, args in operations.arguments.items()
+        }
+        self.peer_operations: PeerOperations | None = None
+        """Set before `open`, where there is a bridge."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._outstanding: Counter[bytes] = Counter()
+        self._total_requests = 0
+        self._total_bytes = 0
+        self._loop = asyncio.get_running_loop()
+
+    def open(self) -> None:
+        self._socket.open()
+
+    async def close(self) -> None:
+        """End. Requests under way are not answered."""
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._socket.close()
+
+    def send(self, envelope: Envelope, data: bytes) -> None:
+        """Send something that is no answer. Raises PeerGoneError."""
+        self._socket.send(envelope, data)
+
+    def is_backlogged(self, envelope: Envelope) -> bool:
+        """Whether a peer has not taken what was sent to it before."""
+        return self._socket.is_backlogged(envelope)
+
+    def _take(self, envelope: Envelope, data: bytes) -> None:
+        try:
+            request = read_request(data)
+        except UnreadableRequestError as error:
+            self._answer(
+                envelope,
+                error_answer(error.encoding, error.request_id, "bad_request", str(BadRequestError(error.problem))),
+            )
+            return
+        operation = self._operations.get(request.op)
+        if operation is None:
+            self._take_other(envelope, request)
+            return
+        try:
+            args = read_args(request, operation.args)
+            self._admit(envelope[0], len(data))
+        except WspulseError as error:
+            self._refuse(envelope, request, error)
+            return
+        task = self._loop.create_task(self._run(envelope, request, operation, args, len(data)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _take_other(self, envelope: Envelope, request: Request) -> None:
+        peers = self.peer_operations
+        if not request.op:
+            if peers is not None:
+                peers.answered(envelope, request)
+            return
+        if peers is None or not peers.knows(request.op):
+            text = f"wspulse: unknown op: {request.op[:100]}"
+            self._answer(envelope, error_answer(request.encoding, request.id, "unknown_op", text))
+            return
+        try:
+            result = peers.take(envelope, request)
+        except WspulseError as error:
+            self._refuse(envelope, request, error)
+            return
+        if request.id is not None:
+            self._answer(envelope, result_answer(request.encoding, request.id, result))
+
+    def _admit(self, peer: bytes, size: int) -> None:
+        if (
+            self._outstanding[peer] >= PEER_REQUESTS
+            or self._total_requests >= TOTAL_REQUESTS
+            or self._total_bytes + size > TOTAL_BYTES
+        ):
+            raise ShardUnavailableError("too many requests are outstanding")
+        self._outstanding[peer] += 1
+        self._total_requests += 1
+        self._total_bytes += size
+
+    async def _run(self, envelope: Envelope, request: Request, operation: _Operation, args: Any, size: int) -> None:
+        try:
+            result = await operation.run(args, request.encoding)
+            self._answer(envelope, result_answer(request.encoding, request.id, result))
+        except Exception as error:
+            self._refuse(envelope, request, error)
+        finally:
+            peer = envelope[0]
+            self._outstanding[peer] -= 1
+            if not self._outstanding[peer]:
+                del self._outstanding[peer]
+            self._total_requests -= 1
+            self._total_bytes -= size
+
+    def _refuse(self, envelope: Envelope, request: Request, error: Exception) -> None:
+        if isinstance(error, PUBLIC_ERRORS):
+            code, text = error.code, str(error)
+        else:
+            _logger.error("a control request failed", exc_info=error, extra={"op": request.op})
+            code, text = "internal", "wspulse: internal error"
+        self._answer(envelope, error_answer(request.encoding, request.id, code, text))
+
+    def _answer(self, envelope: Envelope, data: bytes) -> None:
+        try:
+            self._socket.send(envelope, data)
+        except PeerGoneError:
+            pass  # it asked and left

@@ -1,0 +1,164 @@
+"""`ControlSocket`: the ROUTER socket, without any meaning of what it carries.
+
+Created by the control server. It hands each message's last part on with the envelope that leads back to its sender, and
+sends answers in the order of the calls. Everything is bounded: the size of a message, what waits from a peer, what waits
+for a peer. A peer that does not read its answers loses them, and harms nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+
+import zmq
+
+from wspulse.supervisor.protocol.lookout import Lookout
+
+__all__ = ["MAX_MESSAGE_BYTES", "ControlSocket", "PeerGoneError"]
+
+MAX_MESSAGE_BYTES = 80 * 1024 * 1024
+"""The largest frame (64 MiB) with all that may stand around it. ZeroMQ cuts a peer that sends more."""
+
+RECEIVE_MARK_MESSAGES = 32
+"""Per peer, and each may be large. ZeroMQ then stops reading that peer."""
+
+SEND_MARK_MESSAGES = 128
+"""Per peer, in ZeroMQ; what more there is waits here, where its bytes are counted."""
+
+UNSENT_BYTES = 16 * 1024 * 1024
+"""Per peer. A single answer may be larger."""
+
+UNSENT_S = 10.0
+"""A peer that has taken nothing for so long does not read."""
+
+RETRY_S = 0.005
+MAX_PARTS = 8
+DRAIN_BUDGET = 64
+"""Messages taken in one go; then the workers' streams have their turn."""
+
+_logger = logging.getLogger("wspulse.control")
+
+Envelope = tuple[bytes, ...]
+
+
+class PeerGoneError(Exception):
+    """Nobody has this envelope any more."""
+
+
+class _Unsent:
+    __slots__ = ("answers", "since", "size")
+
+    def __init__(self, now: float) -> None:
+        self.answers: deque[tuple[Envelope, bytes]] = deque()
+        self.size = 0
+        self.since = now
+
+
+class ControlSocket:
+    """Serves from `open` until `close`. `on_message(envelope, data)` is called for each message."""
+
+    def __init__(self, socket: zmq.Socket[bytes], on_message: Callable[[Envelope, bytes], None]) -> None:
+        """`socket` is a ROUTER that is not bound yet; it is closed here."""
+        self._socket = socket
+        self._on_message = on_message
+        self._loop = asyncio.get_running_loop()
+        self._unsent: dict[bytes, _Unsent] = {}
+        self._retry: asyncio.TimerHandle | None = None
+        self._lookout = Lookout(self._look, socket)
+        socket.setsockopt(zmq.LINGER, 500)  # the answer to `shutdown` is on its way when this closes
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        socket.setsockopt(zmq.RCVHWM, RECEIVE_MARK_MESSAGES)
+        socket.setsockopt(zmq.SNDHWM, SEND_MARK_MESSAGES)
+        # Full and gone peers are told apart instead of dropped silently.
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        # A program that names its identity and comes again is not locked out by its own dead connection.
+        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+
+    def open(self) -> None:
+        """Start reading; the socket is bound by then."""
+        self._lookout.open()
+
+    def close(self) -> None:
+        """Send what ZeroMQ still takes, and end."""
+        if self._lookout.is_closed:
+            return
+        if self._retry is not None:
+            self._retry.cancel()
+        self._lookout.close()
+        self._socket.close()
+
+    def send(self, envelope: Envelope, data: bytes) -> None:
+        """Send an answer, or keep it until its peer takes it. Raises PeerGoneError when there is no such peer."""
+        if self._lookout.is_closed:
+            raise PeerGoneError
+        unsent = self._unsent.get(envelope[0])
+        if unsent is None:
+            if self._send(envelope, data):
+                return
+            unsent = self._unsent[envelope[0]] = _Unsent(monotonic())
+            if self._retry is None:
+                self._retry = self._loop.call_later(RETRY_S, self._try_again)
+        elif unsent.size + len(data) > UNSENT_BYTES:
+            self._give_up(envelope[0])
+            raise PeerGoneError
+        unsent.answers.append((envelope, data))
+        unsent.size += len(data)
+
+    def is_backlogged(self, envelope: Envelope) -> bool:
+        """Whether something waits here for the peer to take it."""
+        return envelope[0] in self._unsent
+
+    def _send(self, envelope: Envelope, data: bytes) -> bool:
+        """False when the peer takes nothing now."""
+        self._lookout.again()
+        try:
+            self._socket.send_multipart((*envelope, data), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno == errno.EHOSTUNREACH:
+                raise PeerGoneError from None
+            raise
+        return True
+
+    def _try_again(self) -> None:
+        self._retry = None
+        now = monotonic()
+        for identity, unsent in list(self._unsent.items()):
+            try:
+                while unsent.answers and self._send(*unsent.answers[0]):
+                    _, data = unsent.answers.popleft()
+                    unsent.size -= len(data)
+                    unsent.since = now
+            except PeerGoneError:
+                unsent.answers.clear()
+            if not unsent.answers:
+                del self._unsent[identity]
+            elif now - unsent.since > UNSENT_S:
+                self._give_up(identity)
+        if self._unsent:
+            self._retry = self._loop.call_later(RETRY_S, self._try_again)
+
+    def _give_up(self, identity: bytes) -> None:
+        unsent = self._unsent.pop(identity)
+        _logger.warning(
+            "a control client does not read its answers; they are dropped", extra={"answers": len(unsent.answers)}
+        )
+
+    def _look(self) -> None:
+        receive = self._socket.recv_multipart
+        for _ in range(DRAIN_BUDGET):
+            try:
+                parts = receive(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            except zmq.ZMQError as error:
+                _logger.warning("a control message could not be read", extra={"reason": str(error)})
+                continue
+            if 2 <= len(parts) <= MAX_PARTS:
+                self._on_message(tuple(parts[:-1]), parts[-1])
+        self._lookout.again()

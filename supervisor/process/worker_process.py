@@ -1,0 +1,135 @@
+"""`WorkerProcess`: one started worker as the supervisor sees it: a process, its channel, its end.
+
+Created by a `Child` for each start. It calls back with each message, and once with the exit code when the process has
+ended and was waited for. It never decides anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from multiprocessing import resource_tracker
+
+from wspulse.actors.mesh.message import Envelope, Message, Tell
+from wspulse.actors.mesh.stream import Stream
+from wspulse.supervisor.worker.child_spec import ChildSpec, Start
+from wspulse.supervisor.worker.main import DUMP_SIGNAL, main
+
+__all__ = ["WorkerProcess", "exit_sentence"]
+
+REAP_POLL_S = 0.01
+"""A process's descriptors close a moment before it can be waited for."""
+
+_spawn = multiprocessing.get_context("spawn")
+
+
+def exit_sentence(code: int) -> str:
+    """What an exit code (negative: a signal) means."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"was killed by {name}"
+
+
+class WorkerProcess:
+    """Runs from its construction. Raises OSError when no process can be started."""
+
+    def __init__(
+        self,
+        spec: ChildSpec,
+        shard: int,
+        incarnation: int,
+        listener: socket.socket,
+        mailbox: socket.socket | None,
+        *,
+        on_message: Callable[[WorkerProcess, Message], None],
+        on_exit: Callable[[WorkerProcess, int], None],
+    ) -> None:
+        self.shard = shard
+        self.incarnation = incarnation
+        self.started_at = time.monotonic()
+        self._on_message = on_message
+        self._on_exit = on_exit
+        self._loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            start = Start(shard, incarnation, listener, mailbox, theirs)
+            # Not a daemon: those may not have children of their own, which an application may want.
+            self._process = _spawn.Process(
+                target=main, args=(spec, start), name=f"wspulse worker {shard}", daemon=False
+            )
+            # The new process inherits the mask: a ^C must not end it before it has said that it ignores it. Starting
+            # multiprocessing's resource tracker, which the first start does, would lift the mask again.
+            resource_tracker.ensure_running()
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+            try:
+                self._process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+        self._stream = Stream(ours, self._on_envelope, _nothing)
+        # multiprocessing's own sentinel, a pipe, stays open while a process that the application forked has it.
+        self._end_fd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else os.dup(self._process.sentinel)
+        self._loop.add_reader(self._end_fd, self._ended)
+
+    @property
+    def is_running(self) -> bool:
+        return self._end_fd >= 0
+
+    def tell(self, message: Message) -> None:
+        """Queue an order; ignored when the worker has ended."""
+        self._stream.send(Tell(message))
+
+    def dump(self) -> None:
+        """Have the worker write its threads' stacks to the log."""
+        self._signal(DUMP_SIGNAL)
+
+    def kill(self) -> None:
+        """SIGKILL; `on_exit` follows."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Not waited for yet, so the pid is this process's and nobody else's.
+        if self.is_running:
+            os.kill(self.pid, number)
+
+    def _on_envelope(self, envelope: Envelope, _fd: int | None) -> None:
+        if isinstance(envelope, Tell):
+            self._on_message(self, envelope.message)
+
+    def _ended(self) -> None:
+        self._loop.remove_reader(self._end_fd)
+        self._reap()
+
+    def _reap(self) -> None:
+        code = self._process.exitcode
+        if code is None:
+            self._loop.call_later(REAP_POLL_S, self._reap)
+            return
+        os.close(self._end_fd)
+        self._end_fd = -1
+        self._process.close()
+        # What the worker said last may still be in the channel, and tell why it ended: let the loop read it.
+        self._loop.call_later(REAP_POLL_S, self._finish, code)
+
+    def _finish(self, code: int) -> None:
+        self._stream.close()
+        self._on_exit(self, code)
+
+
+def _nothing() -> None:
+    """The channel's end says nothing that the process's end does not."""

@@ -1,0 +1,172 @@
+"""`Workers`: the workers of all shards, which are started together, watched, and stopped within one deadline.
+
+Created by the supervisor, which hears of each `Child` by itself. What a worker needs of the server (its sockets, what it
+shall run) is given at the start. It decides nothing about the server's end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+from wspulse.actors.mesh.message import Message, ShardUp
+from wspulse.supervisor.errors import StartError
+from wspulse.supervisor.process.child import Child, ChildEvents, ChildState, LaunchedWorker
+from wspulse.supervisor.process.worker_process import WorkerProcess
+from wspulse.supervisor.worker.child_spec import ChildSpec
+
+__all__ = ["Workers"]
+
+_logger = logging.getLogger("wspulse.supervisor")
+
+TICK_S = 1.0
+"""Between two messages of a living worker, and between two looks at how long it was silent."""
+
+KILL_RESERVE_S = 0.5
+"""Killing and waiting for what did not end in time must itself fit into the shutdown timeout."""
+
+KILLED_S = 5.0
+"""A killed process that is still there after this is stuck in the kernel, and not ours to wait for."""
+
+
+class Workers:
+    """See the module. `launched(worker)` is called with each process that was started."""
+
+    def __init__(
+        self,
+        events: ChildEvents,
+        launched: Callable[[WorkerProcess], None],
+        *,
+        stall_timeout_s: float,
+        shutdown_timeout_s: float,
+    ) -> None:
+        self.children: list[Child] = []
+        """By shard, from the start on."""
+        self.period_s = min(TICK_S, stall_timeout_s / 4)
+        """How often a worker says that it lives."""
+        self._events = events
+        self._launched = launched
+        self._stall_timeout_s = stall_timeout_s
+        self._shutdown_timeout_s = shutdown_timeout_s
+        self._changed = asyncio.Event()
+        self._hurry = False
+
+    def start(
+        self, spec: ChildSpec, listener: socket.socket, mailboxes: Sequence[socket.socket], last_incarnation: int
+    ) -> None:
+        """Start one worker for each mailbox; incarnations count on from the last. Raises StartError."""
+        self._spec = spec
+        self._listener = listener
+        self._mailboxes = mailboxes
+        self._incarnation = last_incarnation
+        self.children.extend(
+            Child(
+                shard,
+                self._launch,
+                self._events,
+                stall_timeout_s=self._stall_timeout_s,
+                drain_timeout_s=self._shutdown_timeout_s,
+            )
+            for shard in range(len(mailboxes))
+        )
+        for child in self.children:
+            try:
+                child.start()
+            except OSError as error:
+                raise StartError(f"worker {child.shard} cannot be started: {error}") from error
+
+    def _launch(
+        self,
+        shard: int,
+        *,
+        on_message: Callable[[LaunchedWorker, Message], None],
+        on_exit: Callable[[LaunchedWorker, int], None],
+    ) -> LaunchedWorker:
+        self._incarnation += 1
+        worker = WorkerProcess(
+            self._spec,
+            shard,
+            self._incarnation,
+            self._listener,
+            self._mailboxes[shard],
+            on_message=on_message,
+            on_exit=on_exit,
+        )
+        for other in self.children:
+            if other.shard != shard and other.state is ChildState.READY and other.incarnation is not None:
+                worker.tell(ShardUp(other.shard, other.incarnation))
+        self._launched(worker)
+        return worker
+
+    @property
+    def are_ready(self) -> bool:
+        """Whether all are at once."""
+        return all(child.state is ChildState.READY for child in self.children)
+
+    def tell_others(self, child: Child, message: Message) -> None:
+        """Tell the workers of all other shards."""
+        for other in self.children:
+            if other is not child:
+                other.tell(message)
+
+    # Watching.
+
+    def watch(self) -> None:
+        """Look from now on whether they are stuck."""
+        self._watch = asyncio.get_running_loop().call_later(self.period_s, self._tick)
+
+    def unwatch(self) -> None:
+        self._watch.cancel()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        for child in self.children:
+            child.tick(now)
+        self.watch()
+
+    # The end.
+
+    async def stop(self) -> None:
+        """Drain all, then let all end: calls across shards work while the last sessions' callbacks run."""
+        reserve_s = min(KILL_RESERVE_S, self._shutdown_timeout_s / 10)
+        deadline = time.monotonic() + self._shutdown_timeout_s - reserve_s
+        for child in self.children:
+            child.stop()
+        done = (ChildState.DRAINED, ChildState.STOPPED)
+        await self._until(lambda: self._hurry or all(child.state in done for child in self.children), deadline)
+        for child in self.children:
+            child.exit()
+        await self._until(lambda: self._hurry or self._are_stopped(), deadline)
+        for child in self.children:
+            if child.state is not ChildState.STOPPED and not self._hurry:
+                _logger.warning(
+                    "a worker did not end in time and is killed", extra={"shard": child.shard, "pid": child.pid}
+                )
+            child.kill()
+        await self._until(self._are_stopped, time.monotonic() + KILLED_S)
+
+    def kill(self) -> None:
+        """End them now; a `stop` that is under way waits for nothing else."""
+        self._hurry = True
+        for child in self.children:
+            child.kill()
+        self._changed.set()
+
+    def child_changed(self) -> None:
+        """A child's state is another one now."""
+        self._changed.set()
+
+    def _are_stopped(self) -> bool:
+        return all(child.state is ChildState.STOPPED for child in self.children)
+
+    async def _until(self, condition: Callable[[], bool], deadline: float) -> None:
+        """Wait for a condition on the children, or for the deadline."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline - time.monotonic()):
+                while not condition():
+                    self._changed.clear()
+                    await self._changed.wait()

@@ -1,0 +1,76 @@
+"""Where a control client finds its server, and the keys that it shows there.
+
+Without an endpoint it is the `WSPULSE_CONTROL` variable, else the socket in the runtime directory of the server's port:
+the one under `$XDG_RUNTIME_DIR` if it is there, else the one under `/tmp`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import zmq
+
+from wspulse.supervisor.protocol.curve import KeyPair, load_pair, load_public
+
+__all__ = ["DEFAULT_PORT", "Address", "events_endpoint", "find_address"]
+
+DEFAULT_PORT = 8000
+
+
+class Address(NamedTuple):
+    """An endpoint, and the CURVE keys where it wants some."""
+
+    endpoint: str
+    server_key: bytes | None = None
+    client_keys: KeyPair | None = None
+
+    def prepare(self, socket: zmq.Socket[bytes]) -> None:
+        """Set what must be set before the socket is connected."""
+        if "://[" in self.endpoint:
+            socket.setsockopt(zmq.IPV6, 1)
+        if self.server_key is not None and self.client_keys is not None:
+            socket.setsockopt(zmq.CURVE_SERVERKEY, self.server_key)
+            socket.setsockopt(zmq.CURVE_PUBLICKEY, self.client_keys.public)
+            socket.setsockopt(zmq.CURVE_SECRETKEY, self.client_keys.secret)
+
+
+def find_address(
+    endpoint: str | None = None,
+    *,
+    port: int | None = None,
+    server_key: str | Path | None = None,
+    client_key: str | Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Address:
+    """`server_key` and `client_key` are files (NAME.key of the server, NAME.key_secret of the client), given together.
+
+    Raises ValueError.
+    """
+    if endpoint is not None and port is not None:
+        raise ValueError("wspulse: give an endpoint or a port, not both")
+    if (server_key is None) != (client_key is None):
+        raise ValueError("wspulse: server_key and client_key go together")
+    found = endpoint or (environ.get("WSPULSE_CONTROL") if port is None else None) or _default(port, environ)
+    if server_key is None or client_key is None:
+        return Address(found)
+    return Address(found, load_public(Path(server_key)), load_pair(Path(client_key)))
+
+
+def events_endpoint(told: str, endpoint: str) -> str:
+    """The event socket as `ping` tells it, as seen from here: a server that listens on all addresses does not know which
+    one leads to it."""
+    for anywhere in ("tcp://0.0.0.0:", "tcp://[::]:", "tcp://*:"):
+        if told.startswith(anywhere):
+            return f"{endpoint.rpartition(':')[0]}:{told.removeprefix(anywhere)}"
+    return told
+
+
+def _default(port: int | None, environ: Mapping[str, str]) -> str:
+    name = f"{port or environ.get('WSPULSE_PORT') or DEFAULT_PORT}/control.sock"
+    paths = [Path(f"/tmp/wspulse-{os.geteuid()}") / name]
+    if folder := environ.get("XDG_RUNTIME_DIR"):
+        paths.insert(0, Path(folder) / "wspulse" / name)
+    return f"ipc://{next((path for path in paths if path.exists()), paths[0])}"

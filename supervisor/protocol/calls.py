@@ -1,0 +1,132 @@
+"""The operations as the clients send them: what goes into a request, and what comes out of its answer. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from wspulse.actors.values.errors import ControlError
+from wspulse.actors.values.frame import Frame
+from wspulse.supervisor.protocol.types import ConnectionInfo, RoomInfo, ServerInfo, ServerStats
+
+__all__ = ["RESTART_TIMEOUT_S", "TIMEOUT_S", "Call", "FrameLike", "answer_number", "calls", "read_answer"]
+
+TIMEOUT_S = 10.0
+"""The server itself gives a request to a shard 5 s."""
+
+RESTART_TIMEOUT_S = 120.0
+"""For a drain (10 s by default) and an application's start, of several workers one after another."""
+
+Result = TypeVar("Result")
+
+FrameLike = Frame | Mapping[str, Any]
+"""A frame, or a map with `event`, `payload` and `id`."""
+
+_FIELDS = {"event", "payload", "id"}
+
+
+class Call(NamedTuple, Generic[Result]):
+    """One operation to be asked for."""
+
+    op: str
+    args: dict[str, Any]
+    result: type[Result]
+    encoding: str = "msgpack"
+    timeout_s: float | None = None
+    """Its own deadline, where the client's would be too short."""
+
+    def encode(self, number: int) -> bytes:
+        """The request. Raises TypeError, ValueError for a payload that cannot be encoded."""
+        request = {"id": number, "op": self.op, "args": self.args}
+        return msgspec.json.encode(request) if self.encoding == "json" else msgspec.msgpack.encode(request)
+
+
+class _Answer(msgspec.Struct):
+    id: int | None = None
+    ok: bool = False
+    result: Any = None
+    error: dict[str, str] | None = None
+
+
+class _Calls:
+    """Makes the calls; the names are those of the operations."""
+
+    def ping(self, token: str | None = None) -> Call[ServerInfo]:
+        return Call("ping", {} if token is None else {"event": token}, ServerInfo)
+
+    def send(self, connection: str, frame: FrameLike) -> Call[None]:
+        fields, encoding = _fields(frame)
+        return Call("send", {"connection": connection, "frame": fields}, type(None), encoding)
+
+    def broadcast(self, room: str, frame: FrameLike) -> Call[None]:
+        fields, encoding = _fields(frame)
+        return Call("broadcast", {"room": room, "frame": fields}, type(None), encoding)
+
+    def kick(self, connection: str) -> Call[None]:
+        return Call("kick", {"connection": connection}, type(None))
+
+    def connections(self, room: str | None) -> Call[list[ConnectionInfo]]:
+        return Call("connections", {} if room is None else {"room": room}, list[ConnectionInfo])
+
+    def rooms(self) -> Call[list[RoomInfo]]:
+        return Call("rooms", {}, list[RoomInfo])
+
+    def stats(self) -> Call[ServerStats]:
+        return Call("stats", {}, ServerStats)
+
+    def restart(self, shard: int) -> Call[None]:
+        return Call("restart", {"shard": shard}, type(None), timeout_s=RESTART_TIMEOUT_S)
+
+    def reload(self) -> Call[None]:
+        return Call("reload", {}, type(None), timeout_s=RESTART_TIMEOUT_S)
+
+    def shutdown(self) -> Call[None]:
+        return Call("shutdown", {}, type(None))
+
+
+calls = _Calls()
+
+
+def answer_number(data: bytes) -> int | None:
+    """Which request an answer belongs to; None for something else."""
+    try:
+        decode = msgspec.json.decode if data[:1] == b"{" else msgspec.msgpack.decode
+        return decode(data, type=_Number).id
+    except (ValueError, RecursionError):
+        return None
+
+
+def read_answer(data: bytes, call: Call[Result]) -> Result:
+    """The result. Raises ControlError with the server's code."""
+    decode = msgspec.json.decode if data[:1] == b"{" else msgspec.msgpack.decode
+    try:
+        answer = decode(data, type=_Answer)
+        if answer.ok:
+            return msgspec.convert(answer.result, call.result)
+    except (ValueError, RecursionError) as error:
+        raise ControlError(f"the server's answer cannot be read: {error}", "internal") from None
+    told = answer.error or {}
+    raise ControlError(told.get("message", "the request failed"), told.get("code", "internal"))
+
+
+class _Number(msgspec.Struct):
+    id: int | None = None
+
+
+def _fields(frame: FrameLike) -> tuple[dict[str, Any], str]:
+    """A frame's fields, and the encoding in which they go: a raw payload is taken for JSON, as codecs' default is."""
+    if isinstance(frame, Frame):
+        fields: dict[str, Any] = {"event": frame.event, "id": frame.id}
+        if frame.payload is not msgspec.UNSET:
+            fields["payload"] = frame.payload
+    elif isinstance(frame, Mapping):
+        fields = dict(frame)
+        if unknown := fields.keys() - _FIELDS:
+            raise ValueError(
+                f"wspulse: a frame has no {', '.join(sorted(map(repr, unknown)))}; it has event, payload, id"
+            )
+    else:
+        raise TypeError(f"wspulse: a frame is a Frame or a map, not {type(frame).__name__}")
+    return fields, "json" if isinstance(fields.get("payload"), msgspec.Raw) else "msgpack"

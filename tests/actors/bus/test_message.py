@@ -1,0 +1,77 @@
+"""The wire form of bus messages, and the watch for missing ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from wspulse.actors.bus.message import (
+    MARK_TOPIC,
+    BusMessage,
+    GapWatch,
+    pack,
+    pack_mark,
+    room_topic,
+    unpack,
+    unpack_mark,
+)
+
+
+@pytest.mark.parametrize("room_id", ["", "lobby", "größer", "\udcff half", "r" * 256])
+@pytest.mark.parametrize("frames", [[b"one"], [b"one", b"", b"three"], [b"\xff" * 70_000], []])
+def test_message_comes_back_as_it_was_packed(room_id: str, frames: list[bytes]) -> None:
+    data = pack(room_topic(room_id), 4_000_000_000, 2**40, 2**40 - 1, frames)
+    assert unpack(data) == BusMessage(room_id, 4_000_000_000, 2**40, 2**40 - 1, frames)
+
+
+@pytest.mark.parametrize(("one", "other"), [("r", "room"), ("", "a"), ("a", "a\x00"), ("ä", "äb")])
+def test_no_rooms_topic_begins_anothers(one: str, other: str) -> None:
+    assert not room_topic(other).startswith(room_topic(one))
+    assert not room_topic(one).startswith(room_topic(other))
+
+
+def test_mark_comes_back_as_it_was_packed_and_is_no_rooms_message() -> None:
+    data = pack_mark(3, 4_000_000_000, 2**40)
+    assert unpack_mark(data) == (3, 4_000_000_000, 2**40)
+    assert data.startswith(MARK_TOPIC)
+    assert not room_topic("").startswith(MARK_TOPIC)
+
+
+def _message(number: int, previous: int, sender: int = 1, room_id: str = "r") -> BusMessage:
+    return BusMessage(room_id, sender, number, previous, [])
+
+
+def test_message_whose_predecessor_did_not_come_is_a_gap() -> None:
+    watch = GapWatch()
+    watch.joined("r")
+    assert watch.follows(_message(5, 3))  # the first one that this shard sees of the sender
+    assert watch.follows(_message(6, 5))
+    assert not watch.follows(_message(9, 8))
+    assert watch.follows(_message(10, 9))
+
+
+def test_message_with_an_unknown_predecessor_is_no_gap() -> None:
+    watch = GapWatch()
+    watch.joined("r")
+    watch.follows(_message(5, 3))
+    assert watch.follows(_message(9, 0))
+
+
+def test_senders_and_rooms_are_counted_apart() -> None:
+    watch = GapWatch()
+    watch.joined("r")
+    watch.joined("s")
+    assert watch.follows(_message(1, 0, sender=1))
+    assert watch.follows(_message(8, 7, sender=2))
+    assert watch.follows(_message(2, 0, room_id="s"))
+    assert watch.follows(_message(3, 1))
+    assert watch.follows(_message(9, 8, sender=2))
+
+
+def test_what_was_seen_is_forgotten_with_the_room() -> None:
+    watch = GapWatch()
+    watch.joined("r")
+    watch.follows(_message(1, 0))
+    watch.left("r")
+    assert watch.follows(_message(7, 6))
+    watch.joined("r")
+    assert watch.follows(_message(9, 8))

@@ -1,0 +1,127 @@
+"""`Room`: the fan-out of one turn's frames to swift and to slow members."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from wspulse.actors.sessions.room import Room
+from wspulse.actors.sessions.session import Session
+from wspulse.actors.values.metrics import Metrics
+
+
+class _Member:
+    """As much of a session as a room sees."""
+
+    def __init__(self, room: Room, *, blocks_after: int | None = None) -> None:
+        self.room = room
+        self.written: list[bytes] = []
+        self.buffered: list[bytes] = []
+        self._blocks_after = blocks_after
+        room.set_swift(self.session, self.write)
+
+    @property
+    def session(self) -> Session:
+        return cast("Session", self)
+
+    def write(self, wire: bytes) -> None:
+        self.written.append(wire)
+        if len(self.written) == self._blocks_after:
+            self.room.set_slow(self.session)
+
+    def buffer_broadcast(self, frames: list[bytes]) -> None:
+        self.buffered += frames
+
+
+def _room(limit_frames: int = 4) -> tuple[Room, Metrics]:
+    metrics = Metrics()
+    return Room("r", limit_frames, metrics), metrics
+
+
+def test_frames_of_one_turn_are_written_as_one() -> None:
+    room, metrics = _room()
+    members = [_Member(room), _Member(room)]
+    assert room.post(b"1")
+    assert not room.post(b"2")
+    room.flush()
+    assert [member.written for member in members] == [[b"12"], [b"12"]]
+    assert metrics.frames_out == 4
+
+
+def test_batch_of_a_send_buffers_size_is_written_at_once_and_the_next_frame_asks_for_a_flush() -> None:
+    room, _ = _room(limit_frames=2)
+    member = _Member(room)
+    assert room.post(b"1")
+    assert not room.post(b"2")
+    assert member.written == [b"12"]
+    assert room.post(b"3")
+
+
+def test_batch_of_one_frame_is_written_at_once_when_send_buffers_hold_one() -> None:
+    room, _ = _room(limit_frames=1)
+    member = _Member(room)
+    assert not room.post(b"1")
+    assert member.written == [b"1"]
+
+
+def test_slow_member_buffers_each_frame_by_itself() -> None:
+    room, metrics = _room()
+    member = _Member(room)
+    room.set_slow(member.session)
+    room.post(b"1")
+    room.post(b"2")
+    room.flush()
+    assert (member.written, member.buffered) == ([], [b"1", b"2"])
+    assert metrics.frames_out == 0
+
+
+def test_member_that_blocks_on_a_write_of_the_room_does_not_get_the_same_frames_again() -> None:
+    room, _ = _room()
+    member = _Member(room, blocks_after=1)
+    room.post(b"1")
+    room.flush()
+    assert (member.written, member.buffered) == ([b"1"], [])
+    room.post(b"2")
+    room.flush()
+    assert (member.written, member.buffered) == ([b"1"], [b"2"])
+
+
+def test_member_that_rejoins_the_swift_ones_is_written_to_again() -> None:
+    room, _ = _room()
+    member = _Member(room)
+    room.set_slow(member.session)
+    room.set_swift(member.session, member.write)
+    room.post(b"1")
+    room.flush()
+    assert (member.written, member.buffered) == ([b"1"], [])
+    assert len(room) == 1
+
+
+def test_member_that_left_gets_nothing_of_the_turn_in_which_it_left() -> None:
+    room, _ = _room()
+    leaving, slow, staying = _Member(room), _Member(room), _Member(room)
+    room.set_slow(slow.session)
+    room.post(b"1")
+    room.remove(leaving.session)
+    room.remove(slow.session)
+    room.flush()
+    assert (leaving.written, slow.buffered, staying.written) == ([], [], [b"1"])
+    assert room.members() == [staying.session]
+
+
+def test_new_transport_of_a_member_is_the_one_that_is_written_to() -> None:
+    room, _ = _room()
+    member = _Member(room)
+    newer: list[bytes] = []
+    room.post(b"1")
+    room.flush()
+    room.set_swift(member.session, newer.append)
+    room.post(b"2")
+    room.flush()
+    assert (member.written, newer) == ([b"1"], [b"2"])
+
+
+def test_flush_without_frames_writes_nothing() -> None:
+    room, _ = _room()
+    member = _Member(room)
+    room.flush()
+    assert member.written == []

@@ -1,0 +1,47 @@
+"""Frames from the control socket, for each codec."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec, RawCodec
+from wspulse.actors.values.control_frame import encode_control_frame, read_control_frame
+from wspulse.actors.values.errors import BadRequestError
+
+
+def wire(data: bytes, encoding: str, codec: Codec) -> bytes | str:
+    return encode_control_frame(codec.encode, read_control_frame(data, encoding, codec))  # type: ignore[arg-type]
+
+
+def test_payload_goes_byte_for_byte_where_the_encodings_are_the_same() -> None:
+    data = b'{"event":"e","payload":{"a" : 1.50}}'
+    assert wire(data, "json", JSONCodec()) == data
+    packed = b"\x81\xa7payload\xcd\x00\x01"  # not the shortest form of 1
+    assert wire(packed, "msgpack", MsgpackCodec()) == packed
+
+
+def test_payload_is_translated_where_they_differ() -> None:
+    data = b'{"event":"e","payload":{"a" : 1.50}}'
+    packed = msgspec.msgpack.encode({"event": "e", "payload": {"a": 1.5}})
+    assert wire(data, "json", MsgpackCodec()) == packed
+    assert wire(packed, "msgpack", JSONCodec()) == b'{"event":"e","payload":{"a":1.5}}'
+    assert wire(b'{"payload":"text"}', "json", RawCodec()) == "text"
+    assert wire(msgspec.msgpack.encode({"payload": b"\xff"}), "msgpack", RawCodec()) == b"\xff"
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "codec"),
+    [
+        (b"3", "json", JSONCodec()),
+        (b'{"event":1}', "json", JSONCodec()),
+        (b'{"payload":"\xff"}', "json", JSONCodec()),
+        (b'{"payload":' + b"[" * 100_000, "json", JSONCodec()),
+        (b"\xc1", "msgpack", JSONCodec()),
+        (b'{"payload":{}}', "json", RawCodec()),
+        (b'{"payload":1180591620717411303424}', "json", MsgpackCodec()),
+    ],
+)
+def test_what_the_codec_cannot_send_is_a_bad_request(data: bytes, encoding: str, codec: Codec) -> None:
+    with pytest.raises(BadRequestError, match="frame: "):
+        wire(data, encoding, codec)

@@ -1,0 +1,21 @@
+"""`LogLimit`: so many lines per second, and a count of the rest."""
+
+from __future__ import annotations
+
+from wspulse.actors.values.log_limit import LogLimit
+
+
+def test_lines_over_the_burst_are_left_out_and_counted() -> None:
+    limit = LogLimit(burst=3)
+    assert [limit.admit(10.0 + step / 10) for step in range(6)] == [0, 0, 0, None, None, None]
+    assert limit.admit(11.0) == 3
+
+
+def test_count_of_left_out_lines_is_told_once() -> None:
+    limit = LogLimit(burst=1)
+    assert [limit.admit(5.0), limit.admit(5.1), limit.admit(6.0), limit.admit(7.0)] == [0, None, 1, 0]
+
+
+def test_each_second_has_its_own_burst() -> None:
+    limit = LogLimit(burst=2)
+    assert [limit.admit(second + 0.5) for second in range(4) for _ in range(2)] == [0] * 8

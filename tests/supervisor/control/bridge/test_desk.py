@@ -1,0 +1,155 @@
+"""The bridge desk alone: programs are envelopes, and what is sent to them a list."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from wspulse.actors.mesh.message import BridgeFrame, BridgeNotice, BridgeQuestion
+from wspulse.actors.values.errors import BadRequestError
+from wspulse.supervisor.control.bridge.desk import BridgeDesk
+from wspulse.supervisor.control.socket import Envelope, PeerGoneError
+from wspulse.supervisor.protocol.wire import read_request
+
+ONE, TWO = (b"one",), (b"two",)
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Any]] = []
+        self.gone: set[Envelope] = set()
+        self.desk = BridgeDesk(self._send, lambda _envelope: False)
+
+    def _send(self, envelope: Envelope, data: bytes) -> None:
+        if envelope in self.gone:
+            raise PeerGoneError
+        message = msgspec.json.decode(data)
+        if message["op"] != "ping":
+            self.sent.append((envelope[0].decode(), message))
+
+    def says(self, envelope: Envelope, op: str, **args: Any) -> Any:
+        return self.desk.take(envelope, read_request(msgspec.json.encode({"op": op, "args": args})))
+
+    def answers(self, envelope: Envelope, number: int, result: Any) -> None:
+        self.desk.answered(envelope, read_request(msgspec.json.encode({"id": number, "ok": True, "result": result})))
+
+    def notice(self, kind: str, connection_id: str, *, shard: int = 0, program: int = 0) -> None:
+        self.desk.receive(BridgeNotice(kind, shard, connection_id, "room", None, program))
+
+    def frame(self, connection_id: str, payload: bytes) -> asyncio.Future[None]:
+        future = self.desk.receive(BridgeFrame(connection_id, "room", "", "", payload, "json"))
+        assert isinstance(future, asyncio.Future)
+        return future
+
+    def told(self) -> list[str]:
+        """What was sent since the last look: program, op, connection, and adopted or payload."""
+        found, self.sent = self.sent, []
+        lines = []
+        for name, message in found:
+            args = message["args"]
+            more = "adopted" if args.get("adopted") else str(args["frame"]["payload"]) if "frame" in args else ""
+            lines.append(f"{name} {message['op']} {args.get('connection', '?')} {more}".strip())
+        return lines
+
+
+@asynccontextmanager
+async def stage() -> AsyncIterator[Stage]:
+    made = Stage()
+    yield made
+    made.desk.close()
+
+
+async def test_window_holds_back_and_credit_lets_go() -> None:
+    async with stage() as made:
+        made.says(ONE, "attach", window=2)
+        made.notice("connected", "a")
+        frames = [made.frame("a", b"%d" % number) for number in range(3)]
+        assert made.told() == ["one connected a", "one message a 0"]
+        assert [frame.done() for frame in frames] == [True, False, False]
+        made.says(ONE, "credit", count=1)
+        assert made.told() == ["one message a 1"]
+        made.says(ONE, "credit", count=100)
+        made.notice("disconnected", "a")
+        assert made.told() == ["one message a 2", "one disconnected a"]
+
+
+async def test_connections_of_a_program_that_goes_are_adopted_in_order() -> None:
+    async with stage() as made:
+        made.says(ONE, "attach", window=1)
+        made.notice("connected", "a")
+        made.frame("a", b"1")
+        made.notice("connected", "b")
+        made.frame("b", b"2")
+        assert made.told() == ["one connected a"]
+        made.says(TWO, "attach", window=100)
+        made.says(ONE, "detach")
+        assert made.told() == ["two connected a adopted", "two message a 1", "two connected b", "two message b 2"]
+
+
+async def test_connections_wait_while_nobody_is_attached() -> None:
+    async with stage() as made:
+        made.says(ONE, "attach")
+        made.notice("connected", "a")
+        made.notice("connected", "gone")
+        made.told()
+        made.gone.add(ONE)
+        waiting = made.frame("a", b"1")
+        await asyncio.sleep(0)
+        made.notice("disconnected", "gone")
+        assert not waiting.done()
+        made.says(TWO, "attach")
+        await asyncio.sleep(0)
+        assert made.told() == [
+            "two connected a adopted",
+            "two connected gone adopted",
+            "two message a 1",
+            "two disconnected gone",
+        ]
+        assert waiting.done()
+
+
+async def test_open_questions_are_asked_again_elsewhere() -> None:
+    async with stage() as made:
+        made.says(ONE, "attach")
+        made.says(TWO, "attach")
+        answer = made.desk.receive(BridgeQuestion("/ws", {}, {}, None))
+        ((first, question),) = made.sent
+        other = TWO if first == "one" else ONE
+        made.says(ONE if other is TWO else TWO, "detach")
+        made.answers(ONE if other is TWO else TWO, question["id"], {"room": "r", "connection": "late"})
+        assert not answer.done()
+        made.answers(other, question["id"], {"room": "r", "connection": "c"})
+        assert answer.result()["connection"] == "c"
+
+
+async def test_question_without_a_program_is_refused_at_once() -> None:
+    async with stage() as made:
+        answer = made.desk.receive(BridgeQuestion("/ws", {}, {}, None))
+        assert answer.result() == {"status": 503, "text": "no program is attached"}
+
+
+async def test_shard_that_goes_down_ends_its_connections() -> None:
+    async with stage() as made:
+        made.says(ONE, "attach")
+        made.notice("connected", "a", shard=0)
+        made.notice("connected", "b", shard=1)
+        made.desk.shard_down(0)
+        assert made.told() == ["one connected a", "one connected b", "one disconnected a"]
+
+
+async def test_wrong_requests_are_refused() -> None:
+    async with stage() as made:
+        for op, args in (
+            ("credit", {"count": 1}),
+            ("detach", {}),
+            ("attach", {"window": 0}),
+            ("attach", {"heartbeat": 0}),
+        ):
+            with pytest.raises(BadRequestError):
+                made.says(ONE, op, **args)
+        assert made.told() == []

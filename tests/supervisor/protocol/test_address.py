@@ -1,0 +1,44 @@
+"""Where a control client looks for its server."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from wspulse.supervisor.control.endpoint import check_endpoint
+from wspulse.supervisor.protocol.address import events_endpoint, find_address
+
+
+def test_endpoint_beats_port_beats_variables_beats_the_default(tmp_path: Path) -> None:
+    fallback = f"ipc:///tmp/wspulse-{os.geteuid()}"
+    environ = {"WSPULSE_CONTROL": "ipc:///run/x", "WSPULSE_PORT": "61234"}
+    assert find_address("ipc:///a", environ=environ).endpoint == "ipc:///a"
+    assert find_address(port=61999, environ=environ).endpoint == f"{fallback}/61999/control.sock"
+    assert find_address(environ=environ).endpoint == "ipc:///run/x"
+    assert find_address(environ={"WSPULSE_PORT": "61234"}).endpoint == f"{fallback}/61234/control.sock"
+    named = find_address(port=61999, environ={"XDG_RUNTIME_DIR": str(tmp_path)}).endpoint
+    assert named == f"ipc://{tmp_path}/wspulse/61999/control.sock"
+    with pytest.raises(ValueError, match="not both"):
+        find_address("ipc:///a", port=1)
+    with pytest.raises(ValueError, match="together"):
+        find_address("ipc:///a", server_key="x")
+
+
+def test_event_socket_on_all_addresses_is_reached_where_the_control_socket_is() -> None:
+    assert events_endpoint("tcp://0.0.0.0:5556", "tcp://far:5555") == "tcp://far:5556"
+    assert events_endpoint("ipc:///a.events", "ipc:///a") == "ipc:///a.events"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "ipc://", "ipc://@abstract", "tcp://", "tcp://h", "tcp://h:x", "tcp://h:99999"]
+)
+def test_wrong_endpoints_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"endpoint|file"):
+        check_endpoint(text)
+
+
+@pytest.mark.parametrize("text", ["ipc:///a/b", "ipc://b", "tcp://127.0.0.1:0", "tcp://[::1]:5555", "tcp://0.0.0.0:*"])
+def test_right_endpoints_are_taken(text: str) -> None:
+    assert check_endpoint(text) == text

@@ -1,0 +1,169 @@
+"""Settings: the layers, and what is said against a wrong value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wspulse.actors.values.config import ServerOptions
+from wspulse.supervisor.errors import SettingError
+from wspulse.supervisor.settings.kinds import Integer, Seconds
+from wspulse.supervisor.settings.table import TABLE, Setting, resolve
+
+OPTIONS = [setting for setting in TABLE if setting.option]
+
+
+def test_defaults_are_those_of_the_documentation() -> None:
+    settings = resolve({}, {})
+    assert (settings.app, settings.host, settings.port, settings.path) == ("relay", "127.0.0.1", 8000, "/ws")
+    assert (settings.stall_timeout, settings.shutdown_timeout) == (30.0, 10.0)
+    assert settings.workers >= 1
+    assert settings.overrides == {}, "the application's own options stand"
+
+
+def test_flag_beats_variable_beats_file(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text('port = 1\nhost = "10.0.0.1"\nping-period = 3\nwrite_wait = 4.5\n')
+    environ = {"WSPULSE_PORT": "2", "WSPULSE_HOST": "10.0.0.2", "WSPULSE_PING_PERIOD": "5", "PORT": "9"}
+    settings = resolve({"port": "3", "config": str(file)}, environ)
+    assert (settings.port, settings.host) == (3, "10.0.0.2")
+    assert settings.overrides == {"ping_period": 5.0, "write_wait": 4.5}
+    assert settings.sources == {"ping_period": "WSPULSE_PING_PERIOD", "write_wait": f"{file}: write_wait"}
+
+
+def test_file_may_be_named_by_a_variable(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text("workers = 7\n")
+    assert resolve({}, {"WSPULSE_CONFIG": str(file)}).workers == 7
+
+
+def test_empty_variable_counts_as_not_set() -> None:
+    assert resolve({}, {"WSPULSE_PORT": ""}).port == 8000
+
+
+def test_lists_come_from_repeated_flags_commas_and_arrays(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text('subprotocol = ["v2", "v1"]\n')
+    expected = {"subprotocols": ["v2", "v1"]}
+    assert resolve({"subprotocol": ["v2", "v1"]}, {}).overrides == expected
+    assert resolve({}, {"WSPULSE_SUBPROTOCOL": "v2, v1"}).overrides == expected
+    assert resolve({"config": str(file)}, {}).overrides == expected
+
+
+def test_switch_is_read_from_every_layer(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text("suspend_on_clean_close = false\n")
+    expected = {"suspend_on_clean_close": False}
+    assert resolve({"suspend_on_clean_close": False}, {}).overrides == expected
+    assert resolve({}, {"WSPULSE_SUSPEND_ON_CLEAN_CLOSE": "off"}).overrides == expected
+    assert resolve({"config": str(file)}, {}).overrides == expected
+
+
+def test_origins_are_brought_to_one_form() -> None:
+    settings = resolve({"allow_origin": ["HTTPS://Example.com:443", "null"]}, {})
+    assert settings.overrides == {"allow_origin": ["https://example.com", "null"]}
+
+
+def test_unknown_variables_are_reported_not_refused() -> None:
+    assert resolve({}, {"WSPULSE_PROT": "1", "OTHER": "x"}).unknown_variables == ("WSPULSE_PROT",)
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "said"),
+    [
+        ({"port": "x"}, {}, "wspulse: --port: 'x' is no integer; allowed is 0 … 65535"),
+        ({"port": "65536"}, {}, "wspulse: --port: 65536 is out of range; allowed is 0 … 65535"),
+        ({"workers": "0"}, {}, "wspulse: --workers: 0 is out of range; allowed is 1 … 1024"),
+        ({"workers": "1025"}, {}, "wspulse: --workers: 1025 is out of range; allowed is 1 … 1024"),
+        ({}, {"WSPULSE_WORKERS": "1e1"}, "wspulse: WSPULSE_WORKERS: '1e1' is no integer; allowed is 1 … 1024"),
+        ({"ping_period": "0"}, {}, "wspulse: --ping-period: 0 is out of range; allowed is above 0 … 300 seconds"),
+        ({"ping_period": "nan"}, {}, "wspulse: --ping-period: nan is out of range; allowed is above 0 … 300 seconds"),
+        ({"resume_window": "soon"}, {}, "wspulse: --resume-window: 'soon' is no number; allowed is 0 … 180 seconds"),
+        ({"codec": "xml"}, {}, "wspulse: --codec: 'xml' is unknown; allowed is json, msgpack or raw"),
+        ({"path": "ws"}, {}, "wspulse: --path: 'ws' is no path; it begins with / and has no query"),
+        ({"path": "/healthz"}, {}, "wspulse: --path: '/healthz' is taken: it answers health checks"),
+        ({"subprotocol": ["a b"]}, {}, "wspulse: --subprotocol: 'a b' is no token"),
+        ({"subprotocol": ["a", "a"]}, {}, "wspulse: --subprotocol: 'a' stands twice"),
+        ({"allow_origin": ["example.com"]}, {}, "wspulse: --allow-origin: 'example.com' is no origin"),
+        ({"app": "chat.py:server"}, {}, "wspulse: --app: 'chat.py:server' names a file; name its module: chat:server"),
+        ({"app": "./chat:server"}, {}, "wspulse: --app: './chat:server' is neither MODULE:ATTR"),
+        ({"app": "chat:"}, {}, "wspulse: --app: 'chat:' is neither MODULE:ATTR"),
+        ({"host": ""}, {}, "wspulse: --host: '' is no host"),
+        (
+            {},
+            {"WSPULSE_SUSPEND_ON_CLEAN_CLOSE": "maybe"},
+            "wspulse: WSPULSE_SUSPEND_ON_CLEAN_CLOSE: 'maybe' is neither",
+        ),
+    ],
+)
+def test_wrong_value_names_its_source_and_what_is_allowed(
+    flags: dict[str, Any], environ: dict[str, str], said: str
+) -> None:
+    with pytest.raises(SettingError) as caught:
+        resolve(flags, environ)
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('port = "8000"', "port: '8000' is no integer; allowed is 0 … 65535"),
+        ("port = true", "port: True is no integer"),
+        ("ping_period = false", "ping_period: False is no number"),
+        ("suspend_on_clean_close = 1", "suspend_on_clean_close: 1 is neither true nor false"),
+        ('subprotocol = "a"', "subprotocol: 'a' is no array of strings"),
+        ("prot = 1", "unknown key 'prot'; did you mean port?"),
+        ("zzzzzz = 1", "unknown key 'zzzzzz'; allowed is allow_origin, app"),
+        ('config = "other.toml"', "unknown key 'config'"),
+        ("port = ", "is no TOML: "),
+    ],
+)
+def test_wrong_file_names_its_key(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text(text)
+    with pytest.raises(SettingError) as caught:
+        resolve({"config": str(file)}, {})
+    assert str(caught.value).startswith(f"wspulse: {file}: {said}")
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="cannot be read: No such file or directory"):
+        resolve({"config": str(tmp_path / "none.toml")}, {})
+
+
+@pytest.mark.parametrize("setting", OPTIONS, ids=lambda setting: setting.name)
+def test_every_server_option_of_the_table_exists(setting: Setting) -> None:
+    assert setting.option in {*ServerOptions.__dataclass_fields__, "allow_origin"}
+    assert setting.default is None, "its default is the application's"
+
+
+@pytest.mark.parametrize(
+    "setting", [s for s in OPTIONS if isinstance(s.kind, (Integer, Seconds))], ids=lambda setting: setting.name
+)
+def test_ranges_of_the_table_are_those_of_the_options(setting: Setting) -> None:
+    """The table has them too, so that a wrong value is told with its source before any worker runs."""
+    kind = setting.kind
+    assert isinstance(kind, (Integer, Seconds))
+    step = 1 if isinstance(kind, Integer) else 0.001
+    excludes_low = isinstance(kind, Seconds) and kind.above
+    # So that no other option stands in the way: pong_wait must be above ping_period.
+    others: dict[str, Any] = {"ping_period": 0.0001} if setting.option == "pong_wait" else {"pong_wait": 600.0}
+    for value, is_allowed in (
+        (kind.low, not excludes_low),
+        (kind.low + step, True),
+        (kind.low - step, False),
+        (kind.high, True),
+        (kind.high + step, False),
+    ):
+        if is_allowed:
+            kind.from_toml(value)
+            ServerOptions(**{**others, setting.option: value})
+        else:
+            with pytest.raises(ValueError, match="out of range"):
+                kind.from_toml(value)
+            with pytest.raises(ValueError, match="out of range"):
+                ServerOptions(**{**others, setting.option: value})
