@@ -18,10 +18,10 @@ import msgspec
 from wspulse.actors.asgi.application import AsgiApplication
 from wspulse.actors.asgi.joined import Joined
 from wspulse.actors.asgi.mounted import Mounted
-from wspulse.actors.asgi.socket import AsgiCallable
 from wspulse.actors.mesh.message import ConnectionRecord, Kick, ListConnections, SendFrame
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connection import Connection, RemoteConnection
+from wspulse.actors.values.asgi import AsgiCallable
 from wspulse.actors.values.codec import Codec
 from wspulse.actors.values.config import ServerOptions
 from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError, ShardUnavailableError
@@ -29,8 +29,8 @@ from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 
 if TYPE_CHECKING:
-    from wspulse.actors.accept.pages import Pages
     from wspulse.actors.apps.presence import Presence
+    from wspulse.actors.wire.handshake import Pages
 
 __all__ = ["Running", "Server"]
 

@@ -22,22 +22,17 @@ from wspulse.actors.sessions.admission import Upgrade
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.errors import ConnectRejected
 from wspulse.actors.values.request import Request
-from wspulse.actors.wire.handshake import (
-    HeadGatherer,
-    HTTPAnswer,
-    check_request,
-    choose_subprotocol,
-    rejection,
-    switching_protocols,
-)
+from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import (
     Upgrade as ValidUpgrade,
 )
+from wspulse.actors.wire.handshake import check_request, choose_subprotocol, switching_protocols
+from wspulse.actors.wire.head import HeadGatherer
 
 if TYPE_CHECKING:
-    from wspulse.actors.accept.pages import Pages
     from wspulse.actors.mesh.placement import Placement
     from wspulse.actors.sessions.shard import Shard
+    from wspulse.actors.wire.handshake import Pages
 
 __all__ = ["MAX_ID_BYTES", "Acceptor", "checked_identity"]
 

@@ -17,7 +17,8 @@ from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.sessions.admission import Upgrade
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.request import Request
-from wspulse.actors.wire.handshake import key_of, rejection, switching_protocols
+from wspulse.actors.wire.answer import rejection
+from wspulse.actors.wire.handshake import key_of, switching_protocols
 
 if TYPE_CHECKING:
     from wspulse.actors.mesh.link import ShardLink

@@ -17,8 +17,9 @@ from logging import INFO, Logger, getLogger
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
-from wspulse.actors.asgi.socket import Receive, Scope, Send, parse_answer
+from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.request import Request, path_of_target
+from wspulse.actors.wire.answer import parse_answer
 
 if TYPE_CHECKING:
     from uvicorn import Config

@@ -1,22 +1,19 @@
-"""Pages: the few static texts that a built-in application shows to browsers.
+"""`StaticPage`: one of the few static texts that a server shows to browsers.
 
-Read from this package when a worker starts, and from nowhere else. The handshake looks here for what is neither the
-WebSocket path nor the health check, so an upgrade never pays for them.
+Made by a built-in application when a worker starts. The handshake looks among them for what is neither the WebSocket path nor
+the health check, so an upgrade never pays for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from hashlib import sha256
-from html import escape
-from importlib.resources import files
 from re import IGNORECASE
 from re import compile as _pattern
 from typing import Final
 
-from wspulse.actors.wire.handshake import HTTPAnswer
+from wspulse.actors.wire.answer import HTTPAnswer
 
-__all__ = ["Page", "Pages", "chat_pages"]
+__all__ = ["StaticPage"]
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -33,17 +30,10 @@ _FIELDS: Final = (
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
 
-_TYPES: Final = {
-    "html": "text/html; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "css": "text/css; charset=utf-8",
-    "svg": "image/svg+xml",
-}
-
 _IF_NONE_MATCH = _pattern(rb"\r\nif-none-match:([^\r]*)", IGNORECASE)
 
 
-class Page:
+class StaticPage:
     """One static text, answered as it is, with a strong validator made of it."""
 
     def __init__(self, text: str, content_type: str) -> None:
@@ -65,20 +55,3 @@ class Page:
             content_type=self.content_type,
             has_body=not is_known,
         )
-
-
-Pages = Mapping[str, Page]
-"""Decoded path → page."""
-
-
-def chat_pages(websocket_path: str) -> Pages:
-    """The chat page of `relay` at "/", and what it loads. It is told where the WebSocket is."""
-    folder = files("wspulse.actors.apps") / "page"
-    pages = {}
-    for name in ("index.html", "chat.js", "line.js", "placement.js", "chat.css", "icon.svg"):
-        text = (folder / name).read_text("utf-8")
-        if name == "index.html":
-            text = text.replace("{{websocket-path}}", escape(websocket_path))
-        path = "/" if name == "index.html" else f"/_wspulse/{name}"
-        pages[path] = Page(text, _TYPES[name.rpartition(".")[2]])
-    return pages

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
-from wspulse.actors.accept.pages import chat_pages
+from wspulse.actors.apps.chat_page import chat_pages
 from wspulse.actors.apps.presence import Presence
 from wspulse.actors.server import Server
 from wspulse.actors.sessions.connection import Connection

@@ -13,12 +13,14 @@ from logging import Logger
 from typing import TYPE_CHECKING, Any
 
 from wspulse.actors.accept.acceptor import checked_identity
-from wspulse.actors.asgi.socket import AsgiSocket, Receive, Scope, Send, answer_events
+from wspulse.actors.asgi.socket import AsgiSocket, answer_events
 from wspulse.actors.sessions.admission import Upgrade
 from wspulse.actors.transport.transport import Transport
+from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.errors import ConnectRejected
 from wspulse.actors.values.request import Request
-from wspulse.actors.wire.handshake import HTTPAnswer, choose_subprotocol, rejection
+from wspulse.actors.wire.answer import HTTPAnswer, rejection
+from wspulse.actors.wire.handshake import choose_subprotocol
 
 if TYPE_CHECKING:
     from wspulse.actors.asgi.mounted import Mounted

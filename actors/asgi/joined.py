@@ -12,8 +12,9 @@ from logging import Logger
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from wspulse.actors.asgi.application import lifespan_of, no_websocket
-from wspulse.actors.asgi.socket import Receive, Scope, Send, answer_events
+from wspulse.actors.asgi.socket import answer_events
 from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.errors import (
     ConnectionClosedError,
     ConnectionNotFoundError,
@@ -25,7 +26,7 @@ from wspulse.actors.values.errors import (
 )
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
-from wspulse.actors.wire.handshake import rejection
+from wspulse.actors.wire.answer import rejection
 
 if TYPE_CHECKING:
     from wspulse import AsyncControl

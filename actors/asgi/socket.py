@@ -10,36 +10,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from struct import Struct
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.transport.transport import Transport
+from wspulse.actors.values.asgi import Event, Receive, Scope, Send
 from wspulse.actors.values.close_code import EMPTY_CLOSE_CODE, CloseReason
 from wspulse.actors.values.errors import ProtocolError
+from wspulse.actors.wire.answer import parse_answer
 from wspulse.actors.wire.framing import BINARY, CLOSE, PING, PONG, TEXT, encode_close, encode_frame, parse_close
 
-if TYPE_CHECKING:
-    from wspulse.actors.sessions.shard import Shard
-    from wspulse.actors.transport.transport import Transport
-
-__all__ = [
-    "AsgiCallable",
-    "AsgiSocket",
-    "Event",
-    "Receive",
-    "Scope",
-    "Send",
-    "answer_events",
-    "messages_of",
-    "parse_answer",
-    "unmasked",
-]
-
-Scope = MutableMapping[str, Any]
-Event = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Event]]
-Send = Callable[[Event], Awaitable[None]]
-AsgiCallable = Callable[[Scope, Receive, Send], Awaitable[None]]
+__all__ = ["AsgiSocket", "answer_events", "messages_of", "unmasked"]
 
 _HIGH_WATER_BYTES = 1024 * 1024
 """What may wait for the ASGI server before the peer counts as slow: in the place of a kernel's socket buffer, which takes
@@ -266,15 +249,6 @@ class AsgiSocket(asyncio.Transport):
         self._protocol.connection_lost(None)
         if not self.ended.done():
             self.ended.set_result(None)
-
-
-def parse_answer(answer: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """An answer of ours in HTTP as (status, header fields, body); what it says of the socket is left out."""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    line, *fields = head.split(b"\r\n")
-    pairs = (field.partition(b": ") for field in fields)
-    headers = [(name.lower(), value) for name, _, value in pairs if name.lower() != b"connection"]
-    return int(line[9:12]), headers, body
 
 
 def answer_events(answer: bytes, scope: Mapping[str, Any], subprotocol: str | None = None) -> list[Event]:

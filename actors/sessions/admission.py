@@ -16,7 +16,7 @@ from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.errors import DuplicateConnectionIDError
 from wspulse.actors.values.request import Request
-from wspulse.actors.wire.handshake import rejection
+from wspulse.actors.wire.answer import rejection
 
 if TYPE_CHECKING:
     from wspulse.actors.sessions.shard import Shard

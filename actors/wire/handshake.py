@@ -1,50 +1,36 @@
-"""The opening handshake as a machine: the request's head, the checks of contract.md §2, and every answer in HTTP.
+"""The opening handshake as a machine: the checks of contract.md §2 on a request's head, and the 101.
 
-The acceptor gathers a head with a `HeadGatherer` and judges it with `check_request`; the shard that owns the connection
-sends the 101. The checks that need the application or another shard are theirs, their refusals are built with
-`rejection`. Nothing here reads a socket or a clock.
+The acceptor judges a gathered head with `check_request`; the shard that owns the connection sends the 101. The checks that
+need the application or another shard are theirs. Nothing here reads a socket or a clock.
 """
 
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha1
-from http import HTTPStatus
 from re import IGNORECASE
 from re import compile as _pattern
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from wspulse.actors.values.request import path_of_target
-
-if TYPE_CHECKING:
-    from wspulse.actors.accept.pages import Page, Pages
+from wspulse.actors.wire.answer import HTTPAnswer, rejection
 
 __all__ = [
-    "MAX_HEADERS",
-    "MAX_HEAD_BYTES",
-    "HTTPAnswer",
-    "HeadGatherer",
+    "HEALTH_PATH",
+    "Page",
+    "Pages",
     "Upgrade",
     "check_request",
     "choose_subprotocol",
     "key_of",
-    "rejection",
     "switching_protocols",
 ]
 
-MAX_HEAD_BYTES: Final = 16 * 1024
-MAX_HEADERS: Final = 128
-
 HEALTH_PATH: Final = "/healthz"
-
-RETRY_AFTER_S: Final = 1
-"""Other workers, or this one's replacement, take connections within a second."""
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """RFC 6455 §1.3."""
-
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
@@ -70,38 +56,16 @@ _LIST_FIELDS = frozenset({b"upgrade", b"connection", b"sec-websocket-protocol", 
 
 _SPACE = b" \t"
 
-_CONTROL_CHARACTERS = _pattern(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+class Page(Protocol):
+    """A text of the server's own that a GET may ask for."""
+
+    def answer(self, head: bytes) -> HTTPAnswer:
+        """The answer to a GET with this head."""
 
 
-class HTTPAnswer(Exception):
-    """An answer that is not the upgrade: a status, a text (one line, but for pages), and fields besides the usual ones."""
-
-    def __init__(
-        self,
-        status: int,
-        text: str,
-        headers: Iterable[tuple[str, str]] = (),
-        *,
-        has_body: bool = True,
-        content_type: str = "text/plain; charset=utf-8",
-    ) -> None:
-        super().__init__(status, text)
-        self.status = status
-        self.text = text
-        self.headers = tuple(headers)
-        self.content_type = content_type
-        self.has_body = has_body
-        """False for 304 and for the answer to a HEAD request, which tell the body's size and leave the body out."""
-
-    def encode(self) -> bytes:
-        """The whole response. The connection is to be closed behind it."""
-        body = self.text.encode("utf-8", "replace")
-        fields = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
-        head = (
-            f"HTTP/1.1 {self.status} {_PHRASES.get(self.status, 'Unknown')}\r\n{fields}"
-            f"Content-Type: {self.content_type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        )
-        return head.encode("latin-1", "replace") + (body if self.has_body else b"")
+Pages = Mapping[str, Page]
+"""Decoded path → page."""
 
 
 class Upgrade:
@@ -114,65 +78,6 @@ class Upgrade:
         self.key = key
         """What `switching_protocols` answers."""
         self.offered_subprotocols = offered_subprotocols
-
-
-class HeadGatherer:
-    """Collects the reads of one transport until the request's head is complete."""
-
-    __slots__ = ("_buffer", "head", "is_complete", "leftover")
-
-    def __init__(self) -> None:
-        self._buffer: bytes | bytearray = b""
-        self.is_complete = False
-        self.head = b""
-        """Once complete: request line and header lines without the empty line that ends them."""
-        self.leftover = b""
-        """Once complete: what came behind the head."""
-
-    def feed(self, data: bytes) -> bool:
-        """Append what was received. True when the head is complete; from then on data is added to `leftover`.
-
-        Raises HTTPAnswer 431 for a head over 16 KiB (its empty line counts) or over 128 header fields.
-        Takes time linear in the bytes, however they are cut.
-        """
-        if self.is_complete:
-            self.leftover += data
-            return True
-        buffer = self._buffer
-        searched_bytes = max(len(buffer) - 2, 0)
-        if not buffer:
-            buffer = data
-        else:
-            if isinstance(buffer, bytes):
-                buffer = bytearray(buffer)
-            buffer += data
-        self._buffer = buffer
-        # Lines that end in a bare LF are refused by check_request, but they do end: better 400 now than 408 in a while.
-        end = buffer.find(b"\n\r\n", searched_bytes)
-        size = end + 3
-        bare_end = buffer.find(b"\n\n", searched_bytes, end + 1 if end >= 0 else len(buffer))
-        if bare_end >= 0:
-            end = bare_end
-            size = end + 2
-        if size > MAX_HEAD_BYTES or (end < 0 and len(buffer) >= MAX_HEAD_BYTES):
-            raise HTTPAnswer(431, f"request head is over {MAX_HEAD_BYTES} bytes")
-        if end < 0:
-            return False
-        self.head = _head_of(bytes(buffer[:size]))
-        self.leftover = bytes(buffer[size:])
-        self._buffer = b""
-        self.is_complete = True
-        if self.head.count(b"\n") > MAX_HEADERS:
-            raise HTTPAnswer(431, f"request has over {MAX_HEADERS} header fields")
-        return True
-
-
-def _head_of(data: bytes) -> bytes:
-    """The head without the empty line behind it, and without the one that may stand before it (RFC 9112 §2.2).
-
-    A last line that ends in a bare LF keeps it, so that it is seen to be malformed.
-    """
-    return data.removesuffix(b"\r\n\r\n").removeprefix(b"\r\n")
 
 
 _NO_PAGES: Final[Mapping[str, Page]] = {}
@@ -315,12 +220,3 @@ def switching_protocols(key: str, subprotocol: str | None) -> bytes:
             b"\r\n\r\n",
         )
     )
-
-
-def rejection(status: int, text: str) -> HTTPAnswer:
-    """The answer to an upgrade that was refused behind `check_request`. A 503 says when to come back.
-
-    `text` may be anything: control characters become spaces. An empty one becomes the status's name.
-    """
-    line = _CONTROL_CHARACTERS.sub(" ", text).strip() or _PHRASES.get(status, "refused").lower()
-    return HTTPAnswer(status, line, [("Retry-After", str(RETRY_AFTER_S))] if status == 503 else ())

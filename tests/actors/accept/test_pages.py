@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from importlib.resources import files
 
@@ -10,9 +11,13 @@ import pytest
 
 from tests.support.raw_peer import RawPeer
 from tests.support.request_heads import request_head as head
-from wspulse.actors.accept.pages import Pages, chat_pages
+from wspulse.actors.accept.pages import StaticPage
 from wspulse.actors.apps.builtin import builtin
-from wspulse.actors.wire.handshake import HTTPAnswer, Upgrade, check_request
+from wspulse.actors.apps.chat_page import chat_pages
+from wspulse.actors.wire.answer import HTTPAnswer
+from wspulse.actors.wire.handshake import Upgrade, check_request
+
+Pages = Mapping[str, StaticPage]
 
 PATHS = (
     "/",

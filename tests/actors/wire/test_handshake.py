@@ -12,16 +12,9 @@ from websockets.utils import accept_key
 
 from tests.support.request_heads import GOOD_FIELDS, KEY
 from tests.support.request_heads import request_head as head
-from wspulse.actors.wire.handshake import (
-    HeadGatherer,
-    HTTPAnswer,
-    Upgrade,
-    check_request,
-    choose_subprotocol,
-    key_of,
-    rejection,
-    switching_protocols,
-)
+from wspulse.actors.wire.answer import HTTPAnswer, rejection
+from wspulse.actors.wire.handshake import Upgrade, check_request, choose_subprotocol, key_of, switching_protocols
+from wspulse.actors.wire.head import HeadGatherer
 
 
 def upgrade(data: bytes, path: str = "/ws") -> Upgrade:

@@ -8,7 +8,9 @@ import pytest
 
 from tests.support.request_heads import GOOD_FIELDS
 from tests.support.request_heads import request_head as head
-from wspulse.actors.wire.handshake import MAX_HEAD_BYTES, MAX_HEADERS, HeadGatherer, HTTPAnswer, check_request
+from wspulse.actors.wire.answer import HTTPAnswer
+from wspulse.actors.wire.handshake import check_request
+from wspulse.actors.wire.head import MAX_HEAD_BYTES, MAX_HEADERS, HeadGatherer
 
 
 def status_of(data: bytes) -> int:

@@ -1,0 +1,70 @@
+"""Answers in HTTP that are not the upgrade: refusals, health, pages.
+
+Made by the checks of the handshake, by the acceptor and by the shard; written by whoever holds the socket. Nothing here
+reads a socket or a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from re import compile as _pattern
+from typing import Final
+
+__all__ = ["HTTPAnswer", "parse_answer", "rejection"]
+
+RETRY_AFTER_S: Final = 1
+"""Other workers, or this one's replacement, take connections within a second."""
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+_CONTROL_CHARACTERS = _pattern(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+class HTTPAnswer(Exception):
+    """An answer that is not the upgrade: a status, a text (one line, but for pages), and fields besides the usual ones."""
+
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        headers: Iterable[tuple[str, str]] = (),
+        *,
+        has_body: bool = True,
+        content_type: str = "text/plain; charset=utf-8",
+    ) -> None:
+        super().__init__(status, text)
+        self.status = status
+        self.text = text
+        self.headers = tuple(headers)
+        self.content_type = content_type
+        self.has_body = has_body
+        """False for 304 and for the answer to a HEAD request, which tell the body's size and leave the body out."""
+
+    def encode(self) -> bytes:
+        """The whole response. The connection is to be closed behind it."""
+        body = self.text.encode("utf-8", "replace")
+        fields = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
+        head = (
+            f"HTTP/1.1 {self.status} {_PHRASES.get(self.status, 'Unknown')}\r\n{fields}"
+            f"Content-Type: {self.content_type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        return head.encode("latin-1", "replace") + (body if self.has_body else b"")
+
+
+def rejection(status: int, text: str) -> HTTPAnswer:
+    """The answer to an upgrade that was refused behind `check_request`. A 503 says when to come back.
+
+    `text` may be anything: control characters become spaces. An empty one becomes the status's name.
+    """
+    line = _CONTROL_CHARACTERS.sub(" ", text).strip() or _PHRASES.get(status, "refused").lower()
+    return HTTPAnswer(status, line, [("Retry-After", str(RETRY_AFTER_S))] if status == 503 else ())
+
+
+def parse_answer(answer: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """An answer of ours in HTTP as (status, header fields, body); what it says of the socket is left out."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    line, *fields = head.split(b"\r\n")
+    pairs = (field.partition(b": ") for field in fields)
+    headers = [(name.lower(), value) for name, _, value in pairs if name.lower() != b"connection"]
+    return int(line[9:12]), headers, body
