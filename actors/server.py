@@ -20,7 +20,8 @@ from wspulse.actors.asgi.joined import Joined
 from wspulse.actors.asgi.mounted import Mounted
 from wspulse.actors.mesh.message import ConnectionRecord, Kick, ListConnections, SendFrame
 from wspulse.actors.runtime.runtime import ShardRuntime
-from wspulse.actors.sessions.connection import Connection, RemoteConnection
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.remote_connection import RemoteConnection
 from wspulse.actors.values.asgi import AsgiCallable
 from wspulse.actors.values.codec import Codec
 from wspulse.actors.values.config import ServerOptions

@@ -18,8 +18,8 @@ import msgspec
 
 from wspulse.actors.accept.http_app import HttpApplication, path_of_first_line
 from wspulse.actors.mesh.message import UpgradeRequest
-from wspulse.actors.sessions.admission import Upgrade
 from wspulse.actors.transport.transport import Transport
+from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.errors import ConnectRejected
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection

@@ -14,8 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wspulse.actors.mesh.message import UpgradeRequest
-from wspulse.actors.sessions.admission import Upgrade
 from wspulse.actors.transport.transport import Transport
+from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import rejection
 from wspulse.actors.wire.handshake import key_of, switching_protocols

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from wspulse.actors.accept.acceptor import checked_identity
 from wspulse.actors.asgi.socket import AsgiSocket, answer_events
-from wspulse.actors.sessions.admission import Upgrade
 from wspulse.actors.transport.transport import Transport
+from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.errors import ConnectRejected
 from wspulse.actors.values.request import Request

@@ -43,15 +43,15 @@ from wspulse.actors.mesh.message import (
 )
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.runtime.loop_lag import LoopLag
-from wspulse.actors.sessions.inbox import current_session
-from wspulse.actors.sessions.shard import Handlers, Shard
+from wspulse.actors.sessions.handlers import Handlers
+from wspulse.actors.sessions.inbox import Inbox, current_session
+from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.control_frame import encode_control_frame, read_control_frame
 from wspulse.actors.values.errors import ServerClosedError
 from wspulse.actors.wire.handshake import HEALTH_PATH
 
 if TYPE_CHECKING:
     from wspulse.actors.server import Server
-    from wspulse.actors.sessions.session import Session
 
 __all__ = ["ShardRuntime"]
 
@@ -97,6 +97,7 @@ class ShardRuntime:
             clock=monotonic,
         )
         self.shard.resumable = server.resumable
+        self.encode = self.shard.encode
         self.up_shards: dict[int, int] = {}
         """Shard → incarnation of those that are known to be up."""
         self.server_closing = False
@@ -133,7 +134,7 @@ class ShardRuntime:
                     self._links[other] = self.refs[other] = link
         self.bus: Bus
         self._zmq_bus: ZmqBus | None = None
-        self._closers: set[Session] = set()
+        self._closers: set[Inbox] = set()
         """Sessions from whose handlers the server was closed: they wait for the end, and the end not for them."""
         self._closed: asyncio.Future[None] | None = None
         self._started = False

@@ -6,45 +6,53 @@ joined, then one step without an await decides, so that whatever happened to its
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Protocol
 
+from wspulse.actors.bus.contract import Bus
 from wspulse.actors.sessions.room import Room
+from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.state import SessionEvent, SessionState
 from wspulse.actors.transport.state import TransportState
 from wspulse.actors.transport.transport import Transport
+from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
+from wspulse.actors.values.config import ServerOptions
 from wspulse.actors.values.errors import DuplicateConnectionIDError
-from wspulse.actors.values.request import Request
+from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.wire.answer import rejection
 
-if TYPE_CHECKING:
-    from wspulse.actors.sessions.shard import Shard
-
-__all__ = ["Admission", "Upgrade"]
+__all__ = ["Admission", "AdmissionShard"]
 
 
-@dataclass(slots=True)
-class Upgrade:
-    """A valid upgrade for an id of this shard, waiting to become a session's transport."""
+class AdmissionShard(Protocol):
+    """What the admission needs of its shard."""
 
-    room_id: str
-    connection_id: str
-    state: dict[str, Any] | None
-    request: Request
-    answer: bytes
-    """The 101."""
-    deadline: float
-    """When, on the shard's clock, the handshake has timed out."""
-    room: Room | None = None
+    options: ServerOptions
+    metrics: Metrics
+    bus: Bus
+    sessions: dict[str, Session]
+    rooms: dict[str, Room[Session]]
+    closing: bool
+    """Whether newcomers are refused."""
+
+    def at(self, when: float, call: Callable[[float], None]) -> None:
+        """Have `call(now)` called at `when` or a little later; it cannot be cancelled."""
+
+    def look_at_room(self, room: Room[Session]) -> None:
+        """Let go of a room that nobody needs."""
+
+    def new_session(self, transport: Transport, upgrade: Upgrade, room: Room[Session]) -> None:
+        """Begin the session of a newcomer whose 101 is written."""
 
 
 class Admission:
-    """See the module. `newcomers` are those that wait, `waiting` the same by the room that they wait for."""
+    """See the module. `newcomers` are those that wait, each with the room that it keeps alive; `waiting` the same by the
+    room that they wait for."""
 
-    def __init__(self, shard: Shard) -> None:
+    def __init__(self, shard: AdmissionShard) -> None:
         self._shard = shard
-        self.newcomers: dict[Transport, None] = {}
+        self.newcomers: dict[Transport, Room[Session]] = {}
         self.waiting: dict[str, list[Transport]] = {}
 
     def admit(self, transport: Transport, upgrade: Upgrade) -> None:
@@ -59,14 +67,12 @@ class Admission:
                 upgrade.room_id, self._shard.options.send_buffer_size, self._shard.metrics
             )
             room.joiners += 1
-            upgrade.room = room
-            self.newcomers[transport] = None
+            self.newcomers[transport] = room
             self.waiting[room.id] = [transport]
             self._shard.bus.join(room.id, lambda: self.room_joined(room))
         else:
             room.joiners += 1
-            upgrade.room = room
-            self.newcomers[transport] = None
+            self.newcomers[transport] = room
             waiting = self.waiting.get(room.id)
             if waiting is None:
                 self._decide(transport)
@@ -80,7 +86,7 @@ class Admission:
         if transport in self.newcomers:
             self._release(transport)
 
-    def room_joined(self, room: Room) -> None:
+    def room_joined(self, room: Room[Session]) -> None:
         for transport in self.waiting.pop(room.id, ()):
             if transport in self.newcomers:
                 self._decide(transport)
@@ -94,15 +100,11 @@ class Admission:
         self._shard.metrics.upgrades_refused += 1
         transport.refuse(rejection(status, text).encode())
 
-    def _release(self, transport: Transport) -> Upgrade:
+    def _release(self, transport: Transport) -> None:
         """The newcomer no longer holds its room."""
-        self.newcomers.pop(transport, None)
-        upgrade = transport.upgrade
-        assert upgrade is not None
-        assert upgrade.room is not None
-        upgrade.room.joiners -= 1
-        self._shard.look_at_room(upgrade.room)
-        return upgrade
+        room = self.newcomers.pop(transport)
+        room.joiners -= 1
+        self._shard.look_at_room(room)
 
     def _decide(self, transport: Transport) -> None:
         """The one step in which a newcomer becomes something."""
@@ -125,7 +127,7 @@ class Admission:
         self._shard.metrics.upgrades += 1
         transport.accept(upgrade.answer)
         if old is None:
-            self._shard.new_session(transport, upgrade)
+            self._shard.new_session(transport, upgrade, self.newcomers[transport])
         elif old.state is SessionState.SUSPENDED:
             old.apply(SessionEvent.RESUME, transport=transport)
         else:

@@ -1,25 +1,17 @@
-"""`Connection`: what the application sees of a session, on this shard or on another.
+"""`Connection`: what the application sees of a session, on this shard or on another, as one interface.
 
-Local ones are made by the shard with the session and live as long as it does, through every resume. Remote ones are made
-by `server.get_connections` and address exactly the session that they were made for, never a later one of the same id.
+The connections of this shard are in `local_connection`, those of others in `remote_connection`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from wspulse.actors.mesh.message import CloseConnection, ConnectionRecord, SendFrame, WatchClosed
-from wspulse.actors.sessions.state import SessionState
-from wspulse.actors.values.errors import ConnectionClosedError, ConnectionNotFoundError, ShardUnavailableError
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.request import Request
 
-if TYPE_CHECKING:
-    from wspulse.actors.runtime.runtime import ShardRuntime
-    from wspulse.actors.sessions.session import Session
-    from wspulse.actors.values.request import Request
-
-__all__ = ["Connection", "LocalConnection", "RemoteConnection"]
+__all__ = ["Connection"]
 
 
 class Connection(ABC):
@@ -79,124 +71,3 @@ class Connection(ABC):
 
     def __repr__(self) -> str:
         return f"<Connection {self.id!r} in {self.room_id!r}{', closed' if self.closed else ''}>"
-
-
-class LocalConnection(Connection):
-    """A connection whose session lives on this shard."""
-
-    __slots__ = ("_request", "_session", "_state")
-
-    def __init__(self, session: Session, request: Request, state: dict[str, Any] | None) -> None:
-        self._session = session
-        self._request = request
-        self._state = state
-
-    @property
-    def id(self) -> str:
-        return self._session.id
-
-    @property
-    def room_id(self) -> str:
-        return self._session.room.id
-
-    @property
-    def request(self) -> Request:
-        return self._request
-
-    @property
-    def state(self) -> dict[str, Any]:
-        if self._state is None:
-            self._state = {}
-        return self._state
-
-    @property
-    def closed(self) -> bool:
-        return self._session.state is SessionState.CLOSED
-
-    async def send(self, frame: Frame) -> None:
-        session = self._session
-        session.send(session.shard.encode(frame))
-
-    def send_nowait(self, frame: Frame) -> None:
-        session = self._session
-        session.send(session.shard.encode(frame))
-
-    async def close(self) -> None:
-        self._session.shard.close_session(self._session)
-
-    async def wait_closed(self) -> None:
-        await self._session.watch()
-
-
-class RemoteConnection(Connection):
-    """A connection whose session lives on another shard, as a snapshot with a way back to it."""
-
-    __slots__ = ("_closed", "_record", "_runtime")
-
-    def __init__(self, runtime: ShardRuntime, record: ConnectionRecord) -> None:
-        self._runtime = runtime
-        self._record = record
-        self._closed = False
-
-    @property
-    def id(self) -> str:
-        return self._record.id
-
-    @property
-    def room_id(self) -> str:
-        return self._record.room_id
-
-    @property
-    def request(self) -> Request:
-        raise self._local_only("request")
-
-    @property
-    def state(self) -> dict[str, Any]:
-        raise self._local_only("state")
-
-    @property
-    def closed(self) -> bool:
-        return self._closed
-
-    async def send(self, frame: Frame) -> None:
-        wire = self._runtime.shard.encode(frame)
-        if self._closed:
-            raise ConnectionClosedError(self.id)
-        record = self._record
-        try:
-            await self._runtime.ask(record.shard, SendFrame(record.id, wire, self._key()))
-        except ConnectionNotFoundError:
-            self._closed = True
-            raise ConnectionClosedError(self.id) from None
-
-    def send_nowait(self, frame: Frame) -> None:
-        raise self._local_only("send_nowait")
-
-    async def close(self) -> None:
-        if self._closed:
-            return
-        record = self._record
-        try:
-            await self._runtime.ask(record.shard, CloseConnection(record.id, self._key()))
-        except ConnectionNotFoundError:
-            pass
-        self._closed = True
-
-    async def wait_closed(self) -> None:
-        if self._closed:
-            return
-        record = self._record
-        try:
-            await self._runtime.ask(record.shard, WatchClosed(record.id, self._key()), timeout_s=None)
-        except (ConnectionNotFoundError, ShardUnavailableError):
-            pass
-        self._closed = True
-
-    def _key(self) -> tuple[int, int]:
-        return self._record.incarnation, self._record.serial
-
-    def _local_only(self, member: str) -> RuntimeError:
-        return RuntimeError(
-            f"wspulse: connection {self.id} lives on shard {self._record.shard}; `{member}` needs it to be on this one. "
-            "`await connection.send(frame)` works for both."
-        )

@@ -8,22 +8,21 @@ read that brought it; everything else runs from the loop, never inside a step of
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol
 
-from wspulse.actors.values.close_code import CloseReason
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.handlers import Handlers
+from wspulse.actors.transport.transport import Transport
+from wspulse.actors.values.close_code import CloseReason, CloseRow
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.wire.framing import TEXT
 
-if TYPE_CHECKING:
-    from wspulse.actors.sessions.connection import LocalConnection
-    from wspulse.actors.sessions.session import Session
-    from wspulse.actors.sessions.shard import Shard
-    from wspulse.actors.transport.transport import Transport
-
-__all__ = ["INBOUND_LIMIT_FRAMES", "REST_LIMIT_BYTES", "Callback", "Inbox", "current_session"]
+__all__ = ["INBOUND_LIMIT_FRAMES", "REST_LIMIT_BYTES", "Callback", "Inbox", "InboxShard", "current_session"]
 
 INBOUND_LIMIT_FRAMES = 16
 """Frames that wait for a slow handler before the socket is no longer read: enough to keep a handler busy, little to hold."""
@@ -35,7 +34,7 @@ its 101, 768 KB; so this is for a client that comes back again and again while t
 _FRAME_BYTES = 128
 """What a waiting frame takes besides its payload."""
 
-current_session: ContextVar[Session | None] = ContextVar("wspulse_session", default=None)
+current_session: ContextVar[Inbox | None] = ContextVar("wspulse_session", default=None)
 """The session whose async handler is running, for calls that must not wait for it."""
 
 _USER_ERRORS = (Exception, asyncio.CancelledError, SystemExit)
@@ -49,25 +48,55 @@ class Callback(NamedTuple):
     error: BaseException | None = None
 
 
-class Inbox:
+class InboxShard(Protocol):
+    """What an inbox needs of its shard."""
+
+    handlers: Handlers
+    metrics: Metrics
+    loop: asyncio.AbstractEventLoop
+    aborting: bool
+    """Whether patience has ended: no handler begins any more."""
+    decode: Callable[[Any], Frame]
+    keeps_kind: bool
+    """Whether `decode` gets text as `str`."""
+    wants_text: bool
+    """Whether what the codec passes through may go out as text."""
+    working: dict[Inbox, asyncio.Task[None]]
+    """The tasks of those whose async handlers run."""
+
+    def spawn(self, session: Inbox, work: Coroutine[Any, Any, None]) -> None:
+        """Run a session's async handlers in a task, kept in `working`."""
+
+    def session_finished(self, session: Inbox) -> None:
+        """Its last callback has run."""
+
+    def callback_raised(self, connection: Connection, kind: str, error: BaseException) -> None: ...
+
+    def undecodable(self, connection: Connection, error: BaseException) -> None: ...
+
+    def rest_dropped(self, connection: Connection) -> None:
+        """A frame of a lost transport was dropped, since too many wait."""
+
+
+class Inbox(ABC):
     """See the module. A task runs only while the mailbox has work and its handler is async."""
 
     __slots__ = ("_busy", "_mailbox", "_rest_bytes", "connection", "shard", "successor", "transport")
 
-    connection: LocalConnection
+    connection: Connection
 
-    def __init__(self, shard: Shard) -> None:
+    def __init__(self, shard: InboxShard) -> None:
         self.shard = shard
         self.transport: Transport | None = None
-        self.successor: Session | None = None
+        self.successor: Inbox | None = None
         """A newer session of the same id, whose callbacks wait for the end of this one's."""
         self._mailbox: deque[Frame | Callback] | None = None
         self._busy = False
         self._rest_bytes = 0
 
-    @property
-    def _session(self) -> Session:
-        return cast("Session", self)
+    @abstractmethod
+    def transport_failed(self, error: BaseException, close: CloseRow) -> None:
+        """End the transport, telling the peer why."""
 
     def receive(self, opcode: int, payload: bytes) -> None:
         """Handle a message of the peer, or put it behind those that wait."""
@@ -85,7 +114,7 @@ class Inbox:
                     payload.decode()
                 frame = shard.decode(payload)
         except Exception as error:
-            shard.undecodable(self._session, error)
+            shard.undecodable(self.connection, error)
             return
         if self._busy or self._mailbox:
             self._append(frame)
@@ -110,7 +139,7 @@ class Inbox:
         """
         if self.behind:
             if self._rest_bytes >= REST_LIMIT_BYTES:
-                self.shard.rest_dropped(self._session)
+                self.shard.rest_dropped(self.connection)
                 return
             self._rest_bytes += len(payload) + _FRAME_BYTES
         self.receive(opcode, payload)
@@ -137,10 +166,10 @@ class Inbox:
             self._busy = True
             self.shard.loop.call_soon(self._pump)
 
-    def wait_for(self, predecessor: Session) -> None:
+    def wait_for(self, predecessor: Inbox) -> None:
         """No callback of this session runs before the last one of `predecessor`."""
         self._busy = True
-        predecessor.successor = self._session
+        predecessor.successor = self
 
     def predecessor_finished(self) -> None:
         if self._mailbox:
@@ -167,7 +196,7 @@ class Inbox:
     async def _work(self, awaitable: Awaitable[Any], item: Frame | Callback) -> None:
         """Await a handler, and run what has come meanwhile."""
         shard = self.shard
-        current_session.set(self._session)
+        current_session.set(self)
         pending: Awaitable[Any] | None = awaitable
         try:
             while True:
@@ -222,19 +251,19 @@ class Inbox:
 
     def _raised(self, item: Frame | Callback, error: BaseException) -> None:
         if isinstance(item, Callback):
-            self.shard.callback_raised(self._session, item.kind, error)
+            self.shard.callback_raised(self.connection, item.kind, error)
         else:
             self._message_handler_raised(error)
 
     def _message_handler_raised(self, error: BaseException) -> None:
-        self.shard.callback_raised(self._session, "on_message", error)
+        self.shard.callback_raised(self.connection, "on_message", error)
         mailbox = self._mailbox
         while mailbox and not isinstance(mailbox[0], Callback):
             mailbox.popleft()
         if not mailbox and self.transport is not None:
             # No drop, restore or end stands behind the frame, so the transport that brought it is still the current one.
-            self.shard.transport_failed(self._session, error, CloseReason.HANDLER_RAISED)
+            self.transport_failed(error, CloseReason.HANDLER_RAISED)
 
     def _done(self, item: Frame | Callback) -> None:
         if isinstance(item, Callback) and item.kind == "on_disconnect":
-            self.shard.session_finished(self._session)
+            self.shard.session_finished(self)

@@ -8,16 +8,24 @@ member that is blocked or suspended is *slow* and has its own send buffer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from wspulse.actors.sessions.session import Session
-    from wspulse.actors.values.metrics import Metrics
+from wspulse.actors.values.metrics import Metrics
 
-__all__ = ["Room"]
+__all__ = ["Room", "RoomMember"]
 
 
-class Room:
+class RoomMember(Protocol):
+    """What a room needs of a session."""
+
+    def buffer_broadcast(self, frames: list[bytes]) -> None:
+        """Take the frames of a turn while the transport takes none."""
+
+
+M = TypeVar("M", bound=RoomMember)
+
+
+class Room(Generic[M]):
     """One room of one shard. `joiners` counts newcomers on their way in; they keep the room alive."""
 
     __slots__ = ("_limit", "_metrics", "_pending", "_slow", "_swift", "_writers", "gone_at", "id", "joiners")
@@ -30,29 +38,29 @@ class Room:
         self._limit = limit_frames
         self._metrics = metrics
         self._pending: list[bytes] = []
-        self._swift: dict[Session, Callable[[bytes], object]] = {}
-        self._slow: dict[Session, None] = {}
+        self._swift: dict[M, Callable[[bytes], object]] = {}
+        self._slow: dict[M, None] = {}
         self._writers: list[Callable[[bytes], object]] | None = None
 
     def __len__(self) -> int:
         return len(self._swift) + len(self._slow)
 
-    def members(self) -> list[Session]:
+    def members(self) -> list[M]:
         return [*self._swift, *self._slow]
 
-    def set_swift(self, session: Session, write: Callable[[bytes], object]) -> None:
+    def set_swift(self, session: M, write: Callable[[bytes], object]) -> None:
         """A member (new, or one that was slow) takes what is written to it."""
         self._slow.pop(session, None)
         self._swift[session] = write
         self._writers = None
 
-    def set_slow(self, session: Session) -> None:
+    def set_slow(self, session: M) -> None:
         """A member (new, or one that was swift) buffers what is sent to it."""
         if self._swift.pop(session, None) is not None:
             self._writers = None
         self._slow[session] = None
 
-    def remove(self, session: Session) -> None:
+    def remove(self, session: M) -> None:
         if self._swift.pop(session, None) is not None:
             self._writers = None
         else:

@@ -8,23 +8,52 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
-from wspulse.actors.sessions.inbox import Callback, Inbox
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.inbox import Callback, Inbox, InboxShard
+from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.send_buffer import SendBuffer
 from wspulse.actors.sessions.state import Effect, SessionEvent, SessionState, transition
+from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.close_code import CloseRow
+from wspulse.actors.values.config import ServerOptions
 from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
+from wspulse.actors.values.frame import Frame
 
-if TYPE_CHECKING:
-    from wspulse.actors.sessions.room import Room
-    from wspulse.actors.sessions.shard import Shard
-    from wspulse.actors.transport.transport import Transport
-
-__all__ = ["Session"]
+__all__ = ["Flushable", "Session", "SessionShard"]
 
 _DRAIN_BYTES = 64 * 1024
 """How much of a send buffer is handed to the socket at a time; the rest can still be dropped as the oldest."""
+
+
+class Flushable(Protocol):
+    def flush(self) -> None: ...
+
+
+class SessionShard(InboxShard, Protocol):
+    """What a session and its connection need of their shard."""
+
+    options: ServerOptions
+    encode: Callable[[Frame], bytes]
+    """A frame in wire form. Raises what the codec raises."""
+    resumable: Callable[[Connection], bool] | None
+    """Whose sessions have the resume window; None: all."""
+
+    def schedule(self, item: Flushable) -> None:
+        """Have `item.flush()` called at the end of this loop turn."""
+
+    def start_window(self, session: Session) -> None:
+        """Have the resume window end the session, unless something else happens first."""
+
+    def session_ended(self, session: Session) -> None:
+        """It leaves the table and the room; its callbacks are still on their way."""
+
+    def close_session(self, session: Session) -> None:
+        """End it as `connection.close()` does."""
+
+    def publish_event(self, kind: str, session: Session, error: BaseException | None = None) -> None: ...
 
 
 class Session(Inbox):
@@ -45,7 +74,11 @@ class Session(Inbox):
         "watchers",
     )
 
-    def __init__(self, shard: Shard, connection_id: str, room: Room, serial: int, connected_at: float) -> None:
+    shard: SessionShard
+
+    def __init__(
+        self, shard: SessionShard, connection_id: str, room: Room[Session], serial: int, connected_at: float
+    ) -> None:
         super().__init__(shard)
         self.id = connection_id
         self.room = room
@@ -145,6 +178,25 @@ class Session(Inbox):
         if buffer.push(wire):
             self.dropped_frames += 1
             self.shard.metrics.frames_dropped += 1
+
+    # What the transport reports.
+
+    def transport_lost(self, error: BaseException | None, *, said_goodbye: bool = False) -> None:
+        """The transport is gone, or says its own farewell now."""
+        self.apply(self._loss(said_goodbye), error=error)
+
+    def transport_failed(self, error: BaseException, close: CloseRow) -> None:
+        """We end the transport, telling the peer why."""
+        self.apply(self._loss(said_goodbye=False), error=error, close=close)
+
+    def _loss(self, said_goodbye: bool) -> SessionEvent:
+        shard = self.shard
+        options = shard.options
+        if options.resume_window == 0 or (said_goodbye and not options.suspend_on_clean_close):
+            return SessionEvent.LOSE
+        if shard.resumable is not None and not shard.resumable(self.connection):
+            return SessionEvent.LOSE
+        return SessionEvent.DROP
 
     # State.
 

@@ -10,19 +10,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from wspulse.actors.bus.contract import Bus
 from wspulse.actors.mesh.message import ConnectionRecord
-from wspulse.actors.sessions.admission import Admission, Upgrade
-from wspulse.actors.sessions.connection import Connection, LocalConnection
+from wspulse.actors.sessions.admission import Admission
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
+from wspulse.actors.sessions.local_connection import LocalConnection
 from wspulse.actors.sessions.room import Room
-from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.session import Flushable, Session
 from wspulse.actors.sessions.state import SessionEvent, SessionState
 from wspulse.actors.transport.transport import Transport
-from wspulse.actors.values.close_code import CloseReason, CloseRow
+from wspulse.actors.transport.upgrade import Upgrade
+from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.config import ServerOptions
 from wspulse.actors.values.deadlines import Deadlines
 from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError
@@ -31,22 +33,7 @@ from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.wire.encoder import wire_encoder
 
-__all__ = ["Handlers", "Shard"]
-
-
-@dataclass(slots=True)
-class Handlers:
-    """The application's callbacks."""
-
-    on_connect: Callable[..., Any] | None = None
-    on_message: Callable[..., Any] | None = None
-    on_disconnect: Callable[..., Any] | None = None
-    on_transport_drop: Callable[..., Any] | None = None
-    on_transport_restore: Callable[..., Any] | None = None
-
-
-class Flushable(Protocol):
-    def flush(self) -> None: ...
+__all__ = ["Shard"]
 
 
 class Shard:
@@ -76,7 +63,7 @@ class Shard:
         self.wants_text = options.codec.binary is False
         self.bus: Bus
         self.sessions: dict[str, Session] = {}
-        self.rooms: dict[str, Room] = {}
+        self.rooms: dict[str, Room[Session]] = {}
         self.closing = False
         self.aborting = False
         self.events: Callable[[str, Session, BaseException | None], None] | None = None
@@ -84,9 +71,9 @@ class Shard:
         self.resumable: Callable[[Connection], bool] | None = None
         """Whose sessions have the resume window; None: all."""
         self._finishing: dict[str, Session] = {}
-        self._unfinished: set[Session] = set()
+        self._unfinished: set[Inbox] = set()
         self._ending: dict[Transport, None] = {}
-        self._quiet: list[tuple[asyncio.Future[None], Collection[Session]]] = []
+        self._quiet: list[tuple[asyncio.Future[None], Collection[Inbox]]] = []
         self.working: dict[Inbox, asyncio.Task[None]] = {}
         """The tasks of sessions whose async handlers run; each takes itself out at its end, which spares it a callback."""
         self._dirty: list[Flushable] = []
@@ -99,11 +86,10 @@ class Shard:
 
     # Sessions.
 
-    def new_session(self, transport: Transport, upgrade: Upgrade) -> None:
+    def new_session(self, transport: Transport, upgrade: Upgrade, room: Room[Session]) -> None:
         """Begin the session of a newcomer whose 101 is written."""
-        assert upgrade.room is not None
         self._serial += 1
-        session = Session(self, upgrade.connection_id, upgrade.room, self._serial, time.time())
+        session = Session(self, upgrade.connection_id, room, self._serial, time.time())
         session.connection = LocalConnection(session, upgrade.request, upgrade.state)
         self.sessions[session.id] = session
         self._unfinished.add(session)
@@ -116,22 +102,6 @@ class Shard:
             session.post("on_connect")
 
     # What transports report.
-
-    def transport_lost(self, session: Session, error: BaseException | None, *, said_goodbye: bool = False) -> None:
-        """The session's transport is gone, or says its own farewell now."""
-        session.apply(self._loss(session, said_goodbye), error=error)
-
-    def transport_failed(self, session: Session, error: BaseException, close: CloseRow) -> None:
-        """We end the session's transport, telling the peer why."""
-        session.apply(self._loss(session, said_goodbye=False), error=error, close=close)
-
-    def _loss(self, session: Session, said_goodbye: bool) -> SessionEvent:
-        options = self.options
-        if options.resume_window == 0 or (said_goodbye and not options.suspend_on_clean_close):
-            return SessionEvent.LOSE
-        if self.resumable is not None and not self.resumable(session.connection):
-            return SessionEvent.LOSE
-        return SessionEvent.DROP
 
     def transport_ending(self, transport: Transport) -> None:
         """The transport has said its last words and waits for the peer's."""
@@ -162,43 +132,44 @@ class Shard:
         self._finishing[session.id] = session
         self.publish_event("disconnect", session, session.error)
 
-    def session_finished(self, session: Session) -> None:
+    def session_finished(self, session: Inbox) -> None:
         """Its last callback has run."""
-        if self._finishing.get(session.id) is session:
-            del self._finishing[session.id]
+        connection_id = session.connection.id
+        if self._finishing.get(connection_id) is session:
+            del self._finishing[connection_id]
         self._unfinished.discard(session)
         successor, session.successor = session.successor, None
         if successor is not None:
             successor.predecessor_finished()
         self.look_if_quiet()
 
-    def callback_raised(self, session: Session, kind: str, error: BaseException) -> None:
+    def callback_raised(self, connection: Connection, kind: str, error: BaseException) -> None:
         self.options.logger.error(
             "callback raised",
             exc_info=error,
-            extra={"callback": kind, "connection_id": session.id, "room_id": session.room.id},
+            extra={"callback": kind, "connection_id": connection.id, "room_id": connection.room_id},
         )
 
-    def undecodable(self, session: Session, error: BaseException) -> None:
+    def undecodable(self, connection: Connection, error: BaseException) -> None:
         self.metrics.frames_undecodable += 1
         suppressed = self._undecodable_log.admit(self.clock())
         if suppressed is not None:
             self.options.logger.warning(
                 "a message did not decode and was dropped",
                 extra={
-                    "connection_id": session.id,
+                    "connection_id": connection.id,
                     "reason": f"{type(error).__name__}: {error}",
                     "not_logged": suppressed,
                 },
             )
 
-    def rest_dropped(self, session: Session) -> None:
+    def rest_dropped(self, connection: Connection) -> None:
         self.metrics.frames_in_dropped += 1
         suppressed = self._rest_log.admit(self.clock())
         if suppressed is not None:
             self.options.logger.warning(
                 "a frame of a lost transport was dropped: the session's handler is too far behind",
-                extra={"connection_id": session.id, "not_logged": suppressed},
+                extra={"connection_id": connection.id, "not_logged": suppressed},
             )
 
     def publish_event(self, kind: str, session: Session, error: BaseException | None = None) -> None:
@@ -213,7 +184,7 @@ class Shard:
         if room is not None and room.post(wire):
             self.schedule(room)
 
-    def look_at_room(self, room: Room) -> None:
+    def look_at_room(self, room: Room[Session]) -> None:
         """Let go of a room that nobody needs."""
         if room.joiners or len(room):
             return
@@ -230,7 +201,7 @@ class Shard:
 
         self.at(now + delay_s, leave)
 
-    def _drop_room(self, room: Room) -> None:
+    def _drop_room(self, room: Room[Session]) -> None:
         if self.rooms.get(room.id) is room:
             del self.rooms[room.id]
             self.admission.forget_room(room.id)
@@ -288,7 +259,7 @@ class Shard:
         for session in list(self.sessions.values()):
             session.apply(SessionEvent.SERVER_CLOSE, error=ServerClosedError(), close=CloseReason.SERVER_CLOSE)
 
-    async def quiet(self, exempt: Collection[Session] = ()) -> None:
+    async def quiet(self, exempt: Collection[Inbox] = ()) -> None:
         """Wait until every callback has run and every transport is gone.
 
         Not waited for are the callbacks of the sessions in `exempt` (which may grow meanwhile; `look_if_quiet` then), nor
@@ -369,11 +340,11 @@ class Shard:
         self._set_ticker()
 
 
-def _with_successors(sessions: Collection[Session]) -> set[Session]:
+def _with_successors(sessions: Collection[Inbox]) -> set[Inbox]:
     """Sessions, and those of the same ids whose callbacks wait for their last ones."""
     found = set()
     for session in sessions:
-        following: Session | None = session
+        following: Inbox | None = session
         while following is not None:
             found.add(following)
             following = following.successor

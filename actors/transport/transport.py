@@ -8,9 +8,11 @@ deadlines through the shard's ticker: an idle transport costs no task and no tim
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
+from wspulse.actors.transport.contract import Carried, TransportShard
 from wspulse.actors.transport.state import TransportState
+from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import EMPTY_CLOSE_CODE, NORMAL_CLOSE_CODES, CloseReason
 from wspulse.actors.values.errors import (
     ConnectionLostError,
@@ -20,11 +22,6 @@ from wspulse.actors.values.errors import (
     WriteTimeoutError,
 )
 from wspulse.actors.wire.framing import BINARY, CLOSE, PING, PONG, FrameParser, encode_close, encode_frame, parse_close
-
-if TYPE_CHECKING:
-    from wspulse.actors.sessions.admission import Upgrade
-    from wspulse.actors.sessions.session import Session
-    from wspulse.actors.sessions.shard import Shard
 
 __all__ = ["CLOSE_WAIT_S", "Transport"]
 
@@ -63,12 +60,12 @@ class Transport(asyncio.Protocol):
         "write",
     )
 
-    def __init__(self, shard: Shard, upgrade: Upgrade) -> None:
+    def __init__(self, shard: TransportShard[Transport], upgrade: Upgrade) -> None:
         self.shard = shard
         self.upgrade: Upgrade | None = upgrade
         """What the session will be made of, while WAITING."""
         self.state = TransportState.WAITING
-        self.session: Session | None = None
+        self.session: Carried | None = None
         self.blocked = False
         self.held = False
         self.corked = False
@@ -163,9 +160,9 @@ class Transport(asyncio.Protocol):
                 error.__cause__ = exc
             if self.session is not None:
                 if isinstance(error, _CleanClose):
-                    self.shard.transport_lost(self.session, None, said_goodbye=error.said_goodbye)
+                    self.session.transport_lost(None, said_goodbye=error.said_goodbye)
                 else:
-                    self.shard.transport_lost(self.session, error)
+                    self.session.transport_lost(error)
         elif state is TransportState.WAITING:
             self.shard.admission.gone(self)
         self.shard.transport_gone(self)
@@ -275,7 +272,7 @@ class Transport(asyncio.Protocol):
         assert session is not None
         session.flush()
         error = None if code in NORMAL_CLOSE_CODES else PeerClosedError(code, reason)
-        self.shard.transport_lost(session, error, said_goodbye=code in (1000, EMPTY_CLOSE_CODE))
+        session.transport_lost(error, said_goodbye=code in (1000, EMPTY_CLOSE_CODE))
         self._end(encode_frame(CLOSE, payload[:2]), CLOSE_WAIT_S)
         self._deaf = True
         if self._socket is not None:
@@ -286,7 +283,7 @@ class Transport(asyncio.Protocol):
         assert session is not None
         session.flush()
         self._deaf = True
-        self.shard.transport_lost(session, error)
+        session.transport_lost(error)
         self._end(encode_close(error.close_code, error.reason), _DISCARD_WAIT_S)
 
     def _end(self, data: bytes, wait_s: float) -> None:
@@ -362,7 +359,7 @@ class Transport(asyncio.Protocol):
             return
         if now >= self._last_pong + options.pong_wait:
             assert self.session is not None
-            self.shard.transport_failed(self.session, KeepaliveTimeoutError(), CloseReason.KEEPALIVE_TIMEOUT)
+            self.session.transport_failed(KeepaliveTimeoutError(), CloseReason.KEEPALIVE_TIMEOUT)
             return
         if now >= self._next_ping:
             self._next_ping = now + options.ping_period
@@ -385,7 +382,7 @@ class Transport(asyncio.Protocol):
             else:
                 session = self.session
                 if session is not None:
-                    self.shard.transport_lost(session, WriteTimeoutError())
+                    session.transport_lost(WriteTimeoutError())
                     self.state = TransportState.ENDING
                     self.shard.transport_ending(self)
                 self.abort()

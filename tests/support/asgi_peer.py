@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.support.eventually import eventually
-from wspulse.actors.asgi.socket import AsgiCallable
+from wspulse.actors.values.asgi import AsgiCallable
 
 __all__ = ["AsgiPeer"]
 

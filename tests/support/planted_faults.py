@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from wspulse.actors.sessions.admission import Admission, Upgrade
+from wspulse.actors.sessions.admission import Admission
 from wspulse.actors.sessions.inbox import Callback
 from wspulse.actors.sessions.send_buffer import SendBuffer
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.state import TRANSITIONS, Effect, SessionEvent, SessionState
+from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
 
 if TYPE_CHECKING:
@@ -94,8 +95,9 @@ _admit = Admission.admit
 def _admit_at_once(admission: Admission, transport: Transport, upgrade: Upgrade) -> None:
     """`Admission.admit` that does not wait until the room is joined."""
     _admit(admission, transport, upgrade)
-    if upgrade.room is not None:
-        admission.room_joined(upgrade.room)
+    room = admission.newcomers.get(transport)
+    if room is not None:
+        admission.room_joined(room)
 
 
 _end = Session._end

@@ -11,8 +11,8 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SessionModel
+from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import current_session
-from wspulse.actors.sessions.shard import Handlers
 from wspulse.actors.values.errors import (
     ConnectionClosedError,
     ConnectionNotFoundError,
@@ -24,7 +24,7 @@ from wspulse.actors.values.frame import Frame
 if TYPE_CHECKING:
     from tests.support.sim_model import Model
     from wspulse.actors.bus.contract import Bus
-    from wspulse.actors.sessions.connection import LocalConnection
+    from wspulse.actors.sessions.connection import Connection
     from wspulse.actors.sessions.shard import Shard
 
 __all__ = ["Script", "SimApp"]
@@ -78,7 +78,7 @@ class SimApp:
 
     # Callbacks.
 
-    def _on_message(self, connection: LocalConnection, frame: Frame) -> Any:
+    def _on_message(self, connection: Connection, frame: Frame) -> Any:
         model = self.model
         session = model.of[connection]
         number = int(frame.payload)
@@ -89,19 +89,19 @@ class SimApp:
             return None
         return self._play(session, script, number)
 
-    def _on_connect(self, connection: LocalConnection) -> Any:
+    def _on_connect(self, connection: Connection) -> Any:
         return self._callback("on_connect", connection, None)
 
-    def _on_disconnect(self, connection: LocalConnection, error: BaseException | None) -> Any:
+    def _on_disconnect(self, connection: Connection, error: BaseException | None) -> Any:
         return self._callback("on_disconnect", connection, error)
 
-    def _on_transport_drop(self, connection: LocalConnection, error: BaseException | None) -> Any:
+    def _on_transport_drop(self, connection: Connection, error: BaseException | None) -> Any:
         return self._callback("on_transport_drop", connection, error)
 
-    def _on_transport_restore(self, connection: LocalConnection) -> Any:
+    def _on_transport_restore(self, connection: Connection) -> Any:
         return self._callback("on_transport_restore", connection, None)
 
-    def _callback(self, kind: str, connection: LocalConnection, error: BaseException | None) -> Any:
+    def _callback(self, kind: str, connection: Connection, error: BaseException | None) -> Any:
         session = self.model.of[connection]
         self.model.callback_begins(session, kind, error)
         script = session.scripts.get(kind)

@@ -15,7 +15,7 @@ from wspulse.actors.sessions.state import SessionState
 if TYPE_CHECKING:
     from tests.support.sim_app import Script
     from tests.support.sim_peer import SimPeer
-    from wspulse.actors.sessions.connection import LocalConnection
+    from wspulse.actors.sessions.connection import Connection
     from wspulse.actors.sessions.session import Session
 
 __all__ = ["CLOSED", "CONNECTED", "SUSPENDED", "FrameModel", "RoomModel", "SessionModel"]
@@ -65,7 +65,7 @@ class SessionModel:
     )
 
     real: Session
-    connection: LocalConnection
+    connection: Connection
 
     def __init__(self, number: int, connection_id: str, room: RoomModel, peer: SimPeer) -> None:
         self.number = number

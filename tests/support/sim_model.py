@@ -22,7 +22,7 @@ from wspulse.actors.values.errors import (
 
 if TYPE_CHECKING:
     from tests.support.sim_peer import SimPeer
-    from wspulse.actors.sessions.connection import LocalConnection
+    from wspulse.actors.sessions.connection import Connection
     from wspulse.actors.sessions.session import Session
     from wspulse.actors.values.config import ServerOptions
 
@@ -44,7 +44,7 @@ class Model(FrameModel):
         self.strict = len(callbacks) == 5
         self.live: dict[str, SessionModel] = {}
         self.sessions: list[SessionModel] = []
-        self.of: dict[LocalConnection, SessionModel] = {}
+        self.of: dict[Connection, SessionModel] = {}
         self.senders: dict[int, SimPeer] = {}
         """Inbound message's number → who sent it."""
         self.ordered: tuple[str, SessionModel | None] | None = None

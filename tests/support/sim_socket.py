@@ -8,11 +8,12 @@ and raises where uvloop raises. Its kernel holds few bytes, so that a peer that 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from tests.support.sim_model import Model
     from tests.support.sim_peer import SimPeer
+    from wspulse.actors.sessions.shard import Shard
     from wspulse.actors.transport.transport import Transport
 
 __all__ = ["SimSocket"]
@@ -131,7 +132,7 @@ class SimSocket(asyncio.Transport):
             # close() and server close: what is queued gets `write_wait`, unless nothing of it is taken meanwhile.
             model = self.model
             until = min(peer.ended_at or 0.0, self.progress_at) + model.options.write_wait
-            if model.loop.now < until - 1e-6 and not self.protocol.shard.aborting:
+            if model.loop.now < until - 1e-6 and not cast("Shard", self.protocol.shard).aborting:
                 model.fail(f"{peer}: cut off at {model.loop.now}, with {self.unsent_bytes} bytes on their way")
         self.aborted = not self.lost
         self._force_close(None)

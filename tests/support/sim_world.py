@@ -17,9 +17,9 @@ from tests.support.sim_loop import SimLoop
 from tests.support.sim_model import Model
 from tests.support.sim_peer import SimPeer
 from tests.support.sim_socket import SimSocket
-from wspulse.actors.sessions.admission import Upgrade
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.transport import Transport
+from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.config import ServerOptions
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from wspulse.actors.sessions.room import Room
-from wspulse.actors.sessions.session import Session
 from wspulse.actors.values.metrics import Metrics
 
 
 class _Member:
     """As much of a session as a room sees."""
 
-    def __init__(self, room: Room, *, blocks_after: int | None = None) -> None:
+    def __init__(self, room: Room[_Member], *, blocks_after: int | None = None) -> None:
         self.room = room
         self.written: list[bytes] = []
         self.buffered: list[bytes] = []
         self._blocks_after = blocks_after
-        room.set_swift(self.session, self.write)
-
-    @property
-    def session(self) -> Session:
-        return cast("Session", self)
+        room.set_swift(self, self.write)
 
     def write(self, wire: bytes) -> None:
         self.written.append(wire)
         if len(self.written) == self._blocks_after:
-            self.room.set_slow(self.session)
+            self.room.set_slow(self)
 
     def buffer_broadcast(self, frames: list[bytes]) -> None:
         self.buffered += frames
 
 
-def _room(limit_frames: int = 4) -> tuple[Room, Metrics]:
+def _room(limit_frames: int = 4) -> tuple[Room[_Member], Metrics]:
     metrics = Metrics()
     return Room("r", limit_frames, metrics), metrics
 
@@ -66,7 +59,7 @@ def test_batch_of_one_frame_is_written_at_once_when_send_buffers_hold_one() -> N
 def test_slow_member_buffers_each_frame_by_itself() -> None:
     room, metrics = _room()
     member = _Member(room)
-    room.set_slow(member.session)
+    room.set_slow(member)
     room.post(b"1")
     room.post(b"2")
     room.flush()
@@ -88,8 +81,8 @@ def test_member_that_blocks_on_a_write_of_the_room_does_not_get_the_same_frames_
 def test_member_that_rejoins_the_swift_ones_is_written_to_again() -> None:
     room, _ = _room()
     member = _Member(room)
-    room.set_slow(member.session)
-    room.set_swift(member.session, member.write)
+    room.set_slow(member)
+    room.set_swift(member, member.write)
     room.post(b"1")
     room.flush()
     assert (member.written, member.buffered) == ([b"1"], [])
@@ -99,13 +92,13 @@ def test_member_that_rejoins_the_swift_ones_is_written_to_again() -> None:
 def test_member_that_left_gets_nothing_of_the_turn_in_which_it_left() -> None:
     room, _ = _room()
     leaving, slow, staying = _Member(room), _Member(room), _Member(room)
-    room.set_slow(slow.session)
+    room.set_slow(slow)
     room.post(b"1")
-    room.remove(leaving.session)
-    room.remove(slow.session)
+    room.remove(leaving)
+    room.remove(slow)
     room.flush()
     assert (leaving.written, slow.buffered, staying.written) == ([], [], [b"1"])
-    assert room.members() == [staying.session]
+    assert room.members() == [staying]
 
 
 def test_new_transport_of_a_member_is_the_one_that_is_written_to() -> None:
@@ -114,7 +107,7 @@ def test_new_transport_of_a_member_is_the_one_that_is_written_to() -> None:
     newer: list[bytes] = []
     room.post(b"1")
     room.flush()
-    room.set_swift(member.session, newer.append)
+    room.set_swift(member, newer.append)
     room.post(b"2")
     room.flush()
     assert (member.written, newer) == ([b"1"], [b"2"])

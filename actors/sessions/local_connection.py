@@ -1,0 +1,63 @@
+"""`LocalConnection`: a connection whose session lives on this shard.
+
+Made by the shard with the session; it lives as long as that does, through every resume.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.state import SessionState
+from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.request import Request
+
+__all__ = ["LocalConnection"]
+
+
+class LocalConnection(Connection):
+    """A connection whose session lives on this shard."""
+
+    __slots__ = ("_request", "_session", "_state")
+
+    def __init__(self, session: Session, request: Request, state: dict[str, Any] | None) -> None:
+        self._session = session
+        self._request = request
+        self._state = state
+
+    @property
+    def id(self) -> str:
+        return self._session.id
+
+    @property
+    def room_id(self) -> str:
+        return self._session.room.id
+
+    @property
+    def request(self) -> Request:
+        return self._request
+
+    @property
+    def state(self) -> dict[str, Any]:
+        if self._state is None:
+            self._state = {}
+        return self._state
+
+    @property
+    def closed(self) -> bool:
+        return self._session.state is SessionState.CLOSED
+
+    async def send(self, frame: Frame) -> None:
+        session = self._session
+        session.send(session.shard.encode(frame))
+
+    def send_nowait(self, frame: Frame) -> None:
+        session = self._session
+        session.send(session.shard.encode(frame))
+
+    async def close(self) -> None:
+        self._session.shard.close_session(self._session)
+
+    async def wait_closed(self) -> None:
+        await self._session.watch()

@@ -1,0 +1,102 @@
+"""`RemoteConnection`: a connection whose session lives on another shard.
+
+Made by `server.get_connections`. It addresses exactly the session that it was made for, never a later one of the same id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
+from wspulse.actors.mesh.message import CloseConnection, ConnectionRecord, Message, SendFrame, WatchClosed
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.values.errors import ConnectionClosedError, ConnectionNotFoundError, ShardUnavailableError
+from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.request import Request
+
+__all__ = ["OtherShards", "RemoteConnection"]
+
+
+class OtherShards(Protocol):
+    """The way to the shards of other processes."""
+
+    encode: Callable[[Frame], bytes]
+    """A frame in wire form. Raises what the codec raises."""
+
+    async def ask(self, shard: int, message: Message, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
+        """Raises ShardUnavailableError and what the shard raises."""
+
+
+class RemoteConnection(Connection):
+    """A connection whose session lives on another shard, as a snapshot with a way back to it."""
+
+    __slots__ = ("_closed", "_record", "_shards")
+
+    def __init__(self, shards: OtherShards, record: ConnectionRecord) -> None:
+        self._shards = shards
+        self._record = record
+        self._closed = False
+
+    @property
+    def id(self) -> str:
+        return self._record.id
+
+    @property
+    def room_id(self) -> str:
+        return self._record.room_id
+
+    @property
+    def request(self) -> Request:
+        raise self._local_only("request")
+
+    @property
+    def state(self) -> dict[str, Any]:
+        raise self._local_only("state")
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    async def send(self, frame: Frame) -> None:
+        wire = self._shards.encode(frame)
+        if self._closed:
+            raise ConnectionClosedError(self.id)
+        record = self._record
+        try:
+            await self._shards.ask(record.shard, SendFrame(record.id, wire, self._key()))
+        except ConnectionNotFoundError:
+            self._closed = True
+            raise ConnectionClosedError(self.id) from None
+
+    def send_nowait(self, frame: Frame) -> None:
+        raise self._local_only("send_nowait")
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        record = self._record
+        try:
+            await self._shards.ask(record.shard, CloseConnection(record.id, self._key()))
+        except ConnectionNotFoundError:
+            pass
+        self._closed = True
+
+    async def wait_closed(self) -> None:
+        if self._closed:
+            return
+        record = self._record
+        try:
+            await self._shards.ask(record.shard, WatchClosed(record.id, self._key()), timeout_s=None)
+        except (ConnectionNotFoundError, ShardUnavailableError):
+            pass
+        self._closed = True
+
+    def _key(self) -> tuple[int, int]:
+        return self._record.incarnation, self._record.serial
+
+    def _local_only(self, member: str) -> RuntimeError:
+        return RuntimeError(
+            f"wspulse: connection {self.id} lives on shard {self._record.shard}; `{member}` needs it to be on this one. "
+            "`await connection.send(frame)` works for both."
+        )

@@ -1,0 +1,76 @@
+"""What a transport needs of those around it: the session that it carries, and the shard that it belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from wspulse.actors.transport.upgrade import Upgrade
+from wspulse.actors.values.close_code import CloseRow
+from wspulse.actors.values.config import ServerOptions
+
+__all__ = ["Admitting", "Carried", "TransportShard"]
+
+T_contra = TypeVar("T_contra", contravariant=True)
+"""The transport: a parameter, so that this file need not import it."""
+
+
+class Carried(Protocol):
+    """A session, as its transport sees it. All is called from the loop, nothing from a thread."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether so many frames wait for the handler that the socket is not to be read."""
+
+    def receive(self, opcode: int, payload: bytes) -> None:
+        """Take a message that the peer sent."""
+
+    def receive_rest(self, opcode: int, payload: bytes) -> None:
+        """Take a message that had been read, and not yet handed over, when the transport was lost."""
+
+    def flush(self) -> None:
+        """Write what was sent in this loop turn."""
+
+    def blocked(self) -> None:
+        """The kernel takes no more for now."""
+
+    def unblocked(self) -> None:
+        """The kernel takes frames again."""
+
+    def transport_lost(self, error: BaseException | None, *, said_goodbye: bool = False) -> None:
+        """The transport is gone, or says its own farewell now."""
+
+    def transport_failed(self, error: BaseException, close: CloseRow) -> None:
+        """End the transport, telling the peer why."""
+
+
+class Admitting(Protocol[T_contra]):
+    """Where newcomers wait for their room."""
+
+    def admit(self, transport: T_contra, upgrade: Upgrade) -> None:
+        """Make a valid upgrade a session, or the next transport of one, when its room is joined."""
+
+    def gone(self, transport: T_contra) -> None:
+        """A newcomer's socket ended while it waited."""
+
+
+class TransportShard(Protocol[T_contra]):
+    """A shard, as its transports see it."""
+
+    options: ServerOptions
+    loop: asyncio.AbstractEventLoop
+    clock: Callable[[], float]
+    """Seconds, monotonic."""
+
+    @property
+    def admission(self) -> Admitting[T_contra]: ...
+
+    def at(self, when: float, call: Callable[[float], None]) -> None:
+        """Have `call(now)` called at `when` or a little later; it cannot be cancelled."""
+
+    def transport_ending(self, transport: T_contra) -> None:
+        """The transport has said its last words and waits for the peer's."""
+
+    def transport_gone(self, transport: T_contra) -> None:
+        """The transport's socket has ended."""

@@ -1,0 +1,24 @@
+"""`Upgrade`: a valid upgrade on its way to become a session's transport, a value without I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from wspulse.actors.values.request import Request
+
+__all__ = ["Upgrade"]
+
+
+@dataclass(slots=True)
+class Upgrade:
+    """A valid upgrade for an id of this shard: who connects, and what is answered once the room is joined."""
+
+    room_id: str
+    connection_id: str
+    state: dict[str, Any] | None
+    request: Request
+    answer: bytes
+    """The 101."""
+    deadline: float
+    """When, on the shard's clock, the handshake has timed out."""
