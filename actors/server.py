@@ -10,16 +10,18 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from logging import Logger
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
 from wspulse.actors.asgi.application import AsgiApplication
-from wspulse.actors.asgi.joined import Joined
+from wspulse.actors.asgi.joined import ControlClient, Joined
 from wspulse.actors.asgi.mounted import Mounted
 from wspulse.actors.mesh.message import ConnectionRecord, Kick, ListConnections, SendFrame
 from wspulse.actors.runtime.runtime import ShardRuntime
+from wspulse.actors.runtime.served import PresencePart
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.sessions.remote_connection import RemoteConnection
 from wspulse.actors.values.asgi import AsgiCallable
@@ -28,10 +30,7 @@ from wspulse.actors.values.config import ServerOptions
 from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError, ShardUnavailableError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
-
-if TYPE_CHECKING:
-    from wspulse.actors.apps.presence import Presence
-    from wspulse.actors.wire.handshake import Pages
+from wspulse.actors.wire.handshake import Pages
 
 __all__ = ["Running", "Server"]
 
@@ -62,6 +61,10 @@ class Server:
     wrong. Callbacks may be sync or async and may also be set by the decorators of the same names. With several workers
     each process has its own `Server` object, and all methods span all of them.
     """
+
+    control_client: ClassVar[type[ControlClient]]
+    """What `asgi(join=...)` calls with an endpoint. Given by the package `wspulse`, which may use both of its halves; this
+    one may not import the other."""
 
     def __init__(
         self,
@@ -113,7 +116,7 @@ class Server:
         self.stop_handlers: list[Callable[[], Any]] = []
         self.pages: Callable[[str], Pages] | None = None
         """Of a built-in application: WebSocket path → its pages."""
-        self.presence: Presence | None = None
+        self.presence: PresencePart[ShardRuntime] | None = None
         """Of a built-in application: who is in a room."""
         self.resumable: Callable[[Connection], bool] | None = None
         """Of a built-in application: whose sessions have the resume window; None: all."""
@@ -343,7 +346,7 @@ class Server:
         sessions: send, broadcast, kick and get_connections go to that server, and may raise ControlError too.
         """
         if join is not None:
-            self._joined = Joined(join, self.options.logger)
+            self._joined = Joined(partial(self.control_client, join), self.options.logger)
             return self._joined
         return AsgiApplication(self._mount())
 

@@ -12,32 +12,25 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
-
-import msgspec
+from typing import Any, cast
 
 from wspulse.actors.accept.http_app import HttpApplication, path_of_first_line
+from wspulse.actors.accept.identity import checked_identity
 from wspulse.actors.mesh.message import UpgradeRequest
+from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.errors import ConnectRejected
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
+from wspulse.actors.wire.handshake import Pages, check_request, choose_subprotocol, switching_protocols
 from wspulse.actors.wire.handshake import (
     Upgrade as ValidUpgrade,
 )
-from wspulse.actors.wire.handshake import check_request, choose_subprotocol, switching_protocols
 from wspulse.actors.wire.head import HeadGatherer
 
-if TYPE_CHECKING:
-    from wspulse.actors.mesh.placement import Placement
-    from wspulse.actors.sessions.shard import Shard
-    from wspulse.actors.wire.handshake import Pages
-
-__all__ = ["MAX_ID_BYTES", "Acceptor", "checked_identity"]
-
-MAX_ID_BYTES = 256
-"""Of a room id and of a connection id, in UTF-8 (contract.md §2)."""
+__all__ = ["Acceptor"]
 
 _BACKLOG = 4096
 """`create_server` calls listen again, so it must be given the size that the supervisor chose."""
@@ -365,23 +358,3 @@ class _Visitor(_Newcomer):
                 http.take(self._socket, data)
                 return
         super().data_received(data)
-
-
-def checked_identity(answer: Any) -> tuple[str, str, dict[str, Any] | None]:
-    """What `connect` returned, as (room id, connection id, state). Raises TypeError or ValueError for anything else."""
-    if not isinstance(answer, tuple) or len(answer) not in (2, 3):
-        raise TypeError(
-            f"wspulse: connect returned {answer!r}; allowed is (room_id, connection_id) or (room_id, connection_id, state)"
-        )
-    for name, value in zip(("room id", "connection id"), answer, strict=False):
-        if not isinstance(value, str):
-            raise TypeError(f"wspulse: connect returned a {name} of type {type(value).__name__}; allowed is str")
-        if len(value.encode()) > MAX_ID_BYTES:
-            raise ValueError(f"wspulse: connect returned a {name} of over {MAX_ID_BYTES} bytes in UTF-8")
-    state = answer[2] if len(answer) == 3 else None
-    if state is not None:
-        if not isinstance(state, dict):
-            raise TypeError(f"wspulse: connect returned a state of type {type(state).__name__}; allowed is dict")
-        # It may travel to another worker: what does not survive that is refused everywhere alike.
-        state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=dict[str, Any])
-    return answer[0], answer[1], state

@@ -11,18 +11,16 @@ import socket
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.message import UpgradeRequest
+from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import rejection
 from wspulse.actors.wire.handshake import key_of, switching_protocols
-
-if TYPE_CHECKING:
-    from wspulse.actors.mesh.link import ShardLink
-    from wspulse.actors.sessions.shard import Shard
 
 __all__ = ["Handovers"]
 

@@ -40,7 +40,12 @@ class _Relay(Server):
         super().__init__(_identify, max_message_size=_MAX_MESSAGE_BYTES, resume_window=_PRESENCE_WINDOW_S)
         self.resumable = _wants_presence
         self.pages = chat_pages
-        self.presence = Presence(_wants_presence)
+        presence = Presence(_wants_presence)
+        self.presence = presence
+        self.on_connect(presence.connected)
+        self.on_transport_drop(presence.suspended)
+        self.on_transport_restore(presence.resumed)
+        self.on_disconnect(presence.gone)
 
     def override(self, options: dict[str, Any]) -> None:
         super().override(options)
@@ -50,12 +55,6 @@ class _Relay(Server):
 
 def _relay() -> Server:
     server = _Relay()
-    presence = server.presence
-    assert presence is not None
-    server.on_connect(presence.connected)
-    server.on_transport_drop(presence.suspended)
-    server.on_transport_restore(presence.resumed)
-    server.on_disconnect(presence.gone)
 
     @server.on_message
     def relay(connection: Connection, frame: Frame) -> Awaitable[None] | None:

@@ -20,19 +20,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
+from wspulse.actors.mesh.actor import ActorRef
 from wspulse.actors.mesh.message import PresenceReport, WatchRoom
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
 from wspulse.actors.values.frame import Frame
-
-if TYPE_CHECKING:
-    from wspulse.actors.mesh.actor import ActorRef
-    from wspulse.actors.sessions.connection import Connection
-    from wspulse.actors.sessions.session import Session
-    from wspulse.actors.sessions.shard import Shard
 
 __all__ = ["LISTED_MEMBERS", "Presence"]
 

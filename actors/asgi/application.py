@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from logging import Logger
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from wspulse.actors.accept.acceptor import checked_identity
+from wspulse.actors.accept.identity import checked_identity
+from wspulse.actors.asgi.mounted import Mounted
 from wspulse.actors.asgi.socket import AsgiSocket, answer_events
+from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.asgi import Receive, Scope, Send
@@ -21,10 +23,6 @@ from wspulse.actors.values.errors import ConnectRejected
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import choose_subprotocol
-
-if TYPE_CHECKING:
-    from wspulse.actors.asgi.mounted import Mounted
-    from wspulse.actors.runtime.runtime import ShardRuntime
 
 __all__ = ["AsgiApplication", "lifespan_of", "no_websocket"]
 

@@ -7,9 +7,9 @@ socket; it accepts no WebSocket itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from logging import Logger
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from wspulse.actors.asgi.application import lifespan_of, no_websocket
 from wspulse.actors.asgi.socket import answer_events
@@ -28,10 +28,7 @@ from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import rejection
 
-if TYPE_CHECKING:
-    from wspulse import AsyncControl
-
-__all__ = ["Joined", "JoinedConnection"]
+__all__ = ["ControlClient", "Joined", "JoinedConnection"]
 
 Result = TypeVar("Result")
 
@@ -49,25 +46,50 @@ _SAME_ERRORS = frozenset(
 _ELSEWHERE = rejection(404, "the WebSockets of this application are served by wspulse, at its own address").encode()
 
 
+class Listed(Protocol):
+    """A connection as the control socket lists it."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def room(self) -> str: ...
+
+
+class ControlClient(Protocol):
+    """What is needed of a client of the control socket, which is the other half of the package. All raise ControlError."""
+
+    def __init__(self, endpoint: str) -> None: ...
+
+    async def ping(self) -> Any: ...
+
+    async def send(self, connection: str, frame: Frame) -> None: ...
+
+    async def broadcast(self, room: str, frame: Frame) -> None: ...
+
+    async def kick(self, connection: str) -> None: ...
+
+    async def connections(self, room: str | None = None) -> Sequence[Listed]: ...
+
+    def close(self) -> None: ...
+
+
 class Joined:
     """An ASGI application too: its lifespan opens and closes the control client. Errors are those of the server's own
-    methods, and ControlError when the supervisor does not answer."""
+    methods, and ControlError when the supervisor does not answer. `make_control` makes a client for the running loop."""
 
-    def __init__(self, endpoint: str, logger: Logger) -> None:
-        self._endpoint = endpoint
+    def __init__(self, make_control: Callable[[], ControlClient], logger: Logger) -> None:
+        self._make_control = make_control
         self._logger = logger
-        self._control: AsyncControl | None = None
+        self._control: ControlClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
-    def control(self) -> AsyncControl:
+    def control(self) -> ControlClient:
         """The client of this event loop."""
-        # What is public may use both halves of the package; this one may not import the other.
-        from wspulse import AsyncControl
-
         loop = asyncio.get_running_loop()
         if self._control is None or self._loop is not loop:
-            self._control, self._loop = AsyncControl(self._endpoint), loop
+            self._control, self._loop = self._make_control(), loop
         return self._control
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

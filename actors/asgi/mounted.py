@@ -15,13 +15,11 @@ from collections.abc import Callable, Sequence
 from logging import Logger
 from multiprocessing import current_process
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from wspulse.actors.runtime.runtime import ShardRuntime
+from wspulse.actors.runtime.served import Served
 from wspulse.actors.values.request import Request
-
-if TYPE_CHECKING:
-    from wspulse.actors.server import Server
 
 __all__ = ["Mounted", "one_of_several"]
 
@@ -31,10 +29,18 @@ _FAREWELL_S = 4.0
 _Handler = Callable[[int, FrameType | None], Any]
 
 
+class MountedServer(Served[ShardRuntime], Protocol):
+    """What is needed of the server that is mounted."""
+
+    @property
+    def runs_by_itself(self) -> bool:
+        """Whether it listens on a port of its own in this process."""
+
+
 class Mounted:
     """See the module. Belongs to the loop in which it was started; on another loop it starts anew."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: MountedServer) -> None:
         self._server = server
         self._runtime: ShardRuntime | None = None
         self._starting: asyncio.Future[ShardRuntime] | None = None

@@ -1,10 +1,11 @@
-"""The contract of a room bus, and the one of a server with a single shard.
+"""The contract of a room bus.
 
 Guarantee: what `publish` took (returned True) is delivered to every shard that had joined the room when it was taken, once.
 Order: all shards deliver the frames of one room in one and the same total order; one publisher's in the order of its calls.
 Blocking: `publish` never blocks; False means that the bus is full and nothing was taken.
-Atomicity: frames of one loop turn and one room are delivered together.
-After `leave` nothing more is delivered for the room, and a `joined` that was not called yet never is.
+Atomicity: frames of one loop turn and one room are delivered together, a long turn's in pieces.
+After `leave` nothing that is published later is delivered; what was under way may still come, and whoever takes it looks
+whether it has the room. A `joined` that was not called yet never is.
 After the bus stopped, `publish` returns False.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Bus", "LocalBus"]
+__all__ = ["Bus"]
 
 
 class Bus(Protocol):
@@ -31,25 +32,3 @@ class Bus(Protocol):
         """Call `joined` (perhaps at once) when everything published from then on will be delivered here."""
 
     def leave(self, room_id: str) -> None: ...
-
-
-class LocalBus:
-    """One shard needs no bus: what it publishes it delivers."""
-
-    leave_delay_s = 0.0
-
-    def __init__(self, deliver: Callable[[str, bytes], None]) -> None:
-        self._deliver = deliver
-
-    def publish(self, room_id: str, wire: bytes) -> bool:
-        self._deliver(room_id, wire)
-        return True
-
-    async def publish_when_free(self, room_id: str, wire: bytes) -> None:
-        self._deliver(room_id, wire)
-
-    def join(self, room_id: str, joined: Callable[[], None]) -> None:
-        joined()
-
-    def leave(self, room_id: str) -> None:
-        pass

@@ -44,7 +44,7 @@ class BusFlow:
         return self._published_bytes - self._marked_bytes >= MARK_EVERY_BYTES
 
     def mark(self, number: int) -> None:
-        """A mark with this number was published."""
+        """A mark with this number was published; it counts as no bytes."""
         self._marked_bytes = self._published_bytes
         self._marks.append((number, self._published_bytes))
 

@@ -12,7 +12,17 @@ from __future__ import annotations
 from struct import Struct
 from typing import NamedTuple
 
-__all__ = ["MARK_TOPIC", "PROBE_PREFIX", "BusMessage", "GapWatch", "pack", "room_topic", "unpack"]
+__all__ = [
+    "MARK_TOPIC",
+    "PROBE_PREFIX",
+    "BusMessage",
+    "GapWatch",
+    "pack",
+    "pack_mark",
+    "room_topic",
+    "unpack",
+    "unpack_mark",
+]
 
 ROOM_PREFIX = b"r"
 PROBE_PREFIX = b"p"
@@ -58,7 +68,7 @@ def unpack(data: bytes) -> BusMessage:
 
 
 def pack_mark(shard: int, sender: int, number: int) -> bytes:
-    """A sender's mark, which every shard gets: "up to `number`, this is what I have published"."""
+    """A sender's mark, which every shard gets, and answers when it has delivered what that sender published before it."""
     return MARK_TOPIC + _MARK.pack(shard, sender, number)
 
 

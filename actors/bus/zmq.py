@@ -76,7 +76,7 @@ class ZmqBus:
         self._push.setsockopt(zmq.LINGER, 500)
         self._push.connect(push_endpoint)
         self._subscribe: zmq.Socket[bytes] = self._context.socket(zmq.SUB)
-        # No mark on the receiving side: a mark drops silently. Flow control bounds what can pile up.
+        # No high-water mark on the receiving side: there it would drop silently. Flow control bounds what can pile up.
         self._subscribe.setsockopt(zmq.RCVHWM, 0)
         self._subscribe.setsockopt(zmq.LINGER, 0)
         self._subscribe.connect(subscribe_endpoint)

@@ -5,7 +5,8 @@ pytest gets the fixtures `wspulse_serve` and `wspulse_server` from a plugin of t
 
 from wspulse.actors.testing.blocking import BlockingClient, BlockingServer
 from wspulse.actors.testing.client import Client, Closed, UpgradeRefusedError
-from wspulse.actors.testing.serving import RunningServer, serve
+from wspulse.actors.testing.running import RunningServer
+from wspulse.actors.testing.serving import serve
 
 __all__ = [
     "BlockingClient",

@@ -9,18 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from wspulse.actors.mesh.message import Events, Message
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.codec import JSONCodec
-
-if TYPE_CHECKING:
-    from wspulse.actors.sessions.connection import Connection
-    from wspulse.actors.sessions.session import Session
-    from wspulse.actors.sessions.shard import Shard
-    from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.frame import Frame
 
 __all__ = ["EventFeed"]
 

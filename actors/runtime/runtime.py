@@ -12,13 +12,14 @@ import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wspulse.actors.accept.acceptor import Acceptor
 from wspulse.actors.accept.handoff import Handovers
 from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.accept.origins import reads_cookies
-from wspulse.actors.bus.contract import Bus, LocalBus
+from wspulse.actors.bus.contract import Bus
+from wspulse.actors.bus.local import LocalBus
 from wspulse.actors.bus.zmq import ZmqBus
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S, ActorRef, LocalRef
 from wspulse.actors.mesh.link import ShardLink
@@ -43,15 +44,13 @@ from wspulse.actors.mesh.message import (
 )
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.runtime.loop_lag import LoopLag
+from wspulse.actors.runtime.served import Served
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox, current_session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.control_frame import encode_control_frame, read_control_frame
 from wspulse.actors.values.errors import ServerClosedError
 from wspulse.actors.wire.handshake import HEALTH_PATH
-
-if TYPE_CHECKING:
-    from wspulse.actors.server import Server
 
 __all__ = ["ShardRuntime"]
 
@@ -69,7 +68,7 @@ class ShardRuntime:
 
     def __init__(
         self,
-        server: Server,
+        server: Served[ShardRuntime],
         *,
         shard: int,
         workers: int,
@@ -98,6 +97,7 @@ class ShardRuntime:
         )
         self.shard.resumable = server.resumable
         self.encode = self.shard.encode
+        """A frame in wire form. Raises what the codec raises."""
         self.up_shards: dict[int, int] = {}
         """Shard → incarnation of those that are known to be up."""
         self.server_closing = False

@@ -6,17 +6,15 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import uvloop
 from msgspec import UNSET
 
 from wspulse.actors.testing.client import Client, Closed
+from wspulse.actors.testing.running import RunningServer
 from wspulse.actors.values.codec import Codec
 from wspulse.actors.values.frame import Frame
-
-if TYPE_CHECKING:
-    from wspulse.actors.testing.serving import RunningServer
 
 __all__ = ["BlockingClient", "BlockingServer", "LoopThread"]
 

@@ -8,66 +8,24 @@ with serve(server) as running: ...                           either one without 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from wspulse.actors.server import Server
 from wspulse.actors.testing.blocking import BlockingServer, LoopThread
-from wspulse.actors.testing.client import Address, Client
+from wspulse.actors.testing.client import Client
 from wspulse.actors.testing.process import ServerProcess
+from wspulse.actors.testing.running import RunningServer
 from wspulse.actors.values.codec import Codec, JSONCodec
 
-__all__ = ["RunningServer", "serve"]
+__all__ = ["serve"]
 
 DEFAULT_TIMEOUT_S = 5.0
 """Long against anything that a healthy server does on a loaded machine, short against a test run."""
 
 _FAREWELL_S = 1.0
 """For the close frames of clients that are still connected when the block ends."""
-
-
-class RunningServer:
-    """A server under test, and the way to its clients. Leaving the block ends both."""
-
-    def __init__(self, url: str, codec: Codec, timeout_s: float, process: ServerProcess | None) -> None:
-        self.url = url
-        self.clients: list[Client] = []
-        """Every client that was connected."""
-        self._codec = codec
-        self._timeout_s = timeout_s
-        self._process = process
-
-    async def connect(
-        self,
-        id: str | None = None,  # noqa: A002
-        room: str | None = None,
-        *,
-        query: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
-        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
-        subprotocols: Sequence[str] = (),
-        codec: Codec | None = None,
-        timeout: float | None = None,
-    ) -> Client:
-        """A new client, connected. `id` and `room` become `?id=...&room=...`, as the built-in applications read them.
-
-        Raises UpgradeRefusedError (`.status`, `.text`) where the server refuses, TimeoutError after `timeout` seconds.
-        """
-        address = Address.make(self.url, id, room, query, headers, subprotocols)
-        client = Client(address, codec or self._codec, self._timeout_s)
-        await client.open(timeout)
-        self.clients.append(client)
-        return client
-
-    @property
-    def log(self) -> str:
-        """What a server of processes has logged so far; one in this process logs through `logging`."""
-        return "" if self._process is None else self._process.log()
-
-    @property
-    def pid(self) -> int | None:
-        """The supervisor's process, where there is one."""
-        return None if self._process is None else self._process.pid
 
 
 class serve:  # noqa: N801  (it is used like a function)

@@ -2,7 +2,7 @@
 
 A transport owns one `FrameParser`: what the socket delivers goes in with `feed`, whole messages and control frames come
 out of `next`. No extension is negotiated, so a set reserved bit is a violation. Nothing here reads a socket, a clock or
-an option; what to answer to a ping, a close frame or an error is the session's business.
+an option; what to answer to a ping, a close frame or an error is the transport's business.
 """
 
 from __future__ import annotations

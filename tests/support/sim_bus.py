@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from wspulse.actors.bus.contract import LocalBus
+from wspulse.actors.bus.local import LocalBus
 from wspulse.actors.values.errors import ShardUnavailableError
 
 if TYPE_CHECKING:

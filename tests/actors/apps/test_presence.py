@@ -88,10 +88,14 @@ def names_on_shards(count: int) -> list[str]:
     return [found[shard] for shard in range(count)]
 
 
+def presence_of(server: Server) -> presence.Presence:
+    assert isinstance(server.presence, presence.Presence)
+    return server.presence
+
+
 def watched_rooms(shards: Shards) -> set[str]:
     """The rooms of which some shard keeps something."""
-    parts = [server.presence for server in shards.servers]
-    return {room for part in parts if part is not None for room in part._rooms}
+    return {room for server in shards.servers for room in presence_of(server)._rooms}
 
 
 @pytest.mark.parametrize("count", [1, 4])
@@ -256,10 +260,9 @@ async def test_watcher_that_reads_nothing_gets_the_whole_list_when_it_reads_agai
 async def test_shard_that_stops_while_a_watcher_reads_nothing_leaves_no_timer() -> None:
     async with serve_shards(lambda: relay(send_buffer_size=1), 1) as shards, member(shards, "slow") as slow:
         await slow.sees(slow="connected")
-        session, part = shards.runtimes[0].shard.sessions["slow"], shards.servers[0].presence
+        session, part = shards.runtimes[0].shard.sessions["slow"], presence_of(shards.servers[0])
         transport = session.transport
         assert transport is not None
-        assert part is not None
         transport.pause_writing()
         async with member(shards, "a", asks=False):
             await eventually(lambda: session.queued_frames == 1, "what it is told waits for it")

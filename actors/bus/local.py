@@ -1,0 +1,29 @@
+"""`LocalBus`: the room bus of a server with a single shard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["LocalBus"]
+
+
+class LocalBus:
+    """One shard needs no bus: what it publishes it delivers."""
+
+    leave_delay_s = 0.0
+
+    def __init__(self, deliver: Callable[[str, bytes], None]) -> None:
+        self._deliver = deliver
+
+    def publish(self, room_id: str, wire: bytes) -> bool:
+        self._deliver(room_id, wire)
+        return True
+
+    async def publish_when_free(self, room_id: str, wire: bytes) -> None:
+        self._deliver(room_id, wire)
+
+    def join(self, room_id: str, joined: Callable[[], None]) -> None:
+        joined()
+
+    def leave(self, room_id: str) -> None:
+        pass

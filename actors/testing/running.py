@@ -1,0 +1,54 @@
+"""`RunningServer`: a server under test, and the way to its clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from wspulse.actors.testing.client import Address, Client
+from wspulse.actors.testing.process import ServerProcess
+from wspulse.actors.values.codec import Codec
+
+__all__ = ["RunningServer"]
+
+
+class RunningServer:
+    """A server under test, and the way to its clients. Leaving the block ends both."""
+
+    def __init__(self, url: str, codec: Codec, timeout_s: float, process: ServerProcess | None) -> None:
+        self.url = url
+        self.clients: list[Client] = []
+        """Every client that was connected."""
+        self._codec = codec
+        self._timeout_s = timeout_s
+        self._process = process
+
+    async def connect(
+        self,
+        id: str | None = None,  # noqa: A002
+        room: str | None = None,
+        *,
+        query: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        subprotocols: Sequence[str] = (),
+        codec: Codec | None = None,
+        timeout: float | None = None,
+    ) -> Client:
+        """A new client, connected. `id` and `room` become `?id=...&room=...`, as the built-in applications read them.
+
+        Raises UpgradeRefusedError (`.status`, `.text`) where the server refuses, TimeoutError after `timeout` seconds.
+        """
+        address = Address.make(self.url, id, room, query, headers, subprotocols)
+        client = Client(address, codec or self._codec, self._timeout_s)
+        await client.open(timeout)
+        self.clients.append(client)
+        return client
+
+    @property
+    def log(self) -> str:
+        """What a server of processes has logged so far; one in this process logs through `logging`."""
+        return "" if self._process is None else self._process.log()
+
+    @property
+    def pid(self) -> int | None:
+        """The supervisor's process, where there is one."""
+        return None if self._process is None else self._process.pid
