@@ -21,7 +21,8 @@ from wspulse.supervisor.commands.terminal import print_text
 from wspulse.supervisor.errors import SettingError, StartError, UsageError
 from wspulse.supervisor.settings.explain import explain
 from wspulse.supervisor.settings.kinds import Names, Switch
-from wspulse.supervisor.settings.table import GROUPS, TABLE, Setting, resolve
+from wspulse.supervisor.settings.layers import resolve
+from wspulse.supervisor.settings.table import GROUPS, TABLE, Setting
 
 __all__ = ["SUBCOMMANDS", "Subcommand", "main", "serve"]
 

@@ -28,7 +28,7 @@ from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.signals import install_signals, remove_signals
 from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.process.workers import Workers
-from wspulse.supervisor.settings.table import Settings
+from wspulse.supervisor.settings.layers import Settings
 from wspulse.supervisor.worker.child_spec import ChildSpec
 
 __all__ = ["Supervisor"]

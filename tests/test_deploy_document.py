@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.document_blocks import blocks
 from wspulse.supervisor.cli import SUBCOMMANDS, _parse
-from wspulse.supervisor.settings.table import Settings, resolve
+from wspulse.supervisor.settings.layers import Settings, resolve
 
 DOCUMENT = Path(__file__).parents[1] / "doc" / "deploy.md"
 

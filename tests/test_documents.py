@@ -18,10 +18,10 @@ import pytest
 
 from tests.support.document_blocks import Block, anchors, blocks, commands, links, named_files
 from wspulse.supervisor.cli import SUBCOMMANDS, _parse
-from wspulse.supervisor.settings.table import resolve
+from wspulse.supervisor.settings.layers import resolve
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "doc").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "doc").glob("*.md"), *(ROOT / "actors").glob("*/README.md")])
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 

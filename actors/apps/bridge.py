@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from wspulse.actors.mesh.link import ShardLink
-from wspulse.actors.mesh.message import BridgeFrame, BridgeNotice, BridgeQuestion
+from wspulse.actors.mesh.message import DESK_SHARD, QUESTION_TIMEOUT_S, BridgeFrame, BridgeNotice, BridgeQuestion
 from wspulse.actors.server import Server
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.values.codec import JSONCodec
@@ -21,13 +21,7 @@ from wspulse.actors.values.errors import ConnectRejected, ShardUnavailableError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 
-__all__ = ["DESK_SHARD", "QUESTION_TIMEOUT_S", "bridge"]
-
-DESK_SHARD = -1
-"""The desk is reached as a shard is, and is none."""
-
-QUESTION_TIMEOUT_S = 5.0
-"""How long a program has to say who somebody is."""
+__all__ = ["bridge"]
 
 MARGIN_S = 0.5
 """The desk, which knows why nobody answered, is to be the first to give up."""

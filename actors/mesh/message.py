@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Envelope", "Message"]
+__all__ = ["DESK_SHARD", "QUESTION_TIMEOUT_S", "Envelope", "Message"]
 
 
 class _Message(msgspec.Struct, array_like=True, tag=True, gc=False):
@@ -117,6 +117,12 @@ class BusConsumed(_Message):
 
 
 # The bridge application → the supervisor's bridge desk.
+
+DESK_SHARD = -1
+"""The desk is reached as a shard is, and is none."""
+
+QUESTION_TIMEOUT_S = 5.0
+"""How long a program has to say who somebody is."""
 
 
 class BridgeQuestion(_Message):

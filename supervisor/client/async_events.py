@@ -12,7 +12,7 @@ import zmq
 
 from wspulse.actors.values.errors import ControlError
 from wspulse.supervisor.client.async_dealer import AsyncDealer
-from wspulse.supervisor.client.events import AWAY_S, PROBE_S, RECEIVE_MARK_EVENTS, EventReader, probe_topic
+from wspulse.supervisor.client.events import AWAY_S, PROBE_S, RECEIVE_HIGH_WATER_EVENTS, EventReader, probe_topic
 from wspulse.supervisor.protocol.address import Address, events_endpoint
 from wspulse.supervisor.protocol.calls import Call, calls
 from wspulse.supervisor.protocol.types import Event, ServerInfo
@@ -110,7 +110,7 @@ class AsyncEventStream:
         )
         self._dealer = dealer
         try:
-            dealer.socket.setsockopt(zmq.RCVHWM, RECEIVE_MARK_EVENTS)
+            dealer.socket.setsockopt(zmq.RCVHWM, RECEIVE_HIGH_WATER_EVENTS)
             for topic in (*self._topics, self._probe):
                 dealer.socket.setsockopt(zmq.SUBSCRIBE, topic)
             async with asyncio.timeout(timeout_s):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 from uuid import uuid4
 
 import msgspec
@@ -15,11 +15,8 @@ import zmq
 from wspulse.actors.values.errors import ControlError
 from wspulse.supervisor.client.dealer import Dealer
 from wspulse.supervisor.protocol.address import Address, events_endpoint
-from wspulse.supervisor.protocol.calls import calls
-from wspulse.supervisor.protocol.types import Event
-
-if TYPE_CHECKING:
-    from wspulse.supervisor.client.blocking import Control
+from wspulse.supervisor.protocol.calls import Call, calls
+from wspulse.supervisor.protocol.types import Event, ServerInfo
 
 __all__ = ["EventReader", "EventStream", "probe_topic"]
 
@@ -29,7 +26,7 @@ PROBE_S = 0.05
 AWAY_S = 0.5
 """Between two looks for a server that is away."""
 
-RECEIVE_MARK_EVENTS = 100_000
+RECEIVE_HIGH_WATER_EVENTS = 100_000
 KNOWN_TOPICS = 100_000
 
 _decode = msgspec.msgpack.Decoder(Event).decode
@@ -71,6 +68,17 @@ class EventReader:
         return event
 
 
+class Caller(Protocol):
+    """What a stream needs of the client that made it."""
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that its calls take at most."""
+
+    def call(self, call: Call[ServerInfo], timeout: float) -> ServerInfo:
+        """Ask the server, which is where the events are found, and what makes it publish a probe."""
+
+
 class EventStream:
     """An iterator of events whose topics (`<kind>.<room>`, `worker.<what>`) begin with one of `topics`.
 
@@ -80,7 +88,7 @@ class EventStream:
     is no server at the start.
     """
 
-    def __init__(self, control: Control, address: Address, topics: Iterable[str], timeout: float | None) -> None:
+    def __init__(self, control: Caller, address: Address, topics: Iterable[str], timeout: float | None) -> None:
         self._control = control
         self._address = address
         self._topics = [topic.encode() for topic in topics] or [b""]
@@ -162,7 +170,7 @@ class EventStream:
         address = self._address._replace(endpoint=events_endpoint(info.events, self._address.endpoint))
         dealer = Dealer(self._context, address, zmq.SUB)
         try:
-            dealer.socket.setsockopt(zmq.RCVHWM, RECEIVE_MARK_EVENTS)
+            dealer.socket.setsockopt(zmq.RCVHWM, RECEIVE_HIGH_WATER_EVENTS)
             for topic in (*self._topics, probe):
                 dealer.socket.setsockopt(zmq.SUBSCRIBE, topic)
             while True:

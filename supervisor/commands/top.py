@@ -1,7 +1,7 @@
 """`wspulse top`: a live screen of workers and rooms. Needs the package rich (`wspulse[top]`).
 
-Run by `control_cli` in the terminal's own process. It asks for `stats` and `rooms` once per period and shows what has
-changed; while the server is away it says so and waits for it. `q` ends it.
+Run by `commands.control` in the terminal's own process. It asks for `stats` and `rooms` once per period and shows what
+has changed; while the server is away it says so and waits for it. `q` ends it.
 """
 
 from __future__ import annotations

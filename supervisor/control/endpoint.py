@@ -7,10 +7,8 @@ one server's, since ZeroMQ's bind silently takes over. `tcp://` is for loopback,
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import ipaddress
 import os
-import re
 import socket
 import stat
 from pathlib import Path
@@ -19,16 +17,14 @@ from typing import NamedTuple
 import zmq
 
 from wspulse.supervisor.errors import SettingError, StartError
+from wspulse.supervisor.host.lock import LockContestedError, LockHeldError, take_lock
 from wspulse.supervisor.host.runtime_dir import MAX_SOCKET_PATH_BYTES, RuntimeDir
+from wspulse.supervisor.protocol.endpoint import DEFAULT_SOCKET_NAME, split_tcp
 
-__all__ = ["DEFAULT_SOCKET_NAME", "ControlEndpoint", "bind_private", "check_endpoint", "claim_endpoint", "split_tcp"]
+__all__ = ["ControlEndpoint", "bind_private", "claim_endpoint"]
 
-DEFAULT_SOCKET_NAME = "control.sock"
 EVENTS_SUFFIX = ".events"
 LOCK_SUFFIX = ".lock"
-LOCK_ATTEMPTS = 10
-
-_TCP = re.compile(r"tcp://(\[[0-9A-Fa-f:.%a-z]+\]|[^\[\]:/]+):(\*|[0-9]{1,5})")
 
 
 class ControlEndpoint(NamedTuple):
@@ -47,24 +43,6 @@ class ControlEndpoint(NamedTuple):
             with contextlib.suppress(OSError):
                 self.lock_path.unlink()
             os.close(self.lock)
-
-
-def check_endpoint(text: str) -> str:
-    """The setting's form. Raises ValueError."""
-    if text.startswith("ipc://"):
-        if text == "ipc://" or text.startswith("ipc://@"):
-            raise ValueError(f"{text!r} names no file; give ipc://PATH")
-        return text
-    host_port = split_tcp(text)
-    if host_port is None or (host_port[1] != "*" and int(host_port[1]) > 65534):
-        raise ValueError(f"{text!r} is no endpoint; give ipc://PATH or tcp://ADDRESS:PORT")
-    return text
-
-
-def split_tcp(text: str) -> tuple[str, str] | None:
-    """Host and port of a `tcp://` endpoint, the host as it stands there."""
-    match = _TCP.fullmatch(text)
-    return (match[1], match[2]) if match else None
 
 
 def claim_endpoint(text: str | None, runtime_dir: RuntimeDir, *, has_keys: bool) -> ControlEndpoint:
@@ -123,7 +101,12 @@ def _claim_path(text: str) -> ControlEndpoint:
             "--control", f"{path} makes socket paths of {length} bytes; {MAX_SOCKET_PATH_BYTES} are possible"
         )
     lock_path = folder / f"{given.name}{LOCK_SUFFIX}"
-    lock = _lock(lock_path, path)
+    try:
+        lock = take_lock(lock_path)
+    except LockHeldError:
+        raise StartError(f"another wspulse has its control socket at {path}; choose another --control") from None
+    except LockContestedError:
+        raise StartError(f"{lock_path} could not be locked: servers come and go there all the time") from None
     try:
         for stale in (path, folder / f"{given.name}{EVENTS_SUFFIX}"):
             _remove_stale(stale)
@@ -146,25 +129,6 @@ def _check_folder(folder: Path) -> None:
         )
     if status.st_mode & 0o022:
         raise SettingError("--control", f"others may write to its folder {folder}; run chmod go-w {folder}")
-
-
-def _lock(lock_path: Path, path: Path) -> int:
-    for _ in range(LOCK_ATTEMPTS):
-        try:
-            lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise StartError(f"the lock file {lock_path} cannot be opened: {error.strerror}") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(lock), lock_path.lstat()):
-                return lock
-        except FileNotFoundError:
-            pass  # its last owner removed it just now
-        except OSError:
-            os.close(lock)
-            raise StartError(f"another wspulse has its control socket at {path}; choose another --control") from None
-        os.close(lock)
-    raise StartError(f"{lock_path} could not be locked: servers come and go there all the time")
 
 
 def _remove_stale(path: Path) -> None:

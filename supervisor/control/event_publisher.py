@@ -19,7 +19,7 @@ from wspulse.supervisor.protocol.lookout import Lookout
 
 __all__ = ["EventPublisher"]
 
-SEND_MARK_EVENTS = 5000
+SEND_HIGH_WATER_EVENTS = 5000
 """Per subscriber; beyond that its events are dropped. With the limit on payloads in events, 80 MB at the very most."""
 
 KNOWN_TOPICS = 100_000
@@ -53,7 +53,7 @@ class EventPublisher:
     def prepare(socket: zmq.Socket[bytes]) -> None:
         """Set what must be set before the socket is bound."""
         socket.setsockopt(zmq.LINGER, 200)
-        socket.setsockopt(zmq.SNDHWM, SEND_MARK_EVENTS)
+        socket.setsockopt(zmq.SNDHWM, SEND_HIGH_WATER_EVENTS)
         socket.setsockopt(zmq.MAXMSGSIZE, SUBSCRIPTION_BYTES)
 
     @property

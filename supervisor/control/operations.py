@@ -1,6 +1,6 @@
 """`Operations`: what each operation of the control socket does (doc/control.md lists them).
 
-Created by the supervisor for its control server. Each method is an operation of the same name; it gets its arguments,
+Created by the control plane for the control server. Each method is an operation of the same name; it gets its arguments,
 already checked, and the request's encoding, returns the result, and raises the errors that the table of codes knows.
 """
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import zmq
 
-from wspulse.actors.apps.bridge import DESK_SHARD
 from wspulse.actors.mesh.mailbox import Mailbox
-from wspulse.actors.mesh.message import Events, UpgradeRequest, WatchEvents
+from wspulse.actors.mesh.message import DESK_SHARD, Events, UpgradeRequest, WatchEvents
 from wspulse.supervisor.control.bridge.desk import BridgeDesk
+from wspulse.supervisor.control.client_gate import ClientGate
 from wspulse.supervisor.control.endpoint import ControlEndpoint, bind_private, claim_endpoint
 from wspulse.supervisor.control.event_publisher import EventPublisher
 from wspulse.supervisor.control.operations import SILENT_S, Operations, Supervised
@@ -27,8 +27,8 @@ from wspulse.supervisor.host.listen_socket import open_mailbox_listener
 from wspulse.supervisor.host.runtime_dir import RuntimeDir
 from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.worker_process import WorkerProcess
-from wspulse.supervisor.protocol.curve import ClientGate, KeyFileError, KeyPair, load_allowed, load_pair
-from wspulse.supervisor.settings.table import Settings
+from wspulse.supervisor.protocol.curve import KeyFileError, KeyPair, load_allowed, load_pair
+from wspulse.supervisor.settings.layers import Settings
 
 __all__ = ["ControlPlane"]
 

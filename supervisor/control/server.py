@@ -1,6 +1,6 @@
 """`ControlServer`: takes the requests of the control socket to where they belong, and answers each of them once.
 
-Created by the supervisor, in whose loop it runs. A request becomes a task that asks the owning shard, or all; answers go
+Created by the control plane, in the supervisor's loop. A request becomes a task that asks the owning shard, or all; answers go
 out as they come. What the frames mean is left to the shards. (doc/control.md)
 """
 
@@ -75,7 +75,7 @@ class _Operation(NamedTuple):
 
 
 class ControlServer:
-    """Serves on `socket`, a ROUTER that is bound already, from `open` until `close`."""
+    """Serves on `socket`, a ROUTER that is bound before `open`, until `close`."""
 
     def __init__(self, socket: zmq.Socket[bytes], operations: Operations) -> None:
         self._socket = ControlSocket(socket, self._take)

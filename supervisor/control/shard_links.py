@@ -1,6 +1,6 @@
 """`ShardLinks`: the supervisor's way to the shards, one link each.
 
-Created by the supervisor, used by the control server. Every ask has the deadline of calls that cross shards (5 s); what is
+Created by the control plane, used by the operations. Every ask has the deadline of calls that cross shards (5 s); what is
 asked of one shard never waits for another. What a stuck shard has not taken is bounded.
 """
 

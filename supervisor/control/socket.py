@@ -23,10 +23,10 @@ __all__ = ["MAX_MESSAGE_BYTES", "ControlSocket", "PeerGoneError"]
 MAX_MESSAGE_BYTES = 80 * 1024 * 1024
 """The largest frame (64 MiB) with all that may stand around it. ZeroMQ cuts a peer that sends more."""
 
-RECEIVE_MARK_MESSAGES = 32
+RECEIVE_HIGH_WATER_MESSAGES = 32
 """Per peer, and each may be large. ZeroMQ then stops reading that peer."""
 
-SEND_MARK_MESSAGES = 128
+SEND_HIGH_WATER_MESSAGES = 128
 """Per peer, in ZeroMQ; what more there is waits here, where its bytes are counted."""
 
 UNSENT_BYTES = 16 * 1024 * 1024
@@ -71,8 +71,8 @@ class ControlSocket:
         self._lookout = Lookout(self._look, socket)
         socket.setsockopt(zmq.LINGER, 500)  # the answer to `shutdown` is on its way when this closes
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-        socket.setsockopt(zmq.RCVHWM, RECEIVE_MARK_MESSAGES)
-        socket.setsockopt(zmq.SNDHWM, SEND_MARK_MESSAGES)
+        socket.setsockopt(zmq.RCVHWM, RECEIVE_HIGH_WATER_MESSAGES)
+        socket.setsockopt(zmq.SNDHWM, SEND_HIGH_WATER_MESSAGES)
         # Full and gone peers are told apart instead of dropped silently.
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         # A program that names its identity and comes again is not locked out by its own dead connection.

@@ -15,7 +15,6 @@ must never be the sockets of its successor. Nobody deletes another live server's
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import stat
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Self
 
 from wspulse.supervisor.errors import StartError
+from wspulse.supervisor.host.lock import LOCK_TEXT_BYTES, LockContestedError, LockHeldError, take_lock
 
 __all__ = ["RuntimeDir"]
 
@@ -34,9 +34,6 @@ MAX_SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 """sizeof(sun_path) - 1."""
 
 LONGEST_SOCKET_NAME = "mailbox-1023-999999.sock"
-
-LOCK_ATTEMPTS = 10
-"""Each is lost only to another server that starts or ends in this very moment."""
 
 
 class RuntimeDir:
@@ -55,20 +52,21 @@ class RuntimeDir:
         base = _base(environ, port)
         _make(base)
         path = base / str(port)
-        for _ in range(LOCK_ATTEMPTS):
-            _make(path)
-            claimed = _lock(path / "lock")
-            if claimed is None:
-                continue  # the last owner just removed it
-            lock, text = claimed
-            last_run = _last_run(text)
-            run = 0 if last_run is None else last_run + 1
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"{os.getpid()} {run}\n".encode(), 0)
-            runtime_dir = cls(path, lock, run, after_crash=last_run is not None)
-            runtime_dir._remove_sockets()
-            return runtime_dir
-        raise StartError(f"the runtime directory {path} could not be locked: servers come and go there all the time")
+        try:
+            lock = take_lock(path / "lock", make_folder=lambda: _make(path))
+        except LockHeldError as error:
+            raise StartError(_refusal(port, error.text)) from None
+        except LockContestedError:
+            raise StartError(
+                f"the runtime directory {path} could not be locked: servers come and go there all the time"
+            ) from None
+        last_run = _last_run(os.pread(lock, LOCK_TEXT_BYTES, 0).decode("ascii", "replace"))
+        run = 0 if last_run is None else last_run + 1
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()} {run}\n".encode(), 0)
+        runtime_dir = cls(path, lock, run, after_crash=last_run is not None)
+        runtime_dir._remove_sockets()
+        return runtime_dir
 
     def socket_path(self, name: str) -> str:
         """The path for a socket of this run: `name` must be unique within it."""
@@ -148,31 +146,10 @@ def _make(folder: Path) -> None:
         )
 
 
-def _lock(path: Path) -> tuple[int, str] | None:
-    """Lock the file. Returns its descriptor and what it said; None when its last owner removed it meanwhile."""
-    try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StartError(f"the lock file {path} cannot be opened: {error.strerror}") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        words = os.pread(lock, 100, 0).split()
-        os.close(lock)
-        holder = f" (pid {words[0].decode('ascii', 'replace')})" if words else ""
-        raise StartError(
-            f"another wspulse{holder} serves port {path.parent.name}; stop it or choose another port with --port"
-        ) from None
-    try:
-        is_current = os.path.samestat(os.fstat(lock), path.lstat())
-    except FileNotFoundError:
-        is_current = False
-    if is_current:
-        return lock, os.pread(lock, 100, 0).decode("ascii", "replace")
-    os.close(lock)
-    return None
+def _refusal(port: int, lock_text: bytes) -> str:
+    words = lock_text.split()
+    holder = f" (pid {words[0].decode('ascii', 'replace')})" if words else ""
+    return f"another wspulse{holder} serves port {port}; stop it or choose another port with --port"
 
 
 def _last_run(text: str) -> int | None:

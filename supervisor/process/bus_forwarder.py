@@ -2,8 +2,8 @@
 
 Created and stopped by the supervisor, only when there is more than one worker. Every worker pushes to it and subscribes
 to it, its own frames included, so that all shards see all broadcasts in one order. It runs in C without the GIL and reads
-no message. Nothing is dropped: the pull side has a mark, at which the senders wait, and the publishing side has none,
-since at a mark it would drop silently (senders watch how far the receivers are).
+no message. Nothing is dropped: the pull side has a high-water mark, at which the senders wait, and the publishing side none,
+since there it would drop silently (senders watch how far the receivers are).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import zmq
 
 __all__ = ["BusForwarder"]
 
-PULL_MARK_MESSAGES = 1000
+PULL_HIGH_WATER_MESSAGES = 1000
 """ZeroMQ's default, per sender. Enough to keep the thread busy while a sender's turn ends, and small, since what waits
 here is not seen by the flow control between the workers."""
 
@@ -31,7 +31,7 @@ class BusForwarder:
         try:
             pull = self._context.socket(zmq.PULL)
             pull.setsockopt(zmq.LINGER, 0)
-            pull.setsockopt(zmq.RCVHWM, PULL_MARK_MESSAGES)
+            pull.setsockopt(zmq.RCVHWM, PULL_HIGH_WATER_MESSAGES)
             pull.bind(self.push_endpoint)
             publish = self._context.socket(zmq.PUB)
             publish.setsockopt(zmq.LINGER, 0)

@@ -24,10 +24,10 @@ from wspulse.supervisor.process.liveness import Decision, Liveness
 from wspulse.supervisor.process.restart_intensity import RestartIntensity
 from wspulse.supervisor.process.worker_process import exit_sentence
 
+__all__ = ["Child", "ChildEvents", "ChildState", "Launch", "LaunchedWorker"]
+
 SLOW_BOOT_S = 10.0
 """An import may take as long as it likes, but somebody may wonder why the server is not ready."""
-
-__all__ = ["Child", "ChildEvents", "ChildState", "Launch", "LaunchedWorker"]
 
 _logger = logging.getLogger("wspulse.supervisor")
 

@@ -1,7 +1,7 @@
 """`WorkerProcess`: one started worker as the supervisor sees it: a process, its channel, its end.
 
-Created by a `Child` for each start. It calls back with each message, and once with the exit code when the process has
-ended and was waited for. It never decides anything.
+Created by `Workers` for each start of a `Child`. It calls back with each message, and once with the exit code when the
+process has ended and was waited for. It never decides anything.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import zmq
 
 from wspulse.supervisor.protocol.curve import KeyPair, load_pair, load_public
+from wspulse.supervisor.protocol.endpoint import DEFAULT_SOCKET_NAME
 
 __all__ = ["DEFAULT_PORT", "Address", "events_endpoint", "find_address"]
 
@@ -69,7 +70,7 @@ def events_endpoint(told: str, endpoint: str) -> str:
 
 
 def _default(port: int | None, environ: Mapping[str, str]) -> str:
-    name = f"{port or environ.get('WSPULSE_PORT') or DEFAULT_PORT}/control.sock"
+    name = f"{port or environ.get('WSPULSE_PORT') or DEFAULT_PORT}/{DEFAULT_SOCKET_NAME}"
     paths = [Path(f"/tmp/wspulse-{os.geteuid()}") / name]
     if folder := environ.get("XDG_RUNTIME_DIR"):
         paths.insert(0, Path(folder) / "wspulse" / name)

@@ -1,4 +1,4 @@
-"""CURVE keys: their files, and who of the clients is let in.
+"""CURVE keys and their files.
 
 The files are those of ZeroMQ's own tools: `NAME.key` has a public key, `NAME.key_secret` both. `wspulse keygen` writes
 them. The server has one pair; clients are known by their public keys.
@@ -6,16 +6,14 @@ them. The server has one pair; clients are known by their public keys.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 import zmq
-from zmq.utils import z85
 
-__all__ = ["ClientGate", "KeyFileError", "KeyPair", "load_allowed", "load_pair", "load_public", "write_pair"]
+__all__ = ["KeyFileError", "KeyPair", "load_allowed", "load_pair", "load_public", "write_pair"]
 
 PUBLIC_SUFFIX = ".key"
 SECRET_SUFFIX = ".key_secret"
@@ -28,9 +26,6 @@ metadata
 curve
     public-key = "{public}"
 """
-
-ZAP_ENDPOINT = "inproc://zeromq.zap.01"
-DOMAIN = b"wspulse"
 
 
 class KeyFileError(ValueError):
@@ -100,43 +95,3 @@ def _read(path: Path) -> str:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise KeyFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
-
-
-class ClientGate:
-    """Answers ZeroMQ's question whether a client with a public key may come in (ZAP, RFC 27), for one context."""
-
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], pair: KeyPair, allowed: frozenset[bytes]) -> None:
-        self._pair = pair
-        self._allowed = frozenset(_binary(key) for key in allowed)
-        self._loop = asyncio.get_running_loop()
-        self._socket = context.socket(zmq.REP)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.bind(ZAP_ENDPOINT)
-        self._loop.add_reader(self._socket.fileno(), self._answer)
-
-    def guard(self, socket: zmq.Socket[bytes]) -> None:
-        """Let only known clients in; to be called before the socket is bound."""
-        socket.setsockopt(zmq.CURVE_SERVER, 1)
-        socket.setsockopt(zmq.CURVE_PUBLICKEY, self._pair.public)
-        socket.setsockopt(zmq.CURVE_SECRETKEY, self._pair.secret)
-        socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
-
-    def close(self) -> None:
-        self._loop.remove_reader(self._socket.fileno())
-        self._socket.close()
-
-    def _answer(self) -> None:
-        while True:
-            try:
-                parts = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            request_id = parts[1] if len(parts) > 1 else b""
-            known = len(parts) == 7 and parts[2] == DOMAIN and parts[5] == b"CURVE" and parts[6] in self._allowed
-            status, text = (b"200", b"OK") if known else (b"400", b"unknown client")
-            self._socket.send_multipart([b"1.0", request_id, status, text, b"", b""])
-
-
-def _binary(key: bytes) -> bytes:
-    decoded: bytes = z85.decode(key)
-    return decoded

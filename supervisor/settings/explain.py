@@ -18,7 +18,7 @@ __all__ = ["REASONS", "explain"]
 
 
 class Reason(NamedTuple):
-    """Of a setting that is no server option. `default` and `allowed` where the settings' table cannot say them."""
+    """Of a setting that is no server option. `default` and `allowed` where the table of settings cannot say them."""
 
     reason: str
     default: str = ""

@@ -1,28 +1,21 @@
-"""The settings of a server process: one table, and the layers that fill it.
+"""The settings of a server process: one table of their names, kinds, defaults and the server options that they set.
 
-Flags beat `WSPULSE_*` variables, which beat the TOML file, which beats the application's own options: those of the
-settings marked as server options are passed on to the workers only where one of the layers named them. Read once by
-`cli`; nothing here imports the application.
+The command line's flags are made from it, `layers` fills it, `explain` tells of it. Nothing here reads anything or imports
+the application.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from wspulse.actors.accept.origins import parse_origin
 from wspulse.actors.values.config import ON_DUPLICATE_MODES, TOKEN
-from wspulse.supervisor.control.endpoint import check_endpoint
-from wspulse.supervisor.errors import SettingError
-from wspulse.supervisor.host.cores import usable_cores
+from wspulse.supervisor.protocol.endpoint import check_endpoint
 from wspulse.supervisor.settings.kinds import Choice, Integer, Kind, Names, Seconds, Switch, Text
 
-__all__ = ["GROUPS", "TABLE", "Setting", "Settings", "resolve"]
+__all__ = ["GROUPS", "TABLE", "VARIABLE_PREFIX", "Setting"]
 
 VARIABLE_PREFIX = "WSPULSE_"
 
@@ -209,96 +202,3 @@ TABLE = (
     ),
     Setting("log_format", LOGS, Choice("text", "json"), "lines for people or one JSON object per line", "text"),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What the layers came to."""
-
-    workers: int
-    app: str
-    host: str
-    port: int
-    path: str
-    stall_timeout: float
-    shutdown_timeout: float
-    log_level: str
-    log_format: str
-    control: str | None = None
-    control_server_key: str | None = None
-    control_client_keys: str | None = None
-    overrides: dict[str, Any] = field(default_factory=dict)
-    """Server option → value, of those that a layer named; plain values, `codec` and `allow_origin` as given."""
-    sources: dict[str, str] = field(default_factory=dict)
-    """Server option → where its value came from, for what a worker has to say against it."""
-    unknown_variables: tuple[str, ...] = ()
-    """Variables that look like settings and are none: worth a warning, since they may belong to something else."""
-
-
-def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-    """Lay flags over variables over the file over the defaults.
-
-    `flags` has the texts of the flags that were given by their settings' names (a list for `Names`, a bool for
-    `Switch`). Raises SettingError for the first value that is wrong.
-    """
-    variables = {name: text for name, text in environ.items() if name.startswith(VARIABLE_PREFIX)}
-    known_variables = {setting.variable for setting in TABLE}
-    file_name = flags.get("config") or variables.get(VARIABLE_PREFIX + "CONFIG") or ""
-    keys = _read_file(file_name) if file_name else {}
-    values: dict[str, Any] = {}
-    overrides: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for setting in TABLE:
-        found = _find(setting, flags, variables, keys, file_name)
-        if setting.name == "config":
-            continue
-        if setting.option:
-            if found is not None:
-                overrides[setting.option], sources[setting.option] = found
-        else:
-            values[setting.name] = setting.default if found is None else found[0]
-    if values["workers"] is None:
-        values["workers"] = min(usable_cores(), 1024)
-    unknown = tuple(sorted(variables.keys() - known_variables))
-    return Settings(**values, overrides=overrides, sources=sources, unknown_variables=unknown)
-
-
-def _find(
-    setting: Setting, flags: Mapping[str, Any], variables: Mapping[str, str], keys: Mapping[str, Any], file_name: str
-) -> tuple[Any, str] | None:
-    """The value in the highest layer that has one, and where it came from. An empty variable is one that is not set."""
-    source = ""
-    try:
-        if (given := flags.get(setting.name)) is not None:
-            source = setting.flag
-            read = setting.kind.from_text if isinstance(given, str) else setting.kind.from_toml
-            return read(given), source
-        if text := variables.get(setting.variable):
-            source = setting.variable
-            return setting.kind.from_text(text), source
-        if setting.name in keys:
-            source = f"{file_name}: {setting.name}"
-            return setting.kind.from_toml(keys[setting.name]), source
-    except ValueError as error:
-        raise SettingError(source, str(error)) from None
-    return None
-
-
-def _read_file(file_name: str) -> dict[str, Any]:
-    try:
-        with Path(file_name).open("rb") as file:
-            keys = tomllib.load(file)
-    except OSError as error:
-        raise SettingError(file_name, f"cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingError(file_name, f"is no TOML: {' '.join(str(error).split())}") from None
-    known = {setting.name for setting in TABLE} - {"config"}
-    found: dict[str, Any] = {}
-    for key, value in keys.items():
-        name = key.replace("-", "_")
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"allowed is {', '.join(sorted(known))}"
-            raise SettingError(file_name, f"unknown key {key!r}; {hint}")
-        found[name] = value
-    return found

@@ -23,10 +23,11 @@ from tests.support.raw_peer import RawPeer
 from tests.support.server_process import serve_process, wait_until
 from tests.support.shards import serve_shards
 from wspulse import Connection, Frame, Request, Server
-from wspulse.actors.bus.contract import LocalBus
-from wspulse.actors.sessions.admission import Upgrade
-from wspulse.actors.sessions.shard import Handlers, Shard
+from wspulse.actors.bus.local import LocalBus
+from wspulse.actors.sessions.handlers import Handlers
+from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.transport import Transport
+from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.wire.framing import TEXT
 
 MESSAGE = client_frame(TEXT, b'{"event":"said","payload":"hello"}')

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.values.errors import ServerClosedError
 from wspulse.supervisor.process.child import ChildState
-from wspulse.supervisor.settings.table import resolve
+from wspulse.supervisor.settings.layers import resolve
 from wspulse.supervisor.supervisor import Supervisor
 
 

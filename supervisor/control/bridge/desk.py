@@ -17,8 +17,7 @@ from typing import Any
 
 import msgspec
 
-from wspulse.actors.apps.bridge import QUESTION_TIMEOUT_S
-from wspulse.actors.mesh.message import BridgeFrame, BridgeNotice, BridgeQuestion, Message
+from wspulse.actors.mesh.message import QUESTION_TIMEOUT_S, BridgeFrame, BridgeNotice, BridgeQuestion, Message
 from wspulse.actors.values.errors import BadRequestError
 from wspulse.supervisor.control.bridge.wire import frame_fields, read_identity
 from wspulse.supervisor.control.socket import Envelope, PeerGoneError

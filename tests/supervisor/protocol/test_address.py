@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from wspulse.supervisor.control.endpoint import check_endpoint
 from wspulse.supervisor.protocol.address import events_endpoint, find_address
 
 
@@ -29,16 +28,3 @@ def test_endpoint_beats_port_beats_variables_beats_the_default(tmp_path: Path) -
 def test_event_socket_on_all_addresses_is_reached_where_the_control_socket_is() -> None:
     assert events_endpoint("tcp://0.0.0.0:5556", "tcp://far:5555") == "tcp://far:5556"
     assert events_endpoint("ipc:///a.events", "ipc:///a") == "ipc:///a.events"
-
-
-@pytest.mark.parametrize(
-    "text", ["", "x", "ipc://", "ipc://@abstract", "tcp://", "tcp://h", "tcp://h:x", "tcp://h:99999"]
-)
-def test_wrong_endpoints_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"endpoint|file"):
-        check_endpoint(text)
-
-
-@pytest.mark.parametrize("text", ["ipc:///a/b", "ipc://b", "tcp://127.0.0.1:0", "tcp://[::1]:5555", "tcp://0.0.0.0:*"])
-def test_right_endpoints_are_taken(text: str) -> None:
-    assert check_endpoint(text) == text

@@ -1,0 +1,134 @@
+"""The arguments of the subcommands that steer a server: what each of them takes, and the frame that some are given.
+
+Each function named for a subcommand adds its arguments to a parser; `control` runs what was parsed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any, NoReturn
+
+import msgspec
+
+from wspulse.actors.values.frame import Frame
+from wspulse.supervisor.protocol.calls import TIMEOUT_S
+
+__all__ = [
+    "CommandParser",
+    "WrongUseError",
+    "broadcast_arguments",
+    "connections_arguments",
+    "events_arguments",
+    "keygen_arguments",
+    "kick_arguments",
+    "listing_arguments",
+    "read_frame",
+    "restart_arguments",
+    "send_arguments",
+    "server_arguments",
+    "top_arguments",
+]
+
+
+class WrongUseError(Exception):
+    """The arguments are wrong; the text says what is."""
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Says what is wrong in one line, by a WrongUseError."""
+
+    def error(self, message: str) -> NoReturn:
+        raise WrongUseError(f"{message} ({self.prog} --help tells more)")
+
+
+def server_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which server is meant: what every subcommand takes that talks to one."""
+    group = parser.add_argument_group("which server")
+    group.add_argument("--control", metavar="ENDPOINT", help="its control socket, as its ready line says")
+    group.add_argument(
+        "--port", type=int, help="the port that it serves; default: 8000 (or WSPULSE_CONTROL, WSPULSE_PORT)"
+    )
+    group.add_argument("--timeout", type=float, default=TIMEOUT_S, metavar="S", help="how long to wait for it")
+    group.add_argument("--server-key", metavar="FILE", help="with CURVE: the server's NAME.key")
+    group.add_argument("--client-key", metavar="FILE", help="with CURVE: one's own NAME.key_secret")
+
+
+def listing_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of a subcommand that shows something."""
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    server_arguments(parser)
+
+
+def send_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("connection", metavar="CONNECTION", help="its id")
+    _frame_arguments(parser)
+
+
+def broadcast_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("room", metavar="ROOM", help="its id")
+    _frame_arguments(parser)
+
+
+def kick_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("connection", metavar="CONNECTION", help="its id")
+    server_arguments(parser)
+
+
+def connections_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("room", nargs="?", metavar="ROOM", help="only those of this room")
+    listing_arguments(parser)
+
+
+def events_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "topics",
+        nargs="*",
+        metavar="TOPIC",
+        help="what topics begin with: connect. message. disconnect. drop. restore. (a room may follow) worker.; all",
+    )
+    listing_arguments(parser)
+
+
+def restart_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shard", type=int, metavar="SHARD", help="its number, from 0")
+    server_arguments(parser)
+
+
+def top_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--period", type=float, default=1.0, metavar="S", help="between two looks")
+    server_arguments(parser)
+
+
+def keygen_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the files are NAME.key (public) and NAME.key_secret")
+    parser.add_argument("--folder", default=".", help="where they are written")
+
+
+def _frame_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "payload", nargs="?", metavar="PAYLOAD", help="JSON; without it, or as -, it is read from stdin"
+    )
+    parser.add_argument("--event", default="", metavar="NAME", help="the frame's event")
+    parser.add_argument("--id", default="", help="the frame's id")
+    parser.add_argument("--text", action="store_true", help="the payload is a text and no JSON")
+    server_arguments(parser)
+
+
+def read_frame(options: Any) -> Frame:
+    """The frame that the arguments of `send` and `broadcast` describe; stdin is read where its payload is. Raises
+    WrongUseError."""
+    text = options.payload
+    if text is None or text == "-":
+        if sys.stdin.isatty():
+            raise WrongUseError("the payload is missing: give JSON as an argument, or on stdin")
+        text = sys.stdin.read()
+    if options.text:
+        return Frame(options.event, text, options.id)
+    if not text.strip():
+        return Frame(options.event, id=options.id)
+    try:
+        msgspec.json.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise WrongUseError(f"the payload is no JSON: {error} (--text sends it as a string)") from None
+    return Frame(options.event, msgspec.Raw(text.strip().encode()), options.id)

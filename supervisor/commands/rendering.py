@@ -1,0 +1,109 @@
+"""How the subcommands show what a server answered: tables and lines for people, JSON for programs. Prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from wspulse.supervisor.commands.table import bytes_text, duration_text, table_lines
+from wspulse.supervisor.protocol.types import ConnectionInfo, Event, RoomInfo, ServerStats
+
+__all__ = ["connections_text", "event_json", "event_line", "json_text", "rooms_text", "stats_text"]
+
+
+def json_text(value: Any) -> str:
+    """One line."""
+    return msgspec.json.encode(value).decode()
+
+
+def connections_text(connections: Sequence[ConnectionInfo]) -> str:
+    rows = [
+        (item.id, item.room, item.shard, item.state, _time_text(item.connected_at), item.queued) for item in connections
+    ]
+    return _table_text(("CONNECTION", "ROOM", "SHARD", "STATE", "SINCE", "QUEUED"), rows)
+
+
+def rooms_text(rooms: Sequence[RoomInfo]) -> str:
+    return _table_text(("ROOM", "CONNECTIONS"), [(item.id, item.connections) for item in rooms])
+
+
+def stats_text(stats: ServerStats) -> str:
+    """Two lines on the whole server, and a table of its workers."""
+    total = stats.totals
+    server = (
+        f"wspulse {stats.version}, pid {stats.pid}, up {duration_text(stats.uptime_s)}, "
+        f"supervisor {bytes_text(stats.rss_bytes)}"
+    )
+    sums = (
+        f"{total.connections} connections, {total.frames_in} frames in, {total.frames_out} out, "
+        f"{total.frames_dropped} dropped, {total.bus_gaps} bus gaps, {total.events_dropped} events dropped"
+    )
+    head = [
+        "SHARD",
+        "PID",
+        "STATE",
+        "RESTARTS",
+        "CONNECTIONS",
+        "ROOMS",
+        "QUEUED",
+        "IN",
+        "OUT",
+        "DROPPED",
+        "GAPS",
+        "LAG",
+        "MEMORY",
+        "UP",
+    ]
+    rows = [
+        (
+            worker.shard,
+            worker.pid,
+            worker.state,
+            worker.restarts,
+            worker.connections,
+            worker.rooms,
+            worker.queued,
+            worker.frames_in,
+            worker.frames_out,
+            worker.frames_dropped,
+            worker.bus_gaps,
+            f"{worker.loop_lag_worst_s * 1000:.1f} ms",
+            bytes_text(worker.rss_bytes),
+            duration_text(worker.uptime_s),
+        )
+        for worker in stats.workers
+    ]
+    return "\n".join((server, sums, "", _table_text(head, rows)))
+
+
+def event_json(event: Event) -> str:
+    """One line, without the fields that an event of this kind has not."""
+    fields = msgspec.to_builtins(event)
+    return json_text({name: value for name, value in fields.items() if value is not None and value != ""})
+
+
+def event_line(event: Event) -> str:
+    """One line. Control characters are replaced: ids and payloads are user input."""
+    words = [_time_text(event.time), f"{event.kind:16}"]
+    if event.kind.startswith("worker."):
+        words.append(f"shard {event.shard}, pid {event.pid}")
+    else:
+        words.append(f"{event.connection} in {event.room} (shard {event.shard})")
+    if event.error is not None:
+        words.append(event.error.get("message", ""))
+    if event.frame is not None:
+        words.append(json_text(event.frame))
+    if event.missed:
+        words.append("[events may be missing before this one]")
+    return "".join(letter if letter.isprintable() else "�" for letter in "  ".join(words))
+
+
+def _table_text(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    return "\n".join(table_lines(head, rows))
+
+
+def _time_text(when: float) -> str:
+    return datetime.fromtimestamp(when).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,59 @@
+"""`ClientGate`: who of the clients is let in, where the control socket wants CURVE keys.
+
+Created by the control plane, in whose loop it runs. It knows the keys that were read at the start and answers ZeroMQ's
+own question; what a client may do once it is in, it does not decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import zmq
+from zmq.utils import z85
+
+from wspulse.supervisor.protocol.curve import KeyPair
+
+__all__ = ["ClientGate"]
+
+ZAP_ENDPOINT = "inproc://zeromq.zap.01"
+DOMAIN = b"wspulse"
+
+
+class ClientGate:
+    """Answers ZeroMQ's question whether a client with a public key may come in (ZAP, RFC 27), for one context."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], pair: KeyPair, allowed: frozenset[bytes]) -> None:
+        self._pair = pair
+        self._allowed = frozenset(_binary(key) for key in allowed)
+        self._loop = asyncio.get_running_loop()
+        self._socket = context.socket(zmq.REP)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.bind(ZAP_ENDPOINT)
+        self._loop.add_reader(self._socket.fileno(), self._answer)
+
+    def guard(self, socket: zmq.Socket[bytes]) -> None:
+        """Let only known clients in; to be called before the socket is bound."""
+        socket.setsockopt(zmq.CURVE_SERVER, 1)
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, self._pair.public)
+        socket.setsockopt(zmq.CURVE_SECRETKEY, self._pair.secret)
+        socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+
+    def _answer(self) -> None:
+        while True:
+            try:
+                parts = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            request_id = parts[1] if len(parts) > 1 else b""
+            known = len(parts) == 7 and parts[2] == DOMAIN and parts[5] == b"CURVE" and parts[6] in self._allowed
+            status, text = (b"200", b"OK") if known else (b"400", b"unknown client")
+            self._socket.send_multipart([b"1.0", request_id, status, text, b"", b""])
+
+
+def _binary(key: bytes) -> bytes:
+    decoded: bytes = z85.decode(key)
+    return decoded
