@@ -1,1 +1,9 @@
-"""Everything inside one worker: sessions, rooms, the shard that owns them, the bus that joins shards."""
+"""Everything inside one worker: what serves its clients, and what joins it to the other workers.
+
+Each folder may be imported by what stands to its right, and nothing is imported the other way:
+
+    values → wire → mesh → bus → transport → sessions → accept → events → runtime → asgi → server → apps → testing
+
+Begin with `server.py`, which is what users declare, then `sessions/`, which is what the server exists for. `public/` is what
+users import, `pytest_plugin/` their fixtures; both may use the other half of the package, `supervisor/`, too.
+"""

@@ -1,0 +1,5 @@
+"""The applications that ship: relay with its chat page and presence, echo, and the bridge to programs in any language.
+
+They are written against `server` as a user's are, and may import everything below it.
+Begin with `builtin`; `presence` is the largest, and `page/` is what a browser gets.
+"""
