@@ -10,14 +10,13 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from logging import Logger
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from wspulse.actors.asgi.application import AsgiApplication
-from wspulse.actors.asgi.joined import ControlClient, Joined
+from wspulse.actors.asgi.joined import Joined
 from wspulse.actors.asgi.mounted import Mounted
 from wspulse.actors.mesh.message import ConnectionRecord, Kick, ListConnections, SendFrame
 from wspulse.actors.runtime.runtime import ShardRuntime
@@ -61,10 +60,6 @@ class Server:
     wrong. Callbacks may be sync or async and may also be set by the decorators of the same names. With several workers
     each process has its own `Server` object, and all methods span all of them.
     """
-
-    control_client: ClassVar[type[ControlClient]]
-    """What `asgi(join=...)` calls with an endpoint. Given by the package `wspulse`, which may use both of its halves; this
-    one may not import the other."""
 
     def __init__(
         self,
@@ -346,7 +341,7 @@ class Server:
         sessions: send, broadcast, kick and get_connections go to that server, and may raise ControlError too.
         """
         if join is not None:
-            self._joined = Joined(partial(self.control_client, join), self.options.logger)
+            self._joined = Joined(join, self.options.logger)
             return self._joined
         return AsgiApplication(self._mount())
 

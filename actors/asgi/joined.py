@@ -7,9 +7,9 @@ socket; it accepts no WebSocket itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from logging import Logger
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
 
 from wspulse.actors.asgi.application import lifespan_of, no_websocket
 from wspulse.actors.asgi.socket import answer_events
@@ -57,7 +57,8 @@ class Listed(Protocol):
 
 
 class ControlClient(Protocol):
-    """What is needed of a client of the control socket, which is the other half of the package. All raise ControlError."""
+    """What is needed of a client of the control socket, which is in the other half of the package. Its coroutines raise
+    ControlError."""
 
     def __init__(self, endpoint: str) -> None: ...
 
@@ -76,10 +77,13 @@ class ControlClient(Protocol):
 
 class Joined:
     """An ASGI application too: its lifespan opens and closes the control client. Errors are those of the server's own
-    methods, and ControlError when the supervisor does not answer. `make_control` makes a client for the running loop."""
+    methods, and ControlError when the supervisor does not answer."""
 
-    def __init__(self, make_control: Callable[[], ControlClient], logger: Logger) -> None:
-        self._make_control = make_control
+    control_client: ClassVar[type[ControlClient]]
+    """Given by the package `wspulse`, which may use both of its halves; this one may not import the other."""
+
+    def __init__(self, endpoint: str, logger: Logger) -> None:
+        self._endpoint = endpoint
         self._logger = logger
         self._control: ControlClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -89,7 +93,7 @@ class Joined:
         """The client of this event loop."""
         loop = asyncio.get_running_loop()
         if self._control is None or self._loop is not loop:
-            self._control, self._loop = self._make_control(), loop
+            self._control, self._loop = self.control_client(self._endpoint), loop
         return self._control
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -17,6 +17,7 @@ re-exports, and gives the one half of it what it needs of the other.
 """
 
 from wspulse.actors.accept.origins import allow_origins
+from wspulse.actors.asgi.joined import Joined
 from wspulse.actors.events.context import Context, InvalidPayloadError
 from wspulse.actors.events.recovery import recovery
 from wspulse.actors.events.router import EventRouter
@@ -68,4 +69,4 @@ __all__ = [
     "recovery",
 ]
 
-Server.control_client = AsyncControl
+Joined.control_client = AsyncControl

@@ -1,5 +1,5 @@
 """One shard put together in the process that hosts it: started, reached by messages, drained and stopped in order.
 
-It imports everything up to `events`, and of the server that it serves knows what `served` says.
+It may import everything up to `events`, and of the server that it serves knows what `served` says.
 Begin with `runtime`; `event_feed` and `loop_lag` are what it knows of itself.
 """

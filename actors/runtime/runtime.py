@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any
 
 from wspulse.actors.accept.acceptor import Acceptor
-from wspulse.actors.accept.handoff import Handovers
+from wspulse.actors.accept.handover import Handovers
 from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.accept.origins import reads_cookies
 from wspulse.actors.bus.contract import Bus

@@ -1,7 +1,8 @@
 """`Session`: one logical connection: its state, its transport of the moment, and its outbound buffer.
 
-Created by the shard, which alone changes its state (through `apply`); the transport gives it what the peer sent (`Inbox`), the
-room and the application give it what the peer is to get. It holds no socket and no timer.
+Created by the shard. Its state changes through `apply` alone, by the shard's steps and by what its transport reports; the
+transport gives it what the peer sent (`Inbox`), the room and the application what the peer is to get. It holds no socket and
+no timer.
 """
 
 from __future__ import annotations

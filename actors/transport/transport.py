@@ -2,7 +2,7 @@
 
 Created when an upgrade is accepted, by the acceptor of the shard that owns the id or from a descriptor that was handed over.
 It cuts frames and hands them to its session, writes what the session and the room give it, answers pings, and keeps its
-deadlines through the shard's ticker: an idle transport costs no task and no timer. Its states are in `transport_state`.
+deadlines through the shard's ticker: an idle transport costs no task and no timer. Its states are in `state`.
 """
 
 from __future__ import annotations

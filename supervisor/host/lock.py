@@ -52,13 +52,19 @@ def take_lock(path: Path, make_folder: Callable[[], None] | None = None) -> int:
             raise StartError(f"the lock file {path} cannot be opened: {error.strerror}") from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(lock), path.lstat()):
-                return lock
-        except FileNotFoundError:
-            pass  # the last owner removed it just now
         except OSError:
             text = os.pread(lock, LOCK_TEXT_BYTES, 0)
             os.close(lock)
             raise LockHeldError(text) from None
+        if _is_at(lock, path):
+            return lock
         os.close(lock)
     raise LockContestedError
+
+
+def _is_at(lock: int, path: Path) -> bool:
+    """Whether the locked file is the one that others will find: its last owner may have removed it just now."""
+    try:
+        return os.path.samestat(os.fstat(lock), path.lstat())
+    except FileNotFoundError:
+        return False

@@ -27,25 +27,28 @@ def module_name(file: Path) -> str:
     return f"wspulse.{text}".replace("/", ".")
 
 
-def imported_names(file: Path) -> Iterator[str]:
-    """The dotted names in the import statements of a file; `from a import b` gives both `a` and `a.b`."""
-    for node in ast.walk(ast.parse(file.read_text())):
+def imported_names(path: Path) -> Iterator[tuple[str, str]]:
+    """Each import of a file: the module, and the name that is taken from it ("" for the module itself).
+
+    Raises ValueError for a relative import, which would have to be resolved first.
+    """
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or node.module is None:
+                raise ValueError(f"{path}:{node.lineno}: a relative import")
+            yield from ((node.module, alias.name) for alias in node.names)
 
 
 def import_graph(root: Path) -> dict[str, set[str]]:
-    """Module → the modules of the packages that it imports. A package counts only where something that its own file
-    defines is imported: `from package import module` is an arrow to the module."""
-    files = {module_name(file): file for file in package_files(root)}
+    """Module → the modules of the packages that it imports. `from package import name` is an arrow to the module of that
+    name, and to the package itself where there is none."""
+    files = {module_name(file): root / file for file in package_files(root)}
     graph = {}
-    for module, file in files.items():
-        names = set(imported_names(root / file))
-        found = {name for name in names if name in files}
-        graph[module] = {name for name in found if not any(other.startswith(f"{name}.") for other in found)} - {module}
+    for module, path in files.items():
+        found = {name if (name := f"{source}.{taken}") in files else source for source, taken in imported_names(path)}
+        graph[module] = (found & files.keys()) - {module}
     return graph
 
 

@@ -1,4 +1,4 @@
-// Where a connection id lives, as actors/placement.py computes it: CRC-32, mixed, to one of 1,024 slots, to a worker.
+// Where a connection id lives, as actors/mesh/placement.py computes it: CRC-32, mixed, to one of 1,024 slots, to a worker.
 export function workerOf(id, workers) {
   let crc = -1;
   for (const byte of new TextEncoder().encode(id)) {
