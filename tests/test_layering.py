@@ -123,6 +123,11 @@ FILES = {file: ROOT / file for file in package_files(ROOT)}
 FOLDERS = sorted({file.parent for file in FILES})
 
 
+@pytest.fixture(scope="module")
+def graph() -> dict[str, set[str]]:
+    return import_graph(ROOT)
+
+
 def rooms(module: str) -> tuple[str, str]:
     """The package of a module, and the folder or file in it that stands in the order."""
     for package in ORDERS:
@@ -141,9 +146,9 @@ def test_every_folder_has_its_place_in_the_order() -> None:
         assert found == set(order), f"{package}: name it in ORDERS, where it belongs"
 
 
-def test_imports_run_one_way() -> None:
+def test_imports_run_one_way(graph: dict[str, set[str]]) -> None:
     wrong = []
-    for module, imported in import_graph(ROOT).items():
+    for module, imported in graph.items():
         package, room = rooms(module)
         for other in imported:
             other_package, other_room = rooms(other)
@@ -154,21 +159,21 @@ def test_imports_run_one_way() -> None:
     assert wrong == []
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert circles(import_graph(ROOT)) == []
+def test_no_modules_import_each_other_in_a_circle(graph: dict[str, set[str]]) -> None:
+    assert circles(graph) == []
 
 
-def test_workers_never_import_the_supervisor() -> None:
+def test_workers_never_import_the_supervisor(graph: dict[str, set[str]]) -> None:
     wrong = []
-    for module, imported in import_graph(ROOT).items():
+    for module, imported in graph.items():
         if rooms(module)[0] == "wspulse.actors":
             wrong += [f"{module} imports {other}" for other in imported if other.startswith("wspulse.supervisor")]
     assert wrong == []
 
 
-def test_supervisor_imports_of_the_workers_what_each_part_needs() -> None:
+def test_supervisor_imports_of_the_workers_what_each_part_needs(graph: dict[str, set[str]]) -> None:
     wrong = []
-    for module, imported in import_graph(ROOT).items():
+    for module, imported in graph.items():
         package, room = rooms(module)
         if package != "wspulse.supervisor" or not room:
             continue
@@ -180,9 +185,9 @@ def test_supervisor_imports_of_the_workers_what_each_part_needs() -> None:
     assert wrong == []
 
 
-def test_room_imports_no_more_than_it_says() -> None:
+def test_room_imports_no_more_than_it_says(graph: dict[str, set[str]]) -> None:
     wrong = []
-    for module, imported in import_graph(ROOT).items():
+    for module, imported in graph.items():
         for place, allowed in LESS_THAN_THE_ORDER.items():
             if lies_in(module, place):
                 package = rooms(module)[0]
@@ -193,19 +198,18 @@ def test_room_imports_no_more_than_it_says() -> None:
     assert wrong == []
 
 
-def test_what_users_import_is_imported_by_neither_half() -> None:
+def test_what_users_import_is_imported_by_neither_half(graph: dict[str, set[str]]) -> None:
     wrong = []
-    for module, imported in import_graph(ROOT).items():
+    for module, imported in graph.items():
         if module not in OUTSIDE:
             wrong += [f"{module} imports {other}" for other in imported & OUTSIDE]
     assert wrong == []
 
 
 @pytest.mark.parametrize("place", MACHINES)
-def test_machine_imports_no_io(place: str) -> None:
+def test_machine_imports_no_io(place: str, graph: dict[str, set[str]]) -> None:
     machines = {module_name(file) for file in FILES if lies_in(str(file.with_suffix("")), place, "/")}
     assert machines, "it was moved: say where it is now"
-    graph = import_graph(ROOT)
     reached = set(machines)
     while more := {other for module in reached for other in graph[module]} - reached:
         reached |= more
