@@ -25,9 +25,7 @@ from wspulse.actors.values.errors import ConnectRejected
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import Pages, check_request, choose_subprotocol, switching_protocols
-from wspulse.actors.wire.handshake import (
-    Upgrade as ValidUpgrade,
-)
+from wspulse.actors.wire.handshake import Upgrade as ValidUpgrade
 from wspulse.actors.wire.head import HeadGatherer
 
 __all__ = ["Acceptor"]

@@ -12,8 +12,8 @@
     async def relay(connection: Connection, frame: Frame) -> None:
         await server.broadcast(connection.room_id, frame)
 
-Run it with `python -m wspulse.supervisor --workers 4 --app module:server`. This package only
-re-exports, and gives the one half of it what it needs of the other.
+Run it with `python -m wspulse.supervisor --workers 4 --app module:server`. This package re-exports, and gives one half of
+wspulse what it needs of the other.
 """
 
 from wspulse.actors.accept.origins import allow_origins

@@ -39,7 +39,7 @@ def take_lock(path: Path, make_folder: Callable[[], None] | None = None) -> int:
     """Make the file or take over the one that is there, and lock it. Returns its descriptor; closing that is the release.
 
     `make_folder` is called before each attempt, where the folder goes away with its owner; without it a missing folder is
-    an error. Raises LockHeldError, LockContestedError, StartError when the file cannot be opened.
+    an error. Raises LockHeldError, LockContestedError, StartError when the file cannot be opened or looked at.
     """
     for _ in range(LOCK_ATTEMPTS):
         if make_folder is not None:
@@ -56,15 +56,13 @@ def take_lock(path: Path, make_folder: Callable[[], None] | None = None) -> int:
             text = os.pread(lock, LOCK_TEXT_BYTES, 0)
             os.close(lock)
             raise LockHeldError(text) from None
-        if _is_at(lock, path):
-            return lock
+        try:
+            if os.path.samestat(os.fstat(lock), path.lstat()):
+                return lock
+        except FileNotFoundError:
+            pass  # the last owner removed it just now
+        except OSError as error:
+            os.close(lock)
+            raise StartError(f"the lock file {path} cannot be looked at: {error.strerror}") from None
         os.close(lock)
     raise LockContestedError
-
-
-def _is_at(lock: int, path: Path) -> bool:
-    """Whether the locked file is the one that others will find: its last owner may have removed it just now."""
-    try:
-        return os.path.samestat(os.fstat(lock), path.lstat())
-    except FileNotFoundError:
-        return False

@@ -138,3 +138,18 @@ def test_link_is_not_followed(path: Path, tmp_path: Path) -> None:
     with pytest.raises(StartError, match=f"the lock file {path} cannot be opened"):
         take_lock(path)
     assert not target.exists()
+
+
+def test_file_that_cannot_be_looked_at_is_an_error_and_leaves_no_descriptor(
+    tmp_path: Path, before_flock: Callable[[Callable[[], object]], None]
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    def replace_folder_by_a_file() -> None:
+        folder.rename(tmp_path / "elsewhere")
+        folder.touch()
+
+    before_flock(replace_folder_by_a_file)
+    with pytest.raises(StartError, match="cannot be looked at: Not a directory"):
+        take_lock(folder / "lock")
