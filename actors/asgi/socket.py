@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Mapping
-from struct import Struct
+from collections.abc import Mapping
 from typing import Any
 
 from wspulse.actors.sessions.shard import Shard
@@ -20,9 +19,20 @@ from wspulse.actors.values.asgi import Event, Receive, Scope, Send
 from wspulse.actors.values.close_code import EMPTY_CLOSE_CODE, CloseReason
 from wspulse.actors.values.errors import ProtocolError
 from wspulse.actors.wire.answer import parse_answer
-from wspulse.actors.wire.framing import BINARY, CLOSE, PING, PONG, TEXT, encode_close, encode_frame, parse_close
+from wspulse.actors.wire.frames import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    encode_close,
+    encode_frame,
+    messages_of,
+    parse_close,
+    unmasked,
+)
 
-__all__ = ["AsgiSocket", "answer_events", "messages_of", "unmasked"]
+__all__ = ["AsgiSocket", "answer_events"]
 
 _HIGH_WATER_BYTES = 1024 * 1024
 """What may wait for the ASGI server before the peer counts as slow: in the place of a kernel's socket buffer, which takes
@@ -41,10 +51,6 @@ _LOST_WAIT_S = 1.0
 
 _OWN_PING = encode_frame(PING, b"")
 _OWN_PONG = bytes((0x80 | PONG, 0x80, 0, 0, 0, 0))
-_NO_MASK = b"\0\0\0\0"
-
-_uint16_at = Struct("!H").unpack_from
-_uint64_at = Struct("!Q").unpack_from
 
 
 class AsgiSocket(asyncio.Transport):
@@ -265,31 +271,6 @@ def answer_events(answer: bytes, scope: Mapping[str, Any], subprotocol: str | No
     # RFC 6455 §7.4.1: 1008 is a violated policy, 1013 (registered) "try again later".
     reason = body[:123].decode("utf-8", "ignore")
     return [{"type": "websocket.close", "code": 1013 if status == 503 else 1008, "reason": reason}]
-
-
-def messages_of(wire: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """Cut frames of ours, which are whole and unmasked, into (opcode, payload, the frame's size)."""
-    position = 0
-    while position < len(wire):
-        begin = position
-        size = wire[position + 1]
-        position += 2
-        if size == 126:
-            (size,) = _uint16_at(wire, position)
-            position += 2
-        elif size == 127:
-            (size,) = _uint64_at(wire, position)
-            position += 8
-        end = position + size
-        yield wire[begin] & 0x0F, wire[position:end], end - begin
-        position = end
-
-
-def unmasked(opcode: int, payload: bytes) -> bytes:
-    """A client's frame, masked with zeros."""
-    frame = encode_frame(opcode, payload)
-    header_bytes = len(frame) - len(payload)
-    return b"".join((frame[:1], bytes((frame[1] | 0x80,)), frame[2:header_bytes], _NO_MASK, payload))
 
 
 def _event_of(opcode: int, payload: bytes) -> Event:

@@ -20,7 +20,7 @@ from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.close_code import CloseReason, CloseRow
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.metrics import Metrics
-from wspulse.actors.wire.framing import TEXT
+from wspulse.actors.wire.frames import TEXT
 
 __all__ = ["INBOUND_LIMIT_FRAMES", "REST_LIMIT_BYTES", "Callback", "Inbox", "InboxShard", "current_session"]
 

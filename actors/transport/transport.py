@@ -21,7 +21,8 @@ from wspulse.actors.values.errors import (
     ProtocolError,
     WriteTimeoutError,
 )
-from wspulse.actors.wire.framing import BINARY, CLOSE, PING, PONG, FrameParser, encode_close, encode_frame, parse_close
+from wspulse.actors.wire.frames import BINARY, CLOSE, PING, PONG, encode_close, encode_frame, parse_close
+from wspulse.actors.wire.framing import FrameParser
 
 __all__ = ["CLOSE_WAIT_S", "Transport"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from wspulse.actors.values.codec import Codec
 from wspulse.actors.values.frame import Frame
-from wspulse.actors.wire.framing import BINARY, SHORT_HEADERS, TEXT, encode_frame
+from wspulse.actors.wire.frames import BINARY, SHORT_HEADERS, TEXT, encode_frame
 
 __all__ = ["wire_encoder"]
 

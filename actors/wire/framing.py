@@ -1,4 +1,4 @@
-"""Cutting a transport's bytes into WebSocket messages, and building the frames that go out (RFC 6455, server side).
+"""Cutting a transport's bytes into WebSocket messages (RFC 6455, server side).
 
 A transport owns one `FrameParser`: what the socket delivers goes in with `feed`, whole messages and control frames come
 out of `next`. No extension is negotiated, so a set reserved bit is a violation. Nothing here reads a socket, a clock or
@@ -7,44 +7,25 @@ an option; what to answer to a ping, a close frame or an error is the transport'
 
 from __future__ import annotations
 
-from struct import Struct
-from typing import Final, NoReturn
+from typing import NoReturn
 
-from wspulse.actors.values.close_code import EMPTY_CLOSE_CODE
 from wspulse.actors.values.errors import ProtocolError
+from wspulse.actors.wire.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    NOT_UTF8,
+    OPCODES,
+    TEXT,
+    VIOLATION,
+    header_size,
+    parse_close,
+    payload_size,
+)
 from wspulse.actors.wire.unfinished_message import UnfinishedMessage, apply_mask, is_utf8
 
-__all__ = [
-    "BINARY",
-    "CLOSE",
-    "PING",
-    "PONG",
-    "SHORT_HEADERS",
-    "TEXT",
-    "FrameParser",
-    "apply_mask",
-    "encode_close",
-    "encode_frame",
-    "parse_close",
-]
+__all__ = ["FrameParser"]
 
-CONTINUATION: Final = 0
-TEXT: Final = 1
-BINARY: Final = 2
-CLOSE: Final = 8
-PING: Final = 9
-PONG: Final = 10
-
-_OPCODES = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
-
-_MAX_CONTROL_BYTES = 125
-"""RFC 6455 §5.5."""
-
-_CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
-"""What a close frame may carry besides 3000 … 4999 (RFC 6455 §7.4 and its registry)."""
-
-_VIOLATION = 1002
-_NOT_UTF8 = 1007
 _TOO_BIG = 1009
 
 _SMALL_REST_BYTES = 256
@@ -53,11 +34,6 @@ fed before they are parsed take linear time."""
 
 _MASK = slice(2, 6)
 _PAYLOAD = slice(6, None)
-
-_uint16_at = Struct("!H").unpack_from
-_uint64_at = Struct("!Q").unpack_from
-_pack_medium = Struct("!BBH").pack
-_pack_long = Struct("!BBQ").pack
 
 
 class FrameParser:
@@ -113,6 +89,11 @@ class FrameParser:
         if data:
             self.feed(data)
         return self.next()
+
+    @property
+    def ended(self) -> bool:
+        """Whether a close frame or a violation came, so that `next` gives nothing more."""
+        return isinstance(self._unfinished, _End)
 
     @property
     def leftover_bytes(self) -> int:
@@ -197,7 +178,7 @@ class FrameParser:
                 if is_last_frame and end <= len(data):
                     payload = apply_mask(data[payload_at:end], mask)
                     if opcode == TEXT and not payload.isascii() and not is_utf8(payload):
-                        self._fail(_NOT_UTF8, "text is not UTF-8")
+                        self._fail(NOT_UTF8, "text is not UTF-8")
                     self._consume(end)
                     return (opcode, payload)
                 unfinished = self._unfinished = UnfinishedMessage(opcode, is_text=opcode == TEXT)
@@ -218,31 +199,30 @@ class FrameParser:
         first = data[position]
         second = data[position + 1]
         opcode = first & 0x0F
-        if opcode not in _OPCODES:
-            self._fail(_VIOLATION, "unknown opcode")
+        if opcode not in OPCODES:
+            self._fail(VIOLATION, "unknown opcode")
         if second < 0x80:
-            self._fail(_VIOLATION, "frame is not masked")
+            self._fail(VIOLATION, "frame is not masked")
         size = second - 0x80
-        payload_at = position + 6
+        payload_at = position + header_size(size) + 4
         if size > 125:
             if opcode > BINARY:
-                self._fail(_VIOLATION, "control frame is longer than 125 bytes")
-            payload_at += 2 if size == 126 else 8
+                self._fail(VIOLATION, "control frame is longer than 125 bytes")
             if payload_at - 4 > total:
                 return None
-            (size,) = _uint16_at(data, position + 2) if size == 126 else _uint64_at(data, position + 2)
+            size = payload_size(data, position, size)
         if opcode <= BINARY and size + (unfinished.size if unfinished else 0) > self._max_message_size:
             self._fail(_TOO_BIG, f"message is over {self._max_message_size} bytes")
         if first & 0x70:
-            self._fail(_VIOLATION, "reserved bit is set")
+            self._fail(VIOLATION, "reserved bit is set")
         if opcode > BINARY:
             if first < 0x80:
-                self._fail(_VIOLATION, "control frame is fragmented")
+                self._fail(VIOLATION, "control frame is fragmented")
         elif opcode == CONTINUATION:
             if unfinished is None:
-                self._fail(_VIOLATION, "continuation of nothing")
+                self._fail(VIOLATION, "continuation of nothing")
         elif unfinished is not None:
-            self._fail(_VIOLATION, "message begins inside another")
+            self._fail(VIOLATION, "message begins inside another")
         return (first, size, payload_at) if payload_at <= total else None
 
     def _control(self, opcode: int, payload: bytes, end: int) -> tuple[int, bytes]:
@@ -261,7 +241,7 @@ class FrameParser:
         position = self._position
         part = self.rest[position : position + message.missing_bytes]
         if not message.add_part(part):
-            self._fail(_NOT_UTF8, "text is not UTF-8")
+            self._fail(NOT_UTF8, "text is not UTF-8")
         self._consume(position + len(part))
 
     def _consume(self, end: int) -> None:
@@ -302,51 +282,3 @@ class _End:
 
 
 _CLOSED = _End(0, "")
-
-
-def parse_close(payload: bytes) -> tuple[int, str]:
-    """Code and reason of a close frame; (1005, "") for an empty one (RFC 6455 §7.1.5).
-
-    Raises ProtocolError: 1002 for a single byte or a code that must not be sent, 1007 for a reason that is no UTF-8.
-    """
-    if not payload:
-        return (EMPTY_CLOSE_CODE, "")
-    if len(payload) == 1:
-        raise ProtocolError(_VIOLATION, "close frame of one byte")
-    try:
-        reason = payload[2:].decode()
-    except UnicodeDecodeError:
-        raise ProtocolError(_NOT_UTF8, "close reason is not UTF-8") from None
-    (code,) = _uint16_at(payload)
-    if code not in _CLOSE_CODES and not 3000 <= code <= 4999:
-        raise ProtocolError(_VIOLATION, f"close code {code} is not allowed")
-    return (code, reason)
-
-
-SHORT_HEADERS = {
-    opcode: tuple(bytes((0x80 | opcode, size)) for size in range(126)) for opcode in (TEXT, BINARY, CLOSE, PING, PONG)
-}
-"""Ready-made, since joining two bytes objects costs a third of packing a header: 0.07 µs against 0.2 µs a frame."""
-
-
-def encode_frame(opcode: int, payload: bytes) -> bytes:
-    """A whole message or control frame as the server sends it: unmasked, unfragmented.
-
-    Raises ValueError for a control frame over 125 bytes.
-    """
-    size = len(payload)
-    if size < 126:
-        return SHORT_HEADERS[opcode][size] + payload
-    if opcode > BINARY:
-        raise ValueError(f"wspulse: a control frame of {size} bytes; allowed are 125")
-    if size < 65536:
-        return _pack_medium(0x80 | opcode, 126, size) + payload
-    return _pack_long(0x80 | opcode, 127, size) + payload
-
-
-def encode_close(code: int, reason: str = "") -> bytes:
-    """A close frame. 1005 stands for a frame without a code; a reason over 123 bytes is cut between characters."""
-    if code == EMPTY_CLOSE_CODE:
-        return encode_frame(CLOSE, b"")
-    text = reason.encode("utf-8", "replace")[: _MAX_CONTROL_BYTES - 2]
-    return encode_frame(CLOSE, code.to_bytes(2) + text.decode("utf-8", "ignore").encode())

@@ -28,7 +28,7 @@ from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
-from wspulse.actors.wire.framing import TEXT
+from wspulse.actors.wire.frames import TEXT
 
 MESSAGE = client_frame(TEXT, b'{"event":"said","payload":"hello"}')
 

@@ -18,7 +18,9 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import SERVER, Protocol
 
 from wspulse.actors.values.errors import ProtocolError
-from wspulse.actors.wire.framing import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, FrameParser, apply_mask
+from wspulse.actors.wire.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from wspulse.actors.wire.framing import FrameParser
+from wspulse.actors.wire.unfinished_message import apply_mask
 
 NOTHING_WRONG = 0
 """The close code of a verdict on a stream in which nothing is wrong so far."""

@@ -9,7 +9,7 @@ from tests.support.eventually import eventually
 from tests.support.raw_peer import RawPeer, masked
 from wspulse import Connection, Frame, Server
 from wspulse.actors.sessions.inbox import REST_LIMIT_BYTES
-from wspulse.actors.wire.framing import TEXT
+from wspulse.actors.wire.frames import TEXT
 
 _AHEAD_FRAMES = 6000
 """About 400 KB, sent with the request: what a client may send ahead of its 101 without being held up."""

@@ -10,18 +10,18 @@ from websockets.utils import apply_mask as pure_apply_mask
 from tests.support.frame_streams import client_frame
 from wspulse.actors.values.errors import ProtocolError
 from wspulse.actors.wire import framing, unfinished_message
-from wspulse.actors.wire.framing import (
+from wspulse.actors.wire.frames import (
     BINARY,
     CLOSE,
     CONTINUATION,
     PING,
     PONG,
     TEXT,
-    FrameParser,
     encode_close,
     encode_frame,
     parse_close,
 )
+from wspulse.actors.wire.framing import FrameParser
 
 MEBIBYTE = 1 << 20
 

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from tests.support.frame_streams import client_frame
-from wspulse.actors.wire.framing import BINARY, CONTINUATION, TEXT, FrameParser
+from wspulse.actors.wire.frames import BINARY, CONTINUATION, TEXT
+from wspulse.actors.wire.framing import FrameParser
 
 MEBIBYTE = 1 << 20
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.frame_streams import Stream, client_frame, disagreement
 from tests.support.parser_oracle import disagreement_of_seed
-from wspulse.actors.wire.framing import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from wspulse.actors.wire.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 SIZE_LIMITS = st.sampled_from((1, 20, 125, 126, 512, 65536, 1 << 20))
 
