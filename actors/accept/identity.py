@@ -1,19 +1,115 @@
-"""What `connect` may return, checked: who connects, and to which room."""
+"""`Identification`: how a newcomer gets its room and its id: the application is asked, and its answer checked (contract.md §2).
+
+One per acceptor, and one for each request under an ASGI server. It decides nothing about sessions, and reads no socket.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-__all__ = ["MAX_ID_BYTES", "checked_identity"]
+from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.values.config import ServerOptions
+from wspulse.actors.values.errors import ConnectRejected
+from wspulse.actors.values.request import Request
+from wspulse.actors.wire.answer import HTTPAnswer, rejection
+
+__all__ = ["MAX_ID_BYTES", "Asking", "Identification", "Identity", "checked_identity"]
 
 MAX_ID_BYTES = 256
 """Of a room id and of a connection id, in UTF-8 (contract.md §2)."""
 
 
-def checked_identity(answer: Any) -> tuple[str, str, dict[str, Any] | None]:
-    """What `connect` returned, as (room id, connection id, state). Raises TypeError or ValueError for anything else."""
+class Identity(NamedTuple):
+    """Who connects, and to which room."""
+
+    room_id: str
+    connection_id: str
+    state: dict[str, Any] | None
+
+
+Asking = Generator[Awaitable[Any], Any, Identity | HTTPAnswer]
+"""Gives what is to be awaited, wants what that returned or raised, and returns the identity, or the refusal."""
+
+
+class AskingShard(Protocol):
+    """What is needed of the shard."""
+
+    index: int
+    options: ServerOptions
+    closing: bool
+
+
+class Identification:
+    """See the module. `connect` is the application's."""
+
+    def __init__(self, shard: AskingShard, placement: Placement, connect: Callable[[Request], Any]) -> None:
+        self._shard = shard
+        self._placement = placement
+        self._connect = connect
+
+    def asking(self, request: Request) -> Asking:
+        """Ask `check_origin`, then `connect`. A synchronous application is through with the first step, which spares a task."""
+        shard = self._shard
+        check_origin = shard.options.check_origin
+        try:
+            if check_origin is not None:
+                allowed = check_origin(request)
+                if hasattr(allowed, "__await__"):
+                    allowed = yield allowed
+                if not allowed:
+                    return rejection(403, "origin not allowed")
+            answer = self._connect(request)
+            if hasattr(answer, "__await__"):
+                answer = yield answer
+            identity = checked_identity(answer)
+        except ConnectRejected as error:
+            return rejection(error.status, error.text)
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            shard.options.logger.error("connect or check_origin raised", exc_info=error)
+            return rejection(500, "internal server error")
+        if shard.closing:
+            return rejection(503, "server is shutting down")
+        if not identity.connection_id:
+            return identity._replace(connection_id=self._placement.new_id(shard.index))
+        return identity
+
+    async def identify(self, request: Request) -> Identity | HTTPAnswer:
+        """Ask to the end. Raises CancelledError where the task is cancelled, and nothing else."""
+        asking = self.asking(request)
+        try:
+            awaitable = next(asking)
+        except StopIteration as end:
+            return _result(end)
+        return await self.go_on(asking, awaitable)
+
+    async def go_on(self, asking: Asking, awaitable: Awaitable[Any]) -> Identity | HTTPAnswer:
+        """Await what the asking gave, until it returns. Raises as `identify` does."""
+        try:
+            while True:
+                try:
+                    answer = await awaitable
+                except (Exception, SystemExit, asyncio.CancelledError) as error:
+                    task = asyncio.current_task()
+                    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                        raise
+                    awaitable = asking.throw(error)
+                else:
+                    awaitable = asking.send(answer)
+        except StopIteration as end:
+            return _result(end)
+
+
+def _result(end: StopIteration) -> Identity | HTTPAnswer:
+    result: Identity | HTTPAnswer = end.value
+    return result
+
+
+def checked_identity(answer: Any) -> Identity:
+    """What `connect` returned. Raises TypeError or ValueError for anything else than it may return."""
     if not isinstance(answer, tuple) or len(answer) not in (2, 3):
         raise TypeError(
             f"wspulse: connect returned {answer!r}; allowed is (room_id, connection_id) or (room_id, connection_id, state)"
@@ -29,4 +125,4 @@ def checked_identity(answer: Any) -> tuple[str, str, dict[str, Any] | None]:
             raise TypeError(f"wspulse: connect returned a state of type {type(state).__name__}; allowed is dict")
         # It may travel to another worker: what does not survive that is refused everywhere alike.
         state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=dict[str, Any])
-    return answer[0], answer[1], state
+    return Identity(answer[0], answer[1], state)

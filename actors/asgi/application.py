@@ -10,16 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from logging import Logger
-from typing import Any
 
-from wspulse.actors.accept.identity import checked_identity
+from wspulse.actors.accept.identity import Identification, Identity
 from wspulse.actors.asgi.mounted import Mounted
 from wspulse.actors.asgi.socket import AsgiSocket, answer_events
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.asgi import Receive, Scope, Send
-from wspulse.actors.values.errors import ConnectRejected
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import choose_subprotocol
@@ -33,8 +31,6 @@ _REFUSED_EVENTS = 2
 """uvicorn's "disconnect" for its answer, then for the end of its socket."""
 
 _REFUSED_S = 0.2
-
-_Identity = tuple[str, str, dict[str, Any] | None]
 
 
 class AsgiApplication:
@@ -69,45 +65,35 @@ class AsgiApplication:
             return
         # What the same client did before, above all dropping its last connection, is to be known first.
         await asyncio.sleep(0)
-        room_id, connection_id, state = identity
-        connection_id = connection_id or runtime.placement.new_id(shard.index)
-        upgrade = Upgrade(room_id, connection_id, state, request, _ACCEPT, deadline)
-        transport = Transport(shard, upgrade)
+        transport = Transport(shard, Upgrade(*identity, request, _ACCEPT, deadline))
         subprotocol = choose_subprotocol(shard.options.subprotocols, scope.get("subprotocols") or ())
-        socket = AsgiSocket(shard, transport, scope, send, subprotocol)
-        transport.connection_made(socket)
-        reader = shard.loop.create_task(socket.read(receive))
+        asgi_socket = AsgiSocket(shard, transport, scope, send, subprotocol)
+        transport.connection_made(asgi_socket)
+        reader = shard.loop.create_task(asgi_socket.read(receive))
         # An ASGI server that fails in `receive` has lost the connection.
-        reader.add_done_callback(lambda _task: socket.abort())
+        reader.add_done_callback(lambda _task: asgi_socket.abort())
         try:
-            await socket.ended
+            await asgi_socket.ended
         except asyncio.CancelledError:
             # hypercorn ends its connections so, and tells the lifespan afterwards.
-            await socket.say_farewell()
+            await asgi_socket.say_farewell()
             raise
         finally:
             reader.cancel()
-            await asyncio.gather(reader, socket.finish(), return_exceptions=True)
-        if not socket.accepted:
+            await asyncio.gather(reader, asgi_socket.finish(), return_exceptions=True)
+        if not asgi_socket.accepted:
             await _await_end(receive)
 
-    async def _identify(self, runtime: ShardRuntime, request: Request) -> _Identity | HTTPAnswer:
-        """Ask the application, in the order of contract.md §2."""
-        options = runtime.shard.options
-        if runtime.shard.closing:
+    async def _identify(self, runtime: ShardRuntime, request: Request) -> Identity | HTTPAnswer:
+        """Ask the application, in the order of contract.md §2 and within the time that an upgrade may take."""
+        shard = runtime.shard
+        if shard.closing:
             return rejection(503, "server is shutting down")
         try:
-            async with asyncio.timeout(options.handshake_timeout):
-                if options.check_origin is not None and not await _result(options.check_origin(request)):
-                    return rejection(403, "origin not allowed")
-                return checked_identity(await _result(self._mounted.connect(request)))
-        except ConnectRejected as error:
-            return rejection(error.status, error.text)
+            async with asyncio.timeout(shard.options.handshake_timeout):
+                return await Identification(shard, runtime.placement, self._mounted.connect).identify(request)
         except TimeoutError:
             return rejection(503, "the application did not answer in time")
-        except (Exception, SystemExit) as error:
-            options.logger.error("connect or check_origin raised", exc_info=error)
-            return rejection(500, "internal server error")
 
 
 async def lifespan_of(
@@ -142,10 +128,6 @@ async def _await_end(receive: Receive) -> None:
                 await receive()
     except Exception:
         pass  # some servers wait here, and some say that there is nothing to come
-
-
-async def _result(value: Any) -> Any:
-    return await value if hasattr(value, "__await__") else value
 
 
 async def no_websocket(send: Send) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.transport import Transport
@@ -60,7 +60,7 @@ class AsgiSocket(asyncio.Transport):
         super().__init__()
         self._shard = shard
         self._loop = shard.loop
-        self._protocol = protocol
+        self._protocol: asyncio.Protocol = protocol
         self._scope = scope
         self._send = send
         self._subprotocol = subprotocol
@@ -92,6 +92,9 @@ class AsgiSocket(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = cast("asyncio.Protocol", protocol)
 
     def is_closing(self) -> bool:
         return self._closing or self._gone

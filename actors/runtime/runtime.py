@@ -46,7 +46,7 @@ from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.runtime.loop_lag import LoopLag
 from wspulse.actors.runtime.served import Served
 from wspulse.actors.sessions.handlers import Handlers
-from wspulse.actors.sessions.inbox import Inbox, current_session
+from wspulse.actors.sessions.inbox import Inbox, current_inbox
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.control_frame import encode_control_frame, read_control_frame
 from wspulse.actors.values.errors import ServerClosedError
@@ -209,8 +209,8 @@ class ShardRuntime:
         requests = (
             self._spawn(self._http.drain(self._http_patience_s, self._closer)) if self._http is not None else None
         )
-        await self.shard.quiet(self._closers)
         await self._acceptor.quiet()
+        await self.shard.quiet(self._closers)
         if requests is not None:
             await requests
 
@@ -243,7 +243,6 @@ class ShardRuntime:
         self._lag.stop()
         for link in self._links.values():
             link.close()
-        self._handovers.close()
         if self._mailbox is not None:
             self._mailbox.close()
         if self._zmq_bus is not None:
@@ -256,7 +255,7 @@ class ShardRuntime:
         if self._closed is None:
             self._closed = asyncio.get_running_loop().create_future()
             self._closer = asyncio.current_task()
-        caller = current_session.get()
+        caller = current_inbox.get()
         if caller is not None:
             self._closers.add(caller)
             self.shard.look_if_quiet()

@@ -13,7 +13,6 @@ from wspulse.actors.bus.contract import Bus
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.state import SessionEvent, SessionState
-from wspulse.actors.transport.state import TransportState
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
@@ -78,7 +77,7 @@ class Admission:
                 self._decide(transport)
             else:
                 waiting.append(transport)
-        if transport.state is TransportState.WAITING:
+        if transport in self.newcomers:
             self._shard.at(upgrade.deadline, lambda _now: self._late(transport))
 
     def gone(self, transport: Transport) -> None:

@@ -1,14 +1,13 @@
 """`Inbox`: the inbound half of a session: the mailbox in front of the application's callbacks.
 
-Part of every `Session`, as its base class: an object of its own would cost memory and a call per message. Callbacks are user
-code and run one at a time, in the order of the mailbox. A message that finds the mailbox idle is handled at once, inside the
-read that brought it; everything else runs from the loop, never inside a step of the shard.
+Made by each `Session` for itself; the transport gives it what the peer sends. Callbacks are user code and run one at a time, in
+the order of the mailbox. A message that finds the mailbox idle is handled at once, inside the read that brought it; everything
+else runs from the loop, never inside a step of the shard.
 """
 
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
@@ -16,13 +15,14 @@ from typing import Any, NamedTuple, Protocol
 
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.sessions.handlers import Handlers
+from wspulse.actors.transport.state import TransportState
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.close_code import CloseReason, CloseRow
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.wire.frames import TEXT
 
-__all__ = ["INBOUND_LIMIT_FRAMES", "REST_LIMIT_BYTES", "Callback", "Inbox", "InboxShard", "current_session"]
+__all__ = ["INBOUND_LIMIT_FRAMES", "REST_LIMIT_BYTES", "Callback", "Inbox", "InboxShard", "current_inbox"]
 
 INBOUND_LIMIT_FRAMES = 16
 """Frames that wait for a slow handler before the socket is no longer read: enough to keep a handler busy, little to hold."""
@@ -34,8 +34,8 @@ its 101, 768 KB; so this is for a client that comes back again and again while t
 _FRAME_BYTES = 128
 """What a waiting frame takes besides its payload."""
 
-current_session: ContextVar[Inbox | None] = ContextVar("wspulse_session", default=None)
-"""The session whose async handler is running, for calls that must not wait for it."""
+current_inbox: ContextVar[Inbox | None] = ContextVar("wspulse_inbox", default=None)
+"""That of the session whose async handler is running, for calls that must not wait for it."""
 
 _USER_ERRORS = (Exception, asyncio.CancelledError, SystemExit)
 """What user code may raise without harm to the worker."""
@@ -46,6 +46,10 @@ class Callback(NamedTuple):
 
     kind: str
     error: BaseException | None = None
+
+
+_Begun = tuple[Frame | Callback, Awaitable[Any]]
+"""An entry of the mailbox whose handler was called, and what it has yet to be awaited."""
 
 
 class InboxShard(Protocol):
@@ -64,10 +68,10 @@ class InboxShard(Protocol):
     working: dict[Inbox, asyncio.Task[None]]
     """The tasks of those whose async handlers run."""
 
-    def spawn(self, session: Inbox, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, inbox: Inbox, work: Coroutine[Any, Any, None]) -> None:
         """Run a session's async handlers in a task, kept in `working`."""
 
-    def session_finished(self, session: Inbox) -> None:
+    def session_finished(self, inbox: Inbox) -> None:
         """Its last callback has run."""
 
     def callback_raised(self, connection: Connection, kind: str, error: BaseException) -> None: ...
@@ -78,33 +82,48 @@ class InboxShard(Protocol):
         """A frame of a lost transport was dropped, since too many wait."""
 
 
-class Inbox(ABC):
-    """See the module. A task runs only while the mailbox has work and its handler is async."""
+class InboxSession(Protocol):
+    """What an inbox needs of its session."""
 
-    __slots__ = ("_busy", "_mailbox", "_rest_bytes", "connection", "shard", "successor", "transport")
+    @property
+    def connection(self) -> Connection: ...
 
-    connection: Connection
+    @property
+    def transport(self) -> Transport | None: ...
 
-    def __init__(self, shard: InboxShard) -> None:
-        self.shard = shard
-        self.transport: Transport | None = None
-        self.successor: Inbox | None = None
-        """A newer session of the same id, whose callbacks wait for the end of this one's."""
-        self._mailbox: deque[Frame | Callback] | None = None
-        self._busy = False
-        self._rest_bytes = 0
-
-    @abstractmethod
     def transport_failed(self, error: BaseException, close: CloseRow) -> None:
         """End the transport, telling the peer why."""
 
+
+class Inbox:
+    """See the module. A task runs only while the mailbox has work and its handler is async."""
+
+    __slots__ = ("_busy", "_mailbox", "_rest_bytes", "_session", "_shard", "successor")
+
+    def __init__(self, shard: InboxShard, session: InboxSession) -> None:
+        self._shard = shard
+        self._session = session
+        self.successor: Inbox | None = None
+        """That of a newer session of the same id, whose callbacks wait for the end of this one's."""
+        self._mailbox: deque[Frame | Callback] | None = None
+        """None while nothing waits, which spares an idle session the deque's 760 bytes."""
+        self._busy = False
+        self._rest_bytes = 0
+
+    @property
+    def connection(self) -> Connection:
+        return self._session.connection
+
+    # What comes.
+
     def receive(self, opcode: int, payload: bytes) -> None:
         """Handle a message of the peer, or put it behind those that wait."""
-        shard = self.shard
+        shard = self._shard
         shard.metrics.frames_in += 1
         on_message = shard.handlers.on_message
         if on_message is None:
             return
+        connection = self._session.connection
         try:
             if opcode == TEXT:
                 frame = shard.decode(payload if not shard.keeps_kind else payload.decode())
@@ -114,19 +133,20 @@ class Inbox(ABC):
                     payload.decode()
                 frame = shard.decode(payload)
         except Exception as error:
-            shard.undecodable(self.connection, error)
+            shard.undecodable(connection, error)
             return
         if self._busy or self._mailbox:
             self._append(frame)
             return
+        # The usual case has a lane of its own, which needs no mailbox.
         self._busy = True
         try:
-            result = on_message(self.connection, frame)
+            result = on_message(connection, frame)
         except _USER_ERRORS as error:
             self._message_handler_raised(error)
             result = None
         if result is not None and hasattr(result, "__await__"):
-            shard.spawn(self, self._work(result, frame))
+            shard.spawn(self, self._work(frame, result))
             return
         self._busy = False
         if self._mailbox:
@@ -139,7 +159,7 @@ class Inbox(ABC):
         """
         if self.behind:
             if self._rest_bytes >= REST_LIMIT_BYTES:
-                self.shard.rest_dropped(self.connection)
+                self._shard.rest_dropped(self.connection)
                 return
             self._rest_bytes += len(payload) + _FRAME_BYTES
         self.receive(opcode, payload)
@@ -149,8 +169,10 @@ class Inbox(ABC):
         if mailbox is None:
             mailbox = self._mailbox = deque()
         mailbox.append(frame)
-        if len(mailbox) >= INBOUND_LIMIT_FRAMES and self.transport is not None:
-            self.transport.hold()
+        if len(mailbox) >= INBOUND_LIMIT_FRAMES:
+            transport = self._session.transport
+            if transport is not None:
+                transport.hold()
 
     @property
     def behind(self) -> bool:
@@ -164,7 +186,12 @@ class Inbox(ABC):
         self._mailbox.append(Callback(kind, error))
         if not self._busy:
             self._busy = True
-            self.shard.loop.call_soon(self._pump)
+            self._shard.loop.call_soon(self._pump)
+
+    def discard_frames(self) -> None:
+        """Forget what the peer had sent and nobody has handled; callbacks stay."""
+        if self._mailbox:
+            self._mailbox = deque(item for item in self._mailbox if isinstance(item, Callback))
 
     def wait_for(self, predecessor: Inbox) -> None:
         """No callback of this session runs before the last one of `predecessor`."""
@@ -173,66 +200,66 @@ class Inbox(ABC):
 
     def predecessor_finished(self) -> None:
         if self._mailbox:
-            self.shard.loop.call_soon(self._pump)
+            self._shard.loop.call_soon(self._pump)
         else:
             self._busy = False
 
-    def _pump(self) -> None:
-        """Run what waits until a handler has to be awaited."""
-        if self.shard.aborting:
-            # Nobody would cancel or await a handler that begins now.
-            return
-        self._busy = True
-        mailbox = self._mailbox
-        while mailbox:
-            item = self._take(mailbox)
-            result = self._call(item)
-            if result is not None:
-                self.shard.spawn(self, self._work(result, item))
-                return
-            self._done(item)
-        self._idle()
+    # What runs.
 
-    async def _work(self, awaitable: Awaitable[Any], item: Frame | Callback) -> None:
-        """Await a handler, and run what has come meanwhile."""
-        shard = self.shard
-        current_session.set(self)
-        pending: Awaitable[Any] | None = awaitable
+    def _pump(self) -> None:
+        """Run what waits; where a handler is to be awaited, go on in a task."""
+        self._busy = True
+        begun = self._drain()
+        if begun is not None:
+            self._shard.spawn(self, self._work(*begun))
+
+    async def _work(self, item: Frame | Callback, awaitable: Awaitable[Any]) -> None:
+        """Await a handler that was called, and run what has come meanwhile."""
+        shard = self._shard
+        current_inbox.set(self)
+        begun: _Begun | None = (item, awaitable)
         try:
-            while True:
-                if pending is not None:
-                    try:
-                        await pending
-                    except _USER_ERRORS as error:
-                        if shard.aborting and isinstance(error, asyncio.CancelledError):
-                            raise
-                        self._raised(item, error)
-                    pending = None
+            while begun is not None:
+                item, awaitable = begun
+                try:
+                    await awaitable
+                except _USER_ERRORS as error:
+                    if shard.aborting and isinstance(error, asyncio.CancelledError):
+                        raise
+                    self._raised(item, error)
                 self._done(item)
-                if not self._mailbox or shard.aborting:
-                    self._idle()
-                    return
-                item = self._take(self._mailbox)
-                pending = self._call(item)
+                begun = self._drain()
         finally:
             del shard.working[self]
+
+    def _drain(self) -> _Begun | None:
+        """Call one handler after the other, until one has to be awaited (which is returned) or nothing waits."""
+        shard = self._shard
+        while self._mailbox:
+            if shard.aborting:
+                # Nobody would cancel or await a handler that begins now.
+                return None
+            item = self._take(self._mailbox)
+            awaitable = self._call(item)
+            if awaitable is not None:
+                return item, awaitable
+            self._done(item)
+        self._busy = False
+        self._mailbox = None
+        return None
 
     def _take(self, mailbox: deque[Frame | Callback]) -> Frame | Callback:
         item = mailbox.popleft()
         if len(mailbox) <= INBOUND_LIMIT_FRAMES // 2:
             self._rest_bytes = 0
-            transport = self.transport
-            if transport is not None and transport.held:
+            transport = self._session.transport
+            if transport is not None and transport.state is TransportState.HELD:
                 transport.release()
         return item
 
-    def _idle(self) -> None:
-        self._busy = False
-        self._mailbox = None
-
     def _call(self, item: Frame | Callback) -> Awaitable[Any] | None:
         """Call the handler of one entry. Returns what is still to be awaited."""
-        handlers = self.shard.handlers
+        handlers = self._shard.handlers
         try:
             if not isinstance(item, Callback):
                 result = handlers.on_message(self.connection, item) if handlers.on_message is not None else None
@@ -251,19 +278,19 @@ class Inbox(ABC):
 
     def _raised(self, item: Frame | Callback, error: BaseException) -> None:
         if isinstance(item, Callback):
-            self.shard.callback_raised(self.connection, item.kind, error)
+            self._shard.callback_raised(self.connection, item.kind, error)
         else:
             self._message_handler_raised(error)
 
     def _message_handler_raised(self, error: BaseException) -> None:
-        self.shard.callback_raised(self.connection, "on_message", error)
+        self._shard.callback_raised(self.connection, "on_message", error)
         mailbox = self._mailbox
         while mailbox and not isinstance(mailbox[0], Callback):
             mailbox.popleft()
-        if not mailbox and self.transport is not None:
+        if not mailbox and self._session.transport is not None:
             # No drop, restore or end stands behind the frame, so the transport that brought it is still the current one.
-            self.transport_failed(error, CloseReason.HANDLER_RAISED)
+            self._session.transport_failed(error, CloseReason.HANDLER_RAISED)
 
     def _done(self, item: Frame | Callback) -> None:
         if isinstance(item, Callback) and item.kind == "on_disconnect":
-            self.shard.session_finished(self)
+            self._shard.session_finished(self)

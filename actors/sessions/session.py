@@ -8,12 +8,11 @@ no timer.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
 from wspulse.actors.sessions.connection import Connection
-from wspulse.actors.sessions.inbox import Callback, Inbox, InboxShard
+from wspulse.actors.sessions.inbox import Inbox, InboxShard
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.send_buffer import SendBuffer
 from wspulse.actors.sessions.state import Effect, SessionEvent, SessionState, transition
@@ -57,30 +56,35 @@ class SessionShard(InboxShard, Protocol):
     def publish_event(self, kind: str, session: Session, error: BaseException | None = None) -> None: ...
 
 
-class Session(Inbox):
+class Session:
     """See the module. `serial` is unique within the shard's incarnation; `epoch` rises with every change of state."""
 
     __slots__ = (
-        "__weakref__",
         "_buffer",
         "_turn",
         "connected_at",
+        "connection",
         "dropped_frames",
         "epoch",
         "error",
         "id",
+        "inbox",
         "room",
         "serial",
+        "shard",
         "state",
+        "transport",
         "watchers",
     )
-
-    shard: SessionShard
 
     def __init__(
         self, shard: SessionShard, connection_id: str, room: Room[Session], serial: int, connected_at: float
     ) -> None:
-        super().__init__(shard)
+        self.shard = shard
+        self.connection: Connection
+        """What the application sees, given by the shard."""
+        self.inbox = Inbox(shard, self)
+        self.transport: Transport | None = None
         self.id = connection_id
         self.room = room
         self.serial = serial
@@ -223,14 +227,14 @@ class Session(Inbox):
                     self.shard.start_window(self)
                 case Effect.TELL_DROP:
                     self.shard.publish_event("drop", self, error)
-                    self.post("on_transport_drop", error)
+                    self.inbox.post("on_transport_drop", error)
                 case Effect.ATTACH:
                     assert transport is not None
                     self.error = None
                     self.attach(transport)
                 case Effect.TELL_RESTORE:
                     self.shard.publish_event("restore", self)
-                    self.post("on_transport_restore")
+                    self.inbox.post("on_transport_restore")
                 case Effect.END:
                     # An expired window reports the drop that began it.
                     self._end(
@@ -242,7 +246,7 @@ class Session(Inbox):
         """Take a transport that has answered 101, replay what is buffered, and join the room's fan-out."""
         self.transport = transport
         transport.session = self
-        if self.behind:
+        if self.inbox.behind:
             transport.hold()
         if transport.blocked:
             self.room.set_slow(self)
@@ -280,16 +284,16 @@ class Session(Inbox):
         self.error = error
         self._turn = None
         self._buffer = None
-        if not keep_frames and self._mailbox:
-            # The server ended the session: what the peer had sent and nobody has handled is discarded.
-            self._mailbox = deque(item for item in self._mailbox if isinstance(item, Callback))
+        if not keep_frames:
+            # The server ended the session.
+            self.inbox.discard_frames()
         self.shard.session_ended(self)
         if self.watchers is not None:
             for watcher in self.watchers:
                 if not watcher.done():
                     watcher.set_result(None)
             self.watchers = None
-        self.post("on_disconnect", error)
+        self.inbox.post("on_disconnect", error)
 
     def watch(self) -> asyncio.Future[None]:
         """A future that is done when the session has ended."""

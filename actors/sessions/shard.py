@@ -22,6 +22,7 @@ from wspulse.actors.sessions.local_connection import LocalConnection
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.session import Flushable, Session
 from wspulse.actors.sessions.state import SessionEvent, SessionState
+from wspulse.actors.transport.contract import Ending
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
@@ -70,9 +71,9 @@ class Shard:
         """Told of what happens to sessions, while somebody listens."""
         self.resumable: Callable[[Connection], bool] | None = None
         """Whose sessions have the resume window; None: all."""
-        self._finishing: dict[str, Session] = {}
+        self._finishing: dict[str, Inbox] = {}
         self._unfinished: set[Inbox] = set()
-        self._ending: dict[Transport, None] = {}
+        self._ending: dict[Ending, None] = {}
         self._quiet: list[tuple[asyncio.Future[None], Collection[Inbox]]] = []
         self.working: dict[Inbox, asyncio.Task[None]] = {}
         """The tasks of sessions whose async handlers run; each takes itself out at its end, which spares it a callback."""
@@ -92,22 +93,22 @@ class Shard:
         session = Session(self, upgrade.connection_id, room, self._serial, time.time())
         session.connection = LocalConnection(session, upgrade.request, upgrade.state)
         self.sessions[session.id] = session
-        self._unfinished.add(session)
+        self._unfinished.add(session.inbox)
         predecessor = self._finishing.get(session.id)
         if predecessor is not None:
-            session.wait_for(predecessor)
+            session.inbox.wait_for(predecessor)
         session.attach(transport)
         self.publish_event("connect", session)
         if self.handlers.on_connect is not None:
-            session.post("on_connect")
+            session.inbox.post("on_connect")
 
     # What transports report.
 
-    def transport_ending(self, transport: Transport) -> None:
-        """The transport has said its last words and waits for the peer's."""
+    def transport_ending(self, transport: Ending) -> None:
+        """The last words are said; the shard is not quiet before the socket has ended."""
         self._ending[transport] = None
 
-    def transport_gone(self, transport: Transport) -> None:
+    def transport_gone(self, transport: Ending) -> None:
         self._ending.pop(transport, None)
         self.look_if_quiet()
 
@@ -129,16 +130,16 @@ class Shard:
             del self.sessions[session.id]
         session.room.remove(session)
         self.look_at_room(session.room)
-        self._finishing[session.id] = session
+        self._finishing[session.id] = session.inbox
         self.publish_event("disconnect", session, session.error)
 
-    def session_finished(self, session: Inbox) -> None:
-        """Its last callback has run."""
-        connection_id = session.connection.id
-        if self._finishing.get(connection_id) is session:
+    def session_finished(self, inbox: Inbox) -> None:
+        """A session's last callback has run."""
+        connection_id = inbox.connection.id
+        if self._finishing.get(connection_id) is inbox:
             del self._finishing[connection_id]
-        self._unfinished.discard(session)
-        successor, session.successor = session.successor, None
+        self._unfinished.discard(inbox)
+        successor, inbox.successor = inbox.successor, None
         if successor is not None:
             successor.predecessor_finished()
         self.look_if_quiet()
@@ -299,9 +300,9 @@ class Shard:
 
     # The loop.
 
-    def spawn(self, session: Inbox, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, inbox: Inbox, work: Coroutine[Any, Any, None]) -> None:
         """Run a session's async handlers in a task; the shard holds it."""
-        self.working[session] = self.loop.create_task(work)
+        self.working[inbox] = self.loop.create_task(work)
 
     def schedule(self, item: Flushable) -> None:
         """Have `item.flush()` called at the end of this loop turn."""
@@ -340,11 +341,11 @@ class Shard:
         self._set_ticker()
 
 
-def _with_successors(sessions: Collection[Inbox]) -> set[Inbox]:
-    """Sessions, and those of the same ids whose callbacks wait for their last ones."""
+def _with_successors(inboxes: Collection[Inbox]) -> set[Inbox]:
+    """Those of sessions, and of the sessions of the same ids whose callbacks wait for their last ones."""
     found = set()
-    for session in sessions:
-        following: Inbox | None = session
+    for inbox in inboxes:
+        following: Inbox | None = inbox
         while following is not None:
             found.add(following)
             following = following.successor

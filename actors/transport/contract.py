@@ -10,14 +10,14 @@ from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.config import ServerOptions
 
-__all__ = ["Admitting", "Carried", "TransportShard"]
+__all__ = ["Admitting", "Carried", "Ending", "EndingShard", "TransportShard"]
 
 T_contra = TypeVar("T_contra", contravariant=True)
 """The transport: a parameter, so that this file need not import it."""
 
 
-class Carried(Protocol):
-    """A session, as its transport sees it. All is called from the loop, nothing from a thread."""
+class Receiving(Protocol):
+    """A session's inbox, as its transport sees it."""
 
     @property
     def behind(self) -> bool:
@@ -28,6 +28,13 @@ class Carried(Protocol):
 
     def receive_rest(self, opcode: int, payload: bytes) -> None:
         """Take a message that had been read, and not yet handed over, when the transport was lost."""
+
+
+class Carried(Protocol):
+    """A session, as its transport sees it. All is called from the loop, nothing from a thread."""
+
+    @property
+    def inbox(self) -> Receiving: ...
 
     def flush(self) -> None:
         """Write what was sent in this loop turn."""
@@ -55,22 +62,36 @@ class Admitting(Protocol[T_contra]):
         """A newcomer's socket ended while it waited."""
 
 
-class TransportShard(Protocol[T_contra]):
-    """A shard, as its transports see it."""
+class Ending(Protocol):
+    """A socket whose last words are said, and which has yet to end."""
 
-    options: ServerOptions
-    loop: asyncio.AbstractEventLoop
+    def abort(self) -> None:
+        """Drop it; it says `transport_gone` from the loop."""
+
+
+class EndingShard(Protocol):
+    """A shard, as what ends in it sees it."""
+
+    closing: bool
+    """Whether everything ends."""
     clock: Callable[[], float]
     """Seconds, monotonic."""
-
-    @property
-    def admission(self) -> Admitting[T_contra]: ...
 
     def at(self, when: float, call: Callable[[float], None]) -> None:
         """Have `call(now)` called at `when` or a little later; it cannot be cancelled."""
 
-    def transport_ending(self, transport: T_contra) -> None:
-        """The transport has said its last words and waits for the peer's."""
+    def transport_ending(self, transport: Ending) -> None:
+        """Wait for the end of a socket whose last words are said. May be told twice."""
 
-    def transport_gone(self, transport: T_contra) -> None:
-        """The transport's socket has ended."""
+    def transport_gone(self, transport: Ending) -> None:
+        """The socket has ended, or is another's."""
+
+
+class TransportShard(EndingShard, Protocol[T_contra]):
+    """A shard, as its transports see it."""
+
+    options: ServerOptions
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def admission(self) -> Admitting[T_contra]: ...

@@ -1,22 +1,133 @@
-"""The states of a transport.
+"""The states of a transport, as one table.
 
-WAITING ── accept() ──▶ OPEN ── finish() ──▶ ENDING ──▶ GONE
-   └── refuse() ───────────────────────────────┘
+A transport *waits* until its newcomer may join its room; it is *open* while a session has it, and *held* while that session's
+handler is so far behind that the socket is not read; it is *closing* from our close frame until the peer's, and *lingering*
+when nothing that still comes is of interest. In the end its socket is *gone*, or, where the upgrade was refused, no longer its
+own. Every change of state is a row of `TRANSITIONS`; what is not in the table cannot happen, and an attempt raises and changes
+nothing.
+
+The transport carries out the effects in the order of the row. This module knows no sockets, loops or clocks.
+
+WAITING ─ ACCEPT ─▶ OPEN ◀─ HOLD, RELEASE ─▶ HELD
+                      ├─ FINISH ─▶ CLOSING ─ HEAR ─▶ LINGERING ─ LOSE ─▶ GONE
+                      └─ the peer's close frame, or its fault ─▶ LINGERING
 """
 
 from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["TransportState"]
+__all__ = [
+    "TRANSITIONS",
+    "IllegalTransportEventError",
+    "TransportEffect",
+    "TransportEvent",
+    "TransportState",
+    "transition",
+]
 
 
 class TransportState(Enum):
     WAITING = "waiting"
     """The upgrade is valid, the room is not joined yet; what the peer sends is kept."""
+    WAITING_HELD = "waiting, held"
+    """The same, and the peer sent so much ahead that its socket is not read."""
     OPEN = "open"
     """The 101 is written, and a session has it."""
-    ENDING = "ending"
-    """A close frame (or an HTTP answer) was sent; what comes is thrown away until the peer's close frame or a deadline."""
+    HELD = "held"
+    """Open, and the session's handler is so far behind that the socket is not read."""
+    CLOSING = "closing"
+    """Our close frame is written; the peer's is looked for in what comes."""
+    LINGERING = "lingering"
+    """The last words are said; what comes is thrown away until the socket ends."""
     GONE = "gone"
-    """The socket has ended."""
+    """The socket has ended, or is another's."""
+
+
+class TransportEvent(Enum):
+    """What happens to a transport."""
+
+    ACCEPT = "the newcomer's room is joined"
+    REFUSE = "the newcomer is refused"
+    HOLD = "too much waits for the handler, or for the answer"
+    RELEASE = "the handler has caught up"
+    FINISH = "the session ends it"
+    FINISH_LAST = "the session ends it, when the peer has said its farewell"
+    PEER_CLOSE = "the peer's close frame"
+    VIOLATE = "the peer breaks the protocol"
+    HEAR = "the peer answers our close frame"
+    GARBLE = "what follows our close frame breaks the protocol"
+    STALL = "the peer takes nothing for `write_wait`"
+    EXPIRE = "the patience with the peer's end is over"
+    LOSE = "the socket ends"
+
+
+class TransportEffect(Enum):
+    """What the transport then does."""
+
+    ANSWER = "write the 101 and begin the heartbeat"
+    REFUSE = "give the socket to a refusal"
+    STOP_CLOCK = "stop the pong clock"
+    GO_ON = "let the pong clock go on"
+    PAUSE = "read no more"
+    RESUME = "read on"
+    CATCH_UP = "take what was read meanwhile, from the loop"
+    SAY = "write the last words, and bound the time for them"
+    SHUT = "end our side of the stream"
+    LOOK = "look for the peer's close frame in what was read"
+    CLOSE = "close the socket when everything is written"
+    ABORT = "drop the socket"
+    LEAVE = "tell the admission that nobody waits any more"
+    BEQUEATH = "give the session what was read, and tell it how the peer ended"
+    LET_GO = "tell the shard, and forget everybody"
+
+
+class IllegalTransportEventError(Exception):
+    """The table has no such row: a fault in the caller. Nothing was changed."""
+
+    def __init__(self, state: TransportState, event: TransportEvent) -> None:
+        super().__init__(f"a transport that is {state.value} cannot have: {event.value}")
+        self.state = state
+        self.event = event
+
+
+_S, _E, _F = TransportState, TransportEvent, TransportEffect
+
+TRANSITIONS: dict[tuple[TransportState, TransportEvent], tuple[TransportState, tuple[TransportEffect, ...]]] = {
+    (_S.WAITING, _E.ACCEPT): (_S.OPEN, (_F.ANSWER,)),
+    (_S.WAITING, _E.HOLD): (_S.WAITING_HELD, (_F.PAUSE,)),
+    (_S.WAITING, _E.REFUSE): (_S.GONE, (_F.REFUSE, _F.LET_GO)),
+    (_S.WAITING, _E.LOSE): (_S.GONE, (_F.LEAVE, _F.LET_GO)),
+    (_S.WAITING_HELD, _E.ACCEPT): (_S.HELD, (_F.ANSWER,)),
+    (_S.WAITING_HELD, _E.REFUSE): (_S.GONE, (_F.RESUME, _F.REFUSE, _F.LET_GO)),
+    (_S.WAITING_HELD, _E.LOSE): (_S.GONE, (_F.LEAVE, _F.LET_GO)),
+    (_S.OPEN, _E.HOLD): (_S.HELD, (_F.STOP_CLOCK, _F.PAUSE)),
+    (_S.OPEN, _E.FINISH): (_S.CLOSING, (_F.SAY, _F.LOOK)),
+    (_S.OPEN, _E.PEER_CLOSE): (_S.LINGERING, (_F.SAY, _F.CLOSE)),
+    (_S.OPEN, _E.VIOLATE): (_S.LINGERING, (_F.SAY, _F.SHUT)),
+    (_S.OPEN, _E.STALL): (_S.LINGERING, (_F.ABORT,)),
+    (_S.OPEN, _E.LOSE): (_S.GONE, (_F.BEQUEATH, _F.LET_GO)),
+    (_S.HELD, _E.RELEASE): (_S.OPEN, (_F.GO_ON, _F.RESUME, _F.CATCH_UP)),
+    (_S.HELD, _E.FINISH): (_S.CLOSING, (_F.SAY, _F.RESUME, _F.LOOK)),
+    (_S.HELD, _E.FINISH_LAST): (_S.LINGERING, (_F.SAY, _F.CLOSE)),
+    (_S.HELD, _E.STALL): (_S.LINGERING, (_F.ABORT,)),
+    (_S.HELD, _E.LOSE): (_S.GONE, (_F.BEQUEATH, _F.LET_GO)),
+    (_S.CLOSING, _E.HEAR): (_S.LINGERING, (_F.CLOSE,)),
+    (_S.CLOSING, _E.GARBLE): (_S.LINGERING, ()),
+    (_S.CLOSING, _E.STALL): (_S.LINGERING, (_F.ABORT,)),
+    (_S.CLOSING, _E.EXPIRE): (_S.LINGERING, (_F.ABORT,)),
+    (_S.CLOSING, _E.LOSE): (_S.GONE, (_F.LET_GO,)),
+    (_S.LINGERING, _E.STALL): (_S.LINGERING, (_F.ABORT,)),
+    (_S.LINGERING, _E.EXPIRE): (_S.LINGERING, (_F.ABORT,)),
+    (_S.LINGERING, _E.LOSE): (_S.GONE, (_F.LET_GO,)),
+    # While it bequeaths what was left, a handler may end the session.
+    (_S.GONE, _E.FINISH): (_S.GONE, ()),
+}
+
+
+def transition(state: TransportState, event: TransportEvent) -> tuple[TransportState, tuple[TransportEffect, ...]]:
+    """The next state and what to do. Raises IllegalTransportEventError where the table has no row."""
+    row = TRANSITIONS.get((state, event))
+    if row is None:
+        raise IllegalTransportEventError(state, event)
+    return row

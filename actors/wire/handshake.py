@@ -18,9 +18,9 @@ from wspulse.actors.wire.answer import HTTPAnswer, rejection
 
 __all__ = [
     "HEALTH_PATH",
+    "CheckedHead",
     "Page",
     "Pages",
-    "Upgrade",
     "check_request",
     "choose_subprotocol",
     "key_of",
@@ -68,8 +68,8 @@ Pages = Mapping[str, Page]
 """Decoded path → page."""
 
 
-class Upgrade:
-    """A request that may become a WebSocket."""
+class CheckedHead:
+    """The head of a request that may become a WebSocket."""
 
     __slots__ = ("head", "key", "offered_subprotocols")
 
@@ -83,7 +83,7 @@ class Upgrade:
 _NO_PAGES: Final[Mapping[str, Page]] = {}
 
 
-def check_request(head: bytes, *, path: str, draining: bool, pages: Pages = _NO_PAGES) -> Upgrade | HTTPAnswer:
+def check_request(head: bytes, *, path: str, draining: bool, pages: Pages = _NO_PAGES) -> CheckedHead | HTTPAnswer:
     """Judge a complete head by contract.md §2, in the order of its table, up to the checks of the application.
 
     `path` is the WebSocket path, decoded. Header fields that no check names are not looked at, but their lines must be
@@ -129,7 +129,7 @@ def _check_reading(method: bytes, draining: bool) -> HTTPAnswer | None:
     return rejection(503, "draining") if draining else None
 
 
-def _check_fields(head: bytes, line_end: int, draining: bool) -> Upgrade | HTTPAnswer:
+def _check_fields(head: bytes, line_end: int, draining: bool) -> CheckedHead | HTTPAnswer:
     readable = head[line_end:]
     is_well_formed = _HEADER_LINES.fullmatch(readable) is not None
     if not is_well_formed:
@@ -183,7 +183,7 @@ def _check_fields(head: bytes, line_end: int, draining: bool) -> Upgrade | HTTPA
 
     if draining:
         return rejection(503, "server is shutting down")
-    return Upgrade(head, key.decode(), subprotocols)
+    return CheckedHead(head, key.decode(), subprotocols)
 
 
 def _has_item(values: bytes, item: bytes) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.report import charts, report
 from bench.support.summary import summary
 from wspulse.actors.sessions.state import TRANSITIONS, SessionEvent, SessionState
+from wspulse.actors.transport.state import TRANSITIONS as TRANSPORT_TRANSITIONS
 from wspulse.actors.values.close_code import VIOLATIONS, CloseReason, CloseRow
 from wspulse.actors.values.option_table import OPTION_TABLE
 
@@ -31,6 +32,14 @@ def state_table() -> str:
                 following, effects = TRANSITIONS[state, event]
                 done = "; ".join(effect.value for effect in effects)
                 rows.append(f"| {state.value} | {event.value} | {following.value} | {done} |")
+    return "\n".join(rows)
+
+
+def transport_table() -> str:
+    rows = ["| state | what happens | next state | what the transport does, in order |", "| --- | --- | --- | --- |"]
+    for (state, event), (following, effects) in TRANSPORT_TRANSITIONS.items():
+        done = "; ".join(effect.value for effect in effects)
+        rows.append(f"| {state.value} | {event.value} | {following.value} | {done or 'nothing'} |")
     return "\n".join(rows)
 
 
@@ -92,7 +101,9 @@ def documents() -> dict[Path, str]:
     readme, internals, protocol = (ROOT / name for name in ("README.md", "doc/internals.md", "doc/protocol.md"))
     return {
         readme: _with_part(_with_part(readme.read_text(), "options", option_table()), "performance", summary()),
-        internals: _with_part(internals.read_text(), "states", state_table()),
+        internals: _with_part(
+            _with_part(internals.read_text(), "states", state_table()), "transport states", transport_table()
+        ),
         protocol: _with_part(protocol.read_text(), "close codes", close_codes()),
         ROOT / "doc" / "contract-tests.md": contract_tests(),
         ROOT / "bench" / "REPORT.md": report(),

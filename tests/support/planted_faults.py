@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from wspulse.actors.sessions.admission import Admission
-from wspulse.actors.sessions.inbox import Callback
+from wspulse.actors.sessions.inbox import Callback, Inbox
 from wspulse.actors.sessions.send_buffer import SendBuffer
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
@@ -43,7 +43,7 @@ def _attach_and_replay_later(session: Session, transport: Transport) -> None:
     """`Session.attach` that replays what is buffered from the loop."""
     session.transport = transport
     transport.session = session
-    if session.behind:
+    if session.inbox.behind:
         transport.hold()
     if transport.blocked:
         session.room.set_slow(session)
@@ -73,12 +73,12 @@ def _send_past_the_turn(session: Session, wire: bytes) -> None:
             session.flush()
 
 
-def _post_and_pump(session: Session, kind: str, error: BaseException | None = None) -> None:
-    """`Session.post` that does not look whether a callback runs."""
-    if session._mailbox is None:
-        session._mailbox = deque()
-    session._mailbox.append(Callback(kind, error))
-    session.shard.loop.call_soon(session._pump)
+def _post_and_pump(inbox: Inbox, kind: str, error: BaseException | None = None) -> None:
+    """`Inbox.post` that does not look whether a callback runs."""
+    if inbox._mailbox is None:
+        inbox._mailbox = deque()
+    inbox._mailbox.append(Callback(kind, error))
+    inbox._shard.loop.call_soon(inbox._pump)
 
 
 def _push_or_drop(buffer: SendBuffer, wire: bytes) -> bool:
@@ -107,8 +107,8 @@ def _end_without_frames(session: Session, error: BaseException | None, *, keep_f
     _end(session, error, keep_frames=False)
 
 
-def _no_wait(session: Session, predecessor: Session) -> None:
-    """`Session.wait_for` that does not wait."""
+def _no_wait(inbox: Inbox, predecessor: Inbox) -> None:
+    """`Inbox.wait_for` that does not wait."""
 
 
 FAULTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
@@ -126,10 +126,10 @@ FAULTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     ),
     "replay after newer frames": ((Session, "attach", _attach_and_replay_later),),
     "frame of a blocked transport before those of its turn": ((Session, "send", _send_past_the_turn),),
-    "callbacks overlap": ((Session, "post", _post_and_pump),),
+    "callbacks overlap": ((Inbox, "post", _post_and_pump),),
     "newest frame dropped": ((SendBuffer, "push", _push_or_drop),),
     "newcomer does not wait for the room": ((Admission, "admit", _admit_at_once),),
-    "duplicate does not wait for the last callback": ((Session, "wait_for", _no_wait),),
+    "duplicate does not wait for the last callback": ((Inbox, "wait_for", _no_wait),),
     "messages read before a drop are forgotten": ((Session, "_end", _end_without_frames),),
 }
 """What is wrong → (owner, attribute, replacement); an attribute of "" adds to a dict."""

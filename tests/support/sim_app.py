@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SessionModel
 from wspulse.actors.sessions.handlers import Handlers
-from wspulse.actors.sessions.inbox import current_session
+from wspulse.actors.sessions.inbox import current_inbox
 from wspulse.actors.values.errors import (
     ConnectionClosedError,
     ConnectionNotFoundError,
@@ -254,7 +254,7 @@ class SimApp:
 
     async def shut_down(self) -> None:
         """`server.close()`, as the runtime of a single shard carries it out."""
-        exempt = current_session.get()
+        exempt = current_inbox.get()
         if self.is_shut:
             return
         self.shut_down_now()

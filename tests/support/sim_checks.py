@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
 from wspulse.actors.sessions.inbox import INBOUND_LIMIT_FRAMES
-from wspulse.actors.transport.transport import CLOSE_WAIT_S
 from wspulse.actors.values.frame import Frame
 
 if TYPE_CHECKING:
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
     from wspulse.actors.sessions.shard import Shard
 
 __all__ = ["check_endings", "check_idle", "check_newcomers", "check_nothing_left", "check_records", "check_table"]
+
+_CLOSE_WAIT_S = 3.0
+"""How long the peer's close frame is awaited (contract.md §3)."""
 
 _SLACK_S = 0.05
 """A few of the shard's ticks, which are 10 ms apart."""
@@ -81,8 +83,8 @@ def check_idle(model: Model, shard: Shard, late_until: float) -> None:
 
 
 def _check_reading(model: Model, session: SessionModel, peer: SimPeer) -> None:
-    waiting = session.real._mailbox or ()
-    held = peer.transport.held
+    waiting = session.real.inbox._mailbox or ()
+    held = peer.held
     if peer.socket.reading is held and not peer.eof_delivered:
         model.fail(f"{session}: {peer} is {'' if peer.socket.reading else 'not '}read, and held is {held}")
     if not held and (peer.broken_delivered or peer.close_delivered is not None):
@@ -108,7 +110,7 @@ def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_un
         model.fail(f"{session}: no ping by {peer.next_ping}")
     # A transport that is not read for a while is looked at again one ping later.
     pong_wait = options.pong_wait + (options.ping_period if peer.was_held else 0.0)
-    if not peer.transport.held and max(peer.last_pong + pong_wait, late_until) + _SLACK_S < now:
+    if not peer.held and max(peer.last_pong + pong_wait, late_until) + _SLACK_S < now:
         model.fail(f"{session}: no pong of {peer} since {peer.last_pong}")
     if session.raised_by is peer and session.active is None:
         model.fail(f"{session}: its handler raised and {peer} lives")
@@ -117,7 +119,7 @@ def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_un
 def check_endings(model: Model, peers: list[SimPeer], late_until: float) -> None:
     """A transport that was let go is gone soon."""
     now = model.loop.now
-    most = model.options.write_wait + CLOSE_WAIT_S + _SLACK_S
+    most = model.options.write_wait + _CLOSE_WAIT_S + _SLACK_S
     for peer in peers:
         if peer.ended_at is not None and not peer.socket.closed and max(peer.ended_at, late_until) + most < now:
             model.fail(f"{peer}: let go at {peer.ended_at} and still there")

@@ -266,7 +266,7 @@ class Model(FrameModel):
             peer.must_be_handled = True
         elif isinstance(error, KeepaliveTimeoutError):
             late = now >= peer.last_pong + self.options.pong_wait - EPSILON_S
-            allowed = self.loop.in_timers and late and not peer.transport.held
+            allowed = self.loop.in_timers and late and not peer.held
             expected = (1011, "keepalive timeout")
         elif isinstance(error, WriteTimeoutError):
             socket = peer.socket

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from wspulse.actors.transport.state import TransportState
+
 if TYPE_CHECKING:
     from tests.support.sim_app import Script
     from tests.support.sim_frames import SessionModel
@@ -131,6 +133,11 @@ class SimPeer:
 
     def __repr__(self) -> str:
         return f"p{self.number}({self.connection_id})"
+
+    @property
+    def held(self) -> bool:
+        """Whether the server does not read it, since a handler is behind or too much came ahead."""
+        return self.transport.state in (TransportState.HELD, TransportState.WAITING_HELD)
 
     @property
     def can_send(self) -> bool:

@@ -43,7 +43,7 @@ class SimSocket(asyncio.Transport):
     def __init__(self, model: Model, peer: SimPeer, protocol: Transport, capacity_bytes: int) -> None:
         self.model = model
         self.peer = peer
-        self.protocol = protocol
+        self.protocol: asyncio.Protocol = protocol
         self.capacity_bytes = capacity_bytes
         self.kernel_bytes = 0
         self.unsent_bytes = 0
@@ -71,6 +71,9 @@ class SimSocket(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = cast("asyncio.Protocol", protocol)
 
     def is_closing(self) -> bool:
         return self.closing
@@ -132,7 +135,7 @@ class SimSocket(asyncio.Transport):
             # close() and server close: what is queued gets `write_wait`, unless nothing of it is taken meanwhile.
             model = self.model
             until = min(peer.ended_at or 0.0, self.progress_at) + model.options.write_wait
-            if model.loop.now < until - 1e-6 and not cast("Shard", self.protocol.shard).aborting:
+            if model.loop.now < until - 1e-6 and not cast("Shard", peer.transport.shard).aborting:
                 model.fail(f"{peer}: cut off at {model.loop.now}, with {self.unsent_bytes} bytes on their way")
         self.aborted = not self.lost
         self._force_close(None)
@@ -173,8 +176,7 @@ class SimSocket(asyncio.Transport):
         elif peer.eof and not peer.eof_delivered:
             peer.eof_delivered = True
             self.reading = False
-            protocol: asyncio.Protocol = self.protocol
-            if not protocol.eof_received():
+            if not self.protocol.eof_received():
                 self.close()
 
     def drain(self, taken_bytes: int) -> None:

@@ -35,10 +35,10 @@ async def test_upgrade_whose_shard_does_not_come_up_is_answered_503_and_let_go_w
         assert b"\r\nRetry-After: 1\r\n" in answer
         refusing = shards.runtimes[0]
         assert refusing.shard.metrics.upgrades_refused == 1
-        assert len(refusing._handovers._refused) == 1
+        assert len(refusing.shard._ending) == 1
         # The client has not closed, and its second to do so has not passed.
         await refusing.stop()
-        assert refusing._handovers._refused == {}
+        assert not refusing.shard._ending
         await peer.close()
         await shards.start_shard(0)
         await shards.start_shard(1)

@@ -15,7 +15,7 @@ from wspulse.actors.accept.pages import StaticPage
 from wspulse.actors.apps.builtin import builtin
 from wspulse.actors.apps.chat_page import chat_pages
 from wspulse.actors.wire.answer import HTTPAnswer
-from wspulse.actors.wire.handshake import Upgrade, check_request
+from wspulse.actors.wire.handshake import CheckedHead, check_request
 
 Pages = Mapping[str, StaticPage]
 
@@ -123,7 +123,7 @@ def test_websocket_path_beats_the_page_and_is_told_to_it_as_text() -> None:
     pages = chat_pages(hostile)
     assert hostile not in pages["/"].text
     assert 'data-websocket-path="/&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;"' in pages["/"].text
-    assert isinstance(check_request(head("GET / HTTP/1.1"), path="/", draining=False, pages=pages), Upgrade)
+    assert isinstance(check_request(head("GET / HTTP/1.1"), path="/", draining=False, pages=pages), CheckedHead)
     assert ask(pages, "GET / HTTP/1.1", path="/")[0].status == 426
 
 
@@ -140,7 +140,7 @@ async def test_only_relay_serves_the_page() -> None:
 
 async def test_page_reaches_a_client_that_reads_slowly_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel that takes little at a time: the rest must not be thrown away after the time that a line of text gets."""
-    monkeypatch.setattr("wspulse.actors.accept.acceptor._LINGER_S", 0.05)
+    monkeypatch.setattr("wspulse.actors.transport.refusal._LINGER_S", 0.05)
     server = builtin("relay")
     assert server is not None
     pages = chat_pages("/ws")

@@ -35,13 +35,13 @@ async def test_reconnects_to_a_session_whose_handler_does_not_return_leave_a_bou
             peer = await RawPeer.upgraded(running.port, "/ws", glued=frames)
             peer.writer.transport.abort()
         # Each left its rest when the next one took the session over, the last one when the end of it is seen.
-        mailbox = shard.sessions["ada"]._mailbox
+        mailbox = shard.sessions["ada"].inbox._mailbox
         assert mailbox is not None
         waiting_bytes = sum(len(frame.payload) + 128 for frame in mailbox if isinstance(frame, Frame))
         assert REST_LIMIT_BYTES / 2 < waiting_bytes < REST_LIMIT_BYTES * 1.1
         assert shard.metrics.frames_in_dropped > 0
         gate.set()
-        await eventually(lambda: not shard.sessions["ada"]._mailbox, "what was kept is handled")
+        await eventually(lambda: not shard.sessions["ada"].inbox._mailbox, "what was kept is handled")
         assert handled == sorted(set(handled))
         for reconnect in range(_RECONNECTS):
             first = reconnect * _AHEAD_FRAMES

@@ -13,13 +13,13 @@ from websockets.utils import accept_key
 from tests.support.request_heads import GOOD_FIELDS, KEY
 from tests.support.request_heads import request_head as head
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
-from wspulse.actors.wire.handshake import Upgrade, check_request, choose_subprotocol, key_of, switching_protocols
+from wspulse.actors.wire.handshake import CheckedHead, check_request, choose_subprotocol, key_of, switching_protocols
 from wspulse.actors.wire.head import HeadGatherer
 
 
-def upgrade(data: bytes, path: str = "/ws") -> Upgrade:
+def upgrade(data: bytes, path: str = "/ws") -> CheckedHead:
     result = check_request(data, path=path, draining=False)
-    assert isinstance(result, Upgrade), result
+    assert isinstance(result, CheckedHead), result
     return result
 
 
@@ -292,4 +292,4 @@ def test_no_bytes_make_the_machine_raise_anything_but_an_answer(data: bytes) -> 
         return
     assert complete
     result = check_request(gatherer.head, path="/ws", draining=False)
-    assert isinstance(result, Upgrade) or re.match(rb"HTTP/1\.1 \d{3} \w", result.encode())
+    assert isinstance(result, CheckedHead) or re.match(rb"HTTP/1\.1 \d{3} \w", result.encode())

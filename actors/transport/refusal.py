@@ -1,0 +1,66 @@
+"""`Refusal`: a connection that is told no in HTTP, and then has a while to read it.
+
+Made by whoever refuses: the acceptor, a transport whose newcomer may not join, a handover that nobody took. It takes their
+socket over, and the shard waits for its end as it does for that of a transport. Closing at once would reset what the client
+has not read yet (RFC 9112 §9.6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from wspulse.actors.transport.contract import EndingShard
+
+__all__ = ["Refusal"]
+
+_LINGER_S = 1.0
+"""How long a refused client has to read the answer and close."""
+
+
+class Refusal(asyncio.Protocol):
+    """See the module. `answer` is a whole response; what takes longer than a moment to send, as a page to a slow network
+    does, has until `deadline`, on the shard's clock."""
+
+    __slots__ = ("_answer", "_deadline", "_shard", "_socket")
+
+    def __init__(self, shard: EndingShard, answer: bytes, deadline: float) -> None:
+        self._shard = shard
+        self._answer = answer
+        self._deadline = deadline
+        self._socket: asyncio.Transport | None = None
+
+    def take(self, socket: asyncio.Transport) -> None:
+        """Take over the socket of another protocol, which must read."""
+        socket.set_protocol(self)
+        self.connection_made(socket)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        socket = self._socket = cast("asyncio.Transport", transport)
+        shard = self._shard
+        shard.transport_ending(self)
+        if socket.is_closing():
+            return
+        socket.write(self._answer)
+        if socket.can_write_eof():
+            # The client reads the answer, then the end.
+            socket.write_eof()
+        shard.at(shard.clock() + _LINGER_S, self._give_up)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._socket = None
+        self._shard.transport_gone(self)
+
+    def abort(self) -> None:
+        """Drop the socket now; `connection_lost` follows from the loop."""
+        if self._socket is not None:
+            self._socket.abort()
+
+    def _give_up(self, now: float) -> None:
+        socket, shard = self._socket, self._shard
+        if socket is None:
+            return
+        if socket.get_write_buffer_size() and now < self._deadline and not shard.closing:
+            shard.at(now + _LINGER_S, self._give_up)
+        else:
+            socket.abort()

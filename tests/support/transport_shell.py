@@ -1,0 +1,215 @@
+"""A shard, a session and a socket that only note what a `Transport` does to them, and a clock that is set by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from wspulse.actors.transport.contract import Ending
+from wspulse.actors.transport.transport import Transport
+from wspulse.actors.transport.upgrade import Upgrade
+from wspulse.actors.values.close_code import CloseRow
+from wspulse.actors.values.config import ServerOptions
+from wspulse.actors.values.deadlines import Deadlines
+from wspulse.actors.values.request import Request
+from wspulse.actors.wire.frames import encode_close, unmasked
+
+__all__ = ["NotedSession", "NotedShard", "NotedSocket", "opened", "waiting"]
+
+ANSWER = b"HTTP/1.1 101 \r\n\r\n"
+
+
+class NotedSocket(asyncio.Transport):
+    """Its kernel takes everything, until `stall` says how many bytes it has not taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+        self.written = b""
+        self.unsent_bytes = 0
+        self.reading = True
+        self.closing = False
+        self.protocol: asyncio.BaseProtocol | None = None
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.calls.append(f"high={high}")
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent_bytes
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def write_eof(self) -> None:
+        self.calls.append("eof")
+
+    def close(self) -> None:
+        self.closing = True
+        self.calls.append("close")
+
+    def abort(self) -> None:
+        self.closing = True
+        self.calls.append("abort")
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def taken(self) -> bytes:
+        """What was written since this was asked last."""
+        written, self.written = self.written, b""
+        return written
+
+
+class NotedInbox:
+    def __init__(self) -> None:
+        self.behind = False
+        self.received: list[bytes] = []
+        self.rest: list[bytes] = []
+        self.on_receive: Callable[[], object] | None = None
+
+    def receive(self, _opcode: int, payload: bytes) -> None:
+        self.received.append(payload)
+        if self.on_receive is not None:
+            self.on_receive()
+
+    def receive_rest(self, _opcode: int, payload: bytes) -> None:
+        self.rest.append(payload)
+        if self.on_receive is not None:
+            self.on_receive()
+
+
+class NotedSession:
+    """Lets go of its transport when that is lost, as a session does."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport: Transport | None = transport
+        self.inbox = NotedInbox()
+        self.lost: list[tuple[str, bool]] = []
+        self.flow: list[str] = []
+
+    def flush(self) -> None:
+        pass
+
+    def blocked(self) -> None:
+        self.flow.append("blocked")
+
+    def unblocked(self) -> None:
+        self.flow.append("unblocked")
+
+    def transport_lost(self, error: BaseException | None, *, said_goodbye: bool = False) -> None:
+        self.lost.append((type(error).__name__ if error is not None else "", said_goodbye))
+        self._detach()
+
+    def transport_failed(self, error: BaseException, close: CloseRow) -> None:
+        transport = self._detach()
+        self.lost.append((type(error).__name__, False))
+        transport.finish(close.code, close.reason)
+
+    def end(self, code: int = 1000, reason: str = "") -> None:
+        """As `connection.close()`."""
+        self._detach().finish(code, reason)
+
+    def _detach(self) -> Transport:
+        transport, self.transport = self.transport, None
+        assert transport is not None
+        transport.session = None
+        return transport
+
+
+@dataclass
+class NotedAdmission:
+    admitted: list[Transport] = field(default_factory=list)
+    left: list[Transport] = field(default_factory=list)
+
+    def admit(self, transport: Transport, _upgrade: Upgrade) -> None:
+        self.admitted.append(transport)
+
+    def gone(self, transport: Transport) -> None:
+        self.left.append(transport)
+
+
+class NotedLoop:
+    def __init__(self) -> None:
+        self.soon: list[Callable[[], None]] = []
+
+    def call_soon(self, call: Callable[..., Any], *args: Any) -> None:
+        self.soon.append(lambda: call(*args))
+
+    def turn(self) -> None:
+        soon, self.soon = self.soon, []
+        for call in soon:
+            call()
+
+
+class NotedShard:
+    def __init__(self, **options: Any) -> None:
+        self.options = ServerOptions(**options)
+        self.now = 1000.0
+        self.clock: Callable[[], float] = lambda: self.now
+        self.noted_loop = NotedLoop()
+        self.loop: Any = self.noted_loop
+        self.admission = NotedAdmission()
+        self.closing = False
+        self.ending: list[Ending] = []
+        self.gone: list[Ending] = []
+        self._deadlines = Deadlines()
+
+    def at(self, when: float, call: Callable[[float], None]) -> None:
+        self._deadlines.add(when, call)
+
+    def transport_ending(self, transport: Ending) -> None:
+        if transport not in self.ending:
+            self.ending.append(transport)
+
+    def transport_gone(self, transport: Ending) -> None:
+        self.gone.append(transport)
+        if transport in self.ending:
+            self.ending.remove(transport)
+
+    def pass_time(self, seconds: float) -> None:
+        """Each deadline is called when it is due."""
+        until = self.now + seconds
+        while (due := self._deadlines.next_due()) is not None and due <= until:
+            self.now = max(self.now, due)
+            for call in self._deadlines.take_due(self.now):
+                call(self.now)
+        self.now = until
+
+
+def waiting(shard: NotedShard) -> tuple[Transport, NotedSocket]:
+    """A transport whose newcomer waits for its room."""
+    upgrade = Upgrade("room", "ada", None, Request(b"GET /ws HTTP/1.1", None), ANSWER, shard.now + 10)
+    transport = Transport(shard, upgrade)
+    socket = NotedSocket()
+    socket.protocol = transport
+    transport.connection_made(socket)
+    return transport, socket
+
+
+def opened(shard: NotedShard) -> tuple[Transport, NotedSocket, NotedSession]:
+    """One that has answered 101, and that a session has."""
+    transport, socket = waiting(shard)
+    transport.accept(ANSWER)
+    session = transport.session = NotedSession(transport)
+    transport.start()
+    assert socket.taken() == ANSWER
+    return transport, socket, session
+
+
+def client_close(code: int, reason: str = "") -> bytes:
+    """A client's close frame."""
+    return unmasked(8, encode_close(code, reason)[2:])
