@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
-from wspulse.actors.sessions.inbox import INBOUND_LIMIT_FRAMES
 from wspulse.actors.values.frame import Frame
 
 if TYPE_CHECKING:
@@ -17,8 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["check_endings", "check_idle", "check_newcomers", "check_nothing_left", "check_records", "check_table"]
 
-_CLOSE_WAIT_S = 3.0
-"""How long the peer's close frame is awaited (contract.md §3)."""
+CLOSE_WAIT_S = 3.0
+"""contract.md §3: how long the peer's answer to a close frame is awaited."""
+
+INBOUND_LIMIT_FRAMES = 16
+"""doc/internals.md: while so many frames wait for a handler, the socket is not read."""
 
 _SLACK_S = 0.05
 """A few of the shard's ticks, which are 10 ms apart."""
@@ -119,7 +121,7 @@ def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_un
 def check_endings(model: Model, peers: list[SimPeer], late_until: float) -> None:
     """A transport that was let go is gone soon."""
     now = model.loop.now
-    most = model.options.write_wait + _CLOSE_WAIT_S + _SLACK_S
+    most = model.options.write_wait + CLOSE_WAIT_S + _SLACK_S
     for peer in peers:
         if peer.ended_at is not None and not peer.socket.closed and max(peer.ended_at, late_until) + most < now:
             model.fail(f"{peer}: let go at {peer.ended_at} and still there")
