@@ -87,6 +87,7 @@ class Stage:
 
     def pass_time(self, seconds: float) -> None:
         loop = self.loop
+        loop.run_until_idle()
         until = loop.now + seconds
         while (due := loop.next_timer()) <= until:
             loop.now = due

@@ -1,0 +1,266 @@
+"""The workers of all shards together: what a new one is told, and the two phases of their end. Time is a number,
+and the processes are pretended."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import pytest
+
+from tests.support.child_stage import FakeWorker
+from tests.support.sim_loop import SimLoop
+from wspulse.actors.mesh.message import Alive, BootFailed, Drain, Drained, Exit, Message, Ready, ShardDown, ShardUp
+from wspulse.supervisor.errors import StartError
+from wspulse.supervisor.process.child import Child, LaunchedWorker
+from wspulse.supervisor.process.worker_process import WorkerProcess
+from wspulse.supervisor.process.workers import Workers
+from wspulse.supervisor.worker.child_spec import ChildSpec
+
+FIRST_INCARNATION = 7_000_001
+
+
+class Supervised:
+    """What the children tell, as the supervisor takes it where the workers are concerned."""
+
+    def __init__(self) -> None:
+        self.workers: Workers
+
+    def on_ready(self, child: Child) -> None: ...
+    def on_down(self, child: Child, incarnation: int) -> None: ...
+    def on_boot_failed(self, child: Child, failure: BootFailed) -> None: ...
+    def on_gave_up(self, child: Child, sentence: str) -> None: ...
+    def on_close_requested(self, child: Child) -> None: ...
+    def on_message(self, child: Child, message: Message) -> None: ...
+
+    def on_drained(self, child: Child) -> None:
+        self.workers.child_changed()
+
+    def on_stopped(self, child: Child) -> None:
+        self.workers.child_changed()
+
+
+class Stage:
+    """Started workers, by shard, and those that were launched, in order."""
+
+    def __init__(self, loop: SimLoop, shutdown_timeout_s: float) -> None:
+        self.loop = loop
+        events = Supervised()
+        self.workers = events.workers = Workers(
+            events, self._launched, stall_timeout_s=30.0, shutdown_timeout_s=shutdown_timeout_s
+        )
+        self.launched: list[WorkerProcess] = []
+        self.current: dict[int, FakeWorker] = {}
+        self.refuse: OSError | None = None
+
+    def _launched(self, worker: WorkerProcess) -> None:
+        self.launched.append(worker)
+
+    def launch(
+        self,
+        _spec: ChildSpec,
+        shard: int,
+        incarnation: int,
+        _listener: socket.socket,
+        _mailbox: socket.socket | None,
+        *,
+        on_message: Callable[[LaunchedWorker, Message], None],
+        on_exit: Callable[[LaunchedWorker, int], None],
+    ) -> FakeWorker:
+        if self.refuse is not None:
+            raise self.refuse
+        self.current[shard] = FakeWorker(incarnation, on_message, on_exit)
+        return self.current[shard]
+
+    def start(self, count: int) -> None:
+        nothing = cast("Any", None)
+        self.workers.start(nothing, nothing, [nothing] * count, FIRST_INCARNATION - 1)
+
+    def is_ready(self, shard: int) -> None:
+        worker = self.current[shard]
+        worker.says(Alive(0))
+        worker.says(Ready(shard, worker.incarnation))
+
+    def are_ready(self) -> bool:
+        return self.workers.are_ready
+
+    def stop(self) -> asyncio.Task[None]:
+        stopping = self.loop.create_task(self.workers.stop())
+        self.loop.run_until_idle()
+        return stopping
+
+    def drained(self, shard: int) -> None:
+        self.current[shard].says(Drained())
+        self.loop.run_until_idle()
+
+    def end(self, code: int = 0) -> None:
+        """All processes end."""
+        for worker in self.current.values():
+            worker.ends(code)
+        self.loop.run_until_idle()
+
+    def pass_time(self, seconds: float) -> None:
+        self.loop.run_until_idle()
+        until = self.loop.now + seconds
+        while (due := self.loop.next_timer()) <= until:
+            self.loop.now = due
+            self.loop.run_until_idle()
+        self.loop.now = until
+
+    @property
+    def told(self) -> list[list[Message]]:
+        return [self.current[shard].told for shard in sorted(self.current)]
+
+    @property
+    def kills(self) -> list[int]:
+        return [self.current[shard].kills for shard in sorted(self.current)]
+
+
+@contextmanager
+def stage(count: int, *, ready: bool = True, shutdown_timeout_s: float = 10.0) -> Iterator[Stage]:
+    """So many workers, started and ready."""
+    loop = SimLoop(1)  # type: ignore[abstract]  # no sockets, no signals
+    with pytest.MonkeyPatch.context() as patch, loop:
+        patch.setattr(time, "monotonic", loop.time)
+        made = Stage(loop, shutdown_timeout_s)
+        patch.setattr("wspulse.supervisor.process.workers.WorkerProcess", made.launch)
+        made.start(count)
+        if ready:
+            for shard in range(count):
+                made.is_ready(shard)
+                made.current[shard].told.clear()
+        yield made
+    assert not loop.reports
+
+
+def test_each_start_has_an_incarnation_of_its_own_above_the_last() -> None:
+    with stage(2) as made:
+        assert [worker.incarnation for worker in made.launched] == [FIRST_INCARNATION, FIRST_INCARNATION + 1]
+        made.workers.children[0].restart()
+        made.current[0].ends(0)
+        assert [worker.incarnation for worker in made.launched][2:] == [FIRST_INCARNATION + 2]
+
+
+def test_new_worker_is_told_which_others_are_ready_and_no_more() -> None:
+    with stage(3, ready=False) as made:
+        assert made.told == [[], [], []]
+        made.is_ready(1)
+        made.workers.children[2].restart()
+        made.current[2].ends(-9)
+        assert made.current[2].told == [ShardUp(1, FIRST_INCARNATION + 1)]
+
+
+def test_tidings_go_to_the_workers_of_all_other_shards() -> None:
+    with stage(3) as made:
+        made.workers.tell_others(made.workers.children[1], ShardDown(1, 5))
+        assert made.told == [[ShardDown(1, 5)], [], [ShardDown(1, 5)]]
+
+
+def test_they_are_ready_while_all_are_at_once() -> None:
+    with stage(2, ready=False) as made:
+        made.is_ready(0)
+        assert not made.are_ready()
+        made.is_ready(1)
+        assert made.are_ready()
+        made.current[0].ends(1)
+        assert not made.are_ready()
+
+
+def test_process_that_cannot_be_started_at_the_start_is_an_error() -> None:
+    with stage(0) as made:
+        made.refuse = OSError("no more processes")
+        with pytest.raises(StartError, match="worker 0 cannot be started: no more processes"):
+            made.start(1)
+
+
+def test_no_worker_may_exit_before_all_have_drained() -> None:
+    """Calls across shards work while the last sessions' callbacks run."""
+    with stage(3) as made:
+        stopping = made.stop()
+        made.drained(0)
+        made.drained(2)
+        assert made.told == [[Drain()]] * 3
+        made.drained(1)
+        assert made.told == [[Drain(), Exit()]] * 3
+        assert not stopping.done()
+        made.end()
+        assert stopping.done()
+        assert made.kills == [0, 0, 0]
+
+
+def test_worker_that_dies_during_the_drain_holds_up_nobody_and_is_not_replaced() -> None:
+    with stage(2) as made:
+        stopping = made.stop()
+        made.current[0].ends(-11)
+        made.drained(1)
+        assert made.current[1].told == [Drain(), Exit()]
+        made.current[1].ends(0)
+        made.loop.run_until_idle()
+        assert stopping.done()
+        assert len(made.launched) == 2
+
+
+@pytest.mark.parametrize(("shutdown_timeout_s", "reserve_s"), [(10.0, 0.5), (2.0, 0.2)])
+@pytest.mark.parametrize("drains", [True, False])
+def test_worker_that_does_not_end_is_killed_shortly_before_the_shutdown_timeout(
+    drains: bool, shutdown_timeout_s: float, reserve_s: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    with stage(2, shutdown_timeout_s=shutdown_timeout_s) as made:
+        stopping = made.stop()
+        made.drained(0)
+        if drains:
+            made.drained(1)
+        made.pass_time(shutdown_timeout_s - reserve_s - 0.01)
+        assert made.kills == [0, 0]
+        made.pass_time(0.02)
+        assert made.kills == [1, 1]
+        assert Exit() in made.current[1].told, "it may still end in order"
+        made.end(-9)
+        assert stopping.done()
+        assert "a worker did not end in time and is killed" in caplog.text
+
+
+def test_killed_worker_that_stays_is_not_waited_for_without_end() -> None:
+    with stage(1) as made:
+        stopping = made.stop()
+        made.pass_time(14)
+        assert not stopping.done()
+        made.pass_time(1)
+        assert stopping.done()
+
+
+def test_order_to_kill_ends_a_stop_that_waits(caplog: pytest.LogCaptureFixture) -> None:
+    with stage(2, shutdown_timeout_s=60.0) as made:
+        stopping = made.stop()
+        made.workers.kill()
+        assert made.kills == [1, 1]
+        made.current[0].ends(-9)
+        made.pass_time(4.9)
+        assert not stopping.done()
+        made.pass_time(0.2)  # the other one is stuck in the kernel
+        assert stopping.done()
+        assert "did not end in time" not in caplog.text
+
+
+@pytest.mark.parametrize(("stall_timeout_s", "period_s"), [(30.0, 1.0), (1.0, 0.25)])
+def test_workers_say_that_they_live_several_times_per_stall_timeout(stall_timeout_s: float, period_s: float) -> None:
+    workers = Workers(Supervised(), lambda _worker: None, stall_timeout_s=stall_timeout_s, shutdown_timeout_s=10.0)
+    assert workers.period_s == period_s
+
+
+def test_silent_worker_is_dumped_and_killed_while_they_are_watched_and_no_other() -> None:
+    with stage(2) as made:
+        made.workers.watch()
+        for _ in range(40):
+            made.pass_time(1)
+            made.current[1].says(Alive(0))
+        assert (made.current[0].dumps, made.kills[0] > 0) == (1, True)
+        assert (made.current[1].dumps, made.kills[1]) == (0, 0)
+        made.workers.unwatch()
+        made.pass_time(100)
+        assert (made.current[1].dumps, made.kills[1]) == (0, 0)
+        assert made.loop.next_timer() == float("inf")
