@@ -1,0 +1,74 @@
+"""What `stats` counts, held against what clients of a real server sent and got."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.raw_peer import RawPeer, head, masked
+from tests.support.server_process import ServerProcess, serve_process
+from wspulse import AsyncControl, Frame
+from wspulse.supervisor.protocol.types import Totals
+
+BROADCASTS = 600
+"""Of 16 KB: more than a send buffer of 16 frames and the kernel's buffers take."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerProcess]:
+    with serve_process(
+        "--app", "relay", "--send-buffer-size", "16", "--allow-origin", "https://good.example"
+    ) as server:
+        yield server
+
+
+async def counted(control: AsyncControl) -> Totals:
+    return (await control.stats()).totals
+
+
+async def test_every_frame_that_a_full_buffer_drops_is_counted(server: ServerProcess) -> None:
+    async with (
+        AsyncControl(server.control) as control,
+        await RawPeer.upgraded(server.port, "/ws?id=slow&room=flood", receive_buffer_bytes=4096) as slow,
+    ):
+        before = await counted(control)
+        for number in range(BROADCASTS):
+            await control.broadcast("flood", Frame("numbered", [number, "x" * 16_000]))
+        numbers: list[int] = []
+        while not numbers or numbers[-1] != BROADCASTS - 1:
+            numbers.append((await slow.expect("numbered"))[0])
+        after = await counted(control)
+        dropped = BROADCASTS - len(numbers)
+        assert dropped > 0, "the peer took all that there was: the test needs more"
+        assert after.frames_dropped - before.frames_dropped == dropped
+        assert after.frames_out - before.frames_out == len(numbers)
+        assert after.queued == 0
+
+
+async def test_frames_that_come_and_those_that_do_not_decode_are_counted(server: ServerProcess) -> None:
+    async with (
+        AsyncControl(server.control) as control,
+        await RawPeer.upgraded(server.port, "/ws?id=ada&room=den") as peer,
+    ):
+        before = await counted(control)
+        for text in (b"no frame", b'{"event":3}', b'{"event":"said"}'):
+            peer.writer.write(masked(1, text))
+        await peer.expect("said")
+        after = await counted(control)
+        assert after.frames_undecodable - before.frames_undecodable == 2
+        assert after.frames_in - before.frames_in == 3
+        assert after.frames_out - before.frames_out == 1
+
+
+async def test_upgrades_and_those_that_are_refused_are_counted(server: ServerProcess) -> None:
+    async with AsyncControl(server.control) as control:
+        before = await counted(control)
+        async with await RawPeer.upgraded(server.port, "/ws?id=one"), await RawPeer.upgraded(server.port, "/ws?id=two"):
+            for request in (head("/elsewhere"), head("/ws", "Origin: https://evil.example"), b"nonsense\r\n\r\n"):
+                async with await RawPeer.dial(server.port) as refused:
+                    refused.writer.write(request)
+                    assert (await refused.head()).split()[1] in (b"400", b"403", b"404")
+            after = await counted(control)
+        assert after.upgrades - before.upgrades == 2
+        assert after.upgrades_refused - before.upgrades_refused == 3
