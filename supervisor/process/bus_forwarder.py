@@ -44,7 +44,7 @@ class BusForwarder:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and remove the sockets. What is still on its way is lost."""
+        """End the thread and close the sockets, whose files stay. What is still on its way is lost."""
         self._context.term()  # makes the proxy raise; waits until both sockets are closed
         self._thread.join()
 

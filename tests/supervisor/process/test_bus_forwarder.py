@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,52 +13,92 @@ import zmq
 
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 
+Socket = zmq.Socket[bytes]
+
+
+class Ends:
+    """A forwarder, its senders and its subscribers."""
+
+    def __init__(self, folder: Path, senders: int, subscribers: int, *, receive_most: int = 0) -> None:
+        self.forwarder = BusForwarder(str(folder / "push"), str(folder / "publish"))
+        self.context: zmq.Context[Socket] = zmq.Context()
+        self.senders = [self.context.socket(zmq.PUSH) for _ in range(senders)]
+        self.subscribers = [self.context.socket(zmq.SUB) for _ in range(subscribers)]
+        for sender in self.senders:
+            sender.connect(self.forwarder.push_endpoint)
+        for subscriber in self.subscribers:
+            subscriber.setsockopt(zmq.RCVHWM, receive_most)
+            subscriber.subscribe(b"")
+            subscriber.connect(self.forwarder.subscribe_endpoint)
+            self._probe(subscriber)
+
+    def _probe(self, subscriber: Socket) -> None:
+        """A subscription takes effect in its own time."""
+        deadline = time.monotonic() + 5
+        self.senders[0].send(b"probe")
+        while not subscriber.poll(20):
+            assert time.monotonic() < deadline
+            self.senders[0].send(b"probe")
+
+    def received(self, subscriber: Socket, count: int) -> list[list[bytes]]:
+        messages: list[list[bytes]] = []
+        while len(messages) < count:
+            assert subscriber.poll(5000), f"only {len(messages)} messages came"
+            parts = subscriber.recv_multipart()
+            if parts != [b"probe"]:
+                messages.append(parts)
+        return messages
+
+
+@contextmanager
+def ends(folder: Path, senders: int = 1, subscribers: int = 1, *, receive_most: int = 0) -> Iterator[Ends]:
+    made = Ends(folder, senders, subscribers, receive_most=receive_most)
+    try:
+        yield made
+    finally:
+        made.context.destroy(linger=0)
+        made.forwarder.stop()
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "wspulse bus"]
+
 
 def test_messages_of_all_senders_reach_all_subscribers_in_one_order(tmp_path: Path) -> None:
-    forwarder = BusForwarder(str(tmp_path / "push.sock"), str(tmp_path / "publish.sock"))
-    context = zmq.Context()
-    try:
-        subscribers = [context.socket(zmq.SUB) for _ in range(2)]
-        senders = [context.socket(zmq.PUSH) for _ in range(2)]
-        for sender in senders:
-            sender.connect(forwarder.push_endpoint)
-        for subscriber in subscribers:
-            subscriber.rcvtimeo = 50
-            subscriber.subscribe(b"")
-            subscriber.connect(forwarder.subscribe_endpoint)
-            deadline = time.monotonic() + 5
-            while True:  # a subscription takes effect in its own time
-                senders[0].send(b"probe")
-                try:
-                    subscriber.recv()
-                    break
-                except zmq.Again:
-                    assert time.monotonic() < deadline
+    with ends(tmp_path, 2, 2) as made:
         for number in range(200):
-            senders[number % 2].send_multipart([b"room", b"%d" % number])
-        received = []
-        for subscriber in subscribers:
-            subscriber.rcvtimeo = 5000
-            messages: list[list[bytes]] = []
-            while len(messages) < 200:
-                parts = subscriber.recv_multipart()
-                if parts != [b"probe"]:
-                    messages.append(parts)
-            received.append(messages)
-        assert received[0] == received[1]
-        assert sorted(int(parts[1]) for parts in received[0]) == list(range(200))
-    finally:
-        context.destroy(linger=0)
-        forwarder.stop()
+            made.senders[number % 2].send_multipart([b"room", b"%d" % number])
+        one, two = (made.received(subscriber, 200) for subscriber in made.subscribers)
+        assert one == two
+        assert sorted(int(parts[1]) for parts in one) == list(range(200))
+
+
+def test_nothing_is_dropped_for_a_subscriber_that_does_not_read(tmp_path: Path) -> None:
+    """ZeroMQ's own limit, 1,000 messages, would drop the rest silently."""
+    with ends(tmp_path, 1, 2, receive_most=1) as made:
+        for number in range(20_000):
+            made.senders[0].send(b"%d" % number)
+        swift, late = made.subscribers
+        numbers = [[b"%d" % number] for number in range(20_000)]
+        assert made.received(swift, 20_000) == numbers, "the others have theirs meanwhile"
+        assert made.received(late, 20_000) == numbers
 
 
 def test_stop_ends_its_thread_with_and_without_traffic(tmp_path: Path) -> None:
-    for number in range(5):
-        forwarder = BusForwarder(str(tmp_path / f"push{number}.sock"), str(tmp_path / f"publish{number}.sock"))
-        forwarder.stop()
-        assert not forwarder._thread.is_alive()
+    forwarder = BusForwarder(str(tmp_path / "push"), str(tmp_path / "publish"))
+    assert threads() == ["wspulse bus"]
+    forwarder.stop()
+    assert threads() == []
+    with ends(tmp_path) as made:  # where the files of the first are still there
+        for number in range(5000):
+            made.senders[0].send(b"%d" % number)
+        made.forwarder.stop()
+        assert threads() == []
 
 
-def test_path_that_cannot_be_bound_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", ["push", "publish"])
+def test_path_that_cannot_be_bound_is_an_error_and_leaves_nothing(missing: str, tmp_path: Path) -> None:
+    paths = {name: str(tmp_path / name) for name in ("push", "publish")} | {missing: str(tmp_path / "none" / missing)}
     with pytest.raises(zmq.ZMQError):
-        BusForwarder(str(tmp_path / "push.sock"), str(tmp_path / "missing" / "publish.sock"))
+        BusForwarder(paths["push"], paths["publish"])
+    assert threads() == []
