@@ -1,10 +1,21 @@
-"""What an end is called."""
+"""One started worker as the supervisor sees it, with a real process."""
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psutil
 import pytest
 
-from wspulse.supervisor.process.worker_process import exit_sentence
+from tests.support.eventually import eventually
+from wspulse.actors.mesh.message import Alive, Drain, Drained, Exit, Message, Ready
+from wspulse.supervisor.process.worker_process import WorkerProcess, exit_sentence
+from wspulse.supervisor.worker.child_spec import ChildSpec
 
 
 @pytest.mark.parametrize(
@@ -19,3 +30,119 @@ from wspulse.supervisor.process.worker_process import exit_sentence
 )
 def test_exit_code_becomes_a_sentence(code: int, sentence: str) -> None:
     assert exit_sentence(code) == sentence
+
+
+class Started:
+    """A worker process, and what it said, with its exit codes."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.said: list[Message] = []
+        self.codes: list[int] = []
+        spec = ChildSpec(
+            app="echo",
+            overrides={},
+            workers=1,
+            path="/ws",
+            mailbox_paths=(),
+            bus=None,
+            alive_period_s=0.05,
+            drain_s=10.0,
+            log_level="warning",
+            log_format="text",
+        )
+        self.process = WorkerProcess(
+            spec,
+            0,
+            7,
+            listener,
+            None,
+            on_message=self._on_message,
+            on_exit=lambda _process, code: self.codes.append(code),
+        )
+
+    def _on_message(self, process: WorkerProcess, message: Message) -> None:
+        assert process.incarnation == 7
+        self.said.append(message)
+
+    async def says(self, kind: type[Any]) -> None:
+        await eventually(
+            lambda: any(isinstance(message, kind) for message in self.said), f"it says {kind.__name__}", 20
+        )
+
+    async def ended(self) -> None:
+        await eventually(lambda: self.codes, "it has ended", 20)
+
+
+@asynccontextmanager
+async def started() -> AsyncIterator[Started]:
+    """On the way out the process has ended, and was waited for."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        worker = Started(listener)
+        try:
+            yield worker
+        finally:
+            worker.process.kill()
+            await worker.ended()
+
+
+async def test_worker_says_that_it_is_ready_and_alive_and_ends_when_it_is_told(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    async with started() as worker:
+        await worker.says(Ready)
+        assert Ready(0, 7) in worker.said
+        count = worker.said.count(Alive(0))
+        await eventually(lambda: worker.said.count(Alive(0)) > count + 1, "it says so again and again")
+        worker.process.tell(Drain())
+        await worker.says(Drained)
+        assert worker.codes == [], "it stays: others may still ask it"
+        worker.process.tell(Exit())
+        await worker.ended()
+        assert worker.codes == [0]
+        assert not worker.process.is_running
+        assert not psutil.pid_exists(worker.process.pid), "it was waited for"
+        worker.process.tell(Exit())
+        worker.process.kill()
+        worker.process.dump()
+    assert worker.codes == [0], "its end is told once"
+    assert capfd.readouterr().err == ""
+
+
+async def test_worker_that_is_killed_while_it_starts_ends_with_its_signal() -> None:
+    async with started() as worker:
+        worker.process.kill()
+        await worker.ended()
+        assert worker.codes == [-signal.SIGKILL]
+        assert worker.said == []
+
+
+async def test_dump_writes_the_stacks_of_all_threads_and_ends_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    async with started() as worker:
+        await worker.says(Ready)
+        worker.process.dump()
+        count = len(worker.said)
+        await eventually(lambda: len(worker.said) > count + 1, "it lives on")
+        dumped = capfd.readouterr().err
+        assert dumped.count("most recent call first") >= 2
+        assert "main.py" in dumped
+
+
+async def test_worker_ignores_the_interrupt_of_a_terminal_and_takes_a_termination_for_a_drain() -> None:
+    async with started() as worker:
+        await worker.says(Ready)
+        os.kill(worker.process.pid, signal.SIGINT)
+        os.kill(worker.process.pid, signal.SIGTERM)
+        await worker.says(Drained)
+        assert worker.codes == []
+
+
+async def test_start_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", refuse)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(OSError, match="no more processes"):
+        Started(listener)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask, "signals come in again"
