@@ -68,7 +68,11 @@ ACTORS_FOR_THE_SUPERVISOR = {
 
 LESS_THAN_THE_ORDER = {
     "wspulse.supervisor.client": ("wspulse.supervisor.protocol",),
-    "wspulse.supervisor.control.bridge": ("wspulse.supervisor.protocol", "wspulse.supervisor.control.socket"),
+    "wspulse.supervisor.control.bridge": (
+        "wspulse.supervisor.protocol",
+        "wspulse.supervisor.control.route",
+        "wspulse.supervisor.control.socket",
+    ),
     "wspulse.actors.bus": ("wspulse.actors.values", "wspulse.actors.mesh.actor"),
     "wspulse.actors.transport": ("wspulse.actors.values", "wspulse.actors.wire"),
     "wspulse.actors.events": ("wspulse.actors.values", "wspulse.actors.sessions.connection"),
@@ -94,6 +98,7 @@ MACHINES = (
     "actors/sessions/room",
     "actors/sessions/send_buffer",
     "actors/sessions/state",
+    "supervisor/control/route",
     "supervisor/process/liveness",
     "supervisor/process/restart_intensity",
     "supervisor/protocol/calls",

@@ -25,9 +25,10 @@ from wspulse.actors.values.errors import (
     WspulseError,
 )
 from wspulse.supervisor.control.operations import Operations
-from wspulse.supervisor.control.socket import ControlSocket, Envelope, PeerGoneError
+from wspulse.supervisor.control.route import PeerRoute
+from wspulse.supervisor.control.socket import ControlSocket, PeerGoneError
 from wspulse.supervisor.protocol.wire import (
-    Request,
+    ControlRequest,
     UnreadableRequestError,
     error_answer,
     read_args,
@@ -60,10 +61,10 @@ _logger = logging.getLogger("wspulse.control")
 class PeerOperations(Protocol):
     """Operations that are about the peer itself: those of the bridge."""
 
-    def take(self, envelope: Envelope, request: Request) -> Any:
+    def take(self, route: PeerRoute, request: ControlRequest) -> Any:
         """Take a request about the peer and return its result. Raises WspulseError. Without an id it is not answered."""
 
-    def answered(self, envelope: Envelope, request: Request) -> None:
+    def answered(self, route: PeerRoute, request: ControlRequest) -> None:
         """Take a peer's answer to a question."""
 
     def knows(self, op: str) -> bool: ...
@@ -101,54 +102,54 @@ class ControlServer:
             await asyncio.wait(self._tasks)
         self._socket.close()
 
-    def send(self, envelope: Envelope, data: bytes) -> None:
+    def send(self, route: PeerRoute, data: bytes) -> None:
         """Send something that is no answer. Raises PeerGoneError."""
-        self._socket.send(envelope, data)
+        self._socket.send(route, data)
 
-    def is_backlogged(self, envelope: Envelope) -> bool:
+    def is_backlogged(self, route: PeerRoute) -> bool:
         """Whether a peer has not taken what was sent to it before."""
-        return self._socket.is_backlogged(envelope)
+        return self._socket.is_backlogged(route)
 
-    def _take(self, envelope: Envelope, data: bytes) -> None:
+    def _take(self, route: PeerRoute, data: bytes) -> None:
         try:
             request = read_request(data)
         except UnreadableRequestError as error:
             self._answer(
-                envelope,
+                route,
                 error_answer(error.encoding, error.request_id, "bad_request", str(BadRequestError(error.problem))),
             )
             return
         operation = self._operations.get(request.op)
         if operation is None:
-            self._take_other(envelope, request)
+            self._take_other(route, request)
             return
         try:
             args = read_args(request, operation.args)
-            self._admit(envelope[0], len(data))
+            self._admit(route[0], len(data))
         except WspulseError as error:
-            self._refuse(envelope, request, error)
+            self._refuse(route, request, error)
             return
-        task = self._loop.create_task(self._run(envelope, request, operation, args, len(data)))
+        task = self._loop.create_task(self._run(route, request, operation, args, len(data)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _take_other(self, envelope: Envelope, request: Request) -> None:
+    def _take_other(self, route: PeerRoute, request: ControlRequest) -> None:
         peers = self.peer_operations
         if not request.op:
             if peers is not None:
-                peers.answered(envelope, request)
+                peers.answered(route, request)
             return
         if peers is None or not peers.knows(request.op):
             text = f"wspulse: unknown op: {request.op[:100]}"
-            self._answer(envelope, error_answer(request.encoding, request.id, "unknown_op", text))
+            self._answer(route, error_answer(request.encoding, request.id, "unknown_op", text))
             return
         try:
-            result = peers.take(envelope, request)
+            result = peers.take(route, request)
         except WspulseError as error:
-            self._refuse(envelope, request, error)
+            self._refuse(route, request, error)
             return
         if request.id is not None:
-            self._answer(envelope, result_answer(request.encoding, request.id, result))
+            self._answer(route, result_answer(request.encoding, request.id, result))
 
     def _admit(self, peer: bytes, size: int) -> None:
         if (
@@ -161,30 +162,32 @@ class ControlServer:
         self._total_requests += 1
         self._total_bytes += size
 
-    async def _run(self, envelope: Envelope, request: Request, operation: _Operation, args: Any, size: int) -> None:
+    async def _run(
+        self, route: PeerRoute, request: ControlRequest, operation: _Operation, args: Any, size: int
+    ) -> None:
         try:
             result = await operation.run(args, request.encoding)
-            self._answer(envelope, result_answer(request.encoding, request.id, result))
+            self._answer(route, result_answer(request.encoding, request.id, result))
         except Exception as error:
-            self._refuse(envelope, request, error)
+            self._refuse(route, request, error)
         finally:
-            peer = envelope[0]
+            peer = route[0]
             self._outstanding[peer] -= 1
             if not self._outstanding[peer]:
                 del self._outstanding[peer]
             self._total_requests -= 1
             self._total_bytes -= size
 
-    def _refuse(self, envelope: Envelope, request: Request, error: Exception) -> None:
+    def _refuse(self, route: PeerRoute, request: ControlRequest, error: Exception) -> None:
         if isinstance(error, PUBLIC_ERRORS):
             code, text = error.code, str(error)
         else:
             _logger.error("a control request failed", exc_info=error, extra={"op": request.op})
             code, text = "internal", "wspulse: internal error"
-        self._answer(envelope, error_answer(request.encoding, request.id, code, text))
+        self._answer(route, error_answer(request.encoding, request.id, code, text))
 
-    def _answer(self, envelope: Envelope, data: bytes) -> None:
+    def _answer(self, route: PeerRoute, data: bytes) -> None:
         try:
-            self._socket.send(envelope, data)
+            self._socket.send(route, data)
         except PeerGoneError:
             pass  # it asked and left

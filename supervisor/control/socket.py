@@ -1,6 +1,6 @@
 """`ControlSocket`: the ROUTER socket, without any meaning of what it carries.
 
-Created by the control server. It hands each message's last part on with the envelope that leads back to its sender, and
+Created by the control server. It hands each message's last part on with the route that leads back to its sender, and
 sends answers in the order of the calls. Everything is bounded: the size of a message, what waits from a peer, what waits
 for a peer. A peer that does not read its answers loses them, and harms nobody else.
 """
@@ -16,6 +16,7 @@ from time import monotonic
 
 import zmq
 
+from wspulse.supervisor.control.route import PeerRoute
 from wspulse.supervisor.protocol.lookout import Lookout
 
 __all__ = ["MAX_MESSAGE_BYTES", "ControlSocket", "PeerGoneError"]
@@ -42,26 +43,24 @@ DRAIN_BUDGET = 64
 
 _logger = logging.getLogger("wspulse.control")
 
-Envelope = tuple[bytes, ...]
-
 
 class PeerGoneError(Exception):
-    """Nobody has this envelope any more."""
+    """There is no such peer any more."""
 
 
 class _Unsent:
     __slots__ = ("answers", "since", "size")
 
     def __init__(self, now: float) -> None:
-        self.answers: deque[tuple[Envelope, bytes]] = deque()
+        self.answers: deque[tuple[PeerRoute, bytes]] = deque()
         self.size = 0
         self.since = now
 
 
 class ControlSocket:
-    """Serves from `open` until `close`. `on_message(envelope, data)` is called for each message."""
+    """Serves from `open` until `close`. `on_message(route, data)` is called for each message."""
 
-    def __init__(self, socket: zmq.Socket[bytes], on_message: Callable[[Envelope, bytes], None]) -> None:
+    def __init__(self, socket: zmq.Socket[bytes], on_message: Callable[[PeerRoute, bytes], None]) -> None:
         """`socket` is a ROUTER that is not bound yet; it is closed here."""
         self._socket = socket
         self._on_message = on_message
@@ -91,32 +90,32 @@ class ControlSocket:
         self._lookout.close()
         self._socket.close()
 
-    def send(self, envelope: Envelope, data: bytes) -> None:
+    def send(self, route: PeerRoute, data: bytes) -> None:
         """Send an answer, or keep it until its peer takes it. Raises PeerGoneError when there is no such peer."""
         if self._lookout.is_closed:
             raise PeerGoneError
-        unsent = self._unsent.get(envelope[0])
+        unsent = self._unsent.get(route[0])
         if unsent is None:
-            if self._send(envelope, data):
+            if self._send(route, data):
                 return
-            unsent = self._unsent[envelope[0]] = _Unsent(monotonic())
+            unsent = self._unsent[route[0]] = _Unsent(monotonic())
             if self._retry is None:
                 self._retry = self._loop.call_later(RETRY_S, self._try_again)
         elif unsent.size + len(data) > UNSENT_BYTES:
-            self._give_up(envelope[0])
+            self._give_up(route[0])
             raise PeerGoneError
-        unsent.answers.append((envelope, data))
+        unsent.answers.append((route, data))
         unsent.size += len(data)
 
-    def is_backlogged(self, envelope: Envelope) -> bool:
+    def is_backlogged(self, route: PeerRoute) -> bool:
         """Whether something waits here for the peer to take it."""
-        return envelope[0] in self._unsent
+        return route[0] in self._unsent
 
-    def _send(self, envelope: Envelope, data: bytes) -> bool:
+    def _send(self, route: PeerRoute, data: bytes) -> bool:
         """False when the peer takes nothing now."""
         self._lookout.again()
         try:
-            self._socket.send_multipart((*envelope, data), zmq.NOBLOCK)
+            self._socket.send_multipart((*route, data), zmq.NOBLOCK)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:

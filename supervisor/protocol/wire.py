@@ -11,7 +11,15 @@ import msgspec
 
 from wspulse.actors.values.errors import BadRequestError
 
-__all__ = ["Request", "UnreadableRequestError", "encode", "error_answer", "read_args", "read_request", "result_answer"]
+__all__ = [
+    "ControlRequest",
+    "UnreadableRequestError",
+    "encode",
+    "error_answer",
+    "read_args",
+    "read_request",
+    "result_answer",
+]
 
 Args = TypeVar("Args", bound=msgspec.Struct)
 
@@ -39,7 +47,7 @@ _heads = {"json": msgspec.json.Decoder(_Head).decode, "msgpack": msgspec.msgpack
 _ids = {"json": msgspec.json.Decoder(_IdOnly).decode, "msgpack": msgspec.msgpack.Decoder(_IdOnly).decode}
 
 
-class Request(NamedTuple):
+class ControlRequest(NamedTuple):
     """A request, or (with an empty `op`) an attached program's answer to a question: `args` is then its result."""
 
     id: int | str | None
@@ -64,7 +72,7 @@ def encode(encoding: str, value: Any) -> bytes:
     return _json_encode(value) if encoding == "json" else _msgpack_encode(value)
 
 
-def read_request(data: bytes) -> Request:
+def read_request(data: bytes) -> ControlRequest:
     """Raises UnreadableRequestError."""
     encoding = "json" if data[:1] == b"{" else "msgpack"
     try:
@@ -76,13 +84,13 @@ def read_request(data: bytes) -> Request:
     if head.op is None:
         if head.ok is None:
             raise UnreadableRequestError(_echoed(head.id), encoding, "`op` is missing")
-        return Request(head.id, "", head.result, encoding, None if head.ok else (head.error or "refused"))
+        return ControlRequest(head.id, "", head.result, encoding, None if head.ok else (head.error or "refused"))
     if _echoed(head.id) != head.id:
         raise UnreadableRequestError(None, encoding, f"`id` is over {_MAX_ID_BYTES} bytes or 64 bits")
-    return Request(head.id, head.op, head.args, encoding)
+    return ControlRequest(head.id, head.op, head.args, encoding)
 
 
-def read_args(request: Request, type: type[Args]) -> Args:  # noqa: A002
+def read_args(request: ControlRequest, type: type[Args]) -> Args:  # noqa: A002
     """The arguments as `type` wants them. Raises BadRequestError."""
     try:
         if not bytes(request.args):

@@ -20,8 +20,9 @@ import msgspec
 from wspulse.actors.mesh.message import QUESTION_TIMEOUT_S, BridgeFrame, BridgeNotice, BridgeQuestion, Message
 from wspulse.actors.values.errors import BadRequestError
 from wspulse.supervisor.control.bridge.wire import frame_fields, read_identity
-from wspulse.supervisor.control.socket import Envelope, PeerGoneError
-from wspulse.supervisor.protocol.wire import Request, encode, read_args
+from wspulse.supervisor.control.route import PeerRoute
+from wspulse.supervisor.control.socket import PeerGoneError
+from wspulse.supervisor.protocol.wire import ControlRequest, encode, read_args
 
 __all__ = ["BridgeDesk"]
 
@@ -79,7 +80,7 @@ class _Question:
 @dataclass(slots=True, eq=False)
 class _Program:
     number: int
-    envelope: Envelope
+    route: PeerRoute
     encoding: str
     window: int
     heartbeat_s: float
@@ -96,14 +97,14 @@ class _Program:
 
 
 class BridgeDesk:
-    """See the module. `send(envelope, data)` raises PeerGoneError; `is_backlogged(envelope)` says that the peer has not
+    """See the module. `send(route, data)` raises PeerGoneError; `is_backlogged(route)` says that the peer has not
     taken what was sent before."""
 
-    def __init__(self, send: Callable[[Envelope, bytes], None], is_backlogged: Callable[[Envelope], bool]) -> None:
+    def __init__(self, send: Callable[[PeerRoute, bytes], None], is_backlogged: Callable[[PeerRoute], bool]) -> None:
         self._send_bytes = send
         self._is_backlogged = is_backlogged
         self._loop = asyncio.get_running_loop()
-        self._programs: dict[Envelope, _Program] = {}
+        self._programs: dict[PeerRoute, _Program] = {}
         self._connections: dict[str, _Connection] = {}
         self._orphaned: deque[_Item] = deque()
         """What happened to connections that no program has."""
@@ -209,11 +210,11 @@ class BridgeDesk:
     def knows(self, op: str) -> bool:
         return op in ("attach", "detach", "credit", "pong")
 
-    def take(self, envelope: Envelope, request: Request) -> Any:
+    def take(self, route: PeerRoute, request: ControlRequest) -> Any:
         """A request of a program. Returns its result; raises BadRequestError."""
-        program = self._programs.get(envelope)
+        program = self._programs.get(route)
         if request.op == "attach":
-            return self._attach(envelope, request, read_args(request, AttachArguments))
+            return self._attach(route, request, read_args(request, AttachArguments))
         if program is None:
             raise BadRequestError(f"{request.op}: this peer is not attached")
         program.heard_at = monotonic()
@@ -231,27 +232,27 @@ class BridgeDesk:
                 read_args(request, NoArguments)
         return None
 
-    def answered(self, envelope: Envelope, request: Request) -> None:
+    def answered(self, route: PeerRoute, request: ControlRequest) -> None:
         """A program's answer to a question; anything else is ignored."""
-        program = self._programs.get(envelope)
+        program = self._programs.get(route)
         question = self._questions.get(request.id) if isinstance(request.id, int) else None
         if program is None or question is None or question.program is not program:
             return
         program.heard_at = monotonic()
         self._settle(question, read_identity(request, program.number))
 
-    def _attach(self, envelope: Envelope, request: Request, args: AttachArguments) -> dict[str, Any]:
+    def _attach(self, route: PeerRoute, request: ControlRequest, args: AttachArguments) -> dict[str, Any]:
         if not 1 <= args.window <= 100_000:
             raise BadRequestError(f"args: `window` is {args.window}; allowed is 1 … 100000")
         if not 1 <= args.heartbeat <= 300:
             raise BadRequestError(f"args: `heartbeat` is {args.heartbeat:g}; allowed is 1 … 300 seconds")
-        if (old := self._programs.get(envelope)) is not None:
+        if (old := self._programs.get(route)) is not None:
             self._gone(old, "it attached anew")
         self._number += 1
         program = _Program(
-            self._number, envelope, request.encoding, args.window, args.heartbeat, monotonic(), credit=args.window
+            self._number, route, request.encoding, args.window, args.heartbeat, monotonic(), credit=args.window
         )
-        self._programs[envelope] = program
+        self._programs[route] = program
         _logger.info("a bridge program has attached", extra={"program": program.number})
         # After the answer to the request itself.
         self._loop.call_soon(self._adopt_orphans)
@@ -263,9 +264,9 @@ class BridgeDesk:
 
     def _gone(self, program: _Program, reason: str) -> None:
         """A program is no longer there: what it had goes to the others."""
-        if self._programs.get(program.envelope) is not program:
+        if self._programs.get(program.route) is not program:
             return
-        del self._programs[program.envelope]
+        del self._programs[program.route]
         if program.retry is not None:
             program.retry.cancel()
         _logger.info("a bridge program is gone", extra={"program": program.number, "reason": reason})
@@ -307,8 +308,8 @@ class BridgeDesk:
     def _pump(self, program: _Program) -> None:
         """Send what the program's credit allows."""
         queue = program.queue
-        while queue and program.credit > 0 and self._programs.get(program.envelope) is program:
-            if self._is_backlogged(program.envelope):
+        while queue and program.credit > 0 and self._programs.get(program.route) is program:
+            if self._is_backlogged(program.route):
                 if program.retry is None:
                     program.retry = self._loop.call_later(BACKLOG_RETRY_S, self._pump_again, program)
                 return
@@ -330,7 +331,7 @@ class BridgeDesk:
 
     def _send(self, program: _Program, message: dict[str, Any]) -> bool:
         try:
-            self._send_bytes(program.envelope, encode(program.encoding, message))
+            self._send_bytes(program.route, encode(program.encoding, message))
         except PeerGoneError:
             # Not now: the caller may be in the middle of this program's queue.
             self._loop.call_soon(self._gone, program, "its connection ended")

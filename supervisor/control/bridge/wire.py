@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from wspulse.actors.mesh.message import BridgeFrame
-from wspulse.supervisor.protocol.wire import Request
+from wspulse.supervisor.protocol.wire import ControlRequest
 
 __all__ = ["frame_fields", "read_identity"]
 
@@ -45,7 +45,7 @@ def frame_fields(frame: BridgeFrame, encoding: str) -> dict[str, Any]:
     return fields
 
 
-def read_identity(answer: Request, program: int) -> dict[str, Any]:
+def read_identity(answer: ControlRequest, program: int) -> dict[str, Any]:
     """A program's answer to `connect`, as the worker wants it."""
     if answer.error is not None:
         text = answer.error.get("message") if isinstance(answer.error, dict) else answer.error

@@ -1,4 +1,4 @@
-"""The bridge desk alone: programs are envelopes, and what is sent to them a list."""
+"""The bridge desk alone: programs are routes, and what is sent to them a list."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from wspulse.actors.mesh.message import BridgeFrame, BridgeNotice, BridgeQuestion
 from wspulse.actors.values.errors import BadRequestError
 from wspulse.supervisor.control.bridge.desk import BridgeDesk
-from wspulse.supervisor.control.socket import Envelope, PeerGoneError
+from wspulse.supervisor.control.route import PeerRoute
+from wspulse.supervisor.control.socket import PeerGoneError
 from wspulse.supervisor.protocol.wire import read_request
 
 ONE, TWO = (b"one",), (b"two",)
@@ -22,21 +23,21 @@ ONE, TWO = (b"one",), (b"two",)
 class Stage:
     def __init__(self) -> None:
         self.sent: list[tuple[str, Any]] = []
-        self.gone: set[Envelope] = set()
-        self.desk = BridgeDesk(self._send, lambda _envelope: False)
+        self.gone: set[PeerRoute] = set()
+        self.desk = BridgeDesk(self._send, lambda _route: False)
 
-    def _send(self, envelope: Envelope, data: bytes) -> None:
-        if envelope in self.gone:
+    def _send(self, route: PeerRoute, data: bytes) -> None:
+        if route in self.gone:
             raise PeerGoneError
         message = msgspec.json.decode(data)
         if message["op"] != "ping":
-            self.sent.append((envelope[0].decode(), message))
+            self.sent.append((route[0].decode(), message))
 
-    def says(self, envelope: Envelope, op: str, **args: Any) -> Any:
-        return self.desk.take(envelope, read_request(msgspec.json.encode({"op": op, "args": args})))
+    def says(self, route: PeerRoute, op: str, **args: Any) -> Any:
+        return self.desk.take(route, read_request(msgspec.json.encode({"op": op, "args": args})))
 
-    def answers(self, envelope: Envelope, number: int, result: Any) -> None:
-        self.desk.answered(envelope, read_request(msgspec.json.encode({"id": number, "ok": True, "result": result})))
+    def answers(self, route: PeerRoute, number: int, result: Any) -> None:
+        self.desk.answered(route, read_request(msgspec.json.encode({"id": number, "ok": True, "result": result})))
 
     def notice(self, kind: str, connection_id: str, *, shard: int = 0, program: int = 0) -> None:
         self.desk.receive(BridgeNotice(kind, shard, connection_id, "room", None, program))
