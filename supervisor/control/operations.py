@@ -31,6 +31,7 @@ from wspulse.supervisor.control.event_publisher import EventPublisher
 from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.host.memory import resident_bytes
 from wspulse.supervisor.process.child import Child, ChildState
+from wspulse.supervisor.protocol.wire import NoArguments
 
 __all__ = ["Operations", "Supervised"]
 
@@ -56,10 +57,6 @@ class Supervised(Protocol):
 
 
 class _Arguments(msgspec.Struct, forbid_unknown_fields=True):
-    pass
-
-
-class NoArguments(_Arguments):
     pass
 
 

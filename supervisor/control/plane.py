@@ -15,7 +15,7 @@ import zmq
 
 from wspulse.actors.mesh.mailbox import Mailbox
 from wspulse.actors.mesh.message import DESK_SHARD, Events, UpgradeRequest, WatchEvents
-from wspulse.supervisor.control.bridge.desk import BridgeDesk
+from wspulse.supervisor.control.bridge.service import BridgeService
 from wspulse.supervisor.control.client_gate import ClientGate
 from wspulse.supervisor.control.endpoint import ControlEndpoint, bind_private, claim_endpoint
 from wspulse.supervisor.control.event_publisher import EventPublisher
@@ -49,7 +49,7 @@ class ControlPlane:
         self._stops: list[Callable[[], Any]] = []
         self._replacing: set[int] = set()
         self._pids: dict[int, int] = {}
-        self._desk: BridgeDesk | None = None
+        self._bridge: BridgeService | None = None
         self.endpoint = ""
         self.desk_path = ""
         """Where workers reach the bridge desk, if there is one."""
@@ -94,8 +94,8 @@ class ControlPlane:
             self._publish("restarted", child.shard)
 
     def worker_down(self, child: Child) -> None:
-        if self._desk is not None:
-            self._desk.shard_down(child.shard)
+        if self._bridge is not None:
+            self._bridge.shard_down(child.shard)
         if not child.ends_by_order:
             self._publish("died", child.shard)
         elif not self._supervised.is_ending:
@@ -143,14 +143,14 @@ class ControlPlane:
         self._stops.append(server.close)
         self.endpoint = bind_private(socket, claimed.control)
         if self._settings.app == BRIDGE:
-            self._start_desk(server)
+            self._start_bridge(server)
         server.open()
 
-    def _start_desk(self, server: ControlServer) -> None:
-        desk = self._desk = server.peer_operations = BridgeDesk(server.send, server.is_backlogged)
-        self._stops.append(desk.close)
+    def _start_bridge(self, server: ControlServer) -> None:
+        bridge = self._bridge = server.peer_operations = BridgeService(server.send, server.is_backlogged)
+        self._stops.append(bridge.close)
         self.desk_path = self._runtime_dir.socket_path("bridge")
-        mailbox = Mailbox(open_mailbox_listener(self.desk_path), DESK_SHARD, 1, desk.receive, _no_upgrades)
+        mailbox = Mailbox(open_mailbox_listener(self.desk_path), DESK_SHARD, 1, bridge.receive, _no_upgrades)
         self._stops.append(mailbox.close)
         mailbox.open()
 

@@ -13,6 +13,7 @@ from wspulse.actors.values.errors import BadRequestError
 
 __all__ = [
     "ControlRequest",
+    "NoArguments",
     "UnreadableRequestError",
     "encode",
     "error_answer",
@@ -56,6 +57,10 @@ class ControlRequest(NamedTuple):
     encoding: str
     error: Any = None
     """What the program answered instead of a result."""
+
+
+class NoArguments(msgspec.Struct, forbid_unknown_fields=True):
+    """Of an operation that takes none: there must be none."""
 
 
 class UnreadableRequestError(Exception):

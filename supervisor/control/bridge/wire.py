@@ -1,4 +1,7 @@
-"""What the bridge says to programs and hears from them, as plain values. No I/O."""
+"""What the bridge says to programs and hears from them, as plain values.
+
+Used by `OpenQuestions`, which reads answers, and by `BridgeService`, which reads requests and encodes what is sent. No I/O.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,52 @@ from typing import Any
 import msgspec
 
 from wspulse.actors.mesh.message import BridgeFrame
-from wspulse.supervisor.protocol.wire import ControlRequest
+from wspulse.actors.values.errors import BadRequestError
+from wspulse.supervisor.protocol.wire import ControlRequest, NoArguments, read_args
 
-__all__ = ["frame_fields", "read_identity"]
+__all__ = ["AttachArguments", "frame_fields", "read_attach", "read_credit", "read_identity", "read_nothing"]
 
 MAX_ID_BYTES = 256
 """contract.md §2, of room and connection ids."""
 
 
+class AttachArguments(msgspec.Struct, forbid_unknown_fields=True):
+    window: int = 256
+    """Messages that may be on their way to the program, or unread in it."""
+    heartbeat: float = 10.0
+    """Seconds of silence after which the program counts as dead."""
+
+
+class _CreditArguments(msgspec.Struct, forbid_unknown_fields=True):
+    count: int
+
+
 class _Identity(msgspec.Struct):
     room: str
     connection: str = ""
+
+
+def read_attach(request: ControlRequest) -> AttachArguments:
+    """Raises BadRequestError."""
+    args = read_args(request, AttachArguments)
+    if not 1 <= args.window <= 100_000:
+        raise BadRequestError(f"args: `window` is {args.window}; allowed is 1 … 100000")
+    if not 1 <= args.heartbeat <= 300:
+        raise BadRequestError(f"args: `heartbeat` is {args.heartbeat:g}; allowed is 1 … 300 seconds")
+    return args
+
+
+def read_credit(request: ControlRequest) -> int:
+    """How many messages a program has read. Raises BadRequestError."""
+    count = read_args(request, _CreditArguments).count
+    if count < 1:
+        raise BadRequestError("args: `count` is at least 1")
+    return count
+
+
+def read_nothing(request: ControlRequest) -> None:
+    """Of `detach` and `pong`. Raises BadRequestError for any argument."""
+    read_args(request, NoArguments)
 
 
 def frame_fields(frame: BridgeFrame, encoding: str) -> dict[str, Any]:
