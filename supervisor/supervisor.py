@@ -26,8 +26,10 @@ from wspulse.supervisor.host.runtime_dir import RuntimeDir
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.signals import install_signals, remove_signals
+from wspulse.supervisor.process.started_parts import PartFailure, StartedParts
 from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.process.workers import Workers
+from wspulse.supervisor.protocol.awaitable import result_of
 from wspulse.supervisor.settings.layers import Settings
 from wspulse.supervisor.worker.child_spec import ChildSpec
 
@@ -45,6 +47,7 @@ INCARNATIONS_PER_RUN = 1_000_000
 
 
 class _Part(NamedTuple):
+    name: str
     start: Callable[[], object]
     """May be a coroutine function."""
     stop: Callable[[], object]
@@ -56,7 +59,10 @@ class _Ending(NamedTuple):
 
 
 class Supervisor:
-    """One server. `await run()` returns its exit code, or raises StartError when it cannot start."""
+    """One server. `await run()` returns its exit code, or raises StartError when it cannot start.
+
+    A part that fails to stop is logged and keeps no other from being stopped; the exit code is then not 0.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -85,28 +91,32 @@ class Supervisor:
         """Start, supervise until something asks for the end, stop."""
         self._ending: asyncio.Future[_Ending] = asyncio.get_running_loop().create_future()
         order = (
-            _Part(self._install_signals, remove_signals),
-            _Part(self._claim_port, self._release_port),
-            _Part(self._open_mailboxes, self._close_mailboxes),
-            _Part(self._start_bus, self._stop_bus),
-            _Part(self._start_control, self._stop_control),
-            _Part(self._start_workers, self._stop_workers),
-            _Part(self._workers.watch, self._workers.unwatch),
+            _Part("signals", self._install_signals, remove_signals),
+            _Part("port", self._claim_port, self._release_port),
+            _Part("mailboxes", self._open_mailboxes, self._close_mailboxes),
+            _Part("bus", self._start_bus, self._stop_bus),
+            _Part("control", self._start_control, self._stop_control),
+            _Part("workers", self._start_workers, self._stop_workers),
+            _Part("watch", self._workers.watch, self._workers.unwatch),
         )
-        started: list[_Part] = []
+        started = StartedParts()
+        failures: list[PartFailure] = []
         try:
             for part in order:
                 if self._ending.done():
                     break
-                started.append(part)
-                await _maybe_await(part.start())
+                started.add(part.name, part.stop)
+                await result_of(part.start())
             ending = await self._ending
         finally:
-            for part in reversed(started):
-                await _maybe_await(part.stop())
+            failures = await started.stop()
+            for failure in failures:
+                _logger.error(
+                    "a part of the server did not stop in order", exc_info=failure.error, extra={"part": failure.part}
+                )
         if len(self._signals) > 1:
             return 128 + self._signals[-1]
-        return ending.exit_code
+        return ending.exit_code or (1 if failures else 0)
 
     @property
     def is_ending(self) -> bool:
@@ -304,8 +314,3 @@ class Supervisor:
         option, colon, problem = text.removeprefix("wspulse: ").partition(": ")
         source = self.settings.sources.get(option)
         return f"wspulse: {source}{colon}{problem}" if source else text
-
-
-async def _maybe_await(result: object) -> None:
-    if asyncio.iscoroutine(result):
-        await result

@@ -106,6 +106,7 @@ MACHINES = (
     "supervisor/control/route",
     "supervisor/process/liveness",
     "supervisor/process/restart_intensity",
+    "supervisor/protocol/awaitable",
     "supervisor/protocol/calls",
     "supervisor/protocol/endpoint",
     "supervisor/protocol/types",

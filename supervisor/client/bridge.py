@@ -19,6 +19,7 @@ from wspulse.actors.values.errors import ConnectRejected, ControlError
 from wspulse.actors.values.frame import Frame
 from wspulse.supervisor.client.async_dealer import AsyncDealer
 from wspulse.supervisor.protocol.address import Address
+from wspulse.supervisor.protocol.awaitable import result_of
 
 __all__ = ["Bridge", "BridgeItem", "BridgeRequest"]
 
@@ -204,10 +205,7 @@ class Bridge:
     async def _decide(self, message: _Message) -> None:
         try:
             request = msgspec.msgpack.decode(message.args, type=BridgeRequest)
-            identity = self._connect(request)
-            if hasattr(identity, "__await__"):
-                identity = await identity
-            room, connection = identity
+            room, connection = await result_of(self._connect(request))
             answer = {"id": message.id, "ok": True, "result": {"room": room, "connection": connection}}
         except ConnectRejected as error:
             answer = {"id": message.id, "ok": False, "error": error.text or "refused"}

@@ -7,9 +7,8 @@ what happens to workers.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import zmq
 
@@ -26,6 +25,7 @@ from wspulse.supervisor.errors import SettingError
 from wspulse.supervisor.host.listen_socket import open_mailbox_listener
 from wspulse.supervisor.host.runtime_dir import RuntimeDir
 from wspulse.supervisor.process.child import Child
+from wspulse.supervisor.process.started_parts import StartedParts
 from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.protocol.curve import KeyFileError, KeyPair, load_allowed, load_pair
 from wspulse.supervisor.settings.layers import Settings
@@ -46,7 +46,7 @@ class ControlPlane:
         self._supervised = supervised
         self._runtime_dir = runtime_dir
         self._mailbox_paths = mailbox_paths
-        self._stops: list[Callable[[], Any]] = []
+        self._started = StartedParts()
         self._replacing: set[int] = set()
         self._pids: dict[int, int] = {}
         self._bridge: BridgeService | None = None
@@ -59,25 +59,24 @@ class ControlPlane:
         settings = self._settings
         keys = self._load_keys()
         claimed = claim_endpoint(settings.control, self._runtime_dir, has_keys=keys is not None)
-        self._stops.append(claimed.release)
+        self._started.add("endpoint", claimed.release)
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._stops.append(context.term)
+        # Not `term`, which would wait for ever for a socket that could not be closed.
+        self._started.add("context", context.destroy)
         gate = None
         if keys is not None:
             gate = ClientGate(context, *keys)
-            self._stops.append(gate.close)
+            self._started.add("gate", gate.close)
         self._links = ShardLinks(self._mailbox_paths, self._is_silent)
-        self._stops.append(self._links.close)
+        self._started.add("links", self._links.close)
         self._start_events(context, claimed, gate)
         self._start_server(context, claimed, gate)
         self._links.open()
 
     async def stop(self) -> None:
-        for stop in reversed(self._stops):
-            result = stop()
-            if result is not None:
-                await result
-        self._stops.clear()
+        """Stop what was started, in reverse. Raises ExceptionGroup, after all, of what failed."""
+        if failures := await self._started.stop():
+            raise ExceptionGroup("parts of the control plane did not stop", [failure.error for failure in failures])
 
     # What the supervisor tells.
 
@@ -129,9 +128,9 @@ class ControlPlane:
     ) -> None:
         socket = _open_socket(context, zmq.XPUB, claimed.events, gate)
         EventPublisher.prepare(socket)
-        self._stops.append(lambda: socket.close(0))
+        self._started.add("event socket", lambda: socket.close(0))
         self.events = EventPublisher(socket, bind_private(socket, claimed.events), self._watch)
-        self._stops.append(self.events.close)
+        self._started.add("events", self.events.close)
         self.events.open()
 
     def _start_server(
@@ -140,7 +139,7 @@ class ControlPlane:
         operations = Operations(self._supervised, self._links, self.events)
         socket = _open_socket(context, zmq.ROUTER, claimed.control, gate)
         server = ControlServer(socket, operations)
-        self._stops.append(server.close)
+        self._started.add("server", server.close)
         self.endpoint = bind_private(socket, claimed.control)
         if self._settings.app == BRIDGE:
             self._start_bridge(server)
@@ -148,10 +147,10 @@ class ControlPlane:
 
     def _start_bridge(self, server: ControlServer) -> None:
         bridge = self._bridge = server.peer_operations = BridgeService(server.send, server.is_backlogged)
-        self._stops.append(bridge.close)
+        self._started.add("bridge", bridge.close)
         self.desk_path = self._runtime_dir.socket_path("bridge")
         mailbox = Mailbox(open_mailbox_listener(self.desk_path), DESK_SHARD, 1, bridge.receive, _no_upgrades)
-        self._stops.append(mailbox.close)
+        self._started.add("mailbox", mailbox.close)
         mailbox.open()
 
     def _watch(self, prefixes: list[bytes]) -> None:
