@@ -53,7 +53,7 @@ ACTORS_FOR_THE_SUPERVISOR = {
     "errors": (),
     "logs": (),
     "host": (),
-    "protocol": ("values.errors", "values.frame"),
+    "protocol": ("values.errors", "values.frame", "values.log_limit"),
     "settings": ("values", "accept.origins"),
     "worker": ORDERS["wspulse.actors"],
     "process": ("values", "mesh"),

@@ -14,18 +14,11 @@ import msgspec
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.values.errors import WspulseError
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.log_limit import shortened
 
-__all__ = ["Chain", "Context", "InvalidPayloadError", "Step", "shortened"]
-
-_SHOWN_CHARACTERS = 200
-"""Of what a peer made up, this much goes into a log line or an answer."""
+__all__ = ["Chain", "Context", "InvalidPayloadError", "Step"]
 
 _UNREAD: Any = object()
-
-
-def shortened(text: str) -> str:
-    """`text`, or its beginning and "…": event names and messages of errors may hold what a peer made up."""
-    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
 
 
 class InvalidPayloadError(WspulseError):

@@ -12,9 +12,10 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from wspulse.actors.events.context import Context, InvalidPayloadError, Step, shortened
+from wspulse.actors.events.context import Context, InvalidPayloadError, Step
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.log_limit import shortened
 
 __all__ = ["EventHandler", "callable_name", "checked_callable"]
 

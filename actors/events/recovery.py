@@ -7,8 +7,8 @@ from logging import Logger, getLogger
 from time import monotonic
 from typing import Any
 
-from wspulse.actors.events.context import Context, InvalidPayloadError, shortened
-from wspulse.actors.values.log_limit import LogLimit
+from wspulse.actors.events.context import Context, InvalidPayloadError
+from wspulse.actors.values.log_limit import LogLimit, shortened
 
 __all__ = ["recovery"]
 

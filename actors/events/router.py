@@ -14,13 +14,13 @@ from typing import Any, TypeVar, overload
 
 from msgspec import UNSET
 
-from wspulse.actors.events.context import Chain, Context, InvalidPayloadError, Step, shortened
+from wspulse.actors.events.context import Chain, Context, InvalidPayloadError, Step
 from wspulse.actors.events.handler import EventHandler, callable_name, checked_callable
 from wspulse.actors.events.recovery import recovery
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
 from wspulse.actors.values.frame import Frame
-from wspulse.actors.values.log_limit import LogLimit
+from wspulse.actors.values.log_limit import LogLimit, shortened
 
 __all__ = ["EventRouter"]
 

@@ -20,10 +20,10 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from wspulse.actors.events.context import shortened
 from wspulse.actors.values.codec import Codec
 from wspulse.actors.values.errors import WspulseError
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.log_limit import shortened
 
 __all__ = ["Address", "Client", "Closed", "UpgradeRefusedError"]
 

@@ -13,11 +13,9 @@ import msgspec
 from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec
 from wspulse.actors.values.errors import BadRequestError
 from wspulse.actors.values.frame import Frame, MsgpackFrame
+from wspulse.actors.values.log_limit import shortened
 
 __all__ = ["encode_control_frame", "read_control_frame"]
-
-_MAX_PROBLEM_LETTERS = 200
-"""Of a codec's own words in an answer: they may repeat the payload."""
 
 
 class _PlainFrame(Frame):
@@ -43,7 +41,7 @@ def read_control_frame(data: bytes, encoding: str, codec: Codec) -> Frame:
             return (_read_json if isinstance(codec, JSONCodec) else _read_json_plain)(text)
         return (_read_msgpack if isinstance(codec, MsgpackCodec) else _read_msgpack_plain)(data)
     except (ValueError, RecursionError) as error:
-        raise BadRequestError(f"frame: {_shortened(error)}") from None
+        raise BadRequestError(f"frame: {_problem(error)}") from None
 
 
 def encode_control_frame(encode: Callable[[Frame], bytes], frame: Frame) -> bytes:
@@ -51,9 +49,8 @@ def encode_control_frame(encode: Callable[[Frame], bytes], frame: Frame) -> byte
     try:
         return encode(frame)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise BadRequestError(f"frame: the codec refuses it: {_shortened(error)}") from None
+        raise BadRequestError(f"frame: the codec refuses it: {_problem(error)}") from None
 
 
-def _shortened(error: Exception) -> str:
-    text = str(error).removeprefix("wspulse: ")
-    return text if len(text) <= _MAX_PROBLEM_LETTERS else f"{text[:_MAX_PROBLEM_LETTERS]}…"
+def _problem(error: Exception) -> str:
+    return shortened(str(error).removeprefix("wspulse: "))

@@ -1,8 +1,18 @@
-"""`LogLimit`: at most so many log lines of a kind per second, and a count of those left out. No I/O, clock passed in."""
+"""What of a peer's doing is said to others, in log lines and answers: `shortened`, how much of a text that it made up;
+`LogLimit`, how many lines of a kind per second, with a count of those left out. No I/O, clock passed in.
+"""
 
 from __future__ import annotations
 
-__all__ = ["LogLimit"]
+__all__ = ["LogLimit", "shortened"]
+
+_SHOWN_CHARACTERS = 200
+
+
+def shortened(text: str) -> str:
+    """`text`, or its first 200 characters and "…": names, and messages of errors that quote their input, may hold what a
+    peer made up."""
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
 class LogLimit:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from wspulse.actors.values.errors import BadRequestError
+from wspulse.actors.values.log_limit import shortened
 
 __all__ = [
     "ControlRequest",
@@ -25,7 +26,6 @@ __all__ = [
 Args = TypeVar("Args", bound=msgspec.Struct)
 
 _MAX_ID_BYTES = 256
-_MAX_PROBLEM_LETTERS = 200
 
 _json_encode = msgspec.json.Encoder().encode
 _msgpack_encode = msgspec.msgpack.Encoder().encode
@@ -85,7 +85,7 @@ def read_request(data: bytes) -> ControlRequest:
             data.decode()  # what the decoder skips it does not check
         head = _heads[encoding](data)
     except (ValueError, RecursionError) as error:
-        raise UnreadableRequestError(_readable_id(data, encoding), encoding, shortened(error)) from None
+        raise UnreadableRequestError(_readable_id(data, encoding), encoding, shortened(str(error))) from None
     if head.op is None:
         if head.ok is None:
             raise UnreadableRequestError(_echoed(head.id), encoding, "`op` is missing")
@@ -104,7 +104,7 @@ def read_args(request: ControlRequest, type: type[Args]) -> Args:  # noqa: A002
             return msgspec.json.decode(request.args, type=type)
         return msgspec.msgpack.decode(request.args, type=type)
     except (ValueError, RecursionError) as error:
-        raise BadRequestError(f"args: {shortened(error)}") from None
+        raise BadRequestError(f"args: {shortened(str(error))}") from None
 
 
 def result_answer(encoding: str, request_id: int | str | None, result: Any) -> bytes:
@@ -129,9 +129,3 @@ def _echoed(request_id: int | str | None) -> int | str | None:
     if isinstance(request_id, int):
         return request_id if -(2**63) <= request_id < 2**64 else None
     return None
-
-
-def shortened(error: Exception) -> str:
-    """A decoder's words; they may be long where they quote the input."""
-    text = str(error)
-    return text if len(text) <= _MAX_PROBLEM_LETTERS else f"{text[:_MAX_PROBLEM_LETTERS]}…"

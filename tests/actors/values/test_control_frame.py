@@ -8,6 +8,7 @@ import pytest
 from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec, RawCodec
 from wspulse.actors.values.control_frame import encode_control_frame, read_control_frame
 from wspulse.actors.values.errors import BadRequestError
+from wspulse.actors.values.frame import Frame
 
 
 def wire(data: bytes, encoding: str, codec: Codec) -> bytes | str:
@@ -45,3 +46,12 @@ def test_payload_is_translated_where_they_differ() -> None:
 def test_what_the_codec_cannot_send_is_a_bad_request(data: bytes, encoding: str, codec: Codec) -> None:
     with pytest.raises(BadRequestError, match="frame: "):
         wire(data, encoding, codec)
+
+
+def test_words_of_a_codec_that_refuses_are_shortened_and_say_wspulse_once() -> None:
+    def refuse(_frame: Frame) -> bytes:
+        raise ValueError("wspulse: " + "x" * 1000)
+
+    with pytest.raises(BadRequestError) as raised:
+        encode_control_frame(refuse, Frame())
+    assert str(raised.value) == f"wspulse: bad request: frame: the codec refuses it: {'x' * 200}…"

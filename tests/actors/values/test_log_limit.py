@@ -1,8 +1,8 @@
-"""`LogLimit`: so many lines per second, and a count of the rest."""
+"""What of a peer's doing is said to others: so much of its text, and so many lines per second."""
 
 from __future__ import annotations
 
-from wspulse.actors.values.log_limit import LogLimit
+from wspulse.actors.values.log_limit import LogLimit, shortened
 
 
 def test_lines_over_the_burst_are_left_out_and_counted() -> None:
@@ -19,3 +19,8 @@ def test_count_of_left_out_lines_is_told_once() -> None:
 def test_each_second_has_its_own_burst() -> None:
     limit = LogLimit(burst=2)
     assert [limit.admit(second + 0.5) for second in range(4) for _ in range(2)] == [0] * 8
+
+
+def test_text_over_200_characters_is_cut_and_says_so() -> None:
+    assert shortened("a" * 200) == "a" * 200
+    assert shortened("ä" * 201) == "ä" * 200 + "…"

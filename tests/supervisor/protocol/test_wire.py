@@ -71,3 +71,11 @@ def test_answers_have_the_form_of_the_table() -> None:
         "ok": False,
         "error": {"code": "internal", "message": "text"},
     }
+
+
+def test_problem_that_quotes_a_long_input_is_shortened() -> None:
+    request = read_request(msgspec.json.encode({"op": "x", "args": {"y" * 1000: 1}}))
+    with pytest.raises(BadRequestError) as raised:
+        read_args(request, Arguments)
+    assert len(str(raised.value)) < 250
+    assert str(raised.value).endswith("yyy…")
