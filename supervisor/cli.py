@@ -12,13 +12,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple, NoReturn
 
 from wspulse.supervisor.commands.control import COMMANDS
 from wspulse.supervisor.commands.doctor import doctor
 from wspulse.supervisor.commands.terminal import print_text
 from wspulse.supervisor.errors import SettingError, StartError, UsageError
+from wspulse.supervisor.host.installed import installed_version
 from wspulse.supervisor.settings.explain import explain
 from wspulse.supervisor.settings.kinds import Names, Switch
 from wspulse.supervisor.settings.layers import resolve
@@ -165,10 +165,7 @@ def _overview() -> str:
 
 
 def _version_text() -> str:
-    try:
-        return f"wspulse {version('wspulse')}"
-    except PackageNotFoundError:  # run from a copy of the source
-        return "wspulse (version unknown)"
+    return f"wspulse {installed_version('wspulse') or '(version unknown)'}"
 
 
 SUBCOMMANDS = {

@@ -7,11 +7,9 @@ already checked, and the request's encoding, returns the result, and raises the 
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import time
 from collections import Counter
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -29,6 +27,7 @@ from wspulse.actors.mesh.message import (
 from wspulse.actors.values.errors import BadRequestError, ServerClosedError, ShardUnavailableError
 from wspulse.supervisor.control.event_publisher import EventPublisher
 from wspulse.supervisor.control.shard_links import ShardLinks
+from wspulse.supervisor.host.installed import installed_version
 from wspulse.supervisor.host.memory import resident_bytes
 from wspulse.supervisor.process.child import Child, ChildState
 from wspulse.supervisor.protocol.wire import NoArguments
@@ -114,7 +113,7 @@ class Operations:
         if args.event is not None:
             self._events.publish_probe(args.event)
         return {
-            "version": _version(),
+            "version": installed_version("wspulse") or "unknown",
             "events": self._events.endpoint,
             "workers": self._links.placement.shards,
         }
@@ -163,7 +162,7 @@ class Operations:
                     totals[name] += value  # type: ignore[assignment]
         now = time.monotonic()
         return {
-            "version": _version(),
+            "version": installed_version("wspulse") or "unknown",
             "pid": os.getpid(),
             "uptime_s": now - self._started_at,
             "rss_bytes": resident_bytes(os.getpid()),
@@ -230,12 +229,3 @@ def _row(record: ConnectionRecord) -> dict[str, Any]:
         "connected_at": record.connected_at,
         "queued": record.queued_frames,
     }
-
-
-@functools.cache
-def _version() -> str:
-    # Looking it up reads a file: 400 µs.
-    try:
-        return version("wspulse")
-    except PackageNotFoundError:  # run from a copy of the source
-        return "unknown"

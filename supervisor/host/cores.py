@@ -6,6 +6,8 @@ import math
 import os
 from pathlib import Path
 
+from wspulse.supervisor.host.kernel_facts import CGROUP_MOUNT, fact_text, group_folders
+
 __all__ = ["usable_cores"]
 
 
@@ -24,17 +26,13 @@ def usable_cores(root: Path = Path("/")) -> int:
 
 def _cgroup_quota(root: Path) -> float | None:
     """CPUs per second of time; None where there is no limit, or none that can be read."""
-    own_group = ""
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        if line.startswith("0::"):
-            own_group = line.removeprefix("0::").strip("/")
-    mount = root / "sys/fs/cgroup"
-    for folder in dict.fromkeys((mount / own_group, mount)):
+    for folder in group_folders(root):
         # Version 2: "max 100000" or "150000 100000".
-        words = _read(folder / "cpu.max").split()
+        words = fact_text(folder / "cpu.max").split()
         if len(words) == 2:
             return _ratio(words[0], words[1])
-    return _ratio(_read(mount / "cpu/cpu.cfs_quota_us"), _read(mount / "cpu/cpu.cfs_period_us"))
+    mount = root / CGROUP_MOUNT
+    return _ratio(fact_text(mount / "cpu/cpu.cfs_quota_us"), fact_text(mount / "cpu/cpu.cfs_period_us"))
 
 
 def _ratio(quota: str, period: str) -> float | None:
@@ -43,10 +41,3 @@ def _ratio(quota: str, period: str) -> float | None:
     except (ValueError, ZeroDivisionError):
         return None
     return ratio if ratio > 0 else None  # -1 is version 1's "no limit"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

@@ -10,11 +10,12 @@ import resource
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.cores import usable_cores
+from wspulse.supervisor.host.installed import installed_version
+from wspulse.supervisor.host.kernel_facts import fact_number, fact_numbers, fact_text, group_folders
 from wspulse.supervisor.host.listen_socket import open_listener
 from wspulse.supervisor.host.runtime_dir import RuntimeDir
 
@@ -52,21 +53,21 @@ def read_machine(host: str, port: int, root: Path = Path("/"), environ: Mapping[
     soft, hard = (
         None if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
     )
-    tcp = _numbers(root / "proc/sys/net/ipv4/tcp_mem")
-    ports = _numbers(root / "proc/sys/net/ipv4/ip_local_port_range")
-    files = _numbers(root / "proc/sys/fs/file-nr")
+    tcp = fact_numbers(root / "proc/sys/net/ipv4/tcp_mem")
+    ports = fact_numbers(root / "proc/sys/net/ipv4/ip_local_port_range")
+    files = fact_numbers(root / "proc/sys/fs/file-nr")
     return Machine(
         python=sys.version_info[:3],
-        uvloop=_version("uvloop"),
-        setproctitle=_version("setproctitle"),
+        uvloop=installed_version("uvloop"),
+        setproctitle=installed_version("setproctitle"),
         machine_cores=os.cpu_count() or 1,
         usable_cores=usable_cores(root),
         descriptors_soft=soft,
         descriptors_hard=hard,
         system_files=files[2] - files[0] if len(files) == 3 else None,
-        somaxconn=_number(root / "proc/sys/net/core/somaxconn"),
+        somaxconn=fact_number(root / "proc/sys/net/core/somaxconn"),
         tcp_memory=tcp[2] * os.sysconf("SC_PAGE_SIZE") if len(tcp) == 3 else None,
-        conntrack=_number(root / "proc/sys/net/netfilter/nf_conntrack_max"),
+        conntrack=fact_number(root / "proc/sys/net/netfilter/nf_conntrack_max"),
         local_ports=ports[1] - ports[0] + 1 if len(ports) == 2 else None,
         memory=_free_memory(root),
         runtime_dir_problem=_runtime_dir_problem(environ),
@@ -75,16 +76,10 @@ def read_machine(host: str, port: int, root: Path = Path("/"), environ: Mapping[
 
 
 def _free_memory(root: Path) -> int | None:
-    lines = _text(root / "proc/meminfo").splitlines()
+    lines = fact_text(root / "proc/meminfo").splitlines()
     free = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    groups = [
-        line.removeprefix("0::").strip("/")
-        for line in _text(root / "proc/self/cgroup").splitlines()
-        if line.startswith("0::")
-    ]
-    for group in dict.fromkeys([*groups, ""]):
-        folder = root / "sys/fs/cgroup" / group
-        limit, used = _number(folder / "memory.max"), _number(folder / "memory.current")
+    for folder in group_folders(root):
+        limit, used = fact_number(folder / "memory.max"), fact_number(folder / "memory.current")
         if limit is not None and used is not None:
             free.append(max(0, limit - used))
     return min(free, default=None)
@@ -106,29 +101,3 @@ def _port_problem(host: str, port: int) -> str | None:
     except StartError as error:
         return str(error).removeprefix("wspulse: ")
     return None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
-
-
-def _numbers(path: Path) -> list[int]:
-    try:
-        return [int(word) for word in _text(path).split()]
-    except ValueError:  # "max"
-        return []
-
-
-def _number(path: Path) -> int | None:
-    numbers = _numbers(path)
-    return numbers[0] if len(numbers) == 1 else None
