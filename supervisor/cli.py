@@ -41,10 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name in SUBCOMMANDS:
         return SUBCOMMANDS[name].run(arguments[1:])
     if name in ("-h", "--help"):
-        print(_overview())
+        print_text(_overview())
         return 0
     if name == "--version":
-        print(_version_text())
+        print_text(_version_text())
         return 0
     problem = f"{name!r} is no subcommand" if name else "a subcommand is missing"
     print(f"wspulse: {problem}; there is {', '.join(SUBCOMMANDS)} (wspulse --help)", file=sys.stderr)
@@ -133,7 +133,7 @@ def _parse(arguments: Sequence[str]) -> dict[str, Any] | None:
         print_text(parser.format_help().rstrip())
         return None
     if flags.pop("version", False):
-        print(_version_text())
+        print_text(_version_text())
         return None
     return flags
 

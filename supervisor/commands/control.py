@@ -7,7 +7,6 @@ JSON for programs. Exit codes: 0 done, 1 the server refused, 2 asked wrongly, 3 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,6 +37,7 @@ from wspulse.supervisor.commands.rendering import (
     rooms_text,
     stats_text,
 )
+from wspulse.supervisor.commands.terminal import leave_stdout
 from wspulse.supervisor.protocol.curve import write_pair
 
 __all__ = ["COMMANDS", "ControlCommand"]
@@ -63,10 +63,9 @@ def _command(
             return _fail(str(error), 2)
         except ControlError as error:
             return _fail(str(error), 3 if error.error_code == "unavailable" else 1)
+        except BrokenPipeError:
+            leave_stdout()
         except OSError as error:
-            if isinstance(error, BrokenPipeError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads any more, also not at exit
-                return 0
             return _fail(str(error), 1)
         except KeyboardInterrupt:
             return 130

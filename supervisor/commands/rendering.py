@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from wspulse.supervisor.commands.table import bytes_text, duration_text, table_lines
+from wspulse.supervisor.commands.terminal import printable
 from wspulse.supervisor.protocol.types import ConnectionInfo, Event, RoomInfo, ServerStats
 
 __all__ = ["connections_text", "event_json", "event_line", "json_text", "rooms_text", "stats_text"]
@@ -98,7 +99,7 @@ def event_line(event: Event) -> str:
         words.append(json_text(event.frame))
     if event.missed:
         words.append("[events may be missing before this one]")
-    return "".join(letter if letter.isprintable() else "�" for letter in "  ".join(words))
+    return printable("  ".join(words))
 
 
 def _table_text(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from unicodedata import east_asian_width
 
+from wspulse.supervisor.commands.terminal import printable
+
 __all__ = ["bytes_text", "duration_text", "table_lines"]
 
 
@@ -48,10 +50,7 @@ def duration_text(seconds: float) -> str:
 
 
 def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    text = str(value)
-    return text if text.isprintable() else "".join(letter if letter.isprintable() else "�" for letter in text)
+    return "-" if value is None else printable(str(value))
 
 
 def _width(text: str) -> int:

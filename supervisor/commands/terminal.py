@@ -1,11 +1,11 @@
-"""Printing for people, who may pipe it into `head`."""
+"""Printing for people: text that a terminal shows as it is, to those who may have piped it into `head`."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-__all__ = ["print_text"]
+__all__ = ["leave_stdout", "print_text", "printable"]
 
 
 def print_text(text: str) -> None:
@@ -13,4 +13,16 @@ def print_text(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_stdout()
+
+
+def leave_stdout() -> None:
+    """After a BrokenPipeError: nobody reads any more, also not what Python still writes at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def printable(text: str) -> str:
+    """Without control characters, which would steer the terminal: ids and payloads are user input."""
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else "�" for letter in text)

@@ -24,6 +24,7 @@ from rich.text import Text
 from wspulse.actors.values.errors import ControlError
 from wspulse.supervisor.client.blocking import Control
 from wspulse.supervisor.commands.table import bytes_text, duration_text
+from wspulse.supervisor.commands.terminal import printable
 from wspulse.supervisor.protocol.types import RoomInfo, ServerStats, WorkerStats
 
 __all__ = ["run_top"]
@@ -207,9 +208,7 @@ def _rooms(rooms: list[RoomInfo], lines: int) -> Table:
     table.add_column("CONNECTIONS", justify="right", ratio=1)
     ordered = sorted(rooms, key=lambda room: (-room.connections, room.id))
     for room in ordered[:lines]:
-        table.add_row(
-            Text("".join(letter if letter.isprintable() else "�" for letter in room.id)), str(room.connections)
-        )
+        table.add_row(Text(printable(room.id)), str(room.connections))
     if len(ordered) > lines:
         table.add_row(Text(f"and {len(ordered) - lines} more", style="dim"), "")
     return table
