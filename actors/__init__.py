@@ -2,8 +2,9 @@
 
 Each folder may be imported by what stands to its right, and nothing is imported the other way:
 
-    values → wire → mesh → bus → transport → sessions → accept → events → runtime → asgi → server → apps → testing
+    values → wire → mesh → bus → transport → sessions → accept → events → runtime → asgi → declaration → calls → server →
+    apps → testing
 
-Begin with `server.py`, which is what users declare, then `sessions/`, which is what the server exists for. `public/` is what
+Begin with `server.py`, which is what users hold, then `sessions/`, which is what the server exists for. `public/` is what
 users import, `pytest_plugin/` their fixtures; both may use the other half of the package, `supervisor/`, too.
 """

@@ -27,6 +27,8 @@ ORDERS = {
         "events",
         "runtime",
         "asgi",
+        "declaration",
+        "calls",
         "server",
         "apps",
         "testing",

@@ -52,7 +52,7 @@ class AsgiApplication:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        runtime = await self._mounted.running()
+        runtime = await self._mounted.started()
         shard = runtime.shard
         request = Request.from_scope(scope)
         deadline = shard.clock() + shard.options.handshake_timeout

@@ -1,7 +1,8 @@
-"""`Mounted`: the runtime of a server that lives in somebody else's process, under an ASGI server.
+"""`Mounted`: the deployment of a server that lives in somebody else's process, under an ASGI server.
 
 Created by the server when it is first asked for its ASGI application. It starts the one shard of this process with the
-application's lifespan, or with the first thing that needs it where no lifespan reaches us, and stops it with 1001 to all.
+application's lifespan, or with the first call or connection that needs it where no lifespan reaches us, and stops it with
+1001 to all. While another runtime has this process's server, calls are that one's.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from logging import Logger
 from multiprocessing import current_process
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
+from wspulse.actors.runtime.in_process import InProcess
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.runtime.served import Served
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 
 __all__ = ["Mounted", "one_of_several"]
@@ -29,19 +33,13 @@ _FAREWELL_S = 4.0
 _Handler = Callable[[int, FrameType | None], Any]
 
 
-class MountedServer(Served[ShardRuntime], Protocol):
-    """What is needed of the server that is mounted."""
-
-    @property
-    def runs_by_itself(self) -> bool:
-        """Whether it listens on a port of its own in this process."""
-
-
 class Mounted:
-    """See the module. Belongs to the loop in which it was started; on another loop it starts anew."""
+    """See the module, and `Deployment` for what its calls promise. Belongs to the loop in which it was started; on another
+    loop it starts anew."""
 
-    def __init__(self, server: MountedServer) -> None:
+    def __init__(self, server: Served[ShardRuntime], in_process: InProcess) -> None:
         self._server = server
+        self._in_process = in_process
         self._runtime: ShardRuntime | None = None
         self._starting: asyncio.Future[ShardRuntime] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -59,10 +57,45 @@ class Mounted:
     def connect(self) -> Callable[[Request], Any]:
         return self._server.checked_connect()
 
-    def owns(self, runtime: ShardRuntime) -> bool:
-        return self._runtime is runtime
+    # Calls.
 
-    async def running(self) -> ShardRuntime:
+    def running(self) -> ShardRuntime:
+        return self._in_process.runtime or self._in_process.running()
+
+    def send(self, connection_id: str, frame: Frame) -> Awaitable[None] | None:
+        if self._is_started():
+            return self._in_process.send(connection_id, frame)
+        return self._start_and(lambda: self._in_process.send(connection_id, frame))
+
+    def broadcast(self, room_id: str, frame: Frame) -> Awaitable[None] | None:
+        if self._is_started():
+            return self._in_process.broadcast(room_id, frame)
+        return self._start_and(lambda: self._in_process.broadcast(room_id, frame))
+
+    async def kick(self, connection_id: str) -> None:
+        if not self._is_started():
+            await self.started()
+        await self._in_process.kick(connection_id)
+
+    async def get_connections(self, room_id: str) -> list[Connection]:
+        if not self._is_started():
+            await self.started()
+        return await self._in_process.get_connections(room_id)
+
+    def _is_started(self) -> bool:
+        """Whether calls can be made: to our runtime in its loop, or to another one, which is not ours to start."""
+        runtime = self._in_process.runtime
+        return runtime is not None and (runtime is not self._runtime or self._loop is asyncio.get_running_loop())
+
+    async def _start_and(self, call: Callable[[], Awaitable[None] | None]) -> None:
+        await self.started()
+        pending = call()
+        if pending is not None:
+            await pending
+
+    # Start and stop.
+
+    async def started(self) -> ShardRuntime:
         """This process's runtime, started when it was not. Raises what on_start raises, and RuntimeError where it runs
         in another event loop."""
         loop = asyncio.get_running_loop()
@@ -92,11 +125,12 @@ class Mounted:
     async def start(self) -> bool:
         """A lifespan begins. False where this process runs the server by itself and carries the application: then there is
         nothing to stop. Raises what on_start raises."""
-        if self._server.runs_by_itself:
+        other = self._in_process.runtime
+        if other is not None and other is not self._runtime and not other.server_closing:
             return False
         if self._loop is asyncio.get_running_loop() and self._runtime is not None and self._runtime.server_closing:
             self._forget()
-        await self.running()
+        await self.started()
         self._lifespans += 1
         return True
 

@@ -17,7 +17,7 @@ wspulse what it needs of the other.
 """
 
 from wspulse.actors.accept.origins import allow_origins
-from wspulse.actors.asgi.joined import Joined
+from wspulse.actors.asgi.remote_server import RemoteServer
 from wspulse.actors.events.context import Context, InvalidPayloadError
 from wspulse.actors.events.recovery import recovery
 from wspulse.actors.events.router import EventRouter
@@ -69,4 +69,4 @@ __all__ = [
     "recovery",
 ]
 
-Joined.control_client = AsyncControl
+RemoteServer.control_client = AsyncControl

@@ -247,7 +247,6 @@ class ShardRuntime:
             self._mailbox.close()
         if self._zmq_bus is not None:
             self._zmq_bus.stop()
-        self._server.detach(self)
 
     async def close(self) -> None:
         """`server.close()`: the whole server, from any shard and from inside any handler."""

@@ -55,7 +55,4 @@ class Served(Protocol[R_contra]):
         """The connect handler. Raises ValueError when there is none."""
 
     def attach(self, runtime: R_contra) -> None:
-        """A runtime starts. Raises RuntimeError when another one runs."""
-
-    def detach(self, runtime: R_contra) -> None:
-        """A runtime has stopped."""
+        """A runtime starts. Raises RuntimeError when another one runs; once it has closed, another may start."""

@@ -1,18 +1,21 @@
-"""`Joined`: a server's calls, made in a process that holds none of its sessions, through a supervisor that runs elsewhere.
+"""`RemoteServer`: the deployment of a server that runs elsewhere, behind the control socket of its supervisor.
 
-Created by `server.asgi(join=...)`. The process, a web application's, sends, broadcasts, kicks and lists over the control
-socket; it accepts no WebSocket itself.
+Created by `server.asgi(join=...)` in a process, a web application's, that holds none of the server's sessions: what it
+sends, broadcasts, kicks and lists goes over the control socket. It accepts no WebSocket itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from logging import Logger
-from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 from wspulse.actors.asgi.application import lifespan_of, no_websocket
+from wspulse.actors.asgi.control_client import ControlClient
 from wspulse.actors.asgi.socket import answer_events
+from wspulse.actors.runtime.in_process import InProcess
+from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.errors import (
@@ -28,7 +31,7 @@ from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import rejection
 
-__all__ = ["ControlClient", "Joined", "JoinedConnection"]
+__all__ = ["RemoteServer", "RemoteServerConnection"]
 
 Result = TypeVar("Result")
 
@@ -46,45 +49,17 @@ _SAME_ERRORS = frozenset(
 _ELSEWHERE = rejection(404, "the WebSockets of this application are served by wspulse, at its own address").encode()
 
 
-class Listed(Protocol):
-    """A connection as the control socket lists it."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def room(self) -> str: ...
-
-
-class ControlClient(Protocol):
-    """What is needed of a client of the control socket, which is in the other half of the package. Its coroutines raise
-    ControlError."""
-
-    def __init__(self, endpoint: str) -> None: ...
-
-    async def ping(self) -> Any: ...
-
-    async def send(self, connection: str, frame: Frame) -> None: ...
-
-    async def broadcast(self, room: str, frame: Frame) -> None: ...
-
-    async def kick(self, connection: str) -> None: ...
-
-    async def connections(self, room: str | None = None) -> Sequence[Listed]: ...
-
-    def close(self) -> None: ...
-
-
-class Joined:
-    """An ASGI application too: its lifespan opens and closes the control client. Errors are those of the server's own
-    methods, and ControlError when the supervisor does not answer."""
+class RemoteServer:
+    """See the module, and `Deployment` for what its calls promise; besides they raise ControlError when the supervisor does
+    not answer. An ASGI application too: its lifespan opens and closes the control client."""
 
     control_client: ClassVar[type[ControlClient]]
     """Given by the package `wspulse`, which may use both of its halves; this one may not import the other."""
 
-    def __init__(self, endpoint: str, logger: Logger) -> None:
+    def __init__(self, endpoint: str, logger: Logger, in_process: InProcess) -> None:
         self._endpoint = endpoint
         self._logger = logger
+        self._in_process = in_process
         self._control: ControlClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -120,7 +95,12 @@ class Joined:
         if control is not None:
             control.close()
 
-    # What the server's methods of the same names do here.
+    # Calls.
+
+    def running(self) -> ShardRuntime:
+        if self._in_process.runtime is None:
+            raise RuntimeError("wspulse: this process joined a server that runs elsewhere; it has only its async calls")
+        return self._in_process.runtime
 
     async def send(self, connection_id: str, frame: Frame) -> None:
         await _as_here(self.control.send(connection_id, frame), connection_id)
@@ -133,7 +113,7 @@ class Joined:
 
     async def get_connections(self, room_id: str) -> list[Connection]:
         found = await _as_here(self.control.connections(room_id))
-        return [JoinedConnection(self, connection.id, connection.room) for connection in found]
+        return [RemoteServerConnection(self, connection.id, connection.room) for connection in found]
 
 
 async def _as_here(call: Awaitable[Result], connection_id: str = "") -> Result:
@@ -146,13 +126,13 @@ async def _as_here(call: Awaitable[Result], connection_id: str = "") -> Result:
         raise
 
 
-class JoinedConnection(Connection):
-    """A connection of the server that was joined, addressed by its id: a later session of the same id is meant too."""
+class RemoteServerConnection(Connection):
+    """A connection of a server that runs elsewhere, addressed by its id: a later session of the same id is meant too."""
 
-    __slots__ = ("_closed", "_id", "_joined", "_room_id")
+    __slots__ = ("_closed", "_id", "_room_id", "_server")
 
-    def __init__(self, joined: Joined, connection_id: str, room_id: str) -> None:
-        self._joined = joined
+    def __init__(self, server: RemoteServer, connection_id: str, room_id: str) -> None:
+        self._server = server
         self._id = connection_id
         self._room_id = room_id
         self._closed = False
@@ -178,7 +158,7 @@ class JoinedConnection(Connection):
         return self._closed
 
     async def send(self, frame: Frame) -> None:
-        await self._joined.send(self._id, frame)
+        await self._server.send(self._id, frame)
 
     def send_nowait(self, frame: Frame) -> None:
         self._refuse("send_nowait")
@@ -186,7 +166,7 @@ class JoinedConnection(Connection):
     async def close(self) -> None:
         """End the session as `server.kick` does: over the control socket there is no gentler way."""
         try:
-            await self._joined.kick(self._id)
+            await self._server.kick(self._id)
         except ConnectionNotFoundError:
             pass
         self._closed = True

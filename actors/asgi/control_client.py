@@ -1,0 +1,42 @@
+"""`ControlClient`: what a server that is reached over a control socket needs of the client to it.
+
+The client lives in the other half of the package, which may use this one and not the other way round; `wspulse` itself
+brings them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from wspulse.actors.values.frame import Frame
+
+__all__ = ["ControlClient", "ListedConnection"]
+
+
+class ListedConnection(Protocol):
+    """A connection as the control socket lists it."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def room(self) -> str: ...
+
+
+class ControlClient(Protocol):
+    """A client of one control endpoint, in one event loop. Its coroutines raise ControlError."""
+
+    def __init__(self, endpoint: str) -> None: ...
+
+    async def ping(self) -> Any: ...
+
+    async def send(self, connection: str, frame: Frame) -> None: ...
+
+    async def broadcast(self, room: str, frame: Frame) -> None: ...
+
+    async def kick(self, connection: str) -> None: ...
+
+    async def connections(self, room: str | None = None) -> Sequence[ListedConnection]: ...
+
+    def close(self) -> None: ...

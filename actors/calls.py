@@ -1,0 +1,86 @@
+"""`Calls`: what an application calls while its server runs. (contract.md §4)
+
+The part of `Server` that callers see; each call goes to the server's deployment, which knows where the sessions are. All
+of it may be called from any handler and any task of the server's loop. It declares nothing and starts nothing.
+"""
+
+from __future__ import annotations
+
+from wspulse.actors.runtime.deployment import Deployment
+from wspulse.actors.runtime.runtime import ShardRuntime
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.values.errors import ServerClosedError, ShardUnavailableError
+from wspulse.actors.values.frame import Frame
+
+__all__ = ["Calls"]
+
+
+class Calls:
+    """See the module. With several workers every call spans all of them."""
+
+    _deployment: Deployment
+
+    @property
+    def shard(self) -> int:
+        """The number of this process's shard, from 0. Raises RuntimeError before the server runs."""
+        return self._running().shard.index
+
+    @property
+    def workers(self) -> int:
+        """How many shards there are. Raises RuntimeError before the server runs."""
+        return self._running().workers
+
+    async def send(self, connection_id: str, frame: Frame) -> None:
+        """Queue a frame for one session, wherever it lives; frames to one id keep the order of the calls.
+
+        Raises ConnectionNotFoundError, ConnectionClosedError, SendBufferFullError, what the codec raises, and
+        ShardUnavailableError when the owner does not answer within 5 s.
+        """
+        pending = self._deployment.send(connection_id, frame)
+        if pending is not None:
+            await pending
+
+    async def broadcast(self, room_id: str, frame: Frame) -> None:
+        """Queue a frame for every session of a room, on every shard, in one total order.
+
+        Returns when the bus has taken the frame. Raises ServerClosedError, what the codec raises, and
+        ShardUnavailableError when the bus stalled for 5 s (delivery is then unknown).
+        """
+        pending = self._deployment.broadcast(room_id, frame)
+        if pending is not None:
+            await pending
+
+    def broadcast_nowait(self, room_id: str, frame: Frame) -> None:
+        """`broadcast` for sync code: raises ShardUnavailableError at once when the bus is full."""
+        runtime = self._deployment.running()
+        if runtime.server_closing:
+            raise ServerClosedError
+        if not runtime.bus.publish(room_id, runtime.shard.encode(frame)):
+            raise ShardUnavailableError("the bus is full")
+
+    async def kick(self, connection_id: str) -> None:
+        """Destroy a session now, bypassing the resume window: close 1000 "kicked", what is queued is discarded.
+
+        Returns when the session is out of the table. Raises ConnectionNotFoundError, ServerClosedError,
+        ShardUnavailableError.
+        """
+        await self._deployment.kick(connection_id)
+
+    async def get_connections(self, room_id: str) -> list[Connection]:
+        """A snapshot of a room's sessions over all shards, suspended ones included.
+
+        Raises ServerClosedError, and ShardUnavailableError when a shard is alive but silent; a dead one has no sessions.
+        """
+        return await self._deployment.get_connections(room_id)
+
+    async def close(self) -> None:
+        """Close the whole server: 1001 to all, every on_disconnect runs, then it returns. Idempotent.
+
+        From inside a handler it waits for all callbacks but those of that handler's own session. Raises RuntimeError before
+        the server runs.
+        """
+        await self._running().close()
+
+    def _running(self) -> ShardRuntime:
+        """The runtime of this process. Raises RuntimeError where there is none."""
+        return self._deployment.running()

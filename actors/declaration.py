@@ -1,0 +1,112 @@
+"""`Declaration`: what a user declares of a server: its options and its callbacks.
+
+The part of `Server` that exists before anything runs: filled at import time, once per process, and read by the runtime that
+serves it. It calls none of the callbacks and knows no loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from wspulse.actors.runtime.runtime import ShardRuntime
+from wspulse.actors.runtime.served import PresencePart
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.handlers import Handlers
+from wspulse.actors.values.config import ServerOptions
+from wspulse.actors.values.request import Request
+from wspulse.actors.wire.handshake import Pages
+
+__all__ = ["Declaration"]
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+_CALLBACKS = tuple(callback.name for callback in fields(Handlers))
+
+
+class Declaration:
+    """See the module. `given` is what `Server` was called with, by name: `connect`, callbacks and options."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        options: dict[str, Any] = {option.name: given[option.name] for option in fields(ServerOptions)}
+        for option in ("codec", "logger"):
+            if options[option] is None:
+                del options[option]
+        self.options = ServerOptions(**options)
+        self.handlers: dict[str, Callable[..., Any]] = {}
+        self.start_handlers: list[Callable[[], Any]] = []
+        self.stop_handlers: list[Callable[[], Any]] = []
+        self.pages: Callable[[str], Pages] | None = None
+        """Of a built-in application: WebSocket path → its pages."""
+        self.presence: PresencePart[ShardRuntime] | None = None
+        """Of a built-in application: who is in a room."""
+        self.resumable: Callable[[Connection], bool] | None = None
+        """Of a built-in application: whose sessions have the resume window; None: all."""
+        self._connect: Callable[[Request], Any] | None = None
+        if given["connect"] is not None:
+            self.connect(given["connect"])
+        for name in _CALLBACKS:
+            if given[name] is not None:
+                self._set(name, given[name])
+
+    def connect(self, handler: Handler) -> Handler:
+        """Set who may connect: `handler(request)` returns (room_id, connection_id) or (room_id, connection_id, state).
+
+        It runs in the worker that accepted the socket, before any frame is exchanged. Raising ConnectRejected refuses the
+        upgrade. An empty connection id becomes a random UUID. (contract.md §2)
+        """
+        self._connect = _checked("connect", handler)
+        return handler
+
+    def on_connect(self, handler: Handler) -> Handler:
+        """Set what runs once when a session begins: `handler(connection)`."""
+        return self._set("on_connect", handler)
+
+    def on_message(self, handler: Handler) -> Handler:
+        """Set what runs for each inbound frame, one at a time per session: `handler(connection, frame)`."""
+        return self._set("on_message", handler)
+
+    def on_disconnect(self, handler: Handler) -> Handler:
+        """Set what runs once when a session ends, after every on_message: `handler(connection, error)`."""
+        return self._set("on_disconnect", handler)
+
+    def on_transport_drop(self, handler: Handler) -> Handler:
+        """Set what runs when a session is suspended: `handler(connection, error)`; error is None after a clean close."""
+        return self._set("on_transport_drop", handler)
+
+    def on_transport_restore(self, handler: Handler) -> Handler:
+        """Set what runs when a suspended session has a transport again: `handler(connection)`."""
+        return self._set("on_transport_restore", handler)
+
+    def on_start(self, handler: Handler) -> Handler:
+        """Add what runs once per worker before it accepts: `handler()`. What it raises stops the server at once."""
+        self.start_handlers.append(_checked("on_start", handler))
+        return handler
+
+    def on_stop(self, handler: Handler) -> Handler:
+        """Add what runs once per worker after its last session has ended: `handler()`, in reverse order."""
+        self.stop_handlers.append(_checked("on_stop", handler))
+        return handler
+
+    def override(self, options: dict[str, Any]) -> None:
+        """Replace options by name, as the command line does. Raises ValueError as construction does."""
+        self.options = self.options.overridden(options)
+
+    def checked_connect(self) -> Callable[[Request], Any]:
+        """The connect handler. Raises ValueError when there is none."""
+        if self._connect is None:
+            raise ValueError(
+                "wspulse: connect: required; pass Server(connect) or decorate a function with @server.connect"
+            )
+        return self._connect
+
+    def _set(self, name: str, handler: Handler) -> Handler:
+        self.handlers[name] = _checked(name, handler)
+        return handler
+
+
+def _checked(name: str, handler: Handler) -> Handler:
+    if not callable(handler):
+        raise ValueError(f"wspulse: {name}: {handler!r} is not callable")
+    return handler

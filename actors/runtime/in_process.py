@@ -1,0 +1,101 @@
+"""`InProcess`: the deployment of a server whose shard runs in this process, by itself or as one of several workers.
+
+One per `Server`, from its declaration on. A runtime that starts attaches itself here; what the application calls goes from
+here to the runtime's shard and bus, and to the shards of other processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+import msgspec
+
+from wspulse.actors.mesh.message import ConnectionRecord, Kick, ListConnections, SendFrame
+from wspulse.actors.runtime.runtime import ShardRuntime
+from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.remote_connection import RemoteConnection
+from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError, ShardUnavailableError
+from wspulse.actors.values.frame import Frame
+
+__all__ = ["InProcess"]
+
+
+class InProcess:
+    """See the module, and `Deployment` for what its methods promise."""
+
+    def __init__(self) -> None:
+        self.runtime: ShardRuntime | None = None
+        """The one that was attached last, though it may have closed: calls then say so."""
+
+    def attach(self, runtime: ShardRuntime) -> None:
+        """A runtime starts. Raises RuntimeError when another one runs."""
+        if self.runtime is not None and not self.runtime.server_closing:
+            raise RuntimeError("wspulse: this server is running already")
+        self.runtime = runtime
+
+    def running(self) -> ShardRuntime:
+        """The runtime. Raises RuntimeError before there is one."""
+        if self.runtime is None:
+            raise RuntimeError("wspulse: the server is not running")
+        return self.runtime
+
+    def send(self, connection_id: str, frame: Frame) -> Awaitable[None] | None:
+        runtime = self.runtime or self.running()
+        shard = runtime.shard
+        wire = shard.encode(frame)
+        owner = runtime.placement.shard_of(connection_id)
+        if owner == shard.index:
+            shard.find(connection_id).send(wire)
+            return None
+        return _send_elsewhere(runtime, owner, SendFrame(connection_id, wire))
+
+    def broadcast(self, room_id: str, frame: Frame) -> Awaitable[None] | None:
+        runtime = self.runtime or self.running()
+        if runtime.server_closing:
+            raise ServerClosedError
+        wire = runtime.shard.encode(frame)
+        if runtime.bus.publish(room_id, wire):
+            return None
+        return runtime.bus.publish_when_free(room_id, wire)
+
+    async def kick(self, connection_id: str) -> None:
+        runtime = self.running()
+        if runtime.server_closing:
+            raise ServerClosedError
+        await runtime.ask(runtime.placement.shard_of(connection_id), Kick(connection_id))
+
+    async def get_connections(self, room_id: str) -> list[Connection]:
+        runtime = self.running()
+        if runtime.server_closing:
+            raise ServerClosedError
+        shard = runtime.shard
+        room = shard.rooms.get(room_id)
+        connections: list[Connection] = [session.connection for session in room.members()] if room is not None else []
+        for records in await asyncio.gather(
+            *(_records(runtime, other, room_id) for other in runtime.refs if other != shard.index)
+        ):
+            connections += [RemoteConnection(runtime, record) for record in records]
+        return connections
+
+
+async def _send_elsewhere(runtime: ShardRuntime, owner: int, message: SendFrame) -> None:
+    try:
+        await runtime.ask(owner, message)
+    except ShardUnavailableError:
+        if runtime.server_closing:
+            raise ConnectionNotFoundError(message.connection_id) from None
+        raise
+
+
+async def _records(runtime: ShardRuntime, shard: int, room_id: str) -> list[ConnectionRecord]:
+    """What another shard has in a room; nothing where it is dead, whose sessions died with it."""
+    if shard not in runtime.up_shards:
+        return []
+    try:
+        result = await runtime.ask(shard, ListConnections(room_id))
+    except ShardUnavailableError:
+        if shard in runtime.up_shards:
+            raise
+        return []
+    return msgspec.convert(result, list[ConnectionRecord])

@@ -1,0 +1,159 @@
+"""A server that was joined: what its calls become on the control socket, and what of it this process does not have."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+
+from wspulse import (
+    ConnectionNotFoundError,
+    ControlError,
+    Frame,
+    Request,
+    SendBufferFullError,
+    Server,
+    ShardUnavailableError,
+)
+from wspulse.actors.asgi.remote_server import RemoteServer
+
+ENDPOINT = "ipc:///run/chat/control.sock"
+
+
+class Listed(NamedTuple):
+    id: str
+    room: str
+
+
+class FakeControl:
+    """Notes what it is asked, and raises what it was told to."""
+
+    made: list[FakeControl]
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.asked: list[tuple[Any, ...]] = []
+        self.error: ControlError | None = None
+        self.closed = False
+        self.made.append(self)
+
+    async def _ask(self, *asked: Any) -> None:
+        self.asked.append(asked)
+        if self.error is not None:
+            raise self.error
+
+    async def ping(self) -> None:
+        await self._ask("ping")
+
+    async def send(self, connection: str, frame: Frame) -> None:
+        await self._ask("send", connection, frame)
+
+    async def broadcast(self, room: str, frame: Frame) -> None:
+        await self._ask("broadcast", room, frame)
+
+    async def kick(self, connection: str) -> None:
+        await self._ask("kick", connection)
+
+    async def connections(self, room: str | None = None) -> list[Listed]:
+        await self._ask("connections", room)
+        return [Listed("ann", room or "")]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def controls(monkeypatch: pytest.MonkeyPatch) -> list[FakeControl]:
+    """Every control client that was made."""
+    FakeControl.made = []
+    monkeypatch.setattr(RemoteServer, "control_client", FakeControl)
+    return FakeControl.made
+
+
+def joined() -> Server:
+    def identify(_: Request) -> tuple[str, str]:
+        return "lobby", ""
+
+    server = Server(identify)
+    server.asgi(join=ENDPOINT)
+    return server
+
+
+async def test_calls_go_to_the_control_socket_of_the_server_that_was_joined(controls: list[FakeControl]) -> None:
+    server, frame = joined(), Frame("news")
+    await server.send("ann", frame)
+    await server.broadcast("lobby", frame)
+    await server.kick("ann")
+    (ann,) = await server.get_connections("lobby")
+    assert (ann.id, ann.room_id) == ("ann", "lobby")
+    await ann.send(frame)
+    await ann.close()
+    (control,) = controls
+    assert control.endpoint == ENDPOINT
+    assert control.asked == [
+        ("send", "ann", frame),
+        ("broadcast", "lobby", frame),
+        ("kick", "ann"),
+        ("connections", "lobby"),
+        ("send", "ann", frame),
+        ("kick", "ann"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("connection_not_found", ConnectionNotFoundError),
+        ("send_buffer_full", SendBufferFullError),
+        ("shard_unavailable", ShardUnavailableError),
+        ("internal", ControlError),
+    ],
+)
+async def test_error_of_a_call_is_the_one_that_a_worker_would_raise(
+    code: str, error: type[Exception], controls: list[FakeControl]
+) -> None:
+    server = joined()
+    await server.broadcast("lobby", Frame())
+    controls[0].error = ControlError("it failed", code)
+    with pytest.raises(error):
+        await server.send("ann", Frame())
+
+
+async def test_calls_that_cannot_wait_are_refused_where_the_server_runs_elsewhere() -> None:
+    server = joined()
+    with pytest.raises(RuntimeError, match="only its async calls"):
+        server.broadcast_nowait("lobby", Frame())
+    with pytest.raises(RuntimeError, match="only its async calls"):
+        _ = server.shard
+    with pytest.raises(RuntimeError, match="only its async calls"):
+        await server.close()
+
+
+async def test_server_that_was_joined_and_is_served_too_sends_to_the_one_it_joined(
+    controls: list[FakeControl],
+) -> None:
+    server = joined()
+    async with server.serve():
+        await server.broadcast("lobby", Frame())
+        assert server.workers == 1
+    assert [asked[0] for asked in controls[0].asked] == ["broadcast"]
+
+
+async def test_lifespan_of_a_server_that_was_joined_opens_and_closes_its_control_client(
+    controls: list[FakeControl],
+) -> None:
+    async with joined().asgi_lifespan():
+        assert controls[0].asked == [("ping",)]
+        assert not controls[0].closed
+    assert controls[0].closed
+
+
+@pytest.mark.parametrize("joins", [[None, ENDPOINT], [ENDPOINT, None]], ids=["mounted first", "joined first"])
+async def test_server_that_is_mounted_and_joined_sends_to_the_one_it_joined(
+    joins: list[str | None], controls: list[FakeControl]
+) -> None:
+    server = Server()
+    for join in joins:
+        server.asgi(join=join)
+    await server.broadcast("lobby", Frame())
+    assert len(controls) == 1
