@@ -10,13 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from wspulse.actors.runtime.runtime import ShardRuntime
-from wspulse.actors.runtime.served import PresencePart
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.values.config import ServerOptions
 from wspulse.actors.values.request import Request
-from wspulse.actors.wire.handshake import Pages
 
 __all__ = ["Declaration"]
 
@@ -37,12 +34,7 @@ class Declaration:
         self.handlers: dict[str, Callable[..., Any]] = {}
         self.start_handlers: list[Callable[[], Any]] = []
         self.stop_handlers: list[Callable[[], Any]] = []
-        self.pages: Callable[[str], Pages] | None = None
-        """Of a built-in application: WebSocket path → its pages."""
-        self.presence: PresencePart[ShardRuntime] | None = None
-        """Of a built-in application: who is in a room."""
-        self.resumable: Callable[[Connection], bool] | None = None
-        """Of a built-in application: whose sessions have the resume window; None: all."""
+        self._extensions: list[Extension] = []
         self._connect: Callable[[Request], Any] | None = None
         if given["connect"] is not None:
             self.connect(given["connect"])
@@ -100,6 +92,10 @@ class Declaration:
                 "wspulse: connect: required; pass Server(connect) or decorate a function with @server.connect"
             )
         return self._connect
+
+    def _extend(self, extension: Extension) -> None:
+        """Add what an application that ships brings along. It counts from the next start on."""
+        self._extensions.append(extension)
 
     def _set(self, name: str, handler: Handler) -> Handler:
         self.handlers[name] = _checked(name, handler)

@@ -7,11 +7,13 @@ from typing import Any
 
 from wspulse.actors.apps.chat_page import chat_pages
 from wspulse.actors.apps.presence import Presence
+from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.server import Server
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.values.errors import ShardUnavailableError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Query, Request
+from wspulse.actors.wire.handshake import Pages
 
 __all__ = ["builtin"]
 
@@ -33,15 +35,29 @@ def _wants_presence(connection: Connection) -> bool:
     return query.get("presence") == "1"
 
 
-class _Relay(Server):
+class _ChatPages(Extension):
+    """The page that talks to the relay."""
+
+    def pages(self, websocket_path: str) -> Pages:
+        return chat_pages(websocket_path)
+
+
+class _ResumeWindow(Extension):
     """Without a `resume_window` of the operator's, sessions that asked for presence have one and no others."""
 
+    is_the_operators = False
+
+    def may_resume(self, connection: Connection) -> bool:
+        return self.is_the_operators or _wants_presence(connection)
+
+
+class _Relay(Server):
     def __init__(self) -> None:
         super().__init__(_identify, max_message_size=_MAX_MESSAGE_BYTES, resume_window=_PRESENCE_WINDOW_S)
-        self.resumable = _wants_presence
-        self.pages = chat_pages
+        self._window = _ResumeWindow()
         presence = Presence(_wants_presence)
-        self.presence = presence
+        for extension in (_ChatPages(), self._window, presence):
+            self._extend(extension)
         self.on_connect(presence.connected)
         self.on_transport_drop(presence.suspended)
         self.on_transport_restore(presence.resumed)
@@ -50,7 +66,7 @@ class _Relay(Server):
     def override(self, options: dict[str, Any]) -> None:
         super().override(options)
         if "resume_window" in options:
-            self.resumable = None
+            self._window.is_the_operators = True
 
 
 def _relay() -> Server:

@@ -1,9 +1,9 @@
 """`Presence`: tells connections that asked for it who is in their room, over all workers.
 
-One per worker, declared by an application (`Server.presence`; of the built-in ones by `relay`) and opened by the runtime.
-It hears of sessions through the application's callbacks and talks to its counterparts on the other workers; what it tells
-are ordinary frames, sent to the *watchers* alone: connected sessions that asked. Where nobody in a room asked, on any
-worker, an arrival costs one look into a dict.
+One per worker: an extension of its server (of the built-in applications, of `relay`), opened by the runtime. It hears of
+sessions through the application's callbacks and talks to its counterparts on the other workers; what it tells are ordinary
+frames, sent to the *watchers* alone: connected sessions that asked. Where nobody in a room asked, on any worker, an arrival
+costs one look into a dict.
 
 A worker with watchers of a room keeps a mirror of the room's members. It asks every other worker to report the room,
 which answers with a snapshot and from then on with every change, in order, on one stream. Reports say how a session is now
@@ -20,12 +20,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from itertools import islice
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 
-from wspulse.actors.mesh.actor import ActorRef
 from wspulse.actors.mesh.message import PresenceReport, WatchRoom
+from wspulse.actors.runtime.extension import Extended, Extension
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
@@ -53,14 +53,6 @@ _WHAT: dict[tuple[str, str], str] = {
     ("connected", "gone"): "went",
     ("suspended", "gone"): "went",
 }
-
-
-class Runtime(Protocol):
-    """What of a `ShardRuntime` is used here."""
-
-    shard: Shard
-    workers: int
-    refs: dict[int, ActorRef]
 
 
 class _Room:
@@ -104,7 +96,7 @@ class _Room:
             self.note(shard, connection_id, state)
 
 
-class Presence:
+class Presence(Extension):
     """See the module. `asked(connection)` says whether a connection asked."""
 
     def __init__(self, asked: Callable[[Connection], bool]) -> None:
@@ -115,11 +107,10 @@ class Presence:
         self._timer: asyncio.TimerHandle | None = None
         self._retries: dict[str, asyncio.TimerHandle] = {}
         """By room: when watchers that took nothing are told again."""
-        self._runtime: Runtime
+        self._runtime: Extended
         self._shard: Shard
 
-    def open(self, runtime: Runtime) -> None:
-        """Serve this worker, from its start on."""
+    def open(self, runtime: Extended) -> None:
         self._runtime = runtime
         self._shard = runtime.shard
 
@@ -233,7 +224,7 @@ class Presence:
             case PresenceReport():
                 self._take_report(message)
 
-    def shard_up(self, shard: int, _incarnation: int) -> None:
+    def shard_up(self, shard: int, incarnation: int) -> None:
         """Another shard can be told something from now on; what was told before may not have arrived."""
         for room_id, room in self._rooms.items():
             if room.watchers:

@@ -1,6 +1,7 @@
 """One shard put together in the process that hosts it: started, reached by messages, drained and stopped in order.
 
-It may import everything up to `events`, and of the server that it serves knows what `served` says.
+It may import everything up to `events`, and of the server that it serves knows what `served` says, of what the applications
+that ship bring along the hooks of `extension`.
 Begin with `runtime`; `event_feed` and `loop_lag` are what it knows of itself. `deployment` says what the server wants of
 whatever it runs in, and `in_process` is the answer where that is a runtime of this process.
 """

@@ -43,6 +43,7 @@ from wspulse.actors.mesh.message import (
     WatchRoom,
 )
 from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.runtime.extension import Extensions
 from wspulse.actors.runtime.loop_lag import LoopLag
 from wspulse.actors.runtime.served import Served
 from wspulse.actors.sessions.handlers import Handlers
@@ -95,7 +96,9 @@ class ShardRuntime:
             loop=asyncio.get_running_loop(),
             clock=monotonic,
         )
-        self.shard.resumable = server.resumable
+        self._extensions = Extensions(server._extensions)
+        if server._extensions:
+            self.shard.resumable = self._extensions.may_resume
         self.encode = self.shard.encode
         """A frame in wire form. Raises what the codec raises."""
         self.up_shards: dict[int, int] = {}
@@ -108,7 +111,7 @@ class ShardRuntime:
             self.shard,
             self.placement,
             path=path,
-            pages=server.pages(path) if server.pages is not None else {},
+            pages=self._extensions.pages(path),
             connect=server.checked_connect(),
             hand_over=self._handovers.hand_over,
         )
@@ -153,8 +156,7 @@ class ShardRuntime:
         self._warn_of_foreign_pages()
         self._open_bus()
         self._server.attach(self)
-        if self._server.presence is not None:
-            self._server.presence.open(self)
+        self._extensions.open(self)
         if self._mailbox is not None:
             self._mailbox.open()
         for link in self._links.values():
@@ -236,8 +238,7 @@ class ShardRuntime:
                 except Exception:
                     self.shard.options.logger.exception("on_stop raised")
         await self.shard.abort()
-        if self._server.presence is not None:
-            self._server.presence.close()
+        self._extensions.close()
         for task in list(self._tasks):
             task.cancel()
         self._lag.stop()
@@ -320,8 +321,7 @@ class ShardRuntime:
             case GetStats():
                 return self.stats()
             case WatchRoom() | PresenceReport():
-                if self._server.presence is not None:
-                    self._server.presence.receive(message)
+                self._extensions.receive(message)
             case _:
                 shard.options.logger.error(
                     "a message came that no shard takes", extra={"message_type": type(message).__name__}
@@ -369,16 +369,14 @@ class ShardRuntime:
         self.up_shards[shard] = incarnation
         if self._zmq_bus is not None:
             self._zmq_bus.shard_up(shard)
-        if self._server.presence is not None:
-            self._server.presence.shard_up(shard, incarnation)
+        self._extensions.shard_up(shard, incarnation)
 
     def _shard_down(self, shard: int, incarnation: int) -> None:
         if self.up_shards.get(shard) == incarnation:
             del self.up_shards[shard]
         if self._zmq_bus is not None:
             self._zmq_bus.shard_down(shard)
-        if self._server.presence is not None:
-            self._server.presence.shard_down(shard, incarnation)
+        self._extensions.shard_down(shard, incarnation)
 
     def _tell_consumed(self, shard: int, sender: int, number: int) -> None:
         link = self._links.get(shard)

@@ -14,6 +14,7 @@ from tests.support.request_heads import request_head as head
 from wspulse.actors.accept.pages import StaticPage
 from wspulse.actors.apps.builtin import builtin
 from wspulse.actors.apps.chat_page import chat_pages
+from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.wire.answer import HTTPAnswer
 from wspulse.actors.wire.handshake import CheckedHead, check_request
 
@@ -146,7 +147,12 @@ async def test_page_reaches_a_client_that_reads_slowly_whole(monkeypatch: pytest
     pages = chat_pages("/ws")
     big = pages["/"]
     big.text += " " * 8_000_000
-    server.pages = lambda _path: {"/": big}
+
+    class BigPage(Extension):
+        def pages(self, websocket_path: str) -> Pages:
+            return {"/": big}
+
+    server._extend(BigPage())
     async with server.serve() as running, await RawPeer.dial(running.port, receive_buffer_bytes=4096) as peer:
         peer.writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         received = len(await peer.head())
