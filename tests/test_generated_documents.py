@@ -6,7 +6,7 @@ from dataclasses import fields
 
 from tests.support.documents import stale_documents
 from wspulse.actors.values.config import ServerOptions
-from wspulse.actors.values.option_table import OPTION_TABLE
+from wspulse.actors.values.options.table import OPTION_TABLE
 
 
 def test_generated_parts_of_the_documents_are_up_to_date() -> None:

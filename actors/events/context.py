@@ -7,11 +7,12 @@ it calls them one after another and never looks into a payload that nobody asks 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import msgspec
 
 from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.values.awaitable import is_awaitable
 from wspulse.actors.values.errors import WspulseError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.log_limit import shortened
@@ -105,8 +106,8 @@ class Context:
                 step = steps[self._position]
                 self._position += 1
                 result = step(self)
-                if result is not None and hasattr(result, "__await__"):
-                    return self._wait(result) if self._position < len(steps) else cast("Awaitable[None]", result)
+                if result is not None and is_awaitable(result):
+                    return self._wait(result) if self._position < len(steps) else result
         except BaseException:
             # Who catches it around `next` must not have the chain go on behind the step that failed, which may be the
             # one that checks permissions.

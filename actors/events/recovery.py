@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 from wspulse.actors.events.context import Context, InvalidPayloadError
+from wspulse.actors.values.awaitable import is_awaitable
 from wspulse.actors.values.log_limit import LogLimit, shortened
 
 __all__ = ["recovery"]
@@ -69,4 +70,4 @@ class _Recovery:
         if self._on_error is None:
             return None
         answering = self._on_error(context, error)
-        return answering if hasattr(answering, "__await__") else None
+        return answering if is_awaitable(answering) else None

@@ -18,6 +18,7 @@ from wspulse.actors.events.context import Chain, Context, InvalidPayloadError, S
 from wspulse.actors.events.handler import EventHandler, callable_name, checked_callable
 from wspulse.actors.events.recovery import recovery
 from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.values.awaitable import is_awaitable, result_of
 from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.log_limit import LogLimit, shortened
@@ -159,7 +160,7 @@ class EventRouter:
             pending = context.advance()
         except InvalidPayloadError as error:
             pending = chain.on_invalid(context, error)
-            return pending if hasattr(pending, "__await__") else None
+            return pending if is_awaitable(pending) else None
         return None if pending is None else _finish(context, chain, pending)
 
     async def dispatch(self, connection: Connection, frame: Frame) -> None:
@@ -278,9 +279,7 @@ async def _finish(context: Context, chain: Chain, pending: Awaitable[None]) -> N
     try:
         await pending
     except InvalidPayloadError as error:
-        answering = chain.on_invalid(context, error)
-        if hasattr(answering, "__await__"):
-            await answering
+        await result_of(chain.on_invalid(context, error))
 
 
 def _answer_invalid(context: Context, error: InvalidPayloadError) -> None:

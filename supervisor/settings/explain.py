@@ -1,6 +1,6 @@
 """`--explain OPTION`: an option's meaning, unit, range, default and the reason for its default.
 
-Server options are explained by the table that the documents are made of (`wspulse.actors.values.option_table`), the
+Server options are explained by the table that the documents are made of (`wspulse.actors.values.options.table`), the
 supervisor's own by the one here.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from typing import NamedTuple
 
-from wspulse.actors.values.option_table import OPTION_TABLE, OptionRow
+from wspulse.actors.values.options.table import OPTION_TABLE, OptionRow
 from wspulse.supervisor.errors import SettingError
 from wspulse.supervisor.settings.kinds import Choice, Integer, Kind, Names, Seconds, Switch
 from wspulse.supervisor.settings.table import TABLE, Setting

@@ -11,7 +11,7 @@ from bench.support.summary import summary
 from wspulse.actors.sessions.state import TRANSITIONS, SessionEvent, SessionState
 from wspulse.actors.transport.state import TRANSITIONS as TRANSPORT_TRANSITIONS
 from wspulse.actors.values.close_code import VIOLATIONS, CloseReason, CloseRow
-from wspulse.actors.values.option_table import OPTION_TABLE
+from wspulse.actors.values.options.table import OPTION_TABLE
 
 __all__ = ["ROOT", "documents", "stale_documents"]
 

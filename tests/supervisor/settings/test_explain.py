@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wspulse.actors.values.option_table import OPTION_TABLE, OptionRow
+from wspulse.actors.values.options.table import OPTION_TABLE, OptionRow
 from wspulse.supervisor.cli import serve
 from wspulse.supervisor.errors import SettingError
 from wspulse.supervisor.settings.explain import REASONS, explain
