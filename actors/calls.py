@@ -53,9 +53,10 @@ class Calls:
     def broadcast_nowait(self, room_id: str, frame: Frame) -> None:
         """`broadcast` for sync code: raises ShardUnavailableError at once when the bus is full."""
         runtime = self._deployment.running()
-        if runtime.server_closing:
+        if runtime.closing.server_closing:
             raise ServerClosedError
-        if not runtime.bus.publish(room_id, runtime.shard.encode(frame)):
+        shard = runtime.shard
+        if not shard.bus.publish(room_id, shard.encode(frame)):
             raise ShardUnavailableError("the bus is full")
 
     async def kick(self, connection_id: str) -> None:

@@ -126,9 +126,13 @@ class Mounted:
         """A lifespan begins. False where this process runs the server by itself and carries the application: then there is
         nothing to stop. Raises what on_start raises."""
         other = self._in_process.runtime
-        if other is not None and other is not self._runtime and not other.server_closing:
+        if other is not None and other is not self._runtime and not other.closing.server_closing:
             return False
-        if self._loop is asyncio.get_running_loop() and self._runtime is not None and self._runtime.server_closing:
+        if (
+            self._loop is asyncio.get_running_loop()
+            and self._runtime is not None
+            and self._runtime.closing.server_closing
+        ):
             self._forget()
         await self.started()
         self._lifespans += 1
@@ -170,7 +174,7 @@ class Mounted:
     def _forget(self) -> None:
         """The runtime's loop has ended with it, or it has closed: the server may run again."""
         if self._runtime is not None:
-            self._runtime.server_closing = True
+            self._runtime.closing.server_closing = True
         self._runtime = self._starting = self._farewell = None
         self._lifespans = 0
 

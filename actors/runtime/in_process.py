@@ -30,15 +30,16 @@ class InProcess:
 
     def attach(self, runtime: ShardRuntime) -> None:
         """A runtime starts. Raises RuntimeError when another one runs."""
-        if self.runtime is not None and not self.runtime.server_closing:
+        if self.runtime is not None and not self.runtime.closing.server_closing:
             raise RuntimeError("wspulse: this server is running already")
         self.runtime = runtime
 
     def running(self) -> ShardRuntime:
         """The runtime. Raises RuntimeError before there is one."""
-        if self.runtime is None:
+        runtime = self.runtime
+        if runtime is None:
             raise RuntimeError("wspulse: the server is not running")
-        return self.runtime
+        return runtime
 
     def send(self, connection_id: str, frame: Frame) -> Awaitable[None] | None:
         runtime = self.runtime or self.running()
@@ -52,22 +53,23 @@ class InProcess:
 
     def broadcast(self, room_id: str, frame: Frame) -> Awaitable[None] | None:
         runtime = self.runtime or self.running()
-        if runtime.server_closing:
+        if runtime.closing.server_closing:
             raise ServerClosedError
-        wire = runtime.shard.encode(frame)
-        if runtime.bus.publish(room_id, wire):
+        shard = runtime.shard
+        wire = shard.encode(frame)
+        if shard.bus.publish(room_id, wire):
             return None
-        return runtime.bus.publish_when_free(room_id, wire)
+        return shard.bus.publish_when_free(room_id, wire)
 
     async def kick(self, connection_id: str) -> None:
         runtime = self.running()
-        if runtime.server_closing:
+        if runtime.closing.server_closing:
             raise ServerClosedError
         await runtime.ask(runtime.placement.shard_of(connection_id), Kick(connection_id))
 
     async def get_connections(self, room_id: str) -> list[Connection]:
         runtime = self.running()
-        if runtime.server_closing:
+        if runtime.closing.server_closing:
             raise ServerClosedError
         shard = runtime.shard
         room = shard.rooms.get(room_id)
@@ -83,7 +85,7 @@ async def _send_elsewhere(runtime: ShardRuntime, owner: int, message: SendFrame)
     try:
         await runtime.ask(owner, message)
     except ShardUnavailableError:
-        if runtime.server_closing:
+        if runtime.closing.server_closing:
             raise ConnectionNotFoundError(message.connection_id) from None
         raise
 

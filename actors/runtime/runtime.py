@@ -1,8 +1,8 @@
-"""`ShardRuntime`: everything of one shard in the process that hosts it, started and stopped in one visible order.
+"""`ShardRuntime`: everything of one shard in the process that hosts it, put together, started and stopped in one order.
 
 Created by a worker's entry (`wspulse.supervisor.worker.main`), or by `server.serve()` for one shard inside the current
-process. It is where the shard's actor meets the outside: the acceptor, the bus, the mailbox, the links to other shards and
-the supervisor.
+process. What it consists of does the work: the acceptor, the mailbox, the bus and the links to other shards (`Siblings`), what
+messages mean (`Dispatch`), how it ends (`Closing`).
 """
 
 from __future__ import annotations
@@ -12,55 +12,38 @@ import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from wspulse.actors.accept.acceptor import Acceptor
 from wspulse.actors.accept.handover import Handovers
 from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.accept.origins import reads_cookies
 from wspulse.actors.bus.contract import Bus
-from wspulse.actors.bus.local import LocalBus
-from wspulse.actors.bus.zmq import ZmqBus
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S, ActorRef, LocalRef
-from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.mailbox import Mailbox
-from wspulse.actors.mesh.message import (
-    BroadcastPayload,
-    BusConsumed,
-    CloseConnection,
-    CloseRequested,
-    GetStats,
-    Kick,
-    ListConnections,
-    ListRooms,
-    Message,
-    PresenceReport,
-    SendFrame,
-    SendPayload,
-    ShardDown,
-    ShardUp,
-    WatchClosed,
-    WatchRoom,
-)
+from wspulse.actors.mesh.message import Message
 from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.runtime.closing import Closing
+from wspulse.actors.runtime.dispatch import Dispatch
 from wspulse.actors.runtime.extension import Extensions
 from wspulse.actors.runtime.loop_lag import LoopLag
 from wspulse.actors.runtime.served import Served
+from wspulse.actors.runtime.siblings import Siblings
+from wspulse.actors.runtime.statistics import Statistics
+from wspulse.actors.runtime.task_set import TaskSet
 from wspulse.actors.sessions.handlers import Handlers
-from wspulse.actors.sessions.inbox import Inbox, current_inbox
 from wspulse.actors.sessions.shard import Shard
-from wspulse.actors.values.control_frame import encode_control_frame, read_control_frame
-from wspulse.actors.values.errors import ServerClosedError
+from wspulse.actors.values.awaitable import result_of
 from wspulse.actors.wire.handshake import HEALTH_PATH
 
 __all__ = ["ShardRuntime"]
 
-_LAST_CALLBACK_S = 2.0
-"""How long the handler that called `server.close()` may still run when all else has ended."""
 
+class _Stage(NamedTuple):
+    """What begins at one point of the start, and what ends at the same point of the stop; each is sync or async, or None."""
 
-_HTTP_SHARE = 0.7
-"""Of the time that a worker has to end: what is left is for the lifespan of the HTTP application."""
+    begin: Callable[[], Any] | None
+    end: Callable[[], Any] | None
 
 
 class ShardRuntime:
@@ -83,9 +66,6 @@ class ShardRuntime:
         drain_s: float = 10.0,
     ) -> None:
         self._server = server
-        self._listener = listener
-        self._tell_supervisor = tell_supervisor
-        self._endpoints = bus
         self.workers = workers
         self.placement = Placement(workers)
         self.shard = Shard(
@@ -96,17 +76,14 @@ class ShardRuntime:
             loop=asyncio.get_running_loop(),
             clock=monotonic,
         )
+        self.encode = self.shard.encode
+        """A frame in wire form. Raises what the codec raises."""
         self._extensions = Extensions(server._extensions)
         if server._extensions:
             self.shard.resumable = self._extensions.may_resume
-        self.encode = self.shard.encode
-        """A frame in wire form. Raises what the codec raises."""
-        self.up_shards: dict[int, int] = {}
-        """Shard → incarnation of those that are known to be up."""
-        self.server_closing = False
-        self._links: dict[int, ShardLink] = {}
-        self._handovers = Handovers(self.shard, self._links)
-        self.refs: dict[int, ActorRef] = {shard: LocalRef(self.receive)}
+        self._siblings = Siblings(self.shard, mailbox_paths if mailbox is not None else (), bus, self._extensions)
+        self.up_shards = self._siblings.up_shards
+        self._handovers = Handovers(self.shard, self._siblings.links)
         self._acceptor = Acceptor(
             self.shard,
             self.placement,
@@ -115,9 +92,8 @@ class ShardRuntime:
             connect=server.checked_connect(),
             hand_over=self._handovers.hand_over,
         )
+        self._listener = listener
         self._http: HttpApplication | None = None
-        self._http_patience_s = drain_s * _HTTP_SHARE
-        self._closer: asyncio.Task[Any] | None = None
         if server.options.http_app is not None and listener is not None:
             self._acceptor.http = self._http = HttpApplication(
                 server.options.http_app,
@@ -126,24 +102,37 @@ class ShardRuntime:
                 answer=self._acceptor.answer,
                 logger=server.options.logger,
             )
-        self._mailbox = None
-        if mailbox is not None:
-            self._mailbox = Mailbox(mailbox, shard, incarnation, self.receive, self._handovers.take_over)
-            for other, mailbox_path in enumerate(mailbox_paths):
-                if other != shard:
-                    link = ShardLink(
-                        other, mailbox_path, up=partial(self._shard_up, other), down=partial(self._shard_down, other)
-                    )
-                    self._links[other] = self.refs[other] = link
-        self.bus: Bus
-        self._zmq_bus: ZmqBus | None = None
-        self._closers: set[Inbox] = set()
-        """Sessions from whose handlers the server was closed: they wait for the end, and the end not for them."""
-        self._closed: asyncio.Future[None] | None = None
-        self._started = False
-        self._started_at = monotonic()
         self._lag = LoopLag()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = TaskSet()
+        self._dispatch = Dispatch(
+            self.shard,
+            siblings=self._siblings,
+            statistics=Statistics(self.shard, self._lag),
+            extensions=self._extensions,
+            tasks=self._tasks,
+            is_server_closing=lambda: self.closing.server_closing,
+        )
+        self.refs: dict[int, ActorRef] = {shard: LocalRef(self._dispatch.receive), **self._siblings.links}
+        self._mailbox: Mailbox | None = None
+        if mailbox is not None:
+            self._mailbox = Mailbox(mailbox, shard, incarnation, self._dispatch.receive, self._handovers.take_over)
+        self.closing = Closing(
+            self.shard,
+            self._acceptor,
+            listener=listener,
+            mailbox=self._mailbox,
+            http=self._http,
+            tell_supervisor=tell_supervisor,
+            drain_s=drain_s,
+            lag=self._lag,
+            tasks=self._tasks,
+        )
+        self._is_started = False
+
+    @property
+    def bus(self) -> Bus:
+        """The room bus, which is there from the start on."""
+        return self.shard.bus
 
     @property
     def connections(self) -> int:
@@ -151,23 +140,54 @@ class ShardRuntime:
 
     # Start and stop.
 
+    def _stages(self) -> list[_Stage]:
+        """All that the shard consists of: begun from the first to the last, ended from the last to the first.
+
+        The bus is there before anybody can join a room, and who accepts comes last: on_start has ended by then. At the stop
+        on_stop and the last handlers can still call other shards.
+        """
+        mailbox, http, listener = self._mailbox, self._http, self._listener
+        stages = [
+            _Stage(self._warn_of_foreign_pages, None),
+            _Stage(self._siblings.open_bus, self._siblings.close_bus),
+            _Stage(partial(self._server.attach, self), None),
+            _Stage(partial(self._extensions.open, self), None),
+            _Stage(mailbox.open, mailbox.close) if mailbox is not None else None,
+            _Stage(self._siblings.open_links, self._siblings.close_links),
+            _Stage(None, self._lag.stop),
+            _Stage(None, self._tasks.cancel),
+            # The links that close behind it tell it nothing any more.
+            _Stage(None, self._extensions.close),
+            _Stage(None, self.shard.abort),
+            _Stage(self._run_start_handlers, self._run_stop_handlers),
+            _Stage(http.start, http.stop) if http is not None else None,
+            _Stage(partial(self._acceptor.open, listener), None) if listener is not None else None,
+            _Stage(None, self.closing.release_closers),
+        ]
+        return [stage for stage in stages if stage is not None]
+
     async def start(self) -> None:
-        """Join the other shards, run on_start, accept. Raises what on_start raises."""
-        self._warn_of_foreign_pages()
-        self._open_bus()
-        self._server.attach(self)
-        self._extensions.open(self)
-        if self._mailbox is not None:
-            self._mailbox.open()
-        for link in self._links.values():
-            link.open()
-        for handler in self._server.start_handlers:
-            await _maybe_await(handler())
-        self._started = True
-        if self._http is not None:
-            await self._http.start()
-        if self._listener is not None:
-            await self._acceptor.open(self._listener)
+        """Join the other shards, run on_start, accept. Raises what on_start raises; then `stop` ends what was begun."""
+        for stage in self._stages():
+            if stage.begin is not None:
+                await result_of(stage.begin())
+
+    def stop_accepting(self) -> None:
+        self._acceptor.close()
+
+    async def drain(self, *, server_closes: bool = True) -> None:
+        """See `Closing.drain`."""
+        await self.closing.drain(server_closes=server_closes)
+
+    async def close(self) -> None:
+        """See `Closing.close`."""
+        await self.closing.close()
+
+    async def stop(self) -> None:
+        """End what `start` began, in reverse. What still runs is given up."""
+        for stage in reversed(self._stages()):
+            if stage.end is not None:
+                await result_of(stage.end())
 
     def _warn_of_foreign_pages(self) -> None:
         options = self.shard.options
@@ -177,213 +197,32 @@ class ShardRuntime:
                 "pass Server(check_origin=allow_origins([...])) or --allow-origin"
             )
 
-    def _open_bus(self) -> None:
-        shard = self.shard
-        if self._endpoints is None:
-            self.bus = LocalBus(shard.deliver)
-        else:
-            self._zmq_bus = self.bus = ZmqBus(
-                *self._endpoints,
-                shard=shard.index,
-                incarnation=shard.incarnation,
-                metrics=shard.metrics,
-                deliver=shard.deliver,
-                tell_consumed=self._tell_consumed,
-            )
-        shard.bus = self.bus
+    async def _run_start_handlers(self) -> None:
+        for handler in self._server.start_handlers:
+            await result_of(handler())
+        self._is_started = True
 
-    def stop_accepting(self) -> None:
-        self._acceptor.close()
-
-    async def drain(self, *, server_closes: bool = True) -> None:
-        """Accept no more, end every session with 1001, and wait for their callbacks and their peers' close frames.
-
-        Where only this shard is replaced (`server_closes` is False) it is deaf from here on: upgrades that other shards
-        hand over wait for the replacement instead of being refused, and the last callbacks may still broadcast.
-        """
-        self.server_closing = self.server_closing or server_closes
-        if self._mailbox is not None and not server_closes:
-            self._mailbox.leave_descriptors()
-        self._acceptor.close()
-        if not server_closes and self._mailbox is not None:
-            self._mailbox.close()
-        self.shard.close_all()
-        requests = (
-            self._spawn(self._http.drain(self._http_patience_s, self._closer)) if self._http is not None else None
-        )
-        await self._acceptor.quiet()
-        await self.shard.quiet(self._closers)
-        if requests is not None:
-            await requests
-
-    async def stop(self) -> None:
-        """End what `start` began, in reverse. What still runs is given up."""
-        self.server_closing = True
-        self._acceptor.close()
-        if self._closed is not None and not self._closed.done():
-            self._closed.set_result(None)
-        if self._closers:
+    async def _run_stop_handlers(self) -> None:
+        """Once, and only where every on_start has ended well."""
+        if not self._is_started:
+            return
+        self._is_started = False
+        for handler in reversed(self._server.stop_handlers):
             try:
-                async with asyncio.timeout(_LAST_CALLBACK_S):
-                    await self.shard.quiet()
-            except TimeoutError:
-                pass
-        if self._http is not None:
-            await self._http.stop()
-        if self._started:
-            self._started = False
-            for handler in reversed(self._server.stop_handlers):
-                try:
-                    await _maybe_await(handler())
-                except Exception:
-                    self.shard.options.logger.exception("on_stop raised")
-        await self.shard.abort()
-        self._extensions.close()
-        for task in list(self._tasks):
-            task.cancel()
-        self._lag.stop()
-        for link in self._links.values():
-            link.close()
-        if self._mailbox is not None:
-            self._mailbox.close()
-        if self._zmq_bus is not None:
-            self._zmq_bus.stop()
+                await result_of(handler())
+            except Exception:
+                self.shard.options.logger.exception("on_stop raised")
 
-    async def close(self) -> None:
-        """`server.close()`: the whole server, from any shard and from inside any handler."""
-        first = self._closed is None
-        if self._closed is None:
-            self._closed = asyncio.get_running_loop().create_future()
-            self._closer = asyncio.current_task()
-        caller = current_inbox.get()
-        if caller is not None:
-            self._closers.add(caller)
-            self.shard.look_if_quiet()
-        if not first:
-            await asyncio.shield(self._closed)
-            return
-        self.server_closing = True
-        if self._tell_supervisor is not None:
-            self._tell_supervisor(CloseRequested())
-            await asyncio.shield(self._closed)
-            return
-        # Nobody else holds the listener here: what connects from now on is to be refused, not to wait in its queue.
-        self._acceptor.close()
-        if self._listener is not None:
-            self._listener.close()
-        await self.drain()
-        if self._listener is None:
-            # Under an ASGI server that speaks no lifespan to us nobody calls `stop`: let nothing tick on.
-            self._lag.stop()
-            if not self._closers:
-                await self.shard.abort()
-        if not self._closed.done():
-            self._closed.set_result(None)
-
-    # What comes from elsewhere.
+    # Messages.
 
     def handle(self, message: Message) -> None:
-        """A message of the supervisor."""
-        match message:
-            case ShardUp():
-                if message.shard != self.shard.index:
-                    self.up_shards[message.shard] = message.incarnation
-            case ShardDown():
-                if self.up_shards.get(message.shard) == message.incarnation:
-                    del self.up_shards[message.shard]
-            case _:
-                self.receive(message)
+        """Take a message of the supervisor."""
+        self._dispatch.handle(message)
 
     def receive(self, message: Message) -> Any:
-        """A message to this shard's actor. Returns the result, or a future of it; raises a WspulseError."""
-        shard = self.shard
-        match message:
-            case SendFrame():
-                shard.find(message.connection_id, message.key).send(message.wire)
-            case BusConsumed():
-                if self._zmq_bus is not None:
-                    self._zmq_bus.consumed(message.shard, message.sender, message.number)
-            case Kick():
-                shard.kick(message.connection_id)
-            case CloseConnection():
-                shard.close_session(shard.find(message.connection_id, message.key))
-            case WatchClosed():
-                return shard.find(message.connection_id, message.key).watch()
-            case ListConnections():
-                return shard.records(message.room_id)
-            case ListRooms():
-                return [(room.id, len(room)) for room in shard.rooms.values() if len(room)]
-            case SendPayload():
-                session = shard.find(message.connection_id)
-                session.send(self._encode(message))
-            case BroadcastPayload():
-                return self._publish(message.room_id, self._encode(message))
-            case GetStats():
-                return self.stats()
-            case WatchRoom() | PresenceReport():
-                self._extensions.receive(message)
-            case _:
-                shard.options.logger.error(
-                    "a message came that no shard takes", extra={"message_type": type(message).__name__}
-                )
-        return None
-
-    def _encode(self, message: SendPayload | BroadcastPayload) -> bytes:
-        codec = self.shard.options.codec
-        return encode_control_frame(self.shard.encode, read_control_frame(message.frame, message.encoding, codec))
-
-    def _publish(self, room_id: str, wire: bytes) -> asyncio.Task[None] | None:
-        """Broadcast a frame in wire form, at once where the bus takes it. Raises ServerClosedError; the task
-        ShardUnavailableError."""
-        if self.server_closing:
-            raise ServerClosedError
-        if self.bus.publish(room_id, wire):
-            return None
-        return self._spawn(self.bus.publish_when_free(room_id, wire))
+        """Take a message to this shard's actor. Returns the result, or a future of it; raises a WspulseError."""
+        return self._dispatch.receive(message)
 
     async def ask(self, shard: int, message: Message, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
         """Ask a shard, this one included. Raises ShardUnavailableError and what the shard raises."""
         return await self.refs[shard].ask(message, timeout_s=timeout_s)
-
-    def stats(self) -> dict[str, Any]:
-        """What this shard knows of itself, as plain values."""
-        shard = self.shard
-        metrics = shard.metrics
-        return {
-            "connections": len(shard.sessions),
-            "rooms": sum(1 for room in shard.rooms.values() if len(room)),
-            "queued": sum(session.queued_frames for session in shard.sessions.values()),
-            "uptime_s": monotonic() - self._started_at,
-            "loop_lag_s": self._lag.last_s,
-            "loop_lag_worst_s": self._lag.worst_s,
-            **{name: getattr(metrics, name) for name in type(metrics).__slots__},
-        }
-
-    def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    def _shard_up(self, shard: int, incarnation: int) -> None:
-        self.up_shards[shard] = incarnation
-        if self._zmq_bus is not None:
-            self._zmq_bus.shard_up(shard)
-        self._extensions.shard_up(shard, incarnation)
-
-    def _shard_down(self, shard: int, incarnation: int) -> None:
-        if self.up_shards.get(shard) == incarnation:
-            del self.up_shards[shard]
-        if self._zmq_bus is not None:
-            self._zmq_bus.shard_down(shard)
-        self._extensions.shard_down(shard, incarnation)
-
-    def _tell_consumed(self, shard: int, sender: int, number: int) -> None:
-        link = self._links.get(shard)
-        if link is not None:
-            link.tell(BusConsumed(self.shard.index, sender, number))
-
-
-async def _maybe_await(result: Any) -> None:
-    if hasattr(result, "__await__"):
-        await result

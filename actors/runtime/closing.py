@@ -1,0 +1,130 @@
+"""`Closing`: how a shard ends: the drain, and `server.close()` from anywhere, the handlers of its own sessions included.
+
+One per runtime. A session whose handler closes the server waits for the end, and the end does not wait for that handler:
+such sessions are the *closers*. With a supervisor the first call only asks it to close the server, since the other shards
+are to end too; it answers with the order to drain. What a shard consists of is taken apart by the runtime, behind this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from wspulse.actors.accept.acceptor import Acceptor
+from wspulse.actors.accept.http_app import HttpApplication
+from wspulse.actors.mesh.mailbox import Mailbox
+from wspulse.actors.mesh.message import CloseRequested, Message
+from wspulse.actors.runtime.loop_lag import LoopLag
+from wspulse.actors.runtime.task_set import TaskSet
+from wspulse.actors.sessions.inbox import Inbox, current_inbox
+from wspulse.actors.sessions.shard import Shard
+
+__all__ = ["Closing"]
+
+_LAST_CALLBACK_S = 2.0
+"""How long the handler that called `server.close()` may still run when all else has ended."""
+
+_HTTP_SHARE = 0.7
+"""Of the time that a worker has to end: what is left is for the lifespan of the HTTP application."""
+
+
+class Closing:
+    """See the module. Without a `listener` an ASGI server brings the connections; without `tell_supervisor` this is the
+    server's only shard."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        acceptor: Acceptor,
+        *,
+        listener: socket.socket | None,
+        mailbox: Mailbox | None,
+        http: HttpApplication | None,
+        tell_supervisor: Callable[[Message], None] | None,
+        drain_s: float,
+        lag: LoopLag,
+        tasks: TaskSet,
+    ) -> None:
+        self.server_closing = False
+        """Whether the whole server closes or has closed; not set where only this shard is replaced."""
+        self._shard = shard
+        self._acceptor = acceptor
+        self._listener = listener
+        self._mailbox = mailbox
+        self._http = http
+        self._tell_supervisor = tell_supervisor
+        self._http_patience_s = drain_s * _HTTP_SHARE
+        self._lag = lag
+        self._tasks = tasks
+        self._closers: set[Inbox] = set()
+        self._closer: asyncio.Task[Any] | None = None
+        """The task that closed the server first: a request of the HTTP application, perhaps."""
+        self._closed: asyncio.Future[None] | None = None
+
+    async def drain(self, *, server_closes: bool = True) -> None:
+        """Accept no more, end every session with 1001, and wait for their callbacks and their peers' close frames.
+
+        Where only this shard is replaced (`server_closes` is False) it is deaf from here on: upgrades that other shards
+        hand over wait for the replacement instead of being refused, and the last callbacks may still broadcast.
+        """
+        self.server_closing = self.server_closing or server_closes
+        if self._mailbox is not None and not server_closes:
+            self._mailbox.leave_descriptors()
+        self._acceptor.close()
+        if not server_closes and self._mailbox is not None:
+            self._mailbox.close()
+        self._shard.close_all()
+        requests = (
+            self._tasks.spawn(self._http.drain(self._http_patience_s, self._closer)) if self._http is not None else None
+        )
+        # Those who are refused are the shard's to wait for.
+        await self._acceptor.quiet()
+        await self._shard.quiet(self._closers)
+        if requests is not None:
+            await requests
+
+    async def close(self) -> None:
+        """`server.close()`: the whole server, from any shard and from inside any handler. Returns when it has closed."""
+        first = self._closed is None
+        if self._closed is None:
+            self._closed = asyncio.get_running_loop().create_future()
+            self._closer = asyncio.current_task()
+        caller = current_inbox.get()
+        if caller is not None:
+            self._closers.add(caller)
+            self._shard.look_if_quiet()
+        if not first:
+            await asyncio.shield(self._closed)
+            return
+        self.server_closing = True
+        if self._tell_supervisor is not None:
+            self._tell_supervisor(CloseRequested())
+            await asyncio.shield(self._closed)
+            return
+        # Nobody else holds the listener here: what connects from now on is to be refused, not to wait in its queue.
+        self._acceptor.close()
+        if self._listener is not None:
+            self._listener.close()
+        await self.drain()
+        if self._listener is None:
+            # Under an ASGI server that speaks no lifespan to us nobody stops the runtime: let nothing tick on.
+            self._lag.stop()
+            if not self._closers:
+                await self._shard.abort()
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    async def release_closers(self) -> None:
+        """The end of all else has come: accept nothing, and let those who closed the server return and end, within 2 s."""
+        self.server_closing = True
+        self._acceptor.close()
+        if self._closed is not None and not self._closed.done():
+            self._closed.set_result(None)
+        if self._closers:
+            try:
+                async with asyncio.timeout(_LAST_CALLBACK_S):
+                    await self._shard.quiet()
+            except TimeoutError:
+                pass

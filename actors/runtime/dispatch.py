@@ -1,0 +1,114 @@
+"""`Dispatch`: what each message to a shard's actor means.
+
+One per runtime. The mailbox brings messages of other workers and of the supervisor, the supervisor's channel brings orders,
+and a reference within this process comes here directly. A message is done within the call, or has a future as its result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from wspulse.actors.mesh.message import (
+    BroadcastPayload,
+    BusConsumed,
+    CloseConnection,
+    GetStats,
+    Kick,
+    ListConnections,
+    ListRooms,
+    Message,
+    PresenceReport,
+    SendFrame,
+    SendPayload,
+    ShardDown,
+    ShardUp,
+    WatchClosed,
+    WatchRoom,
+)
+from wspulse.actors.runtime.extension import Extension
+from wspulse.actors.runtime.siblings import Siblings
+from wspulse.actors.runtime.statistics import Statistics
+from wspulse.actors.runtime.task_set import TaskSet
+from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.values.control_frame import encode_control_frame, read_control_frame
+from wspulse.actors.values.errors import ServerClosedError
+
+__all__ = ["Dispatch"]
+
+
+class Dispatch:
+    """See the module. `is_server_closing` says whether broadcasts are over."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        *,
+        siblings: Siblings,
+        statistics: Statistics,
+        extensions: Extension,
+        tasks: TaskSet,
+        is_server_closing: Callable[[], bool],
+    ) -> None:
+        self._shard = shard
+        self._siblings = siblings
+        self._statistics = statistics
+        self._extensions = extensions
+        self._tasks = tasks
+        self._is_server_closing = is_server_closing
+
+    def handle(self, message: Message) -> None:
+        """Take a message of the supervisor."""
+        match message:
+            case ShardUp() | ShardDown():
+                self._siblings.hear(message)
+            case _:
+                self.receive(message)
+
+    def receive(self, message: Message) -> Any:
+        """Take a message to this shard's actor. Returns the result, or a future of it; raises a WspulseError."""
+        shard = self._shard
+        match message:
+            case SendFrame():
+                shard.find(message.connection_id, message.key).send(message.wire)
+            case BusConsumed():
+                self._siblings.consumed(message)
+            case Kick():
+                shard.kick(message.connection_id)
+            case CloseConnection():
+                shard.close_session(shard.find(message.connection_id, message.key))
+            case WatchClosed():
+                return shard.find(message.connection_id, message.key).watch()
+            case ListConnections():
+                return shard.records(message.room_id)
+            case ListRooms():
+                return [(room.id, len(room)) for room in shard.rooms.values() if len(room)]
+            case SendPayload():
+                session = shard.find(message.connection_id)
+                session.send(self._encode(message))
+            case BroadcastPayload():
+                return self._publish(message.room_id, self._encode(message))
+            case GetStats():
+                return self._statistics.now()
+            case WatchRoom() | PresenceReport():
+                self._extensions.receive(message)
+            case _:
+                shard.options.logger.error(
+                    "a message came that no shard takes", extra={"message_type": type(message).__name__}
+                )
+        return None
+
+    def _encode(self, message: SendPayload | BroadcastPayload) -> bytes:
+        codec = self._shard.options.codec
+        return encode_control_frame(self._shard.encode, read_control_frame(message.frame, message.encoding, codec))
+
+    def _publish(self, room_id: str, wire: bytes) -> asyncio.Task[None] | None:
+        """Broadcast a frame in wire form, at once where the bus takes it. Raises ServerClosedError; the task
+        ShardUnavailableError."""
+        if self._is_server_closing():
+            raise ServerClosedError
+        bus = self._shard.bus
+        if bus.publish(room_id, wire):
+            return None
+        return self._tasks.spawn(bus.publish_when_free(room_id, wire))

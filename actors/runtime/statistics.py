@@ -1,0 +1,37 @@
+"""`Statistics`: what a shard knows of itself, for the control socket's `stats`.
+
+One per runtime, made with it. It counts nothing itself: it reads the shard's tables, its metrics and the loop's lag.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+from wspulse.actors.runtime.loop_lag import LoopLag
+from wspulse.actors.sessions.shard import Shard
+
+__all__ = ["Statistics"]
+
+
+class Statistics:
+    """See the module. The uptime counts from its creation."""
+
+    def __init__(self, shard: Shard, lag: LoopLag) -> None:
+        self._shard = shard
+        self._lag = lag
+        self._started_at = monotonic()
+
+    def now(self) -> dict[str, Any]:
+        """Plain values by name, at this moment; names and meanings are those of doc/control.md."""
+        shard = self._shard
+        metrics = shard.metrics
+        return {
+            "connections": len(shard.sessions),
+            "rooms": sum(1 for room in shard.rooms.values() if len(room)),
+            "queued": sum(session.queued_frames for session in shard.sessions.values()),
+            "uptime_s": monotonic() - self._started_at,
+            "loop_lag_s": self._lag.last_s,
+            "loop_lag_worst_s": self._lag.worst_s,
+            **{name: getattr(metrics, name) for name in type(metrics).__slots__},
+        }
