@@ -25,9 +25,9 @@ from wspulse.actors.values.errors import (
     WspulseError,
 )
 from wspulse.supervisor.control.operations import Operations
+from wspulse.supervisor.control.route import PeerRoute
 from wspulse.supervisor.control.server import ControlServer
-from wspulse.supervisor.control.socket import Envelope
-from wspulse.supervisor.protocol.wire import Request
+from wspulse.supervisor.protocol.wire import ControlRequest
 
 PEER_REQUESTS = 1024
 ALL_REQUESTS = 16_384
@@ -73,12 +73,12 @@ class Peers:
     def knows(self, op: str) -> bool:
         return op in ("greet", "scold")
 
-    def take(self, envelope: Envelope, request: Request) -> str:
+    def take(self, route: PeerRoute, request: ControlRequest) -> str:
         if request.op == "scold":
             raise BadRequestError("args: no")
-        return f"hello {len(envelope)}"
+        return f"hello {len(route)}"
 
-    def answered(self, _envelope: Envelope, request: Request) -> None:
+    def answered(self, _route: PeerRoute, request: ControlRequest) -> None:
         self.answers.append((request.id, bytes(request.args)))
 
 

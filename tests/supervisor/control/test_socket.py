@@ -12,7 +12,8 @@ import zmq
 
 from tests.support.dealers import Dealer, Dealers, dealers
 from tests.support.eventually import eventually
-from wspulse.supervisor.control.socket import ControlSocket, Envelope, PeerGoneError
+from wspulse.supervisor.control.route import PeerRoute
+from wspulse.supervisor.control.socket import ControlSocket, PeerGoneError
 
 UNREAD_BYTES = 16 * 1024 * 1024
 """doc/control.md: with more than this waiting for it, or when it has read nothing for 10 s, a peer loses its answers."""
@@ -26,27 +27,27 @@ class Stage:
     def __init__(self, made: Dealers, folder: Path) -> None:
         self._dealers = made
         self.endpoint = f"ipc://{folder}/c"
-        self.taken: list[tuple[Envelope, bytes]] = []
+        self.taken: list[tuple[PeerRoute, bytes]] = []
         router = made.context.socket(zmq.ROUTER)
-        self.socket = ControlSocket(router, lambda envelope, data: self.taken.append((envelope, data)))
+        self.socket = ControlSocket(router, lambda route, data: self.taken.append((route, data)))
         router.bind(self.endpoint)
         self.socket.open()
 
     def dealer(self, *, receive_most: int = 0) -> Dealer:
         return self._dealers.dial(self.endpoint, receive_most=receive_most)
 
-    async def envelope_of(self, dealer: Dealer) -> Envelope:
+    async def route_of(self, dealer: Dealer) -> PeerRoute:
         """What leads back to this peer."""
         count = len(self.taken)
         dealer.socket.send(b"hello")
         await eventually(lambda: len(self.taken) > count, "it was heard")
         return self.taken[-1][0]
 
-    def fill(self, envelope: Envelope) -> int:
+    def fill(self, route: PeerRoute) -> int:
         """Answer until the peer takes nothing more. Returns the number of answers so far."""
         count = 0
-        while not self.socket.is_backlogged(envelope):
-            self.socket.send(envelope, b"%d" % count + ANSWER)
+        while not self.socket.is_backlogged(route):
+            self.socket.send(route, b"%d" % count + ANSWER)
             count += 1
             assert count < 1000, "it takes whatever is sent"
         return count
@@ -66,8 +67,8 @@ async def test_answer_goes_back_the_way_that_the_message_came(tmp_path: Path) ->
         one.socket.send_multipart([b"", b"label", b"from one"])
         two.socket.send(b"from two")
         await eventually(lambda: len(stage.taken) == 2, "both were heard")
-        for envelope, data in stage.taken:
-            stage.socket.send(envelope, b"answer to " + data)
+        for route, data in stage.taken:
+            stage.socket.send(route, b"answer to " + data)
         assert await one.parts() == [b"", b"label", b"answer to from one"]
         assert await two.parts() == [b"answer to from two"]
 
@@ -102,36 +103,36 @@ async def test_answer_to_a_peer_that_is_gone_is_an_error(tmp_path: Path) -> None
 async def test_answers_wait_for_a_peer_that_reads_late_and_keep_their_order(tmp_path: Path) -> None:
     with serve(tmp_path) as stage:
         late, other = stage.dealer(receive_most=1), stage.dealer()
-        envelope = await stage.envelope_of(late)
-        count = stage.fill(envelope)
-        stage.socket.send(envelope, b"%d" % count + b"x")
-        stage.socket.send(await stage.envelope_of(other), b"meanwhile")
+        route = await stage.route_of(late)
+        count = stage.fill(route)
+        stage.socket.send(route, b"%d" % count + b"x")
+        stage.socket.send(await stage.route_of(other), b"meanwhile")
         assert await other.parts() == [b"meanwhile"], "nobody else waits"
         numbers = [int((await late.parts())[0].rstrip(b"x")) for _ in range(count + 1)]
         assert numbers == list(range(count + 1))
-        await eventually(lambda: not stage.socket.is_backlogged(envelope), "nothing waits any more")
+        await eventually(lambda: not stage.socket.is_backlogged(route), "nothing waits any more")
 
 
 async def test_peer_with_16_mib_of_unread_answers_loses_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with serve(tmp_path) as stage:
         deaf = stage.dealer(receive_most=1)
-        envelope = await stage.envelope_of(deaf)
-        stage.fill(envelope)
+        route = await stage.route_of(deaf)
+        stage.fill(route)
         waiting_bytes = len(ANSWER) + 3
         with pytest.raises(PeerGoneError):  # noqa: PT012 - it is the answers before that count
             while True:
-                stage.socket.send(envelope, ANSWER)
+                stage.socket.send(route, ANSWER)
                 waiting_bytes += len(ANSWER)
                 assert waiting_bytes <= UNREAD_BYTES, "what nobody reads is kept without end"
         assert waiting_bytes > UNREAD_BYTES - 2 * len(ANSWER)
-        assert not stage.socket.is_backlogged(envelope)
+        assert not stage.socket.is_backlogged(route)
         assert "a control client does not read its answers; they are dropped" in caplog.text
 
 
 async def test_single_answer_may_be_larger_than_what_may_wait(tmp_path: Path) -> None:
     with serve(tmp_path) as stage:
         dealer = stage.dealer()
-        stage.socket.send(await stage.envelope_of(dealer), b"x" * (UNREAD_BYTES + 1))
+        stage.socket.send(await stage.route_of(dealer), b"x" * (UNREAD_BYTES + 1))
         assert len((await dealer.parts())[0]) == UNREAD_BYTES + 1
 
 
@@ -160,12 +161,12 @@ async def test_peer_that_takes_nothing_for_10_s_loses_its_answers(
     clock = Clock(monkeypatch)
     with serve(tmp_path) as stage:
         deaf = stage.dealer(receive_most=1)
-        envelope = await stage.envelope_of(deaf)
-        stage.fill(envelope)
+        route = await stage.route_of(deaf)
+        stage.fill(route)
         await clock.put_forward(9)
-        assert stage.socket.is_backlogged(envelope)
+        assert stage.socket.is_backlogged(route)
         clock.ahead_s += 1.5
-        await eventually(lambda: not stage.socket.is_backlogged(envelope), "what waits is dropped")
+        await eventually(lambda: not stage.socket.is_backlogged(route), "what waits is dropped")
         assert "a control client does not read its answers; they are dropped" in caplog.text
 
 
@@ -173,14 +174,14 @@ async def test_peer_that_reads_slowly_keeps_its_answers(tmp_path: Path, monkeypa
     clock = Clock(monkeypatch)
     with serve(tmp_path) as stage:
         slow = stage.dealer(receive_most=1)
-        envelope = await stage.envelope_of(slow)
-        count = stage.fill(envelope)
+        route = await stage.route_of(slow)
+        count = stage.fill(route)
         for number in range(count, count + 150):
-            stage.socket.send(envelope, b"%d" % number + ANSWER)
+            stage.socket.send(route, b"%d" % number + ANSWER)
         await clock.put_forward(9)
         numbers = [int((await slow.parts())[0].rstrip(b"x")) for _ in range(100)]
         await clock.put_forward(9)
-        assert stage.socket.is_backlogged(envelope)
+        assert stage.socket.is_backlogged(route)
         numbers += [int((await slow.parts())[0].rstrip(b"x")) for _ in range(count + 150 - 100)]
         assert numbers == list(range(count + 150))
 
@@ -188,8 +189,8 @@ async def test_peer_that_reads_slowly_keeps_its_answers(tmp_path: Path, monkeypa
 async def test_end_of_a_peer_lets_go_of_what_waits_for_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with serve(tmp_path) as stage:
         deaf = stage.dealer(receive_most=1)
-        envelope = await stage.envelope_of(deaf)
-        stage.fill(envelope)
+        route = await stage.route_of(deaf)
+        stage.fill(route)
         deaf.socket.close()
-        await eventually(lambda: not stage.socket.is_backlogged(envelope), "what waits is dropped")
+        await eventually(lambda: not stage.socket.is_backlogged(route), "what waits is dropped")
         assert not caplog.records
