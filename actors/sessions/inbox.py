@@ -123,17 +123,8 @@ class Inbox:
         on_message = shard.handlers.on_message
         if on_message is None:
             return
-        connection = self._session.connection
-        try:
-            if opcode == TEXT:
-                frame = shard.decode(payload if not shard.keeps_kind else payload.decode())
-            else:
-                if shard.wants_text:
-                    # Only text was checked on its way in, and what a codec passes through raw may go out as text.
-                    payload.decode()
-                frame = shard.decode(payload)
-        except Exception as error:
-            shard.undecodable(connection, error)
+        frame = self._decode(opcode, payload)
+        if frame is None:
             return
         if self._busy or self._mailbox:
             self._append(frame)
@@ -141,7 +132,7 @@ class Inbox:
         # The usual case has a lane of its own, which needs no mailbox.
         self._busy = True
         try:
-            result = on_message(connection, frame)
+            result = on_message(self._session.connection, frame)
         except _USER_ERRORS as error:
             self._message_handler_raised(error)
             result = None
@@ -153,16 +144,35 @@ class Inbox:
             self._pump()
 
     def receive_rest(self, opcode: int, payload: bytes) -> None:
-        """Take a message that a transport had read and not yet handed over when it was lost.
+        """Take a message that a transport had read and not yet handed over when it was lost or replaced; it runs from the loop.
 
         It is dropped where earlier transports have left too much: lost with its transport, like what the kernel still had.
         """
+        shard = self._shard
         if self.behind:
             if self._rest_bytes >= REST_LIMIT_BYTES:
-                self._shard.rest_dropped(self.connection)
+                shard.rest_dropped(self.connection)
                 return
             self._rest_bytes += len(payload) + _FRAME_BYTES
-        self.receive(opcode, payload)
+        shard.metrics.frames_in += 1
+        frame = self._decode(opcode, payload) if shard.handlers.on_message is not None else None
+        if frame is not None:
+            self._append(frame)
+            self._run_soon()
+
+    def _decode(self, opcode: int, payload: bytes) -> Frame | None:
+        """None for a message that is dropped, since it does not decode."""
+        shard = self._shard
+        try:
+            if opcode == TEXT:
+                return shard.decode(payload if not shard.keeps_kind else payload.decode())
+            if shard.wants_text:
+                # Only text was checked on its way in, and what a codec passes through raw may go out as text.
+                payload.decode()
+            return shard.decode(payload)
+        except Exception as error:
+            shard.undecodable(self.connection, error)
+            return None
 
     def _append(self, frame: Frame) -> None:
         mailbox = self._mailbox
@@ -184,6 +194,9 @@ class Inbox:
         if self._mailbox is None:
             self._mailbox = deque()
         self._mailbox.append(Callback(kind, error))
+        self._run_soon()
+
+    def _run_soon(self) -> None:
         if not self._busy:
             self._busy = True
             self._shard.loop.call_soon(self._pump)

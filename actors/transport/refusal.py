@@ -22,45 +22,45 @@ class Refusal(asyncio.Protocol):
     """See the module. `answer` is a whole response; what takes longer than a moment to send, as a page to a slow network
     does, has until `deadline`, on the shard's clock."""
 
-    __slots__ = ("_answer", "_deadline", "_shard", "_socket")
+    __slots__ = ("_answer", "_client", "_deadline", "_shard")
 
     def __init__(self, shard: EndingShard, answer: bytes, deadline: float) -> None:
         self._shard = shard
         self._answer = answer
         self._deadline = deadline
-        self._socket: asyncio.Transport | None = None
+        self._client: asyncio.Transport | None = None
 
-    def take(self, socket: asyncio.Transport) -> None:
+    def take(self, client: asyncio.Transport) -> None:
         """Take over the socket of another protocol, which must read."""
-        socket.set_protocol(self)
-        self.connection_made(socket)
+        client.set_protocol(self)
+        self.connection_made(client)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        socket = self._socket = cast("asyncio.Transport", transport)
+        client = self._client = cast("asyncio.Transport", transport)
         shard = self._shard
         shard.transport_ending(self)
-        if socket.is_closing():
+        if client.is_closing():
             return
-        socket.write(self._answer)
-        if socket.can_write_eof():
+        client.write(self._answer)
+        if client.can_write_eof():
             # The client reads the answer, then the end.
-            socket.write_eof()
+            client.write_eof()
         shard.at(shard.clock() + _LINGER_S, self._give_up)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._socket = None
+        self._client = None
         self._shard.transport_gone(self)
 
     def abort(self) -> None:
         """Drop the socket now; `connection_lost` follows from the loop."""
-        if self._socket is not None:
-            self._socket.abort()
+        if self._client is not None:
+            self._client.abort()
 
     def _give_up(self, now: float) -> None:
-        socket, shard = self._socket, self._shard
-        if socket is None:
+        client, shard = self._client, self._shard
+        if client is None:
             return
-        if socket.get_write_buffer_size() and now < self._deadline and not shard.closing:
+        if client.get_write_buffer_size() and now < self._deadline and not shard.closing:
             shard.at(now + _LINGER_S, self._give_up)
         else:
-            socket.abort()
+            client.abort()

@@ -103,6 +103,7 @@ TRANSITIONS: dict[tuple[TransportState, TransportEvent], tuple[TransportState, t
     (_S.WAITING_HELD, _E.LOSE): (_S.GONE, (_F.LEAVE, _F.LET_GO)),
     (_S.OPEN, _E.HOLD): (_S.HELD, (_F.STOP_CLOCK, _F.PAUSE)),
     (_S.OPEN, _E.FINISH): (_S.CLOSING, (_F.SAY, _F.LOOK)),
+    (_S.OPEN, _E.FINISH_LAST): (_S.LINGERING, (_F.SAY, _F.CLOSE)),
     (_S.OPEN, _E.PEER_CLOSE): (_S.LINGERING, (_F.SAY, _F.CLOSE)),
     (_S.OPEN, _E.VIOLATE): (_S.LINGERING, (_F.SAY, _F.SHUT)),
     (_S.OPEN, _E.STALL): (_S.LINGERING, (_F.ABORT,)),
@@ -120,8 +121,6 @@ TRANSITIONS: dict[tuple[TransportState, TransportEvent], tuple[TransportState, t
     (_S.LINGERING, _E.STALL): (_S.LINGERING, (_F.ABORT,)),
     (_S.LINGERING, _E.EXPIRE): (_S.LINGERING, (_F.ABORT,)),
     (_S.LINGERING, _E.LOSE): (_S.GONE, (_F.LET_GO,)),
-    # While it bequeaths what was left, a handler may end the session.
-    (_S.GONE, _E.FINISH): (_S.GONE, ()),
 }
 
 

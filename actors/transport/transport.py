@@ -43,10 +43,10 @@ class Transport(asyncio.Protocol):
     takes no more, and `corked`, during a read, at whose end is written what was sent meanwhile."""
 
     __slots__ = (
+        "_client",
         "_heartbeat",
         "_parser",
         "_pongs",
-        "_socket",
         "_watch",
         "blocked",
         "corked",
@@ -69,19 +69,19 @@ class Transport(asyncio.Protocol):
         self._pongs: list[bytes] | None = None
         self._watch: WriteWatch | None = None
         self._parser: FrameParser = FrameParser(shard.options.max_message_size)
-        self._socket: asyncio.Transport | None = None
+        self._client: asyncio.Transport | None = None
 
     # From the loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Also called by the acceptor when it hands its own socket transport to this protocol. The upgrade is admitted."""
-        socket = cast("asyncio.Transport", transport)
-        self._socket = socket
-        self.write = socket.write
+        client = cast("asyncio.Transport", transport)
+        self._client = client
+        self.write = client.write
         # Write at once, and say so as soon as the kernel refuses a byte: exact backpressure, and the cheapest write.
-        socket.set_write_buffer_limits(high=0)
+        client.set_write_buffer_limits(high=0)
         if self.state is TransportState.WAITING_HELD:
-            socket.pause_reading()
+            client.pause_reading()
         if self.upgrade is not None:
             self.shard.admission.admit(self, self.upgrade)
 
@@ -148,7 +148,7 @@ class Transport(asyncio.Protocol):
     @property
     def closing(self) -> bool:
         """Whether the socket has ended, though `connection_lost` may still be on its way."""
-        return self._socket is None or self._socket.is_closing()
+        return self._client is None or self._client.is_closing()
 
     def keep(self, data: bytes) -> None:
         """Keep what the peer sent before it could have an answer."""
@@ -178,13 +178,12 @@ class Transport(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the socket now; `connection_lost` follows from the loop."""
-        if self._socket is not None:
-            self._socket.abort()
+        if self._client is not None:
+            self._client.abort()
 
     def hand_over_rest(self) -> None:
-        """Give the session what was read while it was behind, before another transport takes its place."""
-        if self.state is _HELD:
-            self._drain_parser()
+        """Give the session what was read and not yet handled, before it loses this transport."""
+        self._drain_parser()
 
     def hold(self) -> None:
         """Stop reading, if it is read: the session's handler is behind. The pong clock stands."""
@@ -215,8 +214,8 @@ class Transport(asyncio.Protocol):
                     self._heartbeat = Heartbeat(self, self.shard.clock())
                 case TransportEffect.REFUSE:
                     assert self.upgrade is not None
-                    assert self._socket is not None
-                    Refusal(self.shard, words, self.upgrade.deadline).take(self._socket)
+                    assert self._client is not None
+                    Refusal(self.shard, words, self.upgrade.deadline).take(self._client)
                 case TransportEffect.STOP_CLOCK:
                     assert self._heartbeat is not None
                     self._heartbeat.stop(self.shard.clock())
@@ -224,25 +223,25 @@ class Transport(asyncio.Protocol):
                     assert self._heartbeat is not None
                     self._heartbeat.go_on(self.shard.clock())
                 case TransportEffect.PAUSE:
-                    if self._socket is not None and not self._socket.is_closing():
-                        self._socket.pause_reading()
+                    if self._client is not None and not self._client.is_closing():
+                        self._client.pause_reading()
                 case TransportEffect.RESUME:
-                    if self._socket is not None and not self._socket.is_closing():
-                        self._socket.resume_reading()
+                    if self._client is not None and not self._client.is_closing():
+                        self._client.resume_reading()
                 case TransportEffect.CATCH_UP:
                     if not self.closing:
                         self.shard.loop.call_soon(self._go_on)
                 case TransportEffect.SAY:
                     self._say(words, wait_s)
                 case TransportEffect.SHUT:
-                    if self._socket is not None and self._socket.can_write_eof():
+                    if self._client is not None and self._client.can_write_eof():
                         # The peer reads why, then the end; closing at once would reset what it has not read yet.
-                        self._socket.write_eof()
+                        self._client.write_eof()
                 case TransportEffect.LOOK:
                     self._look_for_close()
                 case TransportEffect.CLOSE:
-                    if self._socket is not None:
-                        self._socket.close()
+                    if self._client is not None:
+                        self._client.close()
                 case TransportEffect.ABORT:
                     self.shard.transport_ending(self)
                     self.abort()
@@ -253,7 +252,7 @@ class Transport(asyncio.Protocol):
                 case TransportEffect.LET_GO:
                     self.shard.transport_gone(self)
                     self._stop_watch()
-                    self.upgrade = self.session = self._socket = self._heartbeat = None
+                    self.upgrade = self.session = self._client = self._heartbeat = None
 
     def _say(self, words: bytes, wait_s: float) -> None:
         """Write the last bytes; what still comes is of no use from `wait_s` after they are out."""
@@ -341,8 +340,6 @@ class Transport(asyncio.Protocol):
                 opcode, payload = message
                 if opcode <= BINARY:
                     session.inbox.receive_rest(opcode, payload)
-                    if self.session is not session:
-                        return None
                 elif opcode == CLOSE:
                     return farewell_of(payload)
         except ProtocolError as error:
@@ -357,14 +354,16 @@ class Transport(asyncio.Protocol):
 
     def fell_silent(self) -> None:
         assert self.session is not None
+        self.hand_over_rest()
         self.session.transport_failed(KeepaliveTimeoutError(), CloseReason.KEEPALIVE_TIMEOUT)
 
     @property
     def unsent_bytes(self) -> int:
-        return 0 if self._socket is None else self._socket.get_write_buffer_size()
+        return 0 if self._client is None else self._client.get_write_buffer_size()
 
     def stalled(self) -> None:
         if self.session is not None:
+            self.hand_over_rest()
             self.session.transport_lost(WriteTimeoutError())
         self._apply(TransportEvent.STALL)
 

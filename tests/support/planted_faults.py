@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest.mock import patch
 
 from wspulse.actors.sessions.admission import Admission
@@ -17,11 +17,14 @@ from wspulse.actors.sessions.send_buffer import SendBuffer
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.state import TRANSITIONS, Effect, SessionEvent, SessionState
+from wspulse.actors.transport.heartbeat import Heartbeat
+from wspulse.actors.transport.refusal import Refusal
+from wspulse.actors.transport.state import TRANSITIONS as TRANSPORT_TRANSITIONS
+from wspulse.actors.transport.state import TransportEffect, TransportEvent, TransportState
+from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
+from wspulse.actors.transport.write_watch import WriteWatch
 from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
-
-if TYPE_CHECKING:
-    from wspulse.actors.transport.transport import Transport
 
 __all__ = ["FAULTS", "planted"]
 
@@ -111,6 +114,19 @@ def _no_wait(inbox: Inbox, predecessor: Inbox) -> None:
     """`Inbox.wait_for` that does not wait."""
 
 
+def _never(_self: Any, *_args: Any) -> None:
+    """Something that is forgotten."""
+
+
+def _row(
+    state: TransportState, event: TransportEvent, following: TransportState, *effects: TransportEffect
+) -> tuple[Any, str, Any]:
+    """A row of the transport's table in the place of the one that is there."""
+    return TRANSPORT_TRANSITIONS, "", {(state, event): (following, effects)}
+
+
+_T, _E, _F = TransportState, TransportEvent, TransportEffect
+
 FAULTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "window without an epoch check": ((Shard, "start_window", _window(lambda _session: True)),),
     "window not fenced against a resume": (
@@ -131,6 +147,20 @@ FAULTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "newcomer does not wait for the room": ((Admission, "admit", _admit_at_once),),
     "duplicate does not wait for the last callback": ((Inbox, "wait_for", _no_wait),),
     "messages read before a drop are forgotten": ((Session, "_end", _end_without_frames),),
+    "pong clock runs on while nothing is read": ((Heartbeat, "go_on", _never),),
+    "peer that takes nothing is never dropped": ((WriteWatch, "__call__", _never),),
+    "peer's close frame is awaited for ever": ((Transport, "_give_up", _never),),
+    "refused client that does not go stays for ever": ((Refusal, "_give_up", _never),),
+    "what a held transport had read is lost when it is replaced": ((Transport, "hand_over_rest", _never),),
+    "what a held transport had read is lost with it": ((Transport, "_drain_parser", _never),),
+    "held transport is not read on when it is closed": (_row(_T.HELD, _E.FINISH, _T.CLOSING, _F.SAY, _F.LOOK),),
+    "close frame that was read before ours is overlooked": (_row(_T.HELD, _E.FINISH, _T.CLOSING, _F.SAY, _F.RESUME),),
+    "socket stays open when both close frames are there": (_row(_T.CLOSING, _E.HEAR, _T.LINGERING),),
+    "socket stays open when the peer has closed": (_row(_T.OPEN, _E.PEER_CLOSE, _T.LINGERING, _F.SAY),),
+    "peer that broke the protocol sees no end": (_row(_T.OPEN, _E.VIOLATE, _T.LINGERING, _F.SAY),),
+    "newcomer whose socket was not read is not read when it is refused": (
+        _row(_T.WAITING_HELD, _E.REFUSE, _T.GONE, _F.REFUSE, _F.LET_GO),
+    ),
 }
 """What is wrong → (owner, attribute, replacement); an attribute of "" adds to a dict."""
 

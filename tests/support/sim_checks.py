@@ -139,6 +139,8 @@ def check_newcomers(model: Model, peers: list[SimPeer], bus: SimBus | None, late
         elif peer.answer:
             if not socket.unsent_bytes and not peer.saw_end:
                 model.fail(f"{peer}: answered {peer.answer}, and it does not see an end")
+            if not socket.reading and not peer.eof_delivered:
+                model.fail(f"{peer}: answered {peer.answer}, and what it sends is not read")
         elif bus is None or not bus.is_joining(peer.room_id):
             model.fail(f"{peer}: its room is joined, and it has no answer")
         elif max(peer.answer_by, late_until) + _SLACK_S < model.loop.now:

@@ -59,10 +59,10 @@ class SimPeer:
         "last_pong",
         "messages_delivered",
         "messages_sent",
-        "must_be_handled",
         "next_ping",
         "number",
         "outgoing",
+        "owed_messages",
         "pinged",
         "polite",
         "pongs",
@@ -121,8 +121,8 @@ class SimPeer:
         self.next_ping = 0.0
         self.pinged = False
         """Whether a ping was delivered that has no pong."""
-        self.must_be_handled = False
-        """Whether every delivered message has to reach on_message before the next callback of another kind."""
+        self.owed_messages = 0
+        """How many of its messages have to reach on_message before the next callback of another kind."""
         self.was_held = False
         self.was_paused = False
         self._marks: deque[tuple[int, str, int]] = deque()

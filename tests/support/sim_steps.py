@@ -94,6 +94,26 @@ class Steps(Draw):
             peer.drop()
             self.world.app.send(peer.connection_id)
 
+    def _late_handler(self) -> None:
+        """A handler returns later than a pong is awaited, and its peer is not read meanwhile; then everything goes on."""
+        draw = self._random
+        peer = self._peer()
+        if peer is None or not peer.can_send:
+            return
+        world = self.world
+        self._say("%s sends messages to a handler that takes long", peer)
+        self.world.send_message(peer, Script(True, (("gate",),), ""))
+        for _ in range(17):
+            world.send_message(peer, None)
+        peer.socket.poll()
+        world.pass_time(world.loop.now + self._options.pong_wait + draw() * 6)
+        self._say("all handlers go on")
+        gates, world.app.gates = world.app.gates, []
+        for gate in gates:
+            if not gate.done():
+                gate.set_result(None)
+        world.pass_time(world.loop.now + 1 + draw() * 6)
+
     def _part(self) -> None:
         """A part of what a peer sent arrives."""
         peer = self._peer()
@@ -296,6 +316,7 @@ _WEIGHTS: list[tuple[Callable[[Steps], None], int]] = [
     (Steps._return, 9),
     (Steps._message, 14),
     (Steps._flood, 2),
+    (Steps._late_handler, 1),
     (Steps._part, 2),
     (Steps._arrive, 4),
     (Steps._drop, 8),

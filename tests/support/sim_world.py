@@ -7,6 +7,8 @@ After each thing the model's checks run.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +20,7 @@ from tests.support.sim_model import Model
 from tests.support.sim_peer import SimPeer
 from tests.support.sim_socket import SimSocket
 from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.transport import transport
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.config import ServerOptions
@@ -98,6 +101,17 @@ def server_options(
     )
 
 
+@contextmanager
+def little_ahead() -> Iterator[None]:
+    """Two messages ahead of the 101 are enough for a newcomer not to be read; it takes 512 KB of a real one."""
+    whole_bytes = transport._WAITING_BYTES
+    transport._WAITING_BYTES = 12
+    try:
+        yield
+    finally:
+        transport._WAITING_BYTES = whole_bytes
+
+
 class World:
     """See the module. `leave_delay_s` None: a local bus."""
 
@@ -148,14 +162,14 @@ class World:
         self.peers.append(peer)
         peer.answer_by = self.loop.now + HANDSHAKE_TIMEOUT_S
         upgrade = Upgrade(room_id, connection_id, None, _REQUEST, _ANSWER, peer.answer_by)
-        transport = Transport(self.shard, upgrade)
-        peer.transport = transport
-        peer.socket = SimSocket(model, peer, transport, capacity_bytes)
+        newcomer = Transport(self.shard, upgrade)
+        peer.transport = newcomer
+        peer.socket = SimSocket(model, peer, newcomer, capacity_bytes)
         for script in early:
             self.send_message(peer, script)
         if early:
-            transport.keep(peer.hand_over())
-        transport.connection_made(peer.socket)
+            newcomer.keep(peer.hand_over())
+        newcomer.connection_made(peer.socket)
         return peer
 
     def send_message(self, peer: SimPeer, script: Script | None) -> None:

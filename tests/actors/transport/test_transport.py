@@ -162,6 +162,35 @@ def test_transport_that_is_replaced_when_its_peer_had_closed_is_closed_at_once()
     assert state(transport) is TransportState.LINGERING
 
 
+def test_transport_that_is_replaced_before_its_turn_leaves_what_came_ahead_of_its_101() -> None:
+    shard = NotedShard()
+    transport, client = waiting(shard)
+    transport.data_received(text(b"ahead") + client_close(1000))
+    transport.accept(ANSWER)
+    session = transport.session = NotedSession(transport)
+    transport.start()
+    client.taken()
+    # The loop has not turned since.
+    transport.hand_over_rest()
+    session.end(1000, "replaced")
+    assert session.inbox.rest == [b"ahead"]
+    assert client.calls[-1] == "close"
+    shard.noted_loop.turn()
+    assert session.inbox.received == []
+
+
+def test_transport_that_we_end_leaves_what_it_had_read_to_the_session() -> None:
+    shard = NotedShard(write_wait=8, ping_period=50, pong_wait=100)
+    transport, client, session = opened(shard)
+    transport.hold()
+    transport.data_received(text(b"read"))
+    client.unsent_bytes = 1
+    transport.pause_writing()
+    shard.pass_time(8.1)
+    assert session.inbox.rest == [b"read"]
+    assert session.lost == [("WriteTimeoutError", False)]
+
+
 # The end of the socket.
 
 
@@ -180,20 +209,6 @@ def test_lost_socket_without_a_farewell_is_an_error_with_its_cause() -> None:
     transport, _, session = opened(shard)
     transport.connection_lost(ConnectionResetError())
     assert session.lost == [("ConnectionLostError", False)]
-
-
-def test_handler_may_end_the_session_on_what_a_lost_socket_left() -> None:
-    shard = NotedShard()
-    transport, socket, session = opened(shard)
-    transport.hold()
-    transport.data_received(text(b"kick me") + text(b"never"))
-    session.inbox.on_receive = session.end
-    socket.taken()
-    transport.connection_lost(None)
-    assert session.inbox.rest == [b"kick me"]
-    assert session.lost == []
-    assert socket.taken() == b""
-    assert state(transport) is TransportState.GONE
 
 
 # Reading and the heartbeat.
