@@ -170,6 +170,10 @@ async def test_drop_and_resume_are_told_and_the_resumed_gets_the_whole_list(coun
         async with member(shards, names[2]):
             await first.sees(**{names[0]: "connected", names[1]: "suspended", names[2]: "connected"})
             await first.socket.send('{"event":"said"}')
+            home = shards.runtimes[0].placement.shard_of(names[1])
+            away = shards.runtimes[home].shard.sessions[names[1]]
+            # It crosses the bus, and a member that came back before it would be told of presence first.
+            await eventually(lambda: away.queued_frames == 1, "what was said waits for the member that is away")
             async with member(shards, names[1]) as again:
                 await again.sees(**dict.fromkeys(names[:3], "connected"))
                 # What was said meanwhile comes first, and no change of presence took its place in the send buffer.
