@@ -17,14 +17,14 @@ Context = zmq.Context["zmq.Socket[bytes]"]
 
 
 class Dealer:
-    """One peer. `receive_most`: how many messages ZeroMQ keeps for it while it does not read, 0 for any number."""
+    """One peer, not connected yet. `receive_most`: how many messages ZeroMQ keeps for it while it does not read, 0 for any
+    number."""
 
-    def __init__(self, context: Context, endpoint: str, *, kind: int = zmq.DEALER, receive_most: int = 0) -> None:
+    def __init__(self, context: Context, *, kind: int = zmq.DEALER, receive_most: int = 0) -> None:
         self.socket = context.socket(kind)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.SNDHWM, 0)
         self.socket.setsockopt(zmq.RCVHWM, receive_most)
-        self.socket.connect(endpoint)
         self._number = 0
 
     def request(self, op: str, **args: Any) -> int:
@@ -61,9 +61,15 @@ class Dealers:
         self.context = context
         self._made: list[Dealer] = []
 
-    def dial(self, endpoint: str, *, kind: int = zmq.DEALER, receive_most: int = 0) -> Dealer:
-        self._made.append(Dealer(self.context, endpoint, kind=kind, receive_most=receive_most))
+    def prepared(self, *, kind: int = zmq.DEALER, receive_most: int = 0) -> Dealer:
+        """One to be connected by the test."""
+        self._made.append(Dealer(self.context, kind=kind, receive_most=receive_most))
         return self._made[-1]
+
+    def dial(self, endpoint: str, *, kind: int = zmq.DEALER, receive_most: int = 0) -> Dealer:
+        dealer = self.prepared(kind=kind, receive_most=receive_most)
+        dealer.socket.connect(endpoint)
+        return dealer
 
     def close(self) -> None:
         for dealer in self._made:
