@@ -111,6 +111,7 @@ def _claim_path(text: str) -> ControlEndpoint:
         for stale in (path, folder / f"{given.name}{EVENTS_SUFFIX}"):
             _remove_stale(stale)
     except StartError:
+        lock_path.unlink(missing_ok=True)
         os.close(lock)
         raise
     return ControlEndpoint(f"ipc://{path}", f"ipc://{path}{EVENTS_SUFFIX}", lock, lock_path)
