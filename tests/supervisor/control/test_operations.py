@@ -1,0 +1,260 @@
+"""What each operation does: the whole control plane, in front of shards that are only pretended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.control_stage import ControlStage, PretendedShard, control_stage
+from tests.support.dealers import Dealer, dealers
+from tests.support.eventually import eventually
+from wspulse import AsyncControl, ControlError
+from wspulse.actors.mesh.message import (
+    BroadcastPayload,
+    ConnectionRecord,
+    GetStats,
+    Kick,
+    ListConnections,
+    ListRooms,
+    Message,
+    SendPayload,
+)
+from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.values.errors import BadRequestError, ConnectionNotFoundError, SendBufferFullError
+from wspulse.supervisor.process.child import ChildState
+
+
+def asked_of(stage: ControlStage) -> list[list[Message]]:
+    return [shard.asked for shard in stage.shards]
+
+
+async def test_ping_tells_version_workers_and_events(tmp_path: Path) -> None:
+    async with control_stage(tmp_path, workers=3) as stage, AsyncControl(stage.endpoint) as control:
+        info = await control.ping()
+        assert (info.workers, info.events) == (3, f"ipc://{stage.runtime_dir.socket_path('events')}")
+        assert info.version
+
+
+async def test_send_and_kick_go_to_the_shard_that_owns_the_id_as_they_came(tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage:
+        with dealers() as peers:
+            dealer = peers.dial(stage.endpoint)
+            name = Placement(2).new_id(1)
+            frame = '{"payload": {"a": 1.50}}'
+            dealer.socket.send(
+                b'{"id":1,"op":"send","args":{"connection":"%s","frame":%s}}' % (name.encode(), frame.encode())
+            )
+            assert await dealer.answer() == {"id": 1, "ok": True, "result": None}
+            assert asked_of(stage) == [[], [SendPayload(name, frame.encode(), "json")]]
+            async with AsyncControl(stage.endpoint) as control:
+                await control.kick(name)
+            assert asked_of(stage)[1][1:] == [Kick(name)]
+
+
+async def test_broadcasts_to_one_room_go_by_one_shard(tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
+        for number in range(3):
+            await control.broadcast("den", {"payload": number})
+        (by,) = [asked for asked in asked_of(stage) if asked]
+        assert [type(message) for message in by] == [BroadcastPayload] * 3
+        assert all(isinstance(message, BroadcastPayload) and message.room_id == "den" for message in by)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConnectionNotFoundError("ada"), "connection_not_found"),
+        (SendBufferFullError("ada"), "send_buffer_full"),
+        (BadRequestError("no frame"), "bad_request"),
+    ],
+)
+async def test_refusal_of_the_shard_is_the_answer(error: Exception, code: str, tmp_path: Path) -> None:
+    async with control_stage(tmp_path, workers=1) as stage, AsyncControl(stage.endpoint) as control:
+        stage.shards[0].answers[SendPayload] = error
+        with pytest.raises(ControlError) as refused:
+            await control.send("ada", {})
+        assert (refused.value.error_code, str(refused.value)) == (code, str(error))
+
+
+def record(name: str, shard: int) -> ConnectionRecord:
+    return ConnectionRecord(name, "den", shard, 1, 1, "connected", 5.5, shard)
+
+
+async def test_connections_of_all_shards_are_listed_and_a_room_is_passed_on(tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
+        for shard in stage.shards:
+            shard.answers[ListConnections] = [record(f"c{shard.shard}-{number}", shard.shard) for number in range(2500)]
+        found = await control.connections("den")
+        assert len(found) == 5000
+        assert {(each.shard, each.queued) for each in found} == {(0, 0), (1, 1)}
+        assert (found[0].id, found[0].room, found[0].state, found[0].connected_at) == ("c0-0", "den", "connected", 5.5)
+        assert asked_of(stage) == [[ListConnections("den")]] * 2
+
+
+async def test_rooms_are_counted_over_all_shards(tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
+        stage.shards[0].answers[ListRooms] = [["den", 2], ["hall", 1]]
+        stage.shards[1].answers[ListRooms] = [["den", 3]]
+        assert {room.id: room.connections for room in await control.rooms()} == {"den": 5, "hall": 1}
+        stage.shards[1].stop()
+        await eventually_rooms(control, {"den": 2, "hall": 1})
+
+
+async def eventually_rooms(control: AsyncControl, wanted: dict[str, int]) -> None:
+    """The end of a shard's stream is seen in its own time."""
+    async with asyncio.timeout(5):
+        while {room.id: room.connections for room in await control.rooms()} != wanted:
+            pass
+
+
+async def test_stats_are_summed_where_a_sum_means_something(tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
+        for shard, child in zip(stage.shards, stage.pretended, strict=True):
+            child.pid, child.restarts = os.getpid(), shard.shard
+            shard.answers[GetStats] = {
+                "connections": 3 + shard.shard,
+                "frames_dropped": 10,
+                "uptime_s": 7.0,
+                "loop_lag_s": 0.5,
+                "loop_lag_worst_s": 0.75,
+            }
+        stats = await control.stats()
+        assert (stats.totals.connections, stats.totals.frames_dropped, stats.totals.restarts) == (7, 20, 1)
+        assert [worker.connections for worker in stats.workers] == [3, 4]
+        assert [(worker.uptime_s, worker.loop_lag_s, worker.loop_lag_worst_s) for worker in stats.workers] == [
+            (7.0, 0.5, 0.75)
+        ] * 2
+        assert stats.pid == os.getpid()
+        one = stats.workers[0].rss_bytes
+        assert one is not None
+        assert stats.totals.rss_bytes is not None
+        assert stats.totals.rss_bytes >= 2 * min(one, stats.workers[1].rss_bytes or 0)
+        with dealers() as peers:
+            totals = (await peers.dial(stage.endpoint).ask("stats"))["result"]["totals"]
+        assert not totals.keys() & {"shard", "pid", "uptime_s", "loop_lag_s", "loop_lag_worst_s", "state"}
+
+
+async def test_stats_show_a_worker_that_was_not_heard_for_3_s_as_silent_and_do_not_ask_it(tmp_path: Path) -> None:
+    async with control_stage(tmp_path, workers=3) as stage, AsyncControl(stage.endpoint) as control:
+        for child, silence_s in zip(stage.pretended, (2.9, 3.0, 60.0), strict=True):
+            child.silence_s, child.connections = silence_s, 5
+        stage.pretended[2].state = ChildState.WAITING
+        for shard in stage.shards:
+            shard.answers[GetStats] = {"connections": 1}
+        stats = await control.stats()
+        assert [worker.state for worker in stats.workers] == ["ready", "silent", "waiting"]
+        assert [worker.connections for worker in stats.workers] == [1, 5, 5]
+        assert asked_of(stage) == [[GetStats()], [], []]
+
+
+async def test_stats_wait_2_s_for_a_worker_that_does_not_answer(tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
+        stage.shards[0].answers[GetStats] = PretendedShard.SILENCE
+        began = asyncio.get_running_loop().time()
+        stats = await control.stats()
+        assert 1.9 < asyncio.get_running_loop().time() - began < 3
+        assert [worker.state for worker in stats.workers] == ["silent", "ready"]
+
+
+async def test_restart_is_the_supervisors_and_a_shard_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
+        await control.restart(1)
+        assert stage.restarted == [1]
+        for shard in (-1, 2):
+            with pytest.raises(ControlError, match=f"there is no shard {shard}") as refused:
+                await control.restart(shard)
+            assert refused.value.error_code == "bad_request"
+
+
+async def test_reload_replaces_one_worker_after_another_and_a_second_one_waits_for_the_first(tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
+        waiting: list[asyncio.Future[None]] = []
+
+        def restart(_shard: int) -> asyncio.Future[None]:
+            waiting.append(asyncio.get_running_loop().create_future())
+            return waiting[-1]
+
+        stage.restart = restart
+        reloads = [asyncio.create_task(control.reload()) for _ in range(2)]
+        for count, wanted in enumerate(([0], [0, 1], [0, 1, 0], [0, 1, 0, 1])):
+            await eventually(lambda: len(waiting) > count, "the next one is restarted")  # noqa: B023 - awaited here
+            await control.ping()
+            assert stage.restarted == wanted
+            waiting[count].set_result(None)
+        await asyncio.gather(*reloads)
+
+
+async def test_reload_goes_no_further_when_the_server_ends(tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
+
+        def restart(_shard: int) -> None:
+            stage.is_ending = True
+
+        stage.restart = restart
+        with pytest.raises(ControlError) as refused:
+            await control.reload()
+        assert refused.value.error_code == "server_closed"
+        assert stage.restarted == [0]
+
+
+async def test_shutdown_is_asked_of_the_supervisor(tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
+        await control.shutdown()
+        assert stage.shutdowns == ["the control socket asked for it"]
+
+
+async def test_server_that_ends_refuses_what_is_for_sessions_and_still_tells_how_it_is(tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage:
+        with dealers() as peers:
+            dealer: Dealer = peers.dial(stage.endpoint)
+            stage.is_ending = True
+            for op, args in (
+                ("send", {"connection": "ada", "frame": {}}),
+                ("broadcast", {"room": "den", "frame": {}}),
+                ("kick", {"connection": "ada"}),
+                ("connections", {}),
+                ("rooms", {}),
+                ("restart", {"shard": 0}),
+                ("reload", {}),
+            ):
+                assert (await dealer.error(op, **args))[0] == "server_closed", op
+            for op in ("ping", "stats", "shutdown"):
+                assert (await dealer.ask(op))["ok"], op
+            assert asked_of(stage) == [[GetStats()]] * 2
+            assert stage.restarted == []
+
+
+@pytest.mark.parametrize(
+    ("op", "args"),
+    [
+        ("send", {}),
+        ("send", {"connection": "ada"}),
+        ("send", {"connection": 1, "frame": {}}),
+        ("send", {"connection": "ada", "frame": {}, "more": 1}),
+        ("broadcast", {"frame": {}}),
+        ("broadcast", {"room": None, "frame": {}}),
+        ("kick", {}),
+        ("connections", {"rom": "den"}),
+        ("connections", {"room": 1}),
+        ("rooms", {"room": "den"}),
+        ("stats", {"shard": 0}),
+        ("restart", {}),
+        ("restart", {"shard": "0"}),
+        ("restart", {"shard": 0.5}),
+        ("reload", {"shard": 0}),
+        ("shutdown", {"now": True}),
+        ("ping", {"event": 1}),
+    ],
+)
+async def test_arguments_that_are_wrong_reach_nobody(op: str, args: dict[str, Any], tmp_path: Path) -> None:
+    async with control_stage(tmp_path, workers=1) as stage:
+        with dealers() as peers:
+            code, text = await peers.dial(stage.endpoint).error(op, **args)
+        assert code == "bad_request"
+        assert "args: " in text
+        assert asked_of(stage) == [[]]
+        assert (stage.restarted, stage.shutdowns) == ([], [])
