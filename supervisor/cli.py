@@ -12,10 +12,11 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from wspulse.supervisor.commands.control import COMMANDS
 from wspulse.supervisor.commands.doctor import doctor
+from wspulse.supervisor.commands.parser import CommandParser, UnparsableError
 from wspulse.supervisor.commands.terminal import print_text
 from wspulse.supervisor.errors import SettingError, StartError, UsageError
 from wspulse.supervisor.host.installed import installed_version
@@ -96,23 +97,13 @@ def _open_standard_streams() -> None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, by an exception."""
-
-    def error(self, message: str) -> NoReturn:
-        if message.startswith("argument "):
-            raise SettingError(*message.removeprefix("argument ").split(": ", 1))
-        raise UsageError(f"{message} (see --help)")
-
-
 def _parse(arguments: Sequence[str]) -> dict[str, Any] | None:
     """The flags that were given, by setting; None when only help, the version or an option was asked about, and told."""
-    parser = _Parser(
+    parser = CommandParser(
         prog="wspulse serve",
         description="Run a WebSocket server: one supervisor and N worker processes.",
         epilog="Every setting may also come from a variable (WSPULSE_MAX_MESSAGE_SIZE=65536) or, beaten by it, from the "
         "TOML file (max_message_size = 65536). Flags beat both.",
-        allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
         add_help=False,
     )
@@ -125,12 +116,17 @@ def _parse(arguments: Sequence[str]) -> dict[str, Any] | None:
     others.add_argument(
         "--explain", metavar="OPTION", help="say what an option means, allows and why, and end; or: all"
     )
-    flags = vars(parser.parse_args(_with_explained_option_joined(arguments)))
+    try:
+        flags = vars(parser.parse_args(_with_explained_option_joined(arguments)))
+    except UnparsableError as error:
+        if error.argument:
+            raise SettingError(error.argument, error.problem) from None
+        raise UsageError(f"{error} (see --help)") from None
     if (option := flags.pop("explain", None)) is not None:
         print_text(explain(option))
         return None
     if flags.pop("help", False):
-        print_text(parser.format_help().rstrip())
+        parser.print_help()
         return None
     if flags.pop("version", False):
         print_text(_version_text())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
@@ -15,7 +15,6 @@ from wspulse.actors.values.frame import Frame
 from wspulse.supervisor.protocol.calls import TIMEOUT_S
 
 __all__ = [
-    "CommandParser",
     "WrongUseError",
     "broadcast_arguments",
     "connections_arguments",
@@ -33,13 +32,6 @@ __all__ = [
 
 class WrongUseError(Exception):
     """The arguments are wrong; the text says what is."""
-
-
-class CommandParser(argparse.ArgumentParser):
-    """Says what is wrong in one line, by a WrongUseError."""
-
-    def error(self, message: str) -> NoReturn:
-        raise WrongUseError(f"{message} ({self.prog} --help tells more)")
 
 
 def server_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from wspulse.actors.values.errors import ControlError
 from wspulse.supervisor.client.blocking import Control
 from wspulse.supervisor.commands.arguments import (
-    CommandParser,
     WrongUseError,
     broadcast_arguments,
     connections_arguments,
@@ -29,6 +28,7 @@ from wspulse.supervisor.commands.arguments import (
     server_arguments,
     top_arguments,
 )
+from wspulse.supervisor.commands.parser import CommandParser, UnparsableError
 from wspulse.supervisor.commands.rendering import (
     connections_text,
     event_json,
@@ -54,11 +54,13 @@ def _command(
     name: str, text: str, add_arguments: Callable[[argparse.ArgumentParser], None], run: Callable[[Any], None]
 ) -> ControlCommand:
     def run_command(arguments: Sequence[str]) -> int:
-        parser = CommandParser(prog=f"wspulse {name}", description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
+        parser = CommandParser(prog=f"wspulse {name}", description=f"{text[0].upper()}{text[1:]}.")
         add_arguments(parser)
         try:
             run(parser.parse_intermixed_args(list(arguments)))
             sys.stdout.flush()
+        except UnparsableError as error:
+            return _fail(f"{error} ({parser.prog} --help tells more)", 2)
         except (WrongUseError, ValueError) as error:
             return _fail(str(error), 2)
         except ControlError as error:

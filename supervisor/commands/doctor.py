@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from wspulse.supervisor.commands.parser import CommandParser, UnparsableError
 from wspulse.supervisor.commands.table import bytes_text
 from wspulse.supervisor.commands.terminal import print_text
 from wspulse.supervisor.host.descriptor_limit import OTHERS, PER_WORKER
@@ -186,20 +188,23 @@ def _round_up(number: int) -> int:
 
 
 def doctor(argv: Sequence[str]) -> int:
-    """`wspulse doctor ...`. Returns 0 when nothing must change, else 1."""
-    parser = argparse.ArgumentParser(
+    """`wspulse doctor ...`. Returns 0 when nothing must change, 1 when something must, 2 for wrong arguments."""
+    parser = CommandParser(
         prog="wspulse doctor",
         description="See whether this machine can hold so many connections. Exit code 1 when something must change.",
-        allow_abbrev=False,
     )
     parser.add_argument("--connections", type=_count, default=10_000, metavar="N", help="how many (default: 10000)")
     parser.add_argument("--workers", type=_count, metavar="N", help="worker processes (default: the usable cores)")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="the port to listen on (default: 8000)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    arguments = parser.parse_args(list(argv))
-    if not 0 <= arguments.port <= 65535:
-        parser.error("argument --port: allowed is 0 … 65535")
+    try:
+        arguments = parser.parse_args(list(argv))
+        if not 0 <= arguments.port <= 65535:
+            parser.error("argument --port: allowed is 0 … 65535")
+    except UnparsableError as error:
+        print(f"{parser.format_usage()}{parser.prog}: error: {error}", file=sys.stderr)
+        return 2
     machine = read_machine(arguments.host, arguments.port)
     plan = Plan(arguments.connections, arguments.workers or machine.usable_cores, arguments.host, arguments.port)
     plan = replace(plan, workers=min(plan.workers, 1024))

@@ -42,6 +42,8 @@ def run_unread(arguments: Sequence[str]) -> tuple[int, str]:
         ["serve", "--help"],
         ["serve", "--version"],
         ["serve", "--explain", "all"],
+        ["kick", "--help"],
+        ["doctor", "--help"],
         ["keygen", "one"],
     ],
     ids=" ".join,

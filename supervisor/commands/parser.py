@@ -1,0 +1,38 @@
+"""`CommandParser`: the parser of all command lines. It says what is wrong by an exception; in which words a person reads
+that, and with which exit code the program ends, the command decides.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+from wspulse.supervisor.commands.terminal import print_text
+
+__all__ = ["CommandParser", "UnparsableError"]
+
+
+class UnparsableError(Exception):
+    """The arguments are wrong. The text is argparse's; where it is about one argument, `argument` is that one's name and
+    `problem` what is wrong with it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.argument, self.problem = "", message
+        if message.startswith("argument "):
+            self.argument, _, self.problem = message.removeprefix("argument ").partition(": ")
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Flags are to be given in full: a shorter one could mean another flag in the next version."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UnparsableError."""
+        raise UnparsableError(message)
+
+    def print_help(self, file: Any = None) -> None:
+        """To stdout, at once."""
+        print_text(self.format_help().rstrip("\n"))
