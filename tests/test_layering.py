@@ -128,6 +128,7 @@ MAY_IMPORT_ZMQ = (
     "supervisor/protocol/address",
     "supervisor/protocol/curve",
     "supervisor/protocol/lookout",
+    "supervisor/protocol/received",
 )
 
 MOST_FILES = 12

@@ -12,6 +12,7 @@ import zmq
 from wspulse.supervisor.client.dealer import Dealer
 from wspulse.supervisor.protocol.address import Address
 from wspulse.supervisor.protocol.lookout import Lookout
+from wspulse.supervisor.protocol.received import Received
 
 __all__ = ["AsyncDealer"]
 
@@ -70,15 +71,12 @@ class AsyncDealer:
         self._lookout.again()
 
     def _look(self) -> None:
-        for _ in range(DRAIN_BUDGET):
+        received = Received(self.socket, DRAIN_BUDGET)
+        for parts in received:
+            self._on_message(parts)
             if self.closed:
                 return
-            try:
-                parts = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                break
-            self._on_message(parts)
-        else:
+        if not received.is_all:
             self.schedule_look()
             return
         if self._dealer.went_away():

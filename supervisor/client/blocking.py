@@ -21,6 +21,7 @@ from wspulse.supervisor.client.dealer import Dealer
 from wspulse.supervisor.client.events import EventStream
 from wspulse.supervisor.protocol.address import Address, find_address
 from wspulse.supervisor.protocol.calls import TIMEOUT_S, Call, FrameLike, answer_number, calls, read_answer
+from wspulse.supervisor.protocol.received import Received
 from wspulse.supervisor.protocol.types import ConnectionInfo, RoomInfo, ServerInfo, ServerStats
 
 __all__ = ["Control"]
@@ -210,9 +211,8 @@ class Control:
             if not poller.poll(left_ms):
                 raise ControlError(f"the server at {self.endpoint} did not answer within {timeout_s:g} s")
             # First what has come: a server's last answers stand before its end.
-            while dealer.is_readable:
-                data = dealer.socket.recv_multipart()[-1]
-                if answer_number(data) == number:
-                    return data
+            for parts in Received(dealer.socket):
+                if answer_number(parts[-1]) == number:
+                    return parts[-1]
             if dealer.went_away():
                 raise ControlError(f"the server at {self.endpoint} went away before it answered")

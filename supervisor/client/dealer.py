@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
+from zmq.utils.monitor import parse_monitor_message
 
 from wspulse.supervisor.protocol.address import Address
+from wspulse.supervisor.protocol.received import Received
 
 __all__ = ["Dealer"]
 
@@ -50,8 +51,8 @@ class Dealer:
     def went_away(self) -> bool:
         """Whether the connection ended since this was asked last."""
         ended = False
-        while int(self.monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            event = recv_monitor_message(self.monitor, zmq.NOBLOCK)["event"]
+        for parts in Received(self.monitor):
+            event = parse_monitor_message(parts)["event"]
             if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 self.refused = True
             elif event == zmq.EVENT_DISCONNECTED:

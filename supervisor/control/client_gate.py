@@ -6,12 +6,12 @@ own question; what a client may do once it is in, it does not decide.
 
 from __future__ import annotations
 
-import asyncio
-
 import zmq
 from zmq.utils import z85
 
 from wspulse.supervisor.protocol.curve import KeyPair
+from wspulse.supervisor.protocol.lookout import Lookout
+from wspulse.supervisor.protocol.received import Received
 
 __all__ = ["ClientGate"]
 
@@ -25,11 +25,11 @@ class ClientGate:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], pair: KeyPair, allowed: frozenset[bytes]) -> None:
         self._pair = pair
         self._allowed = frozenset(_binary(key) for key in allowed)
-        self._loop = asyncio.get_running_loop()
-        self._socket = context.socket(zmq.REP)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.bind(ZAP_ENDPOINT)
-        self._loop.add_reader(self._socket.fileno(), self._answer)
+        self._questions = context.socket(zmq.REP)
+        self._questions.setsockopt(zmq.LINGER, 0)
+        self._questions.bind(ZAP_ENDPOINT)
+        self._lookout = Lookout(self._look, self._questions)
+        self._lookout.open()
 
     def guard(self, socket: zmq.Socket[bytes]) -> None:
         """Let only known clients in; to be called before the socket is bound."""
@@ -39,19 +39,17 @@ class ClientGate:
         socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
 
     def close(self) -> None:
-        self._loop.remove_reader(self._socket.fileno())
-        self._socket.close()
+        """Let nobody in any more; idempotent."""
+        if not self._lookout.is_closed:
+            self._lookout.close()
+            self._questions.close()
 
-    def _answer(self) -> None:
-        while True:
-            try:
-                parts = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+    def _look(self) -> None:
+        for parts in Received(self._questions):
             request_id = parts[1] if len(parts) > 1 else b""
             known = len(parts) == 7 and parts[2] == DOMAIN and parts[5] == b"CURVE" and parts[6] in self._allowed
             status, text = (b"200", b"OK") if known else (b"400", b"unknown client")
-            self._socket.send_multipart([b"1.0", request_id, status, text, b"", b""])
+            self._questions.send_multipart([b"1.0", request_id, status, text, b"", b""])
 
 
 def _binary(key: bytes) -> bytes:

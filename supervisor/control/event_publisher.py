@@ -10,12 +10,14 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 import msgspec
 import zmq
 
 from wspulse.supervisor.protocol.lookout import Lookout
+from wspulse.supervisor.protocol.received import Received
 
 __all__ = ["EventPublisher"]
 
@@ -41,7 +43,7 @@ class EventPublisher:
     """Serves on `socket`, an XPUB that is bound already. `watch(prefixes)` is called when what is wanted has changed."""
 
     def __init__(self, socket: zmq.Socket[bytes], endpoint: str, watch: Callable[[list[bytes]], None]) -> None:
-        self._socket = socket
+        self._publisher = socket
         self.endpoint = endpoint
         self._watch = watch
         self._topics: set[bytes] = set()
@@ -68,7 +70,7 @@ class EventPublisher:
     def close(self) -> None:
         if not self._lookout.is_closed:
             self._lookout.close()
-            self._socket.close()
+            self._publisher.close()
 
     def publish(self, topic: bytes, event: bytes) -> None:
         """Publish an event: a msgpack map of at most 13 entries, to which its numbers are added."""
@@ -96,7 +98,7 @@ class EventPublisher:
 
     def _send(self, topic: bytes, data: bytes) -> None:
         try:
-            self._socket.send_multipart((topic, data), zmq.NOBLOCK)
+            self._publisher.send_multipart((topic, data), zmq.NOBLOCK)
         except zmq.Again:
             pass
         self._lookout.again()
@@ -108,11 +110,7 @@ class EventPublisher:
 
     def _look(self) -> None:
         before = self.prefixes
-        while True:
-            try:
-                change = self._socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                break
+        for change in chain.from_iterable(Received(self._publisher)):
             if change[:1] == b"\x01":
                 self._topics.add(change[1:])
             elif change[:1] == b"\x00" and change[1:] in self._topics:

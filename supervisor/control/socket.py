@@ -18,6 +18,7 @@ import zmq
 
 from wspulse.supervisor.control.route import PeerRoute
 from wspulse.supervisor.protocol.lookout import Lookout
+from wspulse.supervisor.protocol.received import Received
 
 __all__ = ["MAX_MESSAGE_BYTES", "ControlSocket", "PeerGoneError"]
 
@@ -62,7 +63,7 @@ class ControlSocket:
 
     def __init__(self, socket: zmq.Socket[bytes], on_message: Callable[[PeerRoute, bytes], None]) -> None:
         """`socket` is a ROUTER that is not bound yet; it is closed here."""
-        self._socket = socket
+        self._router = socket
         self._on_message = on_message
         self._loop = asyncio.get_running_loop()
         self._unsent: dict[bytes, _Unsent] = {}
@@ -88,7 +89,7 @@ class ControlSocket:
         if self._retry is not None:
             self._retry.cancel()
         self._lookout.close()
-        self._socket.close()
+        self._router.close()
 
     def send(self, route: PeerRoute, data: bytes) -> None:
         """Send an answer, or keep it until its peer takes it. Raises PeerGoneError when there is no such peer."""
@@ -115,7 +116,7 @@ class ControlSocket:
         """False when the peer takes nothing now."""
         self._lookout.again()
         try:
-            self._socket.send_multipart((*route, data), zmq.NOBLOCK)
+            self._router.send_multipart((*route, data), zmq.NOBLOCK)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:
@@ -149,15 +150,16 @@ class ControlSocket:
         )
 
     def _look(self) -> None:
-        receive = self._socket.recv_multipart
-        for _ in range(DRAIN_BUDGET):
+        received = Received(self._router, DRAIN_BUDGET)
+        while True:
             try:
-                parts = receive(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+                parts = next(received, None)
             except zmq.ZMQError as error:
                 _logger.warning("a control message could not be read", extra={"reason": str(error)})
                 continue
+            if parts is None:
+                break
             if 2 <= len(parts) <= MAX_PARTS:
                 self._on_message(tuple(parts[:-1]), parts[-1])
-        self._lookout.again()
+        if not received.is_all:
+            self._lookout.again()
