@@ -22,6 +22,7 @@ from wspulse.actors.runtime.in_process import InProcess
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.values.asgi import AsgiCallable
 from wspulse.actors.values.codec import Codec
+from wspulse.actors.values.config import DEFAULTS
 from wspulse.actors.values.request import Request
 
 __all__ = ["Running", "Server"]
@@ -59,19 +60,19 @@ class Server(Declaration, Calls):
         on_disconnect: Callable[..., Any] | None = None,
         on_transport_drop: Callable[..., Any] | None = None,
         on_transport_restore: Callable[..., Any] | None = None,
-        resume_window: float = 0,
-        suspend_on_clean_close: bool = True,
-        on_duplicate: str = "kick",
-        subprotocols: Sequence[str] | None = None,
-        ping_period: float = 10,
-        pong_wait: float = 30,
-        write_wait: float = 10,
-        max_message_size: int = 512,
-        send_buffer_size: int = 256,
+        resume_window: float = DEFAULTS.resume_window,
+        suspend_on_clean_close: bool = DEFAULTS.suspend_on_clean_close,
+        on_duplicate: str = DEFAULTS.on_duplicate,
+        subprotocols: Sequence[str] | None = DEFAULTS.subprotocols,
+        ping_period: float = DEFAULTS.ping_period,
+        pong_wait: float = DEFAULTS.pong_wait,
+        write_wait: float = DEFAULTS.write_wait,
+        max_message_size: int = DEFAULTS.max_message_size,
+        send_buffer_size: int = DEFAULTS.send_buffer_size,
         codec: Codec | None = None,
         check_origin: Callable[[Request], Any] | None = None,
-        handshake_timeout: float = 10,
-        publish_messages: bool = False,
+        handshake_timeout: float = DEFAULTS.handshake_timeout,
+        publish_messages: bool = DEFAULTS.publish_messages,
         http_app: Callable[..., Any] | None = None,
         logger: Logger | None = None,
     ) -> None:

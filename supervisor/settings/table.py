@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from wspulse.actors.accept.origins import parse_origin
-from wspulse.actors.values.config import ON_DUPLICATE_MODES, TOKEN
+from wspulse.actors.values.config import OPTION_KINDS, TOKEN
+from wspulse.actors.values.options.kinds import Count, Duration, OneOf, Truth
+from wspulse.actors.values.options.table import OPTION_TABLE
 from wspulse.supervisor.protocol.endpoint import check_endpoint
 from wspulse.supervisor.settings.kinds import Choice, Integer, Kind, Names, Seconds, Switch, Text
 
@@ -79,6 +81,31 @@ class Setting:
         return VARIABLE_PREFIX + self.name.upper()
 
 
+_OPTIONS = {row.name: row for row in OPTION_TABLE}
+
+
+def _server_option(option: str, group: str, kind: Kind | None = None, *, name: str = "", sets: str = "") -> Setting:
+    """The setting of a server option, of the option's own kind and under its name, unless text is to be read or named
+    otherwise. `sets` is what the workers are told, where they make the option of it."""
+    return Setting(name or option, group, kind or _kind(option), _OPTIONS[option].help, option=sets or option)
+
+
+def _kind(option: str) -> Kind:
+    """How text becomes a value of a server option, in its range: a wrong one is told with its source before any worker
+    runs."""
+    match OPTION_KINDS[option]:
+        case Duration(low=low, high=high, above=above):
+            return Seconds(low, high, above=above)
+        case Count(low=low, high=high, unit=unit):
+            return Integer(low, high, unit, metavar="BYTES" if unit == "bytes" else "N")
+        case OneOf(names=names):
+            return Choice(*names)
+        case Truth():
+            return Switch()
+        case kind:
+            raise TypeError(f"the option {option} needs a kind of its own here: text cannot mean {kind.allowed}")
+
+
 RUN = "what is run"
 LISTEN = "where it listens"
 CONNECTIONS = "connections (they override the application's own options)"
@@ -92,88 +119,24 @@ TABLE = (
     Setting(
         "app", RUN, Text("APP", _application), "MODULE:ATTR, or a built-in application: relay, echo, bridge", "relay"
     ),
-    Setting(
-        "http_app",
-        RUN,
-        Text("MODULE:ATTR", _http_application),
-        "an ASGI application to serve beside the WebSocket, on the same port",
-        option="http_app",
-    ),
+    _server_option("http_app", RUN, Text("MODULE:ATTR", _http_application)),
     Setting("config", RUN, Text("FILE"), "a TOML file with settings, named as the flags are: max_message_size = 65536"),
     Setting("host", LISTEN, Text("HOST", _host), "the address to listen on; 0.0.0.0 or :: for all", "127.0.0.1"),
     Setting("port", LISTEN, Integer(0, 65535, metavar="PORT"), "the port to listen on; 0: any that is free", 8000),
     Setting("path", LISTEN, Text("PATH", _path), "the path of the WebSocket endpoint", "/ws"),
-    Setting(
-        "resume_window",
-        CONNECTIONS,
-        Seconds(0, 180),
-        "how long a lost session waits for its client; 0: it does not",
-        option="resume_window",
-    ),
-    Setting(
-        "suspend_on_clean_close",
-        CONNECTIONS,
-        Switch(),
-        "whether a close by the client suspends its session too",
-        option="suspend_on_clean_close",
-    ),
-    Setting(
-        "on_duplicate",
-        CONNECTIONS,
-        Choice(*ON_DUPLICATE_MODES),
-        "what a second connection of one id does",
-        option="on_duplicate",
-    ),
-    Setting("ping_period", CONNECTIONS, Seconds(0, 300, above=True), "between two pings", option="ping_period"),
-    Setting(
-        "pong_wait",
-        CONNECTIONS,
-        Seconds(0, 600, above=True),
-        "without a pong, the connection is dropped after this",
-        option="pong_wait",
-    ),
-    Setting(
-        "write_wait",
-        CONNECTIONS,
-        Seconds(0, 30, above=True),
-        "a write without progress ends the connection after this",
-        option="write_wait",
-    ),
-    Setting(
-        "max_message_size",
-        CONNECTIONS,
-        Integer(1, 64 * 1024 * 1024, "bytes", metavar="BYTES"),
-        "the largest message that a client may send",
-        option="max_message_size",
-    ),
-    Setting(
-        "send_buffer_size",
-        CONNECTIONS,
-        Integer(1, 4096, "frames"),
-        "frames that may wait for one client",
-        option="send_buffer_size",
-    ),
-    Setting("codec", CONNECTIONS, Choice("json", "msgpack", "raw"), "how frames are encoded", option="codec"),
-    Setting(
-        "handshake_timeout",
-        CONNECTIONS,
-        Seconds(0, 60, above=True),
-        "from the connection to its complete upgrade",
-        option="handshake_timeout",
-    ),
-    Setting(
-        "subprotocol",
-        CONNECTIONS,
-        Names("NAME", _token),
-        "a subprotocol that is offered, the best first",
-        option="subprotocols",
-    ),
-    Setting(
-        "allow_origin",
-        CONNECTIONS,
-        Names("ORIGIN", parse_origin),
-        "an origin whose pages may connect; default: all",
-        option="allow_origin",
+    _server_option("resume_window", CONNECTIONS),
+    _server_option("suspend_on_clean_close", CONNECTIONS),
+    _server_option("on_duplicate", CONNECTIONS),
+    _server_option("ping_period", CONNECTIONS),
+    _server_option("pong_wait", CONNECTIONS),
+    _server_option("write_wait", CONNECTIONS),
+    _server_option("max_message_size", CONNECTIONS),
+    _server_option("send_buffer_size", CONNECTIONS),
+    _server_option("codec", CONNECTIONS, Choice("json", "msgpack", "raw")),
+    _server_option("handshake_timeout", CONNECTIONS),
+    _server_option("subprotocols", CONNECTIONS, Names("NAME", _token), name="subprotocol"),
+    _server_option(
+        "check_origin", CONNECTIONS, Names("ORIGIN", parse_origin), name="allow_origin", sets="allow_origin"
     ),
     Setting(
         "stall_timeout", SUPERVISION, Seconds(0.5, 3600), "a worker whose loop is stuck for so long is killed", 30.0

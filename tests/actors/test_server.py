@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import logging
 from contextlib import suppress
+from dataclasses import fields
 from functools import partial
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -17,10 +21,14 @@ from wspulse import (
     ConnectionClosedError,
     ConnectionNotFoundError,
     Frame,
+    JSONCodec,
+    MsgpackCodec,
     Request,
     Server,
     ServerClosedError,
 )
+from wspulse.actors.sessions.handlers import Handlers
+from wspulse.actors.values.config import ServerOptions
 
 
 def identify(request: Request) -> tuple[str, str]:
@@ -31,6 +39,54 @@ def identify(request: Request) -> tuple[str, str]:
 def test_callback_that_is_not_callable_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"^wspulse: {name}: "):
         getattr(Server(identify), name)(5)
+
+
+def test_signature_names_every_callback_and_option_with_its_default() -> None:
+    """It is written out, for editors and type checkers; what it says are the options' own defaults."""
+    connect, *parameters = inspect.signature(Server).parameters.values()
+    assert (connect.name, connect.default, connect.kind) == ("connect", None, connect.POSITIONAL_OR_KEYWORD)
+    assert {parameter.kind for parameter in parameters} == {inspect.Parameter.KEYWORD_ONLY}
+    callbacks = [callback.name for callback in fields(Handlers)]
+    options = [option.name for option in fields(ServerOptions)]
+    assert [parameter.name for parameter in parameters] == [*callbacks, *options]
+    declared = {parameter.name: parameter.default for parameter in parameters}
+    defaults: dict[str, object] = {name: getattr(ServerOptions(), name) for name in options}
+    # Of these each server has an object of its own, or that of its process.
+    assert type(defaults["codec"]) is JSONCodec
+    assert defaults["logger"] is logging.getLogger("wspulse")
+    expected = {**dict.fromkeys(callbacks), **defaults, "codec": None, "logger": None}
+    assert declared == expected
+    assert {name: type(value) for name, value in declared.items()} == {
+        name: type(value) for name, value in expected.items()
+    }
+
+
+def test_every_callback_and_option_that_is_given_arrives() -> None:
+    def handler(*_: object) -> None:
+        pass
+
+    callbacks: dict[str, Any] = {callback.name: handler for callback in fields(Handlers)}
+    options: dict[str, Any] = {
+        "resume_window": 7.0,
+        "suspend_on_clean_close": False,
+        "on_duplicate": "resume",
+        "subprotocols": ("v1",),
+        "ping_period": 1.0,
+        "pong_wait": 2.0,
+        "write_wait": 3.0,
+        "max_message_size": 4,
+        "send_buffer_size": 5,
+        "codec": MsgpackCodec(),
+        "check_origin": handler,
+        "handshake_timeout": 6.0,
+        "publish_messages": True,
+        "http_app": handler,
+        "logger": logging.getLogger("mine"),
+    }
+    server = Server(identify, **callbacks, **options)
+    assert {option.name: getattr(server.options, option.name) for option in fields(ServerOptions)} == options
+    assert server.handlers == callbacks
+    assert server.checked_connect() is identify
 
 
 async def test_server_without_connect_does_not_run() -> None:

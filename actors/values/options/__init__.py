@@ -1,5 +1,5 @@
-"""What the options of a server are for.
+"""What the options of a server are for, and what kinds of values they take.
 
 It may import `values` only.
-Begin with `table`, which the documents and `--explain` are made of.
+Begin with `table`, which the documents, `--help` and `--explain` are made of; the options stand in `values/config`.
 """

@@ -1,8 +1,13 @@
-"""What each option of `Server` means, allows and defaults to, and why: one table for all documents and for `--explain`."""
+"""What each option of `Server` means and why it has its default: one table for all documents, `--help` and `--explain`.
+
+Defaults and what is allowed are those of `ServerOptions`; here is only said what they are called in a text.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from wspulse.actors.values.config import DEFAULTS, OPTION_KINDS
 
 __all__ = ["OPTION_TABLE", "OptionRow"]
 
@@ -14,6 +19,13 @@ class OptionRow(NamedTuple):
     meaning: str
     reason: str
     """Why the default is what it is."""
+    help: str = ""
+    """What `--help` says beside its flag; empty where there is none."""
+
+
+def _row(name: str, meaning: str, reason: str, flag_help: str = "") -> OptionRow:
+    kind = OPTION_KINDS[name]
+    return OptionRow(name, kind.default_text(getattr(DEFAULTS, name)), kind.allowed, meaning, reason, flag_help)
 
 
 OPTION_TABLE = (
@@ -24,108 +36,91 @@ OPTION_TABLE = (
         "says who connects: (room_id, connection_id) or (room_id, connection_id, state); ConnectRejected refuses",
         "only the application knows its users",
     ),
-    OptionRow(
+    _row(
         "resume_window",
-        "0 s (off)",
-        "0 … 180 s",
         "how long a session whose transport is lost waits for its client to come back",
         "a session that waits costs memory and is still listed; an application has to want that",
+        "how long a lost session waits for its client; 0: it does not",
     ),
-    OptionRow(
+    _row(
         "suspend_on_clean_close",
-        "True",
-        "bool",
         "whether a client that closes with 1000 or without a code suspends its session too, or ends it at once",
         "browsers close cleanly when a page is reloaded, and such a client comes back",
+        "whether a close by the client suspends its session too",
     ),
-    OptionRow(
+    _row(
         "on_duplicate",
-        '"kick"',
-        '"kick", "resume", "reject"',
         "what a second connection with the id of a live one does: ends the old session, takes it over, or gets 409",
         "as the Go original does",
+        "what a second connection of one id does",
     ),
-    OptionRow(
+    _row(
         "subprotocols",
-        "none",
-        "sequence of tokens",
         "the subprotocols that are offered, the best first; the first that the client names is chosen",
         "most clients name none",
+        "a subprotocol that is offered, the best first",
     ),
-    OptionRow(
+    _row(
         "ping_period",
-        "10 s",
-        "above 0, up to 300 s",
         "the time between two pings to each client",
         "below the idle timeouts of proxies and of home routers",
+        "between two pings",
     ),
-    OptionRow(
+    _row(
         "pong_wait",
-        "30 s",
-        "above ping_period, up to 600 s",
         "a transport from which no pong came for so long is dropped with 1011",
         "two pings may be lost on a bad network",
+        "without a pong, the connection is dropped after this",
     ),
-    OptionRow(
+    _row(
         "write_wait",
-        "10 s",
-        "above 0, up to 30 s",
         "a client that takes nothing of a write for so long is cut off",
         "longer than a phone needs to change its network",
+        "a write without progress ends the connection after this",
     ),
-    OptionRow(
+    _row(
         "max_message_size",
-        "512 bytes",
-        "1 … 67108864 bytes",
         "the largest message that a client may send, defragmented; more closes with 1009",
         "small enough that a stranger cannot fill the memory; raise it to what your messages need",
+        "the largest message that a client may send",
     ),
-    OptionRow(
+    _row(
         "send_buffer_size",
-        "256 frames",
-        "1 … 4096 frames",
         "how many frames wait for a client that does not take them; then send raises and a broadcast drops the oldest",
         "a second or two of a busy room",
+        "frames that may wait for one client",
     ),
-    OptionRow(
+    _row(
         "codec",
-        "JSONCodec()",
-        "a codec",
         "how frames become messages: JSONCodec, MsgpackCodec, or yours with encode, decode and binary",
         "every client speaks JSON",
+        "how frames are encoded",
     ),
-    OptionRow(
+    _row(
         "check_origin",
-        "allow all",
-        "callable(request) -> bool",
         "whether a page of this origin may connect; False is answered 403",
         "clients that are no browsers send no origin; tighten it where cookies identify users",
+        "an origin whose pages may connect; default: all",
     ),
-    OptionRow(
+    _row(
         "handshake_timeout",
-        "10 s",
-        "above 0, up to 60 s",
         "the time from the connection to the 101: reading the request, `connect`, joining the room",
         "a slow database in `connect` still fits",
+        "from the connection to its complete upgrade",
     ),
-    OptionRow(
+    _row(
         "publish_messages",
-        "False",
-        "bool",
         "whether each inbound frame is also published as an event on the control socket",
         "it costs a message per frame while somebody subscribes",
     ),
-    OptionRow(
+    _row(
         "http_app",
-        "none",
-        "an ASGI application",
         "served on the same port: every request that is not for the WebSocket path or a page of the server; needs wspulse[http]",
         "most servers stand beside an HTTP server that is there already",
+        "an ASGI application to serve beside the WebSocket, on the same port",
     ),
-    OptionRow(
+    _row(
         "logger",
-        'logging.getLogger("wspulse")',
-        "a logger",
         "where this server logs",
         "one name to configure",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -150,6 +151,16 @@ def test_check_origin_is_callable_or_none() -> None:
     assert refusal(check_origin="https://example.com").startswith(
         "wspulse: check_origin: 'https://example.com' is not callable"
     )
+
+
+@pytest.mark.parametrize("option", [item.name for item in fields(ServerOptions)])
+def test_every_option_is_checked_and_its_name_told(option: str) -> None:
+    assert refusal(**{option: object()}).startswith(f"wspulse: {option}: <object object ")
+
+
+def test_of_several_wrong_options_the_first_is_told() -> None:
+    assert refusal(logger=None, write_wait=0).startswith("wspulse: write_wait: ")
+    assert refusal(ping_period=0, on_duplicate="resume").startswith("wspulse: on_duplicate: ")
 
 
 def test_logger_is_a_logger() -> None:
