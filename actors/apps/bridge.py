@@ -1,8 +1,10 @@
-"""The `bridge` application: every decision is left to a program outside, which the supervisor's bridge desk talks to.
+"""The `bridge` application: the worker's end of the bridge, which leaves every decision to programs outside.
 
-Made in each worker by the loader of applications. It asks the desk who may connect, tells it of sessions, and hands it
-each inbound frame; `on_message` waits until the frame has been sent to a program, so that a slow program pauses the
-reading of its connections. (doc/control.md, "Bridge")
+The bridge has three ends. This one is a server like a user's, made in each worker by the loader of applications; the *desk*
+(`supervisor/control/bridge`) sits in the supervisor, and assigns connections to the programs that have attached; a
+*program* speaks the desk's protocol, in Python through `wspulse.AsyncControl` (`supervisor/client/bridge`). This end talks to
+the desk alone: it asks who may connect, tells of sessions, and hands over each inbound frame. `on_message` waits until the
+frame has been sent to a program, so that a slow program pauses the reading of its connections. (doc/control.md, "Bridge")
 """
 
 from __future__ import annotations
@@ -37,14 +39,14 @@ _PROGRAM = "wspulse.program"
 
 
 def bridge(desk_path: str) -> Server:
-    """A new server whose desk has its mailbox at `desk_path`."""
+    """A new server of the application `bridge`, whose desk has its mailbox at `desk_path`."""
     server = Server(max_message_size=MAX_MESSAGE_BYTES, publish_messages=True)
-    _Bridge(server, desk_path)
+    _DeskCallbacks(server, desk_path)
     return server
 
 
-class _Bridge:
-    """The handlers of one worker's server, and their link to the desk."""
+class _DeskCallbacks:
+    """The callbacks of one worker's server, all of which tell or ask the desk, and the link to it."""
 
     def __init__(self, server: Server, desk_path: str) -> None:
         self._server = server

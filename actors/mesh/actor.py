@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 from wspulse.actors.mesh.message import Message
 
-__all__ = ["ASK_TIMEOUT_S", "ActorRef", "LocalRef", "Receive"]
+__all__ = ["ASK_TIMEOUT_S", "ActorRef", "LocalRef", "MessageTaker"]
 
 ASK_TIMEOUT_S = 5.0
 """contract.md §4: calls that cross shards have a deadline."""
 
-Receive = Callable[[Message], Any]
+MessageTaker = Callable[[Message], Any]
 """An actor's way of taking a message: returns the result or a future of it, or raises a WspulseError."""
 
 
@@ -33,7 +33,7 @@ class LocalRef:
 
     __slots__ = ("_receive",)
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: MessageTaker) -> None:
         self._receive = receive
 
     def tell(self, message: Message) -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from wspulse.actors.mesh.actor import Receive
+from wspulse.actors.mesh.actor import MessageTaker
 from wspulse.actors.mesh.message import (
     Ask,
     Envelope,
@@ -50,7 +50,7 @@ class Mailbox:
         listener: socket.socket,
         shard: int,
         incarnation: int,
-        receive: Receive,
+        receive: MessageTaker,
         take_over: Callable[[UpgradeRequest, int], None],
     ) -> None:
         self._listener = listener

@@ -133,10 +133,10 @@ async def test_close_is_idempotent_and_may_be_called_from_many_places_at_once() 
     ended = []
     server.on_disconnect(lambda connection, error: ended.append(type(error).__name__))
     async with server.serve() as running:
-        async with connect(f"{running.url}?id=a", ping_interval=None) as socket:
+        async with connect(f"{running.url}?id=a", ping_interval=None) as client:
             await asyncio.gather(*(server.close() for _ in range(5)))
-            await socket.wait_closed()
-            assert socket.close_code == 1001
+            await client.wait_closed()
+            assert client.close_code == 1001
         await server.close()
     assert ended == ["ServerClosedError"]
 
@@ -152,9 +152,9 @@ async def test_close_from_inside_each_callback_never_deadlocks() -> None:
 
         getattr(server, callback)(handler)
         async with server.serve() as running:
-            async with connect(f"{running.url}?id=a", ping_interval=None) as socket:
+            async with connect(f"{running.url}?id=a", ping_interval=None) as client:
                 with suppress(ConnectionClosed):
-                    await socket.send("{}")
+                    await client.send("{}")
             async with asyncio.timeout(5):
                 await done.wait()
 
@@ -171,12 +171,12 @@ async def test_close_from_the_handlers_of_several_sessions_at_once_never_deadloc
         done.append(connection.id)
 
     async with server.serve() as running:
-        sockets = [await connect(f"{running.url}?id={name}", ping_interval=None) for name in "abc"]
-        for socket in sockets:
-            await socket.send("{}")
+        clients = [await connect(f"{running.url}?id={name}", ping_interval=None) for name in "abc"]
+        for client in clients:
+            await client.send("{}")
         await eventually(lambda: sorted(done) == ["a", "b", "c"], "every close has returned")
-        for socket in sockets:
-            await socket.wait_closed()
+        for client in clients:
+            await client.wait_closed()
 
 
 async def test_connection_close_and_wait_closed_inside_handlers_never_deadlock() -> None:
@@ -197,8 +197,8 @@ async def test_connection_close_and_wait_closed_inside_handlers_never_deadlock()
         await connection.close()
         ended.set()
 
-    async with server.serve() as running, connect(f"{running.url}?id=a", ping_interval=None) as socket:
-        await socket.send("{}")
+    async with server.serve() as running, connect(f"{running.url}?id=a", ping_interval=None) as client:
+        await client.send("{}")
         async with asyncio.timeout(5):
             await ended.wait()
 
@@ -256,6 +256,6 @@ async def test_upgrade_for_a_shard_that_is_being_replaced_waits_for_the_replacem
         joining = asyncio.create_task(connect(f"{shards.url}?id={name}", ping_interval=None).__aenter__())
         await eventually(lambda: shards.runtimes[0].shard.metrics.handovers_out == 1, "it is on its way")
         await shards.start_shard(1)
-        socket = await joining
+        client = await joining
         assert shards.runtimes[1].connections == 1
-        await socket.close()
+        await client.close()

@@ -32,8 +32,8 @@ def relay(**options: Any) -> Server:
 class Member:
     """A client, and the room as the presence frames told it."""
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
+    def __init__(self, client: ClientConnection) -> None:
+        self.client = client
         self.you: dict[str, Any] = {}
         self.room: dict[str, tuple[int, str]] = {}
         self.count = 0
@@ -42,7 +42,7 @@ class Member:
 
     async def read(self) -> None:
         async with asyncio.timeout(DEADLINE_S):
-            frame = json.loads(await self.socket.recv())
+            frame = json.loads(await self.client.recv())
         payload = frame.get("payload")
         match frame.get("event"):
             case "presence.you":
@@ -69,14 +69,14 @@ class Member:
         assert self.count == len(states)
 
     def cut(self) -> None:
-        self.socket.transport.abort()
+        self.client.transport.abort()
 
 
 @asynccontextmanager
 async def member(shards: Shards, name: str, room: str = "tea", *, asks: bool = True) -> AsyncIterator[Member]:
     query = f"id={name}&room={room}{'&presence=1' if asks else ''}"
-    async with connect(f"{shards.url}?{query}", ping_interval=None, compression=None, max_queue=None) as socket:
-        yield Member(socket)
+    async with connect(f"{shards.url}?{query}", ping_interval=None, compression=None, max_queue=None) as client:
+        yield Member(client)
 
 
 def names_on_shards(count: int) -> list[str]:
@@ -128,10 +128,10 @@ async def test_member_that_did_not_ask_gets_no_frame_of_the_relays_own() -> None
     async with serve_shards(relay, 2) as shards, member(shards, names[0], asks=False) as plain:
         async with member(shards, names[1]) as asking:
             await asking.sees(**dict.fromkeys(names, "connected"))
-            await asking.socket.send('{"event":"said"}')
+            await asking.client.send('{"event":"said"}')
             await plain.read()
         assert plain.other == [{"event": "said"}]
-        await plain.socket.send('{"event":"said again"}')
+        await plain.client.send('{"event":"said again"}')
         await plain.read()
         assert plain.other[1:] == [{"event": "said again"}]
 
@@ -169,7 +169,7 @@ async def test_drop_and_resume_are_told_and_the_resumed_gets_the_whole_list(coun
             assert first.told[-1] == ("dropped", names[1])
         async with member(shards, names[2]):
             await first.sees(**{names[0]: "connected", names[1]: "suspended", names[2]: "connected"})
-            await first.socket.send('{"event":"said"}')
+            await first.client.send('{"event":"said"}')
             home = shards.runtimes[0].placement.shard_of(names[1])
             away = shards.runtimes[home].shard.sessions[names[1]]
             # It crosses the bus, and a member that came back before it would be told of presence first.
@@ -277,22 +277,22 @@ async def test_shard_that_stops_while_a_watcher_reads_nothing_leaves_no_timer() 
 async def test_long_list_is_cut_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "LISTED_MEMBERS", 3)
     async with serve_shards(relay, 1) as shards:
-        sockets = [await connect(f"{shards.url}?id=m{number}&room=tea") for number in range(5)]
+        clients = [await connect(f"{shards.url}?id=m{number}&room=tea") for number in range(5)]
         async with member(shards, "watcher") as watcher:
             while not watcher.count:
                 await watcher.read()
             assert (watcher.count, len(watcher.room)) == (6, 3)
-        for socket in sockets:
-            await socket.close()
+        for client in clients:
+            await client.close()
 
 
 @pytest.mark.parametrize("codec", [MsgpackCodec(), RawCodec()], ids=["msgpack", "raw"])
 async def test_presence_speaks_the_servers_codec(codec: Codec) -> None:
     async with (
         serve_shards(lambda: relay(codec=codec), 1) as shards,
-        connect(f"{shards.url}?id=ada&presence=1", compression=None) as socket,
+        connect(f"{shards.url}?id=ada&presence=1", compression=None) as client,
     ):
-        data = await socket.recv()
+        data = await client.recv()
         if isinstance(codec, MsgpackCodec):
             assert isinstance(data, bytes)
             frame = codec.decode(data)
