@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Sequence
 from logging import Logger
 from multiprocessing import current_process
-from types import FrameType
 from typing import Any
 
+from wspulse.actors.asgi.early_farewell import EarlyFarewell
 from wspulse.actors.runtime.in_process import InProcess
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.runtime.served import Served
@@ -26,11 +24,6 @@ from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 
 __all__ = ["Mounted", "one_of_several"]
-
-_FAREWELL_S = 4.0
-"""How long the ASGI server's own shutdown waits for our close frames: the peers' answers take 3 s at most."""
-
-_Handler = Callable[[int, FrameType | None], Any]
 
 
 class Mounted:
@@ -45,9 +38,7 @@ class Mounted:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lifespans = 0
         self._incarnation = 0
-        self._farewell: asyncio.Task[None] | None = None
-        self._chained: dict[int, _Handler] = {}
-        """The ASGI server's own handlers of signals that come to us first."""
+        self._farewell = EarlyFarewell(self._drain)
 
     @property
     def logger(self) -> Logger:
@@ -104,8 +95,8 @@ class Mounted:
                 raise RuntimeError(
                     "wspulse: this server runs in another event loop; with a test client write `with TestClient(app) as client`"
                 )
-            self._forget()
             self._loop = loop
+            self._forget()
         if self._runtime is not None:
             return self._runtime
         if self._starting is None:
@@ -144,7 +135,7 @@ class Mounted:
         runtime = self._runtime
         if self._lifespans or runtime is None:
             return
-        self._unchain_signals()
+        self._farewell.unchain()
         try:
             await runtime.drain()
         finally:
@@ -165,7 +156,7 @@ class Mounted:
                 "several processes serve this application, and each is alone: rooms, sessions and broadcasts of one do not "
                 'reach the others. Run one process, or run `wspulse serve` and use server.asgi(join="ipc://…control.sock")'
             )
-        self._precede_shutdown()
+        self._farewell.chain()
         return runtime
 
     def _is_needed(self) -> bool:
@@ -175,47 +166,13 @@ class Mounted:
         """The runtime's loop has ended with it, or it has closed: the server may run again."""
         if self._runtime is not None:
             self._runtime.closing.server_closing = True
-        self._runtime = self._starting = self._farewell = None
+        self._runtime = self._starting = None
         self._lifespans = 0
+        self._farewell.renew(self._loop)
 
-    # Before the ASGI server's own shutdown.
-
-    def _precede_shutdown(self) -> None:
-        """uvicorn ends its WebSockets (1012) before it tells the lifespan: have our sessions say 1001 before that."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in (signal.SIGINT, signal.SIGTERM):
-            theirs = signal.getsignal(number)
-            if callable(theirs) and hasattr(getattr(theirs, "__self__", None), "should_exit"):
-                self._chained[number] = theirs
-                signal.signal(number, self._signalled)
-
-    def _unchain_signals(self) -> None:
-        for number, theirs in self._chained.items():
-            if signal.getsignal(number) == self._signalled:
-                signal.signal(number, theirs)
-        self._chained.clear()
-
-    def _signalled(self, number: int, frame: FrameType | None) -> None:
-        theirs = self._chained[number]
-        if self._farewell is not None or self._loop is None or self._loop.is_closed():
-            theirs(number, frame)
-        else:
-            self._loop.call_soon_threadsafe(self._say_farewell, number, theirs)
-
-    def _say_farewell(self, number: int, theirs: _Handler) -> None:
-        if self._farewell is None and self._loop is not None:
-            self._farewell = self._loop.create_task(self._drain_then(number, theirs))
-
-    async def _drain_then(self, number: int, theirs: _Handler) -> None:
-        try:
-            if self._runtime is not None:
-                async with asyncio.timeout(_FAREWELL_S):
-                    await self._runtime.drain()
-        except TimeoutError:
-            pass
-        finally:
-            theirs(number, None)
+    async def _drain(self) -> None:
+        if self._runtime is not None:
+            await self._runtime.drain()
 
 
 def one_of_several(arguments: Sequence[str], environ: Any) -> bool:
