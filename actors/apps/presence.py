@@ -20,10 +20,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
+from wspulse.actors.apps.watched_room import State, WatchedRoom
 from wspulse.actors.mesh.message import PresenceReport, WatchRoom
 from wspulse.actors.runtime.extension import Extended, Extension
 from wspulse.actors.sessions.connection import Connection
@@ -43,66 +44,14 @@ RETRY_S = 1.0
 LISTED_MEMBERS = 500
 """More than a person reads, and as many as one frame says; `count` counts all."""
 
-State = Literal["connected", "suspended", "gone"]
-
-_WHAT: dict[tuple[str, str], str] = {
-    ("gone", "connected"): "came",
-    ("gone", "suspended"): "came",
-    ("connected", "suspended"): "dropped",
-    ("suspended", "connected"): "resumed",
-    ("connected", "gone"): "went",
-    ("suspended", "gone"): "went",
-}
-
-
-class _Room:
-    """A room that somebody watches, here or on another shard."""
-
-    __slots__ = ("behind", "changes", "incarnations", "members", "reporting_to", "unreported", "watchers")
-
-    def __init__(self) -> None:
-        self.watchers: dict[Connection, Session] = {}
-        self.behind: dict[Connection, Session] = {}
-        """The watchers that get the whole list next time."""
-        self.members: dict[str, tuple[int, State]] = {}
-        """Id → (shard, state) of the whole room, while there are watchers here."""
-        self.incarnations: dict[int, int] = {}
-        """Of the other shards whose members are in the mirror."""
-        self.changes: list[dict[str, Any]] = []
-        self.reporting_to: dict[int, int] = {}
-        """Shard → incarnation of the others that watch."""
-        self.unreported: list[tuple[str, State]] = []
-
-    def note(self, shard: int, connection_id: str, state: State) -> None:
-        """A session is in this state now."""
-        members = self.members
-        before = members.get(connection_id, (shard, "gone"))[1]
-        what = _WHAT.get((before, state))
-        if what is None:
-            return
-        if state == "gone":
-            del members[connection_id]
-        else:
-            members[connection_id] = (shard, state)
-        self.changes.append({"what": what, "id": connection_id, "worker": shard})
-
-    def note_all(self, shard: int, states: list[tuple[str, State]]) -> None:
-        """These and no others are the members that this shard has."""
-        present = {connection_id for connection_id, _ in states}
-        for connection_id, (holder, _) in list(self.members.items()):
-            if holder == shard and connection_id not in present:
-                self.note(shard, connection_id, "gone")
-        for connection_id, state in states:
-            self.note(shard, connection_id, state)
-
 
 class Presence(Extension):
     """See the module. `asked(connection)` says whether a connection asked."""
 
     def __init__(self, asked: Callable[[Connection], bool]) -> None:
         self._asked = asked
-        self._rooms: dict[str, _Room] = {}
-        self._news: dict[str, _Room] = {}
+        self._rooms: dict[str, WatchedRoom] = {}
+        self._news: dict[str, WatchedRoom] = {}
         """Those of them where something is to be told."""
         self._timer: asyncio.TimerHandle | None = None
         self._retries: dict[str, asyncio.TimerHandle] = {}
@@ -181,7 +130,7 @@ class Presence(Extension):
             },
         )
         room_id = session.room.id
-        room = self._rooms.setdefault(room_id, _Room())
+        room = self._rooms.setdefault(room_id, WatchedRoom())
         if not room.watchers:
             room.note_all(self._shard.index, self._snapshot(room_id))
             for shard in self._others():
@@ -204,7 +153,7 @@ class Presence(Extension):
                 self._tell(shard, room_id, watching=False)
             self._forget_if_unwatched(room_id, room)
 
-    def _forget_if_unwatched(self, room_id: str, room: _Room) -> None:
+    def _forget_if_unwatched(self, room_id: str, room: WatchedRoom) -> None:
         if not room.watchers and not room.reporting_to:
             self._rooms.pop(room_id, None)
 
@@ -247,7 +196,7 @@ class Presence(Extension):
         room_id, shard = message.room_id, message.shard
         room = self._rooms.get(room_id)
         if message.watching:
-            room = self._rooms.setdefault(room_id, _Room())
+            room = self._rooms.setdefault(room_id, WatchedRoom())
             room.reporting_to[shard] = message.incarnation
             self._report(shard, room_id, self._snapshot(room_id), complete=True)
         elif room is not None and room.reporting_to.get(shard) == message.incarnation:
@@ -286,7 +235,7 @@ class Presence(Extension):
 
     # Telling.
 
-    def _tell_soon(self, room_id: str, room: _Room) -> None:
+    def _tell_soon(self, room_id: str, room: WatchedRoom) -> None:
         self._news[room_id] = room
         if self._timer is None:
             self._timer = self._shard.loop.call_later(GATHER_S, self._tell_all)
@@ -309,7 +258,7 @@ class Presence(Extension):
         if room is not None and room.behind:
             self._tell_soon(room_id, room)
 
-    def _tell_watchers(self, room: _Room) -> None:
+    def _tell_watchers(self, room: WatchedRoom) -> None:
         changes, room.changes = room.changes, []
         count = len(room.members)
         if len(changes) > LISTED_MEMBERS:
