@@ -2,7 +2,7 @@
 
 Each folder may be imported by what stands to its right, and nothing is imported the other way:
 
-    values → wire → mesh → bus → transport → sessions → accept → events → runtime → asgi → declaration → calls → server →
+    values → wire → mesh → bus → transport → sessions → accept → events → runtime → calls → asgi → declaration → server →
     apps → testing
 
 Begin with `server.py`, which is what users hold, then `sessions/`, which is what the server exists for. `public/` is what

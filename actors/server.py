@@ -15,10 +15,10 @@ from typing import Any
 from wspulse.actors.asgi.application import AsgiApplication
 from wspulse.actors.asgi.mounted import Mounted
 from wspulse.actors.asgi.remote_server import RemoteServer
-from wspulse.actors.calls import Calls
+from wspulse.actors.calls.calls import Calls
+from wspulse.actors.calls.deployment import Deployment
+from wspulse.actors.calls.in_process import InProcess
 from wspulse.actors.declaration import Declaration
-from wspulse.actors.runtime.deployment import Deployment
-from wspulse.actors.runtime.in_process import InProcess
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.values.asgi import AsgiCallable
 from wspulse.actors.values.codec import Codec

@@ -16,7 +16,7 @@ from multiprocessing import current_process
 from typing import Any
 
 from wspulse.actors.asgi.early_farewell import EarlyFarewell
-from wspulse.actors.runtime.in_process import InProcess
+from wspulse.actors.calls.in_process import InProcess
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.runtime.served import Served
 from wspulse.actors.sessions.connection import Connection

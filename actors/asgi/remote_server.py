@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 from wspulse.actors.asgi.application import lifespan_of, no_websocket
 from wspulse.actors.asgi.control_client import ControlClient
 from wspulse.actors.asgi.socket import answer_events
-from wspulse.actors.runtime.in_process import InProcess
+from wspulse.actors.calls.in_process import InProcess
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.values.asgi import Receive, Scope, Send

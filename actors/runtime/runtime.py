@@ -26,6 +26,7 @@ from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.runtime.closing import Closing
 from wspulse.actors.runtime.dispatch import Dispatch
 from wspulse.actors.runtime.extension import Extensions
+from wspulse.actors.runtime.hooks import Hooks
 from wspulse.actors.runtime.loop_lag import LoopLag
 from wspulse.actors.runtime.served import Served
 from wspulse.actors.runtime.siblings import Siblings
@@ -127,7 +128,7 @@ class ShardRuntime:
             lag=self._lag,
             tasks=self._tasks,
         )
-        self._is_started = False
+        self._hooks = Hooks(server.start_handlers, server.stop_handlers, server.options.logger)
 
     @property
     def bus(self) -> Bus:
@@ -159,7 +160,7 @@ class ShardRuntime:
             # The links that close behind it tell it nothing any more.
             _Stage(None, self._extensions.close),
             _Stage(None, self.shard.abort),
-            _Stage(self._run_start_handlers, self._run_stop_handlers),
+            _Stage(self._hooks.start, self._hooks.stop),
             _Stage(http.start, http.stop) if http is not None else None,
             _Stage(partial(self._acceptor.open, listener), None) if listener is not None else None,
             _Stage(None, self.closing.release_closers),
@@ -196,22 +197,6 @@ class ShardRuntime:
                 "connect reads cookies and every origin is allowed: any web page can connect in the name of its visitor; "
                 "pass Server(check_origin=allow_origins([...])) or --allow-origin"
             )
-
-    async def _run_start_handlers(self) -> None:
-        for handler in self._server.start_handlers:
-            await result_of(handler())
-        self._is_started = True
-
-    async def _run_stop_handlers(self) -> None:
-        """Once, and only where every on_start has ended well."""
-        if not self._is_started:
-            return
-        self._is_started = False
-        for handler in reversed(self._server.stop_handlers):
-            try:
-                await result_of(handler())
-            except Exception:
-                self.shard.options.logger.exception("on_stop raised")
 
     # Messages.
 

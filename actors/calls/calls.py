@@ -6,7 +6,7 @@ of it may be called from any handler and any task of the server's loop. It decla
 
 from __future__ import annotations
 
-from wspulse.actors.runtime.deployment import Deployment
+from wspulse.actors.calls.deployment import Deployment
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.values.errors import ServerClosedError, ShardUnavailableError
