@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.sessions.handlers import Handlers
-from wspulse.actors.values.config import ServerOptions
+from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
 
 __all__ = ["Declaration"]

@@ -22,7 +22,7 @@ from wspulse.actors.declaration import Declaration
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.values.asgi import AsgiCallable
 from wspulse.actors.values.codec import Codec
-from wspulse.actors.values.config import DEFAULTS
+from wspulse.actors.values.options.server_options import DEFAULTS
 from wspulse.actors.values.request import Request
 
 __all__ = ["Running", "Server"]

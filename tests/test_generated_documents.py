@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from tests.support.documents import stale_documents
-from wspulse.actors.values.config import ServerOptions
+from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.options.table import OPTION_TABLE
 
 

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from wspulse.actors.mesh.placement import Placement
-from wspulse.actors.values.config import ServerOptions
+from wspulse.actors.values.awaitable import is_awaitable
 from wspulse.actors.values.errors import ConnectRejected
+from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 
@@ -58,12 +59,12 @@ class Identification:
         try:
             if check_origin is not None:
                 allowed = check_origin(request)
-                if hasattr(allowed, "__await__"):
+                if is_awaitable(allowed):
                     allowed = yield allowed
                 if not allowed:
                     return rejection(403, "origin not allowed")
             answer = self._connect(request)
-            if hasattr(answer, "__await__"):
+            if is_awaitable(answer):
                 answer = yield answer
             identity = checked_identity(answer)
         except ConnectRejected as error:

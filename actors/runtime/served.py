@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from wspulse.actors.runtime.extension import Extension
-from wspulse.actors.values.config import ServerOptions
+from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
 
 __all__ = ["Served"]

@@ -16,9 +16,9 @@ from wspulse.actors.sessions.state import SessionEvent, SessionState
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
-from wspulse.actors.values.config import ServerOptions
 from wspulse.actors.values.errors import DuplicateConnectionIDError
 from wspulse.actors.values.metrics import Metrics
+from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.wire.answer import rejection
 
 __all__ = ["Admission", "AdmissionShard"]

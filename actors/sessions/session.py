@@ -18,9 +18,9 @@ from wspulse.actors.sessions.send_buffer import SendBuffer
 from wspulse.actors.sessions.state import Effect, SessionEvent, SessionState, transition
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.close_code import CloseRow
-from wspulse.actors.values.config import ServerOptions
 from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.options.server_options import ServerOptions
 
 __all__ = ["Flushable", "Session", "SessionShard"]
 

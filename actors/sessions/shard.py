@@ -26,12 +26,12 @@ from wspulse.actors.transport.contract import Ending
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
-from wspulse.actors.values.config import ServerOptions
 from wspulse.actors.values.deadlines import Deadlines
 from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.metrics import Metrics
+from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.wire.encoder import wire_encoder
 
 __all__ = ["Shard"]

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["TRANSITIONS", "Effect", "IllegalTransitionError", "SessionEvent", "SessionState", "transition"]
+from wspulse.actors.values.transitions import Transitions, row_of
+
+__all__ = ["TRANSITIONS", "Effect", "SessionEvent", "SessionState", "transition"]
 
 
 class SessionState(Enum):
@@ -46,18 +48,9 @@ class Effect(Enum):
     TELL_RESTORE = "on_transport_restore"
 
 
-class IllegalTransitionError(Exception):
-    """The table has no such row: a fault in the caller. Nothing was changed."""
-
-    def __init__(self, state: SessionState, event: SessionEvent) -> None:
-        super().__init__(f"a {state.value} session cannot have: {event.value}")
-        self.state = state
-        self.event = event
-
-
 _CONNECTED, _SUSPENDED, _CLOSED = SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CLOSED
 
-TRANSITIONS: dict[tuple[SessionState, SessionEvent], tuple[SessionState, tuple[Effect, ...]]] = {
+TRANSITIONS: Transitions[SessionState, SessionEvent, Effect] = {
     (_CONNECTED, SessionEvent.LOSE): (_CLOSED, (Effect.DETACH, Effect.END)),
     (_CONNECTED, SessionEvent.DROP): (_SUSPENDED, (Effect.DETACH, Effect.START_WINDOW, Effect.TELL_DROP)),
     (_CONNECTED, SessionEvent.REPLACE): (
@@ -78,7 +71,4 @@ TRANSITIONS: dict[tuple[SessionState, SessionEvent], tuple[SessionState, tuple[E
 
 def transition(state: SessionState, event: SessionEvent) -> tuple[SessionState, tuple[Effect, ...]]:
     """The next state and what to do. Raises IllegalTransitionError where the table has no row."""
-    row = TRANSITIONS.get((state, event))
-    if row is None:
-        raise IllegalTransitionError(state, event)
-    return row
+    return row_of(TRANSITIONS, "session", state, event)

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseRow
-from wspulse.actors.values.config import ServerOptions
+from wspulse.actors.values.options.server_options import ServerOptions
 
 __all__ = ["Admitting", "Carried", "Ending", "EndingShard", "TransportShard"]
 

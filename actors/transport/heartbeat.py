@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from wspulse.actors.transport.state import TransportState
-from wspulse.actors.values.config import ServerOptions
+from wspulse.actors.values.options.server_options import ServerOptions
 
 __all__ = ["Heartbeat"]
 

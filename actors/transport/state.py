@@ -17,9 +17,10 @@ from __future__ import annotations
 
 from enum import Enum
 
+from wspulse.actors.values.transitions import Transitions, row_of
+
 __all__ = [
     "TRANSITIONS",
-    "IllegalTransportEventError",
     "TransportEffect",
     "TransportEvent",
     "TransportState",
@@ -82,18 +83,9 @@ class TransportEffect(Enum):
     LET_GO = "tell the shard, and forget everybody"
 
 
-class IllegalTransportEventError(Exception):
-    """The table has no such row: a fault in the caller. Nothing was changed."""
-
-    def __init__(self, state: TransportState, event: TransportEvent) -> None:
-        super().__init__(f"a transport that is {state.value} cannot have: {event.value}")
-        self.state = state
-        self.event = event
-
-
 _S, _E, _F = TransportState, TransportEvent, TransportEffect
 
-TRANSITIONS: dict[tuple[TransportState, TransportEvent], tuple[TransportState, tuple[TransportEffect, ...]]] = {
+TRANSITIONS: Transitions[TransportState, TransportEvent, TransportEffect] = {
     (_S.WAITING, _E.ACCEPT): (_S.OPEN, (_F.ANSWER,)),
     (_S.WAITING, _E.HOLD): (_S.WAITING_HELD, (_F.PAUSE,)),
     (_S.WAITING, _E.REFUSE): (_S.GONE, (_F.REFUSE, _F.LET_GO)),
@@ -125,8 +117,5 @@ TRANSITIONS: dict[tuple[TransportState, TransportEvent], tuple[TransportState, t
 
 
 def transition(state: TransportState, event: TransportEvent) -> tuple[TransportState, tuple[TransportEffect, ...]]:
-    """The next state and what to do. Raises IllegalTransportEventError where the table has no row."""
-    row = TRANSITIONS.get((state, event))
-    if row is None:
-        raise IllegalTransportEventError(state, event)
-    return row
+    """The next state and what to do. Raises IllegalTransitionError where the table has no row."""
+    return row_of(TRANSITIONS, "transport", state, event)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from wspulse.actors.accept.origins import parse_origin
-from wspulse.actors.values.config import OPTION_KINDS, TOKEN
 from wspulse.actors.values.options.kinds import Count, Duration, OneOf, Truth
+from wspulse.actors.values.options.server_options import OPTION_KINDS, TOKEN
 from wspulse.actors.values.options.table import OPTION_TABLE
 from wspulse.supervisor.protocol.endpoint import check_endpoint
 from wspulse.supervisor.settings.kinds import Choice, Integer, Kind, Names, Seconds, Switch, Text

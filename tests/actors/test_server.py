@@ -28,7 +28,7 @@ from wspulse import (
     ServerClosedError,
 )
 from wspulse.actors.sessions.handlers import Handlers
-from wspulse.actors.values.config import ServerOptions
+from wspulse.actors.values.options.server_options import ServerOptions
 
 
 def identify(request: Request) -> tuple[str, str]:

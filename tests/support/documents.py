@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import sys
 from pathlib import Path
+from typing import Any
 
 from bench.report import charts, report
 from bench.support.summary import summary
-from wspulse.actors.sessions.state import TRANSITIONS, SessionEvent, SessionState
+from wspulse.actors.sessions.state import TRANSITIONS
 from wspulse.actors.transport.state import TRANSITIONS as TRANSPORT_TRANSITIONS
 from wspulse.actors.values.close_code import VIOLATIONS, CloseReason, CloseRow
 from wspulse.actors.values.options.table import OPTION_TABLE
+from wspulse.actors.values.transitions import Transitions
 
 __all__ = ["ROOT", "documents", "stale_documents"]
 
@@ -24,20 +26,9 @@ def option_table() -> str:
     return "\n".join(rows)
 
 
-def state_table() -> str:
-    rows = ["| state | what happens | next state | what the session does, in order |", "| --- | --- | --- | --- |"]
-    for state in SessionState:
-        for event in SessionEvent:
-            if (state, event) in TRANSITIONS:
-                following, effects = TRANSITIONS[state, event]
-                done = "; ".join(effect.value for effect in effects)
-                rows.append(f"| {state.value} | {event.value} | {following.value} | {done} |")
-    return "\n".join(rows)
-
-
-def transport_table() -> str:
-    rows = ["| state | what happens | next state | what the transport does, in order |", "| --- | --- | --- | --- |"]
-    for (state, event), (following, effects) in TRANSPORT_TRANSITIONS.items():
+def state_table(table: Transitions[Any, Any, Any], owner: str) -> str:
+    rows = [f"| state | what happens | next state | what the {owner} does, in order |", "| --- | --- | --- | --- |"]
+    for (state, event), (following, effects) in table.items():
         done = "; ".join(effect.value for effect in effects)
         rows.append(f"| {state.value} | {event.value} | {following.value} | {done or 'nothing'} |")
     return "\n".join(rows)
@@ -102,7 +93,9 @@ def documents() -> dict[Path, str]:
     return {
         readme: _with_part(_with_part(readme.read_text(), "options", option_table()), "performance", summary()),
         internals: _with_part(
-            _with_part(internals.read_text(), "states", state_table()), "transport states", transport_table()
+            _with_part(internals.read_text(), "states", state_table(TRANSITIONS, "session")),
+            "transport states",
+            state_table(TRANSPORT_TRANSITIONS, "transport"),
         ),
         protocol: _with_part(protocol.read_text(), "close codes", close_codes()),
         ROOT / "doc" / "contract-tests.md": contract_tests(),

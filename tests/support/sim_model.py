@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.support.sim_peer import SimPeer
     from wspulse.actors.sessions.connection import Connection
     from wspulse.actors.sessions.session import Session
-    from wspulse.actors.values.config import ServerOptions
+    from wspulse.actors.values.options.server_options import ServerOptions
 
 __all__ = ["EPSILON_S", "Model"]
 

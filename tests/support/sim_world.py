@@ -23,8 +23,8 @@ from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport import transport
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
-from wspulse.actors.values.config import ServerOptions
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
 
 __all__ = ["EVERY_CALLBACK", "World", "server_options"]

@@ -11,8 +11,8 @@ from wspulse.actors.transport.contract import Ending
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseRow
-from wspulse.actors.values.config import ServerOptions
 from wspulse.actors.values.deadlines import Deadlines
+from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.frames import encode_close, unmasked
 

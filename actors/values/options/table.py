@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from wspulse.actors.values.config import DEFAULTS, OPTION_KINDS
+from wspulse.actors.values.options.server_options import DEFAULTS, OPTION_KINDS
 
 __all__ = ["OPTION_TABLE", "OptionRow"]
 

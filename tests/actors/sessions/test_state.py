@@ -7,11 +7,11 @@ import pytest
 from wspulse.actors.sessions.state import (
     TRANSITIONS,
     Effect,
-    IllegalTransitionError,
     SessionEvent,
     SessionState,
     transition,
 )
+from wspulse.actors.values.transitions import IllegalTransitionError
 
 CONNECTED, SUSPENDED, CLOSED = SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CLOSED
 
@@ -47,7 +47,9 @@ def test_transition_leads_where_the_contract_says_or_raises(state: SessionState,
 
 
 def test_illegal_transition_names_state_and_event() -> None:
-    with pytest.raises(IllegalTransitionError, match="a closed session cannot have: the resume window ends") as raised:
+    with pytest.raises(
+        IllegalTransitionError, match="a session that is closed cannot have: the resume window ends"
+    ) as raised:
         transition(CLOSED, SessionEvent.EXPIRE)
     assert (raised.value.state, raised.value.event) == (CLOSED, SessionEvent.EXPIRE)
 

@@ -7,13 +7,13 @@ import pytest
 from tests.support.transport_shell import NotedShard, opened, waiting
 from wspulse.actors.transport.state import (
     TRANSITIONS,
-    IllegalTransportEventError,
     TransportEffect,
     TransportEvent,
     TransportState,
     transition,
 )
 from wspulse.actors.transport.transport import Transport
+from wspulse.actors.values.transitions import IllegalTransitionError
 
 S, E, F = TransportState, TransportEvent, TransportEffect
 
@@ -56,14 +56,12 @@ def test_transition_leads_where_the_table_of_this_test_says_or_raises(
     if event in LEGAL[state]:
         assert transition(state, event)[0] is LEGAL[state][event]
     else:
-        with pytest.raises(IllegalTransportEventError):
+        with pytest.raises(IllegalTransitionError):
             transition(state, event)
 
 
 def test_illegal_event_names_state_and_event() -> None:
-    with pytest.raises(
-        IllegalTransportEventError, match="a transport that is open cannot have: the handler has"
-    ) as raised:
+    with pytest.raises(IllegalTransitionError, match="a transport that is open cannot have: the handler has") as raised:
         transition(S.OPEN, E.RELEASE)
     assert (raised.value.state, raised.value.event) == (S.OPEN, E.RELEASE)
 
@@ -105,7 +103,7 @@ def test_illegal_event_raises_and_changes_nothing(state: TransportState, event: 
     transport = _MAKERS[state](shard)
     assert transport.state is state
     before = _everything(transport, shard)
-    with pytest.raises(IllegalTransportEventError):
+    with pytest.raises(IllegalTransitionError):
         transport._apply(event, b"words")
     assert _everything(transport, shard) == before
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from wspulse.actors.values.config import OPTION_KINDS, ServerOptions
 from wspulse.actors.values.options.kinds import Count, Duration, OneOf, Truth
+from wspulse.actors.values.options.server_options import OPTION_KINDS, ServerOptions
 from wspulse.actors.values.options.table import OPTION_TABLE
 from wspulse.supervisor.settings.kinds import Choice, Integer, Seconds, Switch
 from wspulse.supervisor.settings.table import TABLE, Setting

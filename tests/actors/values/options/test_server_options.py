@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from wspulse.actors.values.codec import JSONCodec, MsgpackCodec, RawCodec
-from wspulse.actors.values.config import ServerOptions
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.options.server_options import ServerOptions
 
 
 def options(**values: Any) -> ServerOptions:
