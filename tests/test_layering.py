@@ -100,6 +100,8 @@ MACHINES = (
     "actors/sessions/room",
     "actors/sessions/send_buffer",
     "actors/sessions/state",
+    "supervisor/client/event_reader",
+    "supervisor/client/subscription",
     "supervisor/control/bridge/desk",
     "supervisor/control/bridge/instructions",
     "supervisor/control/bridge/program",

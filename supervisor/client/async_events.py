@@ -1,18 +1,27 @@
-"""`AsyncEventStream`: `EventStream` for coroutines."""
+"""`AsyncEventStream`: the events of a server for one task.
+
+Made by `AsyncControl`. It connects, waits and comes back; what has come and what is missing, its `Subscription` knows.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 import zmq
 
 from wspulse.actors.values.errors import ControlError
 from wspulse.supervisor.client.async_dealer import AsyncDealer
-from wspulse.supervisor.client.events import AWAY_S, PROBE_S, RECEIVE_HIGH_WATER_EVENTS, EventReader, probe_topic
+from wspulse.supervisor.client.subscription import (
+    AWAY_S,
+    PROBE_S,
+    RECEIVE_HIGH_WATER_EVENTS,
+    Subscription,
+    no_events_error,
+)
 from wspulse.supervisor.protocol.address import Address, events_endpoint
 from wspulse.supervisor.protocol.calls import Call, calls
 from wspulse.supervisor.protocol.types import Event, ServerInfo
@@ -41,15 +50,11 @@ class AsyncEventStream:
     ) -> None:
         self._call = call
         self._address = address
-        self._topics = [topic.encode() for topic in topics] or [b""]
         self._timeout = timeout
         self._start_timeout_s = start_timeout
-        self._reader = EventReader()
-        self._events: deque[Event] = deque()
+        self._subscription = Subscription(topics, BUFFERED_EVENTS)
         self._dealer: AsyncDealer | None = None
         self._changed = asyncio.Event()
-        self._probe = b""
-        self._probed = False
         self._started = False
         self._closed = False
 
@@ -70,8 +75,8 @@ class AsyncEventStream:
         try:
             async with asyncio.timeout(self._timeout):
                 while not self._closed:
-                    if self._events:
-                        return self._events.popleft()
+                    if (event := self._subscription.next_event()) is not None:
+                        return event
                     if self._dealer is None:
                         await self._come_back()
                         continue
@@ -103,18 +108,19 @@ class AsyncEventStream:
     async def _subscribe(self, timeout_s: float) -> None:
         info = await self._call(calls.ping(), timeout_s)
         address = self._address._replace(endpoint=events_endpoint(info.events, self._address.endpoint))
-        self._probe, token = probe_topic()
-        self._probed = False
+        token = uuid4().hex
+        subscription = self._subscription
+        subscription.begin(token)
         dealer = AsyncDealer(
             address, on_message=self._take, on_writable=_nothing, on_away=self._went_away, kind=zmq.SUB
         )
         self._dealer = dealer
         try:
             dealer.socket.setsockopt(zmq.RCVHWM, RECEIVE_HIGH_WATER_EVENTS)
-            for topic in (*self._topics, self._probe):
+            for topic in (*subscription.topics, subscription.probe):
                 dealer.socket.setsockopt(zmq.SUBSCRIBE, topic)
             async with asyncio.timeout(timeout_s):
-                while not self._probed:
+                while not subscription.is_active and not dealer.closed:
                     self._changed.clear()
                     await self._call(calls.ping(token), timeout_s)
                     try:
@@ -122,34 +128,26 @@ class AsyncEventStream:
                             await self._changed.wait()
                     except TimeoutError:
                         pass
-            dealer.socket.setsockopt(zmq.UNSUBSCRIBE, self._probe)
+            if dealer.closed:
+                # Also when the probe has come: both may be seen in one look.
+                raise ControlError(f"the server at {address.endpoint} went away")
+            dealer.socket.setsockopt(zmq.UNSUBSCRIBE, subscription.probe)
             dealer.schedule_look()
         except BaseException as error:
             dealer.close()
             self._dealer = None
             if isinstance(error, TimeoutError):
-                raise ControlError(f"no events from {address.endpoint} within {timeout_s:g} s") from None
+                raise no_events_error(address.endpoint, timeout_s) from None
             raise
 
     def _take(self, parts: list[bytes]) -> None:
-        if parts[0] == self._probe:
-            self._probed = True
+        if self._subscription.take(parts):
             self._changed.set()
-            return
-        event = self._reader.read(parts)
-        if event is None or event.kind == "ping":
-            return
-        self._events.append(event)
-        if len(self._events) > BUFFERED_EVENTS:
-            self._events.popleft()
-            self._events[0].missed = True
-        self._changed.set()
 
     def _went_away(self) -> None:
         if self._dealer is not None:
             self._dealer.close()
             self._dealer = None
-        self._reader.interrupted()
         self._changed.set()
 
 

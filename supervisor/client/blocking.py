@@ -18,8 +18,9 @@ import zmq
 
 from wspulse.actors.values.errors import ControlError
 from wspulse.supervisor.client.dealer import Dealer
+from wspulse.supervisor.client.dealer_pool import DealerPool
 from wspulse.supervisor.client.events import EventStream
-from wspulse.supervisor.protocol.address import Address, find_address
+from wspulse.supervisor.protocol.address import find_address
 from wspulse.supervisor.protocol.calls import TIMEOUT_S, Call, FrameLike, answer_number, calls, read_answer
 from wspulse.supervisor.protocol.received import Received
 from wspulse.supervisor.protocol.types import ConnectionInfo, RoomInfo, ServerInfo, ServerStats
@@ -27,44 +28,6 @@ from wspulse.supervisor.protocol.types import ConnectionInfo, RoomInfo, ServerIn
 __all__ = ["Control"]
 
 Result = TypeVar("Result")
-
-MOST_IDLE = 16
-"""Sockets that are kept for later calls; there are as many as calls ran at once."""
-
-
-class _Pool:
-    """The sockets of one process. A fork's child makes its own: ZeroMQ's do not survive that."""
-
-    def __init__(self, address: Address) -> None:
-        self.pid = os.getpid()
-        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._address = address
-        self._idle: list[Dealer] = []
-        self._lock = threading.Lock()
-        self._closed = False
-
-    def take(self) -> Dealer:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return Dealer(self.context, self._address)
-
-    def give_back(self, dealer: Dealer) -> None:
-        with self._lock:
-            if not self._closed and len(self._idle) < MOST_IDLE:
-                self._idle.append(dealer)
-                return
-        dealer.close()
-
-    def close(self) -> None:
-        if os.getpid() != self.pid:
-            return
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for dealer in idle:
-            dealer.close()
-        self.context.destroy(linger=0)
 
 
 class Control:
@@ -88,8 +51,8 @@ class Control:
     ) -> None:
         self._address = find_address(endpoint, port=port, server_key=server_key, client_key=client_key)
         self.timeout = timeout
-        self._pool: _Pool | None = None
-        self._lock = threading.Lock()
+        self._pool: DealerPool | None = None
+        self._lock = threading.RLock()
         self._closed = False
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
         self._number = 0
@@ -111,10 +74,11 @@ class Control:
         with self._lock:
             self._closed = True
             pool, self._pool = self._pool, None
-        for stream in list(self._streams):
-            stream.close()
+        # First the calls: a stream that comes back to its server is in the middle of one.
         if pool is not None:
             pool.close()
+        for stream in list(self._streams):
+            stream.close()
 
     def ping(self) -> ServerInfo:
         """Version, number of workers, and where the events are."""
@@ -172,21 +136,18 @@ class Control:
             if self._closed:
                 raise ControlError("this control client is closed")
             if self._pool is None or self._pool.pid != os.getpid():
-                self._pool = _Pool(self._address)
+                self._pool = DealerPool(self._address)
             pool = self._pool
             self._number += 1
             number = self._number
         request = call.encode(number)
         try:
-            dealer = pool.take()
-            try:
+            with pool.dealer() as dealer:
                 data = self._exchange(dealer, request, number, monotonic() + timeout_s, timeout_s)
-            except BaseException:
-                dealer.close()  # what still comes for this request must not meet a later one
-                raise
         except zmq.ZMQError as error:
+            if self._closed:
+                raise ControlError("this control client is closed") from None
             raise ControlError(f"the control client failed: {error.strerror}") from None
-        pool.give_back(dealer)
         return read_answer(data, call)
 
     def _exchange(self, dealer: Dealer, request: bytes, number: int, deadline: float, timeout_s: float) -> bytes:

@@ -6,7 +6,7 @@ after its caller was told that the server is away; and the end of the connection
 
 from __future__ import annotations
 
-import contextlib
+from contextlib import ExitStack, suppress
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
@@ -35,9 +35,14 @@ class Dealer:
         self.socket.setsockopt(zmq.RCVHWM, 0)
         self.refused = False
         """Whether the server does not know this client's key."""
-        self.monitor = self.socket.get_monitor_socket(_WATCHED)
-        address.prepare(self.socket)
-        self.socket.connect(address.endpoint)
+        with ExitStack() as undo:
+            # Whoever ends the context waits for sockets that are left open.
+            undo.callback(self.socket.close, 0)
+            self.monitor = self.socket.get_monitor_socket(_WATCHED)
+            undo.callback(self.close)
+            address.prepare(self.socket)
+            self.socket.connect(address.endpoint)
+            undo.pop_all()
 
     @property
     def is_readable(self) -> bool:
@@ -62,7 +67,7 @@ class Dealer:
         return ended
 
     def close(self) -> None:
-        with contextlib.suppress(zmq.ZMQError):
+        with suppress(zmq.ZMQError):
             self.socket.disable_monitor()
         self.monitor.close(0)
         self.socket.close(0)

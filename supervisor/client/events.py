@@ -1,71 +1,35 @@
-"""Streams of events: `EventStream` for `Control`, and the machine that reads events and sees what is missing."""
+"""`EventStream`: the events of a server for one thread, blocking.
+
+Made by `Control`. It connects, waits and comes back; what has come and what is missing, its `Subscription` knows.
+"""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
 from time import monotonic
 from types import TracebackType
 from typing import Protocol, Self
 from uuid import uuid4
 
-import msgspec
 import zmq
 
 from wspulse.actors.values.errors import ControlError
 from wspulse.supervisor.client.dealer import Dealer
+from wspulse.supervisor.client.subscription import (
+    AWAY_S,
+    PROBE_S,
+    RECEIVE_HIGH_WATER_EVENTS,
+    Subscription,
+    no_events_error,
+)
 from wspulse.supervisor.protocol.address import Address, events_endpoint
 from wspulse.supervisor.protocol.calls import Call, calls
+from wspulse.supervisor.protocol.received import Received
 from wspulse.supervisor.protocol.types import Event, ServerInfo
 
-__all__ = ["EventReader", "EventStream", "probe_topic"]
-
-PROBE_S = 0.05
-"""Between two probes of a new subscription."""
-
-AWAY_S = 0.5
-"""Between two looks for a server that is away."""
-
-RECEIVE_HIGH_WATER_EVENTS = 100_000
-KNOWN_TOPICS = 100_000
-
-_decode = msgspec.msgpack.Decoder(Event).decode
-
-
-def probe_topic() -> tuple[bytes, str]:
-    """A topic of one's own, and the token that makes the server publish on it."""
-    token = uuid4().hex
-    return f"ping.{token}".encode(), token
-
-
-class EventReader:
-    """Makes events of what the socket receives. No I/O."""
-
-    def __init__(self) -> None:
-        self._last: dict[bytes, int] = {}
-        self._interrupted = False
-
-    def interrupted(self) -> None:
-        """The stream was cut: the next event follows on nothing."""
-        self._interrupted = True
-        self._last.clear()
-
-    def read(self, parts: list[bytes]) -> Event | None:
-        """None for what is no event."""
-        if len(parts) != 2:
-            return None
-        try:
-            event = _decode(parts[1])
-        except (ValueError, RecursionError):
-            return None
-        topic = parts[0]
-        last = self._last.get(topic)
-        event.missed = self._interrupted or (last is not None and event.prev != last)
-        self._interrupted = False
-        if len(self._last) >= KNOWN_TOPICS:
-            self._last.clear()
-        self._last[topic] = event.seq
-        return event
+__all__ = ["EventStream"]
 
 
 class Caller(Protocol):
@@ -91,14 +55,18 @@ class EventStream:
     def __init__(self, control: Caller, address: Address, topics: Iterable[str], timeout: float | None) -> None:
         self._control = control
         self._address = address
-        self._topics = [topic.encode() for topic in topics] or [b""]
         self._timeout = timeout
         self._pid = os.getpid()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._reader = EventReader()
-        self._early: list[Event] = []
+        self._subscription = Subscription(topics)
         self._dealer: Dealer | None = None
-        self._closed = False
+        self._closed = threading.Event()
+        self._lock = threading.RLock()
+        """Reentrant for a signal's handler, which may close in the middle of what its thread does here."""
+        self._reading: int | None = None
+        """The thread that is in the middle of `next`: the sockets are its own until it comes out."""
+        self._is_woken = False
+        """Whether another one ends the context, which wakes it."""
         try:
             self._subscribe(control.timeout)
         except BaseException:
@@ -117,82 +85,115 @@ class EventStream:
         return self
 
     def __next__(self) -> Event:
-        deadline = None if self._timeout is None else monotonic() + self._timeout
-        while not self._closed:
-            if self._early:
-                return self._early.pop(0)
+        with self._lock:
+            if self._closed.is_set():
+                raise StopIteration
+            self._reading = threading.get_ident()
+        try:
+            event = self._wait(None if self._timeout is None else monotonic() + self._timeout)
+        except zmq.ZMQError:
+            if not self._closed.is_set():
+                raise
+            event = None
+        finally:
+            with self._lock:
+                self._reading = None
+                if self._closed.is_set():
+                    self._let_go()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def close(self) -> None:
+        """End; idempotent. A thread that waits for an event is woken, and its iteration ends."""
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            if self._closed.is_set():
+                return
+            self._closed.set()
+            if self._reading is None:
+                self._let_go()
+            elif self._reading != threading.get_ident():
+                self._is_woken = True
+        if self._is_woken:
+            # Sockets belong to one thread, but the context may be ended by any: that fails what the other one waits for,
+            # and returns when it has closed its sockets.
+            self._context.term()
+
+    def _let_go(self) -> None:
+        if self._dealer is not None:
+            self._dealer.close()
+            self._dealer = None
+        if not self._is_woken:
+            self._context.destroy(linger=0)
+
+    def _wait(self, deadline: float | None) -> Event | None:
+        """The next event. None when the deadline has passed, or it was closed."""
+        while not self._closed.is_set():
+            if (event := self._subscription.next_event()) is not None:
+                return event
             if self._dealer is None:
                 self._come_back(deadline)
             else:
-                event = self._receive(self._dealer, deadline)
-                if event is not None:
+                self._receive(self._dealer, deadline)
+                if (event := self._subscription.next_event()) is not None:
                     return event
             if deadline is not None and monotonic() >= deadline:
                 break
-        raise StopIteration
+        return None
 
-    def close(self) -> None:
-        """End; idempotent."""
-        if not self._closed and os.getpid() == self._pid:
-            self._closed = True
-            if self._dealer is not None:
-                self._dealer.close()
-                self._dealer = None
-            self._context.destroy(linger=0)
-
-    def _receive(self, dealer: Dealer, deadline: float | None) -> Event | None:
+    def _receive(self, dealer: Dealer, deadline: float | None) -> None:
         poller = zmq.Poller()
         poller.register(dealer.socket, zmq.POLLIN)
         poller.register(dealer.monitor, zmq.POLLIN)
         left_ms = 1000 if deadline is None else max(0, int((deadline - monotonic()) * 1000))
         poller.poll(min(left_ms, 1000))
-        try:
-            event = self._reader.read(dealer.socket.recv_multipart(zmq.NOBLOCK))
-        except zmq.Again:
-            if dealer.went_away():
-                dealer.close()
-                self._dealer = None
-                self._reader.interrupted()
-            return None
-        return None if event is not None and event.kind == "ping" else event
+        for parts in Received(dealer.socket, 1):
+            self._subscription.take(parts)
+            return
+        if dealer.went_away():
+            dealer.close()
+            self._dealer = None
 
     def _come_back(self, deadline: float | None) -> None:
+        left_s = AWAY_S if deadline is None else min(AWAY_S, max(0.0, deadline - monotonic()))
         try:
-            self._subscribe(AWAY_S if deadline is None else min(AWAY_S, max(0.0, deadline - monotonic())))
+            self._subscribe(left_s)
         except ControlError:
-            pass
+            # It may have failed at once.
+            self._closed.wait(min(PROBE_S, left_s))
 
     def _subscribe(self, timeout_s: float) -> None:
-        """Connect, and return when the subscription is known to be active: a probe on a topic of our own comes back."""
+        """Connect, and return when the subscription is known to be active: its probe has come back."""
         deadline = monotonic() + timeout_s
-        probe, token = probe_topic()
+        token = uuid4().hex
         info = self._control.call(calls.ping(), timeout_s)
         address = self._address._replace(endpoint=events_endpoint(info.events, self._address.endpoint))
+        subscription = self._subscription
+        subscription.begin(token)
         dealer = Dealer(self._context, address, zmq.SUB)
         try:
             dealer.socket.setsockopt(zmq.RCVHWM, RECEIVE_HIGH_WATER_EVENTS)
-            for topic in (*self._topics, probe):
+            for topic in (*subscription.topics, subscription.probe):
                 dealer.socket.setsockopt(zmq.SUBSCRIBE, topic)
             while True:
                 self._control.call(calls.ping(token), max(0.1, deadline - monotonic()))
-                if dealer.socket.poll(int(PROBE_S * 1000)) and self._probe_came(dealer, probe):
+                dealer.socket.poll(int(PROBE_S * 1000))
+                if self._is_active_by(dealer):
                     break
                 if monotonic() > deadline:
-                    raise ControlError(f"no events from {address.endpoint} within {timeout_s:g} s")
-            dealer.socket.setsockopt(zmq.UNSUBSCRIBE, probe)
+                    raise no_events_error(address.endpoint, timeout_s)
+            dealer.socket.setsockopt(zmq.UNSUBSCRIBE, subscription.probe)
         except BaseException:
             dealer.close()
             raise
         self._dealer = dealer
 
-    def _probe_came(self, dealer: Dealer, probe: bytes) -> bool:
-        while True:
-            try:
-                parts = dealer.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return False
-            if parts[0] == probe:
+    def _is_active_by(self, dealer: Dealer) -> bool:
+        """Take what has come, up to the probe: what follows is left for `next`, one at a time."""
+        for parts in Received(dealer.socket):
+            self._subscription.take(parts)
+            if self._subscription.is_active:
                 return True
-            event = self._reader.read(parts)
-            if event is not None and event.kind != "ping":
-                self._early.append(event)
+        return False

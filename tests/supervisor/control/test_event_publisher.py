@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import zmq
 
-from wspulse.supervisor.client.events import EventReader
 from wspulse.supervisor.control.event_publisher import EventPublisher
 
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -119,24 +118,3 @@ async def test_who_comes_back_to_a_topic_sees_that_something_may_be_missing(tmp_
         assert [(event["seq"], event["prev"]) for _, event in received(other)] == [(2, 0), (5, 2)], "nothing of theirs"
         second.close()
         other.close()
-
-
-def test_reader_sees_gaps() -> None:
-    reader = EventReader()
-
-    def missed(topic: bytes, seq: int, prev: int) -> bool:
-        data = msgspec.msgpack.encode({"kind": "x", "seq": seq, "prev": prev, "time": 0.0})
-        event = reader.read([topic, data])
-        assert event is not None
-        return event.missed
-
-    assert [missed(b"a", 5, 3), missed(b"b", 6, 0), missed(b"a", 8, 5), missed(b"b", 9, 7)] == [
-        False,
-        False,
-        False,
-        True,
-    ]
-    reader.interrupted()
-    assert [missed(b"a", 9, 8), missed(b"a", 10, 9)] == [True, False]
-    assert reader.read([b"a"]) is None
-    assert reader.read([b"a", b"\xc1"]) is None
