@@ -38,11 +38,11 @@ class ControlEndpoint(NamedTuple):
     def release(self) -> None:
         """Remove what is there: nobody else's, as long as the lock is held."""
         if self.lock is not None and self.lock_path is not None:
-            for endpoint in (self.control, self.events):
-                Path(endpoint.removeprefix("ipc://")).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                self.lock_path.unlink()
-            os.close(self.lock)
+            try:
+                for endpoint in (self.control, self.events):
+                    Path(endpoint.removeprefix("ipc://")).unlink(missing_ok=True)
+            finally:
+                _release_lock(self.lock, self.lock_path)
 
 
 def claim_endpoint(text: str | None, runtime_dir: RuntimeDir, *, has_keys: bool) -> ControlEndpoint:
@@ -54,7 +54,8 @@ def claim_endpoint(text: str | None, runtime_dir: RuntimeDir, *, has_keys: bool)
         return _claim_path(text.removeprefix("ipc://"))
     host_port = split_tcp(text)
     assert host_port is not None
-    host, port = host_port
+    host = host_port[0]
+    port = 0 if host_port[1] == "*" else int(host_port[1])
     if host == "localhost":
         host = "127.0.0.1"
     if not has_keys and not _is_loopback(host):
@@ -63,8 +64,9 @@ def claim_endpoint(text: str | None, runtime_dir: RuntimeDir, *, has_keys: bool)
             f"{text} can be reached from elsewhere; that needs CURVE keys: give --control-server-key and "
             "--control-client-keys (wspulse keygen makes them)",
         )
-    events_port = "*" if port in ("*", "0") else str(int(port) + 1)
-    return ControlEndpoint(f"tcp://{host}:{'*' if port == '0' else port}", f"tcp://{host}:{events_port}")
+    if port == 0:
+        return ControlEndpoint(f"tcp://{host}:*", f"tcp://{host}:*")
+    return ControlEndpoint(f"tcp://{host}:{port}", f"tcp://{host}:{port + 1}")
 
 
 def bind_private(bound: zmq.Socket[bytes], endpoint: str) -> str:
@@ -110,11 +112,17 @@ def _claim_path(text: str) -> ControlEndpoint:
     try:
         for stale in (path, folder / f"{given.name}{EVENTS_SUFFIX}"):
             _remove_stale(stale)
-    except StartError:
-        lock_path.unlink(missing_ok=True)
-        os.close(lock)
+    except BaseException:
+        _release_lock(lock, lock_path)
         raise
     return ControlEndpoint(f"ipc://{path}", f"ipc://{path}{EVENTS_SUFFIX}", lock, lock_path)
+
+
+def _release_lock(lock: int, path: Path) -> None:
+    """The file goes while the lock is held: who has opened it by then sees that it is no longer there."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+    os.close(lock)
 
 
 def _check_folder(folder: Path) -> None:
@@ -138,12 +146,21 @@ def _remove_stale(path: Path) -> None:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise StartError(f"{path} cannot be looked at: {error.strerror}; choose another --control") from None
     if not stat.S_ISSOCK(mode):
         raise StartError(f"{path} exists and is no socket; remove it or choose another --control")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))
         except OSError:
-            path.unlink(missing_ok=True)
+            _remove(path)
             return
     raise StartError(f"another program listens at {path}; choose another --control")
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StartError(f"{path} cannot be removed: {error.strerror}; choose another --control") from None

@@ -39,7 +39,8 @@ def take_lock(path: Path, make_folder: Callable[[], None] | None = None) -> int:
     """Make the file or take over the one that is there, and lock it. Returns its descriptor; closing that is the release.
 
     `make_folder` is called before each attempt, where the folder goes away with its owner; without it a missing folder is
-    an error. Raises LockHeldError, LockContestedError, StartError when the file cannot be opened or looked at.
+    an error. Raises LockHeldError, LockContestedError, StartError when the file cannot be opened, locked or looked
+    at.
     """
     for _ in range(LOCK_ATTEMPTS):
         if make_folder is not None:
@@ -52,10 +53,13 @@ def take_lock(path: Path, make_folder: Callable[[], None] | None = None) -> int:
             raise StartError(f"the lock file {path} cannot be opened: {error.strerror}") from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             text = os.pread(lock, LOCK_TEXT_BYTES, 0)
             os.close(lock)
             raise LockHeldError(text) from None
+        except OSError as error:
+            os.close(lock)
+            raise StartError(f"the lock file {path} cannot be locked: {error.strerror}") from None
         try:
             if os.path.samestat(os.fstat(lock), path.lstat()):
                 return lock

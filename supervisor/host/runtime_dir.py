@@ -60,12 +60,16 @@ class RuntimeDir:
             raise StartError(
                 f"the runtime directory {path} could not be locked: servers come and go there all the time"
             ) from None
-        last_run = _last_run(os.pread(lock, LOCK_TEXT_BYTES, 0).decode("ascii", "replace"))
-        run = 0 if last_run is None else last_run + 1
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()} {run}\n".encode(), 0)
-        runtime_dir = cls(path, lock, run, after_crash=last_run is not None)
-        runtime_dir._remove_sockets()
+        try:
+            last_run = _last_run(os.pread(lock, LOCK_TEXT_BYTES, 0).decode("ascii", "replace"))
+            run = 0 if last_run is None else last_run + 1
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()} {run}\n".encode(), 0)
+            runtime_dir = cls(path, lock, run, after_crash=last_run is not None)
+            runtime_dir._remove_sockets()
+        except OSError as error:
+            os.close(lock)
+            raise StartError(f"the runtime directory {path} cannot be cleaned: {error.strerror}") from None
         return runtime_dir
 
     def socket_path(self, name: str) -> str:
@@ -74,16 +78,23 @@ class RuntimeDir:
 
     def release(self) -> None:
         """Remove the folder: an orderly end."""
-        self._remove_sockets()
-        with contextlib.suppress(OSError):
-            (self.path / "lock").unlink()
-            self.path.rmdir()
-        os.close(self._lock)
+        try:
+            self._remove_sockets()
+            with contextlib.suppress(OSError):
+                (self.path / "lock").unlink()
+                self.path.rmdir()
+        finally:
+            os.close(self._lock)
 
     def _remove_sockets(self) -> None:
-        for entry in self.path.iterdir():
-            if stat.S_ISSOCK(entry.lstat().st_mode):
-                entry.unlink(missing_ok=True)
+        """Somebody else, who cleans up, may remove them at the same time, or the folder itself."""
+        entries: list[Path] = []
+        with contextlib.suppress(FileNotFoundError):
+            entries.extend(self.path.iterdir())
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                if stat.S_ISSOCK(entry.lstat().st_mode):
+                    entry.unlink()
 
 
 def _base(environ: Mapping[str, str], port: int) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -153,3 +154,14 @@ def test_file_that_cannot_be_looked_at_is_an_error_and_leaves_no_descriptor(
     before_flock(replace_folder_by_a_file)
     with pytest.raises(StartError, match="cannot be looked at: Not a directory"):
         take_lock(folder / "lock")
+
+
+def test_file_that_cannot_be_locked_is_an_error_and_not_taken_for_held(
+    path: Path, before_flock: Callable[[Callable[[], object]], None]
+) -> None:
+    def no_locks() -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    before_flock(no_locks)
+    with pytest.raises(StartError, match=f"the lock file {path} cannot be locked: No locks available"):
+        take_lock(path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import socket
 import stat
 import threading
@@ -168,3 +170,48 @@ def test_race_of_starts_and_ends_has_one_owner_at_a_time(environ: dict[str, str]
         thread.join()
     assert most_owners == 1
     assert claims > 0
+
+
+def test_socket_that_somebody_else_removes_meanwhile_is_gone_all_the_same(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed = RuntimeDir.claim(8000, environ)
+    for name in ("a", "b"):
+        bind(claimed.socket_path(name))
+    real_lstat = Path.lstat
+
+    def lstat_of_what_vanishes(path: Path) -> os.stat_result:
+        if path.name == "a-0.sock":
+            path.unlink()
+        return real_lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", lstat_of_what_vanishes)
+    claimed.release()
+    assert not claimed.path.exists()
+
+
+def test_folder_that_somebody_else_has_removed_is_released(environ: dict[str, str]) -> None:
+    claimed = RuntimeDir.claim(8000, environ)
+    shutil.rmtree(claimed.path)
+    claimed.release()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(claimed._lock)
+
+
+def test_folder_that_cannot_be_cleaned_is_an_error_and_not_ours(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashed = RuntimeDir.claim(8000, environ)
+    bind(crashed.socket_path("a"))
+    crash(crashed)
+
+    def refuse(_path: Path) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        with pytest.raises(
+            StartError, match=r"the runtime directory .*/8000 cannot be cleaned: Operation not permitted"
+        ):
+            RuntimeDir.claim(8000, environ)
+    RuntimeDir.claim(8000, environ).release()
