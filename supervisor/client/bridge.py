@@ -1,7 +1,9 @@
-"""`Bridge`: being the application of a server that runs with `--app bridge`.
+"""`Bridge`: a program's own side of the bridge: being the application of a server that runs with `--app bridge`.
 
-Made by `AsyncControl.attach`. It answers the server's questions and pings, hands out what happens to the connections that
-are assigned to this program, and renews the credit as items are taken: a program that takes none pauses its clients.
+Made by `AsyncControl.attach`, in the program. At the other end of its socket is the supervisor's desk (`control.bridge`), and
+behind that the application `bridge` in each worker. It answers the server's questions and pings, hands out what happens to
+the connections that are assigned to this program, and renews the credit as items are taken: a program that takes none pauses
+its clients.
 """
 
 from __future__ import annotations

@@ -31,12 +31,12 @@ class ClientGate:
         self._lookout = Lookout(self._look, self._questions)
         self._lookout.open()
 
-    def guard(self, socket: zmq.Socket[bytes]) -> None:
-        """Let only known clients in; to be called before the socket is bound."""
-        socket.setsockopt(zmq.CURVE_SERVER, 1)
-        socket.setsockopt(zmq.CURVE_PUBLICKEY, self._pair.public)
-        socket.setsockopt(zmq.CURVE_SECRETKEY, self._pair.secret)
-        socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
+    def guard(self, guarded: zmq.Socket[bytes]) -> None:
+        """Let only known clients into a socket; to be called before it is bound."""
+        guarded.setsockopt(zmq.CURVE_SERVER, 1)
+        guarded.setsockopt(zmq.CURVE_PUBLICKEY, self._pair.public)
+        guarded.setsockopt(zmq.CURVE_SECRETKEY, self._pair.secret)
+        guarded.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
 
     def close(self) -> None:
         """Let nobody in any more; idempotent."""

@@ -1,5 +1,6 @@
 """Where the control socket and the events are: from the setting to two addresses that nobody else uses.
 
+Used by the control plane before it opens anything. It opens no ZeroMQ socket itself, and binds those that it is given.
 `ipc://` sockets live in the runtime directory, or at a path in a folder of ours; a lock file beside such a path makes it
 one server's, since ZeroMQ's bind silently takes over. `tcp://` is for loopback, or needs CURVE keys.
 """

@@ -40,23 +40,23 @@ _FIXMAP = 0x80
 
 
 class EventPublisher:
-    """Serves on `socket`, an XPUB that is bound already. `watch(prefixes)` is called when what is wanted has changed."""
+    """Serves on `publisher`, an XPUB that is bound already. `watch(prefixes)` is called when what is wanted has changed."""
 
-    def __init__(self, socket: zmq.Socket[bytes], endpoint: str, watch: Callable[[list[bytes]], None]) -> None:
-        self._publisher = socket
+    def __init__(self, publisher: zmq.Socket[bytes], endpoint: str, watch: Callable[[list[bytes]], None]) -> None:
+        self._publisher = publisher
         self.endpoint = endpoint
         self._watch = watch
         self._topics: set[bytes] = set()
         self._number = 0
         self._previous: dict[bytes, int] = {}
-        self._lookout = Lookout(self._look, socket)
+        self._lookout = Lookout(self._look, publisher)
 
     @staticmethod
-    def prepare(socket: zmq.Socket[bytes]) -> None:
-        """Set what must be set before the socket is bound."""
-        socket.setsockopt(zmq.LINGER, 200)
-        socket.setsockopt(zmq.SNDHWM, SEND_HIGH_WATER_EVENTS)
-        socket.setsockopt(zmq.MAXMSGSIZE, SUBSCRIPTION_BYTES)
+    def prepare(publisher: zmq.Socket[bytes]) -> None:
+        """Set what must be set before it is bound."""
+        publisher.setsockopt(zmq.LINGER, 200)
+        publisher.setsockopt(zmq.SNDHWM, SEND_HIGH_WATER_EVENTS)
+        publisher.setsockopt(zmq.MAXMSGSIZE, SUBSCRIPTION_BYTES)
 
     @property
     def prefixes(self) -> list[bytes]:

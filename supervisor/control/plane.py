@@ -1,7 +1,8 @@
-"""`ControlPlane`: all that the supervisor has for those who steer it from outside, as one part of its start order.
+"""`ControlPlane`: puts together all that the supervisor has for those who steer it from outside, as one part of its start
+order.
 
-Created by the supervisor. It binds the control socket and the event socket, holds the links to the shards, and is told
-what happens to workers.
+Created by the supervisor, which tells it what happens to workers. It opens the two sockets at their endpoints, and starts
+and stops the control server, the events, the links to the shards and, for `--app bridge`, the bridge. It reads no request.
 """
 
 from __future__ import annotations
@@ -126,10 +127,10 @@ class ControlPlane:
     def _start_events(
         self, context: zmq.Context[zmq.Socket[bytes]], claimed: ControlEndpoint, gate: ClientGate | None
     ) -> None:
-        socket = _open_socket(context, zmq.XPUB, claimed.events, gate)
-        EventPublisher.prepare(socket)
-        self._started.add("event socket", lambda: socket.close(0))
-        self.events = EventPublisher(socket, bind_private(socket, claimed.events), self._watch)
+        publisher = _open_socket(context, zmq.XPUB, claimed.events, gate)
+        EventPublisher.prepare(publisher)
+        self._started.add("event socket", lambda: publisher.close(0))
+        self.events = EventPublisher(publisher, bind_private(publisher, claimed.events), self._watch)
         self._started.add("events", self.events.close)
         self.events.open()
 
@@ -137,10 +138,10 @@ class ControlPlane:
         self, context: zmq.Context[zmq.Socket[bytes]], claimed: ControlEndpoint, gate: ClientGate | None
     ) -> None:
         operations = Operations(self._supervised, self._links, self.events)
-        socket = _open_socket(context, zmq.ROUTER, claimed.control, gate)
-        server = ControlServer(socket, operations)
+        router = _open_socket(context, zmq.ROUTER, claimed.control, gate)
+        server = ControlServer(router, operations)
         self._started.add("server", server.close)
-        self.endpoint = bind_private(socket, claimed.control)
+        self.endpoint = bind_private(router, claimed.control)
         if self._settings.app == BRIDGE:
             self._start_bridge(server)
         server.open()
@@ -168,12 +169,12 @@ class ControlPlane:
 def _open_socket(
     context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, gate: ClientGate | None
 ) -> zmq.Socket[bytes]:
-    socket = context.socket(kind)
+    opened = context.socket(kind)
     if endpoint.startswith("tcp://["):
-        socket.setsockopt(zmq.IPV6, 1)
+        opened.setsockopt(zmq.IPV6, 1)
     if gate is not None:
-        gate.guard(socket)
-    return socket
+        gate.guard(opened)
+    return opened
 
 
 def _no_upgrades(_upgrade: UpgradeRequest, fd: int) -> None:

@@ -1,7 +1,8 @@
-"""`ControlServer`: takes the requests of the control socket to where they belong, and answers each of them once.
+"""`ControlServer`: reads the requests that peers send, has each carried out, and answers it once.
 
-Created by the control plane, in the supervisor's loop. A request becomes a task that asks the owning shard, or all; answers go
-out as they come. What the frames mean is left to the shards. (doc/control.md)
+Created by the control plane, in the supervisor's loop. Messages come from its `ControlSocket` and answers go there; what an
+operation does is in `Operations`, each as a task of its own, and what is about the peer itself in the bridge. Answers go out
+as they come. It knows the protocol and its limits; what the frames mean is left to the shards. (doc/control.md)
 """
 
 from __future__ import annotations
@@ -76,10 +77,10 @@ class _Operation(NamedTuple):
 
 
 class ControlServer:
-    """Serves on `socket`, a ROUTER that is bound before `open`, until `close`."""
+    """Serves on `router`, a ROUTER that is bound before `open`, until `close`."""
 
-    def __init__(self, socket: zmq.Socket[bytes], operations: Operations) -> None:
-        self._socket = ControlSocket(socket, self._take)
+    def __init__(self, router: zmq.Socket[bytes], operations: Operations) -> None:
+        self._control_socket = ControlSocket(router, self._take)
         self._operations = {
             name: _Operation(args, getattr(operations, name)) for name, args in operations.arguments.items()
         }
@@ -92,7 +93,7 @@ class ControlServer:
         self._loop = asyncio.get_running_loop()
 
     def open(self) -> None:
-        self._socket.open()
+        self._control_socket.open()
 
     async def close(self) -> None:
         """End. Requests under way are not answered."""
@@ -100,15 +101,15 @@ class ControlServer:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        self._socket.close()
+        self._control_socket.close()
 
     def send(self, route: PeerRoute, data: bytes) -> None:
         """Send something that is no answer. Raises PeerGoneError."""
-        self._socket.send(route, data)
+        self._control_socket.send(route, data)
 
     def is_backlogged(self, route: PeerRoute) -> bool:
         """Whether a peer has not taken what was sent to it before."""
-        return self._socket.is_backlogged(route)
+        return self._control_socket.is_backlogged(route)
 
     def _take(self, route: PeerRoute, data: bytes) -> None:
         try:
@@ -188,6 +189,6 @@ class ControlServer:
 
     def _answer(self, route: PeerRoute, data: bytes) -> None:
         try:
-            self._socket.send(route, data)
+            self._control_socket.send(route, data)
         except PeerGoneError:
             pass  # it asked and left

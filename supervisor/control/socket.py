@@ -1,8 +1,9 @@
-"""`ControlSocket`: the ROUTER socket, without any meaning of what it carries.
+"""`ControlSocket`: carries messages between the ROUTER socket and the control server, whatever they mean.
 
-Created by the control server. It hands each message's last part on with the route that leads back to its sender, and
-sends answers in the order of the calls. Everything is bounded: the size of a message, what waits from a peer, what waits
-for a peer. A peer that does not read its answers loses them, and harms nobody else.
+Created by the control server, on a socket that the control plane opens and binds. It hands each message's last part on with
+the route that leads back to its sender, and sends answers in the order of the calls. Everything is bounded: the size of a
+message, what waits from a peer, what waits for a peer. A peer that does not read its answers loses them, and harms nobody
+else.
 """
 
 from __future__ import annotations
@@ -61,22 +62,22 @@ class _Unsent:
 class ControlSocket:
     """Serves from `open` until `close`. `on_message(route, data)` is called for each message."""
 
-    def __init__(self, socket: zmq.Socket[bytes], on_message: Callable[[PeerRoute, bytes], None]) -> None:
-        """`socket` is a ROUTER that is not bound yet; it is closed here."""
-        self._router = socket
+    def __init__(self, router: zmq.Socket[bytes], on_message: Callable[[PeerRoute, bytes], None]) -> None:
+        """`router` is a ROUTER that is not bound yet; it is closed here."""
+        self._router = router
         self._on_message = on_message
         self._loop = asyncio.get_running_loop()
         self._unsent: dict[bytes, _Unsent] = {}
         self._retry: asyncio.TimerHandle | None = None
-        self._lookout = Lookout(self._look, socket)
-        socket.setsockopt(zmq.LINGER, 500)  # the answer to `shutdown` is on its way when this closes
-        socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-        socket.setsockopt(zmq.RCVHWM, RECEIVE_HIGH_WATER_MESSAGES)
-        socket.setsockopt(zmq.SNDHWM, SEND_HIGH_WATER_MESSAGES)
+        self._lookout = Lookout(self._look, router)
+        router.setsockopt(zmq.LINGER, 500)  # the answer to `shutdown` is on its way when this closes
+        router.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        router.setsockopt(zmq.RCVHWM, RECEIVE_HIGH_WATER_MESSAGES)
+        router.setsockopt(zmq.SNDHWM, SEND_HIGH_WATER_MESSAGES)
         # Full and gone peers are told apart instead of dropped silently.
-        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         # A program that names its identity and comes again is not locked out by its own dead connection.
-        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        router.setsockopt(zmq.ROUTER_HANDOVER, 1)
 
     def open(self) -> None:
         """Start reading; the socket is bound by then."""

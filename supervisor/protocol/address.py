@@ -28,14 +28,14 @@ class Address(NamedTuple):
     server_key: bytes | None = None
     client_keys: KeyPair | None = None
 
-    def prepare(self, socket: zmq.Socket[bytes]) -> None:
-        """Set what must be set before the socket is connected."""
+    def prepare(self, client: zmq.Socket[bytes]) -> None:
+        """Set what must be set before a client's socket is connected."""
         if "://[" in self.endpoint:
-            socket.setsockopt(zmq.IPV6, 1)
+            client.setsockopt(zmq.IPV6, 1)
         if self.server_key is not None and self.client_keys is not None:
-            socket.setsockopt(zmq.CURVE_SERVERKEY, self.server_key)
-            socket.setsockopt(zmq.CURVE_PUBLICKEY, self.client_keys.public)
-            socket.setsockopt(zmq.CURVE_SECRETKEY, self.client_keys.secret)
+            client.setsockopt(zmq.CURVE_SERVERKEY, self.server_key)
+            client.setsockopt(zmq.CURVE_PUBLICKEY, self.client_keys.public)
+            client.setsockopt(zmq.CURVE_SECRETKEY, self.client_keys.secret)
 
 
 def find_address(

@@ -28,16 +28,16 @@ class Lookout:
         self._is_due = False
 
     def open(self) -> None:
-        for socket in self._sockets:
-            self._loop.add_reader(socket.fileno(), self._now)
+        for watched in self._sockets:
+            self._loop.add_reader(watched.fileno(), self._now)
         self.again()
 
     def close(self) -> None:
         """To be called while the sockets are still open; they stay the owner's. Idempotent."""
         if not self.is_closed:
             self.is_closed = True
-            for socket in self._sockets:
-                self._loop.remove_reader(socket.fileno())
+            for watched in self._sockets:
+                self._loop.remove_reader(watched.fileno())
 
     def again(self) -> None:
         """Look in the next turn of the loop: once, however often this is called."""

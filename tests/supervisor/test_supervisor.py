@@ -118,7 +118,7 @@ async def test_part_of_the_control_plane_that_fails_to_stop_keeps_none_of_its_ot
     place: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail_at_once(server: ControlServer) -> None:
-        server._socket._lookout.close()
+        server._control_socket._lookout.close()
         raise RuntimeError("planted: its socket stays open")
 
     monkeypatch.setattr(ControlServer, "close", fail_at_once)
