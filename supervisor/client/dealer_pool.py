@@ -41,19 +41,14 @@ class DealerPool:
         not meet a later one. Raises zmq.ZMQError when the pool is closed, also in the middle of the call."""
         thread = threading.get_ident()
         with self._lock:
-            if self._closed:
-                raise zmq.ContextTerminated
             self._users.append(thread)
-            dealer = self._idle.pop() if self._idle else None
         try:
-            if dealer is None:
-                dealer = Dealer(self._context, self._address)
-            yield dealer
-        except BaseException:
-            if dealer is not None:
+            dealer = self._take()
+            try:
+                yield dealer
+            except BaseException:
                 dealer.close()
-            raise
-        else:
+                raise
             self._keep(dealer)
         finally:
             with self._lock:
@@ -73,6 +68,13 @@ class DealerPool:
             # A socket belongs to the thread that uses it; only ending the context may be done beside that. A call of this
             # very thread, which a signal's handler has come upon, would be waited for without end: it ends by itself.
             self._context.term()
+
+    def _take(self) -> Dealer:
+        # In the lock: no socket is made in a context that is being ended.
+        with self._lock:
+            if self._closed:
+                raise zmq.ContextTerminated
+            return self._idle.pop() if self._idle else Dealer(self._context, self._address)
 
     def _keep(self, dealer: Dealer) -> None:
         with self._lock:

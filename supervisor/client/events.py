@@ -172,7 +172,10 @@ class EventStream:
         address = self._address._replace(endpoint=events_endpoint(info.events, self._address.endpoint))
         subscription = self._subscription
         subscription.begin(token)
-        dealer = Dealer(self._context, address, zmq.SUB)
+        with self._lock:
+            if self._closed.is_set():
+                raise zmq.ContextTerminated  # or about to be
+            dealer = Dealer(self._context, address, zmq.SUB)
         try:
             dealer.socket.setsockopt(zmq.RCVHWM, RECEIVE_HIGH_WATER_EVENTS)
             for topic in (*subscription.topics, subscription.probe):
