@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from wspulse.actors.bus.flow import MARK_EVERY_BYTES, MOST_AHEAD_BYTES, BusFlow
+from wspulse.actors.bus.flow import BusFlow
+
+MOST_AHEAD_BYTES = 16 * 1024 * 1024
+MARK_EVERY_BYTES = 256 * 1024
+"""doc/internals.md: a publisher so far ahead waits, and marks its stream so often."""
 
 
 def _may_publish(flow: BusFlow) -> bool:

@@ -9,7 +9,10 @@ from uuid import UUID
 
 import pytest
 
-from wspulse.actors.mesh.placement import SLOTS, Placement
+from wspulse.actors.mesh.placement import Placement
+
+SLOTS = 1024
+"""doc/internals.md: the slices of the id space."""
 
 IDS = [f"user-{number}" for number in range(20_000)]
 

@@ -10,7 +10,11 @@ from tests.support.request_heads import GOOD_FIELDS
 from tests.support.request_heads import request_head as head
 from wspulse.actors.wire.answer import HTTPAnswer
 from wspulse.actors.wire.handshake import check_request
-from wspulse.actors.wire.head import MAX_HEAD_BYTES, MAX_HEADERS, HeadGatherer
+from wspulse.actors.wire.head import HeadGatherer
+
+MAX_HEAD_BYTES = 16 * 1024
+MAX_HEADERS = 128
+"""contract.md §2."""
 
 
 def status_of(data: bytes) -> int:

@@ -16,7 +16,7 @@ import pytest
 
 from wspulse.actors.mesh.placement import Placement
 from wspulse.supervisor.cli import main
-from wspulse.supervisor.commands.doctor import UNEVEN, Finding, Plan, examine
+from wspulse.supervisor.commands.doctor import Finding, Plan, examine
 from wspulse.supervisor.host.machine import Machine, read_machine
 
 GOOD = Machine(
@@ -108,7 +108,7 @@ def test_connections_that_are_said_to_fit_do_fit_the_fullest_worker(workers: int
     counts = [0] * workers
     for number in range(10_000):
         counts[placement.shard_of(f"user-{number}")] += 1
-    assert max(counts) < 10_000 / workers * UNEVEN
+    assert max(counts) < 10_000 / workers * 1.2, "the machine is asked for a fifth more than an even share"
 
 
 def test_machine_is_read_from_its_files(tmp_path: Path, runtime: Path) -> None:
