@@ -5,7 +5,8 @@ its end or when the loop reported an exception that nobody took. After every tes
 tests share, the descriptors, the child processes and the files in the temporary folder and in the runtime directory are
 compared with those before it. How, is in `tests.support.leaks`.
 
-Tests marked `race` take the fixture `race_rounds`, set by `--race-rounds`.
+Tests marked `race` take the fixture `race_rounds`, set by `--race-rounds`. A test that draws anything takes `draw`; a
+failure shows the seed, which `--seed` gives back.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import asyncio
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random, SystemRandom
 
 import pytest
 import uvloop
@@ -24,6 +26,9 @@ from tests.support.leaks import Belongings, own_folders, run_coroutine
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--race-rounds", type=int, default=5, metavar="N", help="how often tests marked `race` run their race"
+    )
+    parser.addoption(
+        "--seed", type=int, metavar="SEED", help="draw what tests draw from this seed, which a failure has shown"
     )
 
 
@@ -38,6 +43,16 @@ def race_rounds(request: pytest.FixtureRequest) -> int:
     """How often a test marked `race` repeats its race."""
     rounds: int = request.config.getoption("--race-rounds")
     return rounds
+
+
+@pytest.fixture
+def draw(request: pytest.FixtureRequest) -> Random:
+    """The dice of a test. What it drew is drawn again with the seed that a failure shows."""
+    seed: int | None = request.config.getoption("--seed")
+    if seed is None:
+        seed = SystemRandom().randrange(2**32)
+    print(f"what was drawn is drawn again with --seed {seed}")  # pytest shows it for a test that fails
+    return Random(seed)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
+from random import Random
 
 import pytest
 
@@ -222,13 +222,15 @@ async def test_new_transport_that_dies_in_mid_replay_keeps_order_and_repeats_not
 
 
 @pytest.mark.race
-async def test_kick_that_races_the_windows_end_fires_one_disconnect(expiring: ContractServer, race_rounds: int) -> None:
+async def test_kick_that_races_the_windows_end_fires_one_disconnect(
+    expiring: ContractServer, race_rounds: int, draw: Random
+) -> None:
     async with await expiring.client(expiring.new_id("boss"), "bosses") as boss:
 
-        async def once() -> None:
+        async def once(late_s: float) -> None:
             name = expiring.new_id("race")
             await suspended(expiring, name, "race")
-            await asyncio.sleep(SHORT_WINDOW_S + random.uniform(-0.03, 0.03))  # where the window ends
+            await asyncio.sleep(SHORT_WINDOW_S + late_s)  # where the window ends
             await boss_order(boss, name)
             await expiring.notes.ended(name)
             assert expiring.notes.kinds(name) == ["connect", "drop", "disconnect"]
@@ -241,7 +243,7 @@ async def test_kick_that_races_the_windows_end_fires_one_disconnect(expiring: Co
             assert result is None or result["error"] == "ConnectionNotFoundError"
 
         for _ in range(race_rounds):
-            await asyncio.gather(*(once() for _ in range(10)))
+            await asyncio.gather(*(once(draw.uniform(-0.03, 0.03)) for _ in range(10)))
 
 
 @pytest.mark.race
@@ -292,7 +294,7 @@ def check_story(kinds: list[str]) -> None:
 
 @pytest.mark.race
 async def test_numbered_frames_to_a_peer_that_drops_and_resumes_keep_their_order(
-    resuming: ContractServer, race_rounds: int
+    resuming: ContractServer, race_rounds: int, draw: Random
 ) -> None:
     name, room = resuming.new_id("numbered"), resuming.new_id("room")
     drops = 10 * race_rounds
@@ -302,7 +304,7 @@ async def test_numbered_frames_to_a_peer_that_drops_and_resumes_keep_their_order
         breaks: list[int] = []
         number = await boss.order_only("number_until_gone", room=room, id=name)
         for _ in range(drops):
-            seen += [(await client.expect("numbered"))[0] for _ in range(random.randrange(1, 30))]
+            seen += [(await client.expect("numbered"))[0] for _ in range(draw.randrange(1, 30))]
             breaks.append(len(seen))
             await resuming.drop(client, name)
             client = await resuming.client(name, room)

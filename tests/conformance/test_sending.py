@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
+from random import Random
 
 import pytest
 
@@ -99,15 +99,15 @@ async def test_frame_that_cannot_be_encoded_raises_to_its_sender_and_reaches_nob
 
 
 @pytest.mark.race
-async def test_open_means_joined(plain: ContractServer, race_rounds: int) -> None:
+async def test_open_means_joined(plain: ContractServer, race_rounds: int, draw: Random) -> None:
     """A broadcast issued by somebody on another worker the moment the newcomer's socket is open reaches it."""
     busy = [plain.new_id("busy") for _ in range(3)]
     noise = [await plain.client(plain.new_id("noise"), room) for room in busy]
     bosses = await plain.clients_on_all_shards("bosses")
     for cycle in range(40 * race_rounds):
-        room = random.choice([plain.new_id("new"), *busy, f"left-{plain.new_id()[:3]}"])
+        room = draw.choice([plain.new_id("new"), *busy, f"left-{plain.new_id()[:3]}"])
         newcomer = await plain.client(plain.new_id("newcomer"), room)
-        await random.choice(bosses).order_only("broadcast", room=room, payload=cycle)
+        await draw.choice(bosses).order_only("broadcast", room=room, payload=cycle)
         while await newcomer.expect("said") != cycle:
             pass
         await newcomer.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
+from random import Random
 
 import pytest
 
@@ -101,8 +101,9 @@ async def test_made_up_ids_are_unique(plain: ContractServer) -> None:
         await client.close()
 
 
-async def dial_roughly(server: ContractServer, number: int) -> None:
-    """One upgrade with an echo behind it, glued to the head, with the head in pieces, or with much ahead of the 101."""
+async def dial_roughly(server: ContractServer, number: int, cut: float) -> None:
+    """One upgrade with an echo behind it, glued to the head, with the head in two pieces (`cut`
+    says where, from 0 to 1), or with much ahead of the 101."""
     name = server.new_id("rough")
     request = head(f"/ws?id={name}&room={name}")
     frame = b'{"event":"echo","payload":%d}'
@@ -112,11 +113,11 @@ async def dial_roughly(server: ContractServer, number: int) -> None:
         if kind == 0:
             peer.writer.write(request + masked(1, frame % 0))
         elif kind == 1:
-            cut = random.randrange(1, len(request))
-            peer.writer.write(request[:cut])
+            first = 1 + int(cut * (len(request) - 1))
+            peer.writer.write(request[:first])
             await peer.writer.drain()
             await asyncio.sleep(0)
-            peer.writer.write(request[cut:] + masked(1, frame % 0))
+            peer.writer.write(request[first:] + masked(1, frame % 0))
         elif kind == 2 and number % 16 == 2:
             # 300 KB ahead of the 101; pings with it, whose pongs come before the echoes that follow.
             count = 700
@@ -135,15 +136,15 @@ async def dial_roughly(server: ContractServer, number: int) -> None:
 
 @pytest.mark.race
 async def test_every_upgrade_is_answered_and_nothing_sent_with_it_is_lost(
-    plain: ContractServer, race_rounds: int
+    plain: ContractServer, race_rounds: int, draw: Random
 ) -> None:
     gate = asyncio.Semaphore(64)
 
-    async def one(number: int) -> None:
+    async def one(number: int, cut: float) -> None:
         async with gate:
-            await dial_roughly(plain, number)
+            await dial_roughly(plain, number, cut)
 
-    await asyncio.gather(*(one(number) for number in range(100 * race_rounds)))
+    await asyncio.gather(*(one(number, draw.random()) for number in range(100 * race_rounds)))
 
 
 async def test_upgrade_in_flight_during_the_servers_end_is_answered_503(workers: int) -> None:

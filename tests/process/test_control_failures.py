@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from random import Random
 
 import msgspec
 import pytest
@@ -169,10 +169,8 @@ def test_shutdown_is_answered_and_ends_the_server_in_order() -> None:
 OPS = ["ping", "send", "broadcast", "kick", "connections", "rooms", "stats", "restart", "attach", "", "nope", "é" * 300]
 
 
-def test_hostile_requests_do_no_harm() -> None:
+def test_hostile_requests_do_no_harm(draw: Random) -> None:
     rounds = int(os.environ.get("WSPULSE_FUZZ_REQUESTS", "2000"))
-    seed = random.randrange(2**32)
-    draw = random.Random(seed)
     with serve_process("--app", "relay", workers=2) as server, ExitStack() as stack:
         assert server.control is not None
         program = stack.enter_context(peer(server.control))
@@ -183,15 +181,15 @@ def test_hostile_requests_do_no_harm() -> None:
         hostile_requests(hostile, draw, rounds - rounds // 4)
         with connect(f"{server.url}?id=alice") as client:
             program.result("send", connection="alice", frame={"event": "still", "payload": True})
-            assert client.recv(timeout=10) == '{"event":"still","payload":true}', f"seed {seed}"
+            assert client.recv(timeout=10) == '{"event":"still","payload":true}'
         after = program.result("stats")
-        assert server.worker_pids() == pids, f"seed {seed}"
-        assert after["rss_bytes"] - before["rss_bytes"] < 30_000_000, f"seed {seed}"
-        assert "Traceback" not in server.stderr(), f"seed {seed}: {server.stderr()}"
+        assert server.worker_pids() == pids
+        assert after["rss_bytes"] - before["rss_bytes"] < 30_000_000
+        assert "Traceback" not in server.stderr(), server.stderr()
 
 
-def hostile_requests(hostile: Peer, draw: random.Random, count: int) -> None:
-    makers: list[Callable[[random.Random], list[bytes]]] = [noise, valid, truncated, mutated, nested, many_parts, huge]
+def hostile_requests(hostile: Peer, draw: Random, count: int) -> None:
+    makers: list[Callable[[Random], list[bytes]]] = [noise, valid, truncated, mutated, nested, many_parts, huge]
     for number in range(count):
         parts = draw.choices(makers, (20, 30, 20, 20, 5, 4, 1))[0](draw)
         hostile.socket.send_multipart(parts)
@@ -199,11 +197,11 @@ def hostile_requests(hostile: Peer, draw: random.Random, count: int) -> None:
             hostile.socket.recv_multipart()
 
 
-def noise(draw: random.Random) -> list[bytes]:
+def noise(draw: Random) -> list[bytes]:
     return [draw.choice([b"{", b""]) + draw.randbytes(draw.randrange(200))]
 
 
-def value(draw: random.Random, depth: int = 0) -> object:
+def value(draw: Random, depth: int = 0) -> object:
     kinds: list[Callable[[], object]] = [
         lambda: None,
         lambda: draw.randrange(-(2**63), 2**63),
@@ -216,7 +214,7 @@ def value(draw: random.Random, depth: int = 0) -> object:
     return draw.choice(kinds)()
 
 
-def encoded(draw: random.Random) -> bytes:
+def encoded(draw: Random) -> bytes:
     args: dict[str, object] = {
         name: value(draw)
         for name in draw.sample(["connection", "room", "frame", "shard", "event", "other"], draw.randrange(4))
@@ -233,16 +231,16 @@ def encoded(draw: random.Random) -> bytes:
         return b"{}"
 
 
-def valid(draw: random.Random) -> list[bytes]:
+def valid(draw: Random) -> list[bytes]:
     return [encoded(draw)]
 
 
-def truncated(draw: random.Random) -> list[bytes]:
+def truncated(draw: Random) -> list[bytes]:
     data = encoded(draw)
     return [data[: draw.randrange(len(data))]]
 
 
-def mutated(draw: random.Random) -> list[bytes]:
+def mutated(draw: Random) -> list[bytes]:
     data = bytearray(encoded(draw))
     for _ in range(draw.randrange(1, 4)):
         data[draw.randrange(len(data))] = draw.randrange(256)
@@ -250,18 +248,18 @@ def mutated(draw: random.Random) -> list[bytes]:
     return [bytes(data)] if b"shutdown" not in data and b"reload" not in data else [b""]
 
 
-def nested(draw: random.Random) -> list[bytes]:
+def nested(draw: Random) -> list[bytes]:
     depth = draw.randrange(500, 100_000)
     return [
         draw.choice([b'{"a":' * depth, b'{"id":1,"op":"ping","args":' + b"[" * depth, b"\x91" * depth, b"\x81" * depth])
     ]
 
 
-def many_parts(draw: random.Random) -> list[bytes]:
+def many_parts(draw: Random) -> list[bytes]:
     return [draw.randbytes(draw.randrange(5)) for _ in range(draw.randrange(2, 200))]
 
 
-def huge(draw: random.Random) -> list[bytes]:
+def huge(draw: Random) -> list[bytes]:
     return [
         b'{"id":1,"op":"send","args":{"connection":"nobody","frame":{"payload":"' + b"x" * draw.randrange(2_000_000)
     ]

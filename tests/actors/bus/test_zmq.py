@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from pathlib import Path
+from random import Random
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -38,24 +38,24 @@ def assert_no_gaps(shards: Shards) -> None:
 
 @pytest.mark.race
 async def test_open_means_joined_while_rooms_are_left_and_joined_all_the_time(
-    monkeypatch: pytest.MonkeyPatch, race_rounds: int
+    monkeypatch: pytest.MonkeyPatch, race_rounds: int, draw: Random
 ) -> None:
     """Rooms are unsubscribed as soon as they are empty, so that every join races the withdrawal before it."""
     monkeypatch.setattr(ZmqBus, "leave_delay_s", 0.001)
     async with serve_shards(make_server, 4) as shards:
         talkers = [await join(shards, f"talker{number}", "talkers") for number in range(4)]
 
-        async def come_and_go(who: int) -> None:
+        async def come_and_go(who: int, draw: Random) -> None:
             for turn in range(30 * race_rounds):
-                room, word = f"room{random.randrange(6)}", f"{who}-{turn}"
+                room, word = f"room{draw.randrange(6)}", f"{who}-{turn}"
                 newcomer = await join(shards, f"{who}-{turn}", room)
-                await random.choice(talkers).send(json.dumps({"event": room, "payload": word}))
+                await draw.choice(talkers).send(json.dumps({"event": room, "payload": word}))
                 async with asyncio.timeout(10):
                     while json.loads(await newcomer.recv())["payload"] != word:
                         pass
                 await newcomer.close()
 
-        await asyncio.gather(*(come_and_go(who) for who in range(6)))
+        await asyncio.gather(*(come_and_go(who, Random(draw.random())) for who in range(6)))
         for talker in talkers:
             await talker.close()
         assert_no_gaps(shards)
