@@ -14,6 +14,7 @@ from websockets.sync.client import connect
 
 from tests.support.server_process import serve_process, wait_until
 from wspulse import AsyncControl, Control
+from wspulse.supervisor.protocol.calls import calls
 
 APP = """
 from wspulse import Server
@@ -95,10 +96,12 @@ def test_plain_subscriber_sees_what_it_missed_in_the_numbers() -> None:
         try:
             slow.setsockopt(zmq.RCVHWM, 10)
             slow.setsockopt(zmq.RCVBUF, 4096)
-            slow.setsockopt(zmq.SUBSCRIBE, b"connect.")
+            for topic in (b"connect.", b"ping.slow"):
+                slow.setsockopt(zmq.SUBSCRIBE, topic)
             slow.connect(control.ping().events)
+            while not slow.poll(20):
+                control.call(calls.ping("slow"))
             with control.events("connect.", timeout=1) as events:
-                time.sleep(0.2)
                 before = time.monotonic()
                 for number in range(300):
                     with connect(f"{server.url}?id=user-{number}"):
@@ -111,6 +114,8 @@ def test_plain_subscriber_sees_what_it_missed_in_the_numbers() -> None:
             last = 0
             while slow.poll(200):
                 topic, data = slow.recv_multipart()
+                if topic == b"ping.slow":
+                    continue
                 event = msgspec.msgpack.decode(data)
                 assert topic == b"connect.lobby"
                 assert event["seq"] > last

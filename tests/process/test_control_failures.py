@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.sync.client import connect
 
 from tests.support.control_peer import Peer, peer
+from tests.support.eventually import eventually
 from tests.support.server_process import serve_process, wait_until
 from wspulse import AsyncControl, Control, ControlError
 from wspulse.actors.mesh.placement import Placement
@@ -55,7 +56,7 @@ async def test_every_request_is_answered_in_time_while_a_worker_is_killed() -> N
         async with asyncio.TaskGroup() as tasks:
             for _ in range(20):
                 tasks.create_task(client())
-            await asyncio.sleep(0.05)
+            await eventually(lambda: outcomes["done"] > 100, "they are in the middle of it")
             os.kill(server.worker_pids()[2], signal.SIGKILL)
         assert sum(outcomes.values()) == 20 * 100
         assert set(outcomes) <= {"done", "shard_unavailable", "connection_not_found"}, outcomes

@@ -48,6 +48,11 @@ class AsgiPeer:
         async with asyncio.timeout(5):
             await asyncio.wait([self.task])
 
+    @property
+    def unread(self) -> int:
+        """How many events the application has not received."""
+        return self._incoming.qsize()
+
     def say(self, data: str | bytes) -> None:
         kind = "text" if isinstance(data, str) else "bytes"
         self._incoming.put_nowait({"type": "websocket.receive", kind: data})

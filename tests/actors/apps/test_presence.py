@@ -246,18 +246,26 @@ async def test_watcher_that_reads_nothing_gets_the_whole_list_when_it_reads_agai
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(presence, "RETRY_S", 0.05)
-    async with serve_shards(lambda: relay(send_buffer_size=1), 1) as shards, member(shards, "slow") as slow:
-        await slow.sees(slow="connected")
+    async with (
+        serve_shards(lambda: relay(send_buffer_size=1), 1) as shards,
+        member(shards, "slow") as slow,
+        member(shards, "swift") as swift,
+    ):
+        there = dict.fromkeys(("slow", "swift"), "connected")
+        await slow.sees(**there)
         session = shards.runtimes[0].shard.sessions["slow"]
         transport = session.transport
         assert transport is not None
         transport.pause_writing()
+        # All watchers are told at once: when the swift one sees it, the slow one's buffer was offered it.
         async with member(shards, "a", asks=False), member(shards, "b", asks=False):
-            await asyncio.sleep(4 * presence.GATHER_S)
+            there |= dict.fromkeys("ab", "connected")
+            await swift.sees(**there)
             async with member(shards, "c", asks=False):
-                await asyncio.sleep(4 * presence.GATHER_S)
+                there["c"] = "connected"
+                await swift.sees(**there)
                 transport.resume_writing()
-                await slow.sees(slow="connected", a="connected", b="connected", c="connected")
+                await slow.sees(**there)
 
 
 async def test_shard_that_stops_while_a_watcher_reads_nothing_leaves_no_timer() -> None:

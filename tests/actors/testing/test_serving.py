@@ -163,9 +163,11 @@ async def test_callbacks_have_run_when_the_block_is_left() -> None:
 async def test_handler_that_does_not_end_is_cancelled_and_said() -> None:
     server = make_server()
     cancelled: list[str] = []
+    stuck_now = asyncio.Event()
 
     @server.on_message
     async def stuck(connection: Connection, frame: Frame) -> None:
+        stuck_now.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -174,7 +176,7 @@ async def test_handler_that_does_not_end_is_cancelled_and_said() -> None:
     async def run() -> None:
         async with serve(server, timeout=0.2) as running:
             await (await running.connect()).send("chat")
-            await asyncio.sleep(0.05)
+            await stuck_now.wait()
 
     begin = time.monotonic()
     with pytest.raises(RuntimeError, match=r"a handler still ran 0\.2 s after the end of the block"):
