@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 import zmq
 
+from tests.support.eventually import eventually
 from wspulse.supervisor.control.event_publisher import EventPublisher
 
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -21,7 +23,7 @@ class Stage:
 
     def __init__(self, context: Context, endpoint: str) -> None:
         self._context = context
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self.watched: list[list[bytes]] = []
         socket = context.socket(zmq.XPUB)
         EventPublisher.prepare(socket)
@@ -34,12 +36,23 @@ class Stage:
         self.watched.append(prefixes)
         self._told.set()
 
-    async def subscribe(self, *topics: bytes) -> zmq.Socket[bytes]:
+    def prepare(self, *, receive_most: int = 0) -> zmq.Socket[bytes]:
+        """A subscriber that is not connected yet."""
         socket = self._context.socket(zmq.SUB)
         socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.RCVHWM, receive_most)
+        return socket
+
+    def subscribe_only(self, *topics: bytes) -> zmq.Socket[bytes]:
+        socket = self.prepare()
         for topic in topics:
             socket.setsockopt(zmq.SUBSCRIBE, topic)
-        socket.connect(self._endpoint)
+        socket.connect(self.endpoint)
+        return socket
+
+    async def subscribe(self, *topics: bytes) -> zmq.Socket[bytes]:
+        """Wait, too, until workers are told of it."""
+        socket = self.subscribe_only(*topics)
         await self.until_told()
         return socket
 
@@ -118,3 +131,97 @@ async def test_who_comes_back_to_a_topic_sees_that_something_may_be_missing(tmp_
         assert [(event["seq"], event["prev"]) for _, event in received(other)] == [(2, 0), (5, 2)], "nothing of theirs"
         second.close()
         other.close()
+
+
+async def test_probe_has_no_number_and_workers_are_told_of_none(tmp_path: Path) -> None:
+    async with stage(tmp_path) as made:
+        everything = await made.subscribe(b"a", b"ping.")
+        assert made.watched == [[b"a"]]
+        made.publish(b"a")
+        made.publisher.publish_probe("mine")
+        made.publish(b"a")
+        assert [(topic, event["seq"], event["prev"]) for topic, event in received(everything)] == [
+            (b"a", 1, 0),
+            (b"ping.mine", 0, 0),
+            (b"a", 2, 1),
+        ]
+        everything.close()
+
+
+async def test_event_of_the_supervisor_says_what_when_and_of_whom(tmp_path: Path) -> None:
+    async with stage(tmp_path) as made:
+        workers = await made.subscribe(b"worker.")
+        before = time.time()
+        made.publisher.publish_own("worker.died", {"shard": 1, "pid": 77})
+        ((topic, event),) = received(workers)
+        assert topic == b"worker.died"
+        assert before <= event.pop("time") <= time.time()
+        assert event == {"kind": "worker.died", "shard": 1, "pid": 77, "seq": 1, "prev": 0}
+        workers.close()
+
+
+async def test_more_than_a_hundred_wanted_prefixes_are_everything(tmp_path: Path) -> None:
+    async with stage(tmp_path) as made:
+        hundred = await made.subscribe(*(b"topic-%03d" % number for number in range(100)))
+        await eventually(lambda: len(made.watched[-1]) == 100, "all are known")
+        assert made.watched[-1] == sorted(made.watched[-1])
+        one_more = await made.subscribe(b"more")
+        assert made.watched[-1] == [b""]
+        one_more.close()
+        await made.until_told()
+        assert len(made.watched[-1]) == 100
+        hundred.close()
+
+
+async def test_subscription_that_is_too_long_is_not_taken_and_harms_no_other(tmp_path: Path) -> None:
+    """A peer must not be able to fill the supervisor's memory with what it subscribes to."""
+    async with stage(tmp_path) as made:
+        well = await made.subscribe(b"a")
+        hostile = made.subscribe_only(b"x" * 2000)
+        longest = await made.subscribe(b"y" * 1000)
+        made.publish(b"a")
+        assert len(received(well)) == 1
+        assert made.watched[-1] == [b"a", b"y" * 1000]
+        for socket in (well, hostile, longest):
+            socket.close()
+
+
+async def test_subscriber_that_does_not_read_loses_events_sees_it_and_delays_nobody(tmp_path: Path) -> None:
+    count = 30_000
+    async with stage(tmp_path) as made:
+        deaf = made.prepare(receive_most=1)
+        deaf.setsockopt(zmq.SUBSCRIBE, b"a")
+        deaf.connect(made.endpoint)
+        await made.until_told()
+        for _ in range(count):
+            made.publish(b"a")
+        kept = [event for _, event in received(deaf)]
+        assert 0 < len(kept) < count
+        made.publish(b"a")
+        ((_, event),) = received(deaf)
+        assert event["seq"] == count + 1
+        assert event["prev"] == count != kept[-1]["seq"]
+        deaf.close()
+
+
+async def test_topics_beyond_a_hundred_thousand_make_earlier_numbers_unknown(tmp_path: Path) -> None:
+    async with stage(tmp_path) as made:
+        for number in range(100_000):
+            made.publish(b"%d" % number)
+        some = await made.subscribe(b"17")
+        made.publish(b"new")
+        made.publish(b"17")
+        assert [event["prev"] for topic, event in received(some) if topic == b"17"] == [0]
+        some.close()
+
+
+async def test_closed_publisher_publishes_nothing_more(tmp_path: Path) -> None:
+    async with stage(tmp_path) as made:
+        some = await made.subscribe(b"")
+        made.publisher.close()
+        made.publisher.close()
+        made.publish(b"a")
+        made.publisher.publish_own("worker.died", {})
+        made.publisher.publish_probe("mine")
+        assert received(some) == []
+        some.close()
