@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from wspulse.actors.mesh.message import BootFailed, Events, Message, ShardDown, ShardUp
+from wspulse.actors.values.awaitable import result_of
 from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.descriptor_limit import check_descriptors
@@ -29,7 +30,6 @@ from wspulse.supervisor.process.signals import install_signals, remove_signals
 from wspulse.supervisor.process.started_parts import PartFailure, StartedParts
 from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.process.workers import Workers
-from wspulse.supervisor.protocol.awaitable import result_of
 from wspulse.supervisor.settings.layers import Settings
 from wspulse.supervisor.worker.child_spec import ChildSpec
 

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
+from wspulse.actors.values.awaitable import result_of
 from wspulse.actors.values.errors import ConnectRejected, ControlError
 from wspulse.actors.values.frame import Frame
 from wspulse.supervisor.client.async_dealer import AsyncDealer
 from wspulse.supervisor.protocol.address import Address
-from wspulse.supervisor.protocol.awaitable import result_of
 
 __all__ = ["Bridge", "BridgeItem", "BridgeRequest"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from wspulse.supervisor.protocol.awaitable import result_of
+from wspulse.actors.values.awaitable import result_of
 
 __all__ = ["PartFailure", "StartedParts"]
 
