@@ -32,8 +32,7 @@ class PretendedControl:
 
     def __init__(self, folder: Path) -> None:
         self.endpoint = f"ipc://{folder}/control"
-        self._path = folder / "control"
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._router: zmq.Socket[bytes] | None = None
 
     @property
@@ -42,20 +41,18 @@ class PretendedControl:
         return self._router
 
     def start(self) -> None:
+        self._context = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
         self._router.setsockopt(zmq.LINGER, 0)
         self._router.bind(self.endpoint)
 
     def stop(self) -> None:
-        """Go away, with all connections."""
-        if self._router is not None:
+        """Go away, with all connections. ZeroMQ's thread closes a socket and removes its path some time after it was told so,
+        which could be a successor's path by then: only the end of the context says that all is gone."""
+        if self._router is not None and self._context is not None:
             self._router.close()
-            self._router = None
-        self._path.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        self.stop()
-        self._context.term()
+            self._context.term()
+            self._router = self._context = None
 
     @property
     def has_request(self) -> bool:
@@ -88,4 +85,4 @@ def pretended_control(folder: Path, *, away: bool = False) -> Iterator[Pretended
     try:
         yield made
     finally:
-        made.close()
+        made.stop()

@@ -25,7 +25,7 @@ class EventSource:
         self.comes_back_at = 0
         """With which call, where it is away until then."""
         self.published_before_probes = ""
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._last: dict[str, int] = {}
         self.publisher: zmq.Socket[bytes] | None = None
         self.come()
@@ -37,17 +37,18 @@ class EventSource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.go()
-        self._context.destroy(linger=0)
 
     def come(self) -> None:
+        self._context = zmq.Context()
         self.publisher = self._context.socket(zmq.PUB)
         self.publisher.bind(self.endpoint)
 
     def go(self) -> None:
-        """From now on calls fail at once."""
-        if self.publisher is not None:
+        """From now on calls fail at once. Its path is free when this returns, which a socket's close does not promise."""
+        if self.publisher is not None and self._context is not None:
             self.publisher.close(0)
-            self.publisher = None
+            self._context.term()
+            self.publisher = self._context = None
 
     def call(self, call: Call[ServerInfo], timeout: float) -> ServerInfo:
         self.calls += 1
