@@ -123,8 +123,17 @@ class Inbox:
         on_message = shard.handlers.on_message
         if on_message is None:
             return
-        frame = self._decode(opcode, payload)
-        if frame is None:
+        connection = self._session.connection
+        try:
+            if opcode == TEXT:
+                frame = shard.decode(payload if not shard.keeps_kind else payload.decode())
+            else:
+                if shard.wants_text:
+                    # Only text was checked on its way in, and what a codec passes through raw may go out as text.
+                    payload.decode()
+                frame = shard.decode(payload)
+        except Exception as error:
+            shard.undecodable(connection, error)
             return
         if self._busy or self._mailbox:
             self._append(frame)
@@ -132,7 +141,7 @@ class Inbox:
         # The usual case has a lane of its own, which needs no mailbox.
         self._busy = True
         try:
-            result = on_message(self._session.connection, frame)
+            result = on_message(connection, frame)
         except _USER_ERRORS as error:
             self._message_handler_raised(error)
             result = None
@@ -148,31 +157,14 @@ class Inbox:
 
         It is dropped where earlier transports have left too much: lost with its transport, like what the kernel still had.
         """
-        shard = self._shard
         if self.behind:
             if self._rest_bytes >= REST_LIMIT_BYTES:
-                shard.rest_dropped(self.connection)
+                self._shard.rest_dropped(self.connection)
                 return
             self._rest_bytes += len(payload) + _FRAME_BYTES
-        shard.metrics.frames_in += 1
-        frame = self._decode(opcode, payload) if shard.handlers.on_message is not None else None
-        if frame is not None:
-            self._append(frame)
-            self._run_soon()
-
-    def _decode(self, opcode: int, payload: bytes) -> Frame | None:
-        """None for a message that is dropped, since it does not decode."""
-        shard = self._shard
-        try:
-            if opcode == TEXT:
-                return shard.decode(payload if not shard.keeps_kind else payload.decode())
-            if shard.wants_text:
-                # Only text was checked on its way in, and what a codec passes through raw may go out as text.
-                payload.decode()
-            return shard.decode(payload)
-        except Exception as error:
-            shard.undecodable(self.connection, error)
-            return None
+        # Busy from here on, so that it waits: no handler may run inside the step that takes the transport away.
+        self._run_soon()
+        self.receive(opcode, payload)
 
     def _append(self, frame: Frame) -> None:
         mailbox = self._mailbox
