@@ -110,9 +110,11 @@ def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_un
         model.fail(f"{session}: a write has made no progress since {socket.progress_at}")
     if not (peer.was_held or peer.was_paused) and max(peer.next_ping, late_until) + _SLACK_S < now:
         model.fail(f"{session}: no ping by {peer.next_ping}")
-    # A transport that is not read for a while is looked at again one ping later.
-    pong_wait = options.pong_wait + (options.ping_period if peer.was_held else 0.0)
-    if not peer.held and max(peer.last_pong + pong_wait, late_until) + _SLACK_S < now:
+    silent_at = peer.last_pong + options.pong_wait
+    if peer.was_held:
+        # While it is not read it is looked at once a ping, and the next look may be as far away when it is read again.
+        silent_at = max(silent_at, peer.released_at) + options.ping_period
+    if not peer.held and max(silent_at, late_until) + _SLACK_S < now:
         model.fail(f"{session}: no pong of {peer} since {peer.last_pong}")
     if session.raised_by is peer and session.active is None:
         model.fail(f"{session}: its handler raised and {peer} lives")

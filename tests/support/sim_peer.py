@@ -67,6 +67,7 @@ class SimPeer:
         "polite",
         "pongs",
         "reads",
+        "released_at",
         "reset",
         "room_id",
         "saw_end",
@@ -118,6 +119,8 @@ class SimPeer:
         self.handled = 0
         self.last_pong = 0.0
         """When it gave its last sign of life; the time in which we did not read is added."""
+        self.released_at = 0.0
+        """When it was last read again."""
         self.next_ping = 0.0
         self.pinged = False
         """Whether a ping was delivered that has no pong."""

@@ -153,6 +153,7 @@ class SimSocket(asyncio.Transport):
             self.reading = True
             now = self.model.loop.now
             peer.last_pong = min(now, peer.last_pong + now - self.held_since)
+            peer.released_at = now
 
     # What the kernel does, between two turns.
 
