@@ -1,139 +1,267 @@
-"""The supervisor's own start and end, without workers: its parts, when one of them fails."""
+"""The supervisor in the test's own loop: starts that fail, ends that come early, and what is left of them, which is nothing.
+
+The fixtures of every test look for descriptors, child processes and files.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import os
+import signal
 import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.child_stage import FakeWorker
 from tests.support.eventually import eventually
-from wspulse.actors.mesh.message import BootFailed
-from wspulse.supervisor.control.event_publisher import EventPublisher
-from wspulse.supervisor.control.plane import ControlPlane
-from wspulse.supervisor.control.server import ControlServer
-from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.process.workers import Workers
+from wspulse.actors.mesh.message import Alive, BootFailed, Exit, Message, Ready
+from wspulse.supervisor.errors import SettingError, StartError
+from wspulse.supervisor.process.child import ChildState
+from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.settings.layers import resolve
 from wspulse.supervisor.supervisor import Supervisor
 
-SAID = "a part of the server did not stop in order"
-
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    tmp_path.chmod(0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr(Workers, "start", lambda *_: None)
-    return tmp_path
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Its runtime directory; empty again at the end."""
+    (tmp_path / "run").mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    yield tmp_path / "run"
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+    base = tmp_path / "run" / "wspulse"
+    assert not base.exists() or list(base.iterdir()) == []
 
 
-def new_supervisor() -> Supervisor:
-    return Supervisor(resolve({"app": "echo", "port": "0", "workers": "1"}, {}))
+def supervisor(**settings: Any) -> Supervisor:
+    return Supervisor(resolve({"app": "echo", "port": "0", "workers": "2"} | settings, {}))
 
 
-async def started(supervisor: Supervisor) -> asyncio.Task[int]:
-    running = asyncio.create_task(supervisor.run())
-    await eventually(lambda: running.done() or supervisor.__dict__.get("control"), "the control plane is started")
-    return running
+@asynccontextmanager
+async def running(made: Supervisor) -> AsyncIterator[asyncio.Task[int]]:
+    """Its `run`, which has ended on the way out, whatever the test found."""
+    task = asyncio.create_task(made.run())
+    try:
+        yield task
+    finally:
+        if not task.done():
+            made.request_shutdown("the test is over")
+            async with asyncio.timeout(15):
+                await asyncio.wait([task])
 
 
-def left_in(place: Path) -> list[Path]:
-    """Files and sockets. The folder of all servers of a user stays."""
-    return [path for path in place.rglob("*") if not path.is_dir()]
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
-def plant_failure(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
-    """It does what it does, and then fails."""
-    real = getattr(owner, name)
-
-    async def fail(self: Any) -> None:
-        result = real(self)
-        if asyncio.iscoroutine(result):
-            await result
-        raise RuntimeError(f"planted in {owner.__name__}")
-
-    monkeypatch.setattr(owner, name, fail)
-
-
-def failed_parts(caplog: pytest.LogCaptureFixture) -> list[str]:
-    records = [record for record in caplog.records if record.getMessage() == SAID]
-    assert all(record.levelno == logging.ERROR and record.exc_info for record in records)
-    return [record.__dict__["part"] for record in records]
-
-
-async def test_server_whose_parts_stop_ends_with_zero(place: Path, caplog: pytest.LogCaptureFixture) -> None:
-    supervisor = new_supervisor()
-    running = await started(supervisor)
-    supervisor.request_shutdown("the test is over")
-    assert await running == 0
-    assert failed_parts(caplog) == []
-    assert left_in(place) == []
-
-
-async def test_parts_that_fail_to_stop_are_logged_and_the_others_stopped_all_the_same(
-    place: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+async def test_server_ends_in_order_when_it_is_asked_to(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    plant_failure(monkeypatch, Workers, "stop")
-    plant_failure(monkeypatch, ControlPlane, "stop")
-    supervisor = new_supervisor()
-    running = await started(supervisor)
-    supervisor.request_shutdown("the test is over")
-    assert await running == 1
-    assert failed_parts(caplog) == ["workers", "control"]
-    assert left_in(place) == [], "the runtime directory is released behind them"
-    with socket.socket() as newcomer:
-        newcomer.bind(("127.0.0.1", supervisor.port))
+    made = supervisor()
+    async with running(made) as ending:
+        await eventually(lambda: made.is_ready, "it is ready", 30)
+        assert accepts(made.port)
+        told = capfd.readouterr().out
+        assert told.startswith(f"wspulse: ready on ws://127.0.0.1:{made.port}/ws (2 workers, control ipc://")
+        assert told.count("\n") == 1
+        caplog.set_level("INFO")
+        made.request_shutdown("the first reason")
+        made.request_shutdown("another one")
+        assert made.is_ending
+        assert await ending == 0
+        assert [child.state for child in made.children] == [ChildState.STOPPED] * 2
+        assert not accepts(made.port)
+        (said,) = [record for record in caplog.records if record.message == "the server stops"]
+        assert said.__dict__["reason"] == "the first reason"
 
 
-async def test_exit_code_that_tells_of_something_else_stays(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+async def test_server_that_is_told_to_end_while_its_workers_start_ends_at_once(
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    plant_failure(monkeypatch, ControlPlane, "stop")
-    supervisor = new_supervisor()
-    running = await started(supervisor)
-    supervisor.on_boot_failed(None, BootFailed("wspulse: path: is wrong", True))  # type: ignore[arg-type]
-    assert await running == 2
-    assert "is wrong" in capsys.readouterr().err
+    made = supervisor()
+    async with running(made) as ending:
+        await eventually(lambda: made.children, "its workers are started", 30)
+        made.request_shutdown("not now")
+        async with asyncio.timeout(5):
+            assert await ending == 0
+        assert not made.is_ready
+        assert capfd.readouterr().out == ""
 
 
-async def test_start_error_is_told_though_a_part_fails_to_stop(
-    place: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+class PretendedProcess(FakeWorker):
+    """In the place of a worker's process: it ends when it is killed."""
+
+    def __init__(self, _spec: object, shard: int, incarnation: int, *_sockets: object, **calls: Any) -> None:
+        super().__init__(incarnation, **calls)
+        self.shard = shard
+        self.soon(self.says, Alive(0))
+
+    def soon(self, call: Callable[[Any], None], value: object) -> None:
+        asyncio.get_running_loop().call_soon(call, value)
+
+    def kill(self) -> None:
+        super().kill()
+        if self.kills == 1:
+            self.soon(self.ends, -signal.SIGKILL)
+
+
+class StubbornWorker(PretendedProcess):
+    """Ready at once; told to drain, it never says that it has."""
+
+    def __init__(self, *arguments: Any, **calls: Any) -> None:
+        super().__init__(*arguments, **calls)
+        self.soon(self.says, Ready(self.shard, self.incarnation))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_second_signal_kills_and_is_the_exit_code(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise StartError("planted at the start")
+    monkeypatch.setattr("wspulse.supervisor.process.workers.WorkerProcess", StubbornWorker)
+    made = supervisor()
+    async with running(made) as ending:
+        await eventually(lambda: made.is_ready, "it is ready")
+        os.kill(os.getpid(), signal.SIGTERM)
+        await eventually(lambda: made.children[1].state is ChildState.DRAINING, "the first signal drains")
+        os.kill(os.getpid(), number)
+        async with asyncio.timeout(5):
+            assert await ending == 128 + number
 
-    monkeypatch.setattr(Workers, "start", refuse)
-    plant_failure(monkeypatch, ControlPlane, "stop")
-    with pytest.raises(StartError, match="planted at the start"):
-        await new_supervisor().run()
-    assert failed_parts(caplog) == ["control"]
-    assert left_in(place) == []
+
+async def test_first_signal_waits_for_the_drain_and_ends_with_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wspulse.supervisor.process.workers.WorkerProcess", StubbornWorker)
+    made = supervisor(shutdown_timeout="1")
+    async with running(made) as ending:
+        await eventually(lambda: made.is_ready, "it is ready")
+        began = asyncio.get_running_loop().time()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert await ending == 0
+        assert 0.8 < asyncio.get_running_loop().time() - began < 1.1, "killed shortly before its time was over"
 
 
-async def test_part_of_the_control_plane_that_fails_to_stop_keeps_none_of_its_others_from_it(
-    place: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+async def test_worker_that_crashes_too_often_ends_the_server_with_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail_at_once(server: ControlServer) -> None:
-        server._control_socket._lookout.close()
-        raise RuntimeError("planted: its socket stays open")
+    class Crashing(StubbornWorker):
+        def __init__(self, *arguments: Any, **calls: Any) -> None:
+            super().__init__(*arguments, **calls)
+            self.soon(self.ends, 7)
 
-    monkeypatch.setattr(ControlServer, "close", fail_at_once)
-    plant_failure(monkeypatch, EventPublisher, "close")
-    supervisor = new_supervisor()
-    running = await started(supervisor)
-    supervisor.request_shutdown("the test is over")
-    assert await running == 1
-    assert failed_parts(caplog) == ["control"]
-    (record,) = [record for record in caplog.records if record.getMessage() == SAID]
-    assert record.exc_info is not None
-    group = record.exc_info[1]
-    assert isinstance(group, ExceptionGroup)
-    assert [str(error) for error in group.exceptions] == [
-        "planted: its socket stays open",
-        "planted in EventPublisher",
-    ]
-    assert left_in(place) == []
+    monkeypatch.setattr("wspulse.supervisor.process.workers.WorkerProcess", Crashing)
+    for name in ("FIRST_DELAY_S", "LAST_DELAY_S"):
+        monkeypatch.setattr(f"wspulse.supervisor.process.restart_intensity.{name}", 0.0)
+    assert await supervisor(workers="1").run() == 1
+    (said,) = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert said.__dict__["last_end"] == "ended with exit code 7"
+
+
+@pytest.mark.parametrize(("is_usage", "code"), [(True, 2), (False, 1)])
+async def test_application_that_cannot_be_loaded_ends_the_server_and_is_told_of_once(
+    is_usage: bool,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing(PretendedProcess):
+        def __init__(self, *arguments: Any, **calls: Any) -> None:
+            super().__init__(*arguments, **calls)
+            self.soon(self.says, BootFailed("wspulse: pong_wait: too small", is_usage))
+
+        def tell(self, message: Message) -> None:
+            super().tell(message)
+            if isinstance(message, Exit):
+                self.soon(self.ends, 1)
+
+    monkeypatch.setattr("wspulse.supervisor.process.workers.WorkerProcess", Failing)
+    assert await supervisor(workers="3", pong_wait="20").run() == code
+    told = capfd.readouterr().err
+    failures = [record for record in caplog.records if record.message == "the application failed to start"]
+    if is_usage:
+        assert told == "wspulse: --pong-wait: too small\n"
+        assert failures == []
+    else:
+        assert [record.__dict__["traceback"] for record in failures] == ["wspulse: pong_wait: too small"]
+
+
+async def test_port_that_is_taken_ends_the_start() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        pytest.raises(StartError, match="is taken by another program"),
+    ):
+        await supervisor(port=str(other.getsockname()[1])).run()
+
+
+async def test_later_part_that_cannot_start_gives_back_what_the_earlier_ones_took(folder: Path) -> None:
+    (folder / "c").write_text("precious")
+    made = supervisor(control=f"ipc://{folder}/c")
+    with pytest.raises(StartError, match=f"{folder}/c exists and is no socket"):
+        await made.run()
+    assert not accepts(made.port)
+    assert set(os.listdir(folder)) <= {"c", "wspulse"}  # noqa: PTH208
+    with pytest.raises(SettingError, match="needs CURVE keys"):
+        await supervisor(control="tcp://0.0.0.0:0").run()
+
+
+async def test_worker_that_cannot_be_started_ends_the_start_and_those_that_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    starts: list[int] = []
+
+    def limited(*args: Any, **options: Any) -> WorkerProcess:
+        starts.append(args[1])
+        if len(starts) == 2:
+            raise OSError("no more processes")
+        return WorkerProcess(*args, **options)
+
+    monkeypatch.setattr("wspulse.supervisor.process.workers.WorkerProcess", limited)
+    made = supervisor()
+    with pytest.raises(StartError, match="worker 1 cannot be started: no more processes"):
+        await made.run()
+    assert starts == [0, 1]
+    assert made.children[0].state is ChildState.STOPPED
+    assert not accepts(made.port)
+
+
+async def test_more_workers_than_descriptors_are_refused_with_what_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wspulse.supervisor.host.descriptor_limit.raise_descriptor_limit", lambda: 100)
+    with pytest.raises(StartError, match=r"20 workers need more descriptors .* use --workers 7 at most"):
+        await supervisor(workers="20").run()
+
+
+async def test_one_worker_has_no_bus(folder: Path) -> None:
+    made = supervisor(workers="1")
+    async with running(made) as ending:
+        await eventually(lambda: made.is_ready, "it is ready", 30)
+        (runtime_dir,) = (folder / "wspulse").iterdir()
+        names = sorted(path.name for path in runtime_dir.iterdir())
+        assert names == ["control.sock", "events-0.sock", "lock", "mailbox-0-0.sock"]
+        made.request_shutdown("the test is over")
+        assert await ending == 0
+
+
+async def test_incarnations_begin_above_those_of_a_run_that_crashed(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    crashed = folder / "wspulse" / str(port)
+    crashed.mkdir(mode=0o700, parents=True)
+    (folder / "wspulse").chmod(0o700)
+    (crashed / "lock").write_text("99999 4\n")
+    made = supervisor(port=str(port), workers="1")
+    async with running(made) as ending:
+        await eventually(lambda: made.is_ready, "it is ready", 30)
+        incarnation = made.children[0].incarnation
+        assert incarnation is not None
+        assert incarnation > 4_999_999
+        assert all("-5.sock" in path for path in made.mailbox_paths)
+        made.request_shutdown("the test is over")
+        assert await ending == 0
