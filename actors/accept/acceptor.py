@@ -7,7 +7,7 @@ callback but `connect` and `check_origin` runs before that. (contract.md §2)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from socket import socket
 from typing import Any
@@ -29,7 +29,8 @@ _BACKLOG = 4096
 
 
 class Acceptor:
-    """Accepts for one shard. `hand_over` sends an upgrade with its descriptor, which it then owns, to another shard."""
+    """Accepts for one shard. `hand_over` sends an upgrade with its descriptor, which it then owns, to another shard; `spawn` runs
+    what the application is asked in a task that its owner keeps."""
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Acceptor:
         pages: Pages,
         connect: Callable[[Request], Any],
         hand_over: Callable[[int, UpgradeRequest, int], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         self.shard = shard
         self.placement = placement
@@ -50,6 +52,7 @@ class Acceptor:
         self.http: HttpApplication | None = None
         """Who serves what is not for us, where there is one."""
         self.newcomers: set[Newcomer] = set()
+        self.spawn = spawn
         self.closed = False
         self._server: asyncio.Server | None = None
         self._gone: asyncio.Event = asyncio.Event()
@@ -79,8 +82,8 @@ class Acceptor:
             newcomer.drain()
 
     async def quiet(self) -> None:
-        """Wait until every newcomer has its answer: half a second at most after `close`. Refusals are the shard's to wait
-        for."""
+        """Wait until every newcomer has its answer, after `close`: half a second at most, since a request is not awaited for
+        longer. Refusals are the shard's to wait for."""
         while self.newcomers:
             self._gone.clear()
             await self._gone.wait()

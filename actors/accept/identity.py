@@ -79,26 +79,33 @@ class Identification:
         return identity
 
     async def identify(self, request: Request) -> Identity | HTTPAnswer:
-        """Ask to the end. Raises CancelledError where the task is cancelled, and nothing else."""
+        """Ask to the end. Raises CancelledError where the task is cancelled meanwhile, and nothing else."""
         asking = self.asking(request)
         try:
             awaitable = next(asking)
         except StopIteration as end:
             return _result(end)
-        return await self.go_on(asking, awaitable)
+        task = asyncio.current_task()
+        assert task is not None
+        cancels = task.cancelling()
+        return await self.go_on(asking, awaitable, lambda: task.cancelling() > cancels)
 
-    async def go_on(self, asking: Asking, awaitable: Awaitable[Any]) -> Identity | HTTPAnswer:
-        """Await what the asking gave, until it returns. Raises as `identify` does."""
+    async def go_on(
+        self, asking: Asking, awaitable: Awaitable[Any], is_over: Callable[[], bool]
+    ) -> Identity | HTTPAnswer:
+        """Await what the asking gave, until it returns. Raises CancelledError as soon as `is_over`: nobody wants the answer any
+        more, and the application, which may have caught a cancellation of its own, is asked nothing else."""
         try:
             while True:
                 try:
                     answer = await awaitable
                 except (Exception, SystemExit, asyncio.CancelledError) as error:
-                    task = asyncio.current_task()
-                    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                        raise
+                    if is_over():
+                        raise asyncio.CancelledError from None
                     awaitable = asking.throw(error)
                 else:
+                    if is_over():
+                        raise asyncio.CancelledError
                     awaitable = asking.send(answer)
         except StopIteration as end:
             return _result(end)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from socket import socket
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from wspulse.actors.accept.http_app import HttpApplication, path_of_first_line
 from wspulse.actors.accept.identity import Asking, Identification, Identity
@@ -20,7 +20,7 @@ from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.refusal import Refusal
-from wspulse.actors.transport.transport import Transport
+from wspulse.actors.transport.transport import AHEAD_BYTES, Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
@@ -28,9 +28,6 @@ from wspulse.actors.wire.handshake import CheckedHead, Pages, check_request, cho
 from wspulse.actors.wire.head import HeadGatherer
 
 __all__ = ["Newcomer", "Visitor"]
-
-_LEFTOVER_BYTES = 512 * 1024
-"""What a client may send behind its request before it is answered; beyond that its socket is not read."""
 
 _LAST_HEAD_S = 0.5
 """How long a request that is on its way when the server closes may take to be complete."""
@@ -51,6 +48,10 @@ class Entrance(Protocol):
     @property
     def hand_over(self) -> Callable[[int, UpgradeRequest, int], None]:
         """Sends an upgrade with its descriptor, which it then owns, to another shard."""
+
+    @property
+    def spawn(self) -> Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]:
+        """Runs what the application is asked in a task that its owner keeps."""
 
     def left(self, newcomer: Newcomer) -> None:
         """It has its answer, or is gone."""
@@ -102,7 +103,7 @@ class Newcomer(asyncio.Protocol):
         gatherer = self._gatherer
         if gatherer is None:
             self._leftover += data
-            if len(self._leftover) > _LEFTOVER_BYTES and not self._held:
+            if len(self._leftover) > AHEAD_BYTES and not self._held:
                 self._held = True
                 self._client.pause_reading()
             return
@@ -117,10 +118,9 @@ class Newcomer(asyncio.Protocol):
             self._check(gatherer.head)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._answered = True
+        self._leave()
         if self._task is not None:
             self._task.cancel()
-        self._entrance.left(self)
 
     # Steps, in the order of contract.md §2.
 
@@ -141,13 +141,12 @@ class Newcomer(asyncio.Protocol):
         except StopIteration as end:
             self._identified(end.value)
         else:
-            self._task = asyncio.get_running_loop().create_task(self._go_on(asking, awaitable))
+            self._task = self._entrance.spawn(self._go_on(asking, awaitable))
 
-    async def _go_on(self, asking: Asking, awaitable: Awaitable[object]) -> None:
-        result = await self._entrance.identification.go_on(asking, awaitable)
+    async def _go_on(self, asking: Asking, awaitable: Awaitable[Any]) -> None:
+        result = await self._entrance.identification.go_on(asking, awaitable, lambda: self._answered)
         self._task = None
-        if not self._answered:
-            self._identified(result)
+        self._identified(result)
 
     def _identified(self, result: Identity | HTTPAnswer) -> None:
         if isinstance(result, HTTPAnswer):
@@ -165,10 +164,7 @@ class Newcomer(asyncio.Protocol):
         transport = Transport(self._shard, Upgrade(*identity, self._request, answer, self._deadline))
         if self._leftover:
             transport.keep(self._leftover)
-        if self._held:
-            transport.hold()
-        self._answered = True
-        self._entrance.left(self)
+        self._leave()
         self._client.set_protocol(transport)
         transport.connection_made(self._client)
 
@@ -184,7 +180,7 @@ class Newcomer(asyncio.Protocol):
             self._deadline,
             self._request.remote_address,
         )
-        self._answered = True
+        self._leave()
         self._shard.metrics.handovers_out += 1
         self._client.abort()
         self._entrance.hand_over(owner, request, copy)
@@ -213,16 +209,19 @@ class Newcomer(asyncio.Protocol):
         """Answer in HTTP, once."""
         if self._answered:
             return
-        self._answered = True
+        self._leave()
         if self._task is not None:
             self._task.cancel()
         if answer.status >= 400:
             self._shard.metrics.upgrades_refused += 1
-        if self._client.is_closing():
-            return
-        if self._held:
+        if self._held and not self._client.is_closing():
             self._client.resume_reading()
         Refusal(self._shard, answer.encode(), self._deadline).take(self._client)
+
+    def _leave(self) -> None:
+        """The socket is another's now, or will be within this step."""
+        self._answered = True
+        self._leftover = b""
         self._entrance.left(self)
 
 
@@ -245,8 +244,7 @@ class Visitor(Newcomer):
             self._first_bytes = None
             http = self._entrance.http
             if http is not None and path not in http.paths:
-                self._answered = True
-                self._entrance.left(self)
+                self._leave()
                 http.take(self._client, data)
                 return
         super().data_received(data)

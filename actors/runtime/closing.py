@@ -103,18 +103,26 @@ class Closing:
             self._tell_supervisor(CloseRequested())
             await asyncio.shield(self._closed)
             return
-        # Nobody else holds the listener here: what connects from now on is to be refused, not to wait in its queue.
-        self._acceptor.close()
-        if self._listener is not None:
-            self._listener.close()
-        await self.drain()
-        if self._listener is None:
-            # Under an ASGI server that speaks no lifespan to us nobody stops the runtime: let nothing tick on.
-            self._lag.stop()
-            if not self._closers:
-                await self._shard.abort()
-        if not self._closed.done():
-            self._closed.set_result(None)
+        # In a task of its own: it ends newcomers too, and one of them may be the caller, in `connect`.
+        self._tasks.spawn(self._close_alone(self._closed))
+        await asyncio.shield(self._closed)
+
+    async def _close_alone(self, closed: asyncio.Future[None]) -> None:
+        """Close the server's only shard."""
+        try:
+            # Nobody else holds the listener here: what connects from now on is to be refused, not to wait in its queue.
+            self._acceptor.close()
+            if self._listener is not None:
+                self._listener.close()
+            await self.drain()
+            if self._listener is None:
+                # Under an ASGI server that speaks no lifespan to us nobody stops the runtime: let nothing tick on.
+                self._lag.stop()
+                if not self._closers:
+                    await self._shard.abort()
+        finally:
+            if not closed.done():
+                closed.set_result(None)
 
     async def release_closers(self) -> None:
         """The end of all else has come: accept nothing, and let those who closed the server return and end, within 2 s."""

@@ -84,6 +84,7 @@ class ShardRuntime:
             self.shard.resumable = self._extensions.may_resume
         self._siblings = Siblings(self.shard, mailbox_paths if mailbox is not None else (), bus, self._extensions)
         self.up_shards = self._siblings.up_shards
+        self._tasks = TaskSet()
         self._handovers = Handovers(self.shard, self._siblings.links)
         self._acceptor = Acceptor(
             self.shard,
@@ -92,6 +93,7 @@ class ShardRuntime:
             pages=self._extensions.pages(path),
             connect=server.checked_connect(),
             hand_over=self._handovers.hand_over,
+            spawn=self._tasks.spawn,
         )
         self._listener = listener
         self._http: HttpApplication | None = None
@@ -104,7 +106,6 @@ class ShardRuntime:
                 logger=server.options.logger,
             )
         self._lag = LoopLag()
-        self._tasks = TaskSet()
         self._dispatch = Dispatch(
             self.shard,
             siblings=self._siblings,
@@ -156,7 +157,7 @@ class ShardRuntime:
             _Stage(mailbox.open, mailbox.close) if mailbox is not None else None,
             _Stage(self._siblings.open_links, self._siblings.close_links),
             _Stage(None, self._lag.stop),
-            _Stage(None, self._tasks.cancel),
+            _Stage(None, self._tasks.end),
             # The links that close behind it tell it nothing any more.
             _Stage(None, self._extensions.close),
             _Stage(None, self.shard.abort),

@@ -10,6 +10,9 @@ __all__ = ["TaskSet"]
 
 Result = TypeVar("Result")
 
+_END_S = 1.0
+"""How long the application may take over a cancellation."""
+
 
 class TaskSet:
     """See the module. One per runtime; whoever spawned a task may also await it."""
@@ -23,7 +26,10 @@ class TaskSet:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def cancel(self) -> None:
-        """Cancel those that have not ended."""
-        for task in list(self._tasks):
+    async def end(self) -> None:
+        """Cancel those that have not ended, and give them a second to."""
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_END_S)

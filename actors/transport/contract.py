@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.options.server_options import ServerOptions
 
-__all__ = ["Admitting", "Carried", "Ending", "EndingShard", "TransportShard"]
+__all__ = ["Admitting", "Carried", "Ending", "EndingShard", "Receiving", "TransportShard", "end_writing"]
 
 T_contra = TypeVar("T_contra", contravariant=True)
 """The transport: a parameter, so that this file need not import it."""
@@ -60,6 +61,14 @@ class Admitting(Protocol[T_contra]):
 
     def gone(self, transport: T_contra) -> None:
         """A newcomer's socket ended while it waited."""
+
+
+def end_writing(client: asyncio.Transport) -> None:
+    """End our side of the stream: the client reads what was written, then the end."""
+    if client.can_write_eof():
+        # A client that is gone may have reset the connection already, which asyncio's loop tells by raising.
+        with suppress(OSError):
+            client.write_eof()
 
 
 class Ending(Protocol):

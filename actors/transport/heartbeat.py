@@ -1,6 +1,6 @@
 """`Heartbeat`: when a peer is pinged, and whether it has been silent for too long.
 
-Made by a transport when it is open, and called by the shard's ticker: an object that is its own call spares each idle
+Made by a transport when it answers 101, and called by the shard's ticker: an object that is its own call spares each idle
 connection a bound method, 64 bytes. It knows no socket and no clock; times are in seconds, on the shard's clock.
 """
 

@@ -1,8 +1,8 @@
 """`Refusal`: a connection that is told no in HTTP, and then has a while to read it.
 
-Made by whoever refuses: the acceptor, a transport whose newcomer may not join, a handover that nobody took. It takes their
-socket over, and the shard waits for its end as it does for that of a transport. Closing at once would reset what the client
-has not read yet (RFC 9112 §9.6).
+Made where a socket is refused: by a newcomer, by a transport whose newcomer may not join, for a handover that nobody took. It
+takes the socket over, and the shard waits for its end as it does for that of a transport. Closing at once would reset what the
+client has not read yet (RFC 9112 §9.6).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from wspulse.actors.transport.contract import EndingShard
+from wspulse.actors.transport.contract import EndingShard, end_writing
 
 __all__ = ["Refusal"]
 
@@ -41,11 +41,9 @@ class Refusal(asyncio.Protocol):
         shard.transport_ending(self)
         if client.is_closing():
             return
-        client.write(self._answer)
-        if client.can_write_eof():
-            # The client reads the answer, then the end.
-            client.write_eof()
         shard.at(shard.clock() + _LINGER_S, self._give_up)
+        client.write(self._answer)
+        end_writing(client)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._client = None

@@ -8,7 +8,7 @@ nothing.
 
 The transport carries out the effects in the order of the row. This module knows no sockets, loops or clocks.
 
-WAITING ─ ACCEPT ─▶ OPEN ◀─ HOLD, RELEASE ─▶ HELD
+WAITING ─ ACCEPT ─▶ OPEN ─ HOLD ─▶ HELD ─ RELEASE ─▶ OPEN
                       ├─ FINISH ─▶ CLOSING ─ HEAR ─▶ LINGERING ─ LOSE ─▶ GONE
                       └─ the peer's close frame, or its fault ─▶ LINGERING
 """
@@ -53,7 +53,7 @@ class TransportEvent(Enum):
     HOLD = "too much waits for the handler, or for the answer"
     RELEASE = "the handler has caught up"
     FINISH = "the session ends it"
-    FINISH_LAST = "the session ends it, when the peer has said its farewell"
+    FINISH_LAST = "the session ends it, when nothing more can come of the peer"
     PEER_CLOSE = "the peer's close frame"
     VIOLATE = "the peer breaks the protocol"
     HEAR = "the peer answers our close frame"
@@ -77,7 +77,7 @@ class TransportEffect(Enum):
     SHUT = "end our side of the stream"
     LOOK = "look for the peer's close frame in what was read"
     CLOSE = "close the socket when everything is written"
-    ABORT = "drop the socket"
+    ABORT = "drop the socket, and have the shard wait for its end"
     LEAVE = "tell the admission that nobody waits any more"
     BEQUEATH = "give the session what was read, and tell it how the peer ended"
     LET_GO = "tell the shard, and forget everybody"
@@ -89,9 +89,11 @@ TRANSITIONS: Transitions[TransportState, TransportEvent, TransportEffect] = {
     (_S.WAITING, _E.ACCEPT): (_S.OPEN, (_F.ANSWER,)),
     (_S.WAITING, _E.HOLD): (_S.WAITING_HELD, (_F.PAUSE,)),
     (_S.WAITING, _E.REFUSE): (_S.GONE, (_F.REFUSE, _F.LET_GO)),
+    (_S.WAITING, _E.STALL): (_S.WAITING, (_F.ABORT,)),
     (_S.WAITING, _E.LOSE): (_S.GONE, (_F.LEAVE, _F.LET_GO)),
     (_S.WAITING_HELD, _E.ACCEPT): (_S.HELD, (_F.ANSWER,)),
     (_S.WAITING_HELD, _E.REFUSE): (_S.GONE, (_F.RESUME, _F.REFUSE, _F.LET_GO)),
+    (_S.WAITING_HELD, _E.STALL): (_S.WAITING_HELD, (_F.ABORT,)),
     (_S.WAITING_HELD, _E.LOSE): (_S.GONE, (_F.LEAVE, _F.LET_GO)),
     (_S.OPEN, _E.HOLD): (_S.HELD, (_F.STOP_CLOCK, _F.PAUSE)),
     (_S.OPEN, _E.FINISH): (_S.CLOSING, (_F.SAY, _F.LOOK)),

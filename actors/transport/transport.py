@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from wspulse.actors.transport.contract import Carried, TransportShard
+from wspulse.actors.transport.contract import Carried, TransportShard, end_writing
 from wspulse.actors.transport.farewell import Farewell, farewell_of
 from wspulse.actors.transport.heartbeat import Heartbeat
 from wspulse.actors.transport.refusal import Refusal
@@ -23,7 +23,7 @@ from wspulse.actors.values.errors import ConnectionLostError, KeepaliveTimeoutEr
 from wspulse.actors.wire.frames import BINARY, CLOSE, PING, PONG, encode_close, encode_frame
 from wspulse.actors.wire.framing import FrameParser
 
-__all__ = ["Transport"]
+__all__ = ["AHEAD_BYTES", "Transport"]
 
 _CLOSE_WAIT_S = 3.0
 """How long the peer's answer to a close frame is awaited (contract.md §3)."""
@@ -31,7 +31,7 @@ _CLOSE_WAIT_S = 3.0
 _DISCARD_WAIT_S = 1.0
 """How long a peer that broke the protocol may go on sending before it is reset: long enough to read why."""
 
-_WAITING_BYTES = 512 * 1024
+AHEAD_BYTES = 512 * 1024
 """How much a peer may send ahead of its 101 before its socket is no longer read."""
 
 _PING = encode_frame(PING, b"")
@@ -100,8 +100,6 @@ class Transport(asyncio.Protocol):
                 opcode, payload = message
                 if opcode <= BINARY:
                     session.inbox.receive(opcode, payload)
-                    if self.session is not session:
-                        break
                 elif opcode == PING:
                     self._answer_ping(payload)
                 elif opcode == PONG:
@@ -118,8 +116,7 @@ class Transport(asyncio.Protocol):
         finally:
             self.corked = False
             if self._pongs is not None and not self.blocked:
-                pongs, self._pongs = self._pongs, None
-                self.write(b"".join(pongs))
+                self._write_pongs()
             session.flush()
 
     def eof_received(self) -> None:
@@ -134,9 +131,7 @@ class Transport(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.blocked = False
         self._stop_watch()
-        if self._pongs is not None:
-            pongs, self._pongs = self._pongs, None
-            self.write(pongs[-1])
+        self._write_pongs()
         if self.session is not None:
             self.session.unblocked()
 
@@ -153,7 +148,7 @@ class Transport(asyncio.Protocol):
     def keep(self, data: bytes) -> None:
         """Keep what the peer sent before it could have an answer."""
         self._parser.feed(data)
-        if self._parser.leftover_bytes > _WAITING_BYTES:
+        if self._parser.leftover_bytes > AHEAD_BYTES:
             self.hold()
 
     def accept(self, answer: bytes) -> None:
@@ -191,7 +186,7 @@ class Transport(asyncio.Protocol):
             self._apply(TransportEvent.HOLD)
 
     def release(self) -> None:
-        """Read on."""
+        """Read on. For one that is held only."""
         self._apply(TransportEvent.RELEASE)
 
     # State.
@@ -229,14 +224,13 @@ class Transport(asyncio.Protocol):
                     if self._client is not None and not self._client.is_closing():
                         self._client.resume_reading()
                 case TransportEffect.CATCH_UP:
-                    if not self.closing:
-                        self.shard.loop.call_soon(self._go_on)
+                    self.shard.loop.call_soon(self._go_on)
                 case TransportEffect.SAY:
                     self._say(words, wait_s)
                 case TransportEffect.SHUT:
-                    if self._client is not None and self._client.can_write_eof():
-                        # The peer reads why, then the end; closing at once would reset what it has not read yet.
-                        self._client.write_eof()
+                    if self._client is not None:
+                        # Closing at once would reset what the peer has not read yet.
+                        end_writing(self._client)
                 case TransportEffect.LOOK:
                     self._look_for_close()
                 case TransportEffect.CLOSE:
@@ -298,12 +292,17 @@ class Transport(asyncio.Protocol):
                 self._look_for_close()
 
     def _answer_ping(self, payload: bytes) -> None:
-        if self._pongs is None:
-            self._pongs = []
-        elif self.blocked:
+        pong = encode_frame(PONG, payload)
+        if self._pongs is None or self.blocked:
             # RFC 6455 §5.5.3: only the newest ping need be answered, so that a peer that does not read costs nothing.
-            self._pongs.clear()
-        self._pongs.append(encode_frame(PONG, payload))
+            self._pongs = [pong]
+        else:
+            self._pongs.append(pong)
+
+    def _write_pongs(self) -> None:
+        pongs, self._pongs = self._pongs, None
+        if pongs is not None:
+            self.write(b"".join(pongs))
 
     def _peer_closed(self, payload: bytes) -> None:
         """The peer said goodbye: the queue is flushed, its close frame answered, and the socket closed by us."""

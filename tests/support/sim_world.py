@@ -104,12 +104,12 @@ def server_options(
 @contextmanager
 def little_ahead() -> Iterator[None]:
     """Two messages ahead of the 101 are enough for a newcomer not to be read; it takes 512 KB of a real one."""
-    whole_bytes = transport._WAITING_BYTES
-    transport._WAITING_BYTES = 12
+    whole_bytes = transport.AHEAD_BYTES
+    transport.AHEAD_BYTES = 12
     try:
         yield
     finally:
-        transport._WAITING_BYTES = whole_bytes
+        transport.AHEAD_BYTES = whole_bytes
 
 
 class World:

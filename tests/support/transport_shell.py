@@ -12,6 +12,7 @@ from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.deadlines import Deadlines
+from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.frames import encode_close, unmasked
@@ -32,6 +33,8 @@ class NotedSocket(asyncio.Transport):
         self.reading = True
         self.closing = False
         self.protocol: asyncio.BaseProtocol | None = None
+        self.is_reset = False
+        """Whether its client has reset the connection, and the loop has yet to say so."""
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self.calls.append(f"high={high}")
@@ -41,6 +44,9 @@ class NotedSocket(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self.closing
+
+    def is_reading(self) -> bool:
+        return self.reading
 
     def can_write_eof(self) -> bool:
         return True
@@ -52,7 +58,12 @@ class NotedSocket(asyncio.Transport):
         self.written += bytes(data)
 
     def write_eof(self) -> None:
+        if self.is_reset:
+            raise OSError(107, "Transport endpoint is not connected")
         self.calls.append("eof")
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("10.0.0.1", 5) if name == "peername" else default
 
     def close(self) -> None:
         self.closing = True
@@ -99,10 +110,15 @@ class NotedSession:
         self.transport: Transport | None = transport
         self.inbox = NotedInbox()
         self.lost: list[tuple[str, bool]] = []
+        self.errors: list[BaseException | None] = []
         self.flow: list[str] = []
+        self.unwritten = b""
+        """What the application has sent, and a flush writes."""
 
     def flush(self) -> None:
-        pass
+        if self.unwritten and self.transport is not None:
+            self.transport.write(self.unwritten)
+            self.unwritten = b""
 
     def blocked(self) -> None:
         self.flow.append("blocked")
@@ -112,6 +128,7 @@ class NotedSession:
 
     def transport_lost(self, error: BaseException | None, *, said_goodbye: bool = False) -> None:
         self.lost.append((type(error).__name__ if error is not None else "", said_goodbye))
+        self.errors.append(error)
         self._detach()
 
     def transport_failed(self, error: BaseException, close: CloseRow) -> None:
@@ -163,6 +180,8 @@ class NotedShard:
         self.noted_loop = NotedLoop()
         self.loop: Any = self.noted_loop
         self.admission = NotedAdmission()
+        self.metrics = Metrics()
+        self.index = 0
         self.closing = False
         self.ending: list[Ending] = []
         self.gone: list[Ending] = []

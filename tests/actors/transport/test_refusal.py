@@ -59,6 +59,15 @@ def test_socket_that_has_ended_is_only_waited_for() -> None:
     assert shard.ending == []
 
 
+def test_client_that_has_reset_the_connection_is_waited_for() -> None:
+    shard = NotedShard()
+    client = NotedSocket()
+    client.is_reset = True
+    Refusal(shard, PAGE, shard.now + 10).take(client)
+    shard.pass_time(1.1)
+    assert client.calls[-1] == "abort"
+
+
 def test_abort_drops_the_socket_once_it_is_there() -> None:
     shard = NotedShard()
     Refusal(shard, PAGE, shard.now + 10).abort()

@@ -18,8 +18,8 @@ from wspulse.actors.values.transitions import IllegalTransitionError
 S, E, F = TransportState, TransportEvent, TransportEffect
 
 LEGAL = {
-    S.WAITING: {E.ACCEPT: S.OPEN, E.REFUSE: S.GONE, E.HOLD: S.WAITING_HELD, E.LOSE: S.GONE},
-    S.WAITING_HELD: {E.ACCEPT: S.HELD, E.REFUSE: S.GONE, E.LOSE: S.GONE},
+    S.WAITING: {E.ACCEPT: S.OPEN, E.REFUSE: S.GONE, E.HOLD: S.WAITING_HELD, E.STALL: S.WAITING, E.LOSE: S.GONE},
+    S.WAITING_HELD: {E.ACCEPT: S.HELD, E.REFUSE: S.GONE, E.STALL: S.WAITING_HELD, E.LOSE: S.GONE},
     S.OPEN: {
         E.HOLD: S.HELD,
         E.FINISH: S.CLOSING,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from tests.support.transport_shell import ANSWER, NotedSession, NotedShard, client_close, opened, waiting
@@ -32,12 +34,12 @@ def test_newcomer_that_sends_too_much_ahead_is_not_read_until_its_session_has_it
     transport, socket = waiting(shard)
     transport.data_received(b"\x82\xfe" + b"x" * (512 * 1024))
     assert state(transport) is TransportState.WAITING_HELD
-    assert not socket.reading
+    assert not socket.is_reading()
     transport.accept(ANSWER)
     assert state(transport) is TransportState.HELD
     transport.start()
     assert state(transport) is TransportState.OPEN
-    assert socket.reading
+    assert socket.is_reading()
 
 
 def test_refused_newcomer_gives_its_socket_to_a_refusal_that_lets_the_client_read_the_answer() -> None:
@@ -61,9 +63,21 @@ def test_refused_newcomer_whose_socket_was_not_read_is_read_again() -> None:
     shard = NotedShard()
     transport, socket = waiting(shard)
     transport.data_received(b"x" * (512 * 1024 + 1))
-    assert not socket.reading
+    assert not socket.is_reading()
     transport.refuse(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
-    assert socket.reading
+    assert socket.is_reading()
+
+
+def test_newcomer_that_takes_nothing_of_an_earlier_answer_is_dropped() -> None:
+    shard = NotedShard(write_wait=8)
+    transport, client = waiting(shard)
+    client.unsent_bytes = 100
+    transport.pause_writing()
+    shard.pass_time(8.1)
+    assert client.calls[-1] == "abort"
+    assert state(transport) is TransportState.WAITING
+    transport.connection_lost(None)
+    assert shard.admission.left == [transport]
 
 
 def test_newcomer_that_goes_is_told_to_the_admission() -> None:
@@ -134,6 +148,29 @@ def test_close_frame_of_the_peer_is_reported_and_answered_and_the_socket_closed(
     assert session.lost == [lost]
     assert socket.taken() == encode_close(code)
     assert socket.calls[-1] == "close"
+
+
+@pytest.mark.parametrize("end", [client_close(1000), b"\x83\x80\0\0\0\0"])
+def test_answers_to_what_came_before_the_end_are_written_before_the_close_frame(end: bytes) -> None:
+    shard = NotedShard()
+    transport, client, session = opened(shard)
+
+    def answer() -> None:
+        session.unwritten = encode_frame(TEXT, b"answer")
+
+    session.inbox.on_receive = answer
+    transport.data_received(text(b"question") + end)
+    assert client.taken().startswith(encode_frame(TEXT, b"answer") + b"\x88")
+
+
+def test_peer_that_is_gone_when_its_violation_is_answered_is_waited_for() -> None:
+    shard = NotedShard()
+    transport, client, _ = opened(shard)
+    client.is_reset = True
+    transport.data_received(b"\x83\x80\0\0\0\0")
+    assert state(transport) is TransportState.LINGERING
+    shard.pass_time(1.1)
+    assert client.calls[-1] == "abort"
 
 
 def test_violation_is_answered_by_its_code_and_an_end_that_the_peer_can_read() -> None:
@@ -207,8 +244,31 @@ def test_lost_socket_leaves_what_was_read_to_the_session_and_says_how_the_peer_e
 def test_lost_socket_without_a_farewell_is_an_error_with_its_cause() -> None:
     shard = NotedShard()
     transport, _, session = opened(shard)
-    transport.connection_lost(ConnectionResetError())
+    reset = ConnectionResetError()
+    transport.connection_lost(reset)
     assert session.lost == [("ConnectionLostError", False)]
+    assert session.errors[0] is not None
+    assert session.errors[0].__cause__ is reset
+
+
+def test_nothing_holds_a_transport_that_is_gone_when_its_last_deadline_has_passed() -> None:
+    shard = NotedShard(ping_period=2, pong_wait=5, write_wait=8)
+    gc.collect()
+    gc.disable()
+    try:
+        others = {id(each) for each in gc.get_objects() if type(each) is Transport}
+        transport, client, session = opened(shard)
+        client.unsent_bytes = 1
+        transport.pause_writing()
+        transport.connection_lost(None)
+        client.protocol = None
+        shard.gone.clear()
+        shard.admission.admitted.clear()
+        shard.pass_time(20)
+        del transport, client, session
+        assert {id(each) for each in gc.get_objects() if type(each) is Transport} <= others
+    finally:
+        gc.enable()
 
 
 # Reading and the heartbeat.
@@ -222,7 +282,7 @@ def test_transport_that_is_held_in_the_middle_of_a_read_goes_on_where_it_stopped
     assert session.inbox.received == [b"one"]
     assert state(transport) is TransportState.HELD
     transport.release()
-    assert socket.reading
+    assert socket.is_reading()
     shard.noted_loop.turn()
     assert session.inbox.received == [b"one", b"two"]
 
@@ -310,6 +370,16 @@ def test_blocked_peer_has_write_wait_and_the_close_wait_for_the_last_words() -> 
     assert "abort" not in socket.calls
     shard.pass_time(0.6)
     assert socket.calls[-1] == "abort"
+
+
+def test_kernel_says_so_as_soon_as_it_refuses_a_byte() -> None:
+    assert opened(NotedShard())[1].calls == ["high=0"]
+
+
+def test_pings_of_one_read_are_answered_by_one_write_each_in_order() -> None:
+    transport, client, _ = opened(NotedShard())
+    transport.data_received(unmasked(PING, b"1") + unmasked(PING, b"2"))
+    assert client.taken() == encode_frame(PONG, b"1") + encode_frame(PONG, b"2")
 
 
 def test_pings_of_a_peer_that_does_not_read_cost_one_pong() -> None:
