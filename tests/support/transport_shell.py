@@ -183,6 +183,7 @@ class NotedShard:
         self.metrics = Metrics()
         self.index = 0
         self.closing = False
+        self.aborting = False
         self.ending: list[Ending] = []
         self.gone: list[Ending] = []
         self._deadlines = Deadlines()

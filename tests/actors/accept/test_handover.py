@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
 from tests.support.raw_peer import RawPeer, head
 from tests.support.shards import serve_shards
+from tests.support.transport_shell import NotedShard
 from wspulse import Server
+from wspulse.actors.accept.handover import Handovers
+from wspulse.actors.mesh.message import UpgradeRequest
 
 
 def make_server() -> Server:
@@ -42,3 +49,24 @@ async def test_upgrade_whose_shard_does_not_come_up_is_answered_503_and_let_go_w
         await peer.close()
         await shards.start_shard(0)
         await shards.start_shard(1)
+
+
+async def test_upgrade_that_nobody_took_when_the_worker_ends_is_answered_and_closed_at_once() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(5)
+    upgrade = UpgradeRequest("room", "ada", None, b"GET /ws HTTP/1.1", b"", None, 0.0, None)
+    shard = NotedShard()
+    handovers = Handovers(cast("Any", shard), {1: cast("Any", ClosedLink())})
+    shard.aborting = True
+    handovers.hand_over(1, upgrade, ours.detach())
+    assert theirs.recv(1000).startswith(b"HTTP/1.1 503 ")
+    assert theirs.recv(1000) == b""
+    assert shard.ending == []
+    theirs.close()
+
+
+class ClosedLink:
+    """A link that has closed: it gives descriptors back."""
+
+    def hand_over(self, _upgrade: UpgradeRequest, fd: int, failed: Callable[[int], None]) -> None:
+        failed(fd)
