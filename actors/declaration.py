@@ -27,7 +27,7 @@ class Declaration:
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         options: dict[str, Any] = {option.name: given[option.name] for option in fields(ServerOptions)}
-        for option in ("codec", "logger"):
+        for option in ("codec", "logger", "subprotocols"):
             if options[option] is None:
                 del options[option]
         self.options = ServerOptions(**options)

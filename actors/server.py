@@ -63,7 +63,7 @@ class Server(Declaration, Calls):
         resume_window: float = DEFAULTS.resume_window,
         suspend_on_clean_close: bool = DEFAULTS.suspend_on_clean_close,
         on_duplicate: str = DEFAULTS.on_duplicate,
-        subprotocols: Sequence[str] | None = DEFAULTS.subprotocols,
+        subprotocols: Sequence[str] | None = None,
         ping_period: float = DEFAULTS.ping_period,
         pong_wait: float = DEFAULTS.pong_wait,
         write_wait: float = DEFAULTS.write_wait,
@@ -76,6 +76,7 @@ class Server(Declaration, Calls):
         http_app: Callable[..., Any] | None = None,
         logger: Logger | None = None,
     ) -> None:
+        # By name, all that stands above: `Declaration` looks for callbacks and options.
         super().__init__(locals())
         self._in_process = InProcess()
         self._mounted: Mounted | None = None

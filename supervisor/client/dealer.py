@@ -6,6 +6,7 @@ after its caller was told that the server is away; and the end of the connection
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack, suppress
 
 import zmq
@@ -14,12 +15,24 @@ from zmq.utils.monitor import parse_monitor_message
 from wspulse.supervisor.protocol.address import Address
 from wspulse.supervisor.protocol.received import Received
 
-__all__ = ["Dealer"]
+__all__ = ["Dealer", "end_context"]
 
 _WATCHED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 
 RECONNECT_MS = 20
 RECONNECT_MOST_MS = 500
+
+
+def end_context(context: zmq.Context[zmq.Socket[bytes]], *, is_used_here: bool) -> None:
+    """Fail what other threads wait for in a context, and return when they have closed their sockets.
+
+    A socket belongs to the thread that uses it; only ending the context may be done beside that. Where this very thread uses
+    one, which a signal's handler has come upon, it would wait for itself: then another thread waits.
+    """
+    if is_used_here:
+        threading.Thread(target=context.term, name="wspulse client end", daemon=True).start()
+    else:
+        context.term()
 
 
 class Dealer:

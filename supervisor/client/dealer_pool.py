@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import zmq
 
-from wspulse.supervisor.client.dealer import Dealer
+from wspulse.supervisor.client.dealer import Dealer, end_context
 from wspulse.supervisor.protocol.address import Address
 
 __all__ = ["DealerPool"]
@@ -55,19 +55,19 @@ class DealerPool:
                 self._users.remove(thread)
 
     def close(self) -> None:
-        """End; idempotent. Calls under way fail with zmq.ZMQError; returns when they have let go of their sockets."""
+        """End; idempotent. Calls under way fail with zmq.ZMQError; returns when they have let go of their sockets, unless this
+        thread is in the middle of one itself."""
         if os.getpid() != self.pid:
             return
         with self._lock:
+            if self._closed:
+                return
             self._closed = True
             idle, self._idle = self._idle, []
             is_in_use_here = threading.get_ident() in self._users
         for dealer in idle:
             dealer.close()
-        if not is_in_use_here:
-            # A socket belongs to the thread that uses it; only ending the context may be done beside that. A call of this
-            # very thread, which a signal's handler has come upon, would be waited for without end: it ends by itself.
-            self._context.term()
+        end_context(self._context, is_used_here=is_in_use_here)
 
     def _take(self) -> Dealer:
         # In the lock: no socket is made in a context that is being ended.

@@ -16,7 +16,7 @@ from uuid import uuid4
 import zmq
 
 from wspulse.actors.values.errors import ControlError
-from wspulse.supervisor.client.dealer import Dealer
+from wspulse.supervisor.client.dealer import Dealer, end_context
 from wspulse.supervisor.client.subscription import (
     AWAY_S,
     PROBE_S,
@@ -66,7 +66,7 @@ class EventStream:
         self._reading: int | None = None
         """The thread that is in the middle of `next`: the sockets are its own until it comes out."""
         self._is_woken = False
-        """Whether another one ends the context, which wakes it."""
+        """Whether `close` ends the context, which wakes it."""
         try:
             self._subscribe(control.timeout)
         except BaseException:
@@ -85,11 +85,11 @@ class EventStream:
         return self
 
     def __next__(self) -> Event:
-        with self._lock:
-            if self._closed.is_set():
-                raise StopIteration
-            self._reading = threading.get_ident()
         try:
+            with self._lock:
+                if self._closed.is_set():
+                    raise StopIteration
+                self._reading = threading.get_ident()
             event = self._wait(None if self._timeout is None else monotonic() + self._timeout)
         except zmq.ZMQError:
             if not self._closed.is_set():
@@ -114,12 +114,11 @@ class EventStream:
             self._closed.set()
             if self._reading is None:
                 self._let_go()
-            elif self._reading != threading.get_ident():
+            else:
                 self._is_woken = True
+            is_used_here = self._reading == threading.get_ident()
         if self._is_woken:
-            # Sockets belong to one thread, but the context may be ended by any: that fails what the other one waits for,
-            # and returns when it has closed its sockets.
-            self._context.term()
+            end_context(self._context, is_used_here=is_used_here)
 
     def _let_go(self) -> None:
         if self._dealer is not None:

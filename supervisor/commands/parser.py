@@ -5,6 +5,7 @@ that, and with which exit code the program ends, the command decides.
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from wspulse.supervisor.commands.terminal import print_text
@@ -34,5 +35,9 @@ class CommandParser(argparse.ArgumentParser):
         raise UnparsableError(message)
 
     def print_help(self, file: Any = None) -> None:
-        """To stdout, at once."""
-        print_text(self.format_help().rstrip("\n"))
+        """To stdout, at once. A device that takes nothing is passed over, as argparse does."""
+        if file is not None:
+            super().print_help(file)
+            return
+        with suppress(OSError):
+            print_text(self.format_help().rstrip("\n"))

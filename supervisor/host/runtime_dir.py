@@ -69,7 +69,7 @@ class RuntimeDir:
             runtime_dir._remove_sockets()
         except OSError as error:
             os.close(lock)
-            raise StartError(f"the runtime directory {path} cannot be cleaned: {error.strerror}") from None
+            raise StartError(f"the runtime directory {path} cannot be prepared: {error.strerror}") from None
         return runtime_dir
 
     def socket_path(self, name: str) -> str:

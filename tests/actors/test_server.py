@@ -51,10 +51,11 @@ def test_signature_names_every_callback_and_option_with_its_default() -> None:
     assert [parameter.name for parameter in parameters] == [*callbacks, *options]
     declared = {parameter.name: parameter.default for parameter in parameters}
     defaults: dict[str, object] = {name: getattr(ServerOptions(), name) for name in options}
-    # Of these each server has an object of its own, or that of its process.
+    # Of the first two each server has an object of its own, or that of its process; no names are None (contract.md §5).
     assert type(defaults["codec"]) is JSONCodec
     assert defaults["logger"] is logging.getLogger("wspulse")
-    expected = {**dict.fromkeys(callbacks), **defaults, "codec": None, "logger": None}
+    assert defaults["subprotocols"] == ()
+    expected = {**dict.fromkeys(callbacks), **defaults, "codec": None, "logger": None, "subprotocols": None}
     assert declared == expected
     assert {name: type(value) for name, value in declared.items()} == {
         name: type(value) for name, value in expected.items()

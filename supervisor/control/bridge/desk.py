@@ -57,11 +57,12 @@ class BridgeDesk:
             return self._instructions.popleft()
         while self._pumped:
             program = next(iter(self._pumped))
+            # It comes back when it has been told: a delivery that fails for an unknown reason must not stop the others.
+            del self._pumped[program]
             if program.is_due and self._programs.get(program.peer.route) is program:
                 first = program.queue[0]
                 args = {"connection": first.connection.id, "room": first.connection.room_id, **first.args}
                 return Deliver(program.peer, first.op, args, first.frame)
-            del self._pumped[program]
         return None
 
     # From workers.
@@ -152,16 +153,15 @@ class BridgeDesk:
         """The delivery that was asked for last has been sent."""
         if (program := self._attached(peer)) is not None:
             happening = program.told()
+            self._pumped[program] = None
             if happening.frame is not None:
                 self._tell(FrameSent(happening.ticket))
 
     def held_back(self, peer: AttachedPeer) -> None:
         """The delivery that was asked for last was not sent: the program has not taken what it was sent before."""
-        if (program := self._attached(peer)) is not None:
-            self._pumped.pop(program, None)
-            if not program.is_retried:
-                program.is_retried = True
-                self._tell(RetrySoon(peer))
+        if (program := self._attached(peer)) is not None and not program.is_retried:
+            program.is_retried = True
+            self._tell(RetrySoon(peer))
 
     def retry(self, peer: AttachedPeer) -> None:
         """A moment has passed since `RetrySoon`."""

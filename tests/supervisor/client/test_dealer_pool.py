@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -53,6 +54,33 @@ def test_closed_pool_gives_none_and_takes_none_back(pool: DealerPool) -> None:
     with pytest.raises(zmq.ContextTerminated), pool.dealer():
         pass
     pool.close()
+
+
+def test_close_by_a_signal_in_the_middle_of_a_call_ends_it_and_those_of_other_threads(pool: DealerPool) -> None:
+    ended: list[str] = []
+    begun = threading.Event()
+
+    def wait(name: str) -> None:
+        try:
+            with pool.dealer() as dealer:
+                begun.set()
+                dealer.socket.poll(60_000)
+        except zmq.ContextTerminated:
+            ended.append(name)
+
+    other = threading.Thread(target=wait, args=("other",), daemon=True)
+    other.start()
+    assert begun.wait(5)
+    before = signal.signal(signal.SIGUSR1, lambda *_: pool.close())
+    sender = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
+    sender.start()
+    try:
+        wait("this one")
+    finally:
+        sender.join()
+        signal.signal(signal.SIGUSR1, before)
+    other.join(5)
+    assert sorted(ended) == ["other", "this one"]
 
 
 def test_close_by_a_signal_in_the_middle_of_a_call_does_not_wait_for_it(pool: DealerPool) -> None:

@@ -44,3 +44,14 @@ def test_help_is_printed_to_stdout_with_exit_code_zero(capsys: pytest.CaptureFix
     printed = capsys.readouterr()
     assert printed.out.startswith("usage: wspulse kick ")
     assert (printed.out[-2:] != "\n\n", printed.err) == (True, "")
+
+
+@pytest.mark.parametrize("command", ["kick", "doctor"])
+def test_help_that_no_device_takes_is_no_error(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("wspulse.supervisor.commands.parser.print_text", fail)
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert not ended.value.code

@@ -15,6 +15,7 @@ from tests.support.eventually import eventually
 from wspulse import AsyncControl, ControlError
 from wspulse.actors.mesh.message import Events, Message, WatchEvents
 from wspulse.supervisor.client.async_events import AsyncEventStream
+from wspulse.supervisor.control.bridge.service import BridgeService
 from wspulse.supervisor.errors import SettingError, StartError
 from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.protocol.curve import write_pair
@@ -197,3 +198,12 @@ async def test_clients_with_keys_steer_a_server_that_wants_some_and_others_learn
         async with AsyncControl(stage.endpoint, server_key=server_key, client_key=stranger, timeout=0.3) as control:
             with pytest.raises(ControlError, match="does not know this client's key"):
                 await control.ping()
+
+
+async def test_bridge_is_told_which_worker_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(BridgeService, "shard_down", lambda _, shard: told.append(shard))
+    async with control_stage(tmp_path, app="bridge") as stage:
+        started(stage, 1, 101)
+        stage.plane.worker_down(stage.children[1])
+    assert told == [1]

@@ -211,7 +211,7 @@ def test_folder_that_cannot_be_cleaned_is_an_error_and_not_ours(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", refuse)
         with pytest.raises(
-            StartError, match=r"the runtime directory .*/8000 cannot be cleaned: Operation not permitted"
+            StartError, match=r"the runtime directory .*/8000 cannot be prepared: Operation not permitted"
         ):
             RuntimeDir.claim(8000, environ)
     RuntimeDir.claim(8000, environ).release()

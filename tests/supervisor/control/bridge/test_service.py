@@ -233,3 +233,28 @@ async def test_wrong_requests_are_refused() -> None:
             with pytest.raises(BadRequestError):
                 made.says(ONE, op, **args)
         assert made.told() == []
+
+
+async def test_frame_of_a_connection_that_nobody_knows_leaves_nothing() -> None:
+    async with stage() as made:
+        assert made.service.receive(BridgeFrame("nobody", "room", "", "", b"1", "json")) is None
+        assert made.service._waiting == {}
+
+
+async def test_delivery_that_cannot_be_made_up_stops_no_other_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail_for_1(frame: BridgeFrame, encoding: str) -> dict[str, Any]:
+        if frame.payload == b"1":
+            raise LookupError("planted")
+        return {"payload": int(frame.payload)}
+
+    monkeypatch.setattr(service, "frame_fields", fail_for_1)
+    async with stage() as made:
+        made.says(ONE, "attach")
+        made.notice("connected", "a")
+        made.says(TWO, "attach")
+        made.notice("connected", "b")
+        made.told()
+        with pytest.raises(LookupError):
+            made.frame("a", b"1")
+        made.frame("b", b"2")
+        assert made.told() == ["two message b 2"]
