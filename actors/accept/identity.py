@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -24,13 +24,8 @@ MAX_ID_BYTES = 256
 """Of a room id and of a connection id, in UTF-8 (contract.md §2)."""
 
 
-class Identity(NamedTuple):
-    """Who connects, and to which room."""
-
-    room_id: str
-    connection_id: str
-    state: dict[str, Any] | None
-
+Identity = tuple[str, str, dict[str, Any] | None]
+"""Who connects, and to which room: room id, connection id, state."""
 
 Asking = Generator[Awaitable[Any], Any, Identity | HTTPAnswer]
 """Gives what is to be awaited, wants what that returned or raised, and returns the identity, or the refusal."""
@@ -66,7 +61,7 @@ class Identification:
             answer = self._connect(request)
             if is_awaitable(answer):
                 answer = yield answer
-            identity = checked_identity(answer)
+            room_id, connection_id, state = checked_identity(answer)
         except ConnectRejected as error:
             return rejection(error.status, error.text)
         except (Exception, SystemExit, asyncio.CancelledError) as error:
@@ -74,9 +69,7 @@ class Identification:
             return rejection(500, "internal server error")
         if shard.closing:
             return rejection(503, "server is shutting down")
-        if not identity.connection_id:
-            return identity._replace(connection_id=self._placement.new_id(shard.index))
-        return identity
+        return room_id, connection_id or self._placement.new_id(shard.index), state
 
     async def identify(self, request: Request) -> Identity | HTTPAnswer:
         """Ask to the end. Raises CancelledError where the task is cancelled meanwhile, and nothing else."""
@@ -133,4 +126,4 @@ def checked_identity(answer: Any) -> Identity:
             raise TypeError(f"wspulse: connect returned a state of type {type(state).__name__}; allowed is dict")
         # It may travel to another worker: what does not survive that is refused everywhere alike.
         state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=dict[str, Any])
-    return Identity(answer[0], answer[1], state)
+    return answer[0], answer[1], state

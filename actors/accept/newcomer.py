@@ -139,9 +139,11 @@ class Newcomer(asyncio.Protocol):
         try:
             awaitable = next(asking)
         except StopIteration as end:
-            self._identified(end.value)
+            result = end.value
         else:
-            self._task = self._entrance.spawn(self._go_on(asking, awaitable))
+            self._task = entrance.spawn(self._go_on(asking, awaitable))
+            return
+        self._identified(result)
 
     async def _go_on(self, asking: Asking, awaitable: Awaitable[Any]) -> None:
         result = await self._entrance.identification.go_on(asking, awaitable, lambda: self._answered)
@@ -153,7 +155,8 @@ class Newcomer(asyncio.Protocol):
             self.refuse(result)
             return
         subprotocol = choose_subprotocol(self._shard.options.subprotocols, self._head.offered_subprotocols)
-        owner = self._entrance.placement.shard_of(result.connection_id)
+        _, connection_id, _ = result
+        owner = self._entrance.placement.shard_of(connection_id)
         if owner == self._shard.index:
             self._become_transport(result, subprotocol)
         else:

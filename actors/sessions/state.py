@@ -10,20 +10,20 @@ The session carries out the effects in the order of the row. This module knows n
 
 from __future__ import annotations
 
-from enum import Enum
+from functools import partial
 
-from wspulse.actors.values.transitions import Transitions, row_of
+from wspulse.actors.values.transitions import Named, Transitions, row_of
 
 __all__ = ["TRANSITIONS", "Effect", "SessionEvent", "SessionState", "transition"]
 
 
-class SessionState(Enum):
+class SessionState(Named):
     CONNECTED = "connected"
     SUSPENDED = "suspended"
     CLOSED = "closed"
 
 
-class SessionEvent(Enum):
+class SessionEvent(Named):
     """What happens to a session."""
 
     LOSE = "transport lost, session ends with it"
@@ -37,7 +37,7 @@ class SessionEvent(Enum):
     SERVER_CLOSE = "the server closes"
 
 
-class Effect(Enum):
+class Effect(Named):
     """What the session then does."""
 
     DETACH = "let go of the transport"
@@ -69,6 +69,5 @@ TRANSITIONS: Transitions[SessionState, SessionEvent, Effect] = {
 }
 
 
-def transition(state: SessionState, event: SessionEvent) -> tuple[SessionState, tuple[Effect, ...]]:
-    """The next state and what to do. Raises IllegalTransitionError where the table has no row."""
-    return row_of(TRANSITIONS, "session", state, event)
+transition = partial(row_of, TRANSITIONS, "session")
+"""(state, event) → the next state and what to do. Raises IllegalTransitionError where the table has no row."""

@@ -18,9 +18,13 @@ class Farewell(NamedTuple):
     said_goodbye: bool = False
 
 
+_GOODBYE = Farewell(None, said_goodbye=True)
+_IN_ORDER = Farewell(None)
+
+
 def farewell_of(close_payload: bytes) -> Farewell:
     """That of a close frame. Raises ProtocolError as `parse_close` does."""
     code, reason = parse_close(close_payload)
     if code in NORMAL_CLOSE_CODES:
-        return Farewell(None, said_goodbye=code in (1000, EMPTY_CLOSE_CODE))
+        return _GOODBYE if code in (1000, EMPTY_CLOSE_CODE) else _IN_ORDER
     return Farewell(PeerClosedError(code, reason))

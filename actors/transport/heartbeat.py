@@ -43,14 +43,15 @@ class Heartbeat:
 
     __slots__ = ("_next_ping", "_stopped_at", "_transport", "last_pong")
 
+    last_pong: float
+    """When the peer was heard last; the time in which it was not read is left out."""
+
     def __init__(self, transport: Beating, now: float) -> None:
-        shard = transport.shard
         self._transport = transport
-        self._next_ping = now + shard.options.ping_period
-        self._stopped_at = now
-        self.last_pong = now
-        """When the peer was heard last; the time in which it was not read is left out."""
-        shard.at(min(self._next_ping, now + shard.options.pong_wait), self)
+        self._stopped_at = self.last_pong = now
+        # `pong_wait` is above `ping_period`, so a ping is due first.
+        self._next_ping = now + transport.shard.options.ping_period
+        transport.shard.at(self._next_ping, self)
 
     def stop(self, now: float) -> None:
         """The pong clock stands from now on: the peer is not read."""

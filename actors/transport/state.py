@@ -15,9 +15,9 @@ WAITING ─ ACCEPT ─▶ OPEN ─ HOLD ─▶ HELD ─ RELEASE ─▶ OPEN
 
 from __future__ import annotations
 
-from enum import Enum
+from functools import partial
 
-from wspulse.actors.values.transitions import Transitions, row_of
+from wspulse.actors.values.transitions import Named, Transitions, row_of
 
 __all__ = [
     "TRANSITIONS",
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-class TransportState(Enum):
+class TransportState(Named):
     WAITING = "waiting"
     """The upgrade is valid, the room is not joined yet; what the peer sends is kept."""
     WAITING_HELD = "waiting, held"
@@ -45,7 +45,7 @@ class TransportState(Enum):
     """The socket has ended, or is another's."""
 
 
-class TransportEvent(Enum):
+class TransportEvent(Named):
     """What happens to a transport."""
 
     ACCEPT = "the newcomer's room is joined"
@@ -63,7 +63,7 @@ class TransportEvent(Enum):
     LOSE = "the socket ends"
 
 
-class TransportEffect(Enum):
+class TransportEffect(Named):
     """What the transport then does."""
 
     ANSWER = "write the 101 and begin the heartbeat"
@@ -118,6 +118,5 @@ TRANSITIONS: Transitions[TransportState, TransportEvent, TransportEffect] = {
 }
 
 
-def transition(state: TransportState, event: TransportEvent) -> tuple[TransportState, tuple[TransportEffect, ...]]:
-    """The next state and what to do. Raises IllegalTransitionError where the table has no row."""
-    return row_of(TRANSITIONS, "transport", state, event)
+transition = partial(row_of, TRANSITIONS, "transport")
+"""(state, event) → the next state and what to do. Raises IllegalTransitionError where the table has no row."""

@@ -9,11 +9,18 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TypeVar
 
-__all__ = ["IllegalTransitionError", "Transitions", "row_of"]
+__all__ = ["IllegalTransitionError", "Named", "Transitions", "row_of"]
 
-State = TypeVar("State", bound=Enum)
-Event = TypeVar("Event", bound=Enum)
-Effect = TypeVar("Effect", bound=Enum)
+
+class Named(Enum):
+    """A state, an event or an effect. Its hash is the object's: Enum's own is a Python function, 0.1 µs in each look-up."""
+
+    __hash__ = object.__hash__
+
+
+State = TypeVar("State", bound=Named)
+Event = TypeVar("Event", bound=Named)
+Effect = TypeVar("Effect", bound=Named)
 
 Transitions = Mapping[tuple[State, Event], tuple[State, tuple[Effect, ...]]]
 """(state, event) → (next state, effects). The values of all three are what documents and errors say of them."""
@@ -22,7 +29,7 @@ Transitions = Mapping[tuple[State, Event], tuple[State, tuple[Effect, ...]]]
 class IllegalTransitionError(Exception):
     """The table has no such row: a fault in the caller. Nothing was changed."""
 
-    def __init__(self, owner: str, state: Enum, event: Enum) -> None:
+    def __init__(self, owner: str, state: Named, event: Named) -> None:
         super().__init__(f"a {owner} that is {state.value} cannot have: {event.value}")
         self.owner = owner
         self.state = state

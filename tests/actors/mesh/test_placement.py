@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import pytest
 
@@ -66,7 +66,8 @@ def test_new_id_is_a_uuid_that_its_shard_owns(shards: int) -> None:
         ids = {placement.new_id(shard) for _ in range(20)}
         assert len(ids) == 20
         assert {placement.shard_of(new_id) for new_id in ids} == {shard}
-        assert {UUID(new_id).version for new_id in ids} == {4}
+        assert {(UUID(new_id).version, UUID(new_id).variant) for new_id in ids} == {(4, RFC_4122)}
+        assert {str(UUID(new_id)) for new_id in ids} == ids
 
 
 @pytest.mark.parametrize("shards", [-1, 0, SLOTS + 1])
