@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -183,3 +184,46 @@ def test_address_that_is_taken_is_an_error_that_says_what_to_do(router: zmq.Sock
             StartError, match=f"the control socket {taken} cannot be bound: .*; choose another --control"
         ):
             bind_private(router, taken)
+
+
+@pytest.mark.parametrize(
+    ("port", "control", "events"),
+    [("00", "*", "*"), ("00000", "*", "*"), ("05555", "5555", "5556"), ("1", "1", "2")],
+)
+def test_port_is_a_number_however_it_is_written(port: str, control: str, events: str, runtime_dir: RuntimeDir) -> None:
+    claimed = claim_endpoint(f"tcp://127.0.0.1:{port}", runtime_dir, has_keys=False)
+    assert (claimed.control, claimed.events) == (f"tcp://127.0.0.1:{control}", f"tcp://127.0.0.1:{events}")
+
+
+def test_refusal_leaves_no_lock_file(folder: Path, runtime_dir: RuntimeDir) -> None:
+    (folder / "c.events").write_text("precious")
+    with pytest.raises(StartError, match="is no socket"):
+        claim_endpoint(f"ipc://{folder}/c", runtime_dir, has_keys=False)
+    assert [path.name for path in folder.iterdir()] == ["c.events"]
+
+
+def test_lock_file_of_another_server_stays(folder: Path, runtime_dir: RuntimeDir) -> None:
+    claimed = claim_endpoint(f"ipc://{folder}/c", runtime_dir, has_keys=False)
+    with pytest.raises(StartError, match="another wspulse"):
+        claim_endpoint(f"ipc://{folder}/c", runtime_dir, has_keys=False)
+    assert [path.name for path in folder.iterdir()] == ["c.lock"]
+    claimed.release()
+
+
+def test_socket_that_cannot_be_removed_is_an_error_in_one_line_and_leaves_no_descriptor(
+    folder: Path, runtime_dir: RuntimeDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX) as crashed:
+        crashed.bind(str(folder / "c"))
+    real_unlink = Path.unlink
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name == "c":
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        real_unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        with pytest.raises(StartError, match=f"{folder}/c cannot be removed: Operation not permitted; choose another"):
+            claim_endpoint(f"ipc://{folder}/c", runtime_dir, has_keys=False)
+    claim_endpoint(f"ipc://{folder}/c", runtime_dir, has_keys=False).release()
