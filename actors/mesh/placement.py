@@ -59,7 +59,7 @@ class Placement:
 
 
 def _random_uuid() -> str:
-    """As `str(uuid4())`, RFC 9562 §5.4, in 0.9 µs instead of 2.4: most newcomers without an id of their own need one."""
+    """As `str(uuid4())`, RFC 9562 §5.4, in 0.9 µs instead of 2.4: every newcomer without an id of its own gets one."""
     digits = urandom(16).hex()
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
