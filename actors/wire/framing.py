@@ -7,7 +7,7 @@ an option; what to answer to a ping, a close frame or an error is the transport'
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from wspulse.actors.values.errors import ProtocolError
 from wspulse.actors.wire.frames import (
@@ -24,9 +24,14 @@ from wspulse.actors.wire.frames import (
 )
 from wspulse.actors.wire.unfinished_message import UnfinishedMessage, apply_mask, is_utf8
 
-__all__ = ["FrameParser"]
+__all__ = ["PAUSE", "SPENT", "FrameParser"]
 
 _TOO_BIG = 1009
+
+PAUSE: Final = 16
+"""No opcode: so many fragments were gathered that others should have their turn, and more is here. Go on with `next`."""
+
+_PAUSE_FRAGMENTS = 128
 
 _SMALL_REST_BYTES = 256
 """A rest up to this size is joined with the next read by copying; a longer one becomes a bytearray, so that many reads
@@ -64,7 +69,7 @@ class FrameParser:
             self._append(data)
 
     def next(self) -> tuple[int, bytes] | None:
-        """The next message or control frame as (opcode, payload); None when more bytes are needed.
+        """The next message or control frame as (opcode, payload), or (PAUSE, b""); None when more bytes are needed.
 
         Raises ProtocolError with close code 1002 (violation), 1007 (text or a close reason that is no UTF-8) or 1009
         (more than `max_message_size`), and an equal one at every later call.
@@ -146,6 +151,7 @@ class FrameParser:
 
     def _next_frame(self) -> tuple[int, bytes] | None:
         """`next` for everything else: goes from frame to frame until one ends a message or is a control frame."""
+        fragments = 0
         while True:
             unfinished = self._unfinished
             if isinstance(unfinished, _End):
@@ -184,6 +190,9 @@ class FrameParser:
                 unfinished = self._unfinished = UnfinishedMessage(opcode, is_text=opcode == TEXT)
             unfinished.begin_frame(size, mask, is_last_frame)
             self._consume(payload_at)
+            fragments += 1
+            if fragments >= _PAUSE_FRAGMENTS and self.rest:
+                return _PAUSED
 
     def _header(self, unfinished: UnfinishedMessage | None) -> tuple[int, int, int] | None:
         """The first byte of the frame that begins here, its payload's size, and where the payload begins.
@@ -282,3 +291,8 @@ class _End:
 
 
 _CLOSED = _End(0, "")
+_PAUSED = (PAUSE, b"")
+
+SPENT = FrameParser(0)
+"""For a transport that is gone: it takes nothing, gives nothing and keeps nothing."""
+SPENT._end(_CLOSED)

@@ -19,7 +19,7 @@ from websockets.protocol import SERVER, Protocol
 
 from wspulse.actors.values.errors import ProtocolError
 from wspulse.actors.wire.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
-from wspulse.actors.wire.framing import FrameParser
+from wspulse.actors.wire.framing import PAUSE, FrameParser
 from wspulse.actors.wire.unfinished_message import apply_mask
 
 NOTHING_WRONG = 0
@@ -85,7 +85,8 @@ def verdict_of_parser(stream: Stream, feeds_per_drain: int = 1) -> Verdict:
                 continue
             message = parser.take(read)
             while message is not None:
-                messages.append(message)
+                if message[0] != PAUSE:
+                    messages.append(message)
                 message = parser.next() if is_drained else None
     except ProtocolError as error:
         return Verdict(messages, error.close_code)

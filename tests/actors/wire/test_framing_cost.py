@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.frame_streams import client_frame
 from wspulse.actors.wire.frames import BINARY, CONTINUATION, TEXT
-from wspulse.actors.wire.framing import FrameParser
+from wspulse.actors.wire.framing import PAUSE, FrameParser
 
 MEBIBYTE = 1 << 20
 
@@ -66,9 +66,22 @@ def test_message_of_many_small_fragments_comes_in_64_kib_reads() -> None:
     data = client_frame(TEXT, fin=False) + fragment * 100_000 + client_frame(CONTINUATION)
     parser = FrameParser(MEBIBYTE)
     for start in range(0, len(data), 65536):
-        assert parser.next() is None
+        assert {opcode for opcode, _ in drain(parser)} <= {PAUSE}
         parser.feed(data[start : start + 65536])
-    assert parser.next() == (TEXT, b"x" * 1_000_000)
+    assert drain(parser)[-1] == (TEXT, b"x" * 1_000_000)
+
+
+def test_many_fragments_in_one_read_are_gathered_with_pauses() -> None:
+    parser = FrameParser(MEBIBYTE)
+    fragments = 1000
+    parser.feed(
+        client_frame(BINARY, b"", fin=False)
+        + client_frame(CONTINUATION, b"x", fin=False) * fragments
+        + client_frame(CONTINUATION, b"")
+    )
+    came = drain(parser)
+    assert came[-1] == (BINARY, b"x" * fragments)
+    assert came[:-1] == [(16, b"")] * 7
 
 
 def test_message_that_drips_byte_by_byte_keeps_no_object_per_byte() -> None:
