@@ -54,7 +54,7 @@ class Handovers:
                 client.send(answer)
             client.close()
             return
-        _open(shard.loop, client, Refusal(shard, answer, request.deadline))
+        _open(shard.loop, client, Refusal(shard, answer, request.deadline - shard.clock.behind_s))
 
 
 def _take_over(shard: Shard, request: UpgradeRequest, fd: int) -> None:
@@ -65,7 +65,7 @@ def _take_over(shard: Shard, request: UpgradeRequest, fd: int) -> None:
         request.state,
         Request.from_head(request.head, request.remote_address),
         switching_protocols(key_of(request.head), request.subprotocol),
-        request.deadline,
+        request.deadline - shard.clock.behind_s,
     )
     transport = Transport(shard, upgrade)
     if request.leftover:

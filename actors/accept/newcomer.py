@@ -180,7 +180,7 @@ class Newcomer(asyncio.Protocol):
             self._head.head,
             self._leftover,
             subprotocol,
-            self._deadline,
+            self._deadline + self._shard.clock.behind_s,
             self._request.remote_address,
         )
         self._leave()

@@ -49,8 +49,7 @@ _FAREWELL_S = 0.5
 _LOST_WAIT_S = 1.0
 """After a send failed, how long the ASGI server may take to say how the connection ended."""
 
-_OWN_PING = encode_frame(PING, b"")
-_OWN_PONG = bytes((0x80 | PONG, 0x80, 0, 0, 0, 0))
+_OWN_PING = encode_frame(PING, b"")[0]
 
 
 class AsgiSocket(asyncio.Transport):
@@ -112,8 +111,9 @@ class AsgiSocket(asyncio.Transport):
             events = answer_events(data, self._scope, self._subprotocol)
             self.accepted = events[0]["type"] == "websocket.accept"
             self._queue.extend(events)
-        elif data == _OWN_PING:
-            self._loop.call_soon(self._pong)
+        elif data[0] == _OWN_PING:
+            # The transport writes nothing else with a ping.
+            self._loop.call_soon(self._pong, data[2:])
             return
         else:
             self._queue.append(data)
@@ -228,9 +228,9 @@ class AsgiSocket(asyncio.Transport):
         else:
             self._watch()
 
-    def _pong(self) -> None:
+    def _pong(self, payload: bytes) -> None:
         if not self._losing:
-            self._protocol.data_received(_OWN_PONG)
+            self._protocol.data_received(unmasked(PONG, payload))
 
     def _disconnected(self, event: Event) -> None:
         """The connection has ended: by the peer's close frame, or without one."""

@@ -75,7 +75,7 @@ class ShardRuntime:
             options=server.options,
             handlers=Handlers(**server.handlers),
             loop=asyncio.get_running_loop(),
-            clock=monotonic,
+            real_time=monotonic,
         )
         self.encode = self.shard.encode
         """A frame in wire form. Raises what the codec raises."""

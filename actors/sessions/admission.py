@@ -16,7 +16,7 @@ from wspulse.actors.sessions.state import SessionEvent, SessionState
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
-from wspulse.actors.values.errors import DuplicateConnectionIDError
+from wspulse.actors.values.errors import ConnectionLostError, DuplicateConnectionIDError
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.wire.answer import rejection
@@ -114,6 +114,15 @@ class Admission:
             self._release(transport)
             return
         old = self._shard.sessions.get(upgrade.connection_id)
+        if transport.half_closed and old is not None:
+            # It gets an answer. It may well be gone, and must not take its id from a session that lives or waits for another.
+            self._refuse(transport, 409, "this connection id is in use, and you have ended your stream")
+            return
+        if old is not None and old.transport is not None and old.transport.half_closed:
+            # Its peer has ended, and only waits for answers that are still due: it is no duplicate of anybody.
+            old.transport.hand_over_rest()
+            old.transport_failed(ConnectionLostError(), CloseReason.DUPLICATE)
+            old = self._shard.sessions.get(upgrade.connection_id)
         if old is not None and old.state is SessionState.CONNECTED:
             mode = self._shard.options.on_duplicate
             if mode == "reject":

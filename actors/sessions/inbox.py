@@ -177,6 +177,11 @@ class Inbox:
                 transport.hold()
 
     @property
+    def busy(self) -> bool:
+        """Whether a callback runs or waits."""
+        return self._busy
+
+    @property
     def behind(self) -> bool:
         """Whether so many frames wait for the handler that the socket is not to be read."""
         return self._mailbox is not None and len(self._mailbox) >= INBOUND_LIMIT_FRAMES
@@ -207,7 +212,7 @@ class Inbox:
         if self._mailbox:
             self._shard.loop.call_soon(self._pump)
         else:
-            self._busy = False
+            self._come_to_rest()
 
     # What runs.
 
@@ -249,9 +254,16 @@ class Inbox:
             if awaitable is not None:
                 return item, awaitable
             self._done(item)
-        self._busy = False
         self._mailbox = None
+        self._come_to_rest()
         return None
+
+    def _come_to_rest(self) -> None:
+        self._busy = False
+        transport = self._session.transport
+        if transport is not None and transport.half_closed:
+            # It was open for answers only, and none is due any more.
+            transport.release()
 
     def _take(self, mailbox: deque[Frame | Callback]) -> Frame | Callback:
         item = mailbox.popleft()

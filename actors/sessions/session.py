@@ -190,6 +190,12 @@ class Session:
         """The transport is gone, or says its own farewell now."""
         self.apply(self._loss(said_goodbye), error=error)
 
+    @property
+    def answers_are_due(self) -> bool:
+        """Whether a peer that has ended its stream may still be sent something that it asked for. Where the session waits for a
+        next transport, that gets it."""
+        return self.inbox.busy and self._loss(said_goodbye=False) is SessionEvent.LOSE
+
     def transport_failed(self, error: BaseException, close: CloseRow) -> None:
         """We end the transport, telling the peer why."""
         self.apply(self._loss(said_goodbye=False), error=error, close=close)
@@ -278,7 +284,7 @@ class Session:
                 self.shard.metrics.frames_out += len(turn)
         self.transport = None
         transport.session = None
-        transport.finish(close.code, close.reason, data)
+        transport.finish(close.code, close.reason, data, at_once=close.discards_queue)
 
     def _end(self, error: BaseException | None, *, keep_frames: bool) -> None:
         self.error = error

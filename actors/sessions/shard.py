@@ -22,11 +22,11 @@ from wspulse.actors.sessions.local_connection import LocalConnection
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.session import Flushable, Session
 from wspulse.actors.sessions.state import SessionEvent, SessionState
+from wspulse.actors.sessions.ticker import Ticker
 from wspulse.actors.transport.contract import Ending
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
-from wspulse.actors.values.deadlines import Deadlines
 from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.log_limit import LogLimit
@@ -38,7 +38,7 @@ __all__ = ["Shard"]
 
 
 class Shard:
-    """See the module. `clock` is in seconds and monotonic; `loop` is only asked for call_soon, call_later and tasks."""
+    """See the module. `real_time` is in seconds and monotonic; `loop` is only asked for call_soon, call_later and tasks."""
 
     def __init__(
         self,
@@ -48,14 +48,16 @@ class Shard:
         options: ServerOptions,
         handlers: Handlers,
         loop: asyncio.AbstractEventLoop,
-        clock: Callable[[], float],
+        real_time: Callable[[], float],
     ) -> None:
         self.index = index
         self.incarnation = incarnation
         self.options = options
         self.handlers = handlers
         self.loop = loop
-        self.clock = clock
+        self._ticker = Ticker(loop, real_time, options.logger)
+        self.clock = self._ticker.clock
+        """Seconds in which this shard could serve."""
         self.metrics = Metrics()
         self.encode = wire_encoder(options.codec)
         """A frame in wire form: a whole WebSocket message. Raises what the codec raises."""
@@ -78,11 +80,10 @@ class Shard:
         self.working: dict[Inbox, asyncio.Task[None]] = {}
         """The tasks of sessions whose async handlers run; each takes itself out at its end, which spares it a callback."""
         self._dirty: list[Flushable] = []
-        self._deadlines = Deadlines()
-        self._ticker: asyncio.TimerHandle | None = None
         self._serial = 0
         self._undecodable_log = LogLimit()
         self._rest_log = LogLimit()
+        self._cut_log = LogLimit()
         self.admission = Admission(self)
 
     # Sessions.
@@ -171,6 +172,21 @@ class Shard:
             self.options.logger.warning(
                 "a frame of a lost transport was dropped: the session's handler is too far behind",
                 extra={"connection_id": connection.id, "not_logged": suppressed},
+            )
+
+    def peer_cut(self, why: str, connection_id: str) -> None:
+        match why:
+            case "stalled":
+                self.metrics.peers_stalled += 1
+            case "silent":
+                self.metrics.peers_silent += 1
+            case _:
+                self.metrics.peers_reset += 1
+        suppressed = self._cut_log.admit(self.clock())
+        if suppressed is not None:
+            self.options.logger.warning(
+                "a peer was cut off",
+                extra={"connection_id": connection_id, "reason": why, "not_logged": suppressed},
             )
 
     def publish_event(self, kind: str, session: Session, error: BaseException | None = None) -> None:
@@ -294,9 +310,7 @@ class Shard:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        if self._ticker is not None:
-            self._ticker.cancel()
-            self._ticker = None
+        self._ticker.stop()
 
     # The loop.
 
@@ -318,27 +332,7 @@ class Shard:
 
     def at(self, when: float, call: Callable[[float], None]) -> None:
         """Have `call(now)` called at `when` or a little later. It cannot be cancelled: the callee looks if it still applies."""
-        if self._deadlines.add(when, call):
-            self._set_ticker()
-
-    def _set_ticker(self) -> None:
-        if self._ticker is not None:
-            self._ticker.cancel()
-            self._ticker = None
-        due = self._deadlines.next_due()
-        if due is not None and not self.aborting:
-            self._ticker = self.loop.call_later(max(0.0, due - self.clock()), self._tick)
-
-    def _tick(self) -> None:
-        self._ticker = None
-        now = self.clock()
-        for call in self._deadlines.take_due(now):
-            try:
-                call(now)
-            except Exception:
-                # One owner's fault must not stop the heartbeat of all others.
-                self.options.logger.exception("a deadline failed")
-        self._set_ticker()
+        self._ticker.at(when, call)
 
 
 def _with_successors(inboxes: Collection[Inbox]) -> set[Inbox]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.options.server_options import ServerOptions
 
-__all__ = ["Admitting", "Carried", "Ending", "EndingShard", "Receiving", "TransportShard", "end_writing"]
+__all__ = ["Admitting", "Carried", "Ending", "EndingShard", "Receiving", "TransportShard"]
 
 T_contra = TypeVar("T_contra", contravariant=True)
 """The transport: a parameter, so that this file need not import it."""
@@ -34,8 +33,14 @@ class Receiving(Protocol):
 class Carried(Protocol):
     """A session, as its transport sees it. All is called from the loop, nothing from a thread."""
 
+    id: str
+
     @property
     def inbox(self) -> Receiving: ...
+
+    @property
+    def answers_are_due(self) -> bool:
+        """Whether a peer that has ended its stream may still be sent something that it asked for."""
 
     def flush(self) -> None:
         """Write what was sent in this loop turn."""
@@ -63,14 +68,6 @@ class Admitting(Protocol[T_contra]):
         """A newcomer's socket ended while it waited."""
 
 
-def end_writing(client: asyncio.Transport) -> None:
-    """End our side of the stream: the client reads what was written, then the end."""
-    if client.can_write_eof():
-        # A client that is gone may have reset the connection already, which asyncio's loop tells by raising.
-        with suppress(OSError):
-            client.write_eof()
-
-
 class Ending(Protocol):
     """A socket whose last words are said, and which has yet to end."""
 
@@ -83,8 +80,10 @@ class EndingShard(Protocol):
 
     closing: bool
     """Whether everything ends."""
-    clock: Callable[[], float]
-    """Seconds, monotonic."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds in which the shard could serve, monotonic."""
 
     def at(self, when: float, call: Callable[[float], None]) -> None:
         """Have `call(now)` called at `when` or a little later; it cannot be cancelled."""
@@ -101,6 +100,10 @@ class TransportShard(EndingShard, Protocol[T_contra]):
 
     options: ServerOptions
     loop: asyncio.AbstractEventLoop
+
+    def peer_cut(self, why: str, connection_id: str) -> None:
+        """A peer was cut off: "stalled", it took nothing for `write_wait`; "silent", it left a ping unanswered; "closing", it was
+        told to go and did not take what it was told."""
 
     @property
     def admission(self) -> Admitting[T_contra]: ...

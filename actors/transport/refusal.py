@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from wspulse.actors.transport.contract import EndingShard, end_writing
+from wspulse.actors.transport.client import abort, end_writing
+from wspulse.actors.transport.contract import EndingShard
 
 __all__ = ["Refusal"]
 
@@ -51,8 +52,7 @@ class Refusal(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the socket now; `connection_lost` follows from the loop."""
-        if self._client is not None:
-            self._client.abort()
+        abort(self._client)
 
     def _give_up(self, now: float) -> None:
         client, shard = self._client, self._shard
@@ -61,4 +61,4 @@ class Refusal(asyncio.Protocol):
         if client.get_write_buffer_size() and now < self._deadline and not shard.closing:
             shard.at(now + _LINGER_S, self._give_up)
         else:
-            client.abort()
+            abort(client)

@@ -36,7 +36,7 @@ class TransportState(Named):
     OPEN = "open"
     """The 101 is written, and a session has it."""
     HELD = "held"
-    """Open, and the session's handler is so far behind that the socket is not read."""
+    """Open, and the socket is not read: the session's handler is too far behind, or others have their turn first."""
     CLOSING = "closing"
     """Our close frame is written; the peer's is looked for in what comes."""
     LINGERING = "lingering"
@@ -51,7 +51,8 @@ class TransportEvent(Named):
     ACCEPT = "the newcomer's room is joined"
     REFUSE = "the newcomer is refused"
     HOLD = "too much waits for the handler, or for the answer"
-    RELEASE = "the handler has caught up"
+    YIELD = "it has had its share of this turn"
+    RELEASE = "the handler has caught up, or the next turn has come"
     FINISH = "the session ends it"
     FINISH_LAST = "the session ends it, when nothing more can come of the peer"
     PEER_CLOSE = "the peer's close frame"
@@ -72,7 +73,7 @@ class TransportEffect(Named):
     GO_ON = "let the pong clock go on"
     PAUSE = "read no more"
     RESUME = "read on"
-    CATCH_UP = "take what was read meanwhile, from the loop"
+    CATCH_UP = "take what was read and is not handled, then read on"
     SAY = "write the last words, and bound the time for them"
     SHUT = "end our side of the stream"
     LOOK = "look for the peer's close frame in what was read"
@@ -96,23 +97,23 @@ TRANSITIONS: Transitions[TransportState, TransportEvent, TransportEffect] = {
     (_S.WAITING_HELD, _E.STALL): (_S.WAITING_HELD, (_F.ABORT,)),
     (_S.WAITING_HELD, _E.LOSE): (_S.GONE, (_F.LEAVE, _F.LET_GO)),
     (_S.OPEN, _E.HOLD): (_S.HELD, (_F.STOP_CLOCK, _F.PAUSE)),
+    (_S.OPEN, _E.YIELD): (_S.HELD, (_F.PAUSE,)),
     (_S.OPEN, _E.FINISH): (_S.CLOSING, (_F.SAY, _F.LOOK)),
     (_S.OPEN, _E.FINISH_LAST): (_S.LINGERING, (_F.SAY, _F.CLOSE)),
     (_S.OPEN, _E.PEER_CLOSE): (_S.LINGERING, (_F.SAY, _F.CLOSE)),
     (_S.OPEN, _E.VIOLATE): (_S.LINGERING, (_F.SAY, _F.SHUT)),
     (_S.OPEN, _E.STALL): (_S.LINGERING, (_F.ABORT,)),
     (_S.OPEN, _E.LOSE): (_S.GONE, (_F.BEQUEATH, _F.LET_GO)),
-    (_S.HELD, _E.RELEASE): (_S.OPEN, (_F.GO_ON, _F.RESUME, _F.CATCH_UP)),
+    (_S.HELD, _E.HOLD): (_S.HELD, (_F.STOP_CLOCK,)),
+    (_S.HELD, _E.RELEASE): (_S.OPEN, (_F.GO_ON, _F.CATCH_UP)),
     (_S.HELD, _E.FINISH): (_S.CLOSING, (_F.SAY, _F.RESUME, _F.LOOK)),
     (_S.HELD, _E.FINISH_LAST): (_S.LINGERING, (_F.SAY, _F.CLOSE)),
     (_S.HELD, _E.STALL): (_S.LINGERING, (_F.ABORT,)),
     (_S.HELD, _E.LOSE): (_S.GONE, (_F.BEQUEATH, _F.LET_GO)),
     (_S.CLOSING, _E.HEAR): (_S.LINGERING, (_F.CLOSE,)),
     (_S.CLOSING, _E.GARBLE): (_S.LINGERING, ()),
-    (_S.CLOSING, _E.STALL): (_S.LINGERING, (_F.ABORT,)),
     (_S.CLOSING, _E.EXPIRE): (_S.LINGERING, (_F.ABORT,)),
     (_S.CLOSING, _E.LOSE): (_S.GONE, (_F.LET_GO,)),
-    (_S.LINGERING, _E.STALL): (_S.LINGERING, (_F.ABORT,)),
     (_S.LINGERING, _E.EXPIRE): (_S.LINGERING, (_F.ABORT,)),
     (_S.LINGERING, _E.LOSE): (_S.GONE, (_F.LET_GO,)),
 }

@@ -11,17 +11,28 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from wspulse.actors.transport.contract import Carried, TransportShard, end_writing
+from wspulse.actors.transport.client import (
+    abort,
+    close,
+    end_writing,
+    pause_reading,
+    resume_reading,
+    shut_down,
+    unread_bytes,
+)
+from wspulse.actors.transport.contract import Carried, TransportShard
 from wspulse.actors.transport.farewell import Farewell, farewell_of
-from wspulse.actors.transport.heartbeat import Heartbeat
+from wspulse.actors.transport.outlet import Outlet
+from wspulse.actors.transport.patience.heartbeat import Heartbeat
+from wspulse.actors.transport.patience.parting import Parting, Patience
 from wspulse.actors.transport.refusal import Refusal
+from wspulse.actors.transport.rest import comes_to_close, hand_over
 from wspulse.actors.transport.state import TransportEffect, TransportEvent, TransportState, transition
 from wspulse.actors.transport.upgrade import Upgrade
-from wspulse.actors.transport.write_watch import WriteWatch
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.errors import ConnectionLostError, KeepaliveTimeoutError, ProtocolError, WriteTimeoutError
 from wspulse.actors.wire.frames import BINARY, CLOSE, PING, PONG, encode_close, encode_frame
-from wspulse.actors.wire.framing import FrameParser
+from wspulse.actors.wire.framing import SPENT, FrameParser
 
 __all__ = ["AHEAD_BYTES", "Transport"]
 
@@ -31,55 +42,47 @@ _CLOSE_WAIT_S = 3.0
 _DISCARD_WAIT_S = 1.0
 """How long a peer that broke the protocol may go on sending before it is reset: long enough to read why."""
 
+_KICK_WAIT_S = 0.5
+"""How long a peer that is to go at once may take nothing before it is reset: one that reads slowly hears why."""
+
 AHEAD_BYTES = 512 * 1024
 """How much a peer may send ahead of its 101 before its socket is no longer read."""
 
-_PING = encode_frame(PING, b"")
+_TURN_FRAMES = 128
+"""How many messages and control frames of one socket are handled in a turn of the loop: about 0.2 ms of them."""
+
+_TURN_BYTES = 128 * 1024
+"""After a read of so many the turn is over: uvloop reads up to 250 KB, and where they were there does so 32 times."""
+
 _OPEN, _HELD = TransportState.OPEN, TransportState.HELD
+_ANSWERING = frozenset({TransportState.WAITING, TransportState.WAITING_HELD, _OPEN, _HELD})
+"""In which there is, or may be, something to be said to the peer."""
 
 
-class Transport(asyncio.Protocol):
-    """See the module. Two flags are no part of the state, since they come and go in each of them: `blocked`, while the kernel
-    takes no more, and `corked`, during a read, at whose end is written what was sent meanwhile."""
+class Transport(Outlet["TransportShard[Transport]"]):
+    """See the module. Flags that come and go in each state are no part of it: `blocked`, of the outlet; `corked`, during a read,
+    at whose end is written what was sent meanwhile; `half_closed`, when the peer has ended its stream and may still read
+    answers."""
 
-    __slots__ = (
-        "_client",
-        "_heartbeat",
-        "_parser",
-        "_pongs",
-        "_watch",
-        "blocked",
-        "corked",
-        "session",
-        "shard",
-        "state",
-        "upgrade",
-        "write",
-    )
+    __slots__ = ("_heartbeat", "_parser", "corked", "half_closed", "session", "state", "upgrade")
 
     def __init__(self, shard: TransportShard[Transport], upgrade: Upgrade) -> None:
-        self.shard = shard
+        super().__init__(shard)
         self.upgrade: Upgrade | None = upgrade
         """What the session will be made of, while it waits."""
         self.state = TransportState.WAITING
         self.session: Carried | None = None
-        self.blocked = False
         self.corked = False
+        self.half_closed = False
         self._heartbeat: Heartbeat | None = None
-        self._pongs: list[bytes] | None = None
-        self._watch: WriteWatch | None = None
         self._parser: FrameParser = FrameParser(shard.options.max_message_size)
-        self._client: asyncio.Transport | None = None
 
     # From the loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Also called by the acceptor when it hands its own socket transport to this protocol. The upgrade is admitted."""
         client = cast("asyncio.Transport", transport)
-        self._client = client
-        self.write = client.write
-        # Write at once, and say so as soon as the kernel refuses a byte: exact backpressure, and the cheapest write.
-        client.set_write_buffer_limits(high=0)
+        self._open_outlet(client)
         if self.state is TransportState.WAITING_HELD:
             client.pause_reading()
         if self.upgrade is not None:
@@ -94,6 +97,7 @@ class Transport(asyncio.Protocol):
         session = self.session
         assert session is not None
         self.corked = True
+        frames = 0
         try:
             message = parser.take(data)
             while message is not None:
@@ -101,41 +105,61 @@ class Transport(asyncio.Protocol):
                 if opcode <= BINARY:
                     session.inbox.receive(opcode, payload)
                 elif opcode == PING:
-                    self._answer_ping(payload)
+                    self._owing().pong(payload, newest_only=self.blocked)
                 elif opcode == PONG:
                     assert self._heartbeat is not None
-                    self._heartbeat.last_pong = self.shard.clock()
-                else:
+                    self._heartbeat.hear(payload)
+                elif opcode == CLOSE:
                     self._peer_closed(payload)
                     break
+                else:
+                    self._end_turn()
                 if not parser.rest or self.state is not _OPEN:
+                    break
+                frames += 1
+                if frames == _TURN_FRAMES:
+                    self._end_turn()
                     break
                 message = parser.next()
         except ProtocolError as error:
             self._protocol_broken(error)
         finally:
             self.corked = False
-            if self._pongs is not None and not self.blocked:
-                self._write_pongs()
+            if self._owed is not None and not self.blocked:
+                self._write_owed()
             session.flush()
+        if len(data) >= _TURN_BYTES:
+            self._end_turn()
 
-    def eof_received(self) -> None:
-        return None
+    def eof_received(self) -> bool:
+        """The peer has ended its stream. Returns whether the socket stays open for what it may still read: the answer to its
+        upgrade, and those to its messages, unless its session waits for a next transport, which gets them."""
+        if self.state in (TransportState.WAITING, TransportState.WAITING_HELD):
+            self.half_closed = True
+        elif self.state in (_OPEN, _HELD):
+            self.half_closed = self.session is not None and self.session.answers_are_due
+        return self.half_closed and self.state in _ANSWERING
 
     def pause_writing(self) -> None:
         self.blocked = True
-        self._watch_writing()
+        if self._heartbeat is not None:
+            self._heartbeat.stop(self.shard.clock())
+        if self.state in _ANSWERING:
+            self._watch_writing()
         if self.session is not None:
             self.session.blocked()
 
     def resume_writing(self) -> None:
         self.blocked = False
         self._stop_watch()
-        self._write_pongs()
+        if self._heartbeat is not None and self.state is _OPEN:
+            self._heartbeat.go_on(self.shard.clock())
+        self._write_owed()
         if self.session is not None:
             self.session.unblocked()
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        shut_down(self._client)
         self._apply(TransportEvent.LOSE, cause=exc)
 
     # From the shard and the session.
@@ -157,37 +181,37 @@ class Transport(asyncio.Protocol):
 
     def start(self) -> None:
         """Handle what came before the 101, from the loop; a session whose handler is behind releases us later."""
-        if self.state is _HELD and not (self.session is not None and self.session.inbox.behind):
+        if self.state is _HELD or self.half_closed or self._parser.leftover_bytes:
             self.release()
-        elif self._parser.leftover_bytes:
-            self.shard.loop.call_soon(self._go_on)
 
     def refuse(self, answer: bytes) -> None:
         """Have a newcomer answered in HTTP. Its socket is no longer ours."""
         self._apply(TransportEvent.REFUSE, answer)
 
-    def finish(self, code: int, reason: str, data: bytes = b"") -> None:
-        """Send `data` and a close frame; then the peer's close frame is awaited. The session has let go."""
-        event = TransportEvent.FINISH_LAST if self._parser.ended else TransportEvent.FINISH
-        self._apply(event, data + encode_close(code, reason))
-
-    def abort(self) -> None:
-        """Drop the socket now; `connection_lost` follows from the loop."""
-        if self._client is not None:
-            self._client.abort()
+    def finish(self, code: int, reason: str, data: bytes = b"", *, at_once: bool = False) -> None:
+        """Send `data` and a close frame; then the peer's close frame is awaited. The session has let go. With `at_once` a peer
+        that takes nothing is reset soon."""
+        ended = self._parser.ended or self.half_closed
+        event = TransportEvent.FINISH_LAST if ended else TransportEvent.FINISH
+        self._apply(event, data + encode_close(code, reason), at_once=at_once)
 
     def hand_over_rest(self) -> None:
         """Give the session what was read and not yet handled, before it loses this transport."""
-        self._drain_parser()
+        if self.session is not None:
+            hand_over(self._parser, self.session.inbox.receive_rest)
 
     def hold(self) -> None:
         """Stop reading, if it is read: the session's handler is behind. The pong clock stands."""
-        if self.state in (_OPEN, TransportState.WAITING):
+        if self.state in (_OPEN, _HELD, TransportState.WAITING):
             self._apply(TransportEvent.HOLD)
 
     def release(self) -> None:
-        """Read on. For one that is held only."""
-        self._apply(TransportEvent.RELEASE)
+        """Read on, from the loop, when what was read is handled; a session that is behind again then releases us again."""
+        self.shard.loop.call_soon(self._next_turn)
+
+    def answers_are_out(self) -> None:
+        """Nothing waits for the handler any more of a peer that has ended its stream."""
+        close(self._client)
 
     # State.
 
@@ -196,10 +220,11 @@ class Transport(asyncio.Protocol):
         event: TransportEvent,
         words: bytes = b"",
         *,
-        wait_s: float = _CLOSE_WAIT_S,
+        answer_s: float = _CLOSE_WAIT_S,
+        at_once: bool = False,
         cause: BaseException | None = None,
     ) -> None:
-        """Take one row of the table. `words` are what is written, and `wait_s` is the peer's time after the last of them;
+        """Take one row of the table. `words` are what is written, and `answer_s` is the peer's time after the last of them;
         `cause` is why the socket was lost."""
         self.state, effects = transition(self.state, event)
         for effect in effects:
@@ -210,30 +235,23 @@ class Transport(asyncio.Protocol):
                     self._heartbeat = Heartbeat(self, self.shard.clock())
                 case TransportEffect.LET_GO:
                     self.shard.transport_gone(self)
-                    if self._watch is not None:
-                        self._stop_watch()
-                    self.upgrade = self.session = self._client = self._heartbeat = None
+                    self._let_go()
                 case TransportEffect.SAY:
-                    self._say(words, wait_s)
+                    self._say(words, answer_s, at_once)
                 case TransportEffect.CLOSE:
-                    if self._client is not None:
-                        self._client.close()
+                    close(self._client)
                 case TransportEffect.BEQUEATH:
                     self._bequeath(cause)
-                case TransportEffect.STOP_CLOCK:
-                    assert self._heartbeat is not None
+                case TransportEffect.STOP_CLOCK if self._heartbeat is not None:
                     self._heartbeat.stop(self.shard.clock())
                 case TransportEffect.PAUSE:
-                    if self._client is not None and not self._client.is_closing():
-                        self._client.pause_reading()
-                case TransportEffect.GO_ON:
-                    assert self._heartbeat is not None
+                    pause_reading(self._client)
+                case TransportEffect.GO_ON if self._heartbeat is not None and not self.blocked:
                     self._heartbeat.go_on(self.shard.clock())
                 case TransportEffect.RESUME:
-                    if self._client is not None and not self._client.is_closing():
-                        self._client.resume_reading()
+                    resume_reading(self._client)
                 case TransportEffect.CATCH_UP:
-                    self.shard.loop.call_soon(self._go_on)
+                    self._catch_up()
                 case TransportEffect.LOOK:
                     self._look_for_close()
                 case TransportEffect.REFUSE:
@@ -241,46 +259,68 @@ class Transport(asyncio.Protocol):
                     assert self._client is not None
                     Refusal(self.shard, words, self.upgrade.deadline).take(self._client)
                 case TransportEffect.SHUT:
-                    if self._client is not None:
-                        # Closing at once would reset what the peer has not read yet.
-                        end_writing(self._client)
+                    # Closing at once would reset what the peer has not read yet.
+                    end_writing(self._client)
                 case TransportEffect.ABORT:
                     self.shard.transport_ending(self)
-                    self.abort()
+                    abort(self._client)
                 case TransportEffect.LEAVE:
                     self.shard.admission.gone(self)
 
-    def _say(self, words: bytes, wait_s: float) -> None:
-        """Write the last bytes; what still comes is of no use from `wait_s` after they are out."""
+    def _say(self, words: bytes, answer_s: float, at_once: bool) -> None:
+        """Write the last bytes; what still comes is of no use from `answer_s` after they are out."""
         # Nothing may follow a close frame, and a write after the end of the stream raises.
-        self._pongs = None
+        self._owed = None
         shard = self.shard
         shard.transport_ending(self)
+        self._stop_watch()
         self.write(words)
-        if self.blocked:
-            self._watch_writing()
-            wait_s += shard.options.write_wait
-        shard.at(shard.clock() + wait_s, self._give_up)
+        write_wait_s = shard.options.write_wait
+        stall_s = _KICK_WAIT_S if at_once else write_wait_s if self.blocked else answer_s
+        Parting(self, shard.at, shard.clock(), Patience(answer_s, stall_s, write_wait_s))
 
-    def _give_up(self, _now: float) -> None:
-        if self.state is not TransportState.GONE:
-            self._apply(TransportEvent.EXPIRE)
+    def _let_go(self) -> None:
+        """Forget everybody: whoever still has a deadline for this transport must not keep what it held."""
+        self._close_outlet()
+        if self._heartbeat is not None:
+            self._heartbeat.end()
+        self._parser = SPENT
+        self.upgrade = self.session = self._heartbeat = None
 
     def _bequeath(self, cause: BaseException | None) -> None:
         """The socket is gone: the session gets what was read and not yet handled, and how the peer ended."""
-        farewell = self._drain_parser()
-        if farewell is None:
-            error = ConnectionLostError()
-            error.__cause__ = cause
-            farewell = Farewell(error)
-        if self.session is not None:
-            self.session.transport_lost(farewell.error, said_goodbye=farewell.said_goodbye)
+        session = self.session
+        if session is not None:
+            farewell = hand_over(self._parser, session.inbox.receive_rest)
+            if farewell is None:
+                error = ConnectionLostError()
+                error.__cause__ = cause
+                farewell = Farewell(error)
+            session.transport_lost(farewell.error, said_goodbye=farewell.said_goodbye)
 
     # Inbound.
 
-    def _go_on(self) -> None:
+    def _end_turn(self) -> None:
+        """It has had its share: others have their turn before it is read on."""
         if self.state is _OPEN:
+            self._apply(TransportEvent.YIELD)
+            self.release()
+
+    def _next_turn(self) -> None:
+        if self.state is _OPEN:
+            self._catch_up()
+        elif self.state is _HELD and self.session is not None and not self.session.inbox.behind:
+            self._apply(TransportEvent.RELEASE)
+
+    def _catch_up(self) -> None:
+        """Handle what was read, and read on where that is all."""
+        if self._parser.leftover_bytes:
             self.data_received(b"")
+        if self.state is not _HELD:
+            # In whatever state that has left it.
+            resume_reading(self._client)
+        if self.half_closed and self.state is _OPEN and self.session is not None and not self.session.answers_are_due:
+            self.answers_are_out()
 
     def _read_aside(self, data: bytes) -> None:
         """What is read while no session is to be given it."""
@@ -292,19 +332,6 @@ class Transport(asyncio.Protocol):
             case TransportState.CLOSING:
                 self._parser.feed(data)
                 self._look_for_close()
-
-    def _answer_ping(self, payload: bytes) -> None:
-        pong = encode_frame(PONG, payload)
-        if self._pongs is None or self.blocked:
-            # RFC 6455 §5.5.3: only the newest ping need be answered, so that a peer that does not read costs nothing.
-            self._pongs = [pong]
-        else:
-            self._pongs.append(pong)
-
-    def _write_pongs(self) -> None:
-        pongs, self._pongs = self._pongs, None
-        if pongs is not None:
-            self.write(b"".join(pongs))
 
     def _peer_closed(self, payload: bytes) -> None:
         """The peer said goodbye: the queue is flushed, its close frame answered, and the socket closed by us."""
@@ -320,61 +347,39 @@ class Transport(asyncio.Protocol):
         assert session is not None
         session.flush()
         session.transport_lost(error)
-        self._apply(TransportEvent.VIOLATE, encode_close(error.close_code, error.reason), wait_s=_DISCARD_WAIT_S)
+        self._apply(TransportEvent.VIOLATE, encode_close(error.close_code, error.reason), answer_s=_DISCARD_WAIT_S)
 
     def _look_for_close(self) -> None:
         try:
-            while (message := self._parser.next()) is not None:
-                if message[0] == CLOSE:
-                    self._apply(TransportEvent.HEAR)
-                    return
+            if comes_to_close(self._parser):
+                self._apply(TransportEvent.HEAR)
         except ProtocolError:
             self._apply(TransportEvent.GARBLE)
 
-    def _drain_parser(self) -> Farewell | None:
-        """Give the session what was read and not yet handled. Returns how the peer ended, if that was among it."""
-        session = self.session
-        if session is None:
-            return None
-        try:
-            while (message := self._parser.next()) is not None:
-                opcode, payload = message
-                if opcode <= BINARY:
-                    session.inbox.receive_rest(opcode, payload)
-                elif opcode == CLOSE:
-                    return farewell_of(payload)
-        except ProtocolError as error:
-            return Farewell(error)
-        return None
-
-    # Deadlines: what the heartbeat and the watch report.
-
-    def ping(self) -> None:
-        if not self.blocked:
-            self.write(_PING)
+    # Deadlines: what the heartbeat, the watch and the parting ask and report.
 
     def fell_silent(self) -> None:
         assert self.session is not None
+        self.shard.peer_cut("silent", self.session.id)
         self.hand_over_rest()
         self.session.transport_failed(KeepaliveTimeoutError(), CloseReason.KEEPALIVE_TIMEOUT)
 
     @property
-    def unsent_bytes(self) -> int:
-        return 0 if self._client is None else self._client.get_write_buffer_size()
+    def unhandled_bytes(self) -> int:
+        return unread_bytes(self._client) + (self._parser.leftover_bytes if self.state is _HELD else 0)
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state is TransportState.GONE
 
     def stalled(self) -> None:
         if self.session is not None:
+            self.shard.peer_cut("stalled", self.session.id)
             self.hand_over_rest()
             self.session.transport_lost(WriteTimeoutError())
         self._apply(TransportEvent.STALL)
 
-    def _watch_writing(self) -> None:
-        """Watch from now on; bytes that were just added must not look like such that the peer does not take."""
-        shard = self.shard
-        self._stop_watch()
-        self._watch = WriteWatch(self, shard.at, shard.clock(), shard.options.write_wait)
-
-    def _stop_watch(self) -> None:
-        if self._watch is not None:
-            self._watch.stop()
-            self._watch = None
+    def patience_ends(self) -> None:
+        if self.unsent_bytes:
+            self.shard.peer_cut("closing", "")
+        self._apply(TransportEvent.EXPIRE)

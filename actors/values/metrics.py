@@ -18,6 +18,12 @@ class Metrics:
     frames_undecodable: int = 0
     frames_in_dropped: int = 0
     """Frames that lost transports had read, and that a handler was too far behind to be given."""
+    peers_stalled: int = 0
+    """Peers that were cut off since they took nothing for `write_wait`."""
+    peers_silent: int = 0
+    """Peers that were cut off since they left a ping unanswered for `pong_wait`."""
+    peers_reset: int = 0
+    """Peers that were told to go, and reset since they did not take what they were told."""
     upgrades: int = 0
     upgrades_refused: int = 0
     handovers_out: int = 0

@@ -86,7 +86,7 @@ class Scene:
             options=options,
             handlers=Handlers(on_message=on_message),
             loop=self.loop,  # type: ignore[arg-type]
-            clock=time.monotonic,
+            real_time=time.monotonic,
         )
         self.shard.bus = LocalBus(self.shard.deliver)
         self.transports: list[Transport] = []

@@ -5,6 +5,7 @@ Each is the smallest change that makes the mistake. `planted(name)` makes it for
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,14 +18,18 @@ from wspulse.actors.sessions.send_buffer import SendBuffer
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.state import TRANSITIONS, Effect, SessionEvent, SessionState
-from wspulse.actors.transport.heartbeat import Heartbeat
+from wspulse.actors.transport import client as clients
+from wspulse.actors.transport import transport as transports
+from wspulse.actors.transport.patience.heartbeat import Heartbeat
+from wspulse.actors.transport.patience.parting import Parting, Patience
+from wspulse.actors.transport.patience.write_watch import WriteWatch
 from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.transport.state import TRANSITIONS as TRANSPORT_TRANSITIONS
 from wspulse.actors.transport.state import TransportEffect, TransportEvent, TransportState
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
-from wspulse.actors.transport.write_watch import WriteWatch
 from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
+from wspulse.actors.values.timing.service_clock import ServiceClock
 
 __all__ = ["FAULTS", "planted"]
 
@@ -125,6 +130,57 @@ def _row(
     return TRANSPORT_TRANSITIONS, "", {(state, event): (following, effects)}
 
 
+def _nothing(*_args: Any) -> int:
+    return 0
+
+
+def _pause_writing_under_the_clock(transport: Transport) -> None:
+    heartbeat, transport._heartbeat = transport._heartbeat, None
+    _pause_writing(transport)
+    transport._heartbeat = heartbeat
+
+
+def _ping_if_not_blocked(transport: Transport, payload: bytes) -> None:
+    if not transport.blocked:
+        _ping(transport, payload)
+
+
+def _hear_anything(heartbeat: Heartbeat, _pong: bytes) -> None:
+    heartbeat._payload = heartbeat._doubt = None
+
+
+def _beat_anew(heartbeat: Heartbeat, now: float) -> None:
+    if now >= heartbeat._next_ping and heartbeat._payload is not None:
+        heartbeat._payload = b"%f" % now
+    _beat(heartbeat, now)
+
+
+def _beat_without_settling(clock: ServiceClock) -> bool:
+    clock._is_settling = True
+    return _clock_beat(clock)
+
+
+def _buffered_only(client: asyncio.Transport | None) -> int:
+    return 0 if client is None else client.get_write_buffer_size()
+
+
+def _without_patience(parting: Parting, transport: Any, at: Any, now: float, patience: Patience) -> None:
+    _part(parting, transport, at, now, Patience(0.1, 0.1, 0.1))
+
+
+def _end_turn_and_read(transport: Transport) -> None:
+    transport.release()
+
+
+def _decide_as_if_open(admission: Admission, transport: Transport) -> None:
+    half_closed, transport.half_closed = transport.half_closed, False
+    _decide(admission, transport)
+    transport.half_closed = half_closed
+
+
+_pause_writing, _ping, _decide = Transport.pause_writing, Transport.ping, Admission._decide
+_beat, _clock_beat, _part = Heartbeat.__call__, ServiceClock.beat, Parting.__init__
+
 _T, _E, _F = TransportState, TransportEvent, TransportEffect
 
 FAULTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
@@ -149,10 +205,28 @@ FAULTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "messages read before a drop are forgotten": ((Session, "_end", _end_without_frames),),
     "pong clock runs on while nothing is read": ((Heartbeat, "go_on", _never),),
     "peer that takes nothing is never dropped": ((WriteWatch, "__call__", _never),),
-    "peer's close frame is awaited for ever": ((Transport, "_give_up", _never),),
+    "peer's close frame is awaited for ever": ((Parting, "__call__", _never),),
     "refused client that does not go stays for ever": ((Refusal, "_give_up", _never),),
     "what a held transport had read is lost when it is replaced": ((Transport, "hand_over_rest", _never),),
-    "what a held transport had read is lost with it": ((Transport, "_drain_parser", _never),),
+    "what a held transport had read is lost with it": ((transports, "hand_over", _never),),
+    "pong clock runs on while nothing is taken": ((Transport, "pause_writing", _pause_writing_under_the_clock),),
+    "blocked peer is not pinged": ((Transport, "ping", _ping_if_not_blocked),),
+    "pong that answers no ping is a sign of life": ((Heartbeat, "hear", _hear_anything),),
+    "peer is judged by what was not read": ((transports, "unread_bytes", _nothing),),
+    "peer is judged by a ping that it has not got": ((Transport, "untaken_bytes", property(_nothing)),),
+    "each ping has a payload of its own": ((Heartbeat, "__call__", _beat_anew),),
+    "clock runs on while the loop stands still": ((ServiceClock, "__call__", lambda clock: clock._real()),),
+    "what has come while the loop stood still is not waited for": ((ServiceClock, "beat", _beat_without_settling),),
+    "peer that takes nothing stays with the kernel": ((clients, "unsent_bytes", _buffered_only),),
+    "peer that is kicked and takes nothing is waited for": ((transports, "_KICK_WAIT_S", 30.0),),
+    "peer that takes its last words is cut off": ((Parting, "__init__", _without_patience),),
+    "socket is not read on after its turn": ((Transport, "_next_turn", _never),),
+    "socket that ended its turn is read on before what it had read is handled": (
+        (Transport, "_end_turn", _end_turn_and_read),
+    ),
+    "half-closed peer is lost with its answers": ((Transport, "eof_received", _never),),
+    "half-closed peer stays when nothing is due": ((Transport, "answers_are_out", _never),),
+    "half-closed newcomer takes the id of a session": ((Admission, "_decide", _decide_as_if_open),),
     "held transport is not read on when it is closed": (_row(_T.HELD, _E.FINISH, _T.CLOSING, _F.SAY, _F.LOOK),),
     "close frame that was read before ours is overlooked": (_row(_T.HELD, _E.FINISH, _T.CLOSING, _F.SAY, _F.RESUME),),
     "socket stays open when both close frames are there": (_row(_T.CLOSING, _E.HEAR, _T.LINGERING),),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
+from tests.support.sim_model import AT_ONCE, FAR_BYTES
 from wspulse.actors.values.frame import Frame
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ CLOSE_WAIT_S = 3.0
 
 INBOUND_LIMIT_FRAMES = 16
 """doc/internals.md: while so many frames wait for a handler, the socket is not read."""
+
+_LOOK_S = 0.25
+"""Between two looks at a peer that has not taken its last words."""
 
 _SLACK_S = 0.05
 """A few of the shard's ticks, which are 10 ms apart."""
@@ -56,7 +60,7 @@ def check_records(model: Model, shard: Shard, room_id: str) -> None:
 
 def check_idle(model: Model, shard: Shard, late_until: float) -> None:
     """The loop has nothing to do now. `late_until`: when the clock last jumped past timers."""
-    window_over = model.loop.now - _SLACK_S
+    window_over = model.now - _SLACK_S
     has_messages = "on_message" in model.callbacks
     for session in model.sessions:
         state = session.state
@@ -67,7 +71,7 @@ def check_idle(model: Model, shard: Shard, late_until: float) -> None:
             continue
         peer = session.peer
         if state is SUSPENDED:
-            if session.deadline < window_over:
+            if max(session.deadline, late_until) < window_over:
                 model.fail(f"{session}: its window ended at {session.deadline}")
         elif not peer.socket.closing:
             _check_connected(model, session, peer, late_until)
@@ -99,7 +103,7 @@ def _check_reading(model: Model, session: SessionModel, peer: SimPeer) -> None:
 
 
 def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_until: float) -> None:
-    now = model.loop.now
+    now = model.now
     options = model.options
     socket = peer.socket
     if not socket.paused:
@@ -108,25 +112,42 @@ def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_un
             model.fail(f"{session}: a ping of {peer} was not answered")
     elif max(socket.progress_at, late_until) + options.write_wait * 1.125 + _SLACK_S < now:
         model.fail(f"{session}: a write has made no progress since {socket.progress_at}")
-    if not (peer.was_held or peer.was_paused) and max(peer.next_ping, late_until) + _SLACK_S < now:
+    if not socket.paused and max(peer.next_ping, late_until) + _SLACK_S < now:
         model.fail(f"{session}: no ping by {peer.next_ping}")
-    silent_at = peer.last_pong + options.pong_wait
-    if peer.was_held:
-        # While it is not read it is looked at once a ping, and the next look may be as far away when it is read again.
-        silent_at = max(silent_at, peer.released_at) + options.ping_period
-    if not peer.held and max(silent_at, late_until) + _SLACK_S < now:
-        model.fail(f"{session}: no pong of {peer} since {peer.last_pong}")
+    if peer.ping is not None and not peer.held and not socket.paused:
+        silent_at = peer.pinged_at + options.pong_wait
+        if peer.was_held or peer.was_paused:
+            # While its clock stands it is looked at once a ping, and the next look may be as far away when that goes on.
+            silent_at = max(silent_at, peer.read_on_at) + options.ping_period
+        if peer.outgoing:
+            silent_at += options.pong_wait
+        if socket.kernel_bytes >= FAR_BYTES or socket.taken_at > peer.pinged_at:
+            silent_at = max(silent_at, socket.taken_at + options.pong_wait) + options.write_wait
+        if max(silent_at, late_until) + _SLACK_S < now:
+            model.fail(f"{session}: no answer of {peer} to the ping of {peer.pinged_at}")
+    if peer.eof_delivered and not session.real.inbox.busy:
+        model.fail(f"{session}: {peer} has ended its stream, nothing is due to it, and its socket is open")
     if session.raised_by is peer and session.active is None:
         model.fail(f"{session}: its handler raised and {peer} lives")
 
 
 def check_endings(model: Model, peers: list[SimPeer], late_until: float) -> None:
     """A transport that was let go is gone soon."""
-    now = model.loop.now
-    most = model.options.write_wait + CLOSE_WAIT_S + _SLACK_S
+    now = model.now
+    most_s = model.options.write_wait + CLOSE_WAIT_S + _LOOK_S + _SLACK_S
     for peer in peers:
-        if peer.ended_at is not None and not peer.socket.closed and max(peer.ended_at, late_until) + most < now:
-            model.fail(f"{peer}: let go at {peer.ended_at} and still there")
+        ended_at = peer.ended_at
+        if ended_at is None or peer.socket.closed:
+            continue
+        if max(ended_at, late_until) + most_s < now:
+            model.fail(f"{peer}: let go at {ended_at} and still there")
+        elif (
+            peer.expected_close is not None
+            and peer.expected_close[1] in AT_ONCE
+            and peer.socket.kernel_bytes
+            and max(ended_at, peer.socket.taken_at, late_until) + 2 * 0.5 + _LOOK_S + _SLACK_S < now
+        ):
+            model.fail(f"{peer}: told to go at {ended_at}, takes nothing, and is still there")
 
 
 def check_newcomers(model: Model, peers: list[SimPeer], bus: SimBus | None, late_until: float) -> None:
@@ -145,7 +166,7 @@ def check_newcomers(model: Model, peers: list[SimPeer], bus: SimBus | None, late
                 model.fail(f"{peer}: answered {peer.answer}, and what it sends is not read")
         elif bus is None or not bus.is_joining(peer.room_id):
             model.fail(f"{peer}: its room is joined, and it has no answer")
-        elif max(peer.answer_by, late_until) + _SLACK_S < model.loop.now:
+        elif max(peer.answer_by, late_until) + _SLACK_S < model.now:
             model.fail(f"{peer}: no answer by {peer.answer_by}")
 
 
@@ -176,7 +197,7 @@ def check_nothing_left(model: Model, shard: Shard, app: SimApp, peers: list[SimP
             ("tasks", shard.working),
             ("dirty", shard._dirty),
             ("waits for quiet", shard._quiet),
-            ("deadlines", shard._deadlines),
+            ("deadlines", shard._ticker),
         )
         if value
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.support.sim_frames import SUSPENDED
 from tests.support.sim_steps import STEPS, Steps
-from tests.support.sim_world import little_ahead
+from tests.support.sim_world import small_world
 
 __all__ = ["History", "violation_of_seed"]
 
@@ -24,7 +24,7 @@ class History(Steps):
         loop = world.loop
         draw = self._random
         steps = STEPS
-        with loop, little_ahead():
+        with loop, small_world():
             for _ in range(self._steps):
                 steps[int(draw() * len(steps))](self)
                 turns = draw()

@@ -135,6 +135,11 @@ class SimLoop(asyncio.AbstractEventLoop):
             heappop(timers)
         return float("inf")
 
+    def has_one_timer_now(self) -> bool:
+        """Whether no second timer is due."""
+        timers = self._timers
+        return not self._ready and not any(timer[0] <= self.now for timer in timers[1:3])
+
     def turn(self) -> None:
         """One turn: the timers that are due, then the calls that wait; what those add waits for the next turn."""
         self.turns += 1

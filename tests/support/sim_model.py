@@ -6,6 +6,7 @@ itself what is allowed then, and keeps the first violation. The checks that need
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, FrameModel, SessionModel
@@ -26,9 +27,15 @@ if TYPE_CHECKING:
     from wspulse.actors.sessions.session import Session
     from wspulse.actors.values.options.server_options import ServerOptions
 
-__all__ = ["EPSILON_S", "Model"]
+__all__ = ["AT_ONCE", "EPSILON_S", "FAR_BYTES", "Model"]
 
 EPSILON_S = 1e-6
+
+AT_ONCE = frozenset({"kicked", "duplicate connection id", "replaced", "keepalive timeout", "internal error"})
+"""Reasons of those who are to go without delay."""
+
+FAR_BYTES = 24
+"""With so much before it, a ping has not reached a simulated peer, whose kernel holds little."""
 _NORMAL_CODES = (0, 1000, 1001)
 """Of a peer's close frame; 0 stands for one without a code."""
 
@@ -53,12 +60,36 @@ class Model(FrameModel):
         """Whose connection_lost runs right now."""
         self.closing = False
         self.raises = 0
+        self.clock: Callable[[], float] = loop.time
+        """The shard's: seconds in which it could serve."""
         self._accepting: SimPeer | None = None
         self._duplicate: SessionModel | None = None
         self._ended: list[SimPeer] = []
         self._serials: set[int] = set()
         self._active: dict[str, SessionModel] = {}
         self._of_session: dict[Session, SessionModel] = {}
+
+    @property
+    def now(self) -> float:
+        return self.clock()
+
+    def is_behind(self, peer: SimPeer) -> bool:
+        """Whether the handler of this peer's session is."""
+        return peer.session is not None and hasattr(peer.session, "real") and peer.session.real.inbox.behind
+
+    def patience_until(self, peer: SimPeer) -> float:
+        """A peer that was told to go, and has not taken everything, may be cut off from then on."""
+        assert peer.ended_at is not None
+        assert peer.expected_close is not None
+        write_wait_s = self.options.write_wait
+        if peer.expected_close[1] in AT_ONCE:
+            stall_s = 0.5
+        elif peer.was_blocked_at_close:
+            stall_s = write_wait_s
+        else:
+            stall_s = 1.0 if peer.broken_delivered else 3.0
+        moved_at = max(peer.ended_at, peer.socket.taken_at)
+        return min(moved_at + stall_s, peer.ended_at + write_wait_s)
 
     # Writes.
 
@@ -81,17 +112,30 @@ class Model(FrameModel):
             elif opcode == 10:
                 peer.pinged = False
             elif opcode == 9:
-                if self.loop.now < peer.next_ping - EPSILON_S:
-                    self.fail(f"{peer}: a ping before {peer.next_ping}")
-                peer.next_ping = self.loop.now + self.options.ping_period
+                self._pinged(peer, payload)
             elif opcode == 8:
                 peer.close_written = (int.from_bytes(payload[:2]), payload[2:].decode()) if payload else (0, "")
+                peer.was_silent = self._is_silent(peer)
                 if frames and peer.close_written[1] not in ("", "server shutting down"):
                     self.fail(f"{peer}: {frames} written before the close frame {peer.close_written}, not discarded")
             frames.append((opcode, payload))
         if self.trace is not None:
             self.note(f"{peer} <- {frames}")
         return frames
+
+    def _pinged(self, peer: SimPeer, payload: bytes) -> None:
+        now = self.now
+        # One that was due while the peer took nothing comes late, and the next one all the same in time.
+        if now < peer.next_ping - EPSILON_S and not peer.was_paused:
+            self.fail(f"{peer}: a ping before {peer.next_ping}")
+        peer.next_ping = now + self.options.ping_period
+        if peer.answered == payload:
+            pass  # The answer was read, and waits behind messages.
+        elif peer.ping is None:
+            peer.ping = payload
+            peer.pinged_at = now
+        elif peer.ping != payload:
+            self.fail(f"{peer}: a ping with {payload!r}, and {peer.ping!r} has no answer")
 
     def _answered(self, peer: SimPeer, status: int) -> None:
         if self.trace is not None:
@@ -103,9 +147,10 @@ class Model(FrameModel):
         if status == 101:
             self._accepted(peer, live)
         elif status == 409:
-            if live is None or live.state is not CONNECTED or self.options.on_duplicate != "reject":
+            is_duplicate = live is not None and live.state is CONNECTED and self.options.on_duplicate == "reject"
+            if not is_duplicate and (live is None or not peer.eof_delivered):
                 self.fail(f"{peer}: rejected as a duplicate of {live} {live and live.state}")
-        elif status != 503 or not (self.closing or self.loop.now >= peer.answer_by):
+        elif status != 503 or not (self.closing or self.now >= peer.answer_by):
             self.fail(f"{peer}: answered {status}")
 
     def _accepted(self, peer: SimPeer, live: SessionModel | None) -> None:
@@ -115,8 +160,7 @@ class Model(FrameModel):
             self.fail(f"{self._accepting}: a 101, and nothing came of it")
         self._accepting = peer
         peer.accepted = True
-        peer.last_pong = self.loop.now
-        peer.next_ping = self.loop.now + self.options.ping_period
+        peer.next_ping = self.now + self.options.ping_period
         if live is None:
             if self._duplicate is not None and self._duplicate.id == peer.connection_id:
                 self._duplicate = None
@@ -179,7 +223,7 @@ class Model(FrameModel):
     def _dropped(self, model: SessionModel, error: BaseException | None) -> None:
         peer = model.peer
         self._ended.append(peer)
-        peer.ended_at = self.loop.now
+        peer.ended_at = self.now
         if model.state is not CONNECTED or not self.options.resume_window:
             self.fail(f"{model}: drop of a {model.state} session")
         accepting = self._accepting
@@ -195,7 +239,7 @@ class Model(FrameModel):
                 self.fail(f"{model}: suspended after a clean close")
         model.state = SUSPENDED
         model.drop_error = error
-        model.deadline = self.loop.now + self.options.resume_window
+        model.deadline = self.now + self.options.resume_window
         self._expect(model, "on_transport_drop", error)
 
     def _restored(self, model: SessionModel) -> None:
@@ -212,7 +256,7 @@ class Model(FrameModel):
         was_connected = model.state is CONNECTED
         if was_connected:
             self._ended.append(peer)
-            peer.ended_at = self.loop.now
+            peer.ended_at = self.now
         by_peer = False
         if ordered == ("kick", model) and error is None:
             expected = (1000, "kicked")
@@ -231,7 +275,7 @@ class Model(FrameModel):
                 self._look_at_loss(model, peer, error)
                 if self.options.resume_window and not self._says_goodbye(peer, error):
                     self.fail(f"{model}: ended by {error!r}, not suspended")
-            elif error is not model.drop_error or self.loop.now < model.deadline or not self.loop.in_timers:
+            elif error is not model.drop_error or self.now < model.deadline or not self.loop.in_timers:
                 self.fail(
                     f"{model}: ended with {error!r}, dropped by {model.drop_error!r}, window until {model.deadline}"
                 )
@@ -253,7 +297,7 @@ class Model(FrameModel):
     def _look_at_loss(self, model: SessionModel, peer: SimPeer, error: BaseException | None) -> None:
         """Is this how the transport ended, and what must its peer have been told?"""
         losing = self.losing is peer
-        now = self.loop.now
+        now = self.now
         expected: tuple[int, str | None] | None = None
         allowed = False
         if error is None or isinstance(error, PeerClosedError):
@@ -264,12 +308,16 @@ class Model(FrameModel):
         elif isinstance(error, ProtocolError):
             allowed = peer.broken_delivered
             expected = (error.close_code, None)
+        elif isinstance(error, ConnectionLostError) and peer.eof_delivered and not losing:
+            # It waited for answers, and another connection of its id has come.
+            allowed = peer.transport.half_closed
+            expected = (1000, "duplicate connection id")
+            peer.owed_messages = peer.messages_delivered
         elif isinstance(error, ConnectionLostError):
             allowed = losing and peer.close_delivered is None and not peer.broken_delivered and not peer.socket.aborted
             peer.owed_messages = peer.messages_delivered
         elif isinstance(error, KeepaliveTimeoutError):
-            late = now >= peer.last_pong + self.options.pong_wait - EPSILON_S
-            allowed = self.loop.in_timers and late and not peer.held
+            allowed = self.loop.in_timers and peer.was_silent
             expected = (1011, "keepalive timeout")
             peer.owed_messages = peer.messages_delivered
         elif isinstance(error, WriteTimeoutError):
@@ -280,10 +328,20 @@ class Model(FrameModel):
             allowed = model.raised_by is peer
             expected = (1011, "internal error")
         if not allowed:
-            self.fail(f"{model}: {peer} ended with {error!r}, which did not happen")
+            self.fail(f"{model}: {peer} ended with {error!r}, which did not happen: {peer.state_of_ping()}")
         if peer is model.raised_by:
             peer.owed_messages = 0
         peer.expected_close = None if losing else expected
+
+    def _is_silent(self, peer: SimPeer) -> bool:
+        """Whether a ping has had no answer for long enough, and nothing of it is our doing or on its way."""
+        options, socket, now = self.options, peer.socket, self.now
+        silent_s = now - peer.pinged_at
+        if peer.ping is None or silent_s < options.pong_wait - EPSILON_S or peer.stands_since is not None:
+            return False
+        if peer.outgoing and not peer.reset and silent_s < 2 * options.pong_wait - EPSILON_S:
+            return False
+        return socket.kernel_bytes < FAR_BYTES or now >= socket.taken_at + options.write_wait - EPSILON_S
 
     # Callbacks.
 

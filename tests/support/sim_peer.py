@@ -27,7 +27,6 @@ def _masked(opcode: int, payload: bytes) -> bytes:
     return bytes((0x80 | opcode, 0x80 | len(payload))) + b"\0\0\0\0" + payload
 
 
-_PONG_FRAME = _masked(10, b"")
 _PING_FRAME = _masked(9, b"?")
 _BROKEN_FRAME = b"\x83\x80\0\0\0\0"
 """An opcode that RFC 6455 reserves."""
@@ -45,6 +44,7 @@ class SimPeer:
         "accepted",
         "answer",
         "answer_by",
+        "answered",
         "broken_delivered",
         "close_delivered",
         "close_seen",
@@ -56,27 +56,31 @@ class SimPeer:
         "eof_delivered",
         "expected_close",
         "handled",
-        "last_pong",
         "messages_delivered",
         "messages_sent",
         "next_ping",
         "number",
         "outgoing",
         "owed_messages",
+        "ping",
         "pinged",
+        "pinged_at",
         "polite",
         "pongs",
+        "read_on_at",
         "reads",
-        "released_at",
         "reset",
         "room_id",
         "saw_end",
         "scripts",
         "session",
         "socket",
+        "stands_since",
         "transport",
+        "was_blocked_at_close",
         "was_held",
         "was_paused",
+        "was_silent",
     )
 
     socket: SimSocket
@@ -117,18 +121,24 @@ class SimPeer:
         self.messages_sent: list[int] = []
         self.messages_delivered = 0
         self.handled = 0
-        self.last_pong = 0.0
-        """When it gave its last sign of life; the time in which we did not read is added."""
-        self.released_at = 0.0
-        """When it was last read again."""
+        self.ping: bytes | None = None
+        """What the server's ping said that no pong has answered yet."""
+        self.answered: bytes | None = None
+        self.pinged_at = 0.0
+        """When that was written; the time in which it was not read, or took nothing, is added."""
+        self.stands_since: float | None = None
+        self.read_on_at = 0.0
+        """When it was last read again, or took something again."""
         self.next_ping = 0.0
         self.pinged = False
         """Whether a ping was delivered that has no pong."""
         self.owed_messages = 0
         """How many of its messages have to reach on_message before the next callback of another kind."""
+        self.was_blocked_at_close = False
         self.was_held = False
         self.was_paused = False
-        self._marks: deque[tuple[int, str, int]] = deque()
+        self.was_silent = False
+        self._marks: deque[tuple[int, str, int, bytes]] = deque()
         self._sent_bytes = 0
         self._read_bytes = 0
         self._queue: deque[list[Any]] = deque()
@@ -142,19 +152,38 @@ class SimPeer:
         """Whether the server does not read it, since a handler is behind or too much came ahead."""
         return self.transport.state in (TransportState.HELD, TransportState.WAITING_HELD)
 
+    def note_standing(self, *, stands: bool) -> None:
+        """The server does not read it from now on, or writes nothing to it; or does again."""
+        now = self.socket.model.now
+        if stands:
+            if self.stands_since is None:
+                self.stands_since = now
+        elif self.stands_since is not None:
+            self.pinged_at += now - max(self.stands_since, self.pinged_at)
+            self.stands_since = None
+            self.read_on_at = now
+
+    def state_of_ping(self) -> str:
+        """For whoever reads a violation."""
+        return (
+            f"ping {self.ping!r} of {self.pinged_at}, stands since {self.stands_since}, {len(self.outgoing)} unread, "
+            f"{self.socket.kernel_bytes} untaken since {self.socket.taken_at}"
+        )
+
     @property
     def can_send(self) -> bool:
         return not (self.eof or self.reset or self.close_sent or self.saw_end)
 
     # What it sends.
 
-    def send(self, kind: str, value: int = 0) -> None:
-        """Put a frame behind what it has sent: "message" (value: its number), "ping", "pong", "close" (its code), "broken"."""
+    def send(self, kind: str, value: int = 0, payload: bytes = b"") -> None:
+        """Put a frame behind what it has sent: "message" (value: its number), "ping", "pong" (with a payload), "close" (its
+        code), "broken"."""
         if kind == _MESSAGE:
             frame = _masked(2, b"%d" % value)
             self.messages_sent.append(value)
         elif kind == _PONG:
-            frame = _PONG_FRAME
+            frame = _masked(10, payload)
         elif kind == _PING:
             frame = _PING_FRAME
         elif kind == _CLOSE:
@@ -166,7 +195,7 @@ class SimPeer:
             frame = _masked(2, b"undecodable")
         self.outgoing += frame
         # A broken frame is known by its first two bytes, every other one when it is complete.
-        self._marks.append((self._sent_bytes + (2 if kind == _BROKEN else len(frame)), kind, value))
+        self._marks.append((self._sent_bytes + (2 if kind == _BROKEN else len(frame)), kind, value, payload))
         self._sent_bytes += len(frame)
 
     def hand_over(self, most_bytes: int | None = None) -> bytes:
@@ -179,13 +208,14 @@ class SimPeer:
         self._read_bytes += len(data)
         marks = self._marks
         while marks and marks[0][0] <= self._read_bytes:
-            _, kind, value = marks.popleft()
+            _, kind, value, payload = marks.popleft()
             if self.close_delivered is not None or self.broken_delivered:
                 continue
             if kind == _MESSAGE:
                 self.messages_delivered += 1
             elif kind == _PONG:
-                self.last_pong = self.socket.model.loop.now
+                if payload == self.ping:
+                    self.answered, self.ping = payload, None
             elif kind == _PING:
                 self.pinged = True
             elif kind == _CLOSE:
@@ -207,7 +237,7 @@ class SimPeer:
         for opcode, payload in frames:
             if opcode == 9:
                 if self.pongs and self.can_send:
-                    self.send(_PONG)
+                    self.send(_PONG, payload=payload)
             elif opcode == 8:
                 code = int.from_bytes(payload[:2]) if payload else 1005
                 self.close_seen = (code, payload[2:].decode())

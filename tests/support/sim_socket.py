@@ -8,6 +8,8 @@ and raises where uvloop raises. Its kernel holds few bytes, so that a peer that 
 from __future__ import annotations
 
 import asyncio
+import socket
+from termios import FIONREAD
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ class SimSocket(asyncio.Transport):
         "closed",
         "closing",
         "eof_written",
-        "held_since",
         "kernel_bytes",
         "lost",
         "model",
@@ -37,6 +38,8 @@ class SimSocket(asyncio.Transport):
         "progress_at",
         "protocol",
         "reading",
+        "reset",
+        "taken_at",
         "unsent_bytes",
     )
 
@@ -51,7 +54,10 @@ class SimSocket(asyncio.Transport):
         self.progress_at = 0.0
         """When the kernel last took a byte of what had to wait."""
         self.reading = True
-        self.held_since = 0.0
+        self.taken_at = 0.0
+        """When the peer last took a byte."""
+        self.reset = False
+        """Whether the server has its kernel throw away what the peer has not taken."""
         self.aborted = False
         """Whether the server ended it, and not the peer."""
         self.closing = False
@@ -70,7 +76,21 @@ class SimSocket(asyncio.Transport):
         return self.unsent_bytes
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default
+        return self if name == "socket" else default
+
+    def fileno(self) -> int:
+        """As a socket of the kernel's."""
+        return -1
+
+    def setsockopt(self, level: int, option: int, value: bytes) -> None:
+        assert (level, option) == (socket.SOL_SOCKET, socket.SO_LINGER)
+        self.reset = True
+
+    def kernel_says(self, question: int) -> int:
+        """How many bytes the server has not read, or the peer not taken."""
+        if question == FIONREAD:
+            return 0 if self.peer.reset else len(self.peer.outgoing)
+        return self.kernel_bytes
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self.protocol = cast("asyncio.Protocol", protocol)
@@ -99,20 +119,24 @@ class SimSocket(asyncio.Transport):
         if not self.unsent_bytes:
             if peer.reads:
                 peer.take(frames)
+                self.taken_at = self.model.now
                 return
             peer.wait_for(frames, size)
             taken = min(size, self.capacity_bytes - self.kernel_bytes)
             self.kernel_bytes += taken
             if taken < size:
                 self.unsent_bytes = size - taken
-                self.progress_at = self.model.loop.now
+                self.progress_at = self.model.now
                 self.paused = peer.was_paused = True
+                peer.note_standing(stands=True)
                 self.protocol.pause_writing()
         else:
             if peer.close_written is None:
                 self.model.fail(f"{peer}: {frames} written while it takes nothing")
             peer.wait_for(frames, size)
             self.unsent_bytes += size
+        if peer.close_written is not None:
+            peer.was_blocked_at_close = self.paused
 
     def write_eof(self) -> None:
         if self.closed:
@@ -130,30 +154,30 @@ class SimSocket(asyncio.Transport):
             self._lose(None)
 
     def abort(self) -> None:
-        peer = self.peer
-        if self.unsent_bytes and peer.expected_close is not None:
-            # close() and server close: what is queued gets `write_wait`, unless nothing of it is taken meanwhile.
-            model = self.model
-            until = min(peer.ended_at or 0.0, self.progress_at) + model.options.write_wait
-            if model.loop.now < until - 1e-6 and not cast("Shard", peer.transport.shard).aborting:
-                model.fail(f"{peer}: cut off at {model.loop.now}, with {self.unsent_bytes} bytes on their way")
+        peer, model = self.peer, self.model
+        untaken = self.unsent_bytes + self.kernel_bytes
+        if untaken and not self.reset and not self.lost:
+            model.fail(f"{peer}: cut off, and {untaken} bytes stay with the kernel")
+        if untaken and peer.expected_close is not None and not cast("Shard", peer.transport.shard).aborting:
+            until = model.patience_until(peer)
+            if model.now < until - 1e-6:
+                model.fail(f"{peer}: cut off at {model.now}, with {untaken} bytes on their way")
         self.aborted = not self.lost
         self._force_close(None)
 
     def pause_reading(self) -> None:
-        peer = self.peer
-        peer.was_held = True
         if not self.closing:
             self.reading = False
-            self.held_since = self.model.loop.now
+            if self.model.is_behind(self.peer):
+                self.peer.was_held = True
+                self.peer.note_standing(stands=True)
 
     def resume_reading(self) -> None:
         peer = self.peer
         if not self.closing and not peer.eof_delivered:
             self.reading = True
-            now = self.model.loop.now
-            peer.last_pong = min(now, peer.last_pong + now - self.held_since)
-            peer.released_at = now
+            if not self.paused:
+                peer.note_standing(stands=False)
 
     # What the kernel does, between two turns.
 
@@ -183,15 +207,18 @@ class SimSocket(asyncio.Transport):
     def drain(self, taken_bytes: int) -> None:
         """The peer has read so many bytes of what the kernel holds."""
         self.kernel_bytes -= taken_bytes
+        self.taken_at = self.model.now
         if not self.unsent_bytes or self.lost:
             return
         moved = min(self.unsent_bytes, self.capacity_bytes - self.kernel_bytes)
         self.unsent_bytes -= moved
         self.kernel_bytes += moved
         if moved:
-            self.progress_at = self.model.loop.now
+            self.progress_at = self.model.now
         if not self.unsent_bytes:
             self.paused = False
+            if self.reading:
+                self.peer.note_standing(stands=False)
             try:
                 self.protocol.resume_writing()
             except BaseException as error:

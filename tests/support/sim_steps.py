@@ -239,13 +239,13 @@ class Steps(Draw):
             world.jump(max(due, now))
             return
         if which < 0.55:
-            session = self._suspended_until()
-            if session is not None:
+            deadline = self._suspended_until()
+            if deadline is not None:
                 # To the tick at which the window ends: what comes next is in the same instant.
-                until = (int(session / 0.01) + 1) * 0.01
-                if until > now:
-                    self._say("the clock jumps to the end of a window, +%g s", until - now)
-                    world.jump(until)
+                until = (int(deadline / 0.01) + 1) * 0.01
+                if until > world.model.now:
+                    self._say("%g s pass until the end of a window", until - world.model.now)
+                    world.approach(until)
                     return
         until = now + (0.004, 0.02, 0.3, 1.0, 2.0, 7.0, 13.0)[int(draw() * 7)]
         if which < 0.7:

@@ -16,11 +16,12 @@ from tests.support.sim_app import Script, SimApp
 from tests.support.sim_bus import SimBus, watched_local_bus
 from tests.support.sim_checks import check_endings, check_idle, check_newcomers, check_nothing_left, check_table
 from tests.support.sim_loop import SimLoop
-from tests.support.sim_model import Model
+from tests.support.sim_model import FAR_BYTES, Model
 from tests.support.sim_peer import SimPeer
 from tests.support.sim_socket import SimSocket
 from wspulse.actors.sessions.shard import Shard
-from wspulse.actors.transport import transport
+from wspulse.actors.transport import client, transport
+from wspulse.actors.transport.patience import doubt
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.frame import Frame
@@ -34,6 +35,11 @@ EVERY_CALLBACK = frozenset({"on_connect", "on_message", "on_disconnect", "on_tra
 HANDSHAKE_TIMEOUT_S = 10.0
 
 _MOST_TURNS_AT_THE_END = 5_000
+
+_EPSILON_S = 1e-6
+_STRIDE_S = 0.5
+_SETTLE_S = 1.0
+"""doc/internals.md: how far the shard's clock goes without its loop, and how long it stands when that is back."""
 
 _ANSWER = b"HTTP/1.1 101\r\n\r\n"
 _REQUEST = Request(b"GET /ws HTTP/1.1", None)
@@ -101,15 +107,27 @@ def server_options(
     )
 
 
+_SMALL: tuple[tuple[object, str, object], ...] = (
+    (transport, "AHEAD_BYTES", 12),
+    (transport, "_TURN_FRAMES", 3),
+    (transport, "_TURN_BYTES", 60),
+    (doubt, "_FAR_BYTES", FAR_BYTES),
+    (client, "_asked", lambda socket, question: 0 if socket is None else socket.kernel_says(question)),
+)
+"""What is large of a real connection, and cut small here: messages ahead of the 101, a socket's share of a turn, what may lie
+before a ping. And the kernel, which is asked what it holds."""
+
+
 @contextmanager
-def little_ahead() -> Iterator[None]:
-    """Two messages ahead of the 101 are enough for a newcomer not to be read; it takes 512 KB of a real one."""
-    whole_bytes = transport.AHEAD_BYTES
-    transport.AHEAD_BYTES = 12
+def small_world() -> Iterator[None]:
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in _SMALL]
+    for owner, name, value in _SMALL:
+        setattr(owner, name, value)
     try:
         yield
     finally:
-        transport.AHEAD_BYTES = whole_bytes
+        for owner, name, value in before:
+            setattr(owner, name, value)
 
 
 class World:
@@ -122,8 +140,9 @@ class World:
         self.model = model = Model(loop, options, callbacks)
         self.app = app = SimApp(model)
         self.shard = shard = Shard(
-            index=0, incarnation=1, options=options, handlers=app.handlers(), loop=loop, clock=loop.time
+            index=0, incarnation=1, options=options, handlers=app.handlers(), loop=loop, real_time=loop.time
         )
+        model.clock = shard.clock
         self.bus: SimBus | None = None
         if leave_delay_s is None:
             shard.bus = watched_local_bus(model, shard.deliver)
@@ -137,8 +156,9 @@ class World:
         self.peers: list[SimPeer] = []
         """Those whose sockets are not closed yet."""
         self.all_peers: list[SimPeer] = []
+        self._jumped_at = 0.0
         self.late_until = 0.0
-        """When the clock last jumped over timers, which then run late."""
+        """What the shard's clock showed when the time last jumped over timers, which then run late."""
 
     # Peers.
 
@@ -160,7 +180,7 @@ class World:
         peer.reads = reads
         self.all_peers.append(peer)
         self.peers.append(peer)
-        peer.answer_by = self.loop.now + HANDSHAKE_TIMEOUT_S
+        peer.answer_by = model.now + HANDSHAKE_TIMEOUT_S
         upgrade = Upgrade(room_id, connection_id, None, _REQUEST, _ANSWER, peer.answer_by)
         newcomer = Transport(self.shard, upgrade)
         peer.transport = newcomer
@@ -207,25 +227,54 @@ class World:
             model.fail(f"{report['message']}: {report.get('exception')!r}")
 
     def jump(self, when: float) -> None:
-        """The clock is there; timers on the way are late and run in the next turn."""
-        self.loop.now = self.late_until = when
+        """The time is there; timers on the way are late and run in the next turn. The shard's clock goes half a second at most
+        without its loop."""
+        before, real_before = self.model.now, self.loop.now
+        self.loop.now = self._jumped_at = when
+        self.late_until = now = self.model.now
+        if not before <= now <= before + (when - real_before) + _EPSILON_S:
+            self.model.fail(f"the clock goes from {before} to {now} while {when - real_before} s pass")
+        if len(self.shard._ticker) and now > before + _STRIDE_S + _EPSILON_S:
+            self.model.fail(f"the clock goes on by {now - before} s while the loop stands still")
+
+    def approach(self, when: float) -> None:
+        """Time goes by until the shard's clock shows `when`; what is due then has not been called."""
+        loop, model = self.loop, self.model
+        while (left := when - model.now) > 0 and model.violation is None:
+            due = loop.next_timer()
+            if due > loop.now + left:
+                loop.now += left
+                break
+            loop.now = max(due, loop.now)
+            if model.now >= when:
+                break
+            loop.turn()
+            self.run_until_idle()
 
     def pass_time(self, until: float, *, quiet_peers: bool = False) -> None:
         """Time goes by, each timer runs when it is due, and the network is quick."""
-        loop = self.loop
+        loop, model = self.loop, self.model
         self.run_until_idle()
-        while self.model.violation is None:
+        may_stand_s = _SETTLE_S if loop.now <= self._jumped_at + _STRIDE_S + _SETTLE_S else 0.0
+        begun, real_begun = model.now, loop.now
+        while model.violation is None:
             due = loop.next_timer()
             if due > until:
                 break
             loop.now = max(due, loop.now)
+            if self.shard._ticker.next_due > model.now and loop.has_one_timer_now():
+                loop.turn()  # The clock is kept going, and nothing else.
+                continue
             loop.turn()
             if not quiet_peers:
                 self.poll_all()
             self.run_until_idle()
         loop.now = max(until, loop.now)
         self.run_until_idle()
-        check_endings(self.model, self.peers, self.late_until)
+        stood_s = (loop.now - real_begun) - (model.now - begun)
+        if stood_s > may_stand_s + _EPSILON_S:
+            model.fail(f"the clock stood for {stood_s} s while the loop turned")
+        check_endings(model, self.peers, self.late_until)
         self.forget_closed_peers()
 
     def forget_closed_peers(self) -> None:

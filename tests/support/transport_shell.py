@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from socket import SO_LINGER
 from typing import Any
 
 from wspulse.actors.transport.contract import Ending
+from wspulse.actors.transport.state import TransportState
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseRow
-from wspulse.actors.values.deadlines import Deadlines
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
-from wspulse.actors.wire.frames import encode_close, unmasked
+from wspulse.actors.values.timing.deadlines import Deadlines
+from wspulse.actors.wire.frames import PONG, TEXT, encode_close, unmasked
 
-__all__ = ["NotedSession", "NotedShard", "NotedSocket", "opened", "waiting"]
+__all__ = ["NotedSession", "NotedShard", "NotedSocket", "client_close", "opened", "pong_to", "state", "text", "waiting"]
 
 ANSWER = b"HTTP/1.1 101 \r\n\r\n"
 
@@ -63,7 +65,15 @@ class NotedSocket(asyncio.Transport):
         self.calls.append("eof")
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("10.0.0.1", 5) if name == "peername" else default
+        return {"peername": ("10.0.0.1", 5), "socket": self}.get(name, default)
+
+    def fileno(self) -> int:
+        """As a socket of the kernel's, which knows nothing here."""
+        return -1
+
+    def setsockopt(self, _level: int, option: int, _value: bytes) -> None:
+        assert option == SO_LINGER
+        self.calls.append("reset")
 
     def close(self) -> None:
         self.closing = True
@@ -107,7 +117,9 @@ class NotedSession:
     """Lets go of its transport when that is lost, as a session does."""
 
     def __init__(self, transport: Transport) -> None:
+        self.id = "a"
         self.transport: Transport | None = transport
+        self.answers_are_due = False
         self.inbox = NotedInbox()
         self.lost: list[tuple[str, bool]] = []
         self.errors: list[BaseException | None] = []
@@ -134,11 +146,15 @@ class NotedSession:
     def transport_failed(self, error: BaseException, close: CloseRow) -> None:
         transport = self._detach()
         self.lost.append((type(error).__name__, False))
-        transport.finish(close.code, close.reason)
+        transport.finish(close.code, close.reason, at_once=close.discards_queue)
 
     def end(self, code: int = 1000, reason: str = "") -> None:
         """As `connection.close()`."""
         self._detach().finish(code, reason)
+
+    def kick(self) -> None:
+        """As `server.kick()`."""
+        self._detach().finish(1000, "kicked", at_once=True)
 
     def _detach(self) -> Transport:
         transport, self.transport = self.transport, None
@@ -186,10 +202,14 @@ class NotedShard:
         self.aborting = False
         self.ending: list[Ending] = []
         self.gone: list[Ending] = []
+        self.cut: list[str] = []
         self._deadlines = Deadlines()
 
     def at(self, when: float, call: Callable[[float], None]) -> None:
         self._deadlines.add(when, call)
+
+    def peer_cut(self, why: str, _connection_id: str) -> None:
+        self.cut.append(why)
 
     def transport_ending(self, transport: Ending) -> None:
         if transport not in self.ending:
@@ -233,3 +253,19 @@ def opened(shard: NotedShard) -> tuple[Transport, NotedSocket, NotedSession]:
 def client_close(code: int, reason: str = "") -> bytes:
     """A client's close frame."""
     return unmasked(8, encode_close(code, reason)[2:])
+
+
+def text(payload: bytes) -> bytes:
+    """A client's message."""
+    return unmasked(TEXT, payload)
+
+
+def pong_to(written: bytes) -> bytes:
+    """The answer to the ping that a transport wrote first."""
+    assert written[:2] == b"\x89\x08"
+    return unmasked(PONG, written[2:10])
+
+
+def state(transport: Transport) -> TransportState:
+    """Asked anew each time, for the type checker too."""
+    return transport.state

@@ -1,4 +1,4 @@
-"""`Heartbeat`: when a peer is pinged, and whether it has been silent for too long.
+"""`Heartbeat`: when a peer is pinged, and whether it has left a ping unanswered for too long.
 
 Made by a transport when it answers 101, and called by the shard's ticker: an object that is its own call spares each idle
 connection a bound method, 64 bytes. It knows no socket and no clock; times are in seconds, on the shard's clock.
@@ -7,12 +7,16 @@ connection a bound method, 64 bytes. It knows no socket and no clock; times are 
 from __future__ import annotations
 
 from collections.abc import Callable
+from struct import Struct
 from typing import Protocol
 
+from wspulse.actors.transport.patience.doubt import LOOK_S, Doubt, Verdict
 from wspulse.actors.transport.state import TransportState
 from wspulse.actors.values.options.server_options import ServerOptions
 
 __all__ = ["Heartbeat"]
+
+_payload_of = Struct("!d").pack
 
 
 class BeatingShard(Protocol):
@@ -31,48 +35,88 @@ class Beating(Protocol):
     @property
     def state(self) -> TransportState: ...
 
-    def ping(self) -> None:
-        """Ask the peer for a sign of life."""
+    @property
+    def unhandled_bytes(self) -> int:
+        """How much the peer has sent that may hold an answer."""
+
+    @property
+    def untaken_bytes(self) -> int:
+        """How much was written that the peer has not taken."""
+
+    def ping(self, payload: bytes) -> None:
+        """Ask the peer for a sign of life; where the kernel takes nothing now, as soon as it does."""
 
     def fell_silent(self) -> None:
-        """No pong came for `pong_wait`."""
+        """A ping was left unanswered for `pong_wait`."""
 
 
 class Heartbeat:
-    """See the module. It ends with its transport's being open."""
+    """See the module. It ends with its transport's being open, or with `end`.
 
-    __slots__ = ("_next_ping", "_stopped_at", "_transport", "last_pong")
+    One ping at a time awaits its answer: until that comes each further one repeats its payload, so that an answer to any of
+    them is one, and a pong with another payload is none.
+    """
 
-    last_pong: float
-    """When the peer was heard last; the time in which it was not read is left out."""
+    __slots__ = ("_doubt", "_next_ping", "_payload", "_pinged_at", "_stopped_at", "_transport")
 
     def __init__(self, transport: Beating, now: float) -> None:
-        self._transport = transport
-        self._stopped_at = self.last_pong = now
-        # `pong_wait` is above `ping_period`, so a ping is due first.
+        self._transport: Beating | None = transport
+        self._payload: bytes | None = None
+        """Of the ping that awaits its answer."""
+        self._pinged_at = now
+        """When that was sent, moved on by the time in which the pong clock stood."""
+        self._stopped_at: float | None = None
+        self._doubt: Doubt | None = None
         self._next_ping = now + transport.shard.options.ping_period
         transport.shard.at(self._next_ping, self)
 
+    def end(self) -> None:
+        """The transport is gone."""
+        self._transport = None
+
     def stop(self, now: float) -> None:
-        """The pong clock stands from now on: the peer is not read."""
-        self._stopped_at = now
+        """The pong clock stands from now on: the peer is not read, or takes nothing."""
+        if self._stopped_at is None:
+            self._stopped_at = now
 
     def go_on(self, now: float) -> None:
-        """The peer is read again."""
-        self.last_pong += now - self._stopped_at
+        """The pong clock goes on, if it stood."""
+        if self._stopped_at is not None:
+            self._pinged_at += now - max(self._stopped_at, self._pinged_at)
+            self._stopped_at = None
+
+    def hear(self, pong: bytes) -> None:
+        """A pong with this payload came. One that answers no ping of ours is no sign of life."""
+        if pong == self._payload:
+            self._payload = self._doubt = None
 
     def __call__(self, now: float) -> None:
         transport = self._transport
-        shard, state = transport.shard, transport.state
+        if transport is None or transport.state not in (TransportState.OPEN, TransportState.HELD):
+            return
+        shard = transport.shard
         options = shard.options
-        if state is TransportState.HELD:
-            # Its pongs cannot be read while we do not read: look again later.
-            shard.at(now + options.ping_period, self)
-        elif state is TransportState.OPEN:
-            if now >= self.last_pong + options.pong_wait:
-                transport.fell_silent()
-                return
-            if now >= self._next_ping:
-                self._next_ping = now + options.ping_period
-                transport.ping()
-            shard.at(min(self._next_ping, self.last_pong + options.pong_wait), self)
+        if now >= self._next_ping:
+            self._next_ping = now + options.ping_period
+            if self._payload is None:
+                self._payload = _payload_of(now)
+                self._pinged_at = now
+            transport.ping(self._payload)
+        due = self._next_ping
+        if self._payload is not None and self._stopped_at is None:
+            end = self._pinged_at + options.pong_wait
+            if now < end:
+                due = min(due, end)
+            else:
+                if self._doubt is None:
+                    self._doubt = Doubt(now, options.pong_wait, options.write_wait)
+                verdict = self._doubt.look(now, transport.unhandled_bytes, transport.untaken_bytes)
+                if verdict is Verdict.CONDEMN:
+                    transport.fell_silent()
+                    return
+                if verdict is Verdict.BEGIN_ANEW:
+                    self._pinged_at = now
+                    self._doubt = None
+                else:
+                    due = min(due, now + LOOK_S)
+        shard.at(due, self)

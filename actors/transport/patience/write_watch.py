@@ -20,7 +20,8 @@ class Written(Protocol):
 
     @property
     def unsent_bytes(self) -> int:
-        """How much the kernel has not taken."""
+        """How much the peer has not taken, in our buffer and the kernel's: the latter tells a peer that reads a little at a time,
+        for which the kernel makes room only in large steps."""
 
     def stalled(self) -> None:
         """The peer has taken nothing for `write_wait`."""

@@ -63,6 +63,8 @@ class Shard:
 
 
 class Transport:
+    half_closed = False
+
     def __init__(self) -> None:
         self.state = TransportState.OPEN
         self.log: list[str] = []

@@ -79,13 +79,30 @@ def test_newcomer_whose_socket_has_ended_does_not_end_the_session_of_its_id(make
     world.bus.join_step()
     second = world.connect("a", "s")
     world.run_until_idle()
-    second.eof = True
+    second.drop()
     second.socket.poll()  # connection_lost is on its way
     world.bus.join_step()
     world.bus.join_step()
     world.run_until_idle()
     assert world.model.live["a"].peer is first
     assert second.answer == 0
+
+
+def test_newcomer_that_has_ended_its_stream_does_not_take_the_id_of_a_session(make_world: MakeWorld) -> None:
+    world = make_world(leave_delay_s=0.5)
+    assert world.bus is not None
+    first = world.connect("a", "r")
+    world.bus.join_step()
+    world.bus.join_step()
+    second = world.connect("a", "s")
+    world.run_until_idle()
+    second.eof = True
+    second.socket.poll()
+    world.bus.join_step()
+    world.bus.join_step()
+    world.run_until_idle()
+    assert world.model.live["a"].peer is first
+    assert second.answer == 409
 
 
 def test_server_close_in_on_disconnect_does_not_wait_for_a_later_session_of_the_same_id(make_world: MakeWorld) -> None:

@@ -57,10 +57,10 @@ def hold(world: World, peer: SimPeer) -> None:
 def test_peer_that_was_not_read_has_its_whole_pong_wait_again_when_it_is_read() -> None:
     with running_world() as world:
         peer = connected(world)
-        passes(world, PING_PERIOD_S + 1)  # it has answered a ping, and no other is on its way
+        peer.pongs = False
+        passes(world, PING_PERIOD_S + 1)
         hold(world, peer)
         passes(world, 10 * PONG_WAIT_S)
-        peer.pongs = False
         world.app.gates.pop().set_result(None)
         world.poll_all()
         world.run_until_idle()
@@ -88,7 +88,7 @@ def test_peer_that_answers_no_ping_is_cut_when_its_pong_wait_is_over_and_not_bef
     with running_world() as world:
         peer = connected(world)
         peer.pongs = False
-        passes(world, PONG_WAIT_S - TICK_S)
+        passes(world, PING_PERIOD_S + PONG_WAIT_S - TICK_S)
         assert peer.session is not None
         assert peer.session.state is CONNECTED
         passes(world, 2 * TICK_S)

@@ -22,6 +22,7 @@ LEGAL = {
     S.WAITING_HELD: {E.ACCEPT: S.HELD, E.REFUSE: S.GONE, E.STALL: S.WAITING_HELD, E.LOSE: S.GONE},
     S.OPEN: {
         E.HOLD: S.HELD,
+        E.YIELD: S.HELD,
         E.FINISH: S.CLOSING,
         E.FINISH_LAST: S.LINGERING,
         E.PEER_CLOSE: S.LINGERING,
@@ -30,6 +31,7 @@ LEGAL = {
         E.LOSE: S.GONE,
     },
     S.HELD: {
+        E.HOLD: S.HELD,
         E.RELEASE: S.OPEN,
         E.FINISH: S.CLOSING,
         E.FINISH_LAST: S.LINGERING,
@@ -39,11 +41,10 @@ LEGAL = {
     S.CLOSING: {
         E.HEAR: S.LINGERING,
         E.GARBLE: S.LINGERING,
-        E.STALL: S.LINGERING,
         E.EXPIRE: S.LINGERING,
         E.LOSE: S.GONE,
     },
-    S.LINGERING: {E.STALL: S.LINGERING, E.EXPIRE: S.LINGERING, E.LOSE: S.GONE},
+    S.LINGERING: {E.EXPIRE: S.LINGERING, E.LOSE: S.GONE},
     S.GONE: {},
 }
 
@@ -131,14 +132,14 @@ def test_what_is_held_is_read_on_wherever_its_socket_lives_on(
     state, effects = row
     held = (S.HELD, S.WAITING_HELD)
     if key[0] in held and state not in held and not {F.CLOSE, F.ABORT, F.LEAVE, F.BEQUEATH} & set(effects):
-        assert F.RESUME in effects
+        assert {F.RESUME, F.CATCH_UP} & set(effects)
     assert (F.PAUSE in effects) == (state in held and key[0] not in held)
 
 
 @pytest.mark.parametrize(("key", "row"), TRANSITIONS.items())
-def test_pong_clock_stands_exactly_while_an_open_transport_is_held(
+def test_pong_clock_stands_exactly_while_an_open_transport_is_held_for_its_handler(
     key: tuple[TransportState, TransportEvent], row: tuple[TransportState, tuple[TransportEffect, ...]]
 ) -> None:
     state, effects = row
-    assert (F.STOP_CLOCK in effects) == (key[0] is S.OPEN and state is S.HELD)
+    assert (F.STOP_CLOCK in effects) == (key[1] is E.HOLD and state is S.HELD)
     assert (F.GO_ON in effects) == (key[0] is S.HELD and state is S.OPEN)

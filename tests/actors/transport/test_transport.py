@@ -1,29 +1,49 @@
-"""`Transport`: what it writes, reads and reports, with a socket, a shard and a session that only take notes."""
+"""`Transport`: newcomers, the close handshake, and what becomes of it when its socket ends; sockets, shards and sessions only
+take notes."""
 
 from __future__ import annotations
 
 import gc
+import sys
+from types import FunctionType, ModuleType
 
 import pytest
 
-from tests.support.transport_shell import ANSWER, NotedSession, NotedShard, client_close, opened, waiting
+from tests.support.transport_shell import (
+    ANSWER,
+    NotedSession,
+    NotedShard,
+    client_close,
+    opened,
+    state,
+    text,
+    waiting,
+)
 from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.transport.state import TransportState
 from wspulse.actors.transport.transport import Transport
-from wspulse.actors.wire.frames import PING, PONG, TEXT, encode_close, encode_frame, unmasked
+from wspulse.actors.wire.frames import BINARY, TEXT, encode_close, encode_frame, unmasked
 
-PING_FRAME = encode_frame(PING, b"")
 CLOSE_WAIT_S = 3
 """contract.md §3."""
 
 
-def state(transport: Transport) -> TransportState:
-    """Asked anew each time, for the type checker too."""
-    return transport.state
+def held_bytes(transport: Transport) -> int:
+    """What is reached from a transport, but for its shard."""
+    seen: set[int] = {id(transport.shard), id(type(transport))}
+    left: list[object] = [getattr(transport, name, None) for kind in type(transport).__mro__ for name in _slots(kind)]
+    size = 0
+    while left:
+        each = left.pop()
+        if id(each) not in seen and not isinstance(each, (type, ModuleType, FunctionType)):
+            seen.add(id(each))
+            size += sys.getsizeof(each)
+            left += gc.get_referents(each)
+    return size
 
 
-def text(payload: bytes) -> bytes:
-    return unmasked(TEXT, payload)
+def _slots(kind: type) -> list[str]:
+    return list(vars(kind).get("__slots__", ()))
 
 
 # Newcomers.
@@ -32,12 +52,14 @@ def text(payload: bytes) -> bytes:
 def test_newcomer_that_sends_too_much_ahead_is_not_read_until_its_session_has_it() -> None:
     shard = NotedShard(max_message_size=1024 * 1024)
     transport, socket = waiting(shard)
-    transport.data_received(b"\x82\xfe" + b"x" * (512 * 1024))
+    transport.data_received(b"\x82\xff" + (700_000).to_bytes(8) + b"x" * (512 * 1024))
     assert state(transport) is TransportState.WAITING_HELD
     assert not socket.is_reading()
     transport.accept(ANSWER)
     assert state(transport) is TransportState.HELD
+    transport.session = NotedSession(transport)
     transport.start()
+    shard.noted_loop.turn()
     assert state(transport) is TransportState.OPEN
     assert socket.is_reading()
 
@@ -271,124 +293,14 @@ def test_nothing_holds_a_transport_that_is_gone_when_its_last_deadline_has_passe
         gc.enable()
 
 
-# Reading and the heartbeat.
-
-
-def test_transport_that_is_held_in_the_middle_of_a_read_goes_on_where_it_stopped() -> None:
-    shard = NotedShard()
-    transport, socket, session = opened(shard)
-    session.inbox.on_receive = transport.hold
-    transport.data_received(text(b"one") + text(b"two"))
-    assert session.inbox.received == [b"one"]
-    assert state(transport) is TransportState.HELD
-    transport.release()
-    assert socket.is_reading()
-    shard.noted_loop.turn()
-    assert session.inbox.received == [b"one", b"two"]
-
-
-def test_pings_go_out_each_period_and_silence_ends_the_transport() -> None:
-    shard = NotedShard(ping_period=2, pong_wait=5)
-    transport, socket, session = opened(shard)
-    shard.pass_time(2.1)
-    assert socket.taken() == PING_FRAME
-    transport.data_received(unmasked(PONG, b""))
-    shard.pass_time(4.8)
-    assert socket.taken() == PING_FRAME * 2
-    assert session.lost == []
-    shard.pass_time(0.4)
-    assert session.lost == [("KeepaliveTimeoutError", False)]
-
-
-def test_pong_clock_stands_while_the_peer_is_not_read() -> None:
-    shard = NotedShard(ping_period=2, pong_wait=5)
-    transport, _, session = opened(shard)
-    shard.pass_time(4)
-    transport.hold()
-    shard.pass_time(60)
-    assert session.lost == []
-    transport.release()
-    # A second of its five was left.
-    shard.pass_time(0.9)
-    assert session.lost == []
-    shard.pass_time(2.2)
-    assert session.lost == [("KeepaliveTimeoutError", False)]
-
-
-def test_time_in_which_a_newcomer_was_not_read_does_not_lengthen_its_pong_wait() -> None:
-    shard = NotedShard(ping_period=2, pong_wait=5, max_message_size=1024 * 1024)
-    transport, _ = waiting(shard)
-    transport.data_received(b"\x82\xff" + (700_000).to_bytes(8) + b"x" * (512 * 1024))
-    shard.pass_time(8)
-    transport.accept(ANSWER)
-    session = transport.session = NotedSession(transport)
-    transport.start()
-    shard.pass_time(5.2)
-    assert session.lost == [("KeepaliveTimeoutError", False)]
-
-
-# Writing.
-
-
-def test_peer_that_takes_nothing_for_write_wait_is_dropped() -> None:
-    shard = NotedShard(write_wait=8, ping_period=50, pong_wait=100)
-    transport, socket, session = opened(shard)
-    socket.unsent_bytes = 100
-    transport.pause_writing()
-    shard.pass_time(7)
-    socket.unsent_bytes = 99
-    shard.pass_time(7.5)
-    assert session.lost == []
-    shard.pass_time(2.6)
-    assert session.lost == [("WriteTimeoutError", False)]
-    assert state(transport) is TransportState.LINGERING
-    assert socket.calls[-1] == "abort"
-    assert shard.ending == [transport]
-
-
-def test_peer_that_catches_up_is_not_watched_any_more() -> None:
-    shard = NotedShard(write_wait=8, ping_period=50, pong_wait=100)
-    transport, socket, session = opened(shard)
-    socket.unsent_bytes = 100
-    transport.pause_writing()
-    shard.pass_time(7)
-    transport.resume_writing()
-    assert session.flow == ["blocked", "unblocked"]
-    shard.pass_time(20)
-    assert session.lost == []
-
-
-def test_blocked_peer_has_write_wait_and_the_close_wait_for_the_last_words() -> None:
-    shard = NotedShard(write_wait=8, ping_period=50, pong_wait=100)
-    transport, socket, session = opened(shard)
-    socket.unsent_bytes = 100
-    transport.pause_writing()
-    session.end()
-    for left in range(99, 92, -1):
-        shard.pass_time(1.5)
-        socket.unsent_bytes = left
-    assert "abort" not in socket.calls
-    shard.pass_time(0.6)
-    assert socket.calls[-1] == "abort"
-
-
-def test_kernel_says_so_as_soon_as_it_refuses_a_byte() -> None:
-    assert opened(NotedShard())[1].calls == ["high=0"]
-
-
-def test_pings_of_one_read_are_answered_by_one_write_each_in_order() -> None:
-    transport, client, _ = opened(NotedShard())
-    transport.data_received(unmasked(PING, b"1") + unmasked(PING, b"2"))
-    assert client.taken() == encode_frame(PONG, b"1") + encode_frame(PONG, b"2")
-
-
-def test_pings_of_a_peer_that_does_not_read_cost_one_pong() -> None:
-    shard = NotedShard()
-    transport, socket, _ = opened(shard)
-    socket.unsent_bytes = 1
-    transport.pause_writing()
-    for number in range(100):
-        transport.data_received(unmasked(PING, str(number).encode()))
-    assert socket.taken() == b""
-    transport.resume_writing()
-    assert socket.taken() == encode_frame(PONG, b"99")
+def test_transport_that_is_gone_keeps_nothing_of_an_unfinished_message() -> None:
+    shard = NotedShard(max_message_size=1 << 20, ping_period=300, pong_wait=600)
+    transport, client, _ = opened(shard)
+    begun = unmasked(BINARY, bytes(range(256)) * 2000)[:-1]
+    transport.data_received(begun)
+    assert held_bytes(transport) > 500_000
+    transport.connection_lost(None)
+    client.protocol = None
+    assert held_bytes(transport) < 5_000
+    assert transport.write(b"x") is None
+    assert client.taken() == b""

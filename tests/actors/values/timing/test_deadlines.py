@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from wspulse.actors.values.deadlines import Deadlines
+from wspulse.actors.values.timing.deadlines import Deadlines
 
 
 def _noting(into: list[object], what: object) -> Callable[[float], None]:

@@ -1,0 +1,119 @@
+"""What is done to a client's socket, and what the kernel knows of it.
+
+Used by the transport, to which `None` stands for a socket that it no longer has, and by refusals. The kernel is asked when a peer
+is about to be judged, never for a frame; of a socket that is none of its own, as that of a connection under an ASGI server, it
+knows nothing.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from asyncio import Transport
+from contextlib import suppress
+from fcntl import ioctl
+from termios import FIONREAD, TIOCOUTQ
+
+__all__ = [
+    "abort",
+    "close",
+    "end_writing",
+    "pause_reading",
+    "resume_reading",
+    "shut_down",
+    "unread_bytes",
+    "unsent_bytes",
+    "untaken_bytes",
+]
+
+_NOTHING = b"\0\0\0\0"
+_NUMBER = struct.Struct("i")
+_SO_NWRITE = 0x1024
+"""macOS, for which TIOCOUTQ is no question for a socket."""
+
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER, on, 0 s: closing throws away what was not sent, and resets the connection."""
+
+
+def pause_reading(client: Transport | None) -> None:
+    if client is not None and not client.is_closing():
+        client.pause_reading()
+
+
+def resume_reading(client: Transport | None) -> None:
+    if client is not None and not client.is_closing():
+        client.resume_reading()
+
+
+def end_writing(client: Transport | None) -> None:
+    """End our side of the stream: the client reads what was written, then the end."""
+    if client is not None and client.can_write_eof():
+        # A client that is gone may have reset the connection already, which asyncio's loop tells by raising.
+        with suppress(OSError):
+            client.write_eof()
+
+
+def close(client: Transport | None) -> None:
+    """Close the socket when everything is written."""
+    if client is not None:
+        client.close()
+
+
+def abort(client: Transport | None) -> None:
+    """Drop the socket now; the loop says when it is gone. Where the peer has not taken everything the connection is reset: the
+    kernel would hold megabytes for a peer that does not read, for as long as that likes."""
+    if client is None:
+        return
+    if unsent_bytes(client) and (sock := client.get_extra_info("socket")) is not None:
+        with suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    client.abort()
+
+
+def shut_down(client: Transport | None) -> None:
+    """End the connection, whoever else holds a copy of its descriptor: a child that user code has forked may."""
+    sock = None if client is None else client.get_extra_info("socket")
+    if sock is None or (descriptor := sock.fileno()) < 0:
+        return
+    # The family is of no matter here; without it the kernel would be asked.
+    copy = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, descriptor)
+    try:
+        copy.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # the peer has ended it
+    finally:
+        copy.detach()
+
+
+def unread_bytes(client: Transport | None) -> int:
+    """What the peer has sent and we have not read."""
+    return _asked(client, FIONREAD)
+
+
+def untaken_bytes(client: Transport | None) -> int:
+    """What our kernel holds for the peer's, which has not taken it."""
+    if sys.platform == "darwin":
+        sock = None if client is None else client.get_extra_info("socket")
+        try:
+            return 0 if sock is None else int(sock.getsockopt(socket.SOL_SOCKET, _SO_NWRITE))
+        except OSError:
+            return 0
+    else:
+        return _asked(client, TIOCOUTQ)
+
+
+def unsent_bytes(client: Transport | None) -> int:
+    """What was written and the peer has not taken, in our buffer and the kernel's."""
+    return 0 if client is None else client.get_write_buffer_size() + untaken_bytes(client)
+
+
+def _asked(client: Transport | None, question: int) -> int:
+    sock = None if client is None else client.get_extra_info("socket")
+    if sock is None:
+        return 0
+    try:
+        answer: int = _NUMBER.unpack(ioctl(sock.fileno(), question, _NOTHING))[0]
+    except (OSError, ValueError):
+        return 0  # it is closed
+    return max(0, answer)

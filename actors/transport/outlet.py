@@ -1,0 +1,112 @@
+"""`Outlet`: the outbound half of a transport: what is written to the socket, and whether the peer takes it.
+
+The base of `Transport`, which alone makes one. It knows no session and no state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from wspulse.actors.transport.client import abort, unsent_bytes, untaken_bytes
+from wspulse.actors.transport.owed import Owed
+from wspulse.actors.transport.patience.write_watch import WriteWatch
+from wspulse.actors.values.options.server_options import ServerOptions
+
+__all__ = ["Outlet"]
+
+
+class WritingShard(Protocol):
+    options: ServerOptions
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds in which the shard could serve, monotonic."""
+
+    def at(self, when: float, call: Callable[[float], None]) -> None:
+        """Have `call(now)` called at `when` or a little later; it cannot be cancelled."""
+
+
+S = TypeVar("S", bound=WritingShard)
+
+
+class Outlet(asyncio.Protocol, Generic[S]):
+    """See the module. `write` is the socket's own, so that a frame costs no call more."""
+
+    __slots__ = ("_client", "_owed", "_watch", "blocked", "shard", "write")
+
+    write: Callable[[bytes], object]
+
+    def __init__(self, shard: S) -> None:
+        self.shard = shard
+        self.blocked = False
+        """Whether the kernel takes no more."""
+        self._owed: Owed | None = None
+        self._watch: WriteWatch | None = None
+        self._client: asyncio.Transport | None = None
+
+    def _open_outlet(self, client: asyncio.Transport) -> None:
+        self._client = client
+        self.write = client.write
+        # Write at once, and say so as soon as the kernel refuses a byte: exact backpressure, and the cheapest write.
+        client.set_write_buffer_limits(high=0)
+
+    def _close_outlet(self) -> None:
+        """The socket has ended, or is another's."""
+        self._stop_watch()
+        self._owed = self._client = None
+        self.write = _write_nowhere
+
+    def abort(self) -> None:
+        """Drop the socket now; `connection_lost` follows from the loop. It is reset where the peer has not taken everything."""
+        abort(self._client)
+
+    # Ahead of everything else.
+
+    def ping(self, payload: bytes) -> None:
+        """Ask the peer for a sign of life; where the kernel takes nothing now, as soon as it does."""
+        self._owing().ping(payload)
+        if not self.blocked:
+            self._write_owed()
+
+    def _owing(self) -> Owed:
+        if self._owed is None:
+            self._owed = Owed()
+        return self._owed
+
+    def _write_owed(self) -> None:
+        owed, self._owed = self._owed, None
+        if owed is not None:
+            self.write(owed.wire())
+
+    # Whether the peer takes it.
+
+    @property
+    def untaken_bytes(self) -> int:
+        """How much the kernel holds that the peer has not taken."""
+        return untaken_bytes(self._client)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much was written that the peer has not taken."""
+        return unsent_bytes(self._client)
+
+    def stalled(self) -> None:
+        """The peer has taken nothing for `write_wait`."""
+        raise NotImplementedError
+
+    def _watch_writing(self) -> None:
+        """Watch from now on; bytes that were just added must not look like such that the peer does not take."""
+        shard = self.shard
+        self._stop_watch()
+        self._watch = WriteWatch(self, shard.at, shard.clock(), shard.options.write_wait)
+
+    def _stop_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+
+
+def _write_nowhere(_data: bytes) -> None:
+    """For whoever still has a transport that is gone."""

@@ -1,0 +1,5 @@
+"""How long a peer has: to answer a ping, to take what is written to it, to end when it was told to.
+
+Machines that the shard's ticker calls; they see the transport through protocols of their own and may import `values` only.
+Begin with `heartbeat`.
+"""

@@ -1,0 +1,37 @@
+"""What a transport has read and not handled, when it ends: messages that its session still gets, and how the peer ended.
+
+Called by the transport with its parser; nothing here touches a socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wspulse.actors.transport.farewell import Farewell, farewell_of
+from wspulse.actors.values.errors import ProtocolError
+from wspulse.actors.wire.frames import BINARY, CLOSE
+from wspulse.actors.wire.framing import FrameParser
+
+__all__ = ["comes_to_close", "hand_over"]
+
+
+def hand_over(parser: FrameParser, receive: Callable[[int, bytes], None]) -> Farewell | None:
+    """Give what was read to `receive(opcode, payload)`. Returns how the peer ended, if that was among it."""
+    try:
+        while (message := parser.next()) is not None:
+            opcode, payload = message
+            if opcode <= BINARY:
+                receive(opcode, payload)
+            elif opcode == CLOSE:
+                return farewell_of(payload)
+    except ProtocolError as error:
+        return Farewell(error)
+    return None
+
+
+def comes_to_close(parser: FrameParser) -> bool:
+    """Throw away what was read. Returns whether the peer's close frame was among it; raises ProtocolError."""
+    while (message := parser.next()) is not None:
+        if message[0] == CLOSE:
+            return True
+    return False

@@ -1,0 +1,169 @@
+"""`Transport`: how much of a peer it handles in a turn, and when it is read; with a socket, a shard and a session that only take
+notes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.transport_shell import (
+    ANSWER,
+    NotedSession,
+    NotedShard,
+    client_close,
+    opened,
+    state,
+    text,
+    waiting,
+)
+from wspulse.actors.transport.state import TransportState
+from wspulse.actors.wire.frames import PING, PONG, TEXT, encode_close, encode_frame, unmasked
+
+PONG_FRAME = encode_frame(PONG, b"")
+
+
+def test_transport_that_is_held_in_the_middle_of_a_read_goes_on_where_it_stopped() -> None:
+    shard = NotedShard()
+    transport, socket, session = opened(shard)
+    session.inbox.on_receive = transport.hold
+    transport.data_received(text(b"one") + text(b"two"))
+    assert session.inbox.received == [b"one"]
+    assert state(transport) is TransportState.HELD
+    session.inbox.on_receive = None
+    transport.release()
+    assert not socket.is_reading()
+    shard.noted_loop.turn()
+    assert session.inbox.received == [b"one", b"two"]
+    assert socket.is_reading()
+
+
+def test_transport_whose_session_is_behind_again_when_its_turn_comes_is_not_read() -> None:
+    shard = NotedShard()
+    transport, socket, session = opened(shard)
+    session.inbox.on_receive = transport.hold
+    transport.data_received(text(b"one") + text(b"two"))
+    transport.release()
+    session.inbox.behind = True
+    shard.noted_loop.turn()
+    assert session.inbox.received == [b"one"]
+    assert not socket.is_reading()
+
+
+@pytest.mark.parametrize(
+    ("frame", "share"),
+    [(text(b"{}"), 128), (unmasked(PING, b""), 128), (unmasked(PONG, b"x"), 128)],
+    ids=["messages", "pings", "pongs"],
+)
+def test_socket_has_a_bounded_number_of_frames_handled_in_a_turn(frame: bytes, share: int) -> None:
+    shard = NotedShard()
+    transport, socket, session = opened(shard)
+    transport.data_received(frame * 1000 + text(b"last"))
+    handled = len(session.inbox.received) or socket.taken().count(PONG_FRAME) or share
+    assert handled == share
+    assert not socket.is_reading()
+    for _ in range(6):
+        assert session.inbox.received[-1:] != [b"last"]
+        assert not socket.is_reading()
+        shard.noted_loop.turn()
+    shard.noted_loop.turn()
+    assert session.inbox.received[-1] == b"last"
+    assert socket.is_reading()
+
+
+def test_fragments_without_an_end_do_not_keep_the_loop() -> None:
+    shard = NotedShard()
+    transport, socket, session = opened(shard)
+    transport.data_received(b"\x02\x80\0\0\0\0" + b"\x00\x80\0\0\0\0" * 300 + b"\x80\x81\0\0\0\0x" + text(b"y"))
+    assert session.inbox.received == []
+    assert not socket.is_reading()
+    shard.noted_loop.turn()
+    assert session.inbox.received == []
+    shard.noted_loop.turn()
+    assert session.inbox.received == [b"x", b"y"]
+    assert socket.is_reading()
+
+
+def test_socket_that_fills_a_read_is_read_again_in_the_next_turn() -> None:
+    shard = NotedShard(max_message_size=1024 * 1024)
+    transport, socket, session = opened(shard)
+    transport.data_received(unmasked(TEXT, b"x" * 200_000))
+    assert session.inbox.received == [b"x" * 200_000]
+    assert not socket.is_reading()
+    shard.noted_loop.turn()
+    assert socket.is_reading()
+
+
+def test_turn_that_is_over_does_not_stop_the_pong_clock() -> None:
+    """A peer that sends without a pause, and answers no ping, must not live for ever."""
+    shard = NotedShard(ping_period=2, pong_wait=5)
+    transport, _, session = opened(shard)
+    for _ in range(125):
+        transport.data_received(text(b"{}") * 130)
+        shard.pass_time(0.1)
+        shard.noted_loop.turn()
+    assert session.lost == [("KeepaliveTimeoutError", False)]
+
+
+def test_session_that_is_closed_when_its_turn_comes_is_read_until_the_peer_answers() -> None:
+    shard = NotedShard()
+    transport, socket, session = opened(shard)
+    transport.data_received(text(b"a") * 200)
+    session.inbox.on_receive = lambda: session.end() if session.transport is not None else None
+    shard.noted_loop.turn()
+    assert state(transport) is TransportState.CLOSING
+    assert socket.is_reading()
+    transport.data_received(client_close(1000))
+    assert socket.calls[-1] == "close"
+
+
+# Half-closed peers.
+
+
+def test_peer_that_ends_its_stream_gets_the_answers_that_are_due_and_then_the_end() -> None:
+    shard = NotedShard()
+    transport, socket, session = opened(shard)
+    session.answers_are_due = True
+    transport.data_received(text(b"question"))
+    assert transport.eof_received()
+    assert session.lost == []
+    transport.release()  # as the inbox does when it has come to rest
+    shard.noted_loop.turn()
+    assert "close" not in socket.calls
+    session.answers_are_due = False
+    transport.release()
+    shard.noted_loop.turn()
+    assert socket.calls[-1] == "close"
+    transport.connection_lost(None)
+    assert session.lost == [("ConnectionLostError", False)]
+
+
+def test_peer_that_ends_its_stream_is_lost_at_once_where_nothing_is_due() -> None:
+    transport, _, _ = opened(NotedShard())
+    assert not transport.eof_received()
+
+
+def test_newcomer_that_ends_its_stream_gets_its_answer_and_those_to_its_messages() -> None:
+    shard = NotedShard()
+    transport, socket = waiting(shard)
+    transport.data_received(text(b"ahead"))
+    assert transport.eof_received()
+    transport.accept(ANSWER)
+    session = transport.session = NotedSession(transport)
+    session.answers_are_due = True
+    transport.start()
+    shard.noted_loop.turn()
+    assert session.inbox.received == [b"ahead"]
+    assert "close" not in socket.calls
+    session.answers_are_due = False
+    transport.release()
+    shard.noted_loop.turn()
+    assert socket.calls[-1] == "close"
+
+
+def test_half_closed_peer_that_is_told_to_go_is_closed_at_once() -> None:
+    shard = NotedShard()
+    transport, socket, session = opened(shard)
+    session.answers_are_due = True
+    transport.eof_received()
+    session.end(1000, "bye")
+    assert socket.taken() == encode_close(1000, "bye")
+    assert socket.calls[-1] == "close"
