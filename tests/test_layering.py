@@ -88,6 +88,7 @@ MACHINES = (
     "actors/values",
     "actors/wire",
     "actors/mesh/message",
+    "actors/mesh/outbox",
     "actors/mesh/placement",
     "actors/bus/flow",
     "actors/bus/message",
