@@ -2,65 +2,38 @@
 
 Created by a worker's runtime (one per other shard) and by the supervisor. It keeps one stream to the shard's mailbox. The
 end of the stream fails every ask that was sent at once; asks and descriptors that were not yet taken go to the replacement
-while their deadline allows.
+while their deadline allows. Whatever keeps it from connecting, it tries again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
-from wspulse.actors.mesh.mailbox import HANDOVER_MARGIN_S
-from wspulse.actors.mesh.message import (
-    Ask,
-    Envelope,
-    Failure,
-    Handover,
-    Hello,
-    Message,
-    ReceiptsWanted,
-    Reply,
-    Tell,
-    UpgradeRequest,
-)
-from wspulse.actors.mesh.receipts import Receipts
+from wspulse.actors.mesh.asks import Asks
+from wspulse.actors.mesh.copies import Copies
+from wspulse.actors.mesh.message import Envelope, Failure, Hello, Message, Reply, Tell, UpgradeRequest
 from wspulse.actors.mesh.stream import Stream
-from wspulse.actors.values.errors import ShardUnavailableError, error_from_code
+from wspulse.actors.values.errors import ShardUnavailableError
+from wspulse.actors.values.log_limit import LogLimit
 
-__all__ = ["ShardLink"]
+__all__ = ["MOST_WAITING_BYTES", "ShardLink"]
 
 _RECONNECT_S = 0.02
 """The shard's mailbox listener outlives its worker, so a new stream only waits for the replacement to start."""
 
-_SWEEP_S = 0.05
+_LONG_S = 1.0
+"""How long it may be impossible to connect before somebody should know."""
 
-_RECEIPTS_S = 0.005
-"""How long our copy of a descriptor that was taken may stay open: until then a client whose connection is closed at once does
-not see its end. Long enough that a burst of handovers costs one turn of the loop."""
+MOST_WAITING_BYTES = 160 * 1024 * 1024
+"""Two of the largest frames, with what stands around them: what may wait for a shard that reads nothing."""
 
-_MOST_UNREAD = 256
-"""Handovers after which receipts are read at once, lest a burst use up our descriptors."""
-
-
-@dataclass(slots=True)
-class _Asked:
-    future: asyncio.Future[Any]
-    deadline: float
-    message: Message
-    sent: bool
-
-
-@dataclass(slots=True)
-class _HandedOver:
-    upgrade: UpgradeRequest
-    fd: int
-    failed: Callable[[int], None]
+_logger = logging.getLogger("wspulse.link")
 
 
 class ShardLink:
@@ -82,29 +55,33 @@ class ShardLink:
         self._down = down
         self._loop = asyncio.get_running_loop()
         self._stream: Stream | None = None
-        self._number = 0
-        self._asked: dict[int, _Asked] = {}
-        self._handed_over: dict[int, _HandedOver] = {}
-        self._receipts: Receipts | None = None
-        self._receipts_timer: asyncio.TimerHandle | None = None
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._asks = Asks(shard)
+        self._copies = Copies()
         self._reconnect: asyncio.TimerHandle | None = None
+        self._failing_since: float | None = None
+        self._told_failing = False
         self._closed = False
+        self._log = LogLimit(burst=1)
 
     def open(self) -> None:
         """Connect, and stay connected."""
         self._reconnect = None
         if self._closed:
             return
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.setblocking(False)
+        sock: socket.socket | None = None
         try:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.setblocking(False)
             sock.connect(self._path)
-        except OSError:
-            sock.close()
+            self._stream = Stream(sock, self._take, self._ended)
+        except (OSError, MemoryError) as error:
+            if sock is not None:
+                sock.close()
             self._reconnect = self._loop.call_later(_RECONNECT_S, self.open)
+            self._note_failure(error)
             return
-        self._stream = Stream(sock, self._take, self._ended)
+        self._failing_since = None
+        self._told_failing = False
 
     def close(self) -> None:
         """End the stream and fail what is pending."""
@@ -113,135 +90,81 @@ class ShardLink:
             self._reconnect.cancel()
         if self._stream is not None:
             self._stream.close()
-        self._fail_asks(lambda _asked: True, "the server is closing")
-        for timer in (self._sweeper, self._receipts_timer):
-            if timer is not None:
-                timer.cancel()
-        for handed_over in self._handed_over.values():
-            handed_over.failed(handed_over.fd)
-        self._handed_over.clear()
+        self._asks.close("the server is closing")
+        self._copies.close()
 
     def tell(self, message: Message) -> None:
-        if self.incarnation and self._stream is not None:
-            self._stream.send(Tell(message))
+        """Raises what the encoder raises. A shard that lets pile up what it is told is as good as gone: its stream ends."""
+        stream = self._stream
+        if not self.incarnation or stream is None:
+            return
+        if stream.waiting_bytes > MOST_WAITING_BYTES:
+            not_logged = self._log.admit(monotonic())
+            if not_logged is not None:
+                extra = {"shard": self.shard, "not_logged": not_logged}
+                _logger.warning(
+                    "a shard does not read what it is told; its stream ends, and is made again", extra=extra
+                )
+            # From the loop: `down` may be called, and who tells may be in the midst of something.
+            self._loop.call_soon(stream.close)
+            return
+        stream.send(Tell(message))
 
     async def ask(self, message: Message, *, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
-        """Raises ShardUnavailableError when the shard is down or silent until the deadline, else what the shard raised."""
+        """Raises ShardUnavailableError when the shard is down, reads nothing, or is silent until the deadline, else what the
+        shard raised."""
         if self._closed:
             raise ShardUnavailableError("the server is closing")
-        self._number += 1
-        deadline = 0.0 if timeout_s is None else monotonic() + timeout_s
-        asked = _Asked(self._loop.create_future(), deadline, message, False)
-        self._asked[self._number] = asked
-        self._send_ask(self._number, asked)
-        self._set_sweeper()
-        try:
-            return await asked.future
-        finally:
-            # The caller may have been cancelled.
-            if asked.future.cancelled():
-                self._asked = {number: other for number, other in self._asked.items() if other is not asked}
+        if self._stream is not None and self._stream.waiting_bytes > MOST_WAITING_BYTES:
+            raise ShardUnavailableError(f"shard {self.shard} does not read what it is sent")
+        return await self._asks.ask(message, timeout_s)
 
     def hand_over(self, upgrade: UpgradeRequest, fd: int, failed: Callable[[int], None]) -> None:
         """Send a descriptor, which is this link's from now on; `failed(fd)` gives it back when nobody took it in time."""
         if self._closed:
             failed(fd)
-            return
-        self._number += 1
-        handed_over = self._handed_over[self._number] = _HandedOver(upgrade, fd, failed)
-        if self.incarnation:
-            self._send_handover(self._number, handed_over)
-        if self._receipts_timer is None:
-            self._receipts_timer = self._loop.call_later(_RECEIPTS_S, self._look_for_receipts, _RECEIPTS_S)
-
-    def _send_handover(self, number: int, handed_over: _HandedOver) -> None:
-        stream = self._stream
-        assert stream is not None
-        if self._receipts is None:
-            self._receipts = Receipts()
-            stream.send(ReceiptsWanted(), self._receipts.writer)
-        stream.send(Handover(number, handed_over.upgrade), handed_over.fd)
-        if len(self._handed_over) >= _MOST_UNREAD:
-            self._read_receipts()
-
-    def _look_for_receipts(self, waited_s: float) -> None:
-        """Let go of what has arrived, and give up what has passed its deadline: one timer for all."""
-        self._receipts_timer = None
-        again_s = _RECEIPTS_S if self._read_receipts() else min(2 * waited_s, _SWEEP_S)
-        now = monotonic()
-        for number, handed_over in list(self._handed_over.items()):
-            if now >= handed_over.upgrade.deadline + HANDOVER_MARGIN_S:
-                del self._handed_over[number]
-                handed_over.failed(handed_over.fd)
-        if self._handed_over:
-            self._receipts_timer = self._loop.call_later(again_s, self._look_for_receipts, again_s)
-
-    def _read_receipts(self) -> bool:
-        """Close our copies of what has arrived. Returns whether anything had."""
-        numbers = self._receipts.read() if self._receipts is not None else ()
-        for number in numbers:
-            handed_over = self._handed_over.pop(number, None)
-            if handed_over is not None:
-                os.close(handed_over.fd)
-        return bool(numbers)
-
-    def _send_ask(self, number: int, asked: _Asked) -> None:
-        if self.incarnation and self._stream is not None:
-            asked.sent = True
-            self._stream.send(Ask(number, self.incarnation, asked.deadline, asked.message))
+        else:
+            self._copies.add(upgrade, fd, failed)
 
     def _take(self, envelope: Envelope, _fd: int | None) -> None:
         match envelope:
             case Reply():
-                asked = self._asked.pop(envelope.number, None)
-                if asked is not None and not asked.future.done():
-                    asked.future.set_result(envelope.result)
+                self._asks.answered(envelope.number, envelope.result)
             case Failure():
-                asked = self._asked.pop(envelope.number, None)
-                if asked is not None and not asked.future.done():
-                    asked.future.set_exception(error_from_code(envelope.code, envelope.subject))
+                self._asks.failed(envelope.number, envelope.code, envelope.subject)
             case Hello():
+                stream = self._stream
+                assert stream is not None
                 self.incarnation = envelope.incarnation
                 if self._up is not None:
                     self._up(envelope.incarnation)
-                for number, handed_over in list(self._handed_over.items()):
-                    self._send_handover(number, handed_over)
-                for number, asked in self._asked.items():
-                    if not asked.sent:
-                        self._send_ask(number, asked)
+                self._copies.begin(stream, envelope.incarnation)
+                self._asks.begin(stream, envelope.incarnation)
             case _:
                 pass
 
     def _ended(self) -> None:
         incarnation, self.incarnation = self.incarnation, 0
         self._stream = None
-        if self._receipts is not None:
-            # What was taken until the end is no longer ours; what is taken after it finds nobody to tell, and is not answered.
-            self._read_receipts()
-            self._receipts.close()
-            self._receipts = None
-        self._fail_asks(lambda asked: asked.sent, f"shard {self.shard} went down")
+        if not self._closed:
+            # Before anybody is told, who may raise.
+            self._reconnect = self._loop.call_later(_RECONNECT_S, self.open)
+        self._copies.end()
+        self._asks.end(f"shard {self.shard} went down")
         if incarnation and self._down is not None:
             self._down(incarnation)
-        if not self._closed:
-            self._reconnect = self._loop.call_later(_RECONNECT_S, self.open)
 
-    def _fail_asks(self, which: Callable[[_Asked], bool], reason: str) -> None:
-        for number, asked in list(self._asked.items()):
-            if which(asked):
-                del self._asked[number]
-                if not asked.future.done():
-                    asked.future.set_exception(ShardUnavailableError(reason))
-
-    def _set_sweeper(self) -> None:
-        if self._sweeper is None and self._asked:
-            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
-
-    def _sweep(self) -> None:
-        """Fail what has passed its deadline: one timer for all."""
-        self._sweeper = None
+    def _note_failure(self, error: OSError | MemoryError) -> None:
+        """Say it, once, when for a reason that passes by itself in a moment it has not."""
+        if isinstance(error, (ConnectionRefusedError, BlockingIOError)):
+            return  # nobody listens, or its queue is full: it is not for us to look into
         now = monotonic()
-        self._fail_asks(
-            lambda asked: asked.deadline != 0 and now >= asked.deadline, f"shard {self.shard} did not answer in time"
-        )
-        self._set_sweeper()
+        if self._failing_since is None:
+            self._failing_since = now
+        if self._told_failing or now - self._failing_since < _LONG_S:
+            return
+        self._told_failing = True
+        not_logged = self._log.admit(now)
+        if not_logged is not None:
+            extra = {"shard": self.shard, "reason": str(error), "not_logged": not_logged}
+            _logger.warning("another shard cannot be reached; it is tried again and again", extra=extra)

@@ -318,6 +318,12 @@ class Ask(_Message):
     message: Message
 
 
+class Withdrawal(_Message):
+    """Nobody waits any more for the answer to this ask, which has no deadline of its own."""
+
+    number: int
+
+
 class Reply(_Message):
     number: int
     result: Any = None
@@ -343,4 +349,4 @@ class ReceiptsWanted(_Message):
     """
 
 
-Envelope = Hello | Tell | Ask | Reply | Failure | Handover | ReceiptsWanted
+Envelope = Hello | Tell | Ask | Withdrawal | Reply | Failure | Handover | ReceiptsWanted

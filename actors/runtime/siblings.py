@@ -38,6 +38,11 @@ class Siblings:
                 up, down = partial(self._link_begins, other), partial(self._link_ends, other)
                 self.links[other] = ShardLink(other, path, up=up, down=down)
 
+    @property
+    def links_down(self) -> int:
+        """How many other shards cannot be reached at this moment."""
+        return sum(1 for link in self.links.values() if not link.incarnation)
+
     def open_bus(self) -> None:
         """Give the shard its bus."""
         shard = self._shard

@@ -1,6 +1,6 @@
 """`Statistics`: what a shard knows of itself, for the control socket's `stats`.
 
-One per runtime, made with it. It counts nothing itself: it reads the shard's tables, its metrics and the loop's lag.
+One per runtime, made with it. It counts nothing itself: it reads the shard's tables, its metrics, its links and the loop's lag.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any
 
 from wspulse.actors.runtime.loop_lag import LoopLag
+from wspulse.actors.runtime.siblings import Siblings
 from wspulse.actors.sessions.shard import Shard
 
 __all__ = ["Statistics"]
@@ -17,8 +18,9 @@ __all__ = ["Statistics"]
 class Statistics:
     """See the module. The uptime counts from its creation."""
 
-    def __init__(self, shard: Shard, lag: LoopLag) -> None:
+    def __init__(self, shard: Shard, siblings: Siblings, lag: LoopLag) -> None:
         self._shard = shard
+        self._siblings = siblings
         self._lag = lag
         self._started_at = monotonic()
 
@@ -33,5 +35,6 @@ class Statistics:
             "uptime_s": monotonic() - self._started_at,
             "loop_lag_s": self._lag.last_s,
             "loop_lag_worst_s": self._lag.worst_s,
+            "links_down": self._siblings.links_down,
             **{name: getattr(metrics, name) for name in type(metrics).__slots__},
         }

@@ -42,6 +42,8 @@ def stats_text(stats: ServerStats) -> str:
         f"{total.connections} connections, {total.frames_in} frames in, {total.frames_out} out, "
         f"{total.frames_dropped} dropped, {total.bus_gaps} bus gaps, {total.events_dropped} events dropped"
     )
+    if total.links_down:
+        sums += f", {total.links_down} links between workers down"
     head = [
         "SHARD",
         "PID",

@@ -59,6 +59,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     upgrades_refused: int = 0
     bus_gaps: int = 0
     events_dropped: int = 0
+    links_down: int = 0
+    """Other workers that this one cannot reach now; each way counts for itself."""
     rss_bytes: int | None = None
 
 

@@ -106,7 +106,7 @@ async def test_error_of_the_actor_reaches_the_asker_but_a_fault_does_not_leak(tm
 async def test_what_is_asked_of_a_starting_shard_waits_for_it(tmp_path: Path) -> None:
     async with shard_door(tmp_path) as (listener, link):
         asking = asyncio.create_task(link.ask(Kick("early")))
-        await eventually(lambda: link._asked, "the link has it")
+        await eventually(lambda: len(link._asks), "the link has it")
         assert not asking.done()
         owner = Owner(listener, 1)
         assert await asking == ["Kick", 1]
