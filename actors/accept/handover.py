@@ -38,9 +38,14 @@ class Handovers:
         self._links[owner].hand_over(request, fd, partial(self._nobody_took_it, request))
 
     def take_over(self, request: UpgradeRequest, fd: int) -> None:
-        """Admit an upgrade that another worker accepted. Owns `fd`."""
+        """Admit an upgrade that another worker accepted. Owns `fd`, also where it raises."""
         self._shard.metrics.handovers_in += 1
-        _take_over(self._shard, request, fd)
+        client = _tcp_socket(fd, request.remote_address)
+        try:
+            _take_over(self._shard, request, client)
+        except BaseException:
+            client.close()
+            raise
 
     def _nobody_took_it(self, request: UpgradeRequest, fd: int) -> None:
         """The owner of the id did not come up in time."""
@@ -57,8 +62,8 @@ class Handovers:
         _open(shard.loop, client, Refusal(shard, answer, request.deadline - shard.clock.behind_s))
 
 
-def _take_over(shard: Shard, request: UpgradeRequest, fd: int) -> None:
-    """Build this shard's own transport on the descriptor; it admits itself in the next turn. Owns `fd`."""
+def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
+    """Build this shard's own transport on the socket; it admits itself in the next turn."""
     upgrade = Upgrade(
         request.room_id,
         request.connection_id,
@@ -71,7 +76,7 @@ def _take_over(shard: Shard, request: UpgradeRequest, fd: int) -> None:
     if request.leftover:
         # Before the loop reads anything newer.
         transport.keep(request.leftover)
-    _open(shard.loop, _tcp_socket(fd, request.remote_address), transport)
+    _open(shard.loop, client, transport)
 
 
 def _open(loop: asyncio.AbstractEventLoop, client: socket, protocol: asyncio.Protocol) -> None:

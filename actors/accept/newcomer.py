@@ -173,8 +173,12 @@ class Newcomer(asyncio.Protocol):
 
     def _hand_over(self, owner: int, identity: Identity, subprotocol: str | None) -> None:
         """The descriptor travels; aborting our transport, with a copy of it open, sends nothing to the client."""
+        try:
+            copy = os.dup(cast("socket", self._client.get_extra_info("socket")).fileno())
+        except OSError:
+            self.refuse(rejection(503, "too many connections"))
+            return
         self._client.pause_reading()
-        copy = os.dup(cast("socket", self._client.get_extra_info("socket")).fileno())
         request = UpgradeRequest(
             *identity,
             self._head.head,

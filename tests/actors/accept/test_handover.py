@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from collections.abc import Callable
 from typing import Any, cast
+
+import pytest
 
 from tests.support.raw_peer import RawPeer, head
 from tests.support.shards import serve_shards
@@ -49,6 +53,46 @@ async def test_upgrade_whose_shard_does_not_come_up_is_answered_503_and_let_go_w
         await peer.close()
         await shards.start_shard(0)
         await shards.start_shard(1)
+
+
+async def test_upgrade_whose_descriptor_cannot_be_copied_is_answered_503_and_the_next_one_is_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_copy(_fd: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with serve_shards(make_server, 2) as shards:
+        placement = shards.runtimes[0].placement
+        # Whichever accepts: one of the two is not its own.
+        names = [
+            next(f"m{number}" for number in range(50) if placement.shard_of(f"m{number}") == shard) for shard in (0, 1)
+        ]
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "dup", no_copy)
+            answers: list[bytes] = []
+            while not any(answer.startswith(b"HTTP/1.1 503 ") for answer in answers):
+                peer = await RawPeer.dial(shards.port)
+                peer.writer.write(head(f"/ws?id={names[len(answers) % 2]}"))
+                answers.append(await peer.head())
+                await peer.close()
+                assert len(answers) < 50
+        assert b"\r\nRetry-After: 1\r\n" in answers[-1]
+        assert sum(runtime.shard.metrics.upgrades_refused for runtime in shards.runtimes) == 1
+        assert sum(runtime.shard.metrics.handovers_out for runtime in shards.runtimes) == 0
+        for name in names:
+            peer = await RawPeer.upgraded(shards.port, f"/ws?id={name}")
+            await peer.close()
+
+
+def test_upgrade_that_cannot_be_taken_over_leaves_no_descriptor() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(5)
+    without_key = UpgradeRequest("room", "ada", None, b"GET /ws HTTP/1.1", b"", None, 0.0, None)
+    handovers = Handovers(cast("Any", NotedShard()), {})
+    with pytest.raises(ValueError, match="Sec-WebSocket-Key"):
+        handovers.take_over(without_key, ours.detach())
+    assert theirs.recv(1000) == b""
+    theirs.close()
 
 
 async def test_upgrade_that_nobody_took_when_the_worker_ends_is_answered_and_closed_at_once() -> None:
