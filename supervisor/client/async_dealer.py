@@ -22,7 +22,7 @@ DRAIN_BUDGET = 256
 
 class AsyncDealer:
     """Calls `on_message(parts)` for each message, `on_writable()` when the server may take something, and `on_away()` when
-    the connection has ended, from its creation until `close`."""
+    the connection has ended, from its creation until `close`. Raises ControlError when there can be no socket now."""
 
     def __init__(
         self,
@@ -34,7 +34,11 @@ class AsyncDealer:
         kind: int = zmq.DEALER,
     ) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._dealer = Dealer(self._context, address, kind)
+        try:
+            self._dealer = Dealer(self._context, address, kind)
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
         self.socket = self._dealer.socket
         self._on_message = on_message
         self._on_writable = on_writable

@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from wspulse.actors.values.errors import ControlError
 from wspulse.supervisor.protocol.address import Address
 from wspulse.supervisor.protocol.received import Received
 
@@ -36,9 +37,19 @@ def end_context(context: zmq.Context[zmq.Socket[bytes]], *, is_used_here: bool) 
 
 
 class Dealer:
-    """A connected socket and its monitor. Used by one thread at a time."""
+    """A connected socket and its monitor. Used by one thread at a time. Raises ControlError when none can be had now, and
+    zmq.ContextTerminated when the context is being ended."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: Address, kind: int = zmq.DEALER) -> None:
+        try:
+            self._open(context, address, kind)
+        except zmq.ContextTerminated:
+            raise
+        except zmq.ZMQError as error:
+            # No descriptor is free, perhaps: the next attempt may succeed.
+            raise ControlError(f"the control client failed: {error.strerror}") from None
+
+    def _open(self, context: zmq.Context[zmq.Socket[bytes]], address: Address, kind: int) -> None:
         self.socket: zmq.Socket[bytes] = context.socket(kind)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.IMMEDIATE, 1)
