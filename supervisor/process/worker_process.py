@@ -13,7 +13,9 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnProcess
 
 from wspulse.actors.mesh.message import Envelope, Message, Tell
 from wspulse.actors.mesh.stream import Stream
@@ -81,10 +83,17 @@ class WorkerProcess:
             theirs.close()
         assert self._process.pid is not None
         self.pid = self._process.pid
-        self._stream = Stream(ours, self._on_envelope, _nothing)
-        # multiprocessing's own sentinel, a pipe, stays open while a process that the application forked has it.
-        self._end_fd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else os.dup(self._process.sentinel)
-        self._loop.add_reader(self._end_fd, self._ended)
+        with ExitStack() as undo:
+            # Nobody would see its end, and another would be started beside it.
+            undo.callback(_end, self._process)
+            undo.callback(ours.close)
+            # multiprocessing's own sentinel, a pipe, stays open while a process that the application forked has it.
+            self._end_fd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else os.dup(self._process.sentinel)
+            undo.callback(os.close, self._end_fd)
+            self._stream = Stream(ours, self._on_envelope, _nothing)
+            undo.callback(self._stream.close)
+            self._loop.add_reader(self._end_fd, self._ended)
+            undo.pop_all()
 
     @property
     def is_running(self) -> bool:
@@ -129,6 +138,12 @@ class WorkerProcess:
     def _finish(self, code: int) -> None:
         self._stream.close()
         self._on_exit(self, code)
+
+
+def _end(process: SpawnProcess) -> None:
+    process.kill()
+    process.join()
+    process.close()
 
 
 def _nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -146,3 +147,22 @@ async def test_start_that_fails_leaves_nothing_behind(monkeypatch: pytest.Monkey
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(OSError, match="no more processes"):
         Started(listener)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask, "signals come in again"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM])
+async def test_worker_whose_end_cannot_be_watched_is_ended_and_counts_as_not_started(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    pids: list[int] = []
+
+    def refuse(pid: int) -> int:
+        pids.append(pid)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        with pytest.raises(OSError, match=os.strerror(number)):
+            Started(listener)
+    assert len(pids) == 1
+    assert not psutil.pid_exists(pids[0]), "it runs beside its replacement"
