@@ -142,11 +142,14 @@ class Copies:
         again_s = _RECEIPTS_S if self._read_receipts() else min(2 * waited_s, _LOOK_S)
         self._send_unsent()
         now = monotonic()
-        for number, copy in list(self._copies.items()):
-            if now >= copy.upgrade.deadline + HANDOVER_MARGIN_S:
+        late = [number for number, copy in self._copies.items() if now >= copy.upgrade.deadline + HANDOVER_MARGIN_S]
+        try:
+            for number in late:
                 self._give_back(number)
-        if self._copies and self._timer is None:
-            self._timer = self._loop.call_later(again_s, self._look, again_s)
+        finally:
+            # Whatever a giver makes of what it gets back.
+            if self._copies and self._timer is None:
+                self._timer = self._loop.call_later(again_s, self._look, again_s)
 
     def _read_receipts(self) -> bool:
         """Close our copies of what has arrived. Returns whether anything had."""

@@ -136,10 +136,12 @@ class ShardLink:
                 stream = self._stream
                 assert stream is not None
                 self.incarnation = envelope.incarnation
-                if self._up is not None:
-                    self._up(envelope.incarnation)
-                self._copies.begin(stream, envelope.incarnation)
-                self._asks.begin(stream, envelope.incarnation)
+                try:
+                    if self._up is not None:
+                        self._up(envelope.incarnation)
+                finally:
+                    self._copies.begin(stream, envelope.incarnation)
+                    self._asks.begin(stream, envelope.incarnation)
             case _:
                 pass
 

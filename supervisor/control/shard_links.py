@@ -20,7 +20,7 @@ from wspulse.actors.values.errors import ShardUnavailableError
 __all__ = ["ShardLinks"]
 
 UNTAKEN_BYTES = 160 * 1024 * 1024
-"""Two of the largest requests. What was sent to a shard that answers nothing stays in this process until it does."""
+"""Two of the largest requests: what may be under way to a shard that answers nothing."""
 
 
 class _Flow:

@@ -380,3 +380,43 @@ async def test_what_a_shard_is_told_and_does_not_read_is_bounded_by_the_end_of_i
         "a shard does not read what it is told; its stream ends, and is made again"
     }
     assert len(caplog.records) <= 2
+
+
+async def test_giver_that_raises_for_what_it_gets_back_keeps_no_later_descriptor_here(tmp_path: Path) -> None:
+    async with shard_door(tmp_path) as (_listener, link):
+        back: list[int] = []
+
+        def cannot(fd: int) -> None:
+            back.append(fd)
+            raise RuntimeError("a fault of the giver")
+
+        loop = asyncio.get_running_loop()
+        handler = loop.get_exception_handler()
+        reported: list[object] = []
+        loop.set_exception_handler(lambda _loop, context: reported.append(context.get("exception")))
+        fds = os.pipe()
+        link.hand_over(upgrade(-0.45), fds[0], cannot)
+        link.hand_over(upgrade(-0.35), fds[1], back.append)
+        await eventually(lambda: back == [*fds], "both come back")
+        loop.set_exception_handler(handler)
+        assert [str(error) for error in reported] == ["a fault of the giver"]
+        for fd in fds:
+            os.close(fd)
+
+
+async def test_listener_that_raises_when_a_shard_appears_keeps_no_ask_and_no_descriptor_from_it(tmp_path: Path) -> None:
+    async with shard_door(tmp_path) as (listener, link):
+
+        def cannot(_incarnation: int) -> None:
+            raise RuntimeError("a fault of a listener")
+
+        link._up = cannot
+        link.hand_over(upgrade(10), os.open(os.devnull, os.O_RDONLY), lambda fd: pytest.fail(f"{fd} came back"))
+        asking = asyncio.create_task(link.ask(Kick("early"), timeout_s=5))
+        await eventually(lambda: len(link._asks), "it is asked")
+        owner = Owner(listener, 1)
+        assert await asking == ["Kick", 1]
+        await eventually(lambda: owner.taken, "the descriptor has arrived too")
+        os.close(owner.taken[0][1])
+        await eventually(lambda: not link._copies._copies, "the sender has let go")
+        owner.mailbox.close()
