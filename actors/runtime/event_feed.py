@@ -19,6 +19,7 @@ from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.codec import JSONCodec
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.text.lone_surrogates import decode_json
 
 __all__ = ["EventFeed"]
 
@@ -98,7 +99,7 @@ class EventFeed:
             return {**fields, "truncated": True}
         if isinstance(payload, msgspec.Raw) and isinstance(self._shard.options.codec, JSONCodec):
             try:
-                payload = msgspec.json.decode(payload)
+                payload = decode_json(payload)
             except (ValueError, RecursionError):
                 return {**fields, "truncated": True}
         return {**fields, "payload": payload}

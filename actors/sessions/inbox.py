@@ -61,6 +61,8 @@ class InboxShard(Protocol):
     aborting: bool
     """Whether patience has ended: no handler begins any more."""
     decode: Callable[[Any], Frame]
+    decode_refused: Callable[[Any, Exception], Frame]
+    """Takes what `decode` has raised at, with the error; raises that, or another."""
     keeps_kind: bool
     """Whether `decode` gets text as `str`."""
     wants_text: bool
@@ -133,8 +135,11 @@ class Inbox:
                     payload.decode()
                 frame = shard.decode(payload)
         except Exception as error:
-            shard.undecodable(connection, error)
-            return
+            try:
+                frame = shard.decode_refused(payload, error)
+            except Exception as error:
+                shard.undecodable(connection, error)
+                return
         if self._busy or self._mailbox:
             self._append(frame)
             return

@@ -27,8 +27,8 @@ from wspulse.actors.transport.contract import Ending
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
+from wspulse.actors.values.codec import decoding_lanes
 from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError
-from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
@@ -61,7 +61,7 @@ class Shard:
         self.metrics = Metrics()
         self.encode = wire_encoder(options.codec)
         """A frame in wire form: a whole WebSocket message. Raises what the codec raises."""
-        self.decode: Callable[[Any], Frame] = options.codec.decode
+        self.decode, self.decode_refused = decoding_lanes(options.codec)
         self.keeps_kind = options.codec.binary is None
         self.wants_text = options.codec.binary is False
         self.bus: Bus

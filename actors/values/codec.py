@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from wspulse.actors.values.frame import Frame, MsgpackFrame
+from wspulse.actors.values.text.lone_surrogates import read_with_lone_surrogates
 
-__all__ = ["Codec", "JSONCodec", "MsgpackCodec", "RawCodec"]
+__all__ = ["Codec", "JSONCodec", "MsgpackCodec", "RawCodec", "decoding_lanes"]
 
 
 @runtime_checkable
@@ -31,16 +33,29 @@ class Codec(Protocol):
 
 
 class JSONCodec:
-    """Frames as JSON objects in text messages: `{"id": "...", "event": "...", "payload": ...}`, each field optional."""
+    """Frames as JSON objects in text messages: `{"id": "...", "event": "...", "payload": ...}`, each field optional.
+
+    Half a surrogate pair (`"\\ud83d"`) comes in and goes out in a payload as it is; in `event` and `id` it becomes U+FFFD.
+    """
 
     binary = False
 
     def __init__(self) -> None:
         self.encode = msgspec.json.Encoder().encode
-        self.decode = msgspec.json.Decoder(Frame).decode
+        self._read = msgspec.json.Decoder(Frame).decode
 
     encode: _Encode
-    decode: _Decode
+
+    def decode(self, data: bytes, /) -> Frame:
+        try:
+            return self._read(data)
+        except msgspec.DecodeError as error:
+            return self._read_refused(data, error)
+
+    def _read_refused(self, data: bytes, error: Exception) -> Frame:
+        if not isinstance(error, msgspec.DecodeError):
+            raise error
+        return read_with_lone_surrogates(self._read, data, error)
 
 
 class MsgpackCodec:
@@ -69,6 +84,20 @@ class RawCodec:
 
     def decode(self, data: bytes, /) -> Frame:
         return Frame("", data)
+
+
+def decoding_lanes(codec: Codec) -> tuple[Callable[[Any], Frame], Callable[[Any, Exception], Frame]]:
+    """`decode` of a codec in two: what reads nearly every message, and what is asked with the error of one that was not read.
+
+    The first of `JSONCodec` is msgspec's own function: a function of Python around it is 50 ns more for every frame.
+    """
+    if isinstance(codec, JSONCodec) and type(codec).decode is JSONCodec.decode:
+        return codec._read, codec._read_refused
+    return codec.decode, _refuse
+
+
+def _refuse(_data: Any, error: Exception) -> Frame:
+    raise error
 
 
 class _Encode(Protocol):

@@ -14,6 +14,7 @@ from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec
 from wspulse.actors.values.errors import BadRequestError
 from wspulse.actors.values.frame import Frame, MsgpackFrame
 from wspulse.actors.values.log_limit import shortened
+from wspulse.actors.values.text.lone_surrogates import read_with_lone_surrogates
 
 __all__ = ["encode_control_frame", "read_control_frame"]
 
@@ -38,7 +39,11 @@ def read_control_frame(data: bytes, encoding: str, codec: Codec) -> Frame:
     try:
         if encoding == "json":
             text = data.decode()  # skipped and raw text is not checked by the decoder, and clients would choke on it
-            return (_read_json if isinstance(codec, JSONCodec) else _read_json_plain)(text)
+            read = _read_json if isinstance(codec, JSONCodec) else _read_json_plain
+            try:
+                return read(text)
+            except msgspec.DecodeError as error:
+                return read_with_lone_surrogates(read, data, error)
         return (_read_msgpack if isinstance(codec, MsgpackCodec) else _read_msgpack_plain)(data)
     except (ValueError, RecursionError) as error:
         raise BadRequestError(f"frame: {_problem(error)}") from None

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import msgspec
 from msgspec import UNSET
 
+from wspulse.actors.values.text.lone_surrogates import decode_json
+
 __all__ = ["Frame", "MsgpackFrame"]
 
 T = TypeVar("T")
@@ -40,7 +42,8 @@ class Frame(msgspec.Struct, omit_defaults=True):
 
         Returns a value of `type`; an absent payload counts as None. A payload that is no raw bytes (an outbound frame's)
         is converted. Raises `msgspec.ValidationError`, with the path of the field, where the payload does not fit, and
-        `msgspec.DecodeError` where it is malformed.
+        `msgspec.DecodeError` where it is malformed. Half a surrogate pair in JSON (`"\\ud83d"`), which no text that could be
+        stored or sent may hold, becomes U+FFFD; `payload` itself has it as it came.
         """
         payload = self.payload
         if payload is UNSET:
@@ -50,7 +53,7 @@ class Frame(msgspec.Struct, omit_defaults=True):
         return msgspec.convert(payload, type)
 
     def _decode_raw(self, payload: msgspec.Raw, type: Any) -> Any:  # noqa: A002
-        return msgspec.json.decode(payload, type=type)
+        return decode_json(payload, type)
 
 
 class MsgpackFrame(Frame, omit_defaults=True):

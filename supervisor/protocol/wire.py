@@ -5,12 +5,14 @@ A request whose first byte is `{` is JSON, anything else msgpack; its answer is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from wspulse.actors.values.errors import BadRequestError
 from wspulse.actors.values.log_limit import shortened
+from wspulse.actors.values.text.lone_surrogates import read_with_lone_surrogates
 
 __all__ = [
     "ControlRequest",
@@ -24,6 +26,7 @@ __all__ = [
 ]
 
 Args = TypeVar("Args", bound=msgspec.Struct)
+Read = TypeVar("Read", bound=msgspec.Struct)
 
 _MAX_ID_BYTES = 256
 
@@ -83,7 +86,7 @@ def read_request(data: bytes) -> ControlRequest:
     try:
         if encoding == "json":
             data.decode()  # what the decoder skips it does not check
-        head = _heads[encoding](data)
+        head = _read(_heads[encoding], data, encoding)
     except (ValueError, RecursionError) as error:
         raise UnreadableRequestError(_readable_id(data, encoding), encoding, shortened(str(error))) from None
     if head.op is None:
@@ -101,7 +104,7 @@ def read_args(request: ControlRequest, type: type[Args]) -> Args:  # noqa: A002
         if not bytes(request.args):
             return msgspec.convert({}, type)
         if request.encoding == "json":
-            return msgspec.json.decode(request.args, type=type)
+            return _read(msgspec.json.Decoder(type).decode, bytes(request.args), "json")
         return msgspec.msgpack.decode(request.args, type=type)
     except (ValueError, RecursionError) as error:
         raise BadRequestError(f"args: {shortened(str(error))}") from None
@@ -115,9 +118,18 @@ def error_answer(encoding: str, request_id: int | str | None, code: str, message
     return encode(encoding, {"id": request_id, "ok": False, "error": {"code": code, "message": message}})
 
 
+def _read(read: Callable[[bytes], Read], data: bytes, encoding: str) -> Read:
+    try:
+        return read(data)
+    except msgspec.DecodeError as error:
+        if encoding != "json":
+            raise
+        return read_with_lone_surrogates(read, data, error)
+
+
 def _readable_id(data: bytes, encoding: str) -> int | str | None:
     try:
-        return _echoed(_ids[encoding](data).id)
+        return _echoed(_read(_ids[encoding], data, encoding).id)
     except (ValueError, RecursionError):
         return None
 

@@ -33,6 +33,15 @@ async def test_payload_passes_through_byte_for_byte_and_unknown_fields_are_ignor
         assert await peer.frame() == (1, b'{"event":"echo","payload":' + payload + b',"id":"7"}')
 
 
+async def test_half_an_emoji_in_a_payload_passes_through_as_it_was_sent(plain: ContractServer) -> None:
+    payload = rb'{"text":"cut \ud83d", "\uDE00":["\\ud83d"]}'
+    async with await RawPeer.upgraded(plain.process.port, f"/ws?id={plain.new_id()}") as peer:
+        peer.writer.write(masked(1, b'{"event":"echo","payload":' + payload + b',"id":"7"}'))
+        assert await peer.frame() == (1, b'{"event":"echo","payload":' + payload + b',"id":"7"}')
+        peer.writer.write(masked(1, rb'{"event":"echo","id":"\ud83d","payload":1}'))
+        assert await peer.frame() == (1, '{"event":"echo","payload":1,"id":"\ufffd"}'.encode())
+
+
 async def test_binary_message_with_invalid_utf8_never_reaches_others_as_text(plain: ContractServer) -> None:
     room = plain.new_id("room")
     async with (

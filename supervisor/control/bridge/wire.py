@@ -11,6 +11,7 @@ import msgspec
 
 from wspulse.actors.mesh.message import BridgeFrame
 from wspulse.actors.values.errors import BadRequestError
+from wspulse.actors.values.text.lone_surrogates import decode_json
 from wspulse.supervisor.protocol.wire import ControlRequest, NoArguments, read_args
 
 __all__ = ["AttachArguments", "frame_fields", "read_attach", "read_credit", "read_identity", "read_nothing"]
@@ -72,7 +73,7 @@ def frame_fields(frame: BridgeFrame, encoding: str) -> dict[str, Any]:
             case kind if kind == encoding:
                 fields["payload"] = msgspec.Raw(frame.payload)
             case "json":
-                fields["payload"] = msgspec.json.decode(frame.payload)
+                fields["payload"] = decode_json(frame.payload)
                 msgspec.msgpack.encode(fields["payload"])
             case _:
                 fields["payload"] = msgspec.msgpack.decode(frame.payload)
@@ -89,7 +90,7 @@ def read_identity(answer: ControlRequest, program: int) -> dict[str, Any]:
         text = answer.error.get("message") if isinstance(answer.error, dict) else answer.error
         return {"status": 401, "text": str(text)}
     try:
-        decode = msgspec.json.decode if answer.encoding == "json" else msgspec.msgpack.decode
+        decode = decode_json if answer.encoding == "json" else msgspec.msgpack.decode
         identity = decode(answer.args, type=_Identity)
     except (ValueError, RecursionError):
         return {"status": 503, "text": "the program's answer cannot be read"}

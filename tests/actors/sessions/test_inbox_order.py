@@ -46,6 +46,9 @@ class Shard:
             raise ValueError("bad")
         return Frame("", data)
 
+    def decode_refused(self, _data: bytes, error: Exception) -> Frame:
+        raise error
+
     def spawn(self, inbox: Inbox, work: Coroutine[Any, Any, None]) -> None:
         self.working[inbox] = self.loop.create_task(work)
 

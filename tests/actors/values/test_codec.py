@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any
 
 import msgspec
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
-from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec, RawCodec
+from tests.actors.values.text.test_lone_surrogates import drawn_value
+from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec, RawCodec, decoding_lanes
 from wspulse.actors.values.frame import Frame
 
 DEEP = 100_000
@@ -200,3 +202,66 @@ def test_raw_codec_keeps_text_text_and_bytes_bytes() -> None:
 def test_raw_codec_refuses_what_is_neither_text_nor_bytes(payload: Any) -> None:
     with pytest.raises(TypeError, match="wspulse: the raw codec sends str or bytes"):
         raw_codec.encode(Frame("chat", payload))
+
+
+# Halves of surrogate pairs.
+
+
+def test_json_payload_with_half_an_emoji_passes_byte_for_byte(draw: Random) -> None:
+    for _ in range(500):
+        payload = drawn_value(draw).encode()
+        wire = b'{ "no\\ud83d" :"\\ud83d", "payload" : ' + payload + b' ,"x":["\\ude00"],"event":"said","id":"7"}'
+        frame = json_codec.decode(wire)
+        assert (frame.event, frame.id, bytes(frame.payload)) == ("said", "7", payload)
+        assert json_codec.encode(frame) == b'{"event":"said","payload":' + payload + b',"id":"7"}'
+
+
+def test_json_payload_with_half_an_emoji_stays_itself_among_wide_letters_and_twins() -> None:
+    frame = json_codec.decode('{"a":"é\U0001f600","payload":"\\ude00","p\\u0061yload":"é\\ud83d"}'.encode())
+    assert bytes(frame.payload) == '"é\\ud83d"'.encode()
+    assert frame.decode() == "é\ufffd"
+
+
+@pytest.mark.parametrize("field", ["event", "id"])
+def test_json_name_with_half_an_emoji_has_a_replacement_for_it(field: str) -> None:
+    frame = json_codec.decode(b'{"payload":1,"%s":"a\\ud83d\\ud83d\\ude00"}' % field.encode())
+    assert getattr(frame, field) == "a\ufffd\U0001f600"
+    assert bytes(frame.payload) == b"1"
+
+
+def test_json_that_is_malformed_is_refused_whatever_halves_it_has() -> None:
+    for wire in (rb'{"payload":"\ud83d"', rb'{"event":1,"payload":"\ud83d"}', rb'["\ud83d"]', rb'{"payload":\ud83d}'):
+        with pytest.raises(msgspec.DecodeError):
+            json_codec.decode(wire)
+
+
+def test_lanes_of_the_json_codec_are_a_function_of_c_and_one_that_reads_the_rest() -> None:
+    first, second = decoding_lanes(json_codec)
+    assert not hasattr(first, "__code__")
+    wire = rb'{"payload":"\ud83d"}'
+    with pytest.raises(msgspec.DecodeError) as refused:
+        first(wire)
+    assert bytes(second(wire, refused.value).payload) == rb'"\ud83d"'
+    with pytest.raises(RecursionError):
+        second(wire, RecursionError())
+
+
+def test_codec_of_ones_own_is_asked_once_for_each_message() -> None:
+    class Own(JSONCodec):
+        def decode(self, data: bytes, /) -> Frame:
+            raise KeyError(data)
+
+    for codec in (Own(), msgpack_codec):
+        first, second = decoding_lanes(codec)
+        assert first == codec.decode
+        with pytest.raises(KeyError):
+            second(b"", KeyError())
+
+
+@pytest.mark.parametrize("codec", [json_codec, msgpack_codec])
+@pytest.mark.parametrize(
+    "frame", [Frame("a", "\ud83d"), Frame("\ud83d"), Frame(id="\ud83d"), Frame("a", {"\ud83d": 1})]
+)
+def test_text_with_half_an_emoji_that_the_application_sends_raises(codec: Codec, frame: Frame) -> None:
+    with pytest.raises(UnicodeEncodeError, match="surrogates not allowed"):
+        codec.encode(frame)

@@ -31,12 +31,20 @@ def test_payload_is_translated_where_they_differ() -> None:
     assert wire(msgspec.msgpack.encode({"payload": b"\xff"}), "msgpack", RawCodec()) == b"\xff"
 
 
+def test_half_an_emoji_goes_byte_for_byte_or_becomes_a_replacement() -> None:
+    data = rb'{"event":"e","payload":"\ud83d"}'
+    assert wire(data, "json", JSONCodec()) == data
+    assert wire(data, "json", MsgpackCodec()) == msgspec.msgpack.encode({"event": "e", "payload": "\ufffd"})
+    assert wire(data, "json", RawCodec()) == "\ufffd"
+
+
 @pytest.mark.parametrize(
     ("data", "encoding", "codec"),
     [
         (b"3", "json", JSONCodec()),
         (b'{"event":1}', "json", JSONCodec()),
         (b'{"payload":"\xff"}', "json", JSONCodec()),
+        (rb'{"payload":"\ud83d"', "json", JSONCodec()),
         (b'{"payload":' + b"[" * 100_000, "json", JSONCodec()),
         (b"\xc1", "msgpack", JSONCodec()),
         (b'{"payload":{}}', "json", RawCodec()),

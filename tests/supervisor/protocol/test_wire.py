@@ -57,6 +57,22 @@ def test_unreadable_request_keeps_the_id_that_can_be_answered(data: bytes, reque
     assert len(refused.value.problem) < 300
 
 
+def test_request_with_half_an_emoji_is_read_and_its_raw_arguments_are_as_they_came() -> None:
+    class WithFrame(msgspec.Struct):
+        room: str
+        frame: msgspec.Raw
+
+    request = read_request(
+        rb'{"id":7,"op":"broadcast","args":{"room":"a\ud83d","frame":{"payload":"\ude00"}},"x":"\ud83d"}'
+    )
+    assert bytes(request.args) == rb'{"room":"a\ud83d","frame":{"payload":"\ude00"}}'
+    arguments = read_args(request, WithFrame)
+    assert (arguments.room, bytes(arguments.frame)) == ("a\ufffd", rb'{"payload":"\ude00"}')
+    with pytest.raises(UnreadableRequestError) as unreadable:
+        read_request(rb'{"id":7,"op":1,"args":"\ud83d"}')
+    assert unreadable.value.request_id == 7
+
+
 def test_answer_of_a_program_has_no_op() -> None:
     request = read_request(b'{"id": 4, "ok": true, "result": {"room": "a"}}')
     assert (request.op, request.id, request.error, bytes(request.args)) == ("", 4, None, b'{"room": "a"}')
