@@ -61,7 +61,6 @@ class Newcomer(asyncio.Protocol):
     """See the module."""
 
     __slots__ = (
-        "_answered",
         "_client",
         "_deadline",
         "_entrance",
@@ -79,33 +78,34 @@ class Newcomer(asyncio.Protocol):
         self._shard = entrance.shard
         self._gatherer: HeadGatherer | None = HeadGatherer()
         self._leftover = b""
-        self._client: asyncio.Transport
-        self._request: Request
-        self._head: CheckedHead
+        self._client: asyncio.Transport | None = None
+        self._request: Request | None = None
+        self._head: CheckedHead | None = None
         self._deadline = 0.0
         self._task: asyncio.Task[None] | None = None
         self._held = False
-        self._answered = False
 
     # From the loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._client = cast("asyncio.Transport", transport)
         self._entrance.newcomers.add(self)
+        # It cannot be cancelled, and holds this object for as long as a handshake may take: see `_leave`.
         self._deadline = self._shard.clock() + self._shard.options.handshake_timeout
         self._shard.at(self._deadline, self._late)
         if self._entrance.closed:
             self.drain()
 
     def data_received(self, data: bytes) -> None:
-        if self._answered:
+        client = self._client
+        if client is None:
             return
         gatherer = self._gatherer
         if gatherer is None:
             self._leftover += data
             if len(self._leftover) > AHEAD_BYTES and not self._held:
                 self._held = True
-                self._client.pause_reading()
+                client.pause_reading()
             return
         try:
             complete = gatherer.feed(data)
@@ -115,16 +115,14 @@ class Newcomer(asyncio.Protocol):
         if complete:
             self._gatherer = None
             self._leftover = gatherer.leftover
-            self._check(gatherer.head)
+            self._check(client, gatherer.head)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._leave()
-        if self._task is not None:
-            self._task.cancel()
 
     # Steps, in the order of contract.md §2.
 
-    def _check(self, head: bytes) -> None:
+    def _check(self, client: asyncio.Transport, head: bytes) -> None:
         entrance = self._entrance
         draining = self._shard.closing or entrance.closed
         checked = check_request(head, path=entrance.path, draining=draining, pages=entrance.pages)
@@ -132,10 +130,10 @@ class Newcomer(asyncio.Protocol):
             self.refuse(checked)
             return
         self._head = checked
-        peer = self._client.get_extra_info("peername")
+        peer = client.get_extra_info("peername")
         address = (peer[0], peer[1]) if isinstance(peer, tuple) and len(peer) >= 2 else None
-        self._request = Request.from_head(head, address)
-        asking = entrance.identification.asking(self._request)
+        request = self._request = Request.from_head(head, address)
+        asking = entrance.identification.asking(request)
         try:
             awaitable = next(asking)
         except StopIteration as end:
@@ -146,7 +144,7 @@ class Newcomer(asyncio.Protocol):
         self._identified(result)
 
     async def _go_on(self, asking: Asking, awaitable: Awaitable[Any]) -> None:
-        result = await self._entrance.identification.go_on(asking, awaitable, lambda: self._answered)
+        result = await self._entrance.identification.go_on(asking, awaitable, lambda: self._client is None)
         self._task = None
         self._identified(result)
 
@@ -154,43 +152,41 @@ class Newcomer(asyncio.Protocol):
         if isinstance(result, HTTPAnswer):
             self.refuse(result)
             return
-        subprotocol = choose_subprotocol(self._shard.options.subprotocols, self._head.offered_subprotocols)
+        client, head, request = self._client, self._head, self._request
+        if client is None or head is None or request is None:
+            return
+        subprotocol = choose_subprotocol(self._shard.options.subprotocols, head.offered_subprotocols)
         _, connection_id, _ = result
         owner = self._entrance.placement.shard_of(connection_id)
         if owner == self._shard.index:
-            self._become_transport(result, subprotocol)
+            answer = switching_protocols(head.key, subprotocol)
+            self._become(client, Transport(self._shard, Upgrade(*result, request, answer, self._deadline)))
         else:
-            self._hand_over(owner, result, subprotocol)
+            deadline = self._deadline + self._shard.clock.behind_s
+            upgrade = UpgradeRequest(
+                *result, head.head, self._leftover, subprotocol, deadline, request.remote_address
+            )
+            self._hand_over(client, owner, upgrade)
 
-    def _become_transport(self, identity: Identity, subprotocol: str | None) -> None:
-        answer = switching_protocols(self._head.key, subprotocol)
-        transport = Transport(self._shard, Upgrade(*identity, self._request, answer, self._deadline))
+    def _become(self, client: asyncio.Transport, transport: Transport) -> None:
         if self._leftover:
             transport.keep(self._leftover)
         self._leave()
-        self._client.set_protocol(transport)
-        transport.connection_made(self._client)
+        client.set_protocol(transport)
+        transport.connection_made(client)
 
-    def _hand_over(self, owner: int, identity: Identity, subprotocol: str | None) -> None:
+    def _hand_over(self, client: asyncio.Transport, owner: int, upgrade: UpgradeRequest) -> None:
         """The descriptor travels; aborting our transport, with a copy of it open, sends nothing to the client."""
         try:
-            copy = os.dup(cast("socket", self._client.get_extra_info("socket")).fileno())
+            copy = os.dup(cast("socket", client.get_extra_info("socket")).fileno())
         except OSError:
             self.refuse(rejection(503, "too many connections"))
             return
-        self._client.pause_reading()
-        request = UpgradeRequest(
-            *identity,
-            self._head.head,
-            self._leftover,
-            subprotocol,
-            self._deadline + self._shard.clock.behind_s,
-            self._request.remote_address,
-        )
+        client.pause_reading()
         self._leave()
         self._shard.metrics.handovers_out += 1
-        self._client.abort()
-        self._entrance.hand_over(owner, request, copy)
+        client.abort()
+        self._entrance.hand_over(owner, upgrade, copy)
 
     # Answers.
 
@@ -205,7 +201,7 @@ class Newcomer(asyncio.Protocol):
         self.refuse(rejection(503, "server is shutting down"))
 
     def _late(self, _now: float) -> None:
-        if self._answered:
+        if self._client is None:
             return
         if self._gatherer is not None:
             self.refuse(rejection(408, "request timeout"))
@@ -214,21 +210,23 @@ class Newcomer(asyncio.Protocol):
 
     def refuse(self, answer: HTTPAnswer) -> None:
         """Answer in HTTP, once."""
-        if self._answered:
+        client = self._client
+        if client is None:
             return
         self._leave()
-        if self._task is not None:
-            self._task.cancel()
         if answer.status >= 400:
             self._shard.metrics.upgrades_refused += 1
-        if self._held and not self._client.is_closing():
-            self._client.resume_reading()
-        Refusal(self._shard, answer.encode(), self._deadline).take(self._client)
+        if self._held and not client.is_closing():
+            client.resume_reading()
+        Refusal(self._shard, answer.encode(), self._deadline).take(client)
 
     def _leave(self) -> None:
-        """The socket is another's now, or will be within this step."""
-        self._answered = True
+        """The socket is another's now, or will be within this step. What is left is an empty object, for its deadline."""
+        self._client = self._gatherer = self._request = self._head = None
         self._leftover = b""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
         self._entrance.left(self)
 
 
@@ -242,7 +240,8 @@ class Visitor(Newcomer):
         self._first_bytes: bytes | None = b""
 
     def data_received(self, data: bytes) -> None:
-        if self._first_bytes is not None and not self._answered:
+        client = self._client
+        if self._first_bytes is not None and client is not None:
             data = self._first_bytes + data
             path = path_of_first_line(data)
             if path is None:
@@ -252,6 +251,10 @@ class Visitor(Newcomer):
             http = self._entrance.http
             if http is not None and path not in http.paths:
                 self._leave()
-                http.take(self._client, data)
+                http.take(client, data)
                 return
         super().data_received(data)
+
+    def _leave(self) -> None:
+        self._first_bytes = None
+        super()._leave()

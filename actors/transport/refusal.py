@@ -40,10 +40,11 @@ class Refusal(asyncio.Protocol):
         client = self._client = cast("asyncio.Transport", transport)
         shard = self._shard
         shard.transport_ending(self)
+        answer, self._answer = self._answer, b""
         if client.is_closing():
             return
         shard.at(shard.clock() + _LINGER_S, self._give_up)
-        client.write(self._answer)
+        client.write(answer)
         end_writing(client)
 
     def connection_lost(self, exc: BaseException | None) -> None:
