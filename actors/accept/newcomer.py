@@ -65,6 +65,7 @@ class Newcomer(asyncio.Protocol):
         "_deadline",
         "_entrance",
         "_gatherer",
+        "_has_said_all",
         "_head",
         "_held",
         "_leftover",
@@ -84,6 +85,7 @@ class Newcomer(asyncio.Protocol):
         self._deadline = 0.0
         self._task: asyncio.Task[None] | None = None
         self._held = False
+        self._has_said_all = False
 
     # From the loop.
 
@@ -116,6 +118,11 @@ class Newcomer(asyncio.Protocol):
             self._gatherer = None
             self._leftover = gatherer.leftover
             self._check(client, gatherer.head)
+
+    def eof_received(self) -> bool:
+        """The client has ended its side of the stream. One whose request is complete still reads the answer to it."""
+        self._has_said_all = self._client is not None and self._gatherer is None
+        return self._has_said_all
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._leave()
@@ -173,6 +180,7 @@ class Newcomer(asyncio.Protocol):
             transport.keep(self._leftover)
         self._leave()
         client.set_protocol(transport)
+        self._read_on(client)
         transport.connection_made(client)
 
     def _hand_over(self, client: asyncio.Transport, owner: int, upgrade: UpgradeRequest) -> None:
@@ -218,7 +226,14 @@ class Newcomer(asyncio.Protocol):
             self._shard.metrics.upgrades_refused += 1
         if self._held and not client.is_closing():
             client.resume_reading()
+        self._read_on(client)
         Refusal(self._shard, answer.encode(), self._deadline).take(client)
+
+    def _read_on(self, client: asyncio.Transport) -> None:
+        """Where the loop has told us that the client says nothing more, have it tell whoever has the socket next."""
+        if self._has_said_all and not client.is_closing():
+            client.pause_reading()
+            client.resume_reading()
 
     def _leave(self) -> None:
         """The socket is another's now, or will be within this step. What is left is an empty object, for its deadline."""
