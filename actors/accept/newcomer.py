@@ -170,9 +170,7 @@ class Newcomer(asyncio.Protocol):
             self._become(client, Transport(self._shard, Upgrade(*result, request, answer, self._deadline)))
         else:
             deadline = self._deadline + self._shard.clock.behind_s
-            upgrade = UpgradeRequest(
-                *result, head.head, self._leftover, subprotocol, deadline, request.remote_address
-            )
+            upgrade = UpgradeRequest(*result, head.head, self._leftover, subprotocol, deadline, request.remote_address)
             self._hand_over(client, owner, upgrade)
 
     def _become(self, client: asyncio.Transport, transport: Transport) -> None:

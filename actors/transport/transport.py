@@ -257,6 +257,10 @@ class Transport(Outlet["TransportShard[Transport]"]):
                 case TransportEffect.REFUSE:
                     assert self.upgrade is not None
                     assert self._client is not None
+                    if self.half_closed:
+                        # Both loops read no further once they have told of the end; so they tell who has the socket next.
+                        pause_reading(self._client)
+                        resume_reading(self._client)
                     Refusal(self.shard, words, self.upgrade.deadline).take(self._client)
                 case TransportEffect.SHUT:
                     # Closing at once would reset what the peer has not read yet.

@@ -30,6 +30,7 @@ ASGI_CANNOT = {
     "test_refused_upgrade_gets_its_answer[mounted-a head that is too long]": _ITS_HTTP,
     "test_refused_upgrade_gets_its_answer[mounted-too many headers]": _ITS_HTTP,
     "test_health_check_answers_ok": _ITS_HTTP,
+    "test_client_that_ends_its_side_behind_its_request_gets_its_answer": _ITS_HTTP,
     "test_head_that_does_not_come_in_time_gets_408": _ITS_HTTP,
     "test_upgrade_in_flight_during_the_servers_end_is_answered_503": _ITS_HTTP,
     "test_every_upgrade_is_answered_and_nothing_sent_with_it_is_lost": "uvicorn drops what comes with the request",

@@ -54,6 +54,19 @@ async def test_health_check_answers_ok(plain: ContractServer) -> None:
     assert answer.endswith(b"\r\n\r\nok")
 
 
+async def test_client_that_ends_its_side_behind_its_request_gets_its_answer(plain: ContractServer) -> None:
+    for number in range(2 * plain.workers):
+        name = plain.new_id("half", number % plain.workers)
+        for request, status in (
+            (head(f"/ws?id={name}"), b"101"),
+            (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"200"),
+        ):
+            async with await RawPeer.dial(plain.process.port) as peer:
+                peer.writer.write(request)
+                peer.writer.write_eof()
+                assert (await peer.rest())[9:12] == status
+
+
 async def test_refused_upgrade_fires_no_callback(plain: ContractServer) -> None:
     name = plain.new_id("refused")
     async with await RawPeer.dial(plain.process.port) as peer:

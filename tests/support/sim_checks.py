@@ -106,6 +106,9 @@ def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_un
     now = model.now
     options = model.options
     socket = peer.socket
+    if peer.held and model.is_behind(peer):
+        peer.was_held = True
+        peer.note_standing(stands=True)
     if not socket.paused:
         model.look_at_rest(session)
         if peer.pinged and not peer.was_held:

@@ -29,6 +29,7 @@ class SimSocket(asyncio.Transport):
         "capacity_bytes",
         "closed",
         "closing",
+        "eof_is_due",
         "eof_written",
         "kernel_bytes",
         "lost",
@@ -65,6 +66,7 @@ class SimSocket(asyncio.Transport):
         """`connection_lost` is on its way, and nothing more is sent."""
         self.closed = False
         self.eof_written = False
+        self.eof_is_due = False
 
     # What the protocol asks for.
 
@@ -174,8 +176,10 @@ class SimSocket(asyncio.Transport):
 
     def resume_reading(self) -> None:
         peer = self.peer
-        if not self.closing and not peer.eof_delivered:
+        if not self.closing:
+            # A loop that is to read on tells of the end once more.
             self.reading = True
+            self.eof_is_due = peer.eof_delivered
             if not self.paused:
                 peer.note_standing(stands=False)
 
@@ -198,8 +202,9 @@ class SimSocket(asyncio.Transport):
                 self.protocol.data_received(data)
             except BaseException as error:
                 self.model.loop.reports.append({"message": "data_received raised", "exception": error})
-        elif peer.eof and not peer.eof_delivered:
+        elif peer.eof and (not peer.eof_delivered or self.eof_is_due):
             peer.eof_delivered = True
+            self.eof_is_due = False
             self.reading = False
             if not self.protocol.eof_received():
                 self.close()

@@ -17,6 +17,7 @@ from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
 from wspulse.actors.values.timing.deadlines import Deadlines
+from wspulse.actors.values.timing.service_clock import ServiceClock
 from wspulse.actors.wire.frames import PONG, TEXT, encode_close, unmasked
 
 __all__ = ["NotedSession", "NotedShard", "NotedSocket", "client_close", "opened", "pong_to", "state", "text", "waiting"]
@@ -192,7 +193,7 @@ class NotedShard:
     def __init__(self, **options: Any) -> None:
         self.options = ServerOptions(**options)
         self.now = 1000.0
-        self.clock: Callable[[], float] = lambda: self.now
+        self.clock = ServiceClock(lambda: self.now)
         self.noted_loop = NotedLoop()
         self.loop: Any = self.noted_loop
         self.admission = NotedAdmission()

@@ -12,6 +12,7 @@ import uvloop
 from tests.actors.accept.test_newcomer import Door, Patient
 from tests.support.eventually import eventually
 from tests.support.raw_peer import RawPeer, head
+from tests.support.shards import serve_shards
 from wspulse import ConnectRejected, Request, Server
 from wspulse.actors.accept.pages import StaticPage
 
@@ -78,6 +79,14 @@ def test_client_that_ends_its_side_behind_its_request_gets_the_answer(loop: str,
     assert answer[9:12] == status, answer[:200]
     if what == "a page":
         assert len(answer.partition(b"\r\n\r\n")[2]) == len(BIG_PAGE)
+
+
+async def test_client_that_ends_its_side_is_answered_by_the_shard_that_owns_its_id() -> None:
+    async with serve_shards(lambda: Host().server, 2) as shards:
+        for number in range(10):
+            answer = await asked(shards.port, head(f"/ws?how=yes&id=m{number}"))
+            assert answer.startswith(b"HTTP/1.1 101 "), answer[:200]
+        assert sum(runtime.shard.metrics.handovers_in for runtime in shards.runtimes) > 0
 
 
 async def test_client_that_ends_its_side_inside_its_request_is_let_go_at_once() -> None:
