@@ -18,6 +18,7 @@ from wspulse.actors.accept.newcomer import Newcomer, Visitor
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import Pages, check_request
@@ -71,6 +72,11 @@ class Acceptor:
         """What a request for one of our paths is answered that is no upgrade."""
         answer = check_request(head, path=self.path, draining=self.shard.closing, pages=self.pages)
         return (answer if isinstance(answer, HTTPAnswer) else rejection(400, "an upgrade is needed here")).encode()
+
+    def refuse(self, client: asyncio.Transport, answer: HTTPAnswer) -> None:
+        """Have a client of the HTTP application told no."""
+        deadline = self.shard.clock() + self.shard.options.handshake_timeout
+        Refusal(self.shard, answer.encode(), deadline).take(client)
 
     def close(self) -> None:
         """Accept no more, and answer 503 to those that are not yet upgraded."""

@@ -2,8 +2,9 @@
 
 One per worker, created by the runtime of a server with `http_app`. The acceptor gives it every connection whose first
 request is not for the server itself, with the bytes read so far; from then on that connection is uvicorn's: keep-alive,
-bodies, streaming, the application's own WebSockets. A later request of such a connection that asks for the server's
-WebSocket comes back as a newcomer. Nothing here reads HTTP but the path of the first line.
+bodies, streaming, the application's own WebSockets; only the heads of its requests are bounded as ours are (`http_heads`). A
+later request of such a connection that asks for the server's WebSocket comes back as a newcomer. Nothing here reads HTTP but
+the path of the first line.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from collections.abc import Callable, Collection
 from email.utils import formatdate
 from functools import partial
 from importlib.util import find_spec
-from logging import INFO, Logger, getLogger
+from logging import INFO, Logger, LogRecord, getLogger
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
+from wspulse.actors.accept.http_heads import HeadBounds, bounded
 from wspulse.actors.values.asgi import Receive, Scope, Send
+from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.request import Request, path_of_target
 from wspulse.actors.wire.answer import parse_answer
 
@@ -34,7 +37,9 @@ _LAST_REQUEST_S = 2.0
 """How long the request that closed the server may take to answer."""
 
 _FIRST_LINE_BYTES = 16 * 1024
-"""A longer first line is uvicorn's to refuse."""
+"""A longer first line is longer than a head may be: it is refused with the others."""
+
+_server_log = getLogger("uvicorn.error")
 
 
 def check_http_extra() -> None:
@@ -54,7 +59,7 @@ def path_of_first_line(data: bytes) -> str | None:
 
 class HttpApplication:
     """See the module. `paths` are the server's own; `make_newcomer` makes the protocol of a connection for them, and
-    `answer` what a request for them is told that is no upgrade."""
+    `answer` what a request for them is told that is no upgrade. `bounds` are those of every head."""
 
     def __init__(
         self,
@@ -63,6 +68,7 @@ class HttpApplication:
         paths: Collection[str],
         make_newcomer: Callable[[], asyncio.Protocol],
         answer: Callable[[bytes], bytes],
+        bounds: HeadBounds,
         logger: Logger,
     ) -> None:
         check_http_extra()
@@ -70,12 +76,15 @@ class HttpApplication:
         self.make_newcomer = make_newcomer
         self._app = app
         self._answer = answer
+        self._bounds = bounds
+        self._protocol_class: Any = None
         self._logger = logger
         self._config: Config
         self._state: ServerState
         self._loaded_app: Any = None
         self._lifespan: Any = None
         self._ticker: asyncio.TimerHandle | None = None
+        self._strangers = _StrangersLines()
 
     # Start and stop.
 
@@ -87,28 +96,29 @@ class HttpApplication:
         # Its loggers hand their records on to the worker's: one log, in one form.
         # Where nobody would see the access log, uvicorn need not make its lines: 3 of 34 µs per request.
         is_access_logged = getLogger("uvicorn.access").isEnabledFor(INFO)
-        self._config = Config(self._app, log_config=None, access_log=is_access_logged)
+        implementation = "h11" if find_spec("httptools") is None else "httptools"
+        self._config = Config(self._app, log_config=None, access_log=is_access_logged, http=implementation)
         self._config.load()
+        self._protocol_class = bounded(self._config.http_protocol_class, self._bounds)
         self._loaded_app = self._config.loaded_app
         self._config.loaded_app = self._serve
         self._state = ServerState()
         ws_protocol_class = self._config.ws_protocol_class
         self._config.ws_protocol_class = cast("Any", partial(_Crossing, self, ws_protocol_class))
         self._tick()
+        _server_log.addFilter(self._strangers)
         self._lifespan = self._config.lifespan_class(self._config)
         await self._lifespan.startup()
         if self._lifespan.should_exit:
             self._lifespan = None
             raise RuntimeError("wspulse: http_app: its lifespan failed at the start; the log says why")
 
-    def take(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Make a connection uvicorn's, with what was read of it."""
-        protocol = cast("Any", self._config.http_protocol_class)(
-            config=self._config, server_state=self._state, app_state=self._lifespan.state
-        )
+    def take(self, transport: asyncio.Transport, data: bytes, left_s: float) -> None:
+        """Make a connection uvicorn's, with what was read of it, and what is left of the time for its first head."""
+        protocol = self._protocol_class(config=self._config, server_state=self._state, app_state=self._lifespan.state)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
-        protocol.data_received(data)
+        protocol.first_received(data, left_s)
 
     async def drain(self, patience_s: float, exempt: asyncio.Task[Any] | None) -> None:
         """Let the requests in flight end, for `patience_s` at most, and then cancel them. `exempt` is a task that waits
@@ -131,6 +141,7 @@ class HttpApplication:
 
     async def stop(self) -> None:
         """End what is left, and the application's lifespan."""
+        _server_log.removeFilter(self._strangers)
         if self._ticker is not None:
             self._ticker.cancel()
         lifespan, self._lifespan = self._lifespan, None
@@ -165,6 +176,22 @@ class HttpApplication:
         self._ticker = asyncio.get_running_loop().call_later(1.0, self._tick)
 
 
+class _StrangersLines:
+    """A filter that lets few of uvicorn's lines pass that any client may cause."""
+
+    _TEXTS = frozenset({"Invalid HTTP request received.", "Unsupported upgrade request."})
+
+    def __init__(self) -> None:
+        self._limit = LogLimit()
+
+    def filter(self, record: LogRecord) -> bool:
+        if record.msg not in self._TEXTS:
+            return True
+        suppressed = self._limit.admit(monotonic())
+        record.not_logged = suppressed
+        return suppressed is not None
+
+
 class _Crossing(asyncio.Protocol):
     """In the place of uvicorn's protocol class for WebSockets: it looks for whom the upgrade of a connection that is
     uvicorn's is meant, after uvicorn has set this as the connection's protocol."""
@@ -174,6 +201,7 @@ class _Crossing(asyncio.Protocol):
         self._ws_protocol_class = ws_protocol_class
         self._arguments = arguments
         self._data = b""
+        self._has_said_all = False
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -182,6 +210,10 @@ class _Crossing(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._data += data
+
+    def eof_received(self) -> bool:
+        self._has_said_all = True
+        return True
 
     def _pass_on(self) -> None:
         transport = self._transport
@@ -194,3 +226,7 @@ class _Crossing(asyncio.Protocol):
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         protocol.data_received(self._data)
+        if self._has_said_all and not transport.is_closing():
+            # The loop tells the end once, and reads no further.
+            transport.pause_reading()
+            transport.resume_reading()

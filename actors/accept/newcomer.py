@@ -264,7 +264,7 @@ class Visitor(Newcomer):
             http = self._entrance.http
             if http is not None and path not in http.paths:
                 self._leave()
-                http.take(client, data)
+                http.take(client, data, self._deadline - self._shard.clock())
                 return
         super().data_received(data)
 

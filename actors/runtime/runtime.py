@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from wspulse.actors.accept.acceptor import Acceptor
 from wspulse.actors.accept.handover import Handovers
 from wspulse.actors.accept.http_app import HttpApplication
+from wspulse.actors.accept.http_heads import HeadBounds
 from wspulse.actors.accept.origins import reads_cookies
 from wspulse.actors.bus.contract import Bus
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S, ActorRef, LocalRef
@@ -103,6 +104,7 @@ class ShardRuntime:
                 paths=(path, HEALTH_PATH, *self._acceptor.pages),
                 make_newcomer=self._acceptor.newcomer,
                 answer=self._acceptor.answer,
+                bounds=HeadBounds(server.options.handshake_timeout, self._acceptor.refuse),
                 logger=server.options.logger,
             )
         self._lag = LoopLag()

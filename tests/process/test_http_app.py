@@ -128,6 +128,27 @@ async def test_large_bodies_pass_with_flat_memory(carrying: ContractServer, chun
         assert peak - before < FLAT_BYTES, f"the workers grew by {peak - before} bytes"
 
 
+async def test_heads_without_an_end_take_no_memory(carrying: ContractServer) -> None:
+    pids = list(carrying.process.worker_pids().values())
+    line = b"X-Endless: " + b"x" * 1000 + b"\r\n"
+    before = sum(psutil.Process(pid).memory_info().rss for pid in pids)
+
+    async def pour() -> bytes:
+        async with await RawPeer.dial(port_of(carrying)) as peer:
+            peer.writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
+            for _ in range(100):
+                if peer.writer.is_closing():
+                    break
+                peer.writer.write(line * 50)
+                await asyncio.sleep(0)
+            return await peer.rest()
+
+    answers = await asyncio.gather(*(pour() for _ in range(8)))
+    assert {answer[:13] for answer in answers} == {b"HTTP/1.1 431 "}
+    grown = sum(psutil.Process(pid).memory_info().rss for pid in pids) - before
+    assert grown < FLAT_BYTES, f"the workers grew by {grown} bytes"
+
+
 async def test_lifespan_runs_once_per_worker_and_the_requests_in_flight_end_before_it(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with contract_server(2, *HTTP_APP, env={"HTTP_APP_LOG": str(log)}) as server:

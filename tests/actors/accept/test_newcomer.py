@@ -229,7 +229,7 @@ async def test_visitor_of_the_http_application_is_no_newcomer_any_more() -> None
     class Application:
         paths = frozenset(("/ws", "/healthz", "/"))
 
-        def take(self, _client: asyncio.Transport, data: bytes) -> None:
+        def take(self, _client: asyncio.Transport, data: bytes, _left_s: float) -> None:
             taken.append(data)
 
     door = Door()

@@ -117,7 +117,7 @@ async def test_visitor_of_the_http_application_holds_nothing_of_its_request() ->
     class Application:
         paths = frozenset(("/ws",))
 
-        def take(self, _client: asyncio.Transport, _data: bytes) -> None: ...
+        def take(self, _client: asyncio.Transport, _data: bytes, _left_s: float) -> None: ...
 
     door = Door()
     door.acceptor.http = cast("HttpApplication", Application())
