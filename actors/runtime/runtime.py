@@ -11,6 +11,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from wspulse.actors.accept.http_heads import HeadBounds
 from wspulse.actors.accept.origins import reads_cookies
 from wspulse.actors.bus.contract import Bus
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S, ActorRef, LocalRef
+from wspulse.actors.mesh.inheritance import Inheritance
 from wspulse.actors.mesh.mailbox import Mailbox
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.mesh.placement import Placement
@@ -131,6 +133,8 @@ class ShardRuntime:
             lag=self._lag,
             tasks=self._tasks,
         )
+        names = [*mailbox_paths, *(endpoint.removeprefix("ipc://") for endpoint in bus or ())]
+        self._inheritance = Inheritance(listener=listener, folders={str(Path(name).parent) for name in names})
         self._hooks = Hooks(server.start_handlers, server.stop_handlers, server.options.logger)
 
     @property
@@ -153,6 +157,7 @@ class ShardRuntime:
         mailbox, http, listener = self._mailbox, self._http, self._listener
         stages = [
             _Stage(self._warn_of_foreign_pages, None),
+            _Stage(self._inheritance.begin, self._inheritance.end),
             _Stage(self._siblings.open_bus, self._siblings.close_bus),
             _Stage(partial(self._server.attach, self), None),
             _Stage(partial(self._extensions.open, self), None),

@@ -46,6 +46,7 @@ from wspulse.supervisor.host.process_title import set_process_title
 from wspulse.supervisor.logs import configure_logs
 from wspulse.supervisor.worker.application import BootError, failure_text, load_application
 from wspulse.supervisor.worker.child_spec import ChildSpec, Start
+from wspulse.supervisor.worker.forked_child import keep_descriptors_from_children, keep_loop_from_children
 
 __all__ = ["DUMP_SIGNAL", "main"]
 
@@ -88,6 +89,7 @@ def _prepare_process(spec: ChildSpec, start: Start) -> None:
         with contextlib.suppress(OSError):
             if int(name) > 2:
                 os.set_inheritable(int(name), False)
+    keep_descriptors_from_children(spec)
     # The supervisor's ready line is the only one on stdout: programs read it.
     os.dup2(2, 1)
     for stream in (sys.stdout, sys.stderr):
@@ -154,6 +156,7 @@ class Worker:
         )
         self._feed = EventFeed(self._runtime.shard, self._tell, lambda: self._stream.backlogged)
         loop.add_signal_handler(signal.SIGTERM, self._drain.set)
+        keep_loop_from_children(loop)
         self._say_alive()
         if await self._boot():
             await self._drain.wait()
