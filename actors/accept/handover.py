@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, socket
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, SHUT_RDWR, SOCK_STREAM, socket
 from typing import Any
 
 from wspulse.actors.mesh.link import ShardLink
@@ -57,7 +57,7 @@ class Handovers:
             # The worker ends: nobody would wait for the client to read it.
             with suppress(OSError):
                 client.send(answer)
-            client.close()
+            _close(client)
             return
         _open(shard.loop, client, Refusal(shard, answer, request.deadline - shard.clock.behind_s))
 
@@ -89,9 +89,16 @@ def _open(loop: asyncio.AbstractEventLoop, client: socket, protocol: asyncio.Pro
     try:
         opened: asyncio.Future[None] = opening.send(None)
     except OSError:
-        client.close()
+        _close(client)
         return
     opened.add_done_callback(partial(_end, opening))
+
+
+def _close(client: socket) -> None:
+    """For good: the client sees the end, whoever else has the descriptor."""
+    with suppress(OSError):
+        client.shutdown(SHUT_RDWR)
+    client.close()
 
 
 def _end(opening: Coroutine[Any, Any, Any], _opened: asyncio.Future[None]) -> None:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
+from wspulse.actors.transport.client import shut_down
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.head import MAX_HEAD_BYTES, MAX_HEADERS
 
@@ -71,6 +72,8 @@ class _Heads(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_timer()
+        if exc is None:
+            shut_down(self.transport)
         super().connection_lost(exc)  # type: ignore[arg-type]
 
     def send_400_response(self, text: str) -> None:

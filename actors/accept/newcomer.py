@@ -19,6 +19,7 @@ from wspulse.actors.accept.identity import Asking, Identification, Identity
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.transport.client import shut_down
 from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.transport.transport import AHEAD_BYTES, Transport
 from wspulse.actors.transport.upgrade import Upgrade
@@ -125,6 +126,8 @@ class Newcomer(asyncio.Protocol):
         return self._has_said_all
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        if self._client is not None:
+            shut_down(self._client)
         self._leave()
 
     # Steps, in the order of contract.md §2.

@@ -68,6 +68,7 @@ def abort(client: Transport | None) -> None:
     if unsent_bytes(client) and (sock := client.get_extra_info("socket")) is not None:
         with suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    shut_down(client)
     client.abort()
 
 
