@@ -125,9 +125,9 @@ def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_un
         if peer.outgoing:
             silent_at += options.pong_wait
         if socket.kernel_bytes >= FAR_BYTES or socket.taken_at > peer.pinged_at:
-            silent_at = max(silent_at, socket.taken_at + options.pong_wait) + options.write_wait
+            silent_at = max(silent_at, socket.taken_at + options.pong_wait) + options.write_wait + _LOOK_S
         if max(silent_at, late_until) + _SLACK_S < now:
-            model.fail(f"{session}: no answer of {peer} to the ping of {peer.pinged_at}")
+            model.fail(f"{session}: no answer of {peer}: {peer.state_of_ping()}, {socket.reading=}, {peer.held=}, {now=}")
     if peer.eof_delivered and not session.real.inbox.busy:
         model.fail(f"{session}: {peer} has ended its stream, nothing is due to it, and its socket is open")
     if session.raised_by is peer and session.active is None:
