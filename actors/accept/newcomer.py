@@ -57,6 +57,19 @@ class Entrance(Protocol):
         """It has its answer, or is gone."""
 
 
+class _Lateness:
+    """The deadline of a newcomer, which cannot be cancelled: it lets go of one that has its answer."""
+
+    __slots__ = ("newcomer",)
+
+    def __init__(self, newcomer: Newcomer) -> None:
+        self.newcomer: Newcomer | None = newcomer
+
+    def __call__(self, _now: float) -> None:
+        if self.newcomer is not None:
+            self.newcomer.late()
+
+
 class Newcomer(asyncio.Protocol):
     """See the module."""
 
@@ -68,6 +81,7 @@ class Newcomer(asyncio.Protocol):
         "_gatherer",
         "_head",
         "_held",
+        "_lateness",
         "_leftover",
         "_request",
         "_shard",
@@ -83,6 +97,7 @@ class Newcomer(asyncio.Protocol):
         self._request: Request
         self._head: CheckedHead
         self._deadline = 0.0
+        self._lateness: _Lateness
         self._task: asyncio.Task[None] | None = None
         self._held = False
         self._answered = False
@@ -93,7 +108,8 @@ class Newcomer(asyncio.Protocol):
         self._client = cast("asyncio.Transport", transport)
         self._entrance.newcomers.add(self)
         self._deadline = self._shard.clock() + self._shard.options.handshake_timeout
-        self._shard.at(self._deadline, self._late)
+        self._lateness = _Lateness(self)
+        self._shard.at(self._deadline, self._lateness)
         if self._entrance.closed:
             self.drain()
 
@@ -200,7 +216,8 @@ class Newcomer(asyncio.Protocol):
     def _drained(self, _now: float) -> None:
         self.refuse(rejection(503, "server is shutting down"))
 
-    def _late(self, _now: float) -> None:
+    def late(self) -> None:
+        """The time for the upgrade is over."""
         if self._answered:
             return
         if self._gatherer is not None:
@@ -224,6 +241,7 @@ class Newcomer(asyncio.Protocol):
     def _leave(self) -> None:
         """The socket is another's now, or will be within this step."""
         self._answered = True
+        self._lateness.newcomer = None
         self._leftover = b""
         self._entrance.left(self)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import Any, NamedTuple, Protocol
 
 from wspulse.actors.sessions.connection import Connection
@@ -58,6 +58,8 @@ class InboxShard(Protocol):
     handlers: Handlers
     metrics: Metrics
     loop: asyncio.AbstractEventLoop
+    context: Context
+    """In copies of which handlers run that begin from the loop."""
     aborting: bool
     """Whether patience has ended: no handler begins any more."""
     decode: Callable[[Any], Frame]
@@ -86,19 +88,22 @@ class InboxSession(Protocol):
     """What an inbox needs of its session."""
 
     @property
-    def connection(self) -> Connection: ...
-
-    @property
     def transport(self) -> Transport | None: ...
 
     def transport_failed(self, error: BaseException, close: CloseRow) -> None:
         """End the transport, telling the peer why."""
 
+    def finished(self) -> None:
+        """The last callback has run: nothing more comes to the inbox."""
+
 
 class Inbox:
     """See the module. A task runs only while the mailbox has work and its handler is async."""
 
-    __slots__ = ("_busy", "_mailbox", "_rest_bytes", "_session", "_shard", "successor")
+    __slots__ = ("_busy", "_mailbox", "_rest_bytes", "_session", "_shard", "connection", "successor")
+
+    connection: Connection
+    """What the application sees of the session, given by the shard."""
 
     def __init__(self, shard: InboxShard, session: InboxSession) -> None:
         self._shard = shard
@@ -110,10 +115,6 @@ class Inbox:
         self._busy = False
         self._rest_bytes = 0
 
-    @property
-    def connection(self) -> Connection:
-        return self._session.connection
-
     # What comes.
 
     def receive(self, opcode: int, payload: bytes) -> None:
@@ -123,7 +124,7 @@ class Inbox:
         on_message = shard.handlers.on_message
         if on_message is None:
             return
-        connection = self._session.connection
+        connection = self.connection
         try:
             if opcode == TEXT:
                 frame = shard.decode(payload if not shard.keeps_kind else payload.decode())
@@ -191,7 +192,7 @@ class Inbox:
     def _run_soon(self) -> None:
         if not self._busy:
             self._busy = True
-            self._shard.loop.call_soon(self._pump)
+            self._pump_soon()
 
     def discard_frames(self) -> None:
         """Forget what the peer had sent and nobody has handled; callbacks stay."""
@@ -205,11 +206,16 @@ class Inbox:
 
     def predecessor_finished(self) -> None:
         if self._mailbox:
-            self._shard.loop.call_soon(self._pump)
+            self._pump_soon()
         else:
             self._busy = False
 
     # What runs.
+
+    def _pump_soon(self) -> None:
+        # Whoever made it due may be another session's handler, whose context is none of ours: it holds what that handler set.
+        shard = self._shard
+        shard.loop.call_soon(self._pump, context=shard.context.copy())
 
     def _pump(self) -> None:
         """Run what waits; where a handler is to be awaited, go on in a task."""
@@ -236,19 +242,26 @@ class Inbox:
                 begun = self._drain()
         finally:
             del shard.working[self]
+            # The traceback of what a handler raised holds this frame, and an on_disconnect that of its error.
+            del item, awaitable, begun
 
     def _drain(self) -> _Begun | None:
         """Call one handler after the other, until one has to be awaited (which is returned) or nothing waits."""
         shard = self._shard
-        while self._mailbox:
-            if shard.aborting:
-                # Nobody would cancel or await a handler that begins now.
-                return None
-            item = self._take(self._mailbox)
-            awaitable = self._call(item)
-            if awaitable is not None:
-                return item, awaitable
-            self._done(item)
+        item: Frame | Callback | None = None
+        try:
+            while self._mailbox:
+                if shard.aborting:
+                    # Nobody would cancel or await a handler that begins now.
+                    return None
+                item = self._take(self._mailbox)
+                awaitable = self._call(item)
+                if awaitable is not None:
+                    return item, awaitable
+                self._done(item)
+        finally:
+            # As in `_work`: what a handler raised holds this frame.
+            item = None
         self._busy = False
         self._mailbox = None
         return None
@@ -299,3 +312,4 @@ class Inbox:
     def _done(self, item: Frame | Callback) -> None:
         if isinstance(item, Callback) and item.kind == "on_disconnect":
             self._shard.session_finished(self)
+            self._session.finished()

@@ -63,7 +63,6 @@ class Session:
         "_buffer",
         "_turn",
         "connected_at",
-        "connection",
         "dropped_frames",
         "epoch",
         "error",
@@ -81,9 +80,8 @@ class Session:
         self, shard: SessionShard, connection_id: str, room: Room[Session], serial: int, connected_at: float
     ) -> None:
         self.shard = shard
-        self.connection: Connection
-        """What the application sees, given by the shard."""
         self.inbox = Inbox(shard, self)
+        """Until its last callback has run."""
         self.transport: Transport | None = None
         self.id = connection_id
         self.room = room
@@ -97,6 +95,11 @@ class Session:
         self.watchers: list[asyncio.Future[None]] | None = None
         self._buffer: SendBuffer | None = None
         self._turn: list[bytes] | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """What the application sees."""
+        return self.inbox.connection
 
     # Outbound.
 
@@ -305,3 +308,9 @@ class Session:
                 self.watchers = []
             self.watchers.append(future)
         return future
+
+    def finished(self) -> None:
+        """The last callback has run. What only Python's collector would find is taken apart: the application may keep the
+        connection, and with it this session, for as long as it likes."""
+        del self.inbox
+        self.error = None

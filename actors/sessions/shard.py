@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterable
+from contextvars import copy_context
 from typing import Any
 
 from wspulse.actors.bus.contract import Bus
@@ -55,6 +56,8 @@ class Shard:
         self.options = options
         self.handlers = handlers
         self.loop = loop
+        self.context = copy_context()
+        """What the loop calls of the shard runs in this one: that of a handler would be kept, and with it its session."""
         self.clock = clock
         self.metrics = Metrics()
         self.encode = wire_encoder(options.codec)
@@ -91,7 +94,7 @@ class Shard:
         """Begin the session of a newcomer whose 101 is written."""
         self._serial += 1
         session = Session(self, upgrade.connection_id, room, self._serial, time.time())
-        session.connection = LocalConnection(session, upgrade.request, upgrade.state)
+        session.inbox.connection = LocalConnection(session, upgrade.request, upgrade.state)
         self.sessions[session.id] = session
         self._unfinished.add(session.inbox)
         predecessor = self._finishing.get(session.id)
@@ -327,7 +330,7 @@ class Shard:
             self._ticker = None
         due = self._deadlines.next_due()
         if due is not None and not self.aborting:
-            self._ticker = self.loop.call_later(max(0.0, due - self.clock()), self._tick)
+            self._ticker = self.loop.call_later(max(0.0, due - self.clock()), self._tick, context=self.context)
 
     def _tick(self) -> None:
         self._ticker = None

@@ -47,7 +47,7 @@ class Heartbeat:
     """When the peer was heard last; the time in which it was not read is left out."""
 
     def __init__(self, transport: Beating, now: float) -> None:
-        self._transport = transport
+        self._transport: Beating | None = transport
         self._stopped_at = self.last_pong = now
         # `pong_wait` is above `ping_period`, so a ping is due first.
         self._next_ping = now + transport.shard.options.ping_period
@@ -61,8 +61,14 @@ class Heartbeat:
         """The peer is read again."""
         self.last_pong += now - self._stopped_at
 
+    def end(self) -> None:
+        """The transport is gone. Its deadline, which cannot be cancelled, holds only this from now on."""
+        self._transport = None
+
     def __call__(self, now: float) -> None:
         transport = self._transport
+        if transport is None:
+            return
         shard, state = transport.shard, transport.state
         options = shard.options
         if state is TransportState.HELD:

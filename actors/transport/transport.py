@@ -212,6 +212,8 @@ class Transport(asyncio.Protocol):
                     self.shard.transport_gone(self)
                     if self._watch is not None:
                         self._stop_watch()
+                    if self._heartbeat is not None:
+                        self._heartbeat.end()
                     self.upgrade = self.session = self._client = self._heartbeat = None
                 case TransportEffect.SAY:
                     self._say(words, wait_s)
