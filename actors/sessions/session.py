@@ -92,7 +92,7 @@ class Session:
         self.error: BaseException | None = None
         """Why the transport was lost (while suspended), then why the session ended."""
         self.dropped_frames = 0
-        self.watchers: list[asyncio.Future[None]] | None = None
+        self.watchers: set[asyncio.Future[None]] | None = None
         self._buffer: SendBuffer | None = None
         self._turn: list[bytes] | None = None
 
@@ -305,9 +305,15 @@ class Session:
             future.set_result(None)
         else:
             if self.watchers is None:
-                self.watchers = []
-            self.watchers.append(future)
+                self.watchers = set()
+            self.watchers.add(future)
+            # Whoever waits may give up long before the session ends.
+            future.add_done_callback(self._unwatch)
         return future
+
+    def _unwatch(self, future: asyncio.Future[None]) -> None:
+        if self.watchers is not None:
+            self.watchers.discard(future)
 
     def finished(self) -> None:
         """The last callback has run. What only Python's collector would find is taken apart: the application may keep the
