@@ -241,7 +241,8 @@ class Inbox:
                 self._done(item)
                 begun = self._drain()
         finally:
-            del shard.working[self]
+            # Not there, where the loop's tasks begin at once and this one has ended within its first step.
+            shard.working.pop(self, None)
             # The traceback of what a handler raised holds this frame, and an on_disconnect that of its error.
             del item, awaitable, begun
 

@@ -305,7 +305,9 @@ class Shard:
 
     def spawn(self, inbox: Inbox, work: Coroutine[Any, Any, None]) -> None:
         """Run a session's async handlers in a task; the shard holds it."""
-        self.working[inbox] = self.loop.create_task(work)
+        task = self.loop.create_task(work)
+        if not task.done():
+            self.working[inbox] = task
 
     def schedule(self, item: Flushable) -> None:
         """Have `item.flush()` called at the end of this loop turn."""
