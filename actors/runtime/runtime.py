@@ -79,6 +79,9 @@ class ShardRuntime:
         )
         self.encode = self.shard.encode
         """A frame in wire form. Raises what the codec raises."""
+        if tell_supervisor is None:
+            # Somebody's own program runs the server, and waits for its loop.
+            self.shard.outcome = partial(_interrupt, self.shard.loop)
         self._extensions = Extensions(server._extensions)
         if server._extensions:
             self.shard.resumable = self._extensions.may_resume
@@ -129,7 +132,7 @@ class ShardRuntime:
             lag=self._lag,
             tasks=self._tasks,
         )
-        self._hooks = Hooks(server.start_handlers, server.stop_handlers, server.options.logger)
+        self._hooks = Hooks(server.start_handlers, server.stop_handlers, server.options.logger, self.shard.pass_on)
 
     @property
     def bus(self) -> Bus:
@@ -212,3 +215,13 @@ class ShardRuntime:
     async def ask(self, shard: int, message: Message, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
         """Ask a shard, this one included. Raises ShardUnavailableError and what the shard raises."""
         return await self.refs[shard].ask(message, timeout_s=timeout_s)
+
+
+def _interrupt(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
+    """A KeyboardInterrupt in a handler was meant for the program: it goes on to whoever runs the loop."""
+    if isinstance(error, KeyboardInterrupt):
+        loop.call_soon(_raise, error)
+
+
+def _raise(error: BaseException) -> None:
+    raise error

@@ -37,9 +37,6 @@ _FRAME_BYTES = 128
 current_inbox: ContextVar[Inbox | None] = ContextVar("wspulse_inbox", default=None)
 """That of the session whose async handler is running, for calls that must not wait for it."""
 
-_USER_ERRORS = (Exception, asyncio.CancelledError, SystemExit)
-"""What user code may raise without harm to the worker."""
-
 
 class Callback(NamedTuple):
     """An entry of the mailbox that is no frame."""
@@ -98,7 +95,11 @@ class InboxSession(Protocol):
 
 
 class Inbox:
-    """See the module. A task runs only while the mailbox has work and its handler is async."""
+    """See the module. A task runs only while the mailbox has work and its handler is async.
+
+    While the inbox is busy, exactly one of these goes on with the mailbox: the call of a handler inside a read, a `_pump` that
+    the loop has yet to call, the task of `_work`, or the predecessor's end. Each restores that whatever a handler raises.
+    """
 
     __slots__ = ("_busy", "_mailbox", "_rest_bytes", "_session", "_shard", "connection", "successor")
 
@@ -133,7 +134,7 @@ class Inbox:
                     # Only text was checked on its way in, and what a codec passes through raw may go out as text.
                     payload.decode()
                 frame = shard.decode(payload)
-        except Exception as error:
+        except BaseException as error:
             shard.undecodable(connection, error)
             return
         if self._busy or self._mailbox:
@@ -143,10 +144,11 @@ class Inbox:
         self._busy = True
         try:
             result = on_message(connection, frame)
-        except _USER_ERRORS as error:
+            is_awaited = result is not None and hasattr(result, "__await__")
+        except BaseException as error:
             self._message_handler_raised(error)
-            result = None
-        if result is not None and hasattr(result, "__await__"):
+            is_awaited = False
+        if is_awaited:
             shard.spawn(self, self._work(frame, result))
             return
         self._busy = False
@@ -234,8 +236,10 @@ class Inbox:
                 item, awaitable = begun
                 try:
                     await awaitable
-                except _USER_ERRORS as error:
+                except BaseException as error:
                     if shard.aborting and isinstance(error, asyncio.CancelledError):
+                        raise
+                    if isinstance(error, GeneratorExit) and self._is_thrown_away():
                         raise
                     self._raised(item, error)
                 self._done(item)
@@ -245,6 +249,13 @@ class Inbox:
             shard.working.pop(self, None)
             # The traceback of what a handler raised holds this frame, and an on_disconnect that of its error.
             del item, awaitable, begun
+
+    def _is_thrown_away(self) -> bool:
+        """Whether a GeneratorExit is no handler's doing: the loop was given up, and with it the coroutine of `_work`, which
+        then does not run in its task."""
+        shard = self._shard
+        task = asyncio.current_task(shard.loop)
+        return task is None or shard.working.get(self, task) is not task
 
     def _drain(self) -> _Begun | None:
         """Call one handler after the other, until one has to be awaited (which is returned) or nothing waits."""
@@ -280,6 +291,7 @@ class Inbox:
         """Call the handler of one entry. Returns what is still to be awaited."""
         handlers = self._shard.handlers
         try:
+            result: Any
             if not isinstance(item, Callback):
                 result = handlers.on_message(self.connection, item) if handlers.on_message is not None else None
             else:
@@ -290,10 +302,10 @@ class Inbox:
                     result = handler(self.connection)
                 else:
                     result = handler(self.connection, item.error)
-        except _USER_ERRORS as error:
+            return result if result is not None and hasattr(result, "__await__") else None
+        except BaseException as error:
             self._raised(item, error)
             return None
-        return result if result is not None and hasattr(result, "__await__") else None
 
     def _raised(self, item: Frame | Callback, error: BaseException) -> None:
         if isinstance(item, Callback):

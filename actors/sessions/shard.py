@@ -28,7 +28,7 @@ from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.deadlines import Deadlines
-from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError
+from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError, text_of
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.metrics import Metrics
@@ -74,6 +74,8 @@ class Shard:
         """Told of what happens to sessions, while somebody listens."""
         self.resumable: Callable[[Connection], bool] | None = None
         """Whose sessions have the resume window; None: all."""
+        self.outcome: Callable[[BaseException], None] | None = None
+        """Given what the application raised that is no Exception, for those who run the server."""
         self._finishing: dict[str, Inbox] = {}
         self._unfinished: set[Inbox] = set()
         self._ending: dict[Ending, None] = {}
@@ -153,6 +155,7 @@ class Shard:
             exc_info=error,
             extra={"callback": kind, "connection_id": connection.id, "room_id": connection.room_id},
         )
+        self.pass_on(error)
 
     def undecodable(self, connection: Connection, error: BaseException) -> None:
         self.metrics.frames_undecodable += 1
@@ -162,10 +165,16 @@ class Shard:
                 "a message did not decode and was dropped",
                 extra={
                     "connection_id": connection.id,
-                    "reason": f"{type(error).__name__}: {error}",
+                    "reason": f"{type(error).__name__}: {text_of(error)}",
                     "not_logged": suppressed,
                 },
             )
+        self.pass_on(error)
+
+    def pass_on(self, error: BaseException) -> None:
+        """What the application raised that is no Exception is not the worker's end; it goes to whoever runs the server."""
+        if self.outcome is not None and not isinstance(error, Exception):
+            self.outcome(error)
 
     def rest_dropped(self, connection: Connection) -> None:
         self.metrics.frames_in_dropped += 1

@@ -327,6 +327,28 @@ async def test_peer_is_told_1001_when_the_asgi_server_cancels_its_application() 
         await eventually(peer.task.cancelled, "the cancellation is passed on", 5)
 
 
+async def test_application_that_ends_the_process_in_on_start_fails_the_lifespan() -> None:
+    server = Server(identify)
+
+    @server.on_start
+    def leave() -> None:
+        raise SystemExit("no configuration")
+
+    with pytest.raises(SystemExit, match="no configuration"):
+        await drive_lifespan(server.asgi())
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "lifespan.startup"}
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    with pytest.raises(SystemExit):
+        await server.asgi()({"type": "lifespan"}, receive, send)
+    assert sent == [{"type": "lifespan.startup.failed", "message": "no configuration"}]
+
+
 async def test_server_whose_loop_begins_tasks_at_once_says_everything_in_order() -> None:
     asyncio.get_running_loop().set_task_factory(eager_tasks)
     server = Server(identify)
