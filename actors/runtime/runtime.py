@@ -189,10 +189,17 @@ class ShardRuntime:
         await self.closing.close()
 
     async def stop(self) -> None:
-        """End what `start` began, in reverse. What still runs is given up."""
+        """End what `start` began, in reverse. What still runs is given up. A stage that fails, or in which the caller is
+        cancelled, keeps no other from ending; the first such error is raised in the end."""
+        first: BaseException | None = None
         for stage in reversed(self._stages()):
             if stage.end is not None:
-                await result_of(stage.end())
+                try:
+                    await result_of(stage.end())
+                except BaseException as error:
+                    first = first or error
+        if first is not None:
+            raise first
 
     def _warn_of_foreign_pages(self) -> None:
         options = self.shard.options

@@ -279,9 +279,15 @@ class Shard:
         those of newer sessions of their ids, which wait for them.
         """
         future: asyncio.Future[None] = self.loop.create_future()
-        self._quiet.append((future, exempt))
+        entry = future, exempt
+        self._quiet.append(entry)
         self.look_if_quiet()
-        await future
+        try:
+            await future
+        finally:
+            if entry in self._quiet:
+                # Whoever waited has given up.
+                self._quiet.remove(entry)
 
     def look_if_quiet(self) -> None:
         """End the wait of `quiet` if there is nothing left to wait for."""
@@ -299,16 +305,18 @@ class Shard:
         self.aborting = True
         for transport in [*self._ending, *self.admission.newcomers]:
             transport.abort()
-        # A handler that was called and never begins would warn that nobody awaited it.
-        await asyncio.sleep(0)
-        tasks = list(self.working.values())
-        for task in tasks:
-            task.cancel()
+        try:
+            # A handler that was called and never begins would warn that nobody awaited it.
+            await asyncio.sleep(0)
+        finally:
+            tasks = list(self.working.values())
+            for task in tasks:
+                task.cancel()
+            if self._ticker is not None:
+                self._ticker.cancel()
+                self._ticker = None
         if tasks:
             await asyncio.wait(tasks)
-        if self._ticker is not None:
-            self._ticker.cancel()
-            self._ticker = None
 
     # The loop.
 
