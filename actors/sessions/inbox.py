@@ -201,6 +201,11 @@ class Inbox:
         if self._mailbox:
             self._mailbox = deque(item for item in self._mailbox if isinstance(item, Callback))
 
+    def discard_all(self) -> None:
+        """Forget all that waits: the application has ended the session, and hears only that it has ended."""
+        if self._mailbox:
+            self._mailbox.clear()
+
     def wait_for(self, predecessor: Inbox) -> None:
         """No callback of this session runs before the last one of `predecessor`."""
         self._busy = True

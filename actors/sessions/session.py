@@ -240,10 +240,7 @@ class Session:
                     self.inbox.post("on_transport_restore")
                 case Effect.END:
                     # An expired window reports the drop that began it.
-                    self._end(
-                        self.error if event is SessionEvent.EXPIRE else error,
-                        keep_frames=event in (SessionEvent.LOSE, SessionEvent.EXPIRE),
-                    )
+                    self._end(event, self.error if event is SessionEvent.EXPIRE else error)
 
     def attach(self, transport: Transport) -> None:
         """Take a transport that has answered 101, replay what is buffered, and join the room's fan-out."""
@@ -283,13 +280,15 @@ class Session:
         transport.session = None
         transport.finish(close.code, close.reason, data)
 
-    def _end(self, error: BaseException | None, *, keep_frames: bool) -> None:
+    def _end(self, event: SessionEvent, error: BaseException | None) -> None:
         self.error = error
         self._turn = None
         self._buffer = None
-        if not keep_frames:
-            # The server ended the session.
+        if event is SessionEvent.DUPLICATE:
             self.inbox.discard_frames()
+        elif event not in (SessionEvent.LOSE, SessionEvent.EXPIRE):
+            # contract.md §3: no callback of a session that the application has closed runs but its on_disconnect.
+            self.inbox.discard_all()
         self.shard.session_ended(self)
         if self.watchers is not None:
             for watcher in self.watchers:
