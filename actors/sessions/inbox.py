@@ -22,10 +22,24 @@ from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.wire.frames import TEXT
 
-__all__ = ["INBOUND_LIMIT_FRAMES", "REST_LIMIT_BYTES", "Callback", "Inbox", "InboxShard", "current_inbox"]
+__all__ = [
+    "INBOUND_LIMIT_BYTES",
+    "INBOUND_LIMIT_FRAMES",
+    "REST_LIMIT_BYTES",
+    "Callback",
+    "Inbox",
+    "InboxShard",
+    "current_inbox",
+]
 
 INBOUND_LIMIT_FRAMES = 16
 """Frames that wait for a slow handler before the socket is no longer read: enough to keep a handler busy, little to hold."""
+
+INBOUND_LIMIT_BYTES = 256 * 1024
+"""The same in bytes, which count where messages are large: about what one read may bring. One message may always wait."""
+
+_RELEASE_FRAMES = INBOUND_LIMIT_FRAMES // 2
+_RELEASE_BYTES = INBOUND_LIMIT_BYTES // 2
 
 REST_LIMIT_BYTES = 4 * 1024 * 1024
 """What lost transports may leave to a handler that is behind. One leaves at most what is read at once and what came ahead of
@@ -33,6 +47,10 @@ its 101, 768 KB; so this is for a client that comes back again and again while t
 
 _FRAME_BYTES = 128
 """What a waiting frame takes besides its payload."""
+
+_TURN_ENTRIES = 64
+"""How many entries of one mailbox are handled before the other sessions have their turn: a lost transport may leave tens of
+thousands of tiny frames, and an async handler need not ever suspend."""
 
 current_inbox: ContextVar[Inbox | None] = ContextVar("wspulse_inbox", default=None)
 """That of the session whose async handler is running, for calls that must not wait for it."""
@@ -45,7 +63,10 @@ class Callback(NamedTuple):
     error: BaseException | None = None
 
 
-_Begun = tuple[Frame | Callback, Awaitable[Any]]
+_Waiting = tuple[Frame, int]
+"""A frame that waits, and what it takes, in bytes."""
+
+_Begun = tuple[_Waiting | Callback, Awaitable[Any]]
 """An entry of the mailbox whose handler was called, and what it has yet to be awaited."""
 
 
@@ -101,7 +122,7 @@ class Inbox:
     the loop has yet to call, the task of `_work`, or the predecessor's end. Each restores that whatever a handler raises.
     """
 
-    __slots__ = ("_busy", "_mailbox", "_rest_bytes", "_session", "_shard", "connection", "successor")
+    __slots__ = ("_busy", "_mailbox", "_session", "_shard", "_waiting_bytes", "connection", "successor")
 
     connection: Connection
     """What the application sees of the session, given by the shard."""
@@ -111,10 +132,10 @@ class Inbox:
         self._session = session
         self.successor: Inbox | None = None
         """That of a newer session of the same id, whose callbacks wait for the end of this one's."""
-        self._mailbox: deque[Frame | Callback] | None = None
-        """None while nothing waits, which spares an idle session the deque's 760 bytes."""
+        self._mailbox: deque[_Waiting | Callback] | None = None
+        """None while nothing waits, which spares an idle session the deque's 760 bytes; the same one until then."""
+        self._waiting_bytes = 0
         self._busy = False
-        self._rest_bytes = 0
 
     # What comes.
 
@@ -138,7 +159,7 @@ class Inbox:
             shard.undecodable(connection, error)
             return
         if self._busy or self._mailbox:
-            self._append(frame)
+            self._append(frame, len(payload) + _FRAME_BYTES)
             return
         # The usual case has a lane of its own, which needs no mailbox.
         self._busy = True
@@ -149,7 +170,7 @@ class Inbox:
             self._message_handler_raised(error)
             is_awaited = False
         if is_awaited:
-            shard.spawn(self, self._work(frame, result))
+            shard.spawn(self, self._work((frame, 0), result))
             return
         self._busy = False
         if self._mailbox:
@@ -160,29 +181,31 @@ class Inbox:
 
         It is dropped where earlier transports have left too much: lost with its transport, like what the kernel still had.
         """
-        if self.behind:
-            if self._rest_bytes >= REST_LIMIT_BYTES:
-                self._shard.rest_dropped(self.connection)
-                return
-            self._rest_bytes += len(payload) + _FRAME_BYTES
+        if self._waiting_bytes >= REST_LIMIT_BYTES:
+            self._shard.rest_dropped(self.connection)
+            return
         # Busy from here on, so that it waits: no handler may run inside the step that takes the transport away.
         self._run_soon()
         self.receive(opcode, payload)
 
-    def _append(self, frame: Frame) -> None:
+    def _append(self, frame: Frame, size_bytes: int) -> None:
         mailbox = self._mailbox
         if mailbox is None:
             mailbox = self._mailbox = deque()
-        mailbox.append(frame)
-        if len(mailbox) >= INBOUND_LIMIT_FRAMES:
+        mailbox.append((frame, size_bytes))
+        waiting_bytes = self._waiting_bytes = self._waiting_bytes + size_bytes
+        if len(mailbox) >= INBOUND_LIMIT_FRAMES or waiting_bytes >= INBOUND_LIMIT_BYTES:
             transport = self._session.transport
             if transport is not None:
                 transport.hold()
 
     @property
     def behind(self) -> bool:
-        """Whether so many frames wait for the handler that the socket is not to be read."""
-        return self._mailbox is not None and len(self._mailbox) >= INBOUND_LIMIT_FRAMES
+        """Whether so much waits for the handler that the socket is not to be read."""
+        mailbox = self._mailbox
+        return mailbox is not None and (
+            len(mailbox) >= INBOUND_LIMIT_FRAMES or self._waiting_bytes >= INBOUND_LIMIT_BYTES
+        )
 
     def post(self, kind: str, error: BaseException | None = None) -> None:
         """Put a callback behind what waits; it runs from the loop."""
@@ -198,13 +221,18 @@ class Inbox:
 
     def discard_frames(self) -> None:
         """Forget what the peer had sent and nobody has handled; callbacks stay."""
-        if self._mailbox:
-            self._mailbox = deque(item for item in self._mailbox if isinstance(item, Callback))
+        mailbox = self._mailbox
+        if mailbox:
+            callbacks = [item for item in mailbox if isinstance(item, Callback)]
+            mailbox.clear()
+            mailbox.extend(callbacks)
+            self._waiting_bytes = 0
 
     def discard_all(self) -> None:
         """Forget all that waits: the application has ended the session, and hears only that it has ended."""
         if self._mailbox:
             self._mailbox.clear()
+            self._waiting_bytes = 0
 
     def wait_for(self, predecessor: Inbox) -> None:
         """No callback of this session runs before the last one of `predecessor`."""
@@ -231,11 +259,12 @@ class Inbox:
         if begun is not None:
             self._shard.spawn(self, self._work(*begun))
 
-    async def _work(self, item: Frame | Callback, awaitable: Awaitable[Any]) -> None:
+    async def _work(self, item: _Waiting | Callback, awaitable: Awaitable[Any]) -> None:
         """Await a handler that was called, and run what has come meanwhile."""
         shard = self._shard
         current_inbox.set(self)
         begun: _Begun | None = (item, awaitable)
+        left = _TURN_ENTRIES
         try:
             while begun is not None:
                 item, awaitable = begun
@@ -247,7 +276,16 @@ class Inbox:
                     if isinstance(error, GeneratorExit) and self._is_thrown_away():
                         raise
                     self._raised(item, error)
-                self._done(item)
+                if isinstance(item, Callback):
+                    self._done(item)
+                if self._mailbox is None:
+                    # Most often nothing has come meanwhile.
+                    self._busy = False
+                    break
+                left -= 1
+                if left == 0:
+                    left = _TURN_ENTRIES
+                    await self._give_way()
                 begun = self._drain()
         finally:
             # Not there, where the loop's tasks begin at once and this one has ended within its first step.
@@ -262,20 +300,41 @@ class Inbox:
         task = asyncio.current_task(shard.loop)
         return task is None or shard.working.get(self, task) is not task
 
-    def _drain(self) -> _Begun | None:
-        """Call one handler after the other, until one has to be awaited (which is returned) or nothing waits."""
-        shard = self._shard
-        item: Frame | Callback | None = None
+    async def _give_way(self) -> None:
+        """Let the loop run once. Raises CancelledError where the shard aborts; any other cancellation was a handler's."""
         try:
-            while self._mailbox:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if self._shard.aborting:
+                raise
+
+    def _drain(self) -> _Begun | None:
+        """Call one handler after the other, until one has to be awaited (which is returned) or nothing waits. After a turn's
+        share the loop goes on with the rest, and the inbox stays busy."""
+        shard = self._shard
+        left = _TURN_ENTRIES
+        item: _Waiting | Callback | None = None
+        try:
+            while mailbox := self._mailbox:
                 if shard.aborting:
                     # Nobody would cancel or await a handler that begins now.
                     return None
-                item = self._take(self._mailbox)
+                if left == 0:
+                    self._pump_soon()
+                    return None
+                left -= 1
+                item = mailbox.popleft()
+                if not isinstance(item, Callback):
+                    self._waiting_bytes -= item[1]
+                if len(mailbox) <= _RELEASE_FRAMES and self._waiting_bytes <= _RELEASE_BYTES:
+                    transport = self._session.transport
+                    if transport is not None and transport.state is TransportState.HELD:
+                        transport.release()
                 awaitable = self._call(item)
                 if awaitable is not None:
                     return item, awaitable
-                self._done(item)
+                if isinstance(item, Callback):
+                    self._done(item)
         finally:
             # As in `_work`: what a handler raised holds this frame.
             item = None
@@ -283,22 +342,13 @@ class Inbox:
         self._mailbox = None
         return None
 
-    def _take(self, mailbox: deque[Frame | Callback]) -> Frame | Callback:
-        item = mailbox.popleft()
-        if len(mailbox) <= INBOUND_LIMIT_FRAMES // 2:
-            self._rest_bytes = 0
-            transport = self._session.transport
-            if transport is not None and transport.state is TransportState.HELD:
-                transport.release()
-        return item
-
-    def _call(self, item: Frame | Callback) -> Awaitable[Any] | None:
+    def _call(self, item: _Waiting | Callback) -> Awaitable[Any] | None:
         """Call the handler of one entry. Returns what is still to be awaited."""
         handlers = self._shard.handlers
         try:
             result: Any
             if not isinstance(item, Callback):
-                result = handlers.on_message(self.connection, item) if handlers.on_message is not None else None
+                result = handlers.on_message(self.connection, item[0]) if handlers.on_message is not None else None
             else:
                 handler = getattr(handlers, item.kind)
                 if handler is None:
@@ -312,7 +362,7 @@ class Inbox:
             self._raised(item, error)
             return None
 
-    def _raised(self, item: Frame | Callback, error: BaseException) -> None:
+    def _raised(self, item: _Waiting | Callback, error: BaseException) -> None:
         if isinstance(item, Callback):
             self._shard.callback_raised(self.connection, item.kind, error)
         else:
@@ -322,12 +372,12 @@ class Inbox:
         self._shard.callback_raised(self.connection, "on_message", error)
         mailbox = self._mailbox
         while mailbox and not isinstance(mailbox[0], Callback):
-            mailbox.popleft()
+            self._waiting_bytes -= mailbox.popleft()[1]  # type: ignore[operator]
         if not mailbox and self._session.transport is not None:
             # No drop, restore or end stands behind the frame, so the transport that brought it is still the current one.
             self._session.transport_failed(error, CloseReason.HANDLER_RAISED)
 
-    def _done(self, item: Frame | Callback) -> None:
-        if isinstance(item, Callback) and item.kind == "on_disconnect":
+    def _done(self, item: Callback) -> None:
+        if item.kind == "on_disconnect":
             self._shard.session_finished(self)
             self._session.finished()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
-from wspulse.actors.values.frame import Frame
+from wspulse.actors.sessions.inbox import Callback
 
 if TYPE_CHECKING:
     from tests.support.sim_app import SimApp
@@ -94,7 +94,7 @@ def _check_reading(model: Model, session: SessionModel, peer: SimPeer) -> None:
     if held:
         if len(waiting) <= INBOUND_LIMIT_FRAMES // 2:
             model.fail(f"{session}: {len(waiting)} entries wait, and {peer} is not read")
-    elif sum(isinstance(item, Frame) for item in waiting) >= INBOUND_LIMIT_FRAMES:
+    elif sum(not isinstance(item, Callback) for item in waiting) >= INBOUND_LIMIT_FRAMES:
         model.fail(f"{session}: {len(waiting)} entries wait, and {peer} is read")
 
 
