@@ -132,15 +132,14 @@ class Server(Declaration, Calls):
         """
         self.checked_connect()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=4096)
-        listener.setblocking(False)
-        runtime = ShardRuntime(self, shard=0, workers=1, incarnation=1, listener=listener, path=path)
-        try:
-            await runtime.start()
-            yield Running(host, listener.getsockname()[1], path)
-        finally:
+        with socket.create_server((host, port), family=family, backlog=4096) as listener:
+            listener.setblocking(False)
+            runtime = ShardRuntime(self, shard=0, workers=1, incarnation=1, listener=listener, path=path)
             try:
-                await runtime.drain()
+                await runtime.start()
+                yield Running(host, listener.getsockname()[1], path)
             finally:
-                await runtime.stop()
-                listener.close()
+                try:
+                    await runtime.drain()
+                finally:
+                    await runtime.stop()

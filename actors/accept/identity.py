@@ -38,6 +38,9 @@ class AskingShard(Protocol):
     options: ServerOptions
     closing: bool
 
+    def pass_on(self, error: BaseException) -> None:
+        """Tell whoever runs the server what the application raised, if that is no Exception."""
+
 
 class Identification:
     """See the module. `connect` is the application's."""
@@ -51,21 +54,29 @@ class Identification:
         """Ask `check_origin`, then `connect`. A synchronous application is through with the first step, which spares a task."""
         shard = self._shard
         check_origin = shard.options.check_origin
+        waiting = False
         try:
             if check_origin is not None:
                 allowed = check_origin(request)
                 if is_awaitable(allowed):
+                    waiting = True
                     allowed = yield allowed
+                    waiting = False
                 if not allowed:
                     return rejection(403, "origin not allowed")
             answer = self._connect(request)
             if is_awaitable(answer):
+                waiting = True
                 answer = yield answer
             room_id, connection_id, state = checked_identity(answer)
         except ConnectRejected as error:
             return rejection(error.status, error.text)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
+        except BaseException as error:
+            if waiting and isinstance(error, GeneratorExit):
+                # Nobody wants the answer any more: this is the end of the asking, and none of the application's doing.
+                raise
             shard.options.logger.error("connect or check_origin raised", exc_info=error)
+            shard.pass_on(error)
             return rejection(500, "internal server error")
         if shard.closing:
             return rejection(503, "server is shutting down")
@@ -92,7 +103,9 @@ class Identification:
             while True:
                 try:
                     answer = await awaitable
-                except (Exception, SystemExit, asyncio.CancelledError) as error:
+                except GeneratorExit:
+                    raise
+                except BaseException as error:
                     if is_over():
                         raise asyncio.CancelledError from None
                     awaitable = asking.throw(error)

@@ -19,7 +19,7 @@ from wspulse.actors.mesh.message import DESK_SHARD, QUESTION_TIMEOUT_S, BridgeFr
 from wspulse.actors.server import Server
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.values.codec import JSONCodec
-from wspulse.actors.values.errors import ConnectRejected, ShardUnavailableError
+from wspulse.actors.values.errors import ConnectRejected, ShardUnavailableError, text_of
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 
@@ -96,7 +96,7 @@ class _DeskCallbacks:
         self._notice("restored", connection)
 
     def _notice(self, kind: str, connection: Connection, error: BaseException | None = None) -> None:
-        told = None if error is None else {"type": type(error).__name__, "message": str(error)}
+        told = None if error is None else {"type": type(error).__name__, "message": text_of(error)}
         program = connection.state.get(_PROGRAM, 0)
         shard = self._server.shard
         self._link.tell(BridgeNotice(kind, shard, connection.id, connection.room_id, told, program))

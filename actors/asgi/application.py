@@ -18,6 +18,7 @@ from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.asgi import Receive, Scope, Send
+from wspulse.actors.values.errors import text_of
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import choose_subprotocol
@@ -107,9 +108,14 @@ async def lifespan_of(
     await receive()
     try:
         started = await start()
-    except Exception as error:
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        # Servers take a lifespan that raises for an application without one, and serve on.
         logger.exception("on_start raised")
-        await send({"type": "lifespan.startup.failed", "message": str(error)})
+        await send({"type": "lifespan.startup.failed", "message": text_of(error)})
+        if not isinstance(error, Exception):
+            raise
         return
     await send({"type": "lifespan.startup.complete"})
     try:

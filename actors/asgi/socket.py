@@ -69,7 +69,9 @@ class AsgiSocket(asyncio.Transport):
         self._answered = False
         self._queue: deque[bytes | Event] = deque()
         self._unsent_bytes = 0
+        self._sending = False
         self._sender: asyncio.Task[None] | None = None
+        """Who sends or has sent; where the loop's tasks begin at once it may have ended when it is noted."""
         self._blocked = False
         self._watched = False
         self._sent_events = 0
@@ -118,7 +120,8 @@ class AsgiSocket(asyncio.Transport):
         else:
             self._queue.append(data)
             self._unsent_bytes += len(data)
-        if self._sender is None:
+        if not self._sending:
+            self._sending = True
             self._sender = self._loop.create_task(self._send_queue())
         self._watch()
         if self._unsent_bytes > _HIGH_WATER_BYTES and not self._blocked:
@@ -131,7 +134,7 @@ class AsgiSocket(asyncio.Transport):
     def close(self) -> None:
         """Nothing is read any more; the end comes when the queue is sent."""
         self._closing = True
-        if self._sender is None:
+        if not self._sending:
             self._lose()
 
     def abort(self) -> None:
@@ -207,7 +210,7 @@ class AsgiSocket(asyncio.Transport):
             self._forget_queue()
             self._shard.at(self._shard.clock() + _LOST_WAIT_S, lambda _now: self._lose())
         finally:
-            self._sender = None
+            self._sending = False
             if self._closing:
                 self._lose()
 
@@ -220,7 +223,7 @@ class AsgiSocket(asyncio.Transport):
 
     def _look(self, _now: float) -> None:
         self._watched = False
-        if self._sender is None or self._blocked or self._gone:
+        if not self._sending or self._blocked or self._gone:
             return
         if self._sent_events == self._seen_events and self._unsent_bytes:
             self._blocked = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -58,10 +59,12 @@ class Closing:
         self._http_patience_s = drain_s * _HTTP_SHARE
         self._lag = lag
         self._tasks = tasks
-        self._closers: set[Inbox] = set()
+        self._closers: Counter[Inbox] = Counter()
+        """With each, how many of its handler's calls wait."""
         self._closer: asyncio.Task[Any] | None = None
         """The task that closed the server first: a request of the HTTP application, perhaps."""
         self._closed: asyncio.Future[None] | None = None
+        self._is_over = False
 
     async def drain(self, *, server_closes: bool = True) -> None:
         """Accept no more, end every session with 1001, and wait for their callbacks and their peers' close frames.
@@ -93,19 +96,27 @@ class Closing:
             self._closer = asyncio.current_task()
         caller = current_inbox.get()
         if caller is not None:
-            self._closers.add(caller)
+            self._closers[caller] += 1
             self._shard.look_if_quiet()
-        if not first:
+        if first:
+            self.server_closing = True
+            if self._is_over:
+                # Called from on_stop: nobody is left who would say that it has closed.
+                self._closed.set_result(None)
+            elif self._tell_supervisor is not None:
+                self._tell_supervisor(CloseRequested())
+            else:
+                # In a task of its own: it ends newcomers too, and one of them may be the caller, in `connect`.
+                self._tasks.spawn(self._close_alone(self._closed))
+        try:
             await asyncio.shield(self._closed)
-            return
-        self.server_closing = True
-        if self._tell_supervisor is not None:
-            self._tell_supervisor(CloseRequested())
-            await asyncio.shield(self._closed)
-            return
-        # In a task of its own: it ends newcomers too, and one of them may be the caller, in `connect`.
-        self._tasks.spawn(self._close_alone(self._closed))
-        await asyncio.shield(self._closed)
+        except asyncio.CancelledError:
+            if caller is not None:
+                # Its handler goes on, and the end waits for it as for any other.
+                self._closers[caller] -= 1
+                if not self._closers[caller]:
+                    del self._closers[caller]
+            raise
 
     async def _close_alone(self, closed: asyncio.Future[None]) -> None:
         """Close the server's only shard."""
@@ -126,7 +137,7 @@ class Closing:
 
     async def release_closers(self) -> None:
         """The end of all else has come: accept nothing, and let those who closed the server return and end, within 2 s."""
-        self.server_closing = True
+        self.server_closing = self._is_over = True
         self._acceptor.close()
         if self._closed is not None and not self._closed.done():
             self._closed.set_result(None)

@@ -100,8 +100,16 @@ class Dispatch:
         return None
 
     def _encode(self, message: SendPayload | BroadcastPayload) -> bytes:
-        codec = self._shard.options.codec
-        return encode_control_frame(self._shard.encode, read_control_frame(message.frame, message.encoding, codec))
+        shard = self._shard
+        codec = shard.options.codec
+        try:
+            return encode_control_frame(shard.encode, read_control_frame(message.frame, message.encoding, codec))
+        except Exception:
+            raise
+        except BaseException as error:
+            # Of a codec of the application's: whoever asks from another process is to have an answer all the same.
+            shard.pass_on(error)
+            raise RuntimeError("wspulse: the codec raised what is no Exception") from error
 
     def _publish(self, room_id: str, wire: bytes) -> asyncio.Task[None] | None:
         """Broadcast a frame in wire form, at once where the bus takes it. Raises ServerClosedError; the task

@@ -18,6 +18,7 @@ from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.codec import JSONCodec
+from wspulse.actors.values.errors import text_of
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.text.lone_surrogates import decode_json
 
@@ -84,7 +85,7 @@ class EventFeed:
     def _session_event(self, kind: str, session: Session, error: BaseException | None) -> None:
         fields: dict[str, Any] = {}
         if kind in ("disconnect", "drop"):
-            fields["error"] = None if error is None else {"type": type(error).__name__, "message": str(error)}
+            fields["error"] = None if error is None else {"type": type(error).__name__, "message": text_of(error)}
         self._add(kind, session.room.id, session.id, fields)
 
     def _message(self, connection: Connection, frame: Frame) -> None:

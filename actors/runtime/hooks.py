@@ -5,6 +5,7 @@ One per runtime. They run in the worker's loop, one after another, before the sh
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from logging import Logger
 from typing import Any
@@ -15,12 +16,19 @@ __all__ = ["Hooks"]
 
 
 class Hooks:
-    """See the module. The handlers may be sync or async."""
+    """See the module. The handlers may be sync or async. `pass_on` is given what an on_stop raises, beside the log."""
 
-    def __init__(self, start: Sequence[Callable[[], Any]], stop: Sequence[Callable[[], Any]], logger: Logger) -> None:
+    def __init__(
+        self,
+        start: Sequence[Callable[[], Any]],
+        stop: Sequence[Callable[[], Any]],
+        logger: Logger,
+        pass_on: Callable[[BaseException], None],
+    ) -> None:
         self._start = start
         self._stop = stop
         self._logger = logger
+        self._pass_on = pass_on
         self._is_started = False
 
     async def start(self) -> None:
@@ -30,12 +38,25 @@ class Hooks:
         self._is_started = True
 
     async def stop(self) -> None:
-        """Run every on_stop, the last one first; not where an on_start failed. What one raises is logged."""
+        """Run every on_stop, the last one first; not where an on_start failed. What one raises is logged. Cancelled, it ends
+        the one that runs, runs the others, and raises CancelledError then."""
         if not self._is_started:
             return
         self._is_started = False
+        task = asyncio.current_task()
+        assert task is not None
+        cancels = task.cancelling()
         for handler in reversed(self._stop):
             try:
                 await result_of(handler())
-            except Exception:
-                self._logger.exception("on_stop raised")
+            except asyncio.CancelledError as error:
+                if task.cancelling() == cancels:
+                    self._failed(error)
+            except BaseException as error:
+                self._failed(error)
+        if task.cancelling() > cancels:
+            raise asyncio.CancelledError
+
+    def _failed(self, error: BaseException) -> None:
+        self._logger.error("on_stop raised", exc_info=error)
+        self._pass_on(error)

@@ -82,6 +82,9 @@ class ShardRuntime:
         )
         self.encode = self.shard.encode
         """A frame in wire form. Raises what the codec raises."""
+        if tell_supervisor is None:
+            # Somebody's own program runs the server, and waits for its loop.
+            self.shard.outcome = partial(_interrupt, self.shard.loop)
         self._extensions = Extensions(server._extensions)
         if server._extensions:
             self.shard.resumable = self._extensions.may_resume
@@ -135,7 +138,7 @@ class ShardRuntime:
         )
         names = [*mailbox_paths, *(endpoint.removeprefix("ipc://") for endpoint in bus or ())]
         self._inheritance = Inheritance(listener=listener, folders={str(Path(name).parent) for name in names})
-        self._hooks = Hooks(server.start_handlers, server.stop_handlers, server.options.logger)
+        self._hooks = Hooks(server.start_handlers, server.stop_handlers, server.options.logger, self.shard.pass_on)
 
     @property
     def bus(self) -> Bus:
@@ -193,10 +196,17 @@ class ShardRuntime:
         await self.closing.close()
 
     async def stop(self) -> None:
-        """End what `start` began, in reverse. What still runs is given up."""
+        """End what `start` began, in reverse. What still runs is given up. A stage that fails, or in which the caller is
+        cancelled, keeps no other from ending; the first such error is raised in the end."""
+        first: BaseException | None = None
         for stage in reversed(self._stages()):
             if stage.end is not None:
-                await result_of(stage.end())
+                try:
+                    await result_of(stage.end())
+                except BaseException as error:
+                    first = first or error
+        if first is not None:
+            raise first
 
     def _warn_of_foreign_pages(self) -> None:
         options = self.shard.options
@@ -219,3 +229,13 @@ class ShardRuntime:
     async def ask(self, shard: int, message: Message, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
         """Ask a shard, this one included. Raises ShardUnavailableError and what the shard raises."""
         return await self.refs[shard].ask(message, timeout_s=timeout_s)
+
+
+def _interrupt(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
+    """A KeyboardInterrupt in a handler was meant for the program: it goes on to whoever runs the loop."""
+    if isinstance(error, KeyboardInterrupt):
+        loop.call_soon(_raise, error)
+
+
+def _raise(error: BaseException) -> None:
+    raise error

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import Any, NamedTuple, Protocol
 
 from wspulse.actors.sessions.connection import Connection
@@ -22,10 +22,24 @@ from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.wire.frames import TEXT
 
-__all__ = ["INBOUND_LIMIT_FRAMES", "REST_LIMIT_BYTES", "Callback", "Inbox", "InboxShard", "current_inbox"]
+__all__ = [
+    "INBOUND_LIMIT_BYTES",
+    "INBOUND_LIMIT_FRAMES",
+    "REST_LIMIT_BYTES",
+    "Callback",
+    "Inbox",
+    "InboxShard",
+    "current_inbox",
+]
 
 INBOUND_LIMIT_FRAMES = 16
 """Frames that wait for a slow handler before the socket is no longer read: enough to keep a handler busy, little to hold."""
+
+INBOUND_LIMIT_BYTES = 256 * 1024
+"""The same in bytes, which count where messages are large: about what one read may bring. One message may always wait."""
+
+_RELEASE_FRAMES = INBOUND_LIMIT_FRAMES // 2
+_RELEASE_BYTES = INBOUND_LIMIT_BYTES // 2
 
 REST_LIMIT_BYTES = 4 * 1024 * 1024
 """What lost transports may leave to a handler that is behind. One leaves at most what is read at once and what came ahead of
@@ -34,11 +48,12 @@ its 101, 768 KB; so this is for a client that comes back again and again while t
 _FRAME_BYTES = 128
 """What a waiting frame takes besides its payload."""
 
+_TURN_ENTRIES = 64
+"""How many entries of one mailbox are handled before the other sessions have their turn: a lost transport may leave tens of
+thousands of tiny frames, and an async handler need not ever suspend."""
+
 current_inbox: ContextVar[Inbox | None] = ContextVar("wspulse_inbox", default=None)
 """That of the session whose async handler is running, for calls that must not wait for it."""
-
-_USER_ERRORS = (Exception, asyncio.CancelledError, SystemExit)
-"""What user code may raise without harm to the worker."""
 
 
 class Callback(NamedTuple):
@@ -48,7 +63,10 @@ class Callback(NamedTuple):
     error: BaseException | None = None
 
 
-_Begun = tuple[Frame | Callback, Awaitable[Any]]
+_Waiting = tuple[Frame, int]
+"""A frame that waits, and what it takes, in bytes."""
+
+_Begun = tuple[_Waiting | Callback, Awaitable[Any]]
 """An entry of the mailbox whose handler was called, and what it has yet to be awaited."""
 
 
@@ -58,6 +76,8 @@ class InboxShard(Protocol):
     handlers: Handlers
     metrics: Metrics
     loop: asyncio.AbstractEventLoop
+    context: Context
+    """In copies of which handlers run that begin from the loop."""
     aborting: bool
     """Whether patience has ended: no handler begins any more."""
     decode: Callable[[Any], Frame]
@@ -88,33 +108,36 @@ class InboxSession(Protocol):
     """What an inbox needs of its session."""
 
     @property
-    def connection(self) -> Connection: ...
-
-    @property
     def transport(self) -> Transport | None: ...
 
     def transport_failed(self, error: BaseException, close: CloseRow) -> None:
         """End the transport, telling the peer why."""
 
+    def finished(self) -> None:
+        """The last callback has run: nothing more comes to the inbox."""
+
 
 class Inbox:
-    """See the module. A task runs only while the mailbox has work and its handler is async."""
+    """See the module. A task runs only while the mailbox has work and its handler is async.
 
-    __slots__ = ("_busy", "_mailbox", "_rest_bytes", "_session", "_shard", "successor")
+    While the inbox is busy, exactly one of these goes on with the mailbox: the call of a handler inside a read, a `_pump` that
+    the loop has yet to call, the task of `_work`, or the predecessor's end. Each restores that whatever a handler raises.
+    """
+
+    __slots__ = ("_busy", "_mailbox", "_session", "_shard", "_waiting_bytes", "connection", "successor")
+
+    connection: Connection
+    """What the application sees of the session, given by the shard."""
 
     def __init__(self, shard: InboxShard, session: InboxSession) -> None:
         self._shard = shard
         self._session = session
         self.successor: Inbox | None = None
         """That of a newer session of the same id, whose callbacks wait for the end of this one's."""
-        self._mailbox: deque[Frame | Callback] | None = None
-        """None while nothing waits, which spares an idle session the deque's 760 bytes."""
+        self._mailbox: deque[_Waiting | Callback] | None = None
+        """None while nothing waits, which spares an idle session the deque's 760 bytes; the same one until then."""
+        self._waiting_bytes = 0
         self._busy = False
-        self._rest_bytes = 0
-
-    @property
-    def connection(self) -> Connection:
-        return self._session.connection
 
     # What comes.
 
@@ -125,7 +148,7 @@ class Inbox:
         on_message = shard.handlers.on_message
         if on_message is None:
             return
-        connection = self._session.connection
+        connection = self.connection
         try:
             if opcode == TEXT:
                 frame = shard.decode(payload if not shard.keeps_kind else payload.decode())
@@ -137,21 +160,25 @@ class Inbox:
         except Exception as error:
             try:
                 frame = shard.decode_refused(payload, error)
-            except Exception as error:
+            except BaseException as error:
                 shard.undecodable(connection, error)
                 return
+        except BaseException as error:
+            shard.undecodable(connection, error)
+            return
         if self._busy or self._mailbox:
-            self._append(frame)
+            self._append(frame, len(payload) + _FRAME_BYTES)
             return
         # The usual case has a lane of its own, which needs no mailbox.
         self._busy = True
         try:
             result = on_message(connection, frame)
-        except _USER_ERRORS as error:
+            is_awaited = result is not None and hasattr(result, "__await__")
+        except BaseException as error:
             self._message_handler_raised(error)
-            result = None
-        if result is not None and hasattr(result, "__await__"):
-            shard.spawn(self, self._work(frame, result))
+            is_awaited = False
+        if is_awaited:
+            shard.spawn(self, self._work((frame, 0), result))
             return
         self._busy = False
         if self._mailbox:
@@ -162,21 +189,20 @@ class Inbox:
 
         It is dropped where earlier transports have left too much: lost with its transport, like what the kernel still had.
         """
-        if self.behind:
-            if self._rest_bytes >= REST_LIMIT_BYTES:
-                self._shard.rest_dropped(self.connection)
-                return
-            self._rest_bytes += len(payload) + _FRAME_BYTES
+        if self._waiting_bytes >= REST_LIMIT_BYTES:
+            self._shard.rest_dropped(self.connection)
+            return
         # Busy from here on, so that it waits: no handler may run inside the step that takes the transport away.
         self._run_soon()
         self.receive(opcode, payload)
 
-    def _append(self, frame: Frame) -> None:
+    def _append(self, frame: Frame, size_bytes: int) -> None:
         mailbox = self._mailbox
         if mailbox is None:
             mailbox = self._mailbox = deque()
-        mailbox.append(frame)
-        if len(mailbox) >= INBOUND_LIMIT_FRAMES:
+        mailbox.append((frame, size_bytes))
+        waiting_bytes = self._waiting_bytes = self._waiting_bytes + size_bytes
+        if len(mailbox) >= INBOUND_LIMIT_FRAMES or waiting_bytes >= INBOUND_LIMIT_BYTES:
             transport = self._session.transport
             if transport is not None:
                 transport.hold()
@@ -188,8 +214,9 @@ class Inbox:
 
     @property
     def behind(self) -> bool:
-        """Whether so many frames wait for the handler that the socket is not to be read."""
-        return self._mailbox is not None and len(self._mailbox) >= INBOUND_LIMIT_FRAMES
+        """Whether so much waits for the handler that the socket is not to be read."""
+        waiting_frames = 0 if self._mailbox is None else len(self._mailbox)
+        return waiting_frames >= INBOUND_LIMIT_FRAMES or self._waiting_bytes >= INBOUND_LIMIT_BYTES
 
     def post(self, kind: str, error: BaseException | None = None) -> None:
         """Put a callback behind what waits; it runs from the loop."""
@@ -201,12 +228,22 @@ class Inbox:
     def _run_soon(self) -> None:
         if not self._busy:
             self._busy = True
-            self._shard.loop.call_soon(self._pump)
+            self._pump_soon()
 
     def discard_frames(self) -> None:
         """Forget what the peer had sent and nobody has handled; callbacks stay."""
+        mailbox = self._mailbox
+        if mailbox:
+            callbacks = [item for item in mailbox if isinstance(item, Callback)]
+            mailbox.clear()
+            mailbox.extend(callbacks)
+            self._waiting_bytes = 0
+
+    def discard_all(self) -> None:
+        """Forget all that waits: the application has ended the session, and hears only that."""
         if self._mailbox:
-            self._mailbox = deque(item for item in self._mailbox if isinstance(item, Callback))
+            self._mailbox.clear()
+            self._waiting_bytes = 0
 
     def wait_for(self, predecessor: Inbox) -> None:
         """No callback of this session runs before the last one of `predecessor`."""
@@ -215,11 +252,16 @@ class Inbox:
 
     def predecessor_finished(self) -> None:
         if self._mailbox:
-            self._shard.loop.call_soon(self._pump)
+            self._pump_soon()
         else:
             self._come_to_rest()
 
     # What runs.
+
+    def _pump_soon(self) -> None:
+        # Whoever made it due may be another session's handler, whose context is none of ours: it holds what that handler set.
+        shard = self._shard
+        shard.loop.call_soon(self._pump, context=shard.context.copy())
 
     def _pump(self) -> None:
         """Run what waits; where a handler is to be awaited, go on in a task."""
@@ -228,37 +270,83 @@ class Inbox:
         if begun is not None:
             self._shard.spawn(self, self._work(*begun))
 
-    async def _work(self, item: Frame | Callback, awaitable: Awaitable[Any]) -> None:
+    async def _work(self, item: _Waiting | Callback, awaitable: Awaitable[Any]) -> None:
         """Await a handler that was called, and run what has come meanwhile."""
         shard = self._shard
         current_inbox.set(self)
         begun: _Begun | None = (item, awaitable)
+        left = _TURN_ENTRIES
         try:
             while begun is not None:
                 item, awaitable = begun
                 try:
                     await awaitable
-                except _USER_ERRORS as error:
+                except BaseException as error:
                     if shard.aborting and isinstance(error, asyncio.CancelledError):
                         raise
+                    if isinstance(error, GeneratorExit) and self._is_thrown_away():
+                        raise
                     self._raised(item, error)
-                self._done(item)
+                if isinstance(item, Callback):
+                    self._done(item)
+                if self._mailbox is None:
+                    # Most often nothing has come meanwhile.
+                    self._come_to_rest()
+                    break
+                left -= 1
+                if left == 0:
+                    left = _TURN_ENTRIES
+                    await self._give_way()
                 begun = self._drain()
         finally:
-            del shard.working[self]
+            # Not there, where the loop's tasks begin at once and this one has ended within its first step.
+            shard.working.pop(self, None)
+            # The traceback of what a handler raised holds this frame, and an on_disconnect that of its error.
+            del item, awaitable, begun
+
+    def _is_thrown_away(self) -> bool:
+        """Whether a GeneratorExit is no handler's doing: the loop was given up, and `_work` does not run in its task."""
+        shard = self._shard
+        task = asyncio.current_task(shard.loop)
+        return task is None or shard.working.get(self, task) is not task
+
+    async def _give_way(self) -> None:
+        """Let the loop run once. Raises CancelledError where the shard aborts; any other cancellation was a handler's."""
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if self._shard.aborting:
+                raise
 
     def _drain(self) -> _Begun | None:
-        """Call one handler after the other, until one has to be awaited (which is returned) or nothing waits."""
+        """Call one handler after the other, until one is to be awaited (which is returned), nothing waits, or the turn is over."""
         shard = self._shard
-        while self._mailbox:
-            if shard.aborting:
-                # Nobody would cancel or await a handler that begins now.
-                return None
-            item = self._take(self._mailbox)
-            awaitable = self._call(item)
-            if awaitable is not None:
-                return item, awaitable
-            self._done(item)
+        left = _TURN_ENTRIES
+        item: _Waiting | Callback | None = None
+        try:
+            while mailbox := self._mailbox:
+                if shard.aborting:
+                    # Nobody would cancel or await a handler that begins now.
+                    return None
+                if left == 0:
+                    self._pump_soon()
+                    return None
+                left -= 1
+                item = mailbox.popleft()
+                if not isinstance(item, Callback):
+                    self._waiting_bytes -= item[1]
+                if len(mailbox) <= _RELEASE_FRAMES and self._waiting_bytes <= _RELEASE_BYTES:
+                    transport = self._session.transport
+                    if transport is not None and transport.state is TransportState.HELD:
+                        transport.release()
+                awaitable = self._call(item)
+                if awaitable is not None:
+                    return item, awaitable
+                if isinstance(item, Callback):
+                    self._done(item)
+        finally:
+            # As in `_work`: what a handler raised holds this frame.
+            item = None
         self._mailbox = None
         self._come_to_rest()
         return None
@@ -270,21 +358,13 @@ class Inbox:
             # It was open for answers only, and none is due any more.
             transport.release()
 
-    def _take(self, mailbox: deque[Frame | Callback]) -> Frame | Callback:
-        item = mailbox.popleft()
-        if len(mailbox) <= INBOUND_LIMIT_FRAMES // 2:
-            self._rest_bytes = 0
-            transport = self._session.transport
-            if transport is not None and transport.state is TransportState.HELD:
-                transport.release()
-        return item
-
-    def _call(self, item: Frame | Callback) -> Awaitable[Any] | None:
+    def _call(self, item: _Waiting | Callback) -> Awaitable[Any] | None:
         """Call the handler of one entry. Returns what is still to be awaited."""
         handlers = self._shard.handlers
         try:
+            result: Any
             if not isinstance(item, Callback):
-                result = handlers.on_message(self.connection, item) if handlers.on_message is not None else None
+                result = handlers.on_message(self.connection, item[0]) if handlers.on_message is not None else None
             else:
                 handler = getattr(handlers, item.kind)
                 if handler is None:
@@ -293,12 +373,12 @@ class Inbox:
                     result = handler(self.connection)
                 else:
                     result = handler(self.connection, item.error)
-        except _USER_ERRORS as error:
+            return result if result is not None and hasattr(result, "__await__") else None
+        except BaseException as error:
             self._raised(item, error)
             return None
-        return result if result is not None and hasattr(result, "__await__") else None
 
-    def _raised(self, item: Frame | Callback, error: BaseException) -> None:
+    def _raised(self, item: _Waiting | Callback, error: BaseException) -> None:
         if isinstance(item, Callback):
             self._shard.callback_raised(self.connection, item.kind, error)
         else:
@@ -308,11 +388,12 @@ class Inbox:
         self._shard.callback_raised(self.connection, "on_message", error)
         mailbox = self._mailbox
         while mailbox and not isinstance(mailbox[0], Callback):
-            mailbox.popleft()
+            self._waiting_bytes -= mailbox.popleft()[1]  # type: ignore[operator]
         if not mailbox and self._session.transport is not None:
             # No drop, restore or end stands behind the frame, so the transport that brought it is still the current one.
             self._session.transport_failed(error, CloseReason.HANDLER_RAISED)
 
-    def _done(self, item: Frame | Callback) -> None:
-        if isinstance(item, Callback) and item.kind == "on_disconnect":
+    def _done(self, item: Callback) -> None:
+        if item.kind == "on_disconnect":
             self._shard.session_finished(self)
+            self._session.finished()

@@ -63,7 +63,6 @@ class Session:
         "_buffer",
         "_turn",
         "connected_at",
-        "connection",
         "dropped_frames",
         "epoch",
         "error",
@@ -81,9 +80,8 @@ class Session:
         self, shard: SessionShard, connection_id: str, room: Room[Session], serial: int, connected_at: float
     ) -> None:
         self.shard = shard
-        self.connection: Connection
-        """What the application sees, given by the shard."""
         self.inbox = Inbox(shard, self)
+        """Until its last callback has run."""
         self.transport: Transport | None = None
         self.id = connection_id
         self.room = room
@@ -94,9 +92,14 @@ class Session:
         self.error: BaseException | None = None
         """Why the transport was lost (while suspended), then why the session ended."""
         self.dropped_frames = 0
-        self.watchers: list[asyncio.Future[None]] | None = None
+        self.watchers: set[asyncio.Future[None]] | None = None
         self._buffer: SendBuffer | None = None
         self._turn: list[bytes] | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """What the application sees."""
+        return self.inbox.connection
 
     # Outbound.
 
@@ -243,10 +246,7 @@ class Session:
                     self.inbox.post("on_transport_restore")
                 case Effect.END:
                     # An expired window reports the drop that began it.
-                    self._end(
-                        self.error if event is SessionEvent.EXPIRE else error,
-                        keep_frames=event in (SessionEvent.LOSE, SessionEvent.EXPIRE),
-                    )
+                    self._end(event, self.error if event is SessionEvent.EXPIRE else error)
 
     def attach(self, transport: Transport) -> None:
         """Take a transport that has answered 101, replay what is buffered, and join the room's fan-out."""
@@ -286,13 +286,15 @@ class Session:
         transport.session = None
         transport.finish(close.code, close.reason, data, at_once=close.discards_queue)
 
-    def _end(self, error: BaseException | None, *, keep_frames: bool) -> None:
+    def _end(self, event: SessionEvent, error: BaseException | None) -> None:
         self.error = error
         self._turn = None
         self._buffer = None
-        if not keep_frames:
-            # The server ended the session.
+        if event is SessionEvent.DUPLICATE:
             self.inbox.discard_frames()
+        elif event not in (SessionEvent.LOSE, SessionEvent.EXPIRE):
+            # contract.md §3: no callback of a session that the application has closed runs but its on_disconnect.
+            self.inbox.discard_all()
         self.shard.session_ended(self)
         if self.watchers is not None:
             for watcher in self.watchers:
@@ -308,6 +310,18 @@ class Session:
             future.set_result(None)
         else:
             if self.watchers is None:
-                self.watchers = []
-            self.watchers.append(future)
+                self.watchers = set()
+            self.watchers.add(future)
+            # Whoever waits may give up long before the session ends.
+            future.add_done_callback(self._unwatch)
         return future
+
+    def _unwatch(self, future: asyncio.Future[None]) -> None:
+        if self.watchers is not None:
+            self.watchers.discard(future)
+
+    def finished(self) -> None:
+        """The last callback has run. What only Python's collector would find is taken apart: the application may keep the
+        connection, and with it this session, for as long as it likes."""
+        del self.inbox
+        self.error = None

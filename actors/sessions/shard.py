@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterable
+from contextvars import copy_context
 from typing import Any
 
 from wspulse.actors.bus.contract import Bus
@@ -28,7 +29,7 @@ from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.codec import decoding_lanes
-from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError
+from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError, text_of
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
@@ -55,7 +56,9 @@ class Shard:
         self.options = options
         self.handlers = handlers
         self.loop = loop
-        self._ticker = Ticker(loop, real_time, options.logger)
+        self.context = copy_context()
+        """What the loop calls of the shard runs in this one: that of a handler would be kept, and with it its session."""
+        self._ticker = Ticker(loop, real_time, options.logger, self.context)
         self.clock = self._ticker.clock
         """Seconds in which this shard could serve."""
         self.metrics = Metrics()
@@ -73,6 +76,8 @@ class Shard:
         """Told of what happens to sessions, while somebody listens."""
         self.resumable: Callable[[Connection], bool] | None = None
         """Whose sessions have the resume window; None: all."""
+        self.outcome: Callable[[BaseException], None] | None = None
+        """Given what the application raised that is no Exception, for those who run the server."""
         self._finishing: dict[str, Inbox] = {}
         self._unfinished: set[Inbox] = set()
         self._ending: dict[Ending, None] = {}
@@ -92,7 +97,7 @@ class Shard:
         """Begin the session of a newcomer whose 101 is written."""
         self._serial += 1
         session = Session(self, upgrade.connection_id, room, self._serial, time.time())
-        session.connection = LocalConnection(session, upgrade.request, upgrade.state)
+        session.inbox.connection = LocalConnection(session, upgrade.request, upgrade.state)
         self.sessions[session.id] = session
         self._unfinished.add(session.inbox)
         predecessor = self._finishing.get(session.id)
@@ -151,6 +156,7 @@ class Shard:
             exc_info=error,
             extra={"callback": kind, "connection_id": connection.id, "room_id": connection.room_id},
         )
+        self.pass_on(error)
 
     def undecodable(self, connection: Connection, error: BaseException) -> None:
         self.metrics.frames_undecodable += 1
@@ -160,10 +166,16 @@ class Shard:
                 "a message did not decode and was dropped",
                 extra={
                     "connection_id": connection.id,
-                    "reason": f"{type(error).__name__}: {error}",
+                    "reason": f"{type(error).__name__}: {text_of(error)}",
                     "not_logged": suppressed,
                 },
             )
+        self.pass_on(error)
+
+    def pass_on(self, error: BaseException) -> None:
+        """What the application raised that is no Exception is not the worker's end; it goes to whoever runs the server."""
+        if self.outcome is not None and not isinstance(error, Exception):
+            self.outcome(error)
 
     def rest_dropped(self, connection: Connection) -> None:
         self.metrics.frames_in_dropped += 1
@@ -283,9 +295,15 @@ class Shard:
         those of newer sessions of their ids, which wait for them.
         """
         future: asyncio.Future[None] = self.loop.create_future()
-        self._quiet.append((future, exempt))
+        entry = future, exempt
+        self._quiet.append(entry)
         self.look_if_quiet()
-        await future
+        try:
+            await future
+        finally:
+            if entry in self._quiet:
+                # Whoever waited has given up.
+                self._quiet.remove(entry)
 
     def look_if_quiet(self) -> None:
         """End the wait of `quiet` if there is nothing left to wait for."""
@@ -303,20 +321,24 @@ class Shard:
         self.aborting = True
         for transport in [*self._ending, *self.admission.newcomers]:
             transport.abort()
-        # A handler that was called and never begins would warn that nobody awaited it.
-        await asyncio.sleep(0)
-        tasks = list(self.working.values())
-        for task in tasks:
-            task.cancel()
+        try:
+            # A handler that was called and never begins would warn that nobody awaited it.
+            await asyncio.sleep(0)
+        finally:
+            tasks = list(self.working.values())
+            for task in tasks:
+                task.cancel()
+            self._ticker.stop()
         if tasks:
             await asyncio.wait(tasks)
-        self._ticker.stop()
 
     # The loop.
 
     def spawn(self, inbox: Inbox, work: Coroutine[Any, Any, None]) -> None:
         """Run a session's async handlers in a task; the shard holds it."""
-        self.working[inbox] = self.loop.create_task(work)
+        task = self.loop.create_task(work)
+        if not task.done():
+            self.working[inbox] = task
 
     def schedule(self, item: Flushable) -> None:
         """Have `item.flush()` called at the end of this loop turn."""

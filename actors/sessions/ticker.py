@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from logging import Logger
 
 from wspulse.actors.values.timing.deadlines import Deadlines
@@ -20,12 +21,15 @@ _LEAST_S = 0.001
 
 
 class Ticker:
-    """See the module. `clock` is in seconds; times given to `at` are its."""
+    """See the module. `clock` is in seconds; times given to `at` are its. What is called runs in `context`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, real: Callable[[], float], logger: Logger) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, real: Callable[[], float], logger: Logger, context: Context
+    ) -> None:
         self.clock = ServiceClock(real)
         self._loop = loop
         self._logger = logger
+        self._context = context
         self._deadlines = Deadlines()
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = 0.0
@@ -71,13 +75,13 @@ class Ticker:
             return
         delay_s = min(max(_LEAST_S, due - now), BEAT_S)
         self._rings_at = now + delay_s
-        self._timer = self._loop.call_later(delay_s, self._tick)
+        self._timer = self._loop.call_later(delay_s, self._tick, context=self._context)
 
     def _tick(self) -> None:
         self._timer = None
         if self.clock.beat():
             self._rings_at = 0.0
-            self._timer = self._loop.call_later(SETTLE_S, self._tick)
+            self._timer = self._loop.call_later(SETTLE_S, self._tick, context=self._context)
             return
         now = self.clock()
         for call in self._deadlines.take_due(now):

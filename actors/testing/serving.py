@@ -8,9 +8,11 @@ with serve(server) as running: ...                           either one without 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
+from types import TracebackType
 
 from wspulse.actors.server import Server
 from wspulse.actors.testing.blocking import BlockingServer, LoopThread
@@ -38,6 +40,10 @@ class serve:  # noqa: N801  (it is used like a function)
 
     Raises ValueError for a combination that makes no sense. Entering raises what starting raises, and RuntimeError with
     the log where processes do not start; leaving raises RuntimeError when a handler would not end.
+
+    What a callback of a `Server` raises that is no Exception, as `pytest.fail()` and `pytest.skip()` do, ends its session as
+    any error does, and is raised when the block is left: the test's outcome. Where the block is left by another exception,
+    that gets a note of it. SystemExit is none of these; KeyboardInterrupt is, without async, and goes on at once with it.
     """
 
     def __init__(
@@ -69,6 +75,8 @@ class serve:  # noqa: N801  (it is used like a function)
         self._cwd = cwd
         self._stack: AsyncExitStack | None = None
         self._thread: LoopThread | None = None
+        self._outcome: BaseException | None = None
+        """The first that a callback raised for the test."""
 
     async def __aenter__(self) -> RunningServer:
         if self._stack is not None:
@@ -78,6 +86,8 @@ class serve:  # noqa: N801  (it is used like a function)
             if isinstance(self._target, Server):
                 codec = self._codec or self._target.options.codec
                 url = (await stack.enter_async_context(self._target.serve(path=self._path))).url
+                shard = self._target._running().shard
+                shard.outcome = partial(self._note_outcome, shard.outcome)
             else:
                 codec = self._codec or JSONCodec()
                 process = ServerProcess(self._target, self._arguments, self._env, self._cwd)
@@ -88,7 +98,15 @@ class serve:  # noqa: N801  (it is used like a function)
             self._stack = stack.pop_all()
         return running
 
-    async def __aexit__(self, *exc: object) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._close()
+        finally:
+            self._raise_outcome(error)
+
+    async def _close(self) -> None:
         stack, self._stack = self._stack, None
         assert stack is not None
         if not isinstance(self._target, Server):
@@ -115,13 +133,34 @@ class serve:  # noqa: N801  (it is used like a function)
         self._thread = thread
         return server
 
-    def __exit__(self, *exc: object) -> None:
-        thread, self._thread = self._thread, None
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        thread = self._thread
         assert thread is not None
         try:
-            thread.run(self.__aexit__())
+            thread.run(self._close())
         finally:
             thread.stop()
+            self._thread = None
+            self._raise_outcome(error)
+
+    def _note_outcome(self, go_on: Callable[[BaseException], None] | None, error: BaseException) -> None:
+        """Take what a callback raised that is no Exception. `go_on` is what becomes of it without a test."""
+        if isinstance(error, KeyboardInterrupt) and self._thread is None:
+            if go_on is not None:
+                go_on(error)
+        elif self._outcome is None and not isinstance(error, (asyncio.CancelledError, SystemExit, GeneratorExit)):
+            self._outcome = error
+
+    def _raise_outcome(self, error: BaseException | None) -> None:
+        """The block is left, by `error` perhaps."""
+        outcome, self._outcome = self._outcome, None
+        if outcome is None:
+            return
+        if error is None:
+            raise outcome
+        error.add_note(f"wspulse: before that, a callback of the server raised {type(outcome).__name__}: {outcome}")
 
 
 async def _say_goodbye(clients: list[Client]) -> None:

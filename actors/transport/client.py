@@ -68,12 +68,12 @@ def abort(client: Transport | None) -> None:
     if unsent_bytes(client) and (sock := client.get_extra_info("socket")) is not None:
         with suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    shut_down(client)
     client.abort()
 
 
 def shut_down(client: Transport | None) -> None:
-    """End the connection, whoever else holds a copy of its descriptor: a child that user code has forked may."""
+    """End the connection, whoever else holds a copy of its descriptor, as a child that user code has forked may: for the moment
+    at which the socket is closed for good."""
     sock = None if client is None else client.get_extra_info("socket")
     if sock is None or (descriptor := sock.fileno()) < 0:
         return

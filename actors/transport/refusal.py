@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from wspulse.actors.transport.client import abort, end_writing
+from wspulse.actors.transport.client import abort, end_writing, shut_down
 from wspulse.actors.transport.contract import EndingShard
 
 __all__ = ["Refusal"]
@@ -48,6 +48,7 @@ class Refusal(asyncio.Protocol):
         end_writing(client)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        shut_down(self._client)
         self._client = None
         self._shard.transport_gone(self)
 

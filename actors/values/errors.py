@@ -43,6 +43,8 @@ __all__ = [
     "WriteTimeoutError",
     "WspulseError",
     "error_from_code",
+    "error_subject",
+    "text_of",
 ]
 
 
@@ -224,6 +226,14 @@ def error_from_code(code: str, subject: str) -> WspulseError:
             return BadRequestError(subject)
         case _:
             return WspulseError(f"wspulse: {subject}")
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says of itself; of one that fails at that, which an application's may, that it does not."""
+    try:
+        return str(error)
+    except BaseException:
+        return "its text cannot be had"
 
 
 def error_subject(error: BaseException) -> str:

@@ -171,7 +171,7 @@ class Worker:
 
     async def _boot(self) -> bool:
         """Start the shard, unless the order to end comes first. Returns whether it is up."""
-        booting = asyncio.create_task(self._runtime.start())
+        booting = asyncio.create_task(self._start_shard())
         draining = asyncio.create_task(self._drain.wait())
         await asyncio.wait({booting, draining}, return_when=asyncio.FIRST_COMPLETED)
         if not booting.done():
@@ -179,12 +179,22 @@ class Worker:
             await asyncio.gather(booting, return_exceptions=True)
             return False
         draining.cancel()
-        error = booting.exception()
+        error = booting.result()
         if error is None:
             self._tell(Ready(self._start.shard, self._start.incarnation))
             return True
         self._tell(BootFailed(failure_text(error)))
         return False
+
+    async def _start_shard(self) -> BaseException | None:
+        """Returns what the start raised, sys.exit() in an on_start too, which out of a task would end the loop."""
+        try:
+            await self._runtime.start()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            return error
+        return None
 
     def _on_envelope(self, envelope: Envelope, fd: int | None) -> None:
         if not isinstance(envelope, Tell):

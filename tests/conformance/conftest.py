@@ -29,6 +29,9 @@ ASGI_CANNOT = {
     "test_refused_upgrade_gets_its_answer[mounted-another WebSocket version]": _ITS_HTTP,
     "test_refused_upgrade_gets_its_answer[mounted-a head that is too long]": _ITS_HTTP,
     "test_refused_upgrade_gets_its_answer[mounted-too many headers]": _ITS_HTTP,
+    "test_handler_that_raises_what_is_no_exception_ends_its_session_and_not_its_worker[mounted-interrupt-KeyboardInterrupt]": (
+        "a KeyboardInterrupt goes on to the ASGI server"
+    ),
     "test_health_check_answers_ok": _ITS_HTTP,
     "test_client_that_ends_its_side_behind_its_request_gets_its_answer": _ITS_HTTP,
     "test_head_that_does_not_come_in_time_gets_408": _ITS_HTTP,
@@ -45,6 +48,7 @@ ASGI_CANNOT = {
     "test_violation_is_answered_with_its_code_and_reported[mounted-a message over the limit]": "it waits 10 s for the answer",
     "test_what_a_peer_sent_before_a_violation_is_handled_and_answered": _ITS_FRAMES,
     "test_server_close_ends_suspended_and_connected_sessions": "the process, and its exit code, are the ASGI server's",
+    "test_dials_without_end_while_the_server_closes_are_each_served_and_ended_or_refused": "the process is the ASGI server's",
     "test_closing_the_server_from_inside_a_handler_ends_everybody_and_the_processes": "the process is the ASGI server's",
 }
 

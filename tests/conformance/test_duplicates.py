@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from random import Random
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.support.contract import Client, ContractServer
 
@@ -42,6 +44,64 @@ async def test_duplicate_is_refused_with_409_when_asked_for(rejecting: ContractS
         assert await old.expect("echo") == "still here"
     assert rejecting.notes.kinds(name)[0] == "connect"
     assert rejecting.notes.kinds(name).count("connect") == 1
+
+
+async def test_reconnect_that_is_refused_as_a_duplicate_leaves_the_session_that_then_drops_and_resumes(
+    rejecting: ContractServer,
+) -> None:
+    name, room = rejecting.new_id(), rejecting.new_id("room")
+    old = await rejecting.client(name, room)
+    with pytest.raises(InvalidStatus) as refused:
+        await rejecting.client(name, room)
+    assert refused.value.response.status_code == 409
+    await rejecting.drop(old, name)
+    async with await rejecting.client(rejecting.new_id("boss"), "bosses") as boss:
+        await boss.order("send", to=name, payload=1)
+        with pytest.raises(InvalidStatus) as refused:
+            await rejecting.client(name, room, token="wrong")
+        assert refused.value.response.status_code == 401
+        async with await rejecting.client(name, room) as new:
+            assert await new.expect("sent") == 1
+            with pytest.raises(InvalidStatus) as refused:
+                await rejecting.client(name, room)
+            assert refused.value.response.status_code == 409
+            assert rejecting.notes.kinds(name) == ["connect", "drop", "restore"]
+            await new.order_only("close_self")
+            await new.closed()
+
+
+@pytest.mark.race
+async def test_thirty_takeovers_under_numbered_frames_lose_none_and_double_none(
+    replacing: ContractServer, race_rounds: int, draw: Random
+) -> None:
+    async with await replacing.client(replacing.new_id("boss"), "bosses") as boss:
+        for _ in range(max(1, race_rounds // 5)):
+            name, room = replacing.new_id("takeover"), replacing.new_id("room")
+            client = await replacing.client(name, room)
+            number = await boss.order_only("number_until_gone", room=room, id=name)
+            seen: list[int] = []
+            for _takeover in range(30):
+                seen += [(await client.expect("numbered"))[0] for _ in range(draw.randrange(1, 10))]
+                newer = await replacing.client(name, room)
+                seen += await _numbered_to_the_end(client)
+                client = newer
+            async with await replacing.client(replacing.new_id("other"), "bosses") as other:
+                await other.order("kick", id=name)
+            await boss.answer(number)
+            seen += await _numbered_to_the_end(client, "kicked")
+            assert seen == list(range(seen[0], seen[0] + len(seen))), "a frame is missing, or came twice"
+            kinds = replacing.notes.kinds(name)
+            assert kinds[:61] == ["connect", *["drop", "restore"] * 30]
+
+
+async def _numbered_to_the_end(client: Client, reason: str = "replaced") -> list[int]:
+    """What a client gets before the server's close frame."""
+    numbers: list[int] = []
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            numbers.append((await client.expect("numbered"))[0])
+    assert await client.closed() == (1000, reason)
+    return numbers
 
 
 async def test_duplicate_takes_the_session_over_when_asked_for(replacing: ContractServer) -> None:

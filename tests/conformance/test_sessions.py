@@ -109,6 +109,30 @@ async def test_raising_handler_ends_its_transport_with_1011_and_harms_no_other(p
         assert await other.expect("echo") == 1
 
 
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        ("cancelled", "CancelledError"),
+        ("exit", "SystemExit"),
+        ("interrupt", "KeyboardInterrupt"),
+        ("outcome", "Outcome"),
+    ],
+)
+async def test_handler_that_raises_what_is_no_exception_ends_its_session_and_not_its_worker(
+    plain: ContractServer, raised: str, error: str
+) -> None:
+    name = plain.new_id("raises", 0)
+    async with await plain.client(plain.new_id("other", 0)) as other:
+        worker = await other.order("where")
+        client = await plain.client(name)
+        await client.send("raise", raised)
+        assert await client.closed() == (1011, "internal error")
+        assert (await plain.notes.ended(name))["error"] == error
+        async with await plain.client(name) as again:
+            assert await again.order("where") == worker
+        assert await other.order("where") == worker
+
+
 async def test_kick_from_any_worker_destroys_the_session_at_once(plain: ContractServer) -> None:
     room = plain.new_id("room")
     bosses = await plain.clients_on_all_shards("bosses")

@@ -55,11 +55,11 @@ class CountingLoop:
         self.counts: Counter[str] = Counter()
         self._soon: list[Callable[[], object]] = []
 
-    def call_soon(self, call: Callable[..., object], *arguments: Any) -> None:
+    def call_soon(self, call: Callable[..., object], *arguments: Any, context: Any = None) -> None:
         self.counts["call_soon"] += 1
         self._soon.append(lambda: call(*arguments))
 
-    def call_later(self, _delay_s: float, _call: Callable[[], object]) -> asyncio.TimerHandle:
+    def call_later(self, _delay_s: float, _call: Callable[[], object], context: Any = None) -> asyncio.TimerHandle:
         self.counts["timers"] += 1
         return asyncio.TimerHandle(0.0, _call, [], asyncio.get_running_loop())
 

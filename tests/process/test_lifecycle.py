@@ -307,6 +307,7 @@ def test_variable_that_a_worker_refuses_is_named() -> None:
         ("sys.exit(3)", "SystemExit: 3"),
         ("def broken(:", "SyntaxError: "),
         ("@server.on_start\nasync def start():\n    raise LookupError('at start')", "LookupError: at start"),
+        ("@server.on_start\nasync def start():\n    raise SystemExit('at start')", "SystemExit: at start"),
     ],
 )
 @pytest.mark.parametrize("style", ["text", "json"])

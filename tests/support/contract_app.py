@@ -20,6 +20,19 @@ _log = os.open(os.environ["CONTRACT_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREA
 _background: set[asyncio.Task[None]] = set()
 
 
+class Outcome(BaseException):
+    """As what a panic of a Rust extension raises."""
+
+
+RAISED: dict[str, type[BaseException]] = {
+    "": RuntimeError,
+    "cancelled": asyncio.CancelledError,
+    "exit": SystemExit,
+    "interrupt": KeyboardInterrupt,
+    "outcome": Outcome,
+}
+
+
 def note(kind: str, connection: Connection, error: BaseException | None = None, detail: Any = None) -> None:
     """One line, one write: lines of several workers never mix."""
     entry = {
@@ -90,7 +103,7 @@ async def on_message(connection: Connection, frame: Frame) -> None:
     elif frame.event == "say":
         await server.broadcast(connection.room_id, frame)
     elif frame.event == "raise":
-        raise RuntimeError("the handler of this test raises")
+        raise RAISED[frame.decode() or ""]("the handler of this test raises")
     elif frame.event == "do":
         order = frame.decode(dict[str, Any])
         if order.pop("in_background", False):

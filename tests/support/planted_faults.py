@@ -111,8 +111,9 @@ def _admit_at_once(admission: Admission, transport: Transport, upgrade: Upgrade)
 _end = Session._end
 
 
-def _end_without_frames(session: Session, error: BaseException | None, *, keep_frames: bool) -> None:
-    _end(session, error, keep_frames=False)
+def _end_without_frames(session: Session, event: SessionEvent, error: BaseException | None) -> None:
+    lost = event in (SessionEvent.LOSE, SessionEvent.EXPIRE)
+    _end(session, SessionEvent.DUPLICATE if lost else event, error)
 
 
 def _no_wait(inbox: Inbox, predecessor: Inbox) -> None:
@@ -203,6 +204,7 @@ FAULTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "newcomer does not wait for the room": ((Admission, "admit", _admit_at_once),),
     "duplicate does not wait for the last callback": ((Inbox, "wait_for", _no_wait),),
     "messages read before a drop are forgotten": ((Session, "_end", _end_without_frames),),
+    "callbacks of a session run that the application has ended": ((Inbox, "discard_all", Inbox.discard_frames),),
     "pong clock runs on while nothing is read": ((Heartbeat, "go_on", _never),),
     "peer that takes nothing is never dropped": ((WriteWatch, "__call__", _never),),
     "peer's close frame is awaited for ever": ((Parting, "__call__", _never),),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
 from tests.support.sim_model import AT_ONCE, FAR_BYTES
-from wspulse.actors.values.frame import Frame
+from wspulse.actors.sessions.inbox import Callback
 
 if TYPE_CHECKING:
     from tests.support.sim_app import SimApp
@@ -98,7 +98,7 @@ def _check_reading(model: Model, session: SessionModel, peer: SimPeer) -> None:
     if held:
         if len(waiting) <= INBOUND_LIMIT_FRAMES // 2:
             model.fail(f"{session}: {len(waiting)} entries wait, and {peer} is not read")
-    elif sum(isinstance(item, Frame) for item in waiting) >= INBOUND_LIMIT_FRAMES:
+    elif sum(not isinstance(item, Callback) for item in waiting) >= INBOUND_LIMIT_FRAMES:
         model.fail(f"{session}: {len(waiting)} entries wait, and {peer} is read")
 
 
@@ -127,7 +127,9 @@ def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_un
         if socket.kernel_bytes >= FAR_BYTES or socket.taken_at > peer.pinged_at:
             silent_at = max(silent_at, socket.taken_at + options.pong_wait) + options.write_wait + _LOOK_S
         if max(silent_at, late_until) + _SLACK_S < now:
-            model.fail(f"{session}: no answer of {peer}: {peer.state_of_ping()}, {socket.reading=}, {peer.held=}, {now=}")
+            model.fail(
+                f"{session}: no answer of {peer}: {peer.state_of_ping()}, {socket.reading=}, {peer.held=}, {now=}"
+            )
     if peer.eof_delivered and not session.real.inbox.busy:
         model.fail(f"{session}: {peer} has ended its stream, nothing is due to it, and its socket is open")
     if session.raised_by is peer and session.active is None:

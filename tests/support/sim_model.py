@@ -286,6 +286,9 @@ class Model(FrameModel):
                 peer.expected_close = expected
                 if expected[1] in ("", "server shutting down"):
                     self.look_at_rest(model)
+            if expected[1] != "duplicate connection id":
+                # What the application has ended hears of nothing else but that.
+                model.expected.clear()
         model.state = CLOSED
         if self.live.get(model.id) is model:
             del self.live[model.id]

@@ -204,6 +204,7 @@ class NotedShard:
         self.ending: list[Ending] = []
         self.gone: list[Ending] = []
         self.cut: list[str] = []
+        self.passed_on: list[BaseException] = []
         self._deadlines = Deadlines()
 
     def at(self, when: float, call: Callable[[float], None]) -> None:
@@ -220,6 +221,9 @@ class NotedShard:
         self.gone.append(transport)
         if transport in self.ending:
             self.ending.remove(transport)
+
+    def pass_on(self, error: BaseException) -> None:
+        self.passed_on.append(error)
 
     def pass_time(self, seconds: float) -> None:
         """Each deadline is called when it is due."""

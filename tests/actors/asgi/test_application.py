@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.asgi_peer import AsgiPeer
+from tests.support.eager_tasks import eager_tasks
 from tests.support.eventually import eventually
 from wspulse import Connection, ConnectionNotFoundError, ConnectRejected, Frame, Request, SendBufferFullError, Server
 from wspulse.actors.asgi.mounted import one_of_several
@@ -324,3 +325,49 @@ async def test_peer_is_told_1001_when_the_asgi_server_cancels_its_application() 
         assert (await peer.gets(2))[-1] == {"type": "websocket.close", "code": 1001, "reason": "server shutting down"}
         assert await ends.name_of("a") == "ConnectionLostError"
         await eventually(peer.task.cancelled, "the cancellation is passed on", 5)
+
+
+async def test_application_that_ends_the_process_in_on_start_fails_the_lifespan() -> None:
+    server = Server(identify)
+
+    @server.on_start
+    def leave() -> None:
+        raise SystemExit("no configuration")
+
+    with pytest.raises(SystemExit, match="no configuration"):
+        await drive_lifespan(server.asgi())
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "lifespan.startup"}
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    with pytest.raises(SystemExit):
+        await server.asgi()({"type": "lifespan"}, receive, send)
+    assert sent == [{"type": "lifespan.startup.failed", "message": "no configuration"}]
+
+
+async def test_server_whose_loop_begins_tasks_at_once_says_everything_in_order() -> None:
+    asyncio.get_running_loop().set_task_factory(eager_tasks)
+    server = Server(identify)
+
+    @server.on_message
+    async def count(connection: Connection, frame: Frame) -> None:
+        for number in range(3):
+            await connection.send(Frame(f"{frame.event}{number}"))
+
+    async with running(server), AsgiPeer(server.asgi(), "id=a") as peer:
+        for number in range(5):
+            peer.say(f'{{"event":"x{number}-"}}')
+            said = await peer.gets(1 + 3 * (number + 1))
+        peer.reads.clear()
+        for number in range(5, 8):
+            peer.say(f'{{"event":"x{number}-"}}')
+        await eventually(lambda: not peer.unread, "all were read")
+        assert sum("_send_queue" in repr(task) for task in asyncio.all_tasks()) == 1
+        peer.reads.set()
+        said = await peer.gets(1 + 3 * 8)
+        texts = [event["text"] for event in said[1:]]
+        assert texts == [f'{{"event":"x{one}-{two}"}}' for one in range(8) for two in range(3)]

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 import uvloop
 
+from tests.support.asgi_peer import AsgiPeer
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer, head
+from tests.support.raw_peer import RawPeer, head, masked
 from wspulse import Connection, Request, Server
+from wspulse.actors.runtime.runtime import ShardRuntime
+from wspulse.actors.wire.frames import TEXT
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
@@ -109,3 +112,189 @@ def test_connect_that_takes_long_over_its_cancellation_has_ended_when_the_server
 
     run(loop, main())
     assert ended == ["connect", "server"]
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_close_that_is_cancelled_closes_all_the_same_and_a_later_one_returns(times: int) -> None:
+    gate = asyncio.Event()
+    ended: list[str] = []
+    server = Server(lambda _request: ("room", "ada"))
+
+    @server.on_message
+    async def wait(*_: object) -> None:
+        await gate.wait()
+
+    server.on_disconnect(lambda connection, _error: ended.append(connection.id))
+    async with server.serve() as running:
+        peer = await RawPeer.upgraded(running.port, "/ws", glued=masked(TEXT, b"{}"))
+        shard = server._running().shard
+        await eventually(lambda: shard.working, "the handler runs")
+        for _ in range(times):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(server.close(), 0.02)
+        assert await peer.close_code() == (1001, "server shutting down")
+        await peer.close()
+        closing = asyncio.create_task(server.close())
+        await asyncio.sleep(0)
+        assert not closing.done(), "the handler still runs"
+        gate.set()
+        await asyncio.wait_for(closing, 5)
+        assert ended == ["ada"]
+
+
+async def test_close_that_is_cancelled_in_a_handler_lets_the_end_wait_for_that_handler() -> None:
+    gate = asyncio.Event()
+    log: list[str] = []
+    server = Server(lambda _request: ("room", "ada"))
+
+    @server.on_message
+    async def close(*_: object) -> None:
+        for _time in range(2):
+            try:
+                await asyncio.wait_for(server.close(), 0.02)
+            except TimeoutError:
+                log.append("timed out")
+        await gate.wait()
+        log.append("handler")
+
+    @server.on_disconnect
+    async def end(*_: object) -> None:
+        await asyncio.sleep(0)
+        log.append("end")
+
+    async with server.serve() as running:
+        peer = await RawPeer.upgraded(running.port, "/ws", glued=masked(TEXT, b"{}"))
+        assert await peer.close_code() == (1001, "server shutting down")
+        await eventually(lambda: len(log) == 2, "both calls were cancelled")
+        closing = asyncio.create_task(server.close())
+        # All else ends: only the handler is left to wait for.
+        await peer.close()
+        shard = server._running().shard
+        await eventually(lambda: not shard._ending, "the transport is gone")
+        for _turn in range(10):
+            await asyncio.sleep(0)
+        assert not closing.done(), "the handler still runs"
+        gate.set()
+        await asyncio.wait_for(closing, 5)
+        assert log == ["timed out", "timed out", "handler", "end"]
+
+
+async def test_drain_that_is_cancelled_leaves_no_wait_behind() -> None:
+    gate = asyncio.Event()
+    server = Server(lambda _request: ("room", "ada"))
+
+    @server.on_message
+    async def wait(*_: object) -> None:
+        await gate.wait()
+
+    async with server.serve() as running:
+        peer = await RawPeer.upgraded(running.port, "/ws", glued=masked(TEXT, b"{}"))
+        runtime = server._running()
+        await eventually(lambda: runtime.shard.working, "the handler runs")
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(runtime.drain(), 0.02)
+        assert runtime.shard._quiet == []
+        gate.set()
+        await peer.close()
+
+
+async def test_serve_that_is_cancelled_again_while_it_ends_has_ended_everything() -> None:
+    log: list[str] = []
+    stopping = asyncio.Event()
+    server = Server(lambda _request: ("room", "ada"))
+
+    @server.on_message
+    async def wait(*_: object) -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            log.append("handler")
+
+    server.on_stop(lambda: log.append("first on_stop"))
+
+    @server.on_stop
+    async def stuck() -> None:
+        stopping.set()
+        await asyncio.get_running_loop().create_future()
+
+    entered = asyncio.Event()
+
+    async def main() -> None:
+        async with server.serve() as running:
+            peer = await RawPeer.upgraded(running.port, "/ws", glued=masked(TEXT, b"{}"))
+            shard = server._running().shard
+            await eventually(lambda: shard.working, "the handler runs")
+            entered.set()
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                await peer.close()
+
+    serving = asyncio.create_task(main())
+    await entered.wait()
+    runtime = server._running()
+    serving.cancel()  # it drains, and waits for the handler
+    await eventually(lambda: runtime.shard._quiet, "it drains")
+    serving.cancel()  # it stops, and waits for an on_stop
+    await stopping.wait()
+    serving.cancel()
+    await asyncio.wait([serving], timeout=5)
+    assert serving.cancelled()
+    assert log == ["first on_stop", "handler"]
+    assert runtime.shard.working == {}
+    assert runtime._lag._timer.cancelled()
+
+
+async def test_close_from_on_stop_of_a_worker_returns_at_once() -> None:
+    log: list[str] = []
+    server = Server(lambda _request: ("room", "ada"))
+
+    @server.on_stop
+    async def close() -> None:
+        await server.close()
+        log.append("closed")
+
+    runtime = ShardRuntime(
+        server, shard=0, workers=1, incarnation=1, listener=None, path="/ws", tell_supervisor=lambda _message: None
+    )
+    await runtime.start()
+    await runtime.drain()
+    await asyncio.wait_for(runtime.stop(), 5)
+    assert log == ["closed"]
+
+
+async def test_stage_that_fails_at_the_stop_keeps_no_other_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(lambda _request: ("room", "ada"))
+    runtime = ShardRuntime(server, shard=0, workers=1, incarnation=1, listener=None, path="/ws")
+    await runtime.start()
+
+    def fail() -> None:
+        raise LookupError("planted")
+
+    monkeypatch.setattr(runtime._extensions, "close", fail)
+    with pytest.raises(LookupError, match="planted"):
+        await runtime.stop()
+    assert runtime._lag._timer.cancelled()
+
+
+async def test_mounted_server_whose_close_is_cancelled_closes_all_the_same() -> None:
+    gate = asyncio.Event()
+    ended: list[str] = []
+    server = Server(lambda _request: ("room", "ada"))
+
+    @server.on_message
+    async def wait(*_: object) -> None:
+        await gate.wait()
+
+    server.on_disconnect(lambda connection, _error: ended.append(connection.id))
+    async with server.asgi_lifespan(), AsgiPeer(server.asgi()) as peer:
+        peer.say("{}")
+        shard = server._running().shard
+        await eventually(lambda: shard.working, "the handler runs")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(server.close(), 0.02)
+        gate.set()
+        await asyncio.wait_for(server.close(), 5)
+        assert ended == ["ada"]
+        assert peer.sent[-1] == {"type": "websocket.close", "code": 1001, "reason": "server shutting down"}

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from tests.support.shards import serve_shards
-from wspulse import Request, Server
+from wspulse import Frame, Request, Server
 from wspulse.actors.accept.acceptor import Acceptor
 from wspulse.actors.bus.zmq import ZmqBus
 from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.mailbox import Mailbox
-from wspulse.actors.mesh.message import Drain
+from wspulse.actors.mesh.message import BroadcastPayload, Drain
 from wspulse.actors.runtime.extension import Extended, Extension
 from wspulse.actors.runtime.loop_lag import LoopLag
+from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.shard import Shard
 
 
@@ -131,3 +132,27 @@ async def test_message_that_no_shard_takes_is_logged_and_harms_nothing(caplog: p
     async with server.serve():
         server._running().receive(Drain())
     assert [vars(record)["message_type"] for record in caplog.records if record.levelname == "ERROR"] == ["Drain"]
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
+async def test_order_from_outside_whose_frame_the_codec_cannot_bear_has_an_error_for_an_answer(
+    error: type[BaseException],
+) -> None:
+    class Codec:
+        binary = False
+
+        def encode(self, _frame: Frame) -> bytes:
+            raise error
+
+        def decode(self, _data: bytes) -> Frame:
+            return Frame()
+
+    server = Server(identify, codec=Codec())
+    runtime = ShardRuntime(server, shard=0, workers=1, incarnation=1, listener=None, path="/ws")
+    passed_on: list[BaseException] = []
+    runtime.shard.outcome = passed_on.append
+    await runtime.start()
+    with pytest.raises(RuntimeError, match="the codec raised what is no Exception"):
+        runtime.receive(BroadcastPayload("room", b"{}", "json"))
+    assert [type(each) for each in passed_on] == [error]
+    await runtime.stop()

@@ -39,7 +39,7 @@ async def test_reconnects_to_a_session_whose_handler_does_not_return_leave_a_bou
         # Each left its rest when the next one took the session over, the last one when the end of it is seen.
         mailbox = shard.sessions["ada"].inbox._mailbox
         assert mailbox is not None
-        waiting_bytes = sum(len(frame.payload) + 128 for frame in mailbox if isinstance(frame, Frame))
+        waiting_bytes = sum(len(item[0].payload) + 128 for item in mailbox if isinstance(item[0], Frame))
         assert REST_LIMIT_BYTES / 2 < waiting_bytes < REST_LIMIT_BYTES * 1.1
         assert shard.metrics.frames_in_dropped > 0
         gate.set()

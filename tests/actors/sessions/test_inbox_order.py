@@ -3,117 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, cast
 
 import pytest
 
 from tests.support.eventually import eventually
+from tests.support.inbox_stage import Gate, made, made_for, turn
 from wspulse.actors.sessions.connection import Connection
-from wspulse.actors.sessions.handlers import Handlers
-from wspulse.actors.sessions.inbox import Inbox
-from wspulse.actors.transport.state import TransportState
-from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.frame import Frame
-from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.wire.frames import TEXT
 
 HOLD_FRAMES = 16
 """doc/internals.md: while so many frames wait for a handler, the socket is not read."""
 
 REST_LIMIT_BYTES = 4 * 1024 * 1024
-
-
-class Shard:
-    """One that takes notes. Frames are the text itself; `bad` does not decode."""
-
-    keeps_kind = False
-    wants_text = False
-
-    def __init__(self, **handlers: Callable[..., Any]) -> None:
-        self.handlers = Handlers(**handlers)
-        self.metrics = Metrics()
-        self.loop = asyncio.get_running_loop()
-        self.aborting = False
-        self.working: dict[Inbox, asyncio.Task[None]] = {}
-        self.raised: list[tuple[str, BaseException]] = []
-        self.undecodables = 0
-        self.dropped = 0
-        self.finished: list[Inbox] = []
-
-    def decode(self, data: bytes) -> Frame:
-        if data == b"bad":
-            raise ValueError("bad")
-        return Frame("", data)
-
-    def decode_refused(self, _data: bytes, error: Exception) -> Frame:
-        raise error
-
-    def spawn(self, inbox: Inbox, work: Coroutine[Any, Any, None]) -> None:
-        self.working[inbox] = self.loop.create_task(work)
-
-    def session_finished(self, inbox: Inbox) -> None:
-        self.finished.append(inbox)
-
-    def callback_raised(self, _connection: Connection, kind: str, error: BaseException) -> None:
-        self.raised.append((kind, error))
-
-    def undecodable(self, _connection: Connection, _error: BaseException) -> None:
-        self.undecodables += 1
-
-    def rest_dropped(self, _connection: Connection) -> None:
-        self.dropped += 1
-
-
-class Transport:
-    half_closed = False
-
-    def __init__(self) -> None:
-        self.state = TransportState.OPEN
-        self.log: list[str] = []
-        self.on_release: Callable[[], object] = lambda: None
-
-    def hold(self) -> None:
-        self.state = TransportState.HELD
-        self.log.append("held")
-
-    def release(self) -> None:
-        self.state = TransportState.OPEN
-        self.log.append("released")
-        self.on_release()
-
-
-class Session:
-    def __init__(self) -> None:
-        self.connection = cast("Connection", object())
-        self.transport: Any = Transport()
-        self.failed: list[tuple[BaseException, int]] = []
-
-    def transport_failed(self, error: BaseException, close: CloseRow) -> None:
-        self.failed.append((error, close.code))
-        self.transport = None
-
-
-def made(**handlers: Callable[..., Any]) -> tuple[Inbox, Shard, Session]:
-    shard, session = Shard(**handlers), Session()
-    return Inbox(cast("Any", shard), session), shard, session
-
-
-class Gate:
-    """An async on_message that waits until it is opened."""
-
-    def __init__(self) -> None:
-        self.begun: list[bytes] = []
-        self.event = asyncio.Event()
-
-    async def __call__(self, _connection: Connection, frame: Frame) -> None:
-        self.begun.append(frame.payload)
-        await self.event.wait()
-
-
-async def turn() -> None:
-    for _ in range(3):
-        await asyncio.sleep(0)
 
 
 async def test_message_that_finds_the_mailbox_idle_is_handled_inside_its_read() -> None:
@@ -234,7 +136,7 @@ async def test_cancellation_that_a_handler_raises_is_an_error_like_any_other() -
 async def test_newer_session_of_an_id_begins_when_the_older_one_has_had_its_last_callback() -> None:
     log: list[str] = []
     older, shard, _ = made(on_disconnect=lambda *_: log.append("older ends"))
-    newer = Inbox(cast("Any", shard), Session())
+    newer, _ = made_for(shard)
     shard.handlers.on_connect = lambda *_: log.append("newer begins")
     newer.wait_for(older)
     newer.post("on_connect")

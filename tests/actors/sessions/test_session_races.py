@@ -235,3 +235,53 @@ def test_handler_that_raises_systemexit_while_the_shard_aborts_does_not_end_the_
     world.loop.turn()
     world.abort()
     assert world.model.violation is None
+
+
+@pytest.mark.parametrize("end", ["close", "kick", "shutdown"])
+def test_reconnect_before_the_drop_handler_ends_the_session_calls_no_restore(make_world: MakeWorld, end: str) -> None:
+    world = make_world(resume_window=5.0)
+    action = {"close": ("close",), "kick": ("kick", "a"), "shutdown": ("shutdown",)}[end]
+    first = world.connect("a", "r", scripts={"on_transport_drop": Script(True, (("gate",), action))})
+    world.run_until_idle()
+    first.drop()
+    world.app.send("a")  # the write finds the reset out
+    world.run_until_idle()
+    second = world.connect("a", "r")
+    world.send_message(second, None)
+    world.run_until_idle()
+    second.socket.poll()
+    assert second.answer == 101
+    world.app.gates.pop().set_result(None)
+    world.pass_time(world.loop.now + 4)  # for the peer's close frame
+    session = world.model.sessions[0]
+    assert session.state is CLOSED
+    assert (session.restores, second.handled, session.expected) == (0, 0, [])
+
+
+def test_session_that_is_kicked_before_its_on_connect_runs_hears_of_its_end_alone(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.connect("a", "r")
+    while "a" not in world.model.live:
+        world.loop.turn()
+    session = world.model.sessions[0]
+    assert session.expected == [("on_connect", None)]
+    world.app.kick("a")
+    assert session.expected == [("on_disconnect", None)]
+    world.run_until_idle()
+    assert session.expected == []
+
+
+def test_session_whose_id_is_taken_before_its_on_connect_runs_has_both_callbacks(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.connect("a", "r", scripts={"on_connect": _GATE})
+    world.run_until_idle()
+    world.connect("a", "r")  # its on_connect waits for the older one's end
+    world.run_until_idle()
+    world.connect("a", "r")
+    world.run_until_idle()
+    second = world.model.sessions[1]
+    assert second.state is CLOSED
+    assert [kind for kind, _ in second.expected] == ["on_connect", "on_disconnect"]
+    world.app.gates.pop().set_result(None)
+    world.run_until_idle()
+    assert [session.expected for session in world.model.sessions] == [[], [], []]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextvars import copy_context
 
 import pytest
 
@@ -13,7 +14,7 @@ from wspulse.actors.sessions.ticker import Ticker
 class Stage:
     def __init__(self) -> None:
         self.loop = SimLoop(1)  # type: ignore[abstract]  # no sockets, no signals
-        self.ticker = Ticker(self.loop, self.loop.time, logging.getLogger("wspulse.test"))
+        self.ticker = Ticker(self.loop, self.loop.time, logging.getLogger("wspulse.test"), copy_context())
         self.called: list[float] = []
 
     def after(self, seconds: float) -> None:

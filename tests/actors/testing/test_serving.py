@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from wspulse.testing import serve
 
 APP = """
 import os
+import sys
 from wspulse import Server
 
 server = Server(lambda request: (request.query.get("room", "lobby"), request.query.get("id", "")), max_message_size=4096)
@@ -215,3 +217,72 @@ def test_plain_asyncio_loop_serves_as_well() -> None:
 
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(main())
+
+
+@pytest.mark.parametrize("outcome", ["fail", "skip"])
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
+def test_outcome_in_a_handler_ends_its_session_and_is_the_tests_when_the_block_is_left(
+    outcome: str, is_async: bool
+) -> None:
+    server = Server(lambda _request: ("room", "ada"))
+    ends: list[BaseException | None] = []
+    decide: Any = getattr(pytest, outcome)
+
+    def handle(_connection: Connection, _frame: Frame) -> None:
+        decide("the handler says so")
+
+    async def handle_later(connection: Connection, frame: Frame) -> None:
+        handle(connection, frame)
+
+    server.on_message(handle_later if is_async else handle)
+    server.on_disconnect(lambda _connection, error: ends.append(error))
+    begin = time.monotonic()
+    with pytest.raises(decide.Exception, match="the handler says so") as raised:
+        _send_and_see_1011(server)
+    assert ends == [raised.value]
+    assert time.monotonic() - begin < 3
+    with serve(server):
+        pass  # it was the other block's
+
+
+async def test_outcome_in_a_handler_is_the_async_blocks_too_and_a_note_where_that_fails_itself() -> None:
+    server = Server(lambda _request: ("room", "ada"))
+    server.on_connect(lambda _connection: pytest.fail("the handler says no"))
+    with pytest.raises(pytest.fail.Exception, match="the handler says no"):
+        async with serve(server) as running:
+            await (await running.connect()).close()
+
+    async def fail_itself() -> None:
+        async with serve(server) as running:
+            await (await running.connect()).close()
+            raise LookupError("the test's own")
+
+    with pytest.raises(LookupError) as raised:
+        await fail_itself()
+    assert raised.value.__notes__ == [
+        "wspulse: before that, a callback of the server raised Failed: the handler says no"
+    ]
+
+
+def test_keyboard_interrupt_in_a_handler_leaves_the_block_of_a_plain_test() -> None:
+    server = Server(lambda _request: ("room", "ada"))
+
+    @server.on_message
+    async def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _send_and_see_1011(server)
+
+
+def test_systemexit_in_a_handler_is_no_outcome() -> None:
+    server = Server(lambda _request: ("room", "ada"))
+    server.on_message(lambda *_: sys.exit(3))
+    _send_and_see_1011(server)
+
+
+def _send_and_see_1011(server: Server) -> None:
+    with serve(server) as running:
+        client = running.connect()
+        client.send("chat")
+        assert client.closed().code == 1011
