@@ -89,8 +89,11 @@ MACHINES = (
     "actors/wire",
     "actors/mesh/message",
     "actors/mesh/placement",
+    "actors/bus/audiences",
     "actors/bus/flow",
     "actors/bus/message",
+    "actors/bus/numbering",
+    "actors/bus/waiters",
     "actors/transport/farewell",
     "actors/transport/heartbeat",
     "actors/transport/state",
@@ -122,6 +125,7 @@ IO = {"asyncio", "multiprocessing", "select", "selectors", "signal", "socket", "
 IO |= {"uvloop", "zmq"}
 
 MAY_IMPORT_ZMQ = (
+    "actors/bus/subscriptions",
     "actors/bus/zmq",
     "supervisor/client/",
     "supervisor/control/",

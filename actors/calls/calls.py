@@ -43,15 +43,15 @@ class Calls:
     async def broadcast(self, room_id: str, frame: Frame) -> None:
         """Queue a frame for every session of a room, on every shard, in one total order.
 
-        Returns when the bus has taken the frame. Raises ServerClosedError, what the codec raises, and
-        ShardUnavailableError when the bus stalled for 5 s (delivery is then unknown).
+        Returns when the bus has taken the frame; it waits while a shard with members of this room is 16 MB behind. Raises
+        ServerClosedError, what the codec raises, and ShardUnavailableError when that took 5 s (delivery is then unknown).
         """
         pending = self._deployment.broadcast(room_id, frame)
         if pending is not None:
             await pending
 
     def broadcast_nowait(self, room_id: str, frame: Frame) -> None:
-        """`broadcast` for sync code: raises ShardUnavailableError at once when the bus is full."""
+        """`broadcast` for sync code: raises ShardUnavailableError at once when the bus is full for this room."""
         runtime = self._deployment.running()
         if runtime.closing.server_closing:
             raise ServerClosedError
