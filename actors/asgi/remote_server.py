@@ -26,6 +26,7 @@ from wspulse.actors.values.errors import (
     ServerClosedError,
     ShardUnavailableError,
     error_from_code,
+    id_error,
 )
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
@@ -112,6 +113,8 @@ class RemoteServer:
         await _as_here(self.control.kick(connection_id), connection_id)
 
     async def get_connections(self, room_id: str) -> list[Connection]:
+        if not isinstance(room_id, str):
+            raise id_error("room", room_id)  # the control socket takes None for all rooms
         found = await _as_here(self.control.connections(room_id))
         return [RemoteServerConnection(self, connection.id, connection.room) for connection in found]
 

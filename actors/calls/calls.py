@@ -9,14 +9,15 @@ from __future__ import annotations
 from wspulse.actors.calls.deployment import Deployment
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connection import Connection
-from wspulse.actors.values.errors import ServerClosedError, ShardUnavailableError
+from wspulse.actors.values.errors import ServerClosedError, ShardUnavailableError, id_error
 from wspulse.actors.values.frame import Frame
 
 __all__ = ["Calls"]
 
 
 class Calls:
-    """See the module. With several workers every call spans all of them."""
+    """See the module. With several workers every call spans all of them. A room or connection id that is no str raises
+    TypeError."""
 
     _deployment: Deployment
 
@@ -53,6 +54,8 @@ class Calls:
     def broadcast_nowait(self, room_id: str, frame: Frame) -> None:
         """`broadcast` for sync code: raises ShardUnavailableError at once when the bus is full for this room."""
         runtime = self._deployment.running()
+        if not isinstance(room_id, str):
+            raise id_error("room", room_id)
         if runtime.closing.server_closing:
             raise ServerClosedError
         shard = runtime.shard

@@ -119,6 +119,13 @@ async def test_error_of_a_call_is_the_one_that_a_worker_would_raise(
         await server.send("ann", Frame())
 
 
+async def test_no_room_is_not_all_rooms(controls: list[FakeControl]) -> None:
+    nothing: Any = None
+    with pytest.raises(TypeError, match="wspulse: a room id is a str, not NoneType: None"):
+        await joined().get_connections(nothing)
+    assert controls == []
+
+
 async def test_calls_that_cannot_wait_are_refused_where_the_server_runs_elsewhere() -> None:
     server = joined()
     with pytest.raises(RuntimeError, match="only its async calls"):

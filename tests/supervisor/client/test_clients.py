@@ -93,6 +93,26 @@ async def test_call_is_one_request_and_its_refusal_an_error_with_the_servers_cod
         assert not server.has_request
 
 
+@pytest.mark.parametrize(
+    ("name", "args", "kind_of_id"),
+    [
+        ("send", (5, {}), "connection"),
+        ("kick", (5,), "connection"),
+        ("broadcast", (5, {}), "room"),
+        ("connections", (5,), "room"),
+    ],
+)
+async def test_id_that_is_no_string_is_refused_before_anybody_is_asked(
+    kind: str, name: str, args: tuple[Any, ...], kind_of_id: str, tmp_path: Path
+) -> None:
+    async with both(kind, tmp_path) as (server, client):
+        with pytest.raises(TypeError, match=f"wspulse: a {kind_of_id} id is a str, not int: 5"):
+            await client.call(name, *args)
+        call = client.call("ping")
+        assert (await server.takes()).op == "ping"
+        call.cancel()
+
+
 async def test_payload_that_is_raw_json_goes_in_json(kind: str, tmp_path: Path) -> None:
     async with both(kind, tmp_path) as (server, client):
         call = client.call("send", "ada", Frame("e", msgspec.Raw(b"[1.50]")))
