@@ -115,6 +115,7 @@ MACHINES = (
     "supervisor/process/restart_intensity",
     "supervisor/protocol/calls",
     "supervisor/protocol/endpoint",
+    "supervisor/protocol/refusals",
     "supervisor/protocol/types",
     "supervisor/protocol/wire",
     "supervisor/settings/kinds",

@@ -9,6 +9,7 @@ import msgspec
 
 from wspulse.actors.values.errors import ControlError, id_error
 from wspulse.actors.values.frame import Frame
+from wspulse.supervisor.protocol.refusals import refusal
 from wspulse.supervisor.protocol.types import ConnectionInfo, RoomInfo, ServerInfo, ServerStats
 
 __all__ = ["RESTART_TIMEOUT_S", "TIMEOUT_S", "Call", "FrameLike", "answer_number", "calls", "read_answer"]
@@ -107,7 +108,7 @@ def answer_number(data: bytes) -> int | None:
 
 
 def read_answer(data: bytes, call: Call[Result]) -> Result:
-    """The result. Raises ControlError with the server's code."""
+    """The result. Raises ControlError with the server's code, which is the server's own kind of error too."""
     decode = msgspec.json.decode if data[:1] == b"{" else msgspec.msgpack.decode
     try:
         answer = decode(data, type=_Answer)
@@ -115,8 +116,7 @@ def read_answer(data: bytes, call: Call[Result]) -> Result:
             return msgspec.convert(answer.result, call.result)
     except (ValueError, RecursionError) as error:
         raise ControlError(f"the server's answer cannot be read: {error}", "internal") from None
-    told = answer.error or {}
-    raise ControlError(told.get("message", "the request failed"), told.get("code", "internal"))
+    raise refusal(answer.error, call.args.get("connection", ""))
 
 
 class _Number(msgspec.Struct):

@@ -14,7 +14,18 @@ import pytest
 
 from tests.support.eventually import eventually
 from tests.support.pretended_control import PretendedControl, pretended_control
-from wspulse import AsyncControl, Control, ControlError, Frame
+from wspulse import (
+    AsyncControl,
+    ConnectionClosedError,
+    ConnectionNotFoundError,
+    Control,
+    ControlError,
+    Frame,
+    SendBufferFullError,
+    ServerClosedError,
+    ShardUnavailableError,
+    WspulseError,
+)
 
 Call = asyncio.Task[Any]
 
@@ -91,6 +102,36 @@ async def test_call_is_one_request_and_its_refusal_an_error_with_the_servers_cod
         server.refuses(taken, "server_closed", "wspulse: the server is closed")
         assert await failed(call) == ("server_closed", "wspulse: the server is closed")
         assert not server.has_request
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "code", "error"),
+    [
+        ("send", ("ada", {}), "connection_not_found", ConnectionNotFoundError),
+        ("send", ("ada", {}), "send_buffer_full", SendBufferFullError),
+        ("send", ("ada", {}), "connection_closed", ConnectionClosedError),
+        ("send", ("ada", {}), "bad_request", ControlError),
+        ("broadcast", ("den", {}), "shard_unavailable", ShardUnavailableError),
+        ("kick", ("ada",), "connection_not_found", ConnectionNotFoundError),
+        ("connections", (), "shard_unavailable", ShardUnavailableError),
+        ("rooms", (), "server_closed", ServerClosedError),
+        ("stats", (), "internal", ControlError),
+        ("restart", (1,), "server_closed", ServerClosedError),
+        ("reload", (), "server_closed", ServerClosedError),
+    ],
+)
+async def test_refusal_is_the_servers_own_error_and_a_control_error(
+    kind: str, name: str, args: tuple[Any, ...], code: str, error: type[WspulseError], tmp_path: Path
+) -> None:
+    async with both(kind, tmp_path) as (server, client):
+        call = client.call(name, *args)
+        server.refuses(await server.takes(), code, "wspulse: what the server says")
+        with pytest.raises(error) as raised:
+            await call
+        assert isinstance(raised.value, ControlError)
+        assert (raised.value.error_code, str(raised.value)) == (code, "wspulse: what the server says")
+        if code.startswith("connection"):
+            assert getattr(raised.value, "connection_id", None) == "ada"
 
 
 @pytest.mark.parametrize(
