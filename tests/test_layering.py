@@ -105,6 +105,7 @@ MACHINES = (
     "actors/sessions/state",
     "supervisor/client/event_reader",
     "supervisor/client/subscription",
+    "supervisor/control/bridge/backlog",
     "supervisor/control/bridge/desk",
     "supervisor/control/bridge/instructions",
     "supervisor/control/bridge/program",
