@@ -228,6 +228,19 @@ async def test_request_to_a_server_that_is_away_is_never_sent_later(kind: str, t
         assert (await call).workers == 1
 
 
+async def test_calls_that_gave_up_on_a_server_that_is_away_leave_nothing(tmp_path: Path) -> None:
+    async with both("asynchronous", tmp_path, away=True, timeout=0.01) as (_, client):
+        asynchronous = client.client
+        assert isinstance(asynchronous, AsyncControl)
+        cancelled = client.call("ping")
+        for call in [client.call("ping") for _ in range(100)]:
+            assert (await failed(call))[0] == "unavailable"
+        cancelled.cancel()
+        await asyncio.wait({cancelled})
+        assert not asynchronous._unsent
+        assert not asynchronous._waiting
+
+
 async def test_end_of_the_server_is_seen_at_once_and_its_successor_is_found(kind: str, tmp_path: Path) -> None:
     async with both(kind, tmp_path) as (server, client):
         call = client.call("rooms")
