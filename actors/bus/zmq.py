@@ -97,6 +97,9 @@ class ZmqBus:
         self._subscribe: zmq.Socket[bytes] = self._context.socket(zmq.SUB)
         # No high-water mark on the receiving side: there it would drop silently. Flow control bounds what can pile up.
         self._subscribe.setsockopt(zmq.RCVHWM, 0)
+        # Nor on its subscriptions, of which it drops silently as well what is beyond it: a shard whose rooms are all joined at
+        # once would lack some, or the probe that proves them.
+        self._subscribe.setsockopt(zmq.SNDHWM, 0)
         self._subscribe.setsockopt(zmq.LINGER, 0)
         self._subscribe.connect(subscribe_endpoint)
         self._stopped = False

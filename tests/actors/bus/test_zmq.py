@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -270,6 +271,23 @@ async def test_member_is_let_in_when_the_other_shards_know_of_its_room(race_roun
             for other in {0, 1, 2} - {turn % 3}:
                 assert audience(shards, other, f"room{turn}") == {turn % 3}
             await member.close()
+
+
+async def test_many_rooms_that_are_joined_in_one_turn_are_all_joined() -> None:
+    """More than ZeroMQ lets wait of subscriptions, unless told otherwise; it drops the rest and says nothing."""
+    async with serve_shards(make_server, 2) as shards:
+        bus, got = bus_of(shards, 0), set()
+        shards.runtimes[0].shard.bus._deliver = lambda room_id, _: got.add(room_id)  # type: ignore[attr-defined]
+        rooms = [f"room{number}" for number in range(5000)]
+        joined: list[str] = []
+        for room in rooms:
+            bus.join(room, partial(joined.append, room))
+        await eventually(lambda: len(joined) == len(rooms), "all are joined")
+        for room in rooms:
+            await bus_of(shards, 1).publish_when_free(room, LAST)
+        await eventually(lambda: got == set(rooms), "a frame of each room has come")
+        for room in rooms:
+            bus.leave(room)
 
 
 async def test_room_that_was_left_counts_until_it_is_certain_that_nothing_comes(
