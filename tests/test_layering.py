@@ -90,8 +90,11 @@ MACHINES = (
     "actors/mesh/message",
     "actors/mesh/outbox",
     "actors/mesh/placement",
+    "actors/bus/audiences",
     "actors/bus/flow",
     "actors/bus/message",
+    "actors/bus/numbering",
+    "actors/bus/waiters",
     "actors/transport/farewell",
     "actors/transport/owed",
     "actors/transport/patience/doubt",
@@ -107,6 +110,7 @@ MACHINES = (
     "actors/sessions/state",
     "supervisor/client/event_reader",
     "supervisor/client/subscription",
+    "supervisor/control/bridge/backlog",
     "supervisor/control/bridge/desk",
     "supervisor/control/bridge/instructions",
     "supervisor/control/bridge/program",
@@ -117,6 +121,7 @@ MACHINES = (
     "supervisor/process/restart_intensity",
     "supervisor/protocol/calls",
     "supervisor/protocol/endpoint",
+    "supervisor/protocol/refusals",
     "supervisor/protocol/types",
     "supervisor/protocol/wire",
     "supervisor/settings/kinds",
@@ -127,6 +132,7 @@ IO = {"asyncio", "multiprocessing", "select", "selectors", "signal", "socket", "
 IO |= {"uvloop", "zmq"}
 
 MAY_IMPORT_ZMQ = (
+    "actors/bus/subscriptions",
     "actors/bus/zmq",
     "supervisor/client/",
     "supervisor/control/",

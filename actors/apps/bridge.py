@@ -111,8 +111,10 @@ class _DeskCallbacks:
         if not done:
             # Nobody takes it for now. A session that ends must not wait for that.
             closed = asyncio.ensure_future(connection.wait_closed())
-            await asyncio.wait({ask, closed}, return_when=asyncio.FIRST_COMPLETED)
-            closed.cancel()
+            try:
+                await asyncio.wait({ask, closed}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                closed.cancel()
 
     def _answered(self, ask: asyncio.Task[Any]) -> None:
         self._asks.discard(ask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from time import monotonic
 from typing import Any
 
 from wspulse.actors.apps.chat_page import chat_pages
@@ -12,6 +13,7 @@ from wspulse.actors.server import Server
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.values.errors import ShardUnavailableError
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.request import Query, Request
 from wspulse.actors.wire.handshake import Pages
 
@@ -55,6 +57,7 @@ class _Relay(Server):
     def __init__(self) -> None:
         super().__init__(_identify, max_message_size=_MAX_MESSAGE_BYTES, resume_window=_PRESENCE_WINDOW_S)
         self._window = _ResumeWindow()
+        self._gave_up_log = LogLimit()
         presence = Presence(_wants_presence)
         for extension in (_ChatPages(), self._window, presence):
             self._extend(extension)
@@ -68,6 +71,27 @@ class _Relay(Server):
         if "resume_window" in options:
             self._window.is_the_operators = True
 
+    async def relay_when_free(self, connection: Connection, frame: Frame) -> None:
+        """The bus takes nothing for this room, because a shard that it concerns is silent, or the supervisor: the sender waits,
+        and is not read meanwhile. That is nobody's fault who is here, and ends when whoever is silent speaks or is replaced."""
+        while True:
+            try:
+                await self.broadcast(connection.room_id, frame)
+                return
+            except ShardUnavailableError as error:
+                # It was not taken, so that it may be tried again.
+                if connection.closed:
+                    self._gave_up(connection, error)
+                    return
+
+    def _gave_up(self, connection: Connection, error: ShardUnavailableError) -> None:
+        suppressed = self._gave_up_log.admit(monotonic())
+        if suppressed is not None:
+            self.options.logger.warning(
+                "a frame was not relayed: its sender is gone and the bus takes nothing",
+                extra={"connection_id": connection.id, "reason": error.reason, "not_logged": suppressed},
+            )
+
 
 def _relay() -> Server:
     server = _Relay()
@@ -77,8 +101,7 @@ def _relay() -> Server:
         try:
             server.broadcast_nowait(connection.room_id, frame)
         except ShardUnavailableError:
-            # The bus is full: its sender waits for it, and is not read meanwhile.
-            return server.broadcast(connection.room_id, frame)
+            return server.relay_when_free(connection, frame)
         return None
 
     return server

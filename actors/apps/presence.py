@@ -199,7 +199,8 @@ class Presence(Extension):
             room = self._rooms.setdefault(room_id, WatchedRoom())
             room.reporting_to[shard] = message.incarnation
             self._report(shard, room_id, self._snapshot(room_id), complete=True)
-        elif room is not None and room.reporting_to.get(shard) == message.incarnation:
+        elif room is not None and room.reporting_to.get(shard, message.incarnation + 1) <= message.incarnation:
+            # Of an earlier incarnation a word may have been read after its end.
             del room.reporting_to[shard]
             self._forget_if_unwatched(room_id, room)
 

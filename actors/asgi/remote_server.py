@@ -26,6 +26,8 @@ from wspulse.actors.values.errors import (
     ServerClosedError,
     ShardUnavailableError,
     error_from_code,
+    error_subject,
+    id_error,
 )
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
@@ -103,26 +105,29 @@ class RemoteServer:
         return self._in_process.runtime
 
     async def send(self, connection_id: str, frame: Frame) -> None:
-        await _as_here(self.control.send(connection_id, frame), connection_id)
+        await _as_here(self.control.send(connection_id, frame))
 
     async def broadcast(self, room_id: str, frame: Frame) -> None:
         await _as_here(self.control.broadcast(room_id, frame))
 
     async def kick(self, connection_id: str) -> None:
-        await _as_here(self.control.kick(connection_id), connection_id)
+        await _as_here(self.control.kick(connection_id))
 
     async def get_connections(self, room_id: str) -> list[Connection]:
+        if not isinstance(room_id, str):
+            raise id_error("room", room_id)  # the control socket takes None for all rooms
         found = await _as_here(self.control.connections(room_id))
         return [RemoteServerConnection(self, connection.id, connection.room) for connection in found]
 
 
-async def _as_here(call: Awaitable[Result], connection_id: str = "") -> Result:
-    """The result, or the error that the server's own method raises."""
+async def _as_here(call: Awaitable[Result]) -> Result:
+    """The result, or the error that the server's own method raises: that and no ControlError, which says here that the server
+    is away."""
     try:
         return await call
     except ControlError as error:
         if error.error_code in _SAME_ERRORS:
-            raise error_from_code(error.error_code, connection_id or str(error)) from None
+            raise error_from_code(error.error_code, error_subject(error)) from None
         raise
 
 

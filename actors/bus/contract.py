@@ -2,7 +2,8 @@
 
 Guarantee: what `publish` took (returned True) is delivered to every shard that had joined the room when it was taken, once.
 Order: all shards deliver the frames of one room in one and the same total order; one publisher's in the order of its calls.
-Blocking: `publish` never blocks; False means that the bus is full and nothing was taken.
+Blocking: `publish` never blocks; False means that the bus is full and nothing was taken. It may be full for one room, because a
+shard that has joined it is silent, and not for another.
 Atomicity: frames of one loop turn and one room are delivered together, a long turn's in pieces.
 After `leave` nothing that is published later is delivered; what was under way may still come, and whoever takes it looks
 whether it has the room. A `joined` that was not called yet never is.
@@ -26,7 +27,8 @@ class Bus(Protocol):
     def publish(self, room_id: str, wire: bytes) -> bool: ...
 
     async def publish_when_free(self, room_id: str, wire: bytes) -> None:
-        """Wait, behind earlier callers, until the bus takes the frame. Raises ShardUnavailableError after 5 s."""
+        """Wait, behind earlier callers of this room, until the bus takes it. Raises ShardUnavailableError after 5 s; it was
+        not taken then, nor is it where the caller is cancelled."""
 
     def join(self, room_id: str, joined: Callable[[], None]) -> None:
         """Call `joined` (perhaps at once) when everything published from then on will be delivered here."""

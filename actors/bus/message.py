@@ -9,16 +9,20 @@ beginning of another's.
 
 from __future__ import annotations
 
+from collections.abc import KeysView
 from struct import Struct
 from typing import NamedTuple
 
 __all__ = [
-    "MARK_TOPIC",
+    "MARK_PREFIX",
     "PROBE_PREFIX",
+    "ROOM_PREFIX",
     "BusMessage",
     "GapWatch",
+    "mark_topic",
     "pack",
     "pack_mark",
+    "probe_topic",
     "room_topic",
     "unpack",
     "unpack_mark",
@@ -26,11 +30,15 @@ __all__ = [
 
 ROOM_PREFIX = b"r"
 PROBE_PREFIX = b"p"
-MARK_TOPIC = b"m"
+MARK_PREFIX = b"m"
+
+_MOST_SENDERS = 4096
+"""Remembered in one room. There are not so many at once: most are of earlier lives of shards."""
 
 _END = b"\xff"
 _HEAD = Struct("<IQQI")
-_MARK = Struct("<IIQ")
+_MARK_TOPIC = Struct("<I")
+_MARK = Struct("<IIIQ")
 
 
 class BusMessage(NamedTuple):
@@ -67,14 +75,25 @@ def unpack(data: bytes) -> BusMessage:
     return BusMessage(room_id, sender, number, previous, frames)
 
 
-def pack_mark(shard: int, sender: int, number: int) -> bytes:
-    """A sender's mark, which every shard gets, and answers when it has delivered what that sender published before it."""
-    return MARK_TOPIC + _MARK.pack(shard, sender, number)
+def mark_topic(shard: int) -> bytes:
+    """Of the marks for a shard; all are of one length, so that none is the beginning of another's."""
+    return MARK_PREFIX + _MARK_TOPIC.pack(shard)
+
+
+def pack_mark(to: int, shard: int, sender: int, number: int) -> bytes:
+    """A mark of `sender` (a shard, and its incarnation) for the shard `to`, which answers when it has delivered what that sender
+    published before it."""
+    return MARK_PREFIX + _MARK.pack(to, shard, sender, number)
 
 
 def unpack_mark(data: bytes) -> tuple[int, int, int]:
-    shard, sender, number = _MARK.unpack_from(data, 1)
+    """Who sent it, as shard and incarnation, and its number."""
+    _, shard, sender, number = _MARK.unpack_from(data, 1)
     return shard, sender, number
+
+
+def probe_topic(shard: int, incarnation: int, number: int) -> bytes:
+    return PROBE_PREFIX + b"%d.%d.%d;" % (shard, incarnation, number)
 
 
 class GapWatch:
@@ -91,11 +110,18 @@ class GapWatch:
     def left(self, room_id: str) -> None:
         self._rooms.pop(room_id, None)
 
+    @property
+    def rooms(self) -> KeysView[str]:
+        """Those that are joined."""
+        return self._rooms.keys()
+
     def follows(self, message: BusMessage) -> bool:
         """Note a message. False where an earlier one of its sender to this room should have come and did not."""
         seen = self._rooms.get(message.room_id)
         if seen is None:
             return True
         last = seen.get(message.sender)
+        if last is None and len(seen) >= _MOST_SENDERS:
+            seen.clear()
         seen[message.sender] = message.number
         return last is None or message.previous == 0 or message.previous == last

@@ -16,10 +16,26 @@ from collections.abc import Callable
 
 import zmq
 
+from wspulse.actors.bus.audiences import Audiences
 from wspulse.actors.bus.flow import BusFlow
-from wspulse.actors.bus.message import PROBE_PREFIX, GapWatch, pack, pack_mark, room_topic, unpack, unpack_mark
+from wspulse.actors.bus.message import (
+    MARK_PREFIX,
+    PROBE_PREFIX,
+    ROOM_PREFIX,
+    GapWatch,
+    mark_topic,
+    pack,
+    pack_mark,
+    room_topic,
+    unpack,
+    unpack_mark,
+)
+from wspulse.actors.bus.numbering import Numbering
+from wspulse.actors.bus.subscriptions import Subscriptions, TellRooms
+from wspulse.actors.bus.waiters import Waiters
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
 from wspulse.actors.values.errors import ShardUnavailableError
+from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.metrics import Metrics
 
 __all__ = ["ZmqBus"]
@@ -34,22 +50,24 @@ _BATCH_FRAMES = 256
 _DRAIN_BUDGET = 256
 """Messages taken from the bus in one go; then sockets have their turn."""
 
-_PROBE_FIRST_S = 0.0002
-_PROBE_MOST_S = 0.05
 _RETRY_S = 0.02
 """A second look at a full socket, should its descriptor's change have been used up unseen."""
 
-_KNOWN_ROOMS = 100_000
-"""Rooms whose last message number is remembered; beyond that all are forgotten, which only pauses the check for gaps."""
+_MARK_AGAIN_S = 1.0
+"""A shard that is too far behind is marked again so often: its last answers may have been lost with a link, and without
+further bytes there is no further mark."""
 
-_ROOM, _MARK, _PROBE = b"r"[0], b"m"[0], PROBE_PREFIX[0]
+_NUMBERS_KEPT_S = 60.0
+"""How long a room's last message is remembered at least after it."""
+
+_ROOM, _MARK, _PROBE = ROOM_PREFIX[0], MARK_PREFIX[0], PROBE_PREFIX[0]
 
 _logger = logging.getLogger("wspulse.bus")
 
 
 class ZmqBus:
     """See the module. `deliver(room_id, wire)` takes a frame; `tell_consumed(shard, sender, number)` answers a mark of another
-    shard."""
+    shard; `tell_rooms` tells others of our rooms. What others tell comes as `consumed` and `rooms_told`."""
 
     leave_delay_s = 5.0
 
@@ -63,6 +81,7 @@ class ZmqBus:
         metrics: Metrics,
         deliver: Callable[[str, bytes], None],
         tell_consumed: Callable[[int, int, int], None],
+        tell_rooms: TellRooms,
     ) -> None:
         self._shard = shard
         self._incarnation = incarnation
@@ -78,30 +97,44 @@ class ZmqBus:
         self._subscribe: zmq.Socket[bytes] = self._context.socket(zmq.SUB)
         # No high-water mark on the receiving side: there it would drop silently. Flow control bounds what can pile up.
         self._subscribe.setsockopt(zmq.RCVHWM, 0)
+        # Nor on its subscriptions, of which it drops silently as well what is beyond it: a shard whose rooms are all joined at
+        # once would lack some, or the probe that proves them.
+        self._subscribe.setsockopt(zmq.SNDHWM, 0)
         self._subscribe.setsockopt(zmq.LINGER, 0)
         self._subscribe.connect(subscribe_endpoint)
         self._stopped = False
 
-        self._number = 0
-        self._last_in_room: dict[str, int] = {}
+        self._numbering = Numbering()
+        self._period: asyncio.TimerHandle | None = None
         self._batches: dict[str, list[bytes]] = {}
         self._batch_bytes = 0
         self._flush_scheduled = False
         self._unsent: deque[bytes] = deque()
-        self._waiters: deque[tuple[asyncio.Future[None], str, bytes]] = deque()
+        self._waiters: Waiters[asyncio.Future[None]] = Waiters()
         self._retry: asyncio.TimerHandle | None = None
+        self._mark_again: asyncio.TimerHandle | None = None
+        self._audiences = Audiences()
         self.flow = BusFlow()
 
         self._gaps = GapWatch()
-        self._joining: dict[str, Callable[[], None]] = {}
-        self._turn_joins: list[tuple[str, Callable[[], None]]] = []
-        self._probes: dict[bytes, list[tuple[str, Callable[[], None]]]] = {}
-        self._probe_timers: dict[bytes, asyncio.TimerHandle] = {}
-        self._probe_number = 0
+        self._gap_log = LogLimit()
         self._look_scheduled = False
+        self._subscriptions = Subscriptions(
+            self._subscribe,
+            shard,
+            incarnation,
+            gaps=self._gaps,
+            publish_probe=self._publish_probe,
+            touched=self._schedule_look,
+            tell_rooms=tell_rooms,
+        )
+        self.join = self._subscriptions.join
+        self.leave = self._subscriptions.leave
+        self.tell_all_rooms = self._subscriptions.tell_all
 
-        self.flow.shard_up(shard)
-        self._subscribe.setsockopt(zmq.SUBSCRIBE, b"m")
+        # Everything counts against this shard itself: its marks come back when the forwarder has taken what came before.
+        self.flow.shard_up(shard, incarnation)
+        self._subscribe.setsockopt(zmq.SUBSCRIBE, mark_topic(shard))
         self._loop.add_reader(self._subscribe.fileno(), self._look)
         self._loop.add_reader(self._push.fileno(), self._push_changed)
 
@@ -111,10 +144,11 @@ class ZmqBus:
             return
         self._flush()
         self._stopped = True
-        for timer in (self._retry, *self._probe_timers.values()):
+        self._subscriptions.stop()
+        for timer in (self._retry, self._mark_again, self._period):
             if timer is not None:
                 timer.cancel()
-        for future, _, _ in self._waiters:
+        for future in self._waiters:
             if not future.done():
                 future.set_exception(ShardUnavailableError("the server is closing"))
         self._waiters.clear()
@@ -126,7 +160,7 @@ class ZmqBus:
     # Publishing.
 
     def publish(self, room_id: str, wire: bytes) -> bool:
-        if self._waiters or self._unsent or self._stopped or not self.flow.may_publish:
+        if (self._waiters or self._unsent or self._stopped or self.flow.blocked) and not self._is_open(room_id):
             return False
         self._take(room_id, wire)
         return True
@@ -137,13 +171,30 @@ class ZmqBus:
         if self._stopped:
             raise ShardUnavailableError("the bus is closed")
         future: asyncio.Future[None] = self._loop.create_future()
-        self._waiters.append((future, room_id, wire))
-        self._set_retry()
-        timer = self._loop.call_later(ASK_TIMEOUT_S, _stalled, future)
+        self._waiters.wait(room_id, future, wire)
+        timer = self._loop.call_later(ASK_TIMEOUT_S, self._stalled, room_id, future)
         try:
             await future
         finally:
             timer.cancel()
+            # The caller may have been cancelled.
+            self._waiters.leave(room_id, future)
+
+    def _stalled(self, room_id: str, future: asyncio.Future[None]) -> None:
+        self._waiters.leave(room_id, future)
+        if not future.done():
+            future.set_exception(ShardUnavailableError("the bus stalled"))
+
+    def _is_open(self, room_id: str) -> bool:
+        """Whether a newcomer may publish to a room."""
+        return room_id not in self._waiters and self._is_free(room_id)
+
+    def _is_free(self, room_id: str) -> bool:
+        """Whether the bus takes something for a room now."""
+        if self._unsent or self._stopped:
+            return False
+        blocked = self.flow.blocked
+        return not blocked or not blocked & self._audiences.of(room_topic(room_id))
 
     def _take(self, room_id: str, wire: bytes) -> None:
         batch = self._batches.get(room_id)
@@ -165,16 +216,20 @@ class ZmqBus:
             return
         batches, self._batches = self._batches, {}
         self._batch_bytes = 0
-        last_in_room = self._last_in_room
-        if len(last_in_room) > _KNOWN_ROOMS:
-            last_in_room.clear()
+        flow, audience_of, next_in_room = self.flow, self._audiences.of, self._numbering.next_in_room
         for room_id, frames in batches.items():
-            self._number += 1
-            data = pack(room_topic(room_id), self._incarnation, self._number, last_in_room.get(room_id, 0), frames)
-            last_in_room[room_id] = self._number
+            topic = room_topic(room_id)
+            number, previous = next_in_room(room_id)
+            data = pack(topic, self._incarnation, number, previous, frames)
             self._send(data)
-            if self.flow.published(len(data)):
-                self._mark()
+            if flow.published(audience_of(topic), len(data)):
+                self._mark(flow.due_marks())
+        if self._period is None:
+            self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period)
+
+    def _end_period(self) -> None:
+        self._numbering.end_period()
+        self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period) if self._numbering.remembers else None
 
     def _send(self, data: bytes) -> None:
         if not self._unsent:
@@ -186,10 +241,12 @@ class ZmqBus:
                 self._set_retry()
         self._unsent.append(data)
 
-    def _mark(self) -> None:
-        self._number += 1
-        self.flow.mark(self._number)
-        self._send(pack_mark(self._shard, self._incarnation, self._number))
+    def _publish_probe(self, topic: bytes) -> None:
+        """Past what waits in `_unsent`: a probe carries no order."""
+        try:
+            self._push.send(topic, zmq.NOBLOCK)
+        except zmq.Again:
+            pass
 
     def _push_changed(self) -> None:
         # Asking for the events is what takes the change off the descriptor.
@@ -203,20 +260,19 @@ class ZmqBus:
             try:
                 self._push.send(unsent[0], zmq.NOBLOCK)
             except zmq.Again:
-                break
+                self._set_retry()
+                return
             unsent.popleft()
             self._metrics.bus_messages_out += 1
         self._let_waiters_go_on()
 
     def _let_waiters_go_on(self) -> None:
-        waiters = self._waiters
-        while waiters and not self._unsent and self.flow.may_publish and not self._stopped:
-            future, room_id, wire = waiters.popleft()
+        if not self._waiters:
+            return
+        for room_id, future, wire in self._waiters.going_on(self._is_free):
             if not future.done():
                 self._take(room_id, wire)
                 future.set_result(None)
-        if waiters or self._unsent:
-            self._set_retry()
 
     def _set_retry(self) -> None:
         if self._retry is None and not self._stopped:
@@ -228,12 +284,22 @@ class ZmqBus:
 
     # Flow control.
 
-    def shard_up(self, shard: int) -> None:
-        self.flow.shard_up(shard)
+    def shard_up(self, shard: int, incarnation: int) -> None:
+        """A shard lives, and what is published to its rooms counts against it. It may be said more than once."""
+        self._audiences.shard_up(shard, incarnation)
+        self.flow.shard_up(shard, incarnation)
+        self._let_waiters_go_on()
 
-    def shard_down(self, shard: int) -> None:
+    def shard_lost(self, shard: int) -> None:
+        """Nobody knows whether a shard lives: it holds nobody up."""
         self.flow.shard_down(shard)
         self._let_waiters_go_on()
+
+    def shard_down(self, shard: int, incarnation: int) -> None:
+        """A shard has ended, and with it its subscriptions. A later incarnation of it may be known already."""
+        self._audiences.shard_down(shard, incarnation)
+        if self.flow.incarnation_of(shard) == incarnation:
+            self.shard_lost(shard)
 
     def consumed(self, shard: int, sender: int, number: int) -> None:
         """A shard's answer to one of our marks."""
@@ -241,54 +307,29 @@ class ZmqBus:
             self.flow.consumed(shard, number)
             self._let_waiters_go_on()
 
-    # Joining.
+    def rooms_told(
+        self, shard: int, incarnation: int, joined: list[bytes], left: list[bytes], *, are_all: bool
+    ) -> None:
+        """A shard's word of its rooms, in the order in which it told them."""
+        if joined or are_all:
+            self._audiences.joined(shard, incarnation, joined, are_all=are_all)
+        if left:
+            self._audiences.left(shard, incarnation, left)
+        if left or are_all:
+            self._let_waiters_go_on()
 
-    def join(self, room_id: str, joined: Callable[[], None]) -> None:
-        self._joining[room_id] = joined
-        self._gaps.joined(room_id)
-        self._subscribe.setsockopt(zmq.SUBSCRIBE, room_topic(room_id))
-        if not self._turn_joins:
-            self._loop.call_soon(self._probe_turn)
-        self._turn_joins.append((room_id, joined))
+    def _mark(self, shards: list[int]) -> None:
+        for shard in shards:
+            number = self._numbering.next()
+            self.flow.mark(shard, number)
+            self._send(pack_mark(shard, self._shard, self._incarnation, number))
+        if self.flow.blocked and self._mark_again is None and not self._stopped:
+            self._mark_again = self._loop.call_later(_MARK_AGAIN_S, self._mark_blocked)
 
-    def leave(self, room_id: str) -> None:
-        self._joining.pop(room_id, None)
-        self._gaps.left(room_id)
-        if not self._stopped:
-            self._subscribe.setsockopt(zmq.UNSUBSCRIBE, room_topic(room_id))
-            self._schedule_look()
-
-    def _probe_turn(self) -> None:
-        """One probe serves all rooms first joined in this turn."""
-        if self._stopped:
-            return
-        rooms, self._turn_joins = self._turn_joins, []
-        self._probe_number += 1
-        topic = PROBE_PREFIX + b"%d.%d.%d;" % (self._shard, self._incarnation, self._probe_number)
-        self._probes[topic] = rooms
-        self._subscribe.setsockopt(zmq.SUBSCRIBE, topic)
-        self._schedule_look()
-        self._probe(topic, _PROBE_FIRST_S)
-
-    def _probe(self, topic: bytes, again_s: float) -> None:
-        if not any(self._joining.get(room_id) is joined for room_id, joined in self._probes[topic]):
-            # Every room was left again before it was joined.
-            self._end_probe(topic)
-            return
-        try:
-            # Past what waits in `_unsent`: a probe carries no order.
-            self._push.send(topic, zmq.NOBLOCK)
-        except zmq.Again:
-            pass
-        self._probe_timers[topic] = self._loop.call_later(again_s, self._probe, topic, min(again_s * 2, _PROBE_MOST_S))
-
-    def _end_probe(self, topic: bytes) -> list[tuple[str, Callable[[], None]]]:
-        timer = self._probe_timers.pop(topic, None)
-        if timer is not None:
-            timer.cancel()
-        self._subscribe.setsockopt(zmq.UNSUBSCRIBE, topic)
-        self._schedule_look()
-        return self._probes.pop(topic)
+    def _mark_blocked(self) -> None:
+        self._mark_again = None
+        # What waits to be sent has its mark already.
+        self._mark([] if self._unsent else self.flow.blocked_shards())
 
     # Receiving.
 
@@ -313,12 +354,8 @@ class ZmqBus:
                 self._receive(data)
             elif kind == _MARK:
                 self._receive_mark(data)
-            elif kind == _PROBE and data in self._probes:
-                for room_id, joined in self._end_probe(data):
-                    # A room that was left and joined again since waits for its later probe.
-                    if self._joining.get(room_id) is joined:
-                        del self._joining[room_id]
-                        joined()
+            elif kind == _PROBE:
+                self._subscriptions.returned(data)
         self._schedule_look()
 
     def _receive(self, data: bytes) -> None:
@@ -326,10 +363,17 @@ class ZmqBus:
         message = unpack(data)
         if not self._gaps.follows(message):
             self._metrics.bus_gaps += 1
-            _logger.error(
-                "the bus lost a message",
-                extra={"room_id": message.room_id, "sender": message.sender, "expected": message.previous},
-            )
+            suppressed = self._gap_log.admit(self._loop.time())
+            if suppressed is not None:
+                _logger.error(
+                    "the bus lost a message",
+                    extra={
+                        "room_id": message.room_id,
+                        "sender": message.sender,
+                        "expected": message.previous,
+                        "not_logged": suppressed,
+                    },
+                )
         for wire in message.frames:
             self._deliver(message.room_id, wire)
 
@@ -339,8 +383,3 @@ class ZmqBus:
             self.consumed(shard, sender, number)
         else:
             self._tell_consumed(shard, sender, number)
-
-
-def _stalled(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_exception(ShardUnavailableError("the bus stalled"))

@@ -9,14 +9,15 @@ from __future__ import annotations
 from wspulse.actors.calls.deployment import Deployment
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connection import Connection
-from wspulse.actors.values.errors import ServerClosedError, ShardUnavailableError
+from wspulse.actors.values.errors import ServerClosedError, ShardUnavailableError, id_error
 from wspulse.actors.values.frame import Frame
 
 __all__ = ["Calls"]
 
 
 class Calls:
-    """See the module. With several workers every call spans all of them."""
+    """See the module. With several workers every call spans all of them. A room or connection id that is no str raises
+    TypeError."""
 
     _deployment: Deployment
 
@@ -43,16 +44,18 @@ class Calls:
     async def broadcast(self, room_id: str, frame: Frame) -> None:
         """Queue a frame for every session of a room, on every shard, in one total order.
 
-        Returns when the bus has taken the frame. Raises ServerClosedError, what the codec raises, and
-        ShardUnavailableError when the bus stalled for 5 s (delivery is then unknown).
+        Returns when the bus has taken the frame; it waits while a shard with members of this room is 16 MB behind. Raises
+        ServerClosedError, what the codec raises, and ShardUnavailableError when that took 5 s (delivery is then unknown).
         """
         pending = self._deployment.broadcast(room_id, frame)
         if pending is not None:
             await pending
 
     def broadcast_nowait(self, room_id: str, frame: Frame) -> None:
-        """`broadcast` for sync code: raises ShardUnavailableError at once when the bus is full."""
+        """`broadcast` for sync code: raises ShardUnavailableError at once when the bus is full for this room."""
         runtime = self._deployment.running()
+        if not isinstance(room_id, str):
+            raise id_error("room", room_id)
         if runtime.closing.server_closing:
             raise ServerClosedError
         shard = runtime.shard

@@ -15,7 +15,7 @@ from wspulse.actors.mesh.message import ConnectionRecord, Kick, ListConnections,
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.sessions.remote_connection import RemoteConnection
-from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError, ShardUnavailableError
+from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError, ShardUnavailableError, id_error
 from wspulse.actors.values.frame import Frame
 
 __all__ = ["InProcess"]
@@ -43,6 +43,8 @@ class InProcess:
 
     def send(self, connection_id: str, frame: Frame) -> Awaitable[None] | None:
         runtime = self.runtime or self.running()
+        if not isinstance(connection_id, str):
+            raise id_error("connection", connection_id)
         shard = runtime.shard
         wire = shard.encode(frame)
         owner = runtime.placement.shard_of(connection_id)
@@ -53,6 +55,8 @@ class InProcess:
 
     def broadcast(self, room_id: str, frame: Frame) -> Awaitable[None] | None:
         runtime = self.runtime or self.running()
+        if not isinstance(room_id, str):
+            raise id_error("room", room_id)
         if runtime.closing.server_closing:
             raise ServerClosedError
         shard = runtime.shard
@@ -63,12 +67,16 @@ class InProcess:
 
     async def kick(self, connection_id: str) -> None:
         runtime = self.running()
+        if not isinstance(connection_id, str):
+            raise id_error("connection", connection_id)
         if runtime.closing.server_closing:
             raise ServerClosedError
         await runtime.ask(runtime.placement.shard_of(connection_id), Kick(connection_id))
 
     async def get_connections(self, room_id: str) -> list[Connection]:
         runtime = self.running()
+        if not isinstance(room_id, str):
+            raise id_error("room", room_id)
         if runtime.closing.server_closing:
             raise ServerClosedError
         shard = runtime.shard

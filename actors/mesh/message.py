@@ -116,6 +116,19 @@ class BusConsumed(_Message):
     number: int
 
 
+class BusRooms(_Message):
+    """The teller has joined rooms on the bus, and gets nothing more of some that it has left; known by their topics.
+
+    `are_all`: it has joined no others.
+    """
+
+    shard: int
+    incarnation: int
+    joined: list[bytes]
+    left: list[bytes]
+    are_all: bool = False
+
+
 # The bridge application → the supervisor's bridge desk.
 
 DESK_SHARD = -1
@@ -249,6 +262,7 @@ Message = (
     | WatchRoom
     | PresenceReport
     | BusConsumed
+    | BusRooms
     | BridgeQuestion
     | BridgeNotice
     | BridgeFrame

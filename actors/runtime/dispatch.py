@@ -13,6 +13,7 @@ from typing import Any
 from wspulse.actors.mesh.message import (
     BroadcastPayload,
     BusConsumed,
+    BusRooms,
     CloseConnection,
     GetStats,
     Kick,
@@ -74,6 +75,8 @@ class Dispatch:
                 shard.find(message.connection_id, message.key).send(message.wire)
             case BusConsumed():
                 self._siblings.consumed(message)
+            case BusRooms():
+                self._siblings.rooms_told(message)
             case Kick():
                 shard.kick(message.connection_id)
             case CloseConnection():

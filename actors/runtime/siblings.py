@@ -1,7 +1,8 @@
 """`Siblings`: what joins a shard to the other shards of its server: the links to them, who of them is up, and the room bus.
 
 One per runtime. A link says when its shard appears and goes; the supervisor says it too, of every shard at once, and may be
-first. The bus and the extensions are told what the links say. Nothing here starts or stops a worker.
+first. The extensions are told what the links say; the bus, what either says: a link to a shard that lives may be lost, and a
+shard that starts may end before the supervisor has spoken of it. Nothing here starts or stops a worker.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import partial
 from wspulse.actors.bus.local import LocalBus
 from wspulse.actors.bus.zmq import ZmqBus
 from wspulse.actors.mesh.link import ShardLink
-from wspulse.actors.mesh.message import BusConsumed, ShardDown, ShardUp
+from wspulse.actors.mesh.message import BusConsumed, BusRooms, ShardDown, ShardUp
 from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.sessions.shard import Shard
 
@@ -29,6 +30,8 @@ class Siblings:
         self.up_shards: dict[int, int] = {}
         """Shard → incarnation of those that are known to be up."""
         self.links: dict[int, ShardLink] = {}
+        self._ready: dict[int, int] = {}
+        """Shard → incarnation of those that the supervisor says to be up."""
         self._shard = shard
         self._bus_endpoints = bus
         self._bus: ZmqBus | None = None
@@ -56,7 +59,10 @@ class Siblings:
                 metrics=shard.metrics,
                 deliver=shard.deliver,
                 tell_consumed=self._tell_consumed,
+                tell_rooms=self._tell_rooms,
             )
+            for other, incarnation in self._ready.items():
+                self._bus.shard_up(other, incarnation)
 
     def close_bus(self) -> None:
         if self._bus is not None:
@@ -72,17 +78,39 @@ class Siblings:
 
     def hear(self, message: ShardUp | ShardDown) -> None:
         """The supervisor says that a shard is up, or down."""
+        shard, incarnation = message.shard, message.incarnation
+        if shard == self._shard.index:
+            return
         match message:
             case ShardUp():
-                if message.shard != self._shard.index:
-                    self.up_shards[message.shard] = message.incarnation
+                self.up_shards[shard] = self._ready[shard] = incarnation
+                if self._bus is not None:
+                    self._bus.shard_up(shard, incarnation)
             case ShardDown():
-                self._forget(message.shard, message.incarnation)
+                self._forget(shard, incarnation)
+                if self._ready.get(shard) == incarnation:
+                    del self._ready[shard]
+                if self._bus is not None:
+                    self._bus.shard_down(shard, incarnation)
 
     def consumed(self, message: BusConsumed) -> None:
         """Another shard has delivered what came before a mark of ours."""
         if self._bus is not None:
             self._bus.consumed(message.shard, message.sender, message.number)
+
+    def rooms_told(self, message: BusRooms) -> None:
+        """Another shard has joined rooms, or left them."""
+        if self._bus is not None:
+            self._bus.rooms_told(
+                message.shard, message.incarnation, message.joined, message.left, are_all=message.are_all
+            )
+
+    def _tell_rooms(
+        self, joined: list[bytes], left: list[bytes], *, are_all: bool = False, shard: int | None = None
+    ) -> None:
+        message = BusRooms(self._shard.index, self._shard.incarnation, joined, left, are_all)
+        for link in self.links.values() if shard is None else (self.links[shard],):
+            link.tell(message)
 
     def _tell_consumed(self, shard: int, sender: int, number: int) -> None:
         link = self.links.get(shard)
@@ -92,13 +120,14 @@ class Siblings:
     def _link_begins(self, shard: int, incarnation: int) -> None:
         self.up_shards[shard] = incarnation
         if self._bus is not None:
-            self._bus.shard_up(shard)
+            self._bus.shard_up(shard, incarnation)
+            self._bus.tell_all_rooms(shard)
         self._extensions.shard_up(shard, incarnation)
 
     def _link_ends(self, shard: int, incarnation: int) -> None:
         self._forget(shard, incarnation)
-        if self._bus is not None:
-            self._bus.shard_down(shard)
+        if self._bus is not None and shard not in self._ready:
+            self._bus.shard_lost(shard)
         self._extensions.shard_down(shard, incarnation)
 
     def _forget(self, shard: int, incarnation: int) -> None:

@@ -319,7 +319,7 @@ class Inbox:
                 raise
 
     def _drain(self) -> _Begun | None:
-        """Call one handler after the other, until one is to be awaited (which is returned), nothing waits, or the turn is over."""
+        """Call one handler after the other, until one is to be awaited (it is returned), nothing waits, or the turn is over."""
         shard = self._shard
         left = _TURN_ENTRIES
         item: _Waiting | Callback | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from wspulse.actors.transport.client import abort, end_writing, shut_down
+from wspulse.actors.transport.client import abort, end_writing, shut_down, unsent_bytes
 from wspulse.actors.transport.contract import EndingShard
 
 __all__ = ["Refusal"]
@@ -60,7 +60,7 @@ class Refusal(asyncio.Protocol):
         client, shard = self._client, self._shard
         if client is None:
             return
-        if client.get_write_buffer_size() and now < self._deadline and not shard.closing:
+        if unsent_bytes(client) and now < self._deadline and not shard.closing:
             shard.at(now + _LINGER_S, self._give_up)
         else:
             abort(client)

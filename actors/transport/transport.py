@@ -133,11 +133,14 @@ class Transport(Outlet["TransportShard[Transport]"]):
 
     def eof_received(self) -> bool:
         """The peer has ended its stream. Returns whether the socket stays open for what it may still read: the answer to its
-        upgrade, and those to its messages, unless its session waits for a next transport, which gets them."""
+        upgrade, and for a moment those to its messages, unless its session waits for a next transport, which gets them."""
         if self.state in (TransportState.WAITING, TransportState.WAITING_HELD):
             self.half_closed = True
         elif self.state in (_OPEN, _HELD):
             self.half_closed = self.session is not None and self.session.answers_are_due
+            if self.half_closed:
+                # It may well be gone: its session must not be kept for it as long as a handler likes.
+                self.shard.at(self.shard.clock() + _CLOSE_WAIT_S, self._answers_are_overdue)
         return self.half_closed and self.state in _ANSWERING
 
     def pause_writing(self) -> None:
@@ -212,6 +215,10 @@ class Transport(Outlet["TransportShard[Transport]"]):
     def answers_are_out(self) -> None:
         """Nothing waits for the handler any more of a peer that has ended its stream."""
         close(self._client)
+
+    def _answers_are_overdue(self, _now: float) -> None:
+        if self.state in (_OPEN, _HELD):
+            self.answers_are_out()
 
     # State.
 

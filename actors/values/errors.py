@@ -18,12 +18,14 @@
     ConnectRejected                    raised by the application's `connect`; no WspulseError: it answers, it does not fail
 
 Errors carry fields and build their text from them. `code` is the name that an error has on the control socket and
-between processes; `error_from_code` is the way back.
+between processes; `error_from_code` is the way back. An id that is none is an `id_error`, a TypeError.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
+
+from wspulse.actors.values.log_limit import shortened
 
 __all__ = [
     "BadRequestError",
@@ -44,6 +46,7 @@ __all__ = [
     "WspulseError",
     "error_from_code",
     "error_subject",
+    "id_error",
     "text_of",
 ]
 
@@ -249,3 +252,9 @@ def error_subject(error: BaseException) -> str:
             return str(error).removeprefix("wspulse: ")
         case _:
             return "internal error"
+
+
+def id_error(kind: str, given: object) -> TypeError:
+    """What a call raises for a "room" or "connection" id that is no string (contract.md §4): it would reach nobody, since the ids
+    of clients come as texts."""
+    return TypeError(f"wspulse: a {kind} id is a str, not {type(given).__name__}: {shortened(repr(given))}")

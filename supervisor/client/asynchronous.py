@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -47,7 +47,7 @@ class AsyncControl:
         self._dealer: AsyncDealer | None = None
         self._closed = False
         self._number = 0
-        self._unsent: deque[int] = deque()
+        self._unsent: OrderedDict[int, None] = OrderedDict()
         self._waiting: dict[int, _Waiting] = {}
         self._sent: set[int] = set()
 
@@ -136,7 +136,7 @@ class AsyncControl:
         number = self._number
         waiting = _Waiting(asyncio.get_running_loop().create_future(), call.encode(number))
         self._waiting[number] = waiting
-        self._unsent.append(number)
+        self._unsent[number] = None
         self._send_unsent()
         try:
             async with asyncio.timeout(timeout_s):
@@ -144,7 +144,9 @@ class AsyncControl:
         except TimeoutError:
             raise ControlError(self._why_silent(number, timeout_s)) from None
         finally:
+            # A caller that has given up must not find its request carried out later.
             self._waiting.pop(number, None)
+            self._unsent.pop(number, None)
             self._sent.discard(number)
         return read_answer(data, call)
 
@@ -158,13 +160,13 @@ class AsyncControl:
     def _send_unsent(self) -> None:
         dealer, unsent = self._dealer, self._unsent
         while unsent and dealer is not None:
-            waiting = self._waiting.get(unsent[0])
-            # A caller that has given up must not find its request carried out later.
-            if waiting is not None:
+            number = next(iter(unsent))
+            waiting = self._waiting[number]
+            if not waiting.future.done():  # else its caller gives up in this turn
                 if not dealer.try_send((waiting.request,)):
                     return
-                self._sent.add(unsent[0])
-            unsent.popleft()
+                self._sent.add(number)
+            del unsent[number]
 
     def _take(self, parts: list[bytes]) -> None:
         number = answer_number(parts[-1])

@@ -36,7 +36,8 @@ class Control:
     `endpoint` is what the ready line says; without one it is found as `wspulse.supervisor.protocol.address` tells, for the
     server on `port` (default 8000). `server_key` and `client_key` are key files, for a server with CURVE. Every method
     waits at most `timeout` seconds (restarts: 120) and raises ControlError, whose `error_code` is the server's, or
-    "unavailable" when it is away: then the request was not carried out, unless the server went away in the middle of it.
+    "unavailable" when it is away: then the request was not carried out, unless the server went away in the middle of it. What
+    the server's own calls raise (ConnectionNotFoundError and the like) comes as that error too.
     The client reconnects by itself, also in the child of a fork. Nothing is sent before the first call.
     """
 

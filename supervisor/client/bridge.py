@@ -22,6 +22,7 @@ from wspulse.actors.values.errors import ConnectRejected, ControlError
 from wspulse.actors.values.frame import Frame
 from wspulse.supervisor.client.async_dealer import AsyncDealer
 from wspulse.supervisor.protocol.address import Address
+from wspulse.supervisor.protocol.refusals import refusal
 
 __all__ = ["Bridge", "BridgeItem", "BridgeRequest"]
 
@@ -200,8 +201,7 @@ class Bridge:
             self._epoch += 1
             self._credit = 0
         else:
-            told = message.error or {}
-            self._problem = ControlError(told.get("message", "refused"), told.get("code", "internal"))
+            self._problem = refusal(message.error)
         self._attached.set()
 
     async def _decide(self, message: _Message) -> None:

@@ -7,8 +7,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from wspulse.actors.values.errors import ControlError
+from wspulse.actors.values.errors import ControlError, id_error
 from wspulse.actors.values.frame import Frame
+from wspulse.supervisor.protocol.refusals import refusal
 from wspulse.supervisor.protocol.types import ConnectionInfo, RoomInfo, ServerInfo, ServerStats
 
 __all__ = ["RESTART_TIMEOUT_S", "TIMEOUT_S", "Call", "FrameLike", "answer_number", "calls", "read_answer"]
@@ -51,23 +52,31 @@ class _Answer(msgspec.Struct):
 
 
 class _Calls:
-    """Makes the calls; the names are those of the operations."""
+    """Makes the calls; the names are those of the operations. Raises TypeError for an id that is no str."""
 
     def ping(self, token: str | None = None) -> Call[ServerInfo]:
         return Call("ping", {} if token is None else {"event": token}, ServerInfo)
 
     def send(self, connection: str, frame: FrameLike) -> Call[None]:
+        if not isinstance(connection, str):
+            raise id_error("connection", connection)
         fields, encoding = _fields(frame)
         return Call("send", {"connection": connection, "frame": fields}, type(None), encoding)
 
     def broadcast(self, room: str, frame: FrameLike) -> Call[None]:
+        if not isinstance(room, str):
+            raise id_error("room", room)
         fields, encoding = _fields(frame)
         return Call("broadcast", {"room": room, "frame": fields}, type(None), encoding)
 
     def kick(self, connection: str) -> Call[None]:
+        if not isinstance(connection, str):
+            raise id_error("connection", connection)
         return Call("kick", {"connection": connection}, type(None))
 
     def connections(self, room: str | None) -> Call[list[ConnectionInfo]]:
+        if room is not None and not isinstance(room, str):
+            raise id_error("room", room)
         return Call("connections", {} if room is None else {"room": room}, list[ConnectionInfo])
 
     def rooms(self) -> Call[list[RoomInfo]]:
@@ -99,7 +108,7 @@ def answer_number(data: bytes) -> int | None:
 
 
 def read_answer(data: bytes, call: Call[Result]) -> Result:
-    """The result. Raises ControlError with the server's code."""
+    """The result. Raises ControlError with the server's code, which is the server's own kind of error too."""
     decode = msgspec.json.decode if data[:1] == b"{" else msgspec.msgpack.decode
     try:
         answer = decode(data, type=_Answer)
@@ -107,8 +116,7 @@ def read_answer(data: bytes, call: Call[Result]) -> Result:
             return msgspec.convert(answer.result, call.result)
     except (ValueError, RecursionError) as error:
         raise ControlError(f"the server's answer cannot be read: {error}", "internal") from None
-    told = answer.error or {}
-    raise ControlError(told.get("message", "the request failed"), told.get("code", "internal"))
+    raise refusal(answer.error, call.args.get("connection", ""))
 
 
 class _Number(msgspec.Struct):

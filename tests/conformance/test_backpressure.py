@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -206,7 +207,7 @@ async def test_worker_that_stays_busy_makes_broadcasts_fail_after_5_s() -> None:
         room = server.new_id("room")
         async with (
             await server.client(server.new_id("boss", 0), "bosses") as boss,
-            await server.client(server.new_id("victim", 3), "bosses") as victim,
+            await server.client(server.new_id("victim", 3), room) as victim,
         ):
             blocked = await victim.order_only("block", seconds=8.0)
             started = time.monotonic()
@@ -245,4 +246,44 @@ async def test_stopped_supervisor_makes_broadcasts_fail_after_5_s_and_they_work_
                 while (await member.receive())["event"] != "again":
                     pass
         for member in members:
+            await member.close()
+
+
+async def test_stopped_worker_holds_up_only_senders_to_rooms_that_it_has_members_of() -> None:
+    """Rooms of before and rooms that came up while it was stopped; each gets more than a publisher may be ahead."""
+    size, count = 60_000, 100
+    with contract_server(4, "--stall-timeout", "300", send_buffer_size=4096) as server:
+        empty_of_it = [server.new_id("room") for _ in range(8)]
+        with_it = server.new_id("room")
+        members = [await server.client(server.new_id("member", shard), with_it) for shard in (0, 3)]
+        earlier = [await server.client(server.new_id("member", 1), room) for room in empty_of_it[:4]]
+        stopped = server.process.worker_pids()[3]
+        async with await server.client(server.new_id("boss", 0), "bosses") as boss:
+            os.kill(stopped, signal.SIGSTOP)
+            try:
+                before = rss_bytes(server)
+                later: list[Client] = []
+                while len(later) < 4:
+                    # The stopped worker may be the one to whom the kernel gives a socket.
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(0.5):
+                            later.append(await server.client(server.new_id("member", 2), empty_of_it[4 + len(later)]))
+                for room, member in zip(empty_of_it, earlier + later, strict=True):
+                    order = await boss.order_only("broadcast_many", room=room, count=count, size=size, pause_every=20)
+                    numbers = [(await member.expect("numbered"))[0] for _ in range(count)]
+                    assert numbers == list(range(count))
+                    assert await boss.answer(order) == count
+                result = await boss.order("broadcast_many", room=with_it, count=1000, size=size, pause_every=20)
+                assert result["error"] == "ShardUnavailableError", "what the stopped worker gets is bounded by nothing"
+                grown = rss_bytes(server) - before
+                assert grown < 160 * 1024 * 1024, f"memory grew by {grown} bytes"
+            finally:
+                os.kill(stopped, signal.SIGCONT)
+            async with asyncio.timeout(20):
+                while (await boss.order("broadcast", room=with_it, payload="again", event="again")) is not None:
+                    pass
+            for member in members:
+                while (await member.receive())["event"] != "again":
+                    pass
+        for member in (*members, *earlier, *later):
             await member.close()

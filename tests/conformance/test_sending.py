@@ -98,6 +98,25 @@ async def test_frame_that_cannot_be_encoded_raises_to_its_sender_and_reaches_nob
         assert await client.expect("echo") == "next"
 
 
+@pytest.mark.parametrize("given", [5, None, ["lobby"], {"room": "lobby"}])
+async def test_room_or_connection_id_that_is_no_string_raises_type_error(plain: ContractServer, given: object) -> None:
+    name = plain.new_id()
+    async with await plain.client(name, plain.new_id("room")) as boss:
+        refused = {
+            "room": [
+                await boss.order("broadcast", room=given),
+                await boss.order("broadcast_nowait", room=given),
+                await boss.order("list_room", room=given),
+            ],
+            "connection": [await boss.order("send", to=given), await boss.order("kick", id=given)],
+        }
+        for kind, results in refused.items():
+            text = f"wspulse: a {kind} id is a str, not {type(given).__name__}: {given!r}"
+            assert results == [{"error": "TypeError", "text": text}] * len(results)
+        await boss.send("echo", "it goes on")
+        assert await boss.expect("echo") == "it goes on"
+
+
 @pytest.mark.race
 async def test_open_means_joined(plain: ContractServer, race_rounds: int, draw: Random) -> None:
     """A broadcast issued by somebody on another worker the moment the newcomer's socket is open reaches it."""

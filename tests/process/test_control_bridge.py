@@ -233,6 +233,33 @@ async def test_shutdown_does_not_wait_for_frames_that_nobody_takes(server: Serve
         assert asyncio.get_running_loop().time() - begin < 5
 
 
+async def test_program_that_gives_no_credit_is_told_later_of_those_that_matter_alone() -> None:
+    """One worker: what it tells comes in one order."""
+    with serve_process("--app", "bridge", workers=1) as server, peer(server.control) as program:
+        assert program.result("attach", window=1, heartbeat=60)["program"]
+        first = await accepted(program, f"{server.url}?id=first")
+        assert next_item(program)["op"] == "connected"
+        for number in range(50):
+            await (await accepted(program, f"{server.url}?id=passer-by-{number}")).close()
+        talker = await accepted(program, f"{server.url}?id=talker")
+        await talker.send('{"payload": 1}')
+        await talker.close()
+        await first.close()
+        last = await accepted(program, f"{server.url}?id=last")
+        told: dict[str, list[str]] = {}
+        # The talker's end comes when its worker has seen that its frame is not taken yet.
+        while "last" not in told or "disconnected" not in told.get("talker", ()):
+            program.raw(b'{"op":"credit","args":{"count":1}}')
+            item = next_item(program)
+            told.setdefault(item["args"]["connection"], []).append(item["op"])
+        assert told == {
+            "talker": ["connected", "message", "disconnected"],
+            "first": ["disconnected"],
+            "last": ["connected"],
+        }
+        await last.close()
+
+
 async def test_plain_json_program_sees_payloads_byte_for_byte(server: ServerProcess) -> None:
     with peer(server.control) as program:
         attach_plain(program)

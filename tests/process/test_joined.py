@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
@@ -39,7 +41,20 @@ def application(endpoint: str) -> Starlette:
             server.broadcast_nowait("lobby", Frame())
         return JSONResponse(None)
 
+    async def wrong_ids(_: HttpRequest) -> Response:
+        number: Any = 5
+        for kind, call in (
+            ("room", server.broadcast(number, Frame())),
+            ("room", server.get_connections(number)),
+            ("connection", server.send(number, Frame())),
+            ("connection", server.kick(number)),
+        ):
+            with pytest.raises(TypeError, match=f"wspulse: a {kind} id is a str, not int: 5"):
+                await call
+        return JSONResponse(None)
+
     routes = [
+        Route("/wrong", wrong_ids),
         Route("/say/{room}", say, methods=["POST"]),
         Route("/kick/{name}", kick, methods=["POST"]),
         Route("/nowait", nowait),
@@ -54,6 +69,7 @@ async def test_application_beside_a_server_pushes_to_lists_and_kicks_its_connect
         room, name = server.new_id("room"), server.new_id("ann")
         async with await server.client(name, room) as ann:
             with TestClient(application(server.process.control)) as web:
+                assert web.get("/wrong").status_code == 200
                 assert web.post(f"/say/{room}").json() == [name]
                 assert sorted([(await ann.receive())["event"], (await ann.receive())["event"]]) == ["said", "to one"]
                 assert web.post(f"/kick/{name}").json() == f"wspulse: connection not found: {name}"

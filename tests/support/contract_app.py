@@ -153,6 +153,10 @@ async def broadcast(_: Connection, room: str, payload: Any = None, event: str = 
     await server.broadcast(room, Frame(event, payload))
 
 
+async def broadcast_nowait(_: Connection, room: str, payload: Any = None, event: str = "said") -> None:
+    server.broadcast_nowait(room, Frame(event, payload))
+
+
 async def broadcast_many(
     _: Connection, room: str, count: int, size: int = 0, pause_every: int = 0, first: int = 0
 ) -> int:
@@ -246,6 +250,7 @@ OPERATIONS: dict[str, Any] = {
         send_until_full,
         send_unencodable,
         broadcast,
+        broadcast_nowait,
         broadcast_many,
         number_until_gone,
         kick,

@@ -53,6 +53,7 @@ class SimPeer:
         "connection_id",
         "ended_at",
         "eof",
+        "eof_at",
         "eof_delivered",
         "expected_close",
         "handled",
@@ -99,6 +100,7 @@ class SimPeer:
         """What it has sent and the server has not read yet."""
         self.eof = False
         self.eof_delivered = False
+        self.eof_at = 0.0
         self.reset = False
         self.saw_end = False
         self.close_sent = False

@@ -204,6 +204,7 @@ class SimSocket(asyncio.Transport):
                 self.model.loop.reports.append({"message": "data_received raised", "exception": error})
         elif peer.eof and (not peer.eof_delivered or self.eof_is_due):
             peer.eof_delivered = True
+            peer.eof_at = self.model.now
             self.eof_is_due = False
             self.reading = False
             if not self.protocol.eof_received():

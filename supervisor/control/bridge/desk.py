@@ -2,7 +2,7 @@
 
 Made by `BridgeService`, which tells it what workers and programs say and what the clock shows, and carries out its
 instructions. Each connection is assigned to one attached program; what happens to it goes there in order, as far as the
-program's credit reaches, and waits here otherwise: one frame per connection at most, since its worker reads no further
+program's credit reaches, and waits in a backlog otherwise: one frame per connection at most, since its worker reads no further
 until the frame has gone out. The connections of a program that is gone go to the others, or wait. No I/O.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 
 from wspulse.actors.mesh.message import BridgeFrame, BridgeNotice, BridgeQuestion
+from wspulse.supervisor.control.bridge.backlog import Backlog, Happening
 from wspulse.supervisor.control.bridge.instructions import (
     AdoptSoon,
     CancelRetry,
@@ -19,16 +20,21 @@ from wspulse.supervisor.control.bridge.instructions import (
     Instruction,
     Ping,
     ReportAttached,
+    ReportForgotten,
     ReportGone,
     RetrySoon,
     Settle,
 )
-from wspulse.supervisor.control.bridge.program import AttachedPeer, Connection, Happening, Program
+from wspulse.supervisor.control.bridge.program import MOST_ENDED, AttachedPeer, Connection, Program
 from wspulse.supervisor.control.bridge.questions import OpenQuestions
 from wspulse.supervisor.control.route import PeerRoute
 from wspulse.supervisor.protocol.wire import ControlRequest
 
 __all__ = ["BridgeDesk"]
+
+MOST_LEFT_BYTES = 16 * 1024 * 1024
+"""Frames of clients that are gone, which wait for one program. Those of clients that are there are one for each, and not bounded
+here: their workers hold as much."""
 
 
 class BridgeDesk:
@@ -41,7 +47,7 @@ class BridgeDesk:
     def __init__(self) -> None:
         self._programs: dict[PeerRoute, Program] = {}
         self._connections: dict[str, Connection] = {}
-        self._orphaned: deque[Happening] = deque()
+        self._orphaned: Backlog[Connection] = Backlog()
         """What happened to connections that no program has."""
         self._questions = OpenQuestions(self._least_loaded, self._tell)
         self._number = 0
@@ -60,7 +66,7 @@ class BridgeDesk:
             # It comes back when it has been told: a delivery that fails for an unknown reason must not stop the others.
             del self._pumped[program]
             if program.is_due and self._programs.get(program.peer.route) is program:
-                first = program.queue[0]
+                first = program.backlog.first
                 args = {"connection": first.connection.id, "room": first.connection.room_id, **first.args}
                 return Deliver(program.peer, first.op, args, first.frame)
         return None
@@ -121,8 +127,8 @@ class BridgeDesk:
 
     def adopt_orphans(self) -> None:
         """The newest program knows that it is attached: it may be told what nobody was there for."""
-        items, self._orphaned = self._orphaned, deque()
-        self._hand_on([each for each in self._connections.values() if each.program is None], items)
+        orphans = [each for each in self._connections.values() if each.program is None]
+        self._hand_on(orphans, self._orphaned.take_all())
 
     def heard(self, route: PeerRoute, now: float) -> bool:
         """A peer said something. Returns whether it is attached."""
@@ -179,12 +185,15 @@ class BridgeDesk:
         self._questions.deadline_passed(number)
 
     def tick(self, now: float) -> None:
-        """To be called every second: who is silent for longer than it promised is gone."""
+        """To be called every second: who is silent for longer than it promised is gone, and so is who takes nothing."""
         for program in list(self._programs.values()):
             if program.is_silent(now):
                 self._gone(program, "it is silent")
+            elif program.is_lost(now):
+                self._gone(program, "it does not take what it is told")
             else:
                 self._tell(Ping(program.peer))
+        self._forget_orphans()
 
     # Deciding.
 
@@ -203,13 +212,33 @@ class BridgeDesk:
         if program is not None and self._connections.get(connection.id) is connection:
             program.connections[connection.id] = connection
 
-    def _put(self, happening: Happening) -> None:
+    def _put(self, happening: Happening[Connection]) -> None:
         program = happening.connection.program
-        if program is None:
-            self._orphaned.append(happening)
-            return
-        program.queue.append(happening)
-        self._pumped[program] = None
+        backlog = self._orphaned if program is None else program.backlog
+        backlog.put(happening)
+        if backlog.left_bytes > MOST_LEFT_BYTES:
+            self._forget_frames(backlog)
+        if program is not None:
+            self._pumped[program] = None
+
+    def _forget_frames(self, backlog: Backlog[Connection]) -> None:
+        """What clients said that are gone: the newest stays."""
+        forgotten = 0
+        while backlog.left_bytes > MOST_LEFT_BYTES:
+            self._tell(FrameSent(backlog.forget_oldest_frame().ticket))
+            forgotten += 1
+        self._tell(ReportForgotten(0, forgotten))
+
+    def _forget_orphans(self) -> None:
+        """Nobody is there to be told, and perhaps nobody comes."""
+        connections = frames = 0
+        while self._orphaned.ended > MOST_ENDED:
+            for happening in self._orphaned.forget_oldest_end():
+                self._tell(FrameSent(happening.ticket))
+                frames += 1
+            connections += 1
+        if connections:
+            self._tell(ReportForgotten(connections, frames))
 
     def _disconnected(self, connection: Connection, error: dict[str, str] | None) -> None:
         del self._connections[connection.id]
@@ -224,9 +253,9 @@ class BridgeDesk:
             self._tell(CancelRetry(program.peer))
         self._tell(ReportGone(program.peer.number, reason))
         self._questions.ask_others(program)
-        self._hand_on(list(program.connections.values()), program.queue)
+        self._hand_on(list(program.connections.values()), program.backlog.take_all())
 
-    def _hand_on(self, connections: list[Connection], happenings: deque[Happening]) -> None:
+    def _hand_on(self, connections: list[Connection], happenings: list[Happening[Connection]]) -> None:
         """Assign connections anew, and those that have ended but of which something is still to be told; then put what
         waits for them, in its order, to their new programs."""
         for connection in dict.fromkeys([*connections, *(each.connection for each in happenings)]):

@@ -23,6 +23,7 @@ __all__ = [
     "Ping",
     "Pose",
     "ReportAttached",
+    "ReportForgotten",
     "ReportGone",
     "RetrySoon",
     "SetDeadline",
@@ -107,6 +108,13 @@ class ReportGone(msgspec.Struct, frozen=True):
     reason: str
 
 
+class ReportForgotten(msgspec.Struct, frozen=True):
+    """Log that no program will be told of so many ends of connections, nor get so many frames of clients that are gone."""
+
+    connections: int
+    frames: int
+
+
 Instruction = (
     Deliver
     | Pose
@@ -120,4 +128,5 @@ Instruction = (
     | AdoptSoon
     | ReportAttached
     | ReportGone
+    | ReportForgotten
 )

@@ -5,14 +5,20 @@ Made and asked by `BridgeDesk`. It counts the credit and keeps the order; who ge
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from wspulse.actors.mesh.message import BridgeFrame
+from wspulse.supervisor.control.bridge.backlog import Backlog, Happening
 from wspulse.supervisor.control.route import PeerRoute
 
-__all__ = ["AttachedPeer", "Connection", "Happening", "Program"]
+__all__ = ["AttachedPeer", "Connection", "Program"]
+
+MOST_ENDED = 10_000
+"""Connections of whose end a program has not been told. More may end at once, as with a worker; not to be told of them is
+no way to live, and what waits costs a few hundred bytes for each."""
+
+CATCH_UP_S = 30.0
+"""How long there may be more."""
 
 
 class AttachedPeer(NamedTuple):
@@ -34,22 +40,8 @@ class Connection:
     program: Program | None = None
     is_told: bool = False
     """Whether some program was told of it."""
-
-
-@dataclass(slots=True, eq=False)
-class Happening:
-    """Something that happened to a connection, which its program is to be told."""
-
-    connection: Connection
-    op: str
-    args: dict[str, Any] = field(default_factory=dict)
-    frame: BridgeFrame | None = None
-    ticket: int = 0
-    """Of a frame: by what the desk's owner knows that somebody waits until it is sent."""
-
-    @property
-    def is_adoption(self) -> bool:
-        return self.op == "connected" and bool(self.args["adopted"])
+    waiting: list[Happening[Connection]] = field(default_factory=list)
+    """What is to be told of it; its backlog's."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,11 +53,13 @@ class Program:
     heartbeat_s: float
     heard_at: float
     credit: int = field(init=False)
-    queue: deque[Happening] = field(default_factory=deque)
+    backlog: Backlog[Connection] = field(default_factory=Backlog)
     connections: dict[str, Connection] = field(default_factory=dict)
     questions: int = 0
     is_retried: bool = False
     """Whether it has not taken what it was sent before, and is tried again in a moment."""
+    behind_since: float | None = None
+    """When more ends than it may leave untaken began to wait."""
 
     def __post_init__(self) -> None:
         self.credit = self.window
@@ -77,18 +71,27 @@ class Program:
     @property
     def is_due(self) -> bool:
         """Whether it is to be told something, and may be."""
-        return bool(self.queue) and self.credit > 0
+        return len(self.backlog) > 0 and self.credit > 0
 
     def renew(self, count: int) -> None:
         """It has read `count` messages, or says so: it never gets more than its window."""
         self.credit = min(self.window, self.credit + count)
 
-    def told(self) -> Happening:
+    def told(self) -> Happening[Connection]:
         """The first of what waited has been sent."""
-        happening = self.queue.popleft()
+        happening = self.backlog.take_first()
         self.credit -= 1
         happening.connection.is_told = True
         return happening
 
     def is_silent(self, now: float) -> bool:
         return now - self.heard_at > self.heartbeat_s
+
+    def is_lost(self, now: float) -> bool:
+        """To be asked every second: whether it does not take what it is told, though it may answer pings."""
+        if self.backlog.ended <= MOST_ENDED:
+            self.behind_since = None
+            return False
+        if self.behind_since is None:
+            self.behind_since = now
+        return now - self.behind_since > CATCH_UP_S

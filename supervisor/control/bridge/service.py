@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from itertools import count
 from time import monotonic
@@ -15,6 +16,7 @@ from typing import Any
 
 from wspulse.actors.mesh.message import QUESTION_TIMEOUT_S, BridgeFrame, BridgeNotice, BridgeQuestion, Message
 from wspulse.actors.values.errors import BadRequestError
+from wspulse.actors.values.log_limit import LogLimit
 from wspulse.supervisor.control.bridge.desk import BridgeDesk
 from wspulse.supervisor.control.bridge.instructions import (
     AdoptSoon,
@@ -26,6 +28,7 @@ from wspulse.supervisor.control.bridge.instructions import (
     Ping,
     Pose,
     ReportAttached,
+    ReportForgotten,
     ReportGone,
     RetrySoon,
     SetDeadline,
@@ -61,6 +64,9 @@ class BridgeService:
         """By question."""
         self._retries: dict[int, asyncio.TimerHandle] = {}
         """By program."""
+        self._forgotten: Counter[str] = Counter()
+        """Not yet logged."""
+        self._forgotten_log = LogLimit(1)
         self._timer = self._loop.call_later(TICK_S, self._tick)
 
     def close(self) -> None:
@@ -180,6 +186,14 @@ class BridgeService:
                 _logger.info("a bridge program has attached", extra={"program": program})
             case ReportGone(program, reason):
                 _logger.info("a bridge program is gone", extra={"program": program, "reason": reason})
+            case ReportForgotten():
+                self._log_forgotten(instruction)
+
+    def _log_forgotten(self, report: ReportForgotten) -> None:
+        self._forgotten.update(connections=report.connections, frames=report.frames)
+        if self._forgotten_log.admit(monotonic()) is not None:
+            _logger.warning("what no bridge program took in time was forgotten", extra=dict(self._forgotten))
+            self._forgotten.clear()
 
     def _deliver(self, delivery: Deliver) -> None:
         peer, args = delivery.peer, delivery.args

@@ -15,6 +15,7 @@ from tests.support.eventually import eventually
 from tests.support.shards import Shards, serve_shards
 from wspulse.actors.apps import presence
 from wspulse.actors.apps.builtin import builtin
+from wspulse.actors.mesh.message import WatchRoom
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.server import Server
 from wspulse.actors.values.codec import Codec, MsgpackCodec, RawCodec
@@ -309,3 +310,15 @@ async def test_presence_speaks_the_servers_codec(codec: Codec) -> None:
             assert isinstance(data, str)
             frame = json.loads(data)
             assert (frame["event"], frame["payload"]["id"]) == ("presence.you", "ada")
+
+
+async def test_word_of_a_watcher_that_is_read_after_its_death_is_forgotten_with_its_replacements_answer() -> None:
+    async with serve_shards(relay, 2) as shards:
+        (watching,) = (each for each in shards.servers[0]._extensions if isinstance(each, presence.Presence))
+        watching.receive(WatchRoom(1, 1, "room", True))
+        assert list(watching._rooms) == ["room"]
+        watching.receive(WatchRoom(1, 2, "room", False))
+        assert not watching._rooms
+        watching.receive(WatchRoom(1, 3, "room", True))
+        watching.receive(WatchRoom(1, 2, "room", False))
+        assert list(watching._rooms) == ["room"], "an earlier life's word came late"

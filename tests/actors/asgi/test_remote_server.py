@@ -16,6 +16,7 @@ from wspulse import (
     ShardUnavailableError,
 )
 from wspulse.actors.asgi.remote_server import RemoteServer
+from wspulse.supervisor.protocol.refusals import refusal
 
 ENDPOINT = "ipc:///run/chat/control.sock"
 
@@ -114,9 +115,19 @@ async def test_error_of_a_call_is_the_one_that_a_worker_would_raise(
 ) -> None:
     server = joined()
     await server.broadcast("lobby", Frame())
-    controls[0].error = ControlError("it failed", code)
-    with pytest.raises(error):
+    controls[0].error = refusal({"code": code, "message": "wspulse: it failed"}, "ann")
+    with pytest.raises(error) as raised:
         await server.send("ann", Frame())
+    assert type(raised.value) is error, "a program that catches ControlError first takes the server for away"
+    if code.startswith("connection"):
+        assert getattr(raised.value, "connection_id", None) == "ann"
+
+
+async def test_no_room_is_not_all_rooms(controls: list[FakeControl]) -> None:
+    nothing: Any = None
+    with pytest.raises(TypeError, match="wspulse: a room id is a str, not NoneType: None"):
+        await joined().get_connections(nothing)
+    assert controls == []
 
 
 async def test_calls_that_cannot_wait_are_refused_where_the_server_runs_elsewhere() -> None:

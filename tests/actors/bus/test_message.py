@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from wspulse.actors.bus.message import (
-    MARK_TOPIC,
     BusMessage,
     GapWatch,
+    mark_topic,
     pack,
     pack_mark,
     room_topic,
@@ -29,11 +29,10 @@ def test_no_rooms_topic_begins_anothers(one: str, other: str) -> None:
     assert not room_topic(one).startswith(room_topic(other))
 
 
-def test_mark_comes_back_as_it_was_packed_and_is_no_rooms_message() -> None:
-    data = pack_mark(3, 4_000_000_000, 2**40)
+def test_mark_comes_back_as_it_was_packed_and_is_for_one_shard() -> None:
+    data = pack_mark(2, 3, 4_000_000_000, 2**40)
     assert unpack_mark(data) == (3, 4_000_000_000, 2**40)
-    assert data.startswith(MARK_TOPIC)
-    assert not room_topic("").startswith(MARK_TOPIC)
+    assert [shard for shard in (0, 2, 258, 1023) if data.startswith(mark_topic(shard))] == [2]
 
 
 def _message(number: int, previous: int, sender: int = 1, room_id: str = "r") -> BusMessage:
@@ -75,3 +74,12 @@ def test_what_was_seen_is_forgotten_with_the_room() -> None:
     assert watch.follows(_message(7, 6))
     watch.joined("r")
     assert watch.follows(_message(9, 8))
+
+
+def test_what_is_seen_in_a_room_is_bounded_however_often_its_senders_are_replaced() -> None:
+    watch = GapWatch()
+    watch.joined("r")
+    for sender in range(10_000):
+        assert watch.follows(_message(1, 0, sender=sender))
+    assert len(watch._rooms["r"]) <= 4096
+    assert not watch.follows(_message(3, 2, sender=9_999))

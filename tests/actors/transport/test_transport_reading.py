@@ -167,3 +167,14 @@ def test_half_closed_peer_that_is_told_to_go_is_closed_at_once() -> None:
     session.end(1000, "bye")
     assert socket.taken() == encode_close(1000, "bye")
     assert socket.calls[-1] == "close"
+
+
+def test_half_closed_peer_is_kept_for_the_close_wait_and_not_as_long_as_a_handler_likes() -> None:
+    shard = NotedShard()
+    transport, socket, session = opened(shard)
+    session.answers_are_due = True
+    transport.eof_received()
+    shard.pass_time(2.9)
+    assert "close" not in socket.calls
+    shard.pass_time(0.2)
+    assert socket.calls[-1] == "close"

@@ -25,6 +25,7 @@ from wspulse.actors.values.errors import (
     WspulseError,
     error_from_code,
     error_subject,
+    id_error,
 )
 
 TEXTS = [
@@ -122,3 +123,8 @@ def test_connect_rejected_is_401_unless_told_otherwise() -> None:
 def test_connect_rejected_with_a_status_that_rejects_nothing_is_refused(status: int) -> None:
     with pytest.raises(ValueError, match=f"wspulse: ConnectRejected: status is {status}"):
         ConnectRejected("no", status)
+
+
+def test_error_of_an_id_says_what_was_given_and_what_is_allowed() -> None:
+    assert str(id_error("room", 5)) == "wspulse: a room id is a str, not int: 5"
+    assert len(str(id_error("connection", b"x" * 10_000))) < 300

@@ -14,7 +14,18 @@ import pytest
 
 from tests.support.eventually import eventually
 from tests.support.pretended_control import PretendedControl, pretended_control
-from wspulse import AsyncControl, Control, ControlError, Frame
+from wspulse import (
+    AsyncControl,
+    ConnectionClosedError,
+    ConnectionNotFoundError,
+    Control,
+    ControlError,
+    Frame,
+    SendBufferFullError,
+    ServerClosedError,
+    ShardUnavailableError,
+    WspulseError,
+)
 
 Call = asyncio.Task[Any]
 
@@ -93,6 +104,56 @@ async def test_call_is_one_request_and_its_refusal_an_error_with_the_servers_cod
         assert not server.has_request
 
 
+@pytest.mark.parametrize(
+    ("name", "args", "code", "error"),
+    [
+        ("send", ("ada", {}), "connection_not_found", ConnectionNotFoundError),
+        ("send", ("ada", {}), "send_buffer_full", SendBufferFullError),
+        ("send", ("ada", {}), "connection_closed", ConnectionClosedError),
+        ("send", ("ada", {}), "bad_request", ControlError),
+        ("broadcast", ("den", {}), "shard_unavailable", ShardUnavailableError),
+        ("kick", ("ada",), "connection_not_found", ConnectionNotFoundError),
+        ("connections", (), "shard_unavailable", ShardUnavailableError),
+        ("rooms", (), "server_closed", ServerClosedError),
+        ("stats", (), "internal", ControlError),
+        ("restart", (1,), "server_closed", ServerClosedError),
+        ("reload", (), "server_closed", ServerClosedError),
+    ],
+)
+async def test_refusal_is_the_servers_own_error_and_a_control_error(
+    kind: str, name: str, args: tuple[Any, ...], code: str, error: type[WspulseError], tmp_path: Path
+) -> None:
+    async with both(kind, tmp_path) as (server, client):
+        call = client.call(name, *args)
+        server.refuses(await server.takes(), code, "wspulse: what the server says")
+        with pytest.raises(error) as raised:
+            await call
+        assert isinstance(raised.value, ControlError)
+        assert (raised.value.error_code, str(raised.value)) == (code, "wspulse: what the server says")
+        if code.startswith("connection"):
+            assert getattr(raised.value, "connection_id", None) == "ada"
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "kind_of_id"),
+    [
+        ("send", (5, {}), "connection"),
+        ("kick", (5,), "connection"),
+        ("broadcast", (5, {}), "room"),
+        ("connections", (5,), "room"),
+    ],
+)
+async def test_id_that_is_no_string_is_refused_before_anybody_is_asked(
+    kind: str, name: str, args: tuple[Any, ...], kind_of_id: str, tmp_path: Path
+) -> None:
+    async with both(kind, tmp_path) as (server, client):
+        with pytest.raises(TypeError, match=f"wspulse: a {kind_of_id} id is a str, not int: 5"):
+            await client.call(name, *args)
+        call = client.call("ping")
+        assert (await server.takes()).op == "ping"
+        call.cancel()
+
+
 async def test_payload_that_is_raw_json_goes_in_json(kind: str, tmp_path: Path) -> None:
     async with both(kind, tmp_path) as (server, client):
         call = client.call("send", "ada", Frame("e", msgspec.Raw(b"[1.50]")))
@@ -165,6 +226,19 @@ async def test_request_to_a_server_that_is_away_is_never_sent_later(kind: str, t
         assert taken.op == "ping"
         server.answers(taken, {"version": "1", "events": "", "workers": 1})
         assert (await call).workers == 1
+
+
+async def test_calls_that_gave_up_on_a_server_that_is_away_leave_nothing(tmp_path: Path) -> None:
+    async with both("asynchronous", tmp_path, away=True, timeout=0.01) as (_, client):
+        asynchronous = client.client
+        assert isinstance(asynchronous, AsyncControl)
+        cancelled = client.call("ping")
+        for call in [client.call("ping") for _ in range(100)]:
+            assert (await failed(call))[0] == "unavailable"
+        cancelled.cancel()
+        await asyncio.wait({cancelled})
+        assert not asynchronous._unsent
+        assert not asynchronous._waiting
 
 
 async def test_end_of_the_server_is_seen_at_once_and_its_successor_is_found(kind: str, tmp_path: Path) -> None:

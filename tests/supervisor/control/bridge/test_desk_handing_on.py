@@ -124,6 +124,7 @@ def test_what_happens_while_nobody_is_attached_waits_for_the_answer_to_attach(st
     stage.notice("connected", "a")
     stage.frame("a", 1)
     stage.notice("connected", "b")
+    stage.frame("b", 2)
     stage.notice("disconnected", "b")
     assert stage.since() == []
     number = stage.desk.attach(ONE, "json", 100, HEARTBEAT_S, 0.0)
@@ -131,7 +132,13 @@ def test_what_happens_while_nobody_is_attached_waits_for_the_answer_to_attach(st
     assert stage.since() == [ReportAttached(number), AdoptSoon()], "first it is told that it is attached"
     stage.desk.adopt_orphans()
     stage.carry_out()
-    assert stage.told() == ["one connected a", "one message a 1", "one connected b", "one disconnected b"]
+    assert stage.told() == [
+        "one connected a",
+        "one message a 1",
+        "one connected b",
+        "one message b 2",
+        "one disconnected b",
+    ]
 
 
 def test_orphans_that_were_told_of_are_adopted(stage: DeskStage) -> None:

@@ -1,0 +1,174 @@
+"""`Subscriptions`: the rooms that one shard has joined on the bus: subscribing, the join barrier, telling the other shards.
+
+The bus owns it and gives it its subscribing socket. A room is joined when everything published from then on certainly comes;
+it is left for the other shards when nothing comes any more. Both are proven by a probe: see README.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import zmq
+
+from wspulse.actors.bus.message import GapWatch, probe_topic, room_topic
+
+__all__ = ["Subscriptions", "TellRooms"]
+
+_PROBE_FIRST_S = 0.0002
+_PROBE_MOST_S = 0.05
+
+_LEFT_TOLD_S = 1.0
+"""How long rooms that were left are gathered: others count for us what does not come, and nobody waits for their word."""
+
+
+class TellRooms(Protocol):
+    """Tell the others, or one of them, of rooms that this shard has joined, and of some that it has left. `are_all`: it has
+    joined no others."""
+
+    def __call__(
+        self, joined: list[bytes], left: list[bytes], *, are_all: bool = False, shard: int | None = None
+    ) -> None: ...
+
+
+class _Probe:
+    """What its return proves: of rooms that were joined, and of rooms that were left."""
+
+    __slots__ = ("joins", "left", "timer")
+
+    def __init__(self, joins: list[tuple[str, Callable[[], None]]], left: set[str]) -> None:
+        self.joins = joins
+        self.left = left
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class Subscriptions:
+    """See the module. `publish_probe` pushes a probe if the forwarder takes it now; `touched` is called when the socket has
+    been used. `gaps` has the rooms that are joined, whether their probe has returned or not."""
+
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        shard: int,
+        incarnation: int,
+        *,
+        gaps: GapWatch,
+        publish_probe: Callable[[bytes], None],
+        touched: Callable[[], None],
+        tell_rooms: TellRooms,
+    ) -> None:
+        self._socket = socket
+        self._life = (shard, incarnation)
+        self._publish_probe = publish_probe
+        self._touched = touched
+        self._tell_rooms = tell_rooms
+        self._loop = asyncio.get_running_loop()
+        self._gaps = gaps
+        self._joining: dict[str, Callable[[], None]] = {}
+        self._turn_joins: list[tuple[str, Callable[[], None]]] = []
+        self._left: set[str] = set()
+        """Left, with no probe under way that would prove it."""
+        self._tell_left: asyncio.TimerHandle | None = None
+        self._probes: dict[bytes, _Probe] = {}
+        self._probe_number = 0
+        self._stopped = False
+
+    def stop(self) -> None:
+        self._stopped = True
+        for timer in (self._tell_left, *(probe.timer for probe in self._probes.values())):
+            if timer is not None:
+                timer.cancel()
+
+    def join(self, room_id: str, joined: Callable[[], None]) -> None:
+        self._gaps.joined(room_id)
+        self._joining[room_id] = joined
+        if not self._turn_joins:
+            self._loop.call_soon(self._tell_turn)
+        self._turn_joins.append((room_id, joined))
+
+    def leave(self, room_id: str) -> None:
+        self._gaps.left(room_id)
+        self._joining.pop(room_id, None)
+        if self._stopped:
+            return
+        self._socket.setsockopt(zmq.UNSUBSCRIBE, room_topic(room_id))
+        self._touched()
+        self._left.add(room_id)
+        if self._tell_left is None:
+            self._tell_left = self._loop.call_later(_LEFT_TOLD_S, self._probe_left)
+
+    def tell_all(self, shard: int) -> None:
+        """Tell a shard, which may know nothing, of every room of which something may come here."""
+        rooms = set(self._gaps.rooms).union(self._left, *(probe.left for probe in self._probes.values()))
+        self._tell_rooms([room_topic(room_id) for room_id in rooms], [], are_all=True, shard=shard)
+
+    def returned(self, topic: bytes) -> None:
+        """A probe came; perhaps not for the first time."""
+        probe = self._probes.get(topic)
+        if probe is None:
+            return
+        self._end(topic, probe)
+        for room_id, joined in probe.joins:
+            # A room that was left and joined again since waits for its later probe.
+            if self._joining.get(room_id) is joined:
+                del self._joining[room_id]
+                joined()
+        self._tell_gone(probe.left)
+
+    # A turn's joins: the others know of them before the subscriptions can take effect.
+
+    def _tell_turn(self) -> None:
+        if self._stopped:
+            return
+        joins, self._turn_joins = self._turn_joins, []
+        self._tell_rooms([room_topic(room_id) for room_id, _ in joins], [])
+        # Behind the links' own writes of this turn: what is told is with the kernel then, even if we are stopped here.
+        self._loop.call_soon(self._subscribe_turn, joins)
+
+    def _subscribe_turn(self, joins: list[tuple[str, Callable[[], None]]]) -> None:
+        if self._stopped:
+            return
+        for room_id, joined in joins:
+            if self._joining.get(room_id) is joined:
+                self._socket.setsockopt(zmq.SUBSCRIBE, room_topic(room_id))
+        self._send_probe(_Probe(joins, set()))
+
+    # Rooms that were left.
+
+    def _probe_left(self) -> None:
+        self._tell_left = None
+        left, self._left = self._left, set()
+        self._send_probe(_Probe([], left))
+
+    def _tell_gone(self, rooms: set[str]) -> None:
+        """What was left when the probe went out has come to its end, unless it was joined or left again since."""
+        gone = [room_topic(room_id) for room_id in rooms - self._left if room_id not in self._gaps.rooms]
+        if gone:
+            self._tell_rooms([], gone)
+
+    # Probes.
+
+    def _send_probe(self, probe: _Probe) -> None:
+        self._probe_number += 1
+        topic = probe_topic(*self._life, self._probe_number)
+        self._probes[topic] = probe
+        self._socket.setsockopt(zmq.SUBSCRIBE, topic)
+        self._touched()
+        self._probe(topic, _PROBE_FIRST_S)
+
+    def _probe(self, topic: bytes, again_s: float) -> None:
+        probe = self._probes[topic]
+        if not probe.left and not any(self._joining.get(room_id) is joined for room_id, joined in probe.joins):
+            # Every room was left again before it was joined.
+            self._end(topic, probe)
+            return
+        self._publish_probe(topic)
+        probe.timer = self._loop.call_later(again_s, self._probe, topic, min(again_s * 2, _PROBE_MOST_S))
+
+    def _end(self, topic: bytes, probe: _Probe) -> None:
+        if probe.timer is not None:
+            probe.timer.cancel()
+        del self._probes[topic]
+        self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
+        self._touched()
