@@ -22,6 +22,7 @@ __all__ = [
     "pause_reading",
     "resume_reading",
     "shut_down",
+    "taken_bytes",
     "unread_bytes",
     "unsent_bytes",
     "untaken_bytes",
@@ -31,6 +32,11 @@ _NOTHING = b"\0\0\0\0"
 _NUMBER = struct.Struct("i")
 _SO_NWRITE = 0x1024
 """macOS, for which TIOCOUTQ is no question for a socket."""
+
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+_ACKED = struct.Struct("=Q")
+_ACKED_AT = 120
+"""Of tcpi_bytes_acked in Linux's struct tcp_info, whose fields stay where they are."""
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER, on, 0 s: closing throws away what was not sent, and resets the connection."""
@@ -102,6 +108,19 @@ def untaken_bytes(client: Transport | None) -> int:
             return 0
     else:
         return _asked(client, TIOCOUTQ)
+
+
+def taken_bytes(client: Transport | None) -> int:
+    """A number that rises with what the peer takes, whatever is written meanwhile. Where the kernel keeps no such count it also
+    falls with what is written."""
+    sock = None if client is None else client.get_extra_info("socket")
+    if sock is None or _TCP_INFO is None:
+        return -untaken_bytes(client)
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _ACKED_AT + 8)
+    except OSError:
+        return -untaken_bytes(client)
+    return _ACKED.unpack_from(info, _ACKED_AT)[0] if len(info) >= _ACKED_AT + 8 else -untaken_bytes(client)
 
 
 def unsent_bytes(client: Transport | None) -> int:

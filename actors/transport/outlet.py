@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from wspulse.actors.transport.client import abort, unsent_bytes, untaken_bytes
+from wspulse.actors.transport.client import abort, taken_bytes, unsent_bytes, untaken_bytes
 from wspulse.actors.transport.owed import Owed
 from wspulse.actors.transport.patience.write_watch import WriteWatch
 from wspulse.actors.values.options.server_options import ServerOptions
@@ -86,6 +86,11 @@ class Outlet(asyncio.Protocol, Generic[S]):
     def untaken_bytes(self) -> int:
         """How much the kernel holds that the peer has not taken."""
         return untaken_bytes(self._client)
+
+    @property
+    def taken_bytes(self) -> int:
+        """A number that rises with what the peer takes."""
+        return taken_bytes(self._client)
 
     @property
     def unsent_bytes(self) -> int:

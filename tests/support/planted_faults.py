@@ -20,6 +20,7 @@ from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.state import TRANSITIONS, Effect, SessionEvent, SessionState
 from wspulse.actors.transport import client as clients
 from wspulse.actors.transport import transport as transports
+from wspulse.actors.transport.outlet import Outlet
 from wspulse.actors.transport.patience.heartbeat import Heartbeat
 from wspulse.actors.transport.patience.parting import Parting, Patience
 from wspulse.actors.transport.patience.write_watch import WriteWatch
@@ -215,7 +216,7 @@ FAULTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "blocked peer is not pinged": ((Transport, "ping", _ping_if_not_blocked),),
     "pong that answers no ping is a sign of life": ((Heartbeat, "hear", _hear_anything),),
     "peer is judged by what was not read": ((transports, "unread_bytes", _nothing),),
-    "peer is judged by a ping that it has not got": ((Transport, "untaken_bytes", property(_nothing)),),
+    "peer is judged by a ping that it has not got": ((Outlet, "untaken_bytes", property(_nothing)),),
     "each ping has a payload of its own": ((Heartbeat, "__call__", _beat_anew),),
     "clock runs on while the loop stands still": ((ServiceClock, "__call__", lambda clock: clock._real()),),
     "what has come while the loop stood still is not waited for": ((ServiceClock, "beat", _beat_without_settling),),

@@ -62,6 +62,8 @@ class Model(FrameModel):
         self.raises = 0
         self.clock: Callable[[], float] = loop.time
         """The shard's: seconds in which it could serve."""
+        self.settled_at = 0.0
+        """The loop stood still, and nobody may be judged before this time of its own."""
         self._accepting: SimPeer | None = None
         self._duplicate: SessionModel | None = None
         self._ended: list[SimPeer] = []
@@ -75,7 +77,17 @@ class Model(FrameModel):
 
     def is_behind(self, peer: SimPeer) -> bool:
         """Whether the handler of this peer's session is."""
-        return peer.session is not None and hasattr(peer.session, "real") and peer.session.real.inbox.behind
+        session = peer.session
+        return (
+            session is not None
+            and session.state is not CLOSED
+            and hasattr(session, "real")
+            and session.real.inbox.behind
+        )
+
+    def is_busy(self, peer: SimPeer) -> bool:
+        """Whether a callback of this peer's session runs or waits."""
+        return peer.session is not None and peer.session.state is not CLOSED and peer.session.real.inbox.busy
 
     def patience_until(self, peer: SimPeer) -> float:
         """A peer that was told to go, and has not taken everything, may be cut off from then on."""
@@ -275,7 +287,12 @@ class Model(FrameModel):
                 self._look_at_loss(model, peer, error)
                 if self.options.resume_window and not self._says_goodbye(peer, error):
                     self.fail(f"{model}: ended by {error!r}, not suspended")
-            elif error is not model.drop_error or self.now < model.deadline or not self.loop.in_timers:
+            elif (
+                error is not model.drop_error
+                or self.now < model.deadline
+                or not self.loop.in_timers
+                or self.loop.now < self.settled_at - EPSILON_S
+            ):
                 self.fail(
                     f"{model}: ended with {error!r}, dropped by {model.drop_error!r}, window until {model.deadline}"
                 )
@@ -318,9 +335,12 @@ class Model(FrameModel):
             peer.owed_messages = peer.messages_delivered
         elif isinstance(error, ConnectionLostError):
             allowed = losing and peer.close_delivered is None and not peer.broken_delivered and not peer.socket.aborted
+            if peer.eof_delivered and not peer.reset and not self.options.resume_window and peer.was_busy_at_eof:
+                # It ended its stream, and its answers were due.
+                allowed = allowed and (not model.real.inbox.busy or self.now >= peer.eof_at + 3.0 - EPSILON_S)
             peer.owed_messages = peer.messages_delivered
         elif isinstance(error, KeepaliveTimeoutError):
-            allowed = self.loop.in_timers and peer.was_silent
+            allowed = self.loop.in_timers and peer.was_silent and self.loop.now >= self.settled_at - EPSILON_S
             expected = (1011, "keepalive timeout")
             peer.owed_messages = peer.messages_delivered
         elif isinstance(error, WriteTimeoutError):

@@ -55,6 +55,7 @@ class SimPeer:
         "eof",
         "eof_at",
         "eof_delivered",
+        "eof_in_session",
         "expected_close",
         "handled",
         "messages_delivered",
@@ -79,6 +80,7 @@ class SimPeer:
         "stands_since",
         "transport",
         "was_blocked_at_close",
+        "was_busy_at_eof",
         "was_held",
         "was_paused",
         "was_silent",
@@ -100,6 +102,7 @@ class SimPeer:
         """What it has sent and the server has not read yet."""
         self.eof = False
         self.eof_delivered = False
+        self.eof_in_session = False
         self.eof_at = 0.0
         self.reset = False
         self.saw_end = False
@@ -137,6 +140,7 @@ class SimPeer:
         self.owed_messages = 0
         """How many of its messages have to reach on_message before the next callback of another kind."""
         self.was_blocked_at_close = False
+        self.was_busy_at_eof = False
         self.was_held = False
         self.was_paused = False
         self.was_silent = False

@@ -41,6 +41,7 @@ class SimSocket(asyncio.Transport):
         "reading",
         "reset",
         "taken_at",
+        "taken_bytes",
         "unsent_bytes",
     )
 
@@ -55,6 +56,7 @@ class SimSocket(asyncio.Transport):
         self.progress_at = 0.0
         """When the kernel last took a byte of what had to wait."""
         self.reading = True
+        self.taken_bytes = 0
         self.taken_at = 0.0
         """When the peer last took a byte."""
         self.reset = False
@@ -83,6 +85,9 @@ class SimSocket(asyncio.Transport):
     def fileno(self) -> int:
         """As a socket of the kernel's."""
         return -1
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        raise OSError(level, option, size)
 
     def setsockopt(self, level: int, option: int, value: bytes) -> None:
         assert (level, option) == (socket.SOL_SOCKET, socket.SO_LINGER)
@@ -204,7 +209,11 @@ class SimSocket(asyncio.Transport):
                 self.model.loop.reports.append({"message": "data_received raised", "exception": error})
         elif peer.eof and (not peer.eof_delivered or self.eof_is_due):
             peer.eof_delivered = True
-            peer.eof_at = self.model.now
+            if not peer.eof_in_session:
+                # The first time that its session hears of it counts.
+                peer.eof_in_session = peer.accepted
+                peer.eof_at = self.model.now
+                peer.was_busy_at_eof = self.model.is_busy(peer)
             self.eof_is_due = False
             self.reading = False
             if not self.protocol.eof_received():
@@ -213,6 +222,7 @@ class SimSocket(asyncio.Transport):
     def drain(self, taken_bytes: int) -> None:
         """The peer has read so many bytes of what the kernel holds."""
         self.kernel_bytes -= taken_bytes
+        self.taken_bytes += taken_bytes
         self.taken_at = self.model.now
         if not self.unsent_bytes or self.lost:
             return

@@ -114,6 +114,64 @@ class Steps(Draw):
                 gate.set_result(None)
         world.pass_time(world.loop.now + 1 + draw() * 6)
 
+    def _silence(self) -> None:
+        """A peer answers no ping for longer than may be, whatever else it sends; or its answers are not read."""
+        draw = self._random
+        peer = self._peer()
+        if peer is None or not peer.can_send:
+            return
+        world = self.world
+        peer.start_reading()
+        which = draw()
+        peer.pongs = which > 0.6
+        self._say("%s %s", peer, "answers no ping" if which <= 0.6 else "is not read for a while")
+        for _ in range(3):
+            if peer.saw_end or peer.close_sent:
+                return
+            if which < 0.3:
+                peer.send("pong", payload=b"" if draw() < 0.5 else b"12345678")
+            elif which < 0.45:
+                peer.send("ping")
+            world.pass_time(world.loop.now + self._options.pong_wait / 2 - draw(), quiet_peers=which > 0.6)
+        world.poll_all()
+
+    def _slow_reader(self) -> None:
+        """A peer takes a little at a time, of more than it can take at once, for longer than a pong is awaited."""
+        draw = self._random
+        peer = self._peer()
+        if peer is None or not peer.can_send or peer.session is None:
+            return
+        world = self.world
+        self._say("%s reads slowly", peer)
+        peer.reads = False
+        step_s = 0.8 * self._options.write_wait
+        for _ in range(1 + int((self._options.pong_wait + self._options.ping_period) / step_s)):
+            for _ in range(1 + int(draw() * 6)):
+                world.app.broadcast_nowait(peer.room_id)
+            peer.read(1 + int(draw() * 8))
+            world.pass_time(world.loop.now + step_s)
+            if peer.socket.closed or world.model.violation is not None:
+                return
+        if draw() < 0.5:
+            peer.start_reading()
+
+    def _half_close(self) -> None:
+        """A peer asks, ends its stream, and reads on."""
+        draw = self._random
+        peer = self._peer()
+        if peer is None or not peer.can_send:
+            return
+        self._say("%s asks and ends its stream", peer)
+        for _ in range(1 + int(draw() * 5)):
+            self.world.send_message(
+                peer, Script(True, (("sleep", (0.01, 0.5, 5.0)[int(draw() * 3)]), ("send", None)), "")
+            )
+        peer.eof = True
+        if draw() < 0.7:
+            for _ in range(4):
+                peer.socket.poll()
+                self.world.run_until_idle()
+
     def _part(self) -> None:
         """A part of what a peer sent arrives."""
         peer = self._peer()
@@ -317,6 +375,9 @@ _WEIGHTS: list[tuple[Callable[[Steps], None], int]] = [
     (Steps._message, 14),
     (Steps._flood, 2),
     (Steps._late_handler, 1),
+    (Steps._silence, 1),
+    (Steps._slow_reader, 1),
+    (Steps._half_close, 2),
     (Steps._part, 2),
     (Steps._arrive, 4),
     (Steps._drop, 8),

@@ -20,7 +20,7 @@ from tests.support.sim_model import FAR_BYTES, Model
 from tests.support.sim_peer import SimPeer
 from tests.support.sim_socket import SimSocket
 from wspulse.actors.sessions.shard import Shard
-from wspulse.actors.transport import client, transport
+from wspulse.actors.transport import client, outlet, transport
 from wspulse.actors.transport.patience import doubt
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
@@ -113,6 +113,7 @@ _SMALL: tuple[tuple[object, str, object], ...] = (
     (transport, "_TURN_BYTES", 60),
     (doubt, "_FAR_BYTES", FAR_BYTES),
     (client, "_asked", lambda socket, question: 0 if socket is None else socket.kernel_says(question)),
+    (outlet, "taken_bytes", lambda socket: 0 if socket is None else socket.taken_bytes),
 )
 """What is large of a real connection, and cut small here: messages ahead of the 101, a socket's share of a turn, what may lie
 before a ping. And the kernel, which is asked what it holds."""
@@ -234,6 +235,9 @@ class World:
         self.late_until = now = self.model.now
         if not before <= now <= before + (when - real_before) + _EPSILON_S:
             self.model.fail(f"the clock goes from {before} to {now} while {when - real_before} s pass")
+        if now < before + (when - real_before) - _EPSILON_S and not self.shard.clock._is_settling:
+            # A loop that is always late must come to an end too: it settles once, and then judges.
+            self.model.settled_at = when + _SETTLE_S
         if len(self.shard._ticker) and now > before + _STRIDE_S + _EPSILON_S:
             self.model.fail(f"the clock goes on by {now - before} s while the loop stands still")
 

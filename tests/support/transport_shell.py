@@ -72,6 +72,9 @@ class NotedSocket(asyncio.Transport):
         """As a socket of the kernel's, which knows nothing here."""
         return -1
 
+    def getsockopt(self, _level: int, _option: int, _size: int) -> bytes:
+        raise OSError
+
     def setsockopt(self, _level: int, option: int, _value: bytes) -> None:
         assert option == SO_LINGER
         self.calls.append("reset")

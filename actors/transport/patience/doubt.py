@@ -27,23 +27,24 @@ class Doubt:
     """About one ping, from `now` on. Bytes of the peer that we have not read are waited for `pong_wait_s` more at most; those for
     it are the business of `write_wait_s`, as for a peer to whom nothing more can be written."""
 
-    __slots__ = ("_moved_at", "_read_until", "_untaken_bytes", "_was_far", "_write_wait_s")
+    __slots__ = ("_moved_at", "_read_until", "_taken_bytes", "_was_far", "_write_wait_s")
 
     def __init__(self, now: float, pong_wait_s: float, write_wait_s: float) -> None:
         self._read_until = now + pong_wait_s
         self._write_wait_s = write_wait_s
         self._moved_at = now
-        self._untaken_bytes: float = float("inf")
+        self._taken_bytes: int | None = None
         self._was_far = False
 
-    def look(self, now: float, unread_bytes: int, untaken_bytes: int) -> Verdict:
-        """`unread_bytes` are the peer's that were not handled yet, `untaken_bytes` those for it that it has not taken."""
+    def look(self, now: float, unread_bytes: int, untaken_bytes: int, taken_bytes: int) -> Verdict:
+        """`unread_bytes` are the peer's that were not handled yet, `untaken_bytes` those for it that it has not taken;
+        `taken_bytes` rise with what it takes."""
         if unread_bytes and now < self._read_until:
             return Verdict.WAIT
         if untaken_bytes >= _FAR_BYTES:
             self._was_far = True
-            if untaken_bytes < self._untaken_bytes:
+            if self._taken_bytes is None or taken_bytes > self._taken_bytes:
                 self._moved_at = now
-            self._untaken_bytes = untaken_bytes
+            self._taken_bytes = taken_bytes
             return Verdict.WAIT if now < self._moved_at + self._write_wait_s else Verdict.CONDEMN
         return Verdict.BEGIN_ANEW if self._was_far else Verdict.CONDEMN

@@ -43,6 +43,10 @@ class Beating(Protocol):
     def untaken_bytes(self) -> int:
         """How much was written that the peer has not taken."""
 
+    @property
+    def taken_bytes(self) -> int:
+        """A number that rises with what the peer takes."""
+
     def ping(self, payload: bytes) -> None:
         """Ask the peer for a sign of life; where the kernel takes nothing now, as soon as it does."""
 
@@ -110,7 +114,9 @@ class Heartbeat:
             else:
                 if self._doubt is None:
                     self._doubt = Doubt(now, options.pong_wait, options.write_wait)
-                verdict = self._doubt.look(now, transport.unhandled_bytes, transport.untaken_bytes)
+                verdict = self._doubt.look(
+                    now, transport.unhandled_bytes, transport.untaken_bytes, transport.taken_bytes
+                )
                 if verdict is Verdict.CONDEMN:
                     transport.fell_silent()
                     return

@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from tests.support.eventually import eventually
-from wspulse.actors.transport.client import abort, shut_down, unread_bytes, unsent_bytes, untaken_bytes
+from wspulse.actors.transport.client import abort, shut_down, taken_bytes, unread_bytes, unsent_bytes, untaken_bytes
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
@@ -74,6 +74,23 @@ def test_bytes_that_the_peer_does_not_take_are_known_in_the_kernel_and_before_it
             assert untaken_bytes(client) > 100_000
             assert client.get_write_buffer_size() > 0
             assert unsent_bytes(client) == client.get_write_buffer_size() + untaken_bytes(client)
+
+    run(test)
+
+
+def test_what_the_peer_takes_is_counted_whatever_is_written_meanwhile(
+    run: Callable[[Callable[[], Awaitable[None]]], None],
+) -> None:
+    async def test() -> None:
+        async with pair() as (client, peer):
+            peer.setblocking(False)
+            loop = asyncio.get_running_loop()
+            before = taken_bytes(client)
+            taken = 0
+            while taken < 8_000_000:
+                client.write(b"x" * 1_000_000)
+                taken += len(await loop.sock_recv(peer, 1_000_000))
+            assert taken_bytes(client) >= before + taken
 
     run(test)
 
