@@ -68,9 +68,9 @@ OPTION_TABLE = (
     ),
     _row(
         "pong_wait",
-        "a transport from which no pong came for so long is dropped with 1011",
+        "a transport that leaves a ping unanswered for so long is dropped with 1011",
         "two pings may be lost on a bad network",
-        "without a pong, the connection is dropped after this",
+        "a ping without an answer ends the connection after this",
     ),
     _row(
         "write_wait",
