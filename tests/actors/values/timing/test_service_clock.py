@@ -111,6 +111,6 @@ def test_clock_never_goes_back(draw: Random) -> None:
             clock.rest()
         else:
             clock.begin()
-        assert clock() >= before
+        assert clock() >= before - 1e-9  # what floats lose
         before = clock()
-        assert before <= real.now
+        assert before <= real.now + 1e-9
