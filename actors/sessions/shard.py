@@ -61,6 +61,7 @@ class Shard:
         self._ticker = Ticker(loop, real_time, options.logger, self.context)
         self.clock = self._ticker.clock
         """Seconds in which this shard could serve."""
+        self.at = self._ticker.at
         self.metrics = Metrics()
         self.encode = wire_encoder(options.codec)
         """A frame in wire form: a whole WebSocket message. Raises what the codec raises."""
@@ -351,10 +352,6 @@ class Shard:
         dirty, self._dirty = self._dirty, []
         for item in dirty:
             item.flush()
-
-    def at(self, when: float, call: Callable[[float], None]) -> None:
-        """Have `call(now)` called at `when` or a little later. It cannot be cancelled: the callee looks if it still applies."""
-        self._ticker.at(when, call)
 
 
 def _with_successors(inboxes: Collection[Inbox]) -> set[Inbox]:

@@ -84,7 +84,7 @@ def shut_down(client: Transport | None) -> None:
     if sock is None or (descriptor := sock.fileno()) < 0:
         return
     # The family is of no matter here; without it the kernel would be asked.
-    copy = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, descriptor)
+    copy = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM, 0, descriptor)
     try:
         copy.shutdown(socket.SHUT_RDWR)
     except OSError:

@@ -24,7 +24,7 @@ class WritingShard(Protocol):
     def clock(self) -> Callable[[], float]:
         """Seconds in which the shard could serve, monotonic."""
 
-    def at(self, when: float, call: Callable[[float], None]) -> None:
+    def at(self, when: float, call: Callable[[float], None], /) -> None:
         """Have `call(now)` called at `when` or a little later; it cannot be cancelled."""
 
 

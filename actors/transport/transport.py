@@ -64,7 +64,7 @@ class Transport(Outlet["TransportShard[Transport]"]):
     at whose end is written what was sent meanwhile; `half_closed`, when the peer has ended its stream and may still read
     answers."""
 
-    __slots__ = ("_heartbeat", "_parser", "corked", "half_closed", "session", "state", "upgrade")
+    __slots__ = ("_heartbeat", "_is_released", "_parser", "corked", "half_closed", "session", "state", "upgrade")
 
     def __init__(self, shard: TransportShard[Transport], upgrade: Upgrade) -> None:
         super().__init__(shard)
@@ -74,6 +74,7 @@ class Transport(Outlet["TransportShard[Transport]"]):
         self.session: Carried | None = None
         self.corked = False
         self.half_closed = False
+        self._is_released = False
         self._heartbeat: Heartbeat | None = None
         self._parser: FrameParser = FrameParser(shard.options.max_message_size)
 
@@ -210,7 +211,9 @@ class Transport(Outlet["TransportShard[Transport]"]):
 
     def release(self) -> None:
         """Read on, from the loop, when what was read is handled; a session that is behind again then releases us again."""
-        self.shard.loop.call_soon(self._next_turn)
+        if not self._is_released:
+            self._is_released = True
+            self.shard.loop.call_soon(self._next_turn)
 
     def answers_are_out(self) -> None:
         """Nothing waits for the handler any more of a peer that has ended its stream."""
@@ -318,6 +321,7 @@ class Transport(Outlet["TransportShard[Transport]"]):
             self.release()
 
     def _next_turn(self) -> None:
+        self._is_released = False
         if self.state is _OPEN:
             self._catch_up()
         elif self.state is _HELD and self.session is not None and not self.session.inbox.behind:

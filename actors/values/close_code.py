@@ -34,7 +34,9 @@ class CloseReason:
     HANDLER_RAISED = CloseRow(
         1011, "internal error", True, "a handler of the application raised", "come back; the same frame may do it again"
     )
-    KEEPALIVE_TIMEOUT = CloseRow(1011, "keepalive timeout", True, "a ping was not answered for `pong_wait`", "come back")
+    KEEPALIVE_TIMEOUT = CloseRow(
+        1011, "keepalive timeout", True, "a ping was not answered for `pong_wait`", "come back"
+    )
 
 
 VIOLATIONS = (

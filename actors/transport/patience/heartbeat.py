@@ -22,7 +22,7 @@ _payload_of = Struct("!d").pack
 class BeatingShard(Protocol):
     options: ServerOptions
 
-    def at(self, when: float, call: Callable[[float], None]) -> None:
+    def at(self, when: float, call: Callable[[float], None], /) -> None:
         """Have `call(now)` called at `when` or a little later; it cannot be cancelled."""
 
 

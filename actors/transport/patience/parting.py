@@ -61,10 +61,15 @@ class Parting:
         self._at = at
         self._begun_at = self._moved_at = now
         self._patience = patience
-        self._unsent_bytes = transport.unsent_bytes
         self._taken_at: float | None = now
         """What the kernel has, it has delivered in no time, unless a look shows that it has not."""
-        at(now + (_LOOK_S if transport.blocked else min(patience.answer_s, patience.stall_s)), self)
+        if patience.stall_s >= patience.answer_s and not transport.blocked:
+            # Almost always, and then all is over long before the first look: the kernel need not be asked.
+            self._unsent_bytes: float = float("inf")
+            at(now + patience.answer_s, self)
+        else:
+            self._unsent_bytes = transport.unsent_bytes
+            at(now + (_LOOK_S if transport.blocked else patience.stall_s), self)
 
     def __call__(self, now: float) -> None:
         transport, patience = self._transport, self._patience
