@@ -106,7 +106,7 @@ def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_un
     now = model.now
     options = model.options
     socket = peer.socket
-    if peer.held and model.is_behind(peer):
+    if peer.held:
         peer.was_held = True
         peer.note_standing(stands=True)
     if not socket.paused:
