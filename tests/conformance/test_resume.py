@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine
 from random import Random
-from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidMessage, InvalidStatus
@@ -18,18 +16,13 @@ LEAVE_DELAY_S = 5.0
 """doc/internals.md: a room stays joined for so long after its last member has gone."""
 
 
-async def suspended(server: ContractServer, name: str, room: str, **query: object) -> None:
-    """Make a session and cut its socket."""
-    await server.drop(await server.client(name, room, **query), name)
-
-
 async def test_resume_through_any_worker_replays_what_was_buffered_before_newer_frames(
     resuming: ContractServer,
 ) -> None:
     async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
         for shard in range(resuming.workers):
             name, room = resuming.new_id("resumes", shard), resuming.new_id("room")
-            await suspended(resuming, name, room)
+            await resuming.suspended(name, room)
             for number in range(10):
                 if number % 2:
                     await boss.order("send", to=name, payload=number)
@@ -86,7 +79,7 @@ async def test_clean_close_ends_the_session_when_told_so(expiring: ContractServe
 
 async def test_expired_window_ends_the_session_once_with_the_drops_error(expiring: ContractServer) -> None:
     name, room = expiring.new_id(), expiring.new_id("room")
-    await suspended(expiring, name, room)
+    await expiring.suspended(name, room)
     entry = await expiring.notes.ended(name)
     assert entry["error"] == "ConnectionLostError"
     async with await expiring.client(name, room) as client:
@@ -99,7 +92,7 @@ async def test_expired_window_ends_the_session_once_with_the_drops_error(expirin
 
 async def test_resume_ends_the_window(expiring: ContractServer) -> None:
     name = expiring.new_id()
-    await suspended(expiring, name, "lobby")
+    await expiring.suspended(name, "lobby")
     async with await expiring.client(name) as client:
         await asyncio.sleep(2 * SHORT_WINDOW_S)  # the promise is that nothing happens then
         assert expiring.notes.kinds(name) == ["connect", "drop", "restore"]
@@ -111,7 +104,7 @@ async def test_no_message_of_the_new_transport_runs_before_the_restore_handler_i
     resuming: ContractServer,
 ) -> None:
     name = resuming.new_id()
-    await suspended(resuming, name, "lobby", slow="on_transport_restore:0.3")
+    await resuming.suspended(name, "lobby", slow="on_transport_restore:0.3")
     async with await resuming.client(name) as client:
         await client.send("note", 1)
         await resuming.notes.has(name, "message")
@@ -142,7 +135,7 @@ async def test_messages_read_before_a_drop_are_handled_before_its_callback(resum
 
 async def test_room_stays_the_first_one_whatever_connect_says_on_a_resume(resuming: ContractServer) -> None:
     name, first, second = resuming.new_id(), resuming.new_id("first"), resuming.new_id("second")
-    await suspended(resuming, name, first)
+    await resuming.suspended(name, first)
     async with (
         await resuming.client(resuming.new_id("boss"), "bosses") as boss,
         await resuming.client(name, second) as client,
@@ -161,7 +154,7 @@ async def test_get_connections_names_suspended_sessions(resuming: ContractServer
     names = sorted(resuming.new_id("listed", shard) for shard in range(4))
     async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
         for name in names:
-            await suspended(resuming, name, room)
+            await resuming.suspended(name, room)
         assert await boss.order("list_room", room=room) == names
         assert await boss.order("close_room", room=room) == 4
         assert await boss.order("list_room", room=room) == []
@@ -172,7 +165,7 @@ async def test_order_to_end_a_suspended_session_takes_effect_at_once(resuming: C
     async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
         for shard in range(resuming.workers):
             name, room = resuming.new_id("ends", shard), resuming.new_id("room")
-            await suspended(resuming, name, room)
+            await resuming.suspended(name, room)
             await boss.order(op, id=name, **({"room": room} if op == "close_one" else {}))
             assert await boss.order("list_room", room=room) == []
             assert (await resuming.notes.ended(name))["error"] is None
@@ -181,7 +174,7 @@ async def test_order_to_end_a_suspended_session_takes_effect_at_once(resuming: C
 
 async def test_overflow_while_suspended_keeps_the_newest_in_order(resuming: ContractServer) -> None:
     name, room = resuming.new_id(), resuming.new_id("room")
-    await suspended(resuming, name, room)
+    await resuming.suspended(name, room)
     async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
         await boss.order("send_many", to=name, count=200)
         async with await resuming.client(name, room) as client:
@@ -192,7 +185,7 @@ async def test_overflow_while_suspended_keeps_the_newest_in_order(resuming: Cont
 
 async def test_wait_closed_outlasts_a_resume(resuming: ContractServer) -> None:
     name, room = resuming.new_id(), resuming.new_id("room")
-    await suspended(resuming, name, room)
+    await resuming.suspended(name, room)
     async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
         number = await boss.order_only("wait_closed", room=room, id=name)
         await boss.expect("found")
@@ -209,7 +202,7 @@ async def test_reconnect_that_is_rejected_leaves_the_session_suspended_and_the_n
     resuming: ContractServer, token: str, status: int
 ) -> None:
     name, room = resuming.new_id("rejected"), resuming.new_id("room")
-    await suspended(resuming, name, room)
+    await resuming.suspended(name, room)
     async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
         await boss.order("send", to=name, payload=1)
         with pytest.raises(InvalidStatus) as refused:
@@ -223,52 +216,6 @@ async def test_reconnect_that_is_rejected_leaves_the_session_suspended_and_the_n
             assert resuming.notes.kinds(name) == ["connect", "drop", "restore"]
             await client.order_only("close_self")
             await client.closed()
-
-
-@pytest.mark.race
-async def test_two_dials_and_a_kick_on_an_id_whose_socket_drops_leave_one_session_at_most(
-    resuming: ContractServer, race_rounds: int, draw: Random
-) -> None:
-    async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
-        for _ in range(2 * race_rounds):
-            name, room = resuming.new_id("dropping"), resuming.new_id("room")
-            first = await resuming.client(name, room)
-
-            async def later(action: Coroutine[Any, Any, Any]) -> Any:
-                await asyncio.sleep(draw.uniform(0, 0.004))
-                return await action
-
-            first.drop()
-            one, two, kicked = await asyncio.gather(
-                later(resuming.client(name, room)),
-                later(resuming.client(name, room)),
-                later(boss.order("kick", id=name)),
-            )
-            assert kicked is None or kicked["error"] == "ConnectionNotFoundError"
-            assert await boss.order("list_room", room=room) in ([], [name])
-            await boss.order("kick", id=name)
-            assert await boss.order("list_room", room=room) == []
-            for client in (one, two):
-                assert await client.closed() in ((1000, "kicked"), (1000, "duplicate connection id"))
-            for kinds in (await _sessions_that_ended(resuming, name)).values():
-                assert kinds.count("disconnect") == 1
-                check_story(kinds)
-
-
-async def _sessions_that_ended(server: ContractServer, name: str) -> dict[str, list[str]]:
-    """Every session that an id has had, when all have ended; whatever became of their other callbacks."""
-    sessions: dict[str, list[str]] = await server.notes.until(
-        lambda: _all_ended(server.notes.of(name)), "each session has had its on_disconnect"
-    )
-    return sessions
-
-
-def _all_ended(entries: list[dict[str, Any]]) -> dict[str, list[str]] | None:
-    """What was called, by session; None while one has not ended."""
-    sessions: dict[str, list[str]] = {}
-    for entry in entries:
-        sessions.setdefault(entry["session"], []).append(entry["kind"])
-    return sessions if sessions and all(kinds[-1] == "disconnect" for kinds in sessions.values()) else None
 
 
 async def test_reconnect_to_a_room_that_is_being_left_hears_every_broadcast_after_its_101(
@@ -290,125 +237,6 @@ async def test_reconnect_to_a_room_that_is_being_left_hears_every_broadcast_afte
                 assert await again.expect("said") == name
 
         await asyncio.gather(*(come_back(draw.uniform(LEAVE_DELAY_S - 0.1, LEAVE_DELAY_S + 0.1)) for _ in range(30)))
-
-
-@pytest.mark.race
-async def test_new_transport_that_dies_in_mid_replay_keeps_order_and_repeats_nothing(
-    resuming: ContractServer, race_rounds: int
-) -> None:
-    async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
-        for _ in range(race_rounds):
-            name, room = resuming.new_id("replay"), resuming.new_id("room")
-            await suspended(resuming, name, room)
-            await boss.order("send_many", to=name, count=64, size=20_000)
-            seen: list[int] = []
-            for stop_after in (1, 2, 5):
-                client = await resuming.client(name, room)
-                # What comes before the answer to this was replayed.
-                await client.send("echo", "end of the replay")
-                for _ in range(stop_after):
-                    frame = await client.receive()
-                    if frame["event"] == "echo":
-                        break
-                    seen.append(frame["payload"][0])
-                await resuming.drop(client, name)
-            assert seen == sorted(set(seen)), "a frame came twice or out of order"
-            await boss.order("kick", id=name)
-
-
-@pytest.mark.race
-async def test_kick_that_races_the_windows_end_fires_one_disconnect(
-    expiring: ContractServer, race_rounds: int, draw: Random
-) -> None:
-    async with await expiring.client(expiring.new_id("boss"), "bosses") as boss:
-
-        async def once(late_s: float) -> None:
-            name = expiring.new_id("race")
-            await suspended(expiring, name, "race")
-            await asyncio.sleep(SHORT_WINDOW_S + late_s)  # where the window ends
-            await boss_order(boss, name)
-            await expiring.notes.ended(name)
-            assert expiring.notes.kinds(name) == ["connect", "drop", "disconnect"]
-
-        lock = asyncio.Lock()
-
-        async def boss_order(client: Client, name: str) -> None:
-            async with lock:
-                result = await client.order("kick", id=name)
-            assert result is None or result["error"] == "ConnectionNotFoundError"
-
-        for _ in range(race_rounds):
-            await asyncio.gather(*(once(draw.uniform(-0.03, 0.03)) for _ in range(10)))
-
-
-@pytest.mark.race
-async def test_close_of_a_suspended_session_that_races_a_reconnect_keeps_the_count(
-    resuming: ContractServer, race_rounds: int
-) -> None:
-    """One on_disconnect of each session, whoever wins."""
-    async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
-        for _ in range(race_rounds):
-            check_story(await kicked_and_back(resuming, boss))
-
-
-async def kicked_and_back(resuming: ContractServer, boss: Client) -> list[str]:
-    """40 cycles of one session, or of one after another; what was called, when all have ended."""
-    name, room = resuming.new_id("cycle"), resuming.new_id("room")
-    client = await resuming.client(name, room)
-    for _ in range(40):
-        client.drop()
-        await resuming.notes.until(
-            lambda: resuming.notes.kinds(name)[-1:] in (["drop"], ["disconnect"]), "the session is suspended or gone"
-        )
-        closing = asyncio.create_task(boss.order("kick", id=name))
-        client = await resuming.client(name, room)
-        await closing
-    await boss.order("close_room", room=room)
-    sessions = await _sessions_that_ended(resuming, name)
-    assert all(kinds.count("disconnect") == 1 for kinds in sessions.values())
-    client.drop()
-    return resuming.notes.kinds(name)
-
-
-def check_story(kinds: list[str]) -> None:
-    """on_connect → [drop → restore]* → on_disconnect, again and again."""
-    allowed = {
-        # The application may end a session before its on_connect ran; then it hears of the end alone.
-        "": {"connect", "disconnect"},
-        "connect": {"drop", "disconnect"},
-        "drop": {"restore", "disconnect"},
-        "restore": {"drop", "disconnect"},
-        "disconnect": {"connect", "disconnect"},
-    }
-    last = ""
-    for kind in kinds:
-        assert kind in allowed[last], f"{kind} after {last or 'nothing'}"
-        last = kind
-
-
-@pytest.mark.race
-async def test_numbered_frames_to_a_peer_that_drops_and_resumes_keep_their_order(
-    resuming: ContractServer, race_rounds: int, draw: Random
-) -> None:
-    name, room = resuming.new_id("numbered"), resuming.new_id("room")
-    drops = 10 * race_rounds
-    async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
-        client = await resuming.client(name, room)
-        seen: list[int] = []
-        breaks: list[int] = []
-        number = await boss.order_only("number_until_gone", room=room, id=name)
-        for _ in range(drops):
-            seen += [(await client.expect("numbered"))[0] for _ in range(draw.randrange(1, 30))]
-            breaks.append(len(seen))
-            await resuming.drop(client, name)
-            client = await resuming.client(name, room)
-        async with await resuming.client(resuming.new_id("other"), "bosses") as other:
-            await other.order("kick", id=name)
-        assert await boss.answer(number) > seen[-1]
-        gaps = [index for index in range(1, len(seen)) if seen[index] != seen[index - 1] + 1]
-        assert all(seen[index] > seen[index - 1] for index in range(1, len(seen))), "not strictly increasing"
-        assert set(gaps) <= set(breaks), f"gaps elsewhere than at drops: {sorted(set(gaps) - set(breaks))}"
-        assert await client.closed() == (1000, "kicked")
 
 
 async def test_mass_close_of_suspended_sessions(resuming: ContractServer) -> None:

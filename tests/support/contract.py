@@ -183,6 +183,10 @@ class ContractServer:
         # A client under test says nothing by itself, and takes all that comes.
         return Client(await connect(url, ping_interval=None, max_queue=None, open_timeout=DEADLINE_S, compression=None))
 
+    async def suspended(self, name: str, room: str, **query: object) -> None:
+        """Make a session and cut its socket."""
+        await self.drop(await self.client(name, room, **query), name)
+
     async def drop(self, client: Client, connection_id: str) -> None:
         """Cut a client's socket, and wait until the server has noticed."""
         drops = self.notes.kinds(connection_id).count("drop")
