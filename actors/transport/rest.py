@@ -10,7 +10,7 @@ from collections.abc import Callable
 from wspulse.actors.transport.farewell import Farewell, farewell_of
 from wspulse.actors.values.errors import ProtocolError
 from wspulse.actors.wire.frames import BINARY, CLOSE
-from wspulse.actors.wire.framing import FrameParser
+from wspulse.actors.wire.framing import PAUSE, FrameParser
 
 __all__ = ["comes_to_close", "hand_over"]
 
@@ -29,9 +29,15 @@ def hand_over(parser: FrameParser, receive: Callable[[int, bytes], None]) -> Far
     return None
 
 
-def comes_to_close(parser: FrameParser) -> bool:
-    """Throw away what was read. Returns whether the peer's close frame was among it; raises ProtocolError."""
-    while (message := parser.next()) is not None:
+def comes_to_close(parser: FrameParser, most_messages: int) -> bool | None:
+    """Throw away what was read, up to `most_messages` of it, control frames included. Returns whether the peer's close frame was
+    among it, None where more is to be looked at; raises ProtocolError."""
+    for _ in range(most_messages):
+        message = parser.next()
+        if message is None:
+            return False
         if message[0] == CLOSE:
             return True
-    return False
+        if message[0] == PAUSE:
+            break
+    return None if parser.rest else False

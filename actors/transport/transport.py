@@ -326,13 +326,17 @@ class Transport(Outlet["TransportShard[Transport]"]):
             self._catch_up()
         elif self.state is _HELD and self.session is not None and not self.session.inbox.behind:
             self._apply(TransportEvent.RELEASE)
+        elif self.state is TransportState.CLOSING:
+            self._look_for_close()
+            if not self._is_released:
+                resume_reading(self._client)
 
     def _catch_up(self) -> None:
         """Handle what was read, and read on where that is all."""
         if self._parser.leftover_bytes:
             self.data_received(b"")
-        if self.state is not _HELD:
-            # In whatever state that has left it.
+        if self.state is not _HELD and not self._is_released:
+            # In whatever state that has left it; unless its next turn has yet to come.
             resume_reading(self._client)
         if self.half_closed and self.state is _OPEN and self.session is not None and not self.session.answers_are_due:
             self.answers_are_out()
@@ -365,11 +369,17 @@ class Transport(Outlet["TransportShard[Transport]"]):
         self._apply(TransportEvent.VIOLATE, encode_close(error.close_code, error.reason), answer_s=_DISCARD_WAIT_S)
 
     def _look_for_close(self) -> None:
+        """In a turn's share of what was read; a peer may flood us to the end."""
         try:
-            if comes_to_close(self._parser):
-                self._apply(TransportEvent.HEAR)
+            found = comes_to_close(self._parser, _TURN_FRAMES)
         except ProtocolError:
             self._apply(TransportEvent.GARBLE)
+            return
+        if found:
+            self._apply(TransportEvent.HEAR)
+        elif found is None:
+            pause_reading(self._client)
+            self.release()
 
     # Deadlines: what the heartbeat, the watch and the parting ask and report.
 

@@ -115,6 +115,57 @@ def test_session_that_is_closed_when_its_turn_comes_is_read_until_the_peer_answe
     assert socket.calls[-1] == "close"
 
 
+def test_flooding_peer_that_was_told_to_go_does_not_keep_the_loop() -> None:
+    shard = NotedShard()
+    transport, socket, session = opened(shard)
+    session.kick()
+    transport.data_received(text(b"{}") * 1000 + client_close(1000))
+    for _ in range(7):
+        assert not socket.is_reading()
+        assert "close" not in socket.calls
+        shard.noted_loop.turn()
+    assert socket.calls[-1] == "close"
+
+
+def test_what_a_flooding_peer_had_sent_when_it_was_told_to_go_does_not_keep_the_loop() -> None:
+    shard = NotedShard()
+    transport, socket, session = opened(shard)
+    transport.data_received(text(b"{}") * 1000)
+    session.kick()
+    for _ in range(6):
+        assert not socket.is_reading()
+        shard.noted_loop.turn()
+    shard.noted_loop.turn()
+    assert socket.is_reading()
+    transport.data_received(client_close(1000))
+    assert socket.calls[-1] == "close"
+
+
+def test_fragments_of_a_peer_that_was_told_to_go_do_not_keep_the_loop() -> None:
+    shard = NotedShard()
+    transport, socket, session = opened(shard)
+    session.kick()
+    transport.data_received(b"\x02\x80\0\0\0\0" + b"\x00\x80\0\0\0\0" * 300 + client_close(1000))
+    for _ in range(2):
+        assert not socket.is_reading()
+        assert "close" not in socket.calls
+        shard.noted_loop.turn()
+    assert socket.calls[-1] == "close"
+
+
+def test_flooding_peer_whose_messages_end_the_session_does_not_keep_the_loop() -> None:
+    shard = NotedShard()
+    transport, socket, session = opened(shard)
+    transport.data_received(text(b"a") * 1000)
+    session.inbox.on_receive = lambda: session.kick() if session.transport is not None else None
+    shard.noted_loop.turn()
+    assert state(transport) is TransportState.CLOSING
+    for _ in range(6):
+        assert not socket.is_reading()
+        shard.noted_loop.turn()
+    assert socket.is_reading()
+
+
 # Half-closed peers.
 
 
