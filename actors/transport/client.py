@@ -19,6 +19,7 @@ __all__ = [
     "abort",
     "close",
     "end_writing",
+    "is_behind",
     "pause_reading",
     "resume_reading",
     "shut_down",
@@ -37,6 +38,9 @@ _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform == "li
 _ACKED = struct.Struct("=Q")
 _ACKED_AT = 120
 """Of tcpi_bytes_acked in Linux's struct tcp_info, whose fields stay where they are."""
+
+_BEHIND_BYTES = 64 * 1024
+"""What the kernel may hold for a peer when we close its socket: it does so for as long as the peer likes."""
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER, on, 0 s: closing throws away what was not sent, and resets the connection."""
@@ -61,9 +65,14 @@ def end_writing(client: Transport | None) -> None:
 
 
 def close(client: Transport | None) -> None:
-    """Close the socket when everything is written."""
+    """Close the socket when everything is written; of a peer that is behind only our side of the stream, since the kernel would
+    hold megabytes for it. Whoever calls bounds its time."""
     if client is not None:
-        client.close()
+        if is_behind(client):
+            end_writing(client)
+            resume_reading(client)  # its end is to be seen
+        else:
+            client.close()
 
 
 def abort(client: Transport | None) -> None:
@@ -91,6 +100,11 @@ def shut_down(client: Transport | None) -> None:
         pass  # the peer has ended it
     finally:
         copy.detach()
+
+
+def is_behind(client: Transport | None) -> bool:
+    """Whether the peer has yet to take much of what was written."""
+    return untaken_bytes(client) >= _BEHIND_BYTES
 
 
 def unread_bytes(client: Transport | None) -> int:

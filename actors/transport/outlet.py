@@ -9,23 +9,18 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from wspulse.actors.transport.client import abort, taken_bytes, unsent_bytes, untaken_bytes
+from wspulse.actors.transport.client import abort, is_behind, taken_bytes, unsent_bytes, untaken_bytes
+from wspulse.actors.transport.contract import EndingShard
 from wspulse.actors.transport.owed import Owed
+from wspulse.actors.transport.patience.parting import KICK_WAIT_S, Parting, Patience
 from wspulse.actors.transport.patience.write_watch import WriteWatch
 from wspulse.actors.values.options.server_options import ServerOptions
 
 __all__ = ["Outlet"]
 
 
-class WritingShard(Protocol):
+class WritingShard(EndingShard, Protocol):
     options: ServerOptions
-
-    @property
-    def clock(self) -> Callable[[], float]:
-        """Seconds in which the shard could serve, monotonic."""
-
-    def at(self, when: float, call: Callable[[float], None], /) -> None:
-        """Have `call(now)` called at `when` or a little later; it cannot be cancelled."""
 
 
 S = TypeVar("S", bound=WritingShard)
@@ -61,6 +56,20 @@ class Outlet(asyncio.Protocol, Generic[S]):
     def abort(self) -> None:
         """Drop the socket now; `connection_lost` follows from the loop. It is reset where the peer has not taken everything."""
         abort(self._client)
+
+    def _say(self, words: bytes, answer_s: float, at_once: bool) -> None:
+        """Write the last bytes; what still comes is of no use from `answer_s` after they are out."""
+        # Nothing may follow a close frame, and a write after the end of the stream raises.
+        self._owed = None
+        shard = self.shard
+        shard.transport_ending(self)
+        self._stop_watch()
+        # What is on its way to a peer that takes it, however far away that is, is no sign that it takes nothing.
+        is_cut_soon = at_once and (self.blocked or is_behind(self._client))
+        self.write(words)
+        write_wait_s = shard.options.write_wait
+        stall_s = KICK_WAIT_S if is_cut_soon else write_wait_s if self.blocked else answer_s
+        Parting(self, shard.at, shard.clock(), Patience(answer_s, stall_s, write_wait_s))
 
     # Ahead of everything else.
 
@@ -99,6 +108,15 @@ class Outlet(asyncio.Protocol, Generic[S]):
 
     def stalled(self) -> None:
         """The peer has taken nothing for `write_wait`."""
+        raise NotImplementedError
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the socket is gone, or another's."""
+        raise NotImplementedError
+
+    def patience_ends(self) -> None:
+        """The last words are said, and the peer had its time."""
         raise NotImplementedError
 
     def _watch_writing(self) -> None:

@@ -56,6 +56,7 @@ class TransportEvent(Named):
     FINISH = "the session ends it"
     FINISH_LAST = "the session ends it, when nothing more can come of the peer"
     PEER_CLOSE = "the peer's close frame"
+    PEER_END = "the peer ends its stream, and is behind with ours"
     VIOLATE = "the peer breaks the protocol"
     HEAR = "the peer answers our close frame"
     GARBLE = "what follows our close frame breaks the protocol"
@@ -77,7 +78,7 @@ class TransportEffect(Named):
     SAY = "write the last words, and bound the time for them"
     SHUT = "end our side of the stream"
     LOOK = "look for the peer's close frame in what was read"
-    CLOSE = "close the socket when everything is written"
+    CLOSE = "close the socket when everything is written, and the peer is not far behind"
     ABORT = "drop the socket, and have the shard wait for its end"
     LEAVE = "tell the admission that nobody waits any more"
     BEQUEATH = "give the session what was read, and tell it how the peer ended"
@@ -101,6 +102,7 @@ TRANSITIONS: Transitions[TransportState, TransportEvent, TransportEffect] = {
     (_S.OPEN, _E.FINISH): (_S.CLOSING, (_F.SAY, _F.LOOK)),
     (_S.OPEN, _E.FINISH_LAST): (_S.LINGERING, (_F.SAY, _F.CLOSE)),
     (_S.OPEN, _E.PEER_CLOSE): (_S.LINGERING, (_F.SAY, _F.CLOSE)),
+    (_S.OPEN, _E.PEER_END): (_S.LINGERING, (_F.BEQUEATH, _F.SAY, _F.SHUT)),
     (_S.OPEN, _E.VIOLATE): (_S.LINGERING, (_F.SAY, _F.SHUT)),
     (_S.OPEN, _E.STALL): (_S.LINGERING, (_F.ABORT,)),
     (_S.OPEN, _E.LOSE): (_S.GONE, (_F.BEQUEATH, _F.LET_GO)),
@@ -108,6 +110,7 @@ TRANSITIONS: Transitions[TransportState, TransportEvent, TransportEffect] = {
     (_S.HELD, _E.RELEASE): (_S.OPEN, (_F.GO_ON, _F.CATCH_UP)),
     (_S.HELD, _E.FINISH): (_S.CLOSING, (_F.SAY, _F.RESUME, _F.LOOK)),
     (_S.HELD, _E.FINISH_LAST): (_S.LINGERING, (_F.SAY, _F.CLOSE)),
+    (_S.HELD, _E.PEER_END): (_S.LINGERING, (_F.BEQUEATH, _F.SAY, _F.SHUT)),
     (_S.HELD, _E.STALL): (_S.LINGERING, (_F.ABORT,)),
     (_S.HELD, _E.LOSE): (_S.GONE, (_F.BEQUEATH, _F.LET_GO)),
     (_S.CLOSING, _E.HEAR): (_S.LINGERING, (_F.CLOSE,)),

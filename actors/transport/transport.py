@@ -15,6 +15,7 @@ from wspulse.actors.transport.client import (
     abort,
     close,
     end_writing,
+    is_behind,
     pause_reading,
     resume_reading,
     shut_down,
@@ -24,7 +25,7 @@ from wspulse.actors.transport.contract import Carried, TransportShard
 from wspulse.actors.transport.farewell import Farewell, farewell_of
 from wspulse.actors.transport.outlet import Outlet
 from wspulse.actors.transport.patience.heartbeat import Heartbeat
-from wspulse.actors.transport.patience.parting import Parting, Patience
+from wspulse.actors.transport.patience.parting import CLOSE_WAIT_S, DISCARD_WAIT_S
 from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.transport.rest import comes_to_close, hand_over
 from wspulse.actors.transport.state import TransportEffect, TransportEvent, TransportState, transition
@@ -35,15 +36,6 @@ from wspulse.actors.wire.frames import BINARY, CLOSE, PING, PONG, encode_close, 
 from wspulse.actors.wire.framing import SPENT, FrameParser
 
 __all__ = ["AHEAD_BYTES", "Transport"]
-
-_CLOSE_WAIT_S = 3.0
-"""How long the peer's answer to a close frame is awaited (contract.md §3)."""
-
-_DISCARD_WAIT_S = 1.0
-"""How long a peer that broke the protocol may go on sending before it is reset: long enough to read why."""
-
-_KICK_WAIT_S = 0.5
-"""How long a peer that is to go at once may take nothing before it is reset: one that reads slowly hears why."""
 
 AHEAD_BYTES = 512 * 1024
 """How much a peer may send ahead of its 101 before its socket is no longer read."""
@@ -141,7 +133,14 @@ class Transport(Outlet["TransportShard[Transport]"]):
             self.half_closed = self.session is not None and self.session.answers_are_due
             if self.half_closed:
                 # It may well be gone: its session must not be kept for it as long as a handler likes.
-                self.shard.at(self.shard.clock() + _CLOSE_WAIT_S, self._answers_are_overdue)
+                self.shard.at(self.shard.clock() + CLOSE_WAIT_S, self._answers_are_overdue)
+            elif is_behind(self._client):
+                self._apply(TransportEvent.PEER_END)
+                return True
+        elif is_behind(self._client):
+            # Its time for our last words runs already; if the loop closes the socket the kernel keeps them.
+            end_writing(self._client)
+            return True
         return self.half_closed and self.state in _ANSWERING
 
     def pause_writing(self) -> None:
@@ -217,7 +216,10 @@ class Transport(Outlet["TransportShard[Transport]"]):
 
     def answers_are_out(self) -> None:
         """Nothing waits for the handler any more of a peer that has ended its stream."""
-        close(self._client)
+        if is_behind(self._client):
+            self._apply(TransportEvent.PEER_END)
+        else:
+            close(self._client)
 
     def _answers_are_overdue(self, _now: float) -> None:
         if self.state in (_OPEN, _HELD):
@@ -230,7 +232,7 @@ class Transport(Outlet["TransportShard[Transport]"]):
         event: TransportEvent,
         words: bytes = b"",
         *,
-        answer_s: float = _CLOSE_WAIT_S,
+        answer_s: float = CLOSE_WAIT_S,
         at_once: bool = False,
         cause: BaseException | None = None,
     ) -> None:
@@ -280,18 +282,6 @@ class Transport(Outlet["TransportShard[Transport]"]):
                     abort(self._client)
                 case TransportEffect.LEAVE:
                     self.shard.admission.gone(self)
-
-    def _say(self, words: bytes, answer_s: float, at_once: bool) -> None:
-        """Write the last bytes; what still comes is of no use from `answer_s` after they are out."""
-        # Nothing may follow a close frame, and a write after the end of the stream raises.
-        self._owed = None
-        shard = self.shard
-        shard.transport_ending(self)
-        self._stop_watch()
-        self.write(words)
-        write_wait_s = shard.options.write_wait
-        stall_s = _KICK_WAIT_S if at_once else write_wait_s if self.blocked else answer_s
-        Parting(self, shard.at, shard.clock(), Patience(answer_s, stall_s, write_wait_s))
 
     def _let_go(self) -> None:
         """Forget everybody: whoever still has a deadline for this transport must not keep what it held."""
@@ -366,20 +356,19 @@ class Transport(Outlet["TransportShard[Transport]"]):
         assert session is not None
         session.flush()
         session.transport_lost(error)
-        self._apply(TransportEvent.VIOLATE, encode_close(error.close_code, error.reason), answer_s=_DISCARD_WAIT_S)
+        self._apply(TransportEvent.VIOLATE, encode_close(error.close_code, error.reason), answer_s=DISCARD_WAIT_S)
 
     def _look_for_close(self) -> None:
         """In a turn's share of what was read; a peer may flood us to the end."""
         try:
             found = comes_to_close(self._parser, _TURN_FRAMES)
+            if found:
+                self._apply(TransportEvent.HEAR)
+            elif found is None:
+                pause_reading(self._client)
+                self.release()
         except ProtocolError:
             self._apply(TransportEvent.GARBLE)
-            return
-        if found:
-            self._apply(TransportEvent.HEAR)
-        elif found is None:
-            pause_reading(self._client)
-            self.release()
 
     # Deadlines: what the heartbeat, the watch and the parting ask and report.
 

@@ -19,6 +19,7 @@ from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.state import TRANSITIONS, Effect, SessionEvent, SessionState
 from wspulse.actors.transport import client as clients
+from wspulse.actors.transport import outlet as outlets
 from wspulse.actors.transport import transport as transports
 from wspulse.actors.transport.outlet import Outlet
 from wspulse.actors.transport.patience.heartbeat import Heartbeat
@@ -221,7 +222,9 @@ FAULTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "clock runs on while the loop stands still": ((ServiceClock, "__call__", lambda clock: clock._real()),),
     "what has come while the loop stood still is not waited for": ((ServiceClock, "beat", _beat_without_settling),),
     "peer that takes nothing stays with the kernel": ((clients, "unsent_bytes", _buffered_only),),
-    "peer that is kicked and takes nothing is waited for": ((transports, "_KICK_WAIT_S", 30.0),),
+    "socket is closed though its peer is far behind": ((clients, "is_behind", _nothing),),
+    "peer that is far behind has its stream ended, and is lost with it": ((transports, "is_behind", _nothing),),
+    "peer that is kicked and takes nothing is waited for": ((outlets, "KICK_WAIT_S", 30.0),),
     "peer that takes its last words is cut off": ((Parting, "__init__", _without_patience),),
     "socket is not read on after its turn": ((Transport, "_next_turn", _never),),
     "socket that ended its turn is read on before what it had read is handled": (

@@ -152,6 +152,7 @@ def check_endings(model: Model, peers: list[SimPeer], late_until: float) -> None
         elif (
             peer.expected_close is not None
             and peer.expected_close[1] in AT_ONCE
+            and peer.was_behind_at_close
             and peer.socket.kernel_bytes
             and max(ended_at, peer.socket.taken_at, late_until) + 2 * 0.5 + _LOOK_S + _SLACK_S < now
         ):
@@ -186,7 +187,7 @@ def _check_ending(model: Model, peer: SimPeer) -> None:
     if peer.close_written is not None and peer.close_written[0] == 1002:
         if not socket.unsent_bytes and not peer.saw_end:
             model.fail(f"{peer}: broke the protocol, and it does not see an end")
-    elif not peer.broken_delivered and peer.close_delivered is not None:
+    elif not peer.broken_delivered and peer.close_delivered is not None and not socket.eof_written:
         model.fail(f"{peer}: both close frames are there, and the socket is open")
 
 

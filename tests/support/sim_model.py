@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, FrameModel, SessionModel
 from tests.support.sim_loop import SimLoop
+from wspulse.actors.transport.state import TransportState
 from wspulse.actors.values.errors import (
     ConnectionLostError,
     DuplicateConnectionIDError,
@@ -94,7 +95,7 @@ class Model(FrameModel):
         assert peer.ended_at is not None
         assert peer.expected_close is not None
         write_wait_s = self.options.write_wait
-        if peer.expected_close[1] in AT_ONCE:
+        if peer.expected_close[1] in AT_ONCE and peer.was_behind_at_close:
             stall_s = 0.5
         elif peer.was_blocked_at_close:
             stall_s = write_wait_s
@@ -328,13 +329,19 @@ class Model(FrameModel):
         elif isinstance(error, ProtocolError):
             allowed = peer.broken_delivered
             expected = (error.close_code, None)
-        elif isinstance(error, ConnectionLostError) and peer.eof_delivered and not losing:
+        elif (
+            isinstance(error, ConnectionLostError)
+            and peer.eof_delivered
+            and not losing
+            and not self._is_left_behind(peer)
+        ):
             # It waited for answers, and another connection of its id has come.
             allowed = peer.transport.half_closed
             expected = (1000, "duplicate connection id")
             peer.owed_messages = peer.messages_delivered
         elif isinstance(error, ConnectionLostError):
-            allowed = losing and peer.close_delivered is None and not peer.broken_delivered and not peer.socket.aborted
+            allowed = peer.close_delivered is None and not peer.broken_delivered and not peer.socket.aborted
+            allowed = allowed and (losing or self._is_left_behind(peer))
             if peer.eof_delivered and not peer.reset and not self.options.resume_window and peer.was_busy_at_eof:
                 # It ended its stream, and its answers were due.
                 allowed = allowed and (not model.real.inbox.busy or self.now >= peer.eof_at + 3.0 - EPSILON_S)
@@ -354,7 +361,12 @@ class Model(FrameModel):
             self.fail(f"{model}: {peer} ended with {error!r}, which did not happen: {peer.state_of_ping()}")
         if peer is model.raised_by:
             peer.owed_messages = 0
-        peer.expected_close = None if losing else expected
+        peer.expected_close = None if losing or self._is_left_behind(peer) else expected
+
+    def _is_left_behind(self, peer: SimPeer) -> bool:
+        """Whether it has ended its stream, and much is left that it may take before its socket is closed."""
+        is_left = peer.transport.state is TransportState.LINGERING and peer.close_written is None
+        return peer.eof_delivered and is_left and peer.socket.kernel_bytes >= FAR_BYTES
 
     def _is_silent(self, peer: SimPeer) -> bool:
         """Whether a ping has had no answer for long enough, and nothing of it is our doing or on its way."""

@@ -79,6 +79,7 @@ class SimPeer:
         "socket",
         "stands_since",
         "transport",
+        "was_behind_at_close",
         "was_blocked_at_close",
         "was_busy_at_eof",
         "was_held",
@@ -139,6 +140,8 @@ class SimPeer:
         """Whether a ping was delivered that has no pong."""
         self.owed_messages = 0
         """How many of its messages have to reach on_message before the next callback of another kind."""
+        self.was_behind_at_close = False
+        """Whether it had much to take already."""
         self.was_blocked_at_close = False
         self.was_busy_at_eof = False
         self.was_held = False

@@ -12,6 +12,8 @@ import socket
 from termios import FIONREAD
 from typing import TYPE_CHECKING, Any, cast
 
+from tests.support.sim_model import FAR_BYTES
+
 if TYPE_CHECKING:
     from tests.support.sim_model import Model
     from tests.support.sim_peer import SimPeer
@@ -123,6 +125,7 @@ class SimSocket(asyncio.Transport):
             self._force_close(BrokenPipeError(32, "Broken pipe"))
             return
         size = len(data)
+        is_behind = self.paused or self.kernel_bytes >= FAR_BYTES
         if not self.unsent_bytes:
             if peer.reads:
                 peer.take(frames)
@@ -144,6 +147,7 @@ class SimSocket(asyncio.Transport):
             self.unsent_bytes += size
         if peer.close_written is not None:
             peer.was_blocked_at_close = self.paused
+            peer.was_behind_at_close = is_behind
 
     def write_eof(self) -> None:
         if self.closed:
@@ -155,6 +159,8 @@ class SimSocket(asyncio.Transport):
     def close(self) -> None:
         if self.closing:
             return
+        if self.kernel_bytes >= FAR_BYTES and self.peer.accepted and not self.peer.reset:
+            self.model.fail(f"{self.peer}: closed, and {self.kernel_bytes} bytes stay with the kernel")
         self.closing = True
         self.reading = False
         if not self.unsent_bytes:

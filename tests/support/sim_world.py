@@ -112,6 +112,7 @@ _SMALL: tuple[tuple[object, str, object], ...] = (
     (transport, "_TURN_FRAMES", 3),
     (transport, "_TURN_BYTES", 60),
     (doubt, "_FAR_BYTES", FAR_BYTES),
+    (client, "_BEHIND_BYTES", FAR_BYTES),
     (client, "_asked", lambda socket, question: 0 if socket is None else socket.kernel_says(question)),
     (outlet, "taken_bytes", lambda socket: 0 if socket is None else socket.taken_bytes),
 )

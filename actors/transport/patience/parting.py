@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-__all__ = ["Parting", "Patience"]
+__all__ = ["CLOSE_WAIT_S", "DISCARD_WAIT_S", "KICK_WAIT_S", "Parting", "Patience"]
+
+CLOSE_WAIT_S = 3.0
+"""How long the peer's answer to a close frame is awaited (contract.md §3)."""
+
+DISCARD_WAIT_S = 1.0
+"""How long a peer that broke the protocol may go on sending before it is reset: long enough to read why."""
+
+KICK_WAIT_S = 0.5
+"""How long a peer that is behind, and is to go at once, may take nothing before it is reset: one that reads slowly hears why."""
 
 _LOOK_S = 0.25
 """Between two looks at a peer that has not taken everything."""
