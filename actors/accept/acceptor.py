@@ -14,6 +14,7 @@ from typing import Any
 
 from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.accept.identity import Identification
+from wspulse.actors.accept.listening import Listening
 from wspulse.actors.accept.newcomer import Newcomer, Visitor
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
@@ -24,9 +25,6 @@ from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import Pages, check_request
 
 __all__ = ["Acceptor"]
-
-_BACKLOG = 4096
-"""`create_server` calls listen again, so it must be given the size that the supervisor chose."""
 
 
 class Acceptor:
@@ -53,16 +51,19 @@ class Acceptor:
         self.http: HttpApplication | None = None
         """Who serves what is not for us, where there is one."""
         self.newcomers: set[Newcomer] = set()
+        self.took: Callable[[asyncio.BaseTransport], None] = _unnoticed
+        self.opened: Callable[[int], None] = _unnoticed
         self.spawn = spawn
         self.closed = False
-        self._server: asyncio.Server | None = None
+        self._listening: Listening | None = None
         self._gone: asyncio.Event = asyncio.Event()
 
     async def open(self, listener: socket) -> None:
         """Accept from `listener`, which stays the caller's."""
-        loop = asyncio.get_running_loop()
         greet = self.newcomer if self.http is None else partial(Visitor, self)
-        self._server = await loop.create_server(greet, sock=listener.dup(), backlog=_BACKLOG)
+        self._listening = Listening(listener, greet, self.spawn, self.shard.options.logger)
+        self.took, self.opened = self._listening.took, self._listening.opened
+        await self._listening.open()
 
     def newcomer(self) -> asyncio.Protocol:
         """The protocol of a connection whose first request is for this server."""
@@ -80,9 +81,9 @@ class Acceptor:
 
     def close(self) -> None:
         """Accept no more, and answer 503 to those that are not yet upgraded."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
         self.closed = True
         for newcomer in list(self.newcomers):
             newcomer.drain()
@@ -97,3 +98,7 @@ class Acceptor:
     def left(self, newcomer: Newcomer) -> None:
         self.newcomers.discard(newcomer)
         self._gone.set()
+
+
+def _unnoticed(_what: object) -> None:
+    """Nothing is accepted here."""

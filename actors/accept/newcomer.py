@@ -54,6 +54,14 @@ class Entrance(Protocol):
     def spawn(self) -> Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]:
         """Runs what the application is asked in a task that its owner keeps."""
 
+    @property
+    def took(self) -> Callable[[asyncio.BaseTransport], None]:
+        """Is told of each connection."""
+
+    @property
+    def opened(self) -> Callable[[int], None]:
+        """Is told of each other descriptor that is opened for one."""
+
     def left(self, newcomer: Newcomer) -> None:
         """It has its answer, or is gone."""
 
@@ -91,8 +99,9 @@ class Newcomer(asyncio.Protocol):
     # From the loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._client = cast("asyncio.Transport", transport)
+        self._client = client = cast("asyncio.Transport", transport)
         self._entrance.newcomers.add(self)
+        self._entrance.took(client)
         # It cannot be cancelled, and holds this object for as long as a handshake may take: see `_leave`.
         self._deadline = self._shard.clock() + self._shard.options.handshake_timeout
         self._shard.at(self._deadline, self._late)
@@ -191,6 +200,7 @@ class Newcomer(asyncio.Protocol):
         except OSError:
             self.refuse(rejection(503, "too many connections"))
             return
+        self._entrance.opened(copy)
         client.pause_reading()
         self._leave()
         self._shard.metrics.handovers_out += 1

@@ -6,9 +6,11 @@ import json
 import os
 import resource
 import signal
+import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -21,6 +23,11 @@ from wspulse import Control
 from wspulse.actors.mesh.placement import Placement
 
 MIB = 1024 * 1024
+
+UPGRADE = (
+    "Host: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+)
 
 APP = """
 from wspulse import Frame, Server
@@ -134,3 +141,23 @@ def _upgrades_pass(server: ServerProcess) -> None:
     for number in range(40):
         with connect(f"{server.url}?id={id_on(number % 2)}", open_timeout=5):
             pass
+
+
+def test_worker_at_its_descriptor_limit_leaves_connections_to_the_other_and_drops_none(app: Path) -> None:
+    with serve_process("--app", "crossing:server", workers=2, cwd=app) as server, ExitStack() as opened:
+        full = server.worker_pids()[0]
+        open_already = psutil.Process(full).num_fds()
+        before = resource.prlimit(full, resource.RLIMIT_NOFILE)
+        resource.prlimit(full, resource.RLIMIT_NOFILE, (open_already + 80, before[1]))
+        # Whose head is not complete, whoever has accepted it has.
+        clients = [opened.enter_context(socket.create_connection(("127.0.0.1", server.port), 10)) for _ in range(300)]
+        for client in clients:
+            client.sendall(b"GET /ws?id=")
+        for client in clients:
+            client.sendall(f"{id_on(1)} HTTP/1.1\r\n{UPGRADE}\r\n\r\n".encode())
+        answers = Counter(client.recv(1024)[:12] for client in clients)
+        # One that it has accepted, it may find no descriptor for to hand it over with: that is said.
+        assert set(answers) <= {b"HTTP/1.1 101", b"HTTP/1.1 503"}
+        assert answers[b"HTTP/1.1 101"] >= 250
+        assert "nearly all descriptors are taken" in server.stderr()
+        assert server.worker_pids()[0] == full
