@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from json import JSONDecoder
-from re import DOTALL, Match
+from re import Match
 from re import compile as _pattern
 from typing import Any, TypeVar
 
@@ -20,9 +20,10 @@ T = TypeVar("T")
 Read = TypeVar("Read", bound=msgspec.Struct)
 
 _ESCAPE = _pattern(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", DOTALL
+    rb"\\(?<!\\\\)(?:\\\\)*+(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2}))"
 )
-"""Each escape of a JSON text, whole pairs as one; the group is half of a pair."""
+"""Each escape of half a pair, or of a whole one, with the escaped backslashes before it; the group is of half a pair. What else
+is escaped the pattern itself passes over: a call for each cost 120 ms for a megabyte of line ends."""
 
 _REPLACEMENT = rb"\ufffd"
 """As long as what it stands for: nothing behind it moves."""
@@ -38,7 +39,7 @@ def without_lone_surrogates(data: bytes) -> bytes:
 
 
 def _replaced(found: Match[bytes]) -> bytes:
-    return found[0] if found[1] is None else _REPLACEMENT
+    return found[0] if found[1] is None else found[0][: -len(_REPLACEMENT)] + _REPLACEMENT
 
 
 def decode_json(data: bytes | msgspec.Raw, type: type[T] | Any = Any) -> Any:  # noqa: A002

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from random import Random
+from re import Match
 from typing import Any
 
 import msgspec
 import pytest
 
+from wspulse.actors.values.text import lone_surrogates
 from wspulse.actors.values.text.lone_surrogates import decode_json, without_lone_surrogates
 
 PIECES = (
@@ -55,6 +57,18 @@ def test_each_half_of_a_pair_becomes_a_replacement_and_whole_pairs_stay(draw: Ra
         assert [c if not "\ud800" <= c <= "\udfff" else "\ufffd" for c in json.loads(text)] == list(
             msgspec.json.decode(replaced)
         ), text
+
+
+def test_escapes_of_no_surrogate_are_passed_over_without_a_call_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bytes] = []
+
+    def replaced(found: Match[bytes]) -> bytes:
+        calls.append(found[0])
+        return found[0]
+
+    monkeypatch.setattr(lone_surrogates, "_replaced", replaced)
+    without_lone_surrogates(rb'{"payload":"' + rb"\n\"\\\u00e9\\ud83d" * 1000 + rb'\ud83d"}')
+    assert calls == [rb"\ud83d"]
 
 
 @pytest.mark.parametrize(
