@@ -256,6 +256,8 @@ class ZmqBus:
     def _send_unsent(self) -> None:
         """The forwarder may have taken something: send what waits, then let callers go on in their order."""
         unsent = self._unsent
+        if not unsent:
+            return
         while unsent and not self._stopped:
             try:
                 self._push.send(unsent[0], zmq.NOBLOCK)
@@ -304,8 +306,11 @@ class ZmqBus:
     def consumed(self, shard: int, sender: int, number: int) -> None:
         """A shard's answer to one of our marks."""
         if sender == self._incarnation:
+            blocked = self.flow.blocked
             self.flow.consumed(shard, number)
-            self._let_waiters_go_on()
+            if self.flow.blocked != blocked:
+                # Not at every answer: each room in which somebody waits is looked at.
+                self._let_waiters_go_on()
 
     def rooms_told(
         self, shard: int, incarnation: int, joined: list[bytes], left: list[bytes], *, are_all: bool

@@ -168,6 +168,37 @@ async def test_caller_that_is_cancelled_holds_nothing_and_one_that_waits_at_the_
     assert not bus._waiters
 
 
+async def test_answer_that_frees_nobody_looks_at_no_room_in_which_callers_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = bus_without_forwarder(tmp_path)
+    bus.shard_up(1, 2)
+    bus.shard_up(2, 3)
+    bus.flow.blocked = 1 << 2
+    callers = [asyncio.create_task(bus.publish_when_free(f"room{number}", b"frame")) for number in range(20)]
+    await eventually(lambda: len(bus._waiters) == 20, "all wait")
+    looked_at: list[str] = []
+    is_free = bus._is_free
+
+    def look(room_id: str) -> bool:
+        looked_at.append(room_id)
+        return is_free(room_id)
+
+    monkeypatch.setattr(bus, "_is_free", look)
+    for number in range(10):
+        bus.flow.mark(1, number + 1)
+        bus.consumed(1, 1, number + 1)
+        bus._push_changed()
+    assert looked_at == []
+    assert len(bus._waiters) == 20
+    bus.flow.mark(2, 20)
+    bus.consumed(2, 1, 20)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*callers)
+    bus._push.setsockopt(zmq.LINGER, 0)
+    bus.stop()
+
+
 def bus_of(shards: Shards, shard: int) -> ZmqBus:
     bus = shards.runtimes[shard].bus
     assert isinstance(bus, ZmqBus)
