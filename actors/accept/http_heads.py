@@ -46,6 +46,8 @@ class _Heads(asyncio.Protocol):
     loop: asyncio.AbstractEventLoop
     cycle: Any
     """uvicorn's state of the newest request whose head is complete; None before the first."""
+    flow: Any
+    """uvicorn's, of this connection's reading and writing."""
     _unset_keepalive_if_required: Callable[[], None]
 
     _is_deaf = False
@@ -104,6 +106,10 @@ class _Heads(asyncio.Protocol):
 
     def _late(self) -> None:
         self._timer = None
+        if self.flow.read_paused:
+            # The rest may be here: it is uvicorn that does not read on, since requests before this one are not answered.
+            self._watch(is_under_way=True)
+            return
         self._refuse(rejection(408, "request timeout"))
 
     def _give_up(self) -> None:

@@ -270,6 +270,22 @@ async def test_answer_that_is_on_its_way_ends_whole_where_the_next_head_does_not
             assert b"size 0" in answer
 
 
+async def test_head_that_is_not_read_on_because_answers_are_waited_for_is_not_late(implementation: str) -> None:
+    async with site() as served, await RawPeer.dial(served.port) as peer:
+        waited = b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n"
+        peer.writer.write(waited + GET + GET[:-2])
+        await eventually(lambda: served.application.seen == ["/wait"], "the application has the first")
+        peer.writer.write(GET[-2:])
+        async with asyncio.timeout(5):
+            await asyncio.sleep(3 * TIMEOUT_S)  # the time that this is about
+            served.application.gate.set()
+            answers = b""
+            while answers.count(b"200 OK") < 3:
+                received = await peer.reader.read(65536)
+                assert received, f"the connection ended behind {answers!r}"
+                answers += received
+
+
 async def test_client_that_ends_its_side_behind_its_request_gets_the_applications_answer(implementation: str) -> None:
     async with site() as served:
         assert statuses(await served.answer_to(GET, ends=True)) == [b"200"]
