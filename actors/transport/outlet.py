@@ -6,6 +6,7 @@ The base of `Transport`, which alone makes one. It knows no session and no state
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
@@ -26,7 +27,7 @@ class WritingShard(EndingShard, Protocol):
 S = TypeVar("S", bound=WritingShard)
 
 
-class Outlet(asyncio.Protocol, Generic[S]):
+class Outlet(asyncio.Protocol, ABC, Generic[S]):
     """See the module. `write` is the socket's own, so that a frame costs no call more."""
 
     __slots__ = ("_client", "_owed", "_watch", "blocked", "shard", "write")
@@ -106,18 +107,18 @@ class Outlet(asyncio.Protocol, Generic[S]):
         """How much was written that the peer has not taken."""
         return unsent_bytes(self._client)
 
+    @abstractmethod
     def stalled(self) -> None:
         """The peer has taken nothing for `write_wait`."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def has_ended(self) -> bool:
         """Whether the socket is gone, or another's."""
-        raise NotImplementedError
 
+    @abstractmethod
     def patience_ends(self) -> None:
         """The last words are said, and the peer had its time."""
-        raise NotImplementedError
 
     def _watch_writing(self) -> None:
         """Watch from now on; bytes that were just added must not look like such that the peer does not take."""
