@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, FrameModel, SessionModel
 from tests.support.sim_loop import SimLoop
+from wspulse.actors.sessions.inbox import Callback
 from wspulse.actors.transport.state import TransportState
 from wspulse.actors.values.errors import (
     ConnectionLostError,
@@ -173,6 +174,7 @@ class Model(FrameModel):
             self.fail(f"{self._accepting}: a 101, and nothing came of it")
         self._accepting = peer
         peer.accepted = True
+        peer.early_messages = peer.messages_delivered
         peer.next_ping = self.now + self.options.ping_period
         if live is None:
             if self._duplicate is not None and self._duplicate.id == peer.connection_id:
@@ -402,6 +404,23 @@ class Model(FrameModel):
                     self.fail(
                         f"{model}: {kind} before message {peer.handled + 1} of {peer.messages_delivered} of {peer}"
                     )
+
+    def look_at_turn(self, peer: SimPeer) -> None:
+        """It is read: all that was read of it before is handled, or waits for the handler."""
+        session = peer.session
+        if (
+            session is None
+            or session.state is not CONNECTED
+            or session.peer is not peer
+            or "on_message" not in self.callbacks
+        ):
+            return
+        waiting = session.real.inbox._mailbox or ()
+        given = peer.handled + sum(
+            self.senders[int(item[0].payload)] is peer for item in waiting if not isinstance(item, Callback)
+        )
+        if peer.early_messages <= given < peer.messages_delivered:
+            self.fail(f"{peer}: read on, and {peer.messages_delivered - given} messages that were read are not handled")
 
     def message_begins(self, model: SessionModel, number: int) -> None:
         self._enter(model, "on_message")

@@ -51,6 +51,7 @@ class SimPeer:
         "close_sent",
         "close_written",
         "connection_id",
+        "early_messages",
         "ended_at",
         "eof",
         "eof_at",
@@ -126,6 +127,8 @@ class SimPeer:
         self.broken_delivered = False
         self.messages_sent: list[int] = []
         self.messages_delivered = 0
+        self.early_messages = 0
+        """How many were delivered before its 101."""
         self.handled = 0
         self.ping: bytes | None = None
         """What the server's ping said that no pong has answered yet."""

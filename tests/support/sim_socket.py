@@ -33,6 +33,7 @@ class SimSocket(asyncio.Transport):
         "closing",
         "eof_is_due",
         "eof_written",
+        "far_until",
         "kernel_bytes",
         "lost",
         "model",
@@ -61,6 +62,8 @@ class SimSocket(asyncio.Transport):
         self.taken_bytes = 0
         self.taken_at = 0.0
         """When the peer last took a byte."""
+        self.far_until = 0.0
+        """When so much was last taken that a ping is not far from its peer any more."""
         self.reset = False
         """Whether the server has its kernel throw away what the peer has not taken."""
         self.aborted = False
@@ -208,6 +211,7 @@ class SimSocket(asyncio.Transport):
         if not self.reading:
             return
         if peer.outgoing:
+            self.model.look_at_turn(peer)
             data = peer.hand_over(most_bytes)
             try:
                 self.protocol.data_received(data)
@@ -227,6 +231,8 @@ class SimSocket(asyncio.Transport):
 
     def drain(self, taken_bytes: int) -> None:
         """The peer has read so many bytes of what the kernel holds."""
+        if self.kernel_bytes >= FAR_BYTES:
+            self.far_until = self.model.now
         self.kernel_bytes -= taken_bytes
         self.taken_bytes += taken_bytes
         self.taken_at = self.model.now

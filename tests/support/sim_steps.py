@@ -98,7 +98,7 @@ class Steps(Draw):
         """A handler returns later than a pong is awaited, and its peer is not read meanwhile; then everything goes on."""
         draw = self._random
         peer = self._peer()
-        if peer is None or not peer.can_send:
+        if peer is None or not peer.can_send or peer.session is None:
             return
         world = self.world
         self._say("%s sends messages to a handler that takes long", peer)
@@ -112,6 +112,12 @@ class Steps(Draw):
         for gate in gates:
             if not gate.done():
                 gate.set_result(None)
+        if draw() < 0.5 and not peer.reset:
+            self._say("%s answers no ping any more", peer)
+            peer.pongs = False
+            peer.start_reading()
+            world.heal()
+            world.pass_time(world.loop.now + self._options.pong_wait + 3 * self._options.ping_period)
         world.pass_time(world.loop.now + 1 + draw() * 6)
 
     def _silence(self) -> None:
@@ -374,7 +380,7 @@ _WEIGHTS: list[tuple[Callable[[Steps], None], int]] = [
     (Steps._return, 9),
     (Steps._message, 14),
     (Steps._flood, 2),
-    (Steps._late_handler, 1),
+    (Steps._late_handler, 2),
     (Steps._silence, 1),
     (Steps._slow_reader, 1),
     (Steps._half_close, 2),
