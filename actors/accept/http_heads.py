@@ -2,20 +2,28 @@
 
 Made once per worker by `HttpApplication`, for uvicorn's two classes: of httptools, which tells when a head begins and ends,
 and of h11, which is asked what it has. An object of it has one connection, with all requests on it. Bodies are the
-application's: they may be as slow and as long as they like. Nothing here reads HTTP but the end of a head.
+application's: they may be as slow and as long as they like. What comes ahead of the answers before it is not read without
+end. Nothing here reads HTTP but the end of a head.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 from wspulse.actors.transport.client import shut_down
+from wspulse.actors.transport.transport import AHEAD_BYTES
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.head import MAX_HEAD_BYTES, MAX_HEADERS
 
 __all__ = ["HeadBounds", "bounded"]
+
+
+_PIECE_BYTES = 8 * 1024
+"""What httptools' parser is fed with at once. uvicorn makes an object of 5 KB of each request in it, before its turn comes: of
+one read of 256 KB, thousands."""
 
 
 class HeadBounds(NamedTuple):
@@ -153,6 +161,16 @@ class _ToldHeads(_Heads):
     """uvicorn makes another one where a head begins."""
     url: bytes
 
+    pipeline: deque[Any]
+    """Requests that wait for the answers before theirs."""
+
+    _answered: Any = None
+    """The state of the request that the application answers now."""
+    _is_completing = False
+    _unfed = b""
+    """What has come and waits for that too."""
+    _resume_reading: Callable[[], None]
+    """uvicorn's own."""
     _read_scope: dict[str, Any] | None = None
     """That of the newest head that is complete."""
     _in_body = False
@@ -162,11 +180,35 @@ class _ToldHeads(_Heads):
     """What a head that ends in this read can have at most."""
     _refusal: HTTPAnswer | None = None
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._resume_reading = self.flow.resume_reading
+        self.flow.resume_reading = self._read_on
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._unfed = b""
+        self.flow.resume_reading = _do_nothing
+        super().connection_lost(exc)
+        answered = self._answered
+        if answered is not None and not answered.response_complete:
+            # uvicorn tells the newest request alone, which may not have begun.
+            answered.disconnected = True
+            answered.message_event.set()
+
     def data_received(self, data: bytes) -> None:
         if self._is_deaf:
             return
+        if not self._unfed and not self.pipeline and len(data) <= _PIECE_BYTES:
+            self._feed(data)
+            return
+        self._unfed += data
+        self._feed_on()
+        if self.pipeline and len(self._unfed) > AHEAD_BYTES:
+            self.flow.pause_reading()
+
+    def _feed(self, data: bytes | memoryview) -> None:
         self._most_bytes = self._unread_bytes = self._unread_bytes + len(data)
-        super().data_received(data)
+        super().data_received(data)  # type: ignore[arg-type]
         in_head = self.scope is not self._read_scope
         if self._unread_bytes or in_head or self._timer is not None:
             if self._unread_bytes > MAX_HEAD_BYTES:
@@ -174,6 +216,47 @@ class _ToldHeads(_Heads):
             else:
                 # Line ends between two requests are no head for the parser, and keep a connection open all the same.
                 self._watch(in_head or (self._unread_bytes > 0 and not self._in_body))
+
+    def _feed_on(self) -> None:
+        """Give the parser what has come, as long as uvicorn takes it; the rest is fed when it reads on."""
+        data, at = memoryview(self._unfed), 0
+        while at < len(data) and not self.pipeline and not self.flow.read_paused and not self._is_deaf:
+            piece = data[at : at + _PIECE_BYTES]
+            at += len(piece)
+            self._feed(piece)
+            if self.transport.get_protocol() is not self:
+                break
+        self._unfed = b""
+        if at < len(data) and not self._is_deaf:
+            following = self.transport.get_protocol()
+            if following is self:
+                self._unfed = bytes(data[at:])
+            elif isinstance(following, asyncio.Protocol):
+                # It has become a WebSocket's.
+                following.data_received(bytes(data[at:]))
+
+    def on_response_complete(self) -> None:
+        self._answered = self.pipeline[-1][0] if self.pipeline else None
+        self._is_completing = True
+        super().on_response_complete()  # type: ignore[misc]
+        self._is_completing = False
+
+    def _read_on(self) -> None:
+        """In the place of uvicorn's, which reads on at each answer, however many requests wait for theirs; where the application
+        asks for more it reads some, and so learns of the client's end."""
+        if self._is_deaf or (self.pipeline and (self._is_completing or len(self._unfed) > AHEAD_BYTES)):
+            return
+        if self._unfed and not self.pipeline:
+            self.flow.read_paused = False
+            self.loop.call_soon(self._feed_rest)
+        else:
+            self._resume_reading()
+
+    def _feed_rest(self) -> None:
+        self._feed_on()
+        transport = self.transport
+        if not self.flow.read_paused and not self._is_deaf and not transport.is_closing():
+            transport.resume_reading()
 
     def on_headers_complete(self) -> None:
         if len(self.headers) > MAX_HEADERS:
@@ -186,6 +269,8 @@ class _ToldHeads(_Heads):
         self._in_body = True
         self._unread_bytes = 0
         super().on_headers_complete()  # type: ignore[misc]
+        if not self.pipeline:
+            self._answered = self.cycle
 
     def on_body(self, body: bytes) -> None:
         self._unread_bytes = 0
@@ -245,3 +330,7 @@ def _look_at(data: bytes) -> HTTPAnswer | None:
 
 def _too_large() -> HTTPAnswer:
     return HTTPAnswer(431, f"request head is over {MAX_HEAD_BYTES} bytes")
+
+
+def _do_nothing() -> None:
+    pass
