@@ -26,7 +26,8 @@ _BACKLOG = 4096
 """To listen is to set this again, so it must be the size that the supervisor chose."""
 
 _SPARE = 32
-"""Descriptors that no connection takes from the queue: for handovers, links, and what the application opens."""
+"""Descriptors that no connection takes from the queue: for handovers, links, and what the application opens. With a very low
+limit a quarter of it, or nobody would be taken at all."""
 
 _LOOK_EVERY = 8
 """Connections between two looks at how near the limit is."""
@@ -56,7 +57,7 @@ class Listening:
         self._server: asyncio.Server | None = None
         self._again: asyncio.TimerHandle | None = None
         self._until_look = _LOOK_EVERY
-        self._near = _limit() - _SPARE
+        self._near = _first_spare()
         """The first number that is too near to the limit, which was read when it mattered last."""
         self._has_been_short = False
         """Then descriptors are counted, which is dearer: there may be some free only here and there, with low numbers."""
@@ -89,20 +90,16 @@ class Listening:
     def opened(self, number: int) -> None:
         """A descriptor with this number was opened for a connection beside its own."""
         if number >= self._near and self.is_open:
-            self._near = _limit() - _SPARE
+            self._near = _first_spare()
             if number >= self._near:
                 self._pause()
 
     def _look(self, client: asyncio.BaseTransport) -> None:
         if not self.is_open:
             return
-        self._near = _limit() - _SPARE
-        if self._has_been_short:
-            is_short = not _are_free(self._listener.fileno(), _SPARE + _LOOK_EVERY)
-        else:
-            # The kernel gives the lowest number that is free: before the first high one all high ones are free.
-            is_short = _number_of(client) >= self._near
-        if is_short:
+        self._near = _first_spare()
+        # The kernel gives the lowest number that is free: before the first high one all high ones are free.
+        if not self._are_enough_free() if self._has_been_short else _number_of(client) >= self._near:
             self._pause()
 
     def _pause(self) -> None:
@@ -112,7 +109,7 @@ class Listening:
         if not_logged is not None:
             self._logger.warning(
                 "nearly all descriptors are taken; connections are left to other workers, or wait",
-                extra={"descriptor_limit": self._near + _SPARE, "not_logged": not_logged},
+                extra={"descriptor_limit": _limit(), "not_logged": not_logged},
             )
         server = self._server
         if server is not None and isinstance(self._loop, asyncio.BaseEventLoop):
@@ -126,9 +123,12 @@ class Listening:
         if server is not None:
             server.close()
 
+    def _are_enough_free(self) -> bool:
+        return _are_free(self._listener.fileno(), _spare(_limit()) + _LOOK_EVERY)
+
     def _try_again(self) -> None:
         self._again = None
-        if _are_free(self._listener.fileno(), _SPARE + _LOOK_EVERY):
+        if self._are_enough_free():
             self._stop()
             self._spawn(self._listen(self._listener.dup()))
         else:
@@ -168,6 +168,15 @@ def _number_of(client: asyncio.BaseTransport) -> int:
 def _limit() -> int:
     soft = getrlimit(RLIMIT_NOFILE)[0]
     return 1 << 62 if soft == RLIM_INFINITY else soft
+
+
+def _spare(limit: int) -> int:
+    return min(_SPARE, limit // 4)
+
+
+def _first_spare() -> int:
+    limit = _limit()
+    return limit - _spare(limit)
 
 
 def _are_free(fd: int, count: int) -> bool:

@@ -164,3 +164,8 @@ def test_listening_with_few_descriptors_left_leaves_connections_in_the_queue_and
     assert len(lines) == 1
     assert lines[0].descriptor_limit > 80  # type: ignore[attr-defined]
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize(("limit", "spare"), [(64, 16), (100, 25), (128, 32), (1024, 32), (1 << 20, 32)])
+def test_spare_descriptors_are_a_quarter_of_a_very_low_limit_so_that_somebody_is_taken(limit: int, spare: int) -> None:
+    assert listening._spare(limit) == spare
