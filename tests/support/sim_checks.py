@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
-from tests.support.sim_model import AT_ONCE, FAR_BYTES
+from tests.support.sim_patience import AT_ONCE, FAR_BYTES
 from wspulse.actors.sessions.inbox import Callback
 
 if TYPE_CHECKING:
@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from tests.support.sim_peer import SimPeer
     from wspulse.actors.sessions.shard import Shard
 
-__all__ = ["check_endings", "check_idle", "check_newcomers", "check_nothing_left", "check_records", "check_table"]
+__all__ = [
+    "check_endings",
+    "check_idle",
+    "check_newcomers",
+    "check_nothing_left",
+    "check_records",
+    "check_table",
+    "check_turn",
+]
 
 CLOSE_WAIT_S = 3.0
 """contract.md §3: how long the peer's answer to a close frame is awaited."""
@@ -137,6 +145,24 @@ def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_un
         model.fail(f"{session}: {peer} has ended its stream, nothing is due to it, and its socket is open")
     if session.raised_by is peer and session.active is None:
         model.fail(f"{session}: its handler raised and {peer} lives")
+
+
+def check_turn(model: Model, peer: SimPeer) -> None:
+    """It is read: all that was read of it before is handled, or waits for the handler."""
+    session = peer.session
+    if (
+        session is None
+        or session.state is not CONNECTED
+        or session.peer is not peer
+        or "on_message" not in model.callbacks
+    ):
+        return
+    waiting = session.real.inbox._mailbox or ()
+    given = peer.handled + sum(
+        model.senders[int(item[0].payload)] is peer for item in waiting if not isinstance(item, Callback)
+    )
+    if peer.early_messages <= given < peer.messages_delivered:
+        model.fail(f"{peer}: read on, and {peer.messages_delivered - given} messages that were read are not handled")
 
 
 def check_endings(model: Model, peers: list[SimPeer], late_until: float) -> None:

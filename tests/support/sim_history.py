@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tests.support.sim_frames import SUSPENDED
-from tests.support.sim_steps import STEPS, Steps
+from tests.support.sim_steps import Steps
 from tests.support.sim_world import small_world
 
 __all__ = ["History", "violation_of_seed"]
+
+_WEIGHTS: list[tuple[Callable[[Steps], None], int]] = [
+    (Steps._connect, 9),
+    (Steps._return, 9),
+    (Steps._message, 14),
+    (Steps._flood, 2),
+    (Steps._late_handler, 2),
+    (Steps._silence, 1),
+    (Steps._slow_reader, 1),
+    (Steps._half_close, 2),
+    (Steps._part, 2),
+    (Steps._arrive, 4),
+    (Steps._drop, 8),
+    (Steps._goodbye, 4),
+    (Steps._kick, 3),
+    (Steps._close, 2),
+    (Steps._send, 10),
+    (Steps._broadcast, 9),
+    (Steps._burst, 6),
+    (Steps._reading, 8),
+    (Steps._advance, 9),
+    (Steps._bus, 10),
+    (Steps._release, 5),
+    (Steps._list, 2),
+    (Steps._watch, 1),
+    (Steps._shut_down, 1),
+]
+STEPS = [step for step, weight in _WEIGHTS for _ in range(weight)]
+"""Each as often as its weight says."""
 
 
 def violation_of_seed(seed: int) -> str | None:

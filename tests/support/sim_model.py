@@ -6,13 +6,11 @@ itself what is allowed then, and keeps the first violation. The checks that need
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, FrameModel, SessionModel
+from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
 from tests.support.sim_loop import SimLoop
-from wspulse.actors.sessions.inbox import Callback
-from wspulse.actors.transport.state import TransportState
+from tests.support.sim_patience import EPSILON_S, PatienceModel
 from wspulse.actors.values.errors import (
     ConnectionLostError,
     DuplicateConnectionIDError,
@@ -29,25 +27,17 @@ if TYPE_CHECKING:
     from wspulse.actors.sessions.session import Session
     from wspulse.actors.values.options.server_options import ServerOptions
 
-__all__ = ["AT_ONCE", "EPSILON_S", "FAR_BYTES", "Model"]
+__all__ = ["Model"]
 
-EPSILON_S = 1e-6
-
-AT_ONCE = frozenset({"kicked", "duplicate connection id", "replaced", "keepalive timeout", "internal error"})
-"""Reasons of those who are to go without delay."""
-
-FAR_BYTES = 24
-"""With so much before it, a ping has not reached a simulated peer, whose kernel holds little."""
 _NORMAL_CODES = (0, 1000, 1001)
 """Of a peer's close frame; 0 stands for one without a code."""
 
 
-class Model(FrameModel):
+class Model(PatienceModel):
     """See the module."""
 
     def __init__(self, loop: SimLoop, options: ServerOptions, callbacks: frozenset[str]) -> None:
-        super().__init__(loop, options.send_buffer_size)
-        self.options = options
+        super().__init__(loop, options)
         self.callbacks = callbacks
         """Which of the five the application has."""
         self.strict = len(callbacks) == 5
@@ -62,48 +52,12 @@ class Model(FrameModel):
         """Whose connection_lost runs right now."""
         self.closing = False
         self.raises = 0
-        self.clock: Callable[[], float] = loop.time
-        """The shard's: seconds in which it could serve."""
-        self.settled_at = 0.0
-        """The loop stood still, and nobody may be judged before this time of its own."""
         self._accepting: SimPeer | None = None
         self._duplicate: SessionModel | None = None
         self._ended: list[SimPeer] = []
         self._serials: set[int] = set()
         self._active: dict[str, SessionModel] = {}
         self._of_session: dict[Session, SessionModel] = {}
-
-    @property
-    def now(self) -> float:
-        return self.clock()
-
-    def is_behind(self, peer: SimPeer) -> bool:
-        """Whether the handler of this peer's session is."""
-        session = peer.session
-        return (
-            session is not None
-            and session.state is not CLOSED
-            and hasattr(session, "real")
-            and session.real.inbox.behind
-        )
-
-    def is_busy(self, peer: SimPeer) -> bool:
-        """Whether a callback of this peer's session runs or waits."""
-        return peer.session is not None and peer.session.state is not CLOSED and peer.session.real.inbox.busy
-
-    def patience_until(self, peer: SimPeer) -> float:
-        """A peer that was told to go, and has not taken everything, may be cut off from then on."""
-        assert peer.ended_at is not None
-        assert peer.expected_close is not None
-        write_wait_s = self.options.write_wait
-        if peer.expected_close[1] in AT_ONCE and peer.was_behind_at_close:
-            stall_s = 0.5
-        elif peer.was_blocked_at_close:
-            stall_s = write_wait_s
-        else:
-            stall_s = 1.0 if peer.broken_delivered else 3.0
-        moved_at = max(peer.ended_at, peer.socket.taken_at)
-        return min(moved_at + stall_s, peer.ended_at + write_wait_s)
 
     # Writes.
 
@@ -126,30 +80,16 @@ class Model(FrameModel):
             elif opcode == 10:
                 peer.pinged = False
             elif opcode == 9:
-                self._pinged(peer, payload)
+                self.pinged(peer, payload)
             elif opcode == 8:
                 peer.close_written = (int.from_bytes(payload[:2]), payload[2:].decode()) if payload else (0, "")
-                peer.was_silent = self._is_silent(peer)
+                peer.was_silent = self.is_silent(peer)
                 if frames and peer.close_written[1] not in ("", "server shutting down"):
                     self.fail(f"{peer}: {frames} written before the close frame {peer.close_written}, not discarded")
             frames.append((opcode, payload))
         if self.trace is not None:
             self.note(f"{peer} <- {frames}")
         return frames
-
-    def _pinged(self, peer: SimPeer, payload: bytes) -> None:
-        now = self.now
-        # One that was due while the peer took nothing comes late, and the next one all the same in time.
-        if now < peer.next_ping - EPSILON_S and not peer.was_paused:
-            self.fail(f"{peer}: a ping before {peer.next_ping}")
-        peer.next_ping = now + self.options.ping_period
-        if peer.answered == payload:
-            pass  # The answer was read, and waits behind messages.
-        elif peer.ping is None:
-            peer.ping = payload
-            peer.pinged_at = now
-        elif peer.ping != payload:
-            self.fail(f"{peer}: a ping with {payload!r}, and {peer.ping!r} has no answer")
 
     def _answered(self, peer: SimPeer, status: int) -> None:
         if self.trace is not None:
@@ -335,7 +275,7 @@ class Model(FrameModel):
             isinstance(error, ConnectionLostError)
             and peer.eof_delivered
             and not losing
-            and not self._is_left_behind(peer)
+            and not self.is_left_behind(peer)
         ):
             # It waited for answers, and another connection of its id has come.
             allowed = peer.transport.half_closed
@@ -343,7 +283,7 @@ class Model(FrameModel):
             peer.owed_messages = peer.messages_delivered
         elif isinstance(error, ConnectionLostError):
             allowed = peer.close_delivered is None and not peer.broken_delivered and not peer.socket.aborted
-            allowed = allowed and (losing or self._is_left_behind(peer))
+            allowed = allowed and (losing or self.is_left_behind(peer))
             if peer.eof_delivered and not peer.reset and not self.options.resume_window and peer.was_busy_at_eof:
                 # It ended its stream, and its answers were due.
                 allowed = allowed and (not model.real.inbox.busy or self.now >= peer.eof_at + 3.0 - EPSILON_S)
@@ -363,22 +303,7 @@ class Model(FrameModel):
             self.fail(f"{model}: {peer} ended with {error!r}, which did not happen: {peer.state_of_ping()}")
         if peer is model.raised_by:
             peer.owed_messages = 0
-        peer.expected_close = None if losing or self._is_left_behind(peer) else expected
-
-    def _is_left_behind(self, peer: SimPeer) -> bool:
-        """Whether it has ended its stream, and much is left that it may take before its socket is closed."""
-        is_left = peer.transport.state is TransportState.LINGERING and peer.close_written is None
-        return peer.eof_delivered and is_left and peer.socket.kernel_bytes >= FAR_BYTES
-
-    def _is_silent(self, peer: SimPeer) -> bool:
-        """Whether a ping has had no answer for long enough, and nothing of it is our doing or on its way."""
-        options, socket, now = self.options, peer.socket, self.now
-        silent_s = now - peer.pinged_at
-        if peer.ping is None or silent_s < options.pong_wait - EPSILON_S or peer.stands_since is not None:
-            return False
-        if peer.outgoing and not peer.reset and silent_s < 2 * options.pong_wait - EPSILON_S:
-            return False
-        return socket.kernel_bytes < FAR_BYTES or now >= socket.taken_at + options.write_wait - EPSILON_S
+        peer.expected_close = None if losing or self.is_left_behind(peer) else expected
 
     # Callbacks.
 
@@ -404,23 +329,6 @@ class Model(FrameModel):
                     self.fail(
                         f"{model}: {kind} before message {peer.handled + 1} of {peer.messages_delivered} of {peer}"
                     )
-
-    def look_at_turn(self, peer: SimPeer) -> None:
-        """It is read: all that was read of it before is handled, or waits for the handler."""
-        session = peer.session
-        if (
-            session is None
-            or session.state is not CONNECTED
-            or session.peer is not peer
-            or "on_message" not in self.callbacks
-        ):
-            return
-        waiting = session.real.inbox._mailbox or ()
-        given = peer.handled + sum(
-            self.senders[int(item[0].payload)] is peer for item in waiting if not isinstance(item, Callback)
-        )
-        if peer.early_messages <= given < peer.messages_delivered:
-            self.fail(f"{peer}: read on, and {peer.messages_delivered - given} messages that were read are not handled")
 
     def message_begins(self, model: SessionModel, number: int) -> None:
         self._enter(model, "on_message")

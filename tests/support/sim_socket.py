@@ -12,7 +12,8 @@ import socket
 from termios import FIONREAD
 from typing import TYPE_CHECKING, Any, cast
 
-from tests.support.sim_model import FAR_BYTES
+from tests.support.sim_checks import check_turn
+from tests.support.sim_patience import FAR_BYTES
 
 if TYPE_CHECKING:
     from tests.support.sim_model import Model
@@ -211,7 +212,7 @@ class SimSocket(asyncio.Transport):
         if not self.reading:
             return
         if peer.outgoing:
-            self.model.look_at_turn(peer)
+            check_turn(self.model, peer)
             data = peer.hand_over(most_bytes)
             try:
                 self.protocol.data_received(data)

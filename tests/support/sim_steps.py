@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from tests.support.sim_app import Script
 from tests.support.sim_checks import check_endings, check_records
 from tests.support.sim_draw import Draw
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED
 from tests.support.sim_world import EVERY_CALLBACK
 
-__all__ = ["STEPS", "Steps"]
+__all__ = ["Steps"]
 
 _CLOSE_CODES = (1000, 1000, 1001, 0, 4001, 1011)
 
@@ -373,33 +371,3 @@ class Steps(Draw):
         if self._random() < 0.2 and not self.world.app.is_shut:
             self._say("the server closes")
             self.world.app.start(self.world.app.shut_down())
-
-
-_WEIGHTS: list[tuple[Callable[[Steps], None], int]] = [
-    (Steps._connect, 9),
-    (Steps._return, 9),
-    (Steps._message, 14),
-    (Steps._flood, 2),
-    (Steps._late_handler, 2),
-    (Steps._silence, 1),
-    (Steps._slow_reader, 1),
-    (Steps._half_close, 2),
-    (Steps._part, 2),
-    (Steps._arrive, 4),
-    (Steps._drop, 8),
-    (Steps._goodbye, 4),
-    (Steps._kick, 3),
-    (Steps._close, 2),
-    (Steps._send, 10),
-    (Steps._broadcast, 9),
-    (Steps._burst, 6),
-    (Steps._reading, 8),
-    (Steps._advance, 9),
-    (Steps._bus, 10),
-    (Steps._release, 5),
-    (Steps._list, 2),
-    (Steps._watch, 1),
-    (Steps._shut_down, 1),
-]
-STEPS = [step for step, weight in _WEIGHTS for _ in range(weight)]
-"""Each as often as its weight says."""

@@ -16,7 +16,8 @@ from tests.support.sim_app import Script, SimApp
 from tests.support.sim_bus import SimBus, watched_local_bus
 from tests.support.sim_checks import check_endings, check_idle, check_newcomers, check_nothing_left, check_table
 from tests.support.sim_loop import SimLoop
-from tests.support.sim_model import FAR_BYTES, Model
+from tests.support.sim_model import Model
+from tests.support.sim_patience import FAR_BYTES
 from tests.support.sim_peer import SimPeer
 from tests.support.sim_socket import SimSocket
 from wspulse.actors.sessions.shard import Shard
