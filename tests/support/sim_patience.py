@@ -80,7 +80,7 @@ class PatienceModel(FrameModel):
             pass  # The answer was read, and waits behind messages.
         elif peer.ping is None:
             peer.ping = payload
-            peer.pinged_at = now
+            peer.first_pinged_at = peer.pinged_at = now
         elif peer.ping != payload:
             self.fail(f"{peer}: a ping with {payload!r}, and {peer.ping!r} has no answer")
 

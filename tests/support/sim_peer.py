@@ -58,6 +58,7 @@ class SimPeer:
         "eof_delivered",
         "eof_in_session",
         "expected_close",
+        "first_pinged_at",
         "handled",
         "messages_delivered",
         "messages_sent",
@@ -133,6 +134,7 @@ class SimPeer:
         self.ping: bytes | None = None
         """What the server's ping said that no pong has answered yet."""
         self.answered: bytes | None = None
+        self.first_pinged_at = 0.0
         self.pinged_at = 0.0
         """When that was written; the time in which it was not read, or took nothing, is added."""
         self.stands_since: float | None = None
