@@ -131,7 +131,7 @@ def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_un
             # While its clock stands it is looked at once a ping, and the next look may be as far away when that goes on.
             silent_at = max(silent_at, peer.read_on_at) + options.ping_period
         if peer.outgoing:
-            silent_at += options.pong_wait
+            silent_at += options.pong_wait + _LOOK_S
         if socket.kernel_bytes >= FAR_BYTES or socket.far_until >= peer.first_pinged_at:
             silent_at = max(silent_at, socket.taken_at + options.pong_wait) + options.write_wait + _LOOK_S
         if max(silent_at, late_until) + _SLACK_S < now:
