@@ -132,6 +132,8 @@ def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_un
             silent_at = max(silent_at, peer.read_on_at) + options.ping_period
         if peer.outgoing:
             silent_at += options.pong_wait + _LOOK_S
+        # Until then what it had sent might have held the answer.
+        silent_at = max(silent_at, peer.read_at + _LOOK_S)
         if socket.kernel_bytes >= FAR_BYTES or socket.far_until >= peer.first_pinged_at:
             silent_at = max(silent_at, socket.taken_at + options.pong_wait) + options.write_wait + _LOOK_S
         if max(silent_at, late_until) + _SLACK_S < now:

@@ -71,6 +71,7 @@ class SimPeer:
         "pinged_at",
         "polite",
         "pongs",
+        "read_at",
         "read_on_at",
         "reads",
         "reset",
@@ -138,6 +139,8 @@ class SimPeer:
         self.pinged_at = 0.0
         """When that was written; the time in which it was not read, or took nothing, is added."""
         self.stands_since: float | None = None
+        self.read_at = 0.0
+        """When the server last read something of it."""
         self.read_on_at = 0.0
         """When it was last read again, or took something again."""
         self.next_ping = 0.0
@@ -220,6 +223,7 @@ class SimPeer:
         else:
             data, self.outgoing = data[:most_bytes], data[most_bytes:]
         self._read_bytes += len(data)
+        self.read_at = self.socket.model.now
         marks = self._marks
         while marks and marks[0][0] <= self._read_bytes:
             _, kind, value, payload = marks.popleft()
