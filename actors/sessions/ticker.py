@@ -87,8 +87,8 @@ class Ticker:
         for call in self._deadlines.take_due(now):
             try:
                 call(now)
-            except Exception:
-                # One owner's fault must not stop the heartbeat of all others.
+            except BaseException:
+                # One owner's fault, whatever it raises, must not stop the heartbeat of all others.
                 self._logger.exception("a deadline failed")
         if not self._is_set and not self._stopped:
             self._set(self.clock())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from typing import Protocol, TypeVar
 
 from wspulse.actors.transport.upgrade import Upgrade
@@ -100,6 +101,8 @@ class TransportShard(EndingShard, Protocol[T_contra]):
 
     options: ServerOptions
     loop: asyncio.AbstractEventLoop
+    context: Context
+    """In which nothing of a session's is set."""
 
     def peer_cut(self, why: str, connection_id: str) -> None:
         """A peer was cut off: "stalled", it took nothing for `write_wait`; "silent", it left a ping unanswered; "closing", it was

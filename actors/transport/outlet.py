@@ -61,7 +61,10 @@ class Outlet(asyncio.Protocol, ABC, Generic[S]):
     def _say(self, words: bytes, answer_s: float, at_once: bool) -> None:
         """Write the last bytes; what still comes is of no use from `answer_s` after they are out."""
         # Nothing may follow a close frame, and a write after the end of the stream raises.
-        self._owed = None
+        if self.blocked:
+            self._owed = None
+        else:
+            self._write_owed()
         shard = self.shard
         shard.transport_ending(self)
         self._stop_watch()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from socket import SO_LINGER
 from typing import Any
@@ -183,8 +184,9 @@ class NotedLoop:
     def __init__(self) -> None:
         self.soon: list[Callable[[], None]] = []
 
-    def call_soon(self, call: Callable[..., Any], *args: Any) -> None:
-        self.soon.append(lambda: call(*args))
+    def call_soon(self, call: Callable[..., Any], *args: Any, context: Context | None = None) -> None:
+        where = copy_context() if context is None else context
+        self.soon.append(lambda: where.run(call, *args))
 
     def turn(self) -> None:
         soon, self.soon = self.soon, []
@@ -199,6 +201,7 @@ class NotedShard:
         self.clock = ServiceClock(lambda: self.now)
         self.noted_loop = NotedLoop()
         self.loop: Any = self.noted_loop
+        self.context = copy_context()
         self.admission = NotedAdmission()
         self.metrics = Metrics()
         self.index = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextvars import copy_context
 
@@ -90,11 +91,14 @@ def test_time_without_anybody_who_waits_is_no_standing_still() -> None:
     assert len(stage.called) == 2
 
 
-def test_call_that_fails_keeps_no_other_from_being_called(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("fault", [KeyError("a fault"), asyncio.CancelledError(), SystemExit(1)], ids=repr)
+def test_call_that_fails_keeps_no_other_from_being_called(
+    fault: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
     stage = Stage()
 
     def fail(_now: float) -> None:
-        raise KeyError("a fault")
+        raise fault
 
     stage.ticker.at(stage.ticker.clock() + 1, fail)
     stage.after(1)

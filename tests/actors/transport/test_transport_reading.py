@@ -3,6 +3,8 @@ notes."""
 
 from __future__ import annotations
 
+from contextvars import ContextVar, copy_context
+
 import pytest
 
 from tests.support.transport_shell import (
@@ -229,3 +231,45 @@ def test_half_closed_peer_is_kept_for_the_close_wait_and_not_as_long_as_a_handle
     assert "close" not in socket.calls
     shard.pass_time(0.2)
     assert socket.calls[-1] == "close"
+
+
+def test_what_is_read_on_runs_in_no_context_of_the_handler_that_released_it() -> None:
+    whose: ContextVar[str] = ContextVar("whose", default="nobody's")
+    shard = NotedShard()
+    transport, _, session = opened(shard)
+    seen: list[str] = []
+    session.inbox.on_receive = lambda: seen.append(whose.get())
+    session.inbox.behind = True
+    transport.hold()
+    transport.data_received(text(b"waits"))
+    session.inbox.behind = False
+    handler = copy_context()
+    handler.run(whose.set, "another's")
+    handler.run(transport.release)
+    shard.noted_loop.turn()
+    assert seen == ["nobody's"]
+
+
+@pytest.mark.parametrize(
+    "goodbye",
+    [client_close(1000), encode_frame(TEXT, b"is not masked")],
+    ids=["a close frame", "a violation"],
+)
+def test_ping_is_answered_though_the_peers_last_word_came_with_it(goodbye: bytes) -> None:
+    shard = NotedShard()
+    transport, client, session = opened(shard)
+    session.unwritten = b"(what was sent)"
+    transport.data_received(unmasked(PING, b"here?") + goodbye)
+    written = client.taken()
+    assert written.index(b"here?") < written.index(bytes([0x88]))
+    assert written.count(b"here?") == 1
+
+
+def test_ping_of_a_blocked_peer_that_closes_is_not_answered_after_our_close_frame() -> None:
+    shard = NotedShard()
+    transport, client, _ = opened(shard)
+    client.unsent_bytes = 1
+    transport.pause_writing()
+    transport.data_received(unmasked(PING, b"here?") + client_close(1000))
+    transport.resume_writing()
+    assert b"here?" not in client.taken()
