@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
+from contextvars import copy_context
 from typing import Any, Protocol
 
 import msgspec
@@ -54,17 +55,19 @@ class Identification:
         """Ask `check_origin`, then `connect`. A synchronous application is through with the first step, which spares a task."""
         shard = self._shard
         check_origin = shard.options.check_origin
+        # What they set in `contextvars` concerns no other request; those that are awaited have a task's.
+        context = copy_context()
         waiting = False
         try:
             if check_origin is not None:
-                allowed = check_origin(request)
+                allowed = context.run(check_origin, request)
                 if is_awaitable(allowed):
                     waiting = True
                     allowed = yield allowed
                     waiting = False
                 if not allowed:
                     return rejection(403, "origin not allowed")
-            answer = self._connect(request)
+            answer = context.run(self._connect, request)
             if is_awaitable(answer):
                 waiting = True
                 answer = yield answer

@@ -66,6 +66,9 @@ class Callback(NamedTuple):
 _Waiting = tuple[Frame, int]
 """A frame that waits, and what it takes, in bytes."""
 
+_Run = Callable[..., Any]
+"""Calls a handler with its arguments."""
+
 _Begun = tuple[_Waiting | Callback, Awaitable[Any]]
 """An entry of the mailbox whose handler was called, and what it has yet to be awaited."""
 
@@ -77,7 +80,7 @@ class InboxShard(Protocol):
     metrics: Metrics
     loop: asyncio.AbstractEventLoop
     context: Context
-    """In copies of which handlers run that begin from the loop."""
+    """In which nothing of a session's is set: each session's own begins as a copy of it."""
     aborting: bool
     """Whether patience has ended: no handler begins any more."""
     decode: Callable[[Any], Frame]
@@ -91,7 +94,7 @@ class InboxShard(Protocol):
     """The tasks of those whose async handlers run."""
 
     def spawn(self, inbox: Inbox, work: Coroutine[Any, Any, None]) -> None:
-        """Run a session's async handlers in a task, kept in `working`."""
+        """Run a session's async handlers in a task, in its context; the task is kept in `working`."""
 
     def session_finished(self, inbox: Inbox) -> None:
         """Its last callback has run."""
@@ -124,7 +127,7 @@ class Inbox:
     the loop has yet to call, the task of `_work`, or the predecessor's end. Each restores that whatever a handler raises.
     """
 
-    __slots__ = ("_busy", "_mailbox", "_session", "_shard", "_waiting_bytes", "connection", "successor")
+    __slots__ = ("_busy", "_mailbox", "_session", "_shard", "_waiting_bytes", "connection", "context", "successor")
 
     connection: Connection
     """What the application sees of the session, given by the shard."""
@@ -132,6 +135,8 @@ class Inbox:
     def __init__(self, shard: InboxShard, session: InboxSession) -> None:
         self._shard = shard
         self._session = session
+        self.context = shard.context.copy()
+        """In which every handler of this session runs and no other's, so that what they set is theirs (contract.md §3)."""
         self.successor: Inbox | None = None
         """That of a newer session of the same id, whose callbacks wait for the end of this one's."""
         self._mailbox: deque[_Waiting | Callback] | None = None
@@ -172,7 +177,7 @@ class Inbox:
         # The usual case has a lane of its own, which needs no mailbox.
         self._busy = True
         try:
-            result = on_message(connection, frame)
+            result = self.context.run(on_message, connection, frame)
             is_awaited = result is not None and hasattr(result, "__await__")
         except BaseException as error:
             self._message_handler_raised(error)
@@ -259,14 +264,14 @@ class Inbox:
     # What runs.
 
     def _pump_soon(self) -> None:
-        # Whoever made it due may be another session's handler, whose context is none of ours: it holds what that handler set.
+        # Not in the session's context, which each handler enters; nor in that of whoever made it due, another session's maybe.
         shard = self._shard
-        shard.loop.call_soon(self._pump, context=shard.context.copy())
+        shard.loop.call_soon(self._pump, context=shard.context)
 
     def _pump(self) -> None:
         """Run what waits; where a handler is to be awaited, go on in a task."""
         self._busy = True
-        begun = self._drain()
+        begun = self._drain(self.context.run)
         if begun is not None:
             self._shard.spawn(self, self._work(*begun))
 
@@ -297,8 +302,10 @@ class Inbox:
                 if left == 0:
                     left = _TURN_ENTRIES
                     await self._give_way()
-                begun = self._drain()
+                begun = self._drain(_call)
         finally:
+            # The session's context lives on, and nothing of what its later handlers begin runs inside this task.
+            current_inbox.set(None)
             # Not there, where the loop's tasks begin at once and this one has ended within its first step.
             shard.working.pop(self, None)
             # The traceback of what a handler raised holds this frame, and an on_disconnect that of its error.
@@ -318,8 +325,9 @@ class Inbox:
             if self._shard.aborting:
                 raise
 
-    def _drain(self) -> _Begun | None:
-        """Call one handler after the other, until one is to be awaited (it is returned), nothing waits, or the turn is over."""
+    def _drain(self, run: _Run) -> _Begun | None:
+        """Call one handler after the other, in the session's context by `run`, until one is to be awaited (it is returned), nothing
+        waits, or the turn is over."""
         shard = self._shard
         left = _TURN_ENTRIES
         item: _Waiting | Callback | None = None
@@ -339,7 +347,7 @@ class Inbox:
                     transport = self._session.transport
                     if transport is not None and transport.state is TransportState.HELD:
                         transport.release()
-                awaitable = self._call(item)
+                awaitable = self._call(item, run)
                 if awaitable is not None:
                     return item, awaitable
                 if isinstance(item, Callback):
@@ -358,21 +366,22 @@ class Inbox:
             # It was open for answers only, and none is due any more.
             transport.release()
 
-    def _call(self, item: _Waiting | Callback) -> Awaitable[Any] | None:
+    def _call(self, item: _Waiting | Callback, run: _Run) -> Awaitable[Any] | None:
         """Call the handler of one entry. Returns what is still to be awaited."""
         handlers = self._shard.handlers
         try:
             result: Any
             if not isinstance(item, Callback):
-                result = handlers.on_message(self.connection, item[0]) if handlers.on_message is not None else None
+                on_message = handlers.on_message
+                result = run(on_message, self.connection, item[0]) if on_message is not None else None
             else:
                 handler = getattr(handlers, item.kind)
                 if handler is None:
                     return None
                 if item.kind in ("on_connect", "on_transport_restore"):
-                    result = handler(self.connection)
+                    result = run(handler, self.connection)
                 else:
-                    result = handler(self.connection, item.error)
+                    result = run(handler, self.connection, item.error)
             return result if result is not None and hasattr(result, "__await__") else None
         except BaseException as error:
             self._raised(item, error)
@@ -397,3 +406,8 @@ class Inbox:
         if item.kind == "on_disconnect":
             self._shard.session_finished(self)
             self._session.finished()
+
+
+def _call(handler: Callable[..., Any], *args: Any) -> Any:
+    """For whoever is in the session's context already, which cannot be entered twice."""
+    return handler(*args)

@@ -337,7 +337,7 @@ class Shard:
 
     def spawn(self, inbox: Inbox, work: Coroutine[Any, Any, None]) -> None:
         """Run a session's async handlers in a task; the shard holds it."""
-        task = self.loop.create_task(work)
+        task = self.loop.create_task(work, context=inbox.context)
         if not task.done():
             self.working[inbox] = task
 

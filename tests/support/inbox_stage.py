@@ -45,7 +45,7 @@ class NotedShard:
         raise error
 
     def spawn(self, inbox: Inbox, work: Coroutine[Any, Any, None]) -> None:
-        task = self.loop.create_task(work)
+        task = self.loop.create_task(work, context=inbox.context)
         if not task.done():
             self.working[inbox] = task
 

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any
 from unittest.mock import patch
 
@@ -186,7 +187,11 @@ _beat, _clock_beat, _part = Heartbeat.__call__, ServiceClock.beat, Parting.__ini
 
 _T, _E, _F = TransportState, TransportEvent, TransportEffect
 
+_context_of_all = copy_context()
+
 FAULTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
+    "context that sessions share": ((Inbox, "context", property(lambda _inbox: _context_of_all, lambda *_args: None)),),
+    "context that does not last": ((Inbox, "context", property(lambda inbox: copy_context(), lambda *_args: None)),),
     "window without an epoch check": ((Shard, "start_window", _window(lambda _session: True)),),
     "window not fenced against a resume": (
         (Shard, "start_window", _window(lambda session: session.state is SessionState.SUSPENDED)),

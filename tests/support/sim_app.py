@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SessionModel
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from wspulse.actors.sessions.shard import Shard
 
 __all__ = ["Script", "SimApp"]
+
+
+_whose: ContextVar[int] = ContextVar("whose", default=-1)
+"""In a session's context, the session's number; -1 where no handler of it has run yet."""
 
 
 class HandlerError(Exception):
@@ -83,6 +88,7 @@ class SimApp:
         session = model.of[connection]
         number = int(frame.payload)
         model.message_begins(session, number)
+        self._in_its_context(session)
         script = self.scripts.get(number)
         if script is None:
             model.callback_ends(session)
@@ -104,11 +110,19 @@ class SimApp:
     def _callback(self, kind: str, connection: Connection, error: BaseException | None) -> Any:
         session = self.model.of[connection]
         self.model.callback_begins(session, kind, error)
+        self._in_its_context(session)
         script = session.scripts.get(kind)
         if script is None:
             self.model.callback_ends(session)
             return None
         return self._play(session, script, None)
+
+    def _in_its_context(self, session: SessionModel) -> None:
+        found, expected = _whose.get(), session.number if session.has_context else -1
+        if found != expected:
+            self.model.fail(f"{session}: a handler runs in the context of {found}, and not of {expected}")
+        _whose.set(session.number)
+        session.has_context = True
 
     def _play(self, session: SessionModel, script: Script, number: int | None) -> Any:
         if script.is_async:
@@ -122,6 +136,7 @@ class SimApp:
         return None
 
     async def _play_async(self, session: SessionModel, script: Script, number: int | None) -> None:
+        self._in_its_context(session)
         try:
             for action in script.actions:
                 await self._act_async(session, action)

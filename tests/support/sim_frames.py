@@ -51,6 +51,7 @@ class SessionModel:
         "direct_turns",
         "drop_error",
         "expected",
+        "has_context",
         "id",
         "number",
         "peer",
@@ -71,6 +72,8 @@ class SessionModel:
         self.number = number
         self.id = connection_id
         self.room = room
+        self.has_context = False
+        """Whether a handler of it has run, which leaves something in its context."""
         self.state = CONNECTED
         self.peer = peer
         """Its transport, or the last one that it had."""
