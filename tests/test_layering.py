@@ -55,7 +55,7 @@ ACTORS_FOR_THE_SUPERVISOR = {
     "errors": (),
     "logs": (),
     "host": (),
-    "protocol": ("values.errors", "values.frame", "values.log_limit", "values.text"),
+    "protocol": ("values.close_code", "values.errors", "values.frame", "values.log_limit", "values.text"),
     "settings": ("values", "accept.origins"),
     "worker": ORDERS["wspulse.actors"],
     "process": ("values", "mesh"),

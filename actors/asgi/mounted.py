@@ -63,10 +63,10 @@ class Mounted:
             return self._in_process.broadcast(room_id, frame)
         return self._start_and(lambda: self._in_process.broadcast(room_id, frame))
 
-    async def kick(self, connection_id: str) -> None:
+    async def kick(self, connection_id: str, code: int, reason: str) -> None:
         if not self._is_started():
             await self.started()
-        await self._in_process.kick(connection_id)
+        await self._in_process.kick(connection_id, code, reason)
 
     async def get_connections(self, room_id: str) -> list[Connection]:
         if not self._is_started():

@@ -110,8 +110,8 @@ class RemoteServer:
     async def broadcast(self, room_id: str, frame: Frame) -> None:
         await _as_here(self.control.broadcast(room_id, frame))
 
-    async def kick(self, connection_id: str) -> None:
-        await _as_here(self.control.kick(connection_id))
+    async def kick(self, connection_id: str, code: int, reason: str) -> None:
+        await _as_here(self.control.kick(connection_id, code, reason))
 
     async def get_connections(self, room_id: str) -> list[Connection]:
         if not isinstance(room_id, str):
@@ -168,10 +168,10 @@ class RemoteServerConnection(Connection):
     def send_nowait(self, frame: Frame) -> None:
         self._refuse("send_nowait")
 
-    async def close(self) -> None:
+    async def close(self, code: int = 1000, reason: str = "") -> None:
         """End the session as `server.kick` does: over the control socket there is no gentler way."""
         try:
-            await self._server.kick(self._id)
+            await self._server.kick(self._id, code, reason)
         except ConnectionNotFoundError:
             pass
         self._closed = True

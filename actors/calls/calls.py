@@ -9,6 +9,7 @@ from __future__ import annotations
 from wspulse.actors.calls.deployment import Deployment
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import ServerClosedError, ShardUnavailableError, id_error
 from wspulse.actors.values.frame import Frame
 
@@ -62,13 +63,15 @@ class Calls:
         if not shard.bus.publish(room_id, shard.encode(frame)):
             raise ShardUnavailableError("the bus is full")
 
-    async def kick(self, connection_id: str) -> None:
-        """Destroy a session now, bypassing the resume window: close 1000 "kicked", what is queued is discarded.
+    async def kick(self, connection_id: str, code: int = 1000, reason: str = "kicked") -> None:
+        """Destroy a session now, bypassing the resume window: what is queued is discarded, and the client gets a close frame with
+        `code` and `reason`, of which the same is allowed as for `Connection.close`.
 
         Returns when the session is out of the table. Raises ConnectionNotFoundError, ServerClosedError,
-        ShardUnavailableError.
+        ShardUnavailableError; ValueError for a code or reason that cannot be sent.
         """
-        await self._deployment.kick(connection_id)
+        check_close(code, reason)
+        await self._deployment.kick(connection_id, code, reason)
 
     async def get_connections(self, room_id: str) -> list[Connection]:
         """A snapshot of a room's sessions over all shards, suspended ones included.

@@ -65,13 +65,13 @@ class InProcess:
             return None
         return shard.bus.publish_when_free(room_id, wire)
 
-    async def kick(self, connection_id: str) -> None:
+    async def kick(self, connection_id: str, code: int, reason: str) -> None:
         runtime = self.running()
         if not isinstance(connection_id, str):
             raise id_error("connection", connection_id)
         if runtime.closing.server_closing:
             raise ServerClosedError
-        await runtime.ask(runtime.placement.shard_of(connection_id), Kick(connection_id))
+        await runtime.ask(runtime.placement.shard_of(connection_id), Kick(connection_id, code, reason))
 
     async def get_connections(self, room_id: str) -> list[Connection]:
         runtime = self.running()

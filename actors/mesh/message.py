@@ -33,6 +33,8 @@ class Kick(_Message):
     """Destroy the session now. Result: None, when it is out of the table."""
 
     connection_id: str
+    code: int = 1000
+    reason: str = "kicked"
 
 
 class CloseConnection(_Message):
@@ -40,6 +42,8 @@ class CloseConnection(_Message):
 
     connection_id: str
     key: tuple[int, int]
+    code: int = 1000
+    reason: str = ""
 
 
 class WatchClosed(_Message):

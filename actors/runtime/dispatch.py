@@ -78,9 +78,10 @@ class Dispatch:
             case BusRooms():
                 self._siblings.rooms_told(message)
             case Kick():
-                shard.kick(message.connection_id)
+                shard.kick(message.connection_id, message.code, message.reason)
             case CloseConnection():
-                shard.close_session(shard.find(message.connection_id, message.key))
+                session = shard.find(message.connection_id, message.key)
+                shard.close_session(session, message.code, message.reason)
             case WatchClosed():
                 return shard.find(message.connection_id, message.key).watch()
             case ListConnections():

@@ -59,8 +59,13 @@ class Connection(ABC):
         """`send` for sync code. Raises RuntimeError on a connection of another shard."""
 
     @abstractmethod
-    async def close(self) -> None:
-        """End the session: what is queued is sent, then close 1000. Bypasses the resume window; idempotent.
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """End the session: what is queued is sent, then a close frame with `code` and `reason`. Bypasses the resume window;
+        idempotent.
+
+        A page sees both, so that it can tell "logged in elsewhere" (4001, say) from "banned" (4003). The code is 1000, 1001,
+        1008, 1011 to 1014, or your own from 3000 to 4999; the reason has at most 123 bytes in UTF-8; ValueError otherwise. A
+        session that waits for its client ends without telling it.
 
         Returns when the session is out of the table; its on_disconnect (with None) may still be running.
         """

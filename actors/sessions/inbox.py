@@ -326,8 +326,8 @@ class Inbox:
                 raise
 
     def _drain(self, run: _Run) -> _Begun | None:
-        """Call one handler after the other, in the session's context by `run`, until one is to be awaited (it is returned), nothing
-        waits, or the turn is over."""
+        """Call one handler after the other, by `run` in the session's context, until one is to be awaited, which is returned,
+        nothing waits, or the turn is over."""
         shard = self._shard
         left = _TURN_ENTRIES
         item: _Waiting | Callback | None = None

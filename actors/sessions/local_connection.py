@@ -10,6 +10,7 @@ from typing import Any
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.state import SessionState
+from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 
@@ -56,8 +57,9 @@ class LocalConnection(Connection):
         session = self._session
         session.send(session.shard.encode(frame))
 
-    async def close(self) -> None:
-        self._session.shard.close_session(self._session)
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        check_close(code, reason)
+        self._session.shard.close_session(self._session, code, reason)
 
     async def wait_closed(self) -> None:
         await self._session.watch()

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
 from wspulse.actors.mesh.message import CloseConnection, ConnectionRecord, Message, SendFrame, WatchClosed
 from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import ConnectionClosedError, ConnectionNotFoundError, ShardUnavailableError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
@@ -72,12 +73,13 @@ class RemoteConnection(Connection):
     def send_nowait(self, frame: Frame) -> None:
         raise self._local_only("send_nowait")
 
-    async def close(self) -> None:
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        check_close(code, reason)
         if self._closed:
             return
         record = self._record
         try:
-            await self._shards.ask(record.shard, CloseConnection(record.id, self._key()))
+            await self._shards.ask(record.shard, CloseConnection(record.id, self._key(), code, reason))
         except ConnectionNotFoundError:
             pass
         self._closed = True

@@ -50,7 +50,7 @@ class SessionShard(InboxShard, Protocol):
     def session_ended(self, session: Session) -> None:
         """It leaves the table and the room; its callbacks are still on their way."""
 
-    def close_session(self, session: Session) -> None:
+    def close_session(self, session: Session, code: int = 1000, reason: str = "") -> None:
         """End it as `connection.close()` does."""
 
     def publish_event(self, kind: str, session: Session, error: BaseException | None = None) -> None: ...

@@ -246,16 +246,17 @@ class Shard:
             raise ConnectionNotFoundError(connection_id)
         return session
 
-    def kick(self, connection_id: str) -> None:
+    def kick(self, connection_id: str, code: int = 1000, reason: str = "kicked") -> None:
         """Raises ConnectionNotFoundError."""
-        self.find(connection_id).apply(SessionEvent.KICK, close=CloseReason.KICK)
+        close = CloseReason.KICK._replace(code=code, reason=reason)
+        self.find(connection_id).apply(SessionEvent.KICK, close=close)
 
-    def close_session(self, session: Session) -> None:
+    def close_session(self, session: Session, code: int = 1000, reason: str = "") -> None:
         """End it as `connection.close()` does; a session that has ended stays as it is."""
         if session.state is not SessionState.CLOSED:
             # Broadcasts of this loop turn are queued for it too, and what is queued is sent first.
             session.room.flush()
-            session.apply(SessionEvent.CLOSE, close=CloseReason.CLOSE)
+            session.apply(SessionEvent.CLOSE, close=CloseReason.CLOSE._replace(code=code, reason=reason))
 
     def records(self, room_id: str | None) -> list[ConnectionRecord]:
         """A snapshot of the sessions of one room or of all, suspended ones included."""

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["EMPTY_CLOSE_CODE", "NORMAL_CLOSE_CODES", "VIOLATIONS", "CloseReason", "CloseRow"]
+__all__ = ["EMPTY_CLOSE_CODE", "NORMAL_CLOSE_CODES", "VIOLATIONS", "CloseReason", "CloseRow", "check_close"]
+
+_SENDABLE = frozenset({1000, 1001, 1008, 1011, 1012, 1013, 1014})
+"""Of the codes that RFC 6455 and its registry define, those that an application may mean; from 3000 to 4999 all are its own."""
+
+_MOST_REASON_BYTES = 123
+"""What a close frame holds beside its code."""
 
 
 class CloseRow(NamedTuple):
@@ -52,3 +58,23 @@ EMPTY_CLOSE_CODE = 1005
 
 NORMAL_CLOSE_CODES = frozenset({1000, 1001, EMPTY_CLOSE_CODE})
 """Codes with which a peer ends a session without an error."""
+
+
+def check_close(code: int, reason: str) -> None:
+    """Raises TypeError and ValueError for what an application may not close a connection with (contract.md §3)."""
+    if type(code) is not int:
+        raise TypeError(f"wspulse: a close code is an int, not {type(code).__name__}")
+    if code not in _SENDABLE and not 3000 <= code <= 4999:
+        raise ValueError(
+            f"wspulse: close code {code} cannot be sent; allowed is 1000, 1001, 1008, 1011 to 1014, and 3000 to 4999"
+        )
+    if not isinstance(reason, str):
+        raise TypeError(f"wspulse: a close reason is a str, not {type(reason).__name__}")
+    try:
+        size_bytes = len(reason.encode())
+    except UnicodeEncodeError:
+        raise ValueError("wspulse: the close reason has a lone surrogate, which UTF-8 cannot express") from None
+    if size_bytes > _MOST_REASON_BYTES:
+        raise ValueError(
+            f"wspulse: a close reason of {size_bytes} bytes in UTF-8; allowed is up to {_MOST_REASON_BYTES}"
+        )

@@ -83,9 +83,9 @@ class AsyncControl:
         """Queue a frame for every connection of a room."""
         await self.call(calls.broadcast(room, frame))
 
-    async def kick(self, connection: str) -> None:
-        """Close a connection with 1000 "kicked"."""
-        await self.call(calls.kick(connection))
+    async def kick(self, connection: str, code: int = 1000, reason: str = "kicked") -> None:
+        """Destroy a session now; its client gets a close frame with `code` and `reason`, as from `Server.kick`."""
+        await self.call(calls.kick(connection, code, reason))
 
     async def connections(self, room: str | None = None) -> list[ConnectionInfo]:
         """The connections of a room, or all."""

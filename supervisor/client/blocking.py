@@ -93,9 +93,9 @@ class Control:
         """Queue a frame for every connection of a room."""
         self._call(calls.broadcast(room, frame))
 
-    def kick(self, connection: str) -> None:
-        """Close a connection with 1000 "kicked"."""
-        self._call(calls.kick(connection))
+    def kick(self, connection: str, code: int = 1000, reason: str = "kicked") -> None:
+        """Destroy a session now; its client gets a close frame with `code` and `reason`, as from `Server.kick`."""
+        self._call(calls.kick(connection, code, reason))
 
     def connections(self, room: str | None = None) -> list[ConnectionInfo]:
         """The connections of a room, or all."""

@@ -64,6 +64,12 @@ def broadcast_arguments(parser: argparse.ArgumentParser) -> None:
 
 def kick_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("connection", metavar="CONNECTION", help="its id")
+    parser.add_argument(
+        "--code", type=int, default=1000, help="of the close frame: 1000, 1001, 1008, 1011 to 1014, 3000 to 4999"
+    )
+    parser.add_argument(
+        "--reason", default="kicked", help="what the client is told, up to 123 bytes (default: %(default)s)"
+    )
     server_arguments(parser)
 
 

@@ -105,7 +105,7 @@ def _broadcast(options: Any) -> None:
 
 def _kick(options: Any) -> None:
     with _open(options) as control:
-        control.kick(options.connection)
+        control.kick(options.connection, options.code, options.reason)
 
 
 def _connections(options: Any) -> None:

@@ -24,6 +24,7 @@ from wspulse.actors.mesh.message import (
     Message,
     SendPayload,
 )
+from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import BadRequestError, ServerClosedError, ShardUnavailableError
 from wspulse.supervisor.control.event_publisher import EventPublisher
 from wspulse.supervisor.control.shard_links import ShardLinks
@@ -76,6 +77,8 @@ class BroadcastArguments(_Arguments):
 
 class KickArguments(_Arguments):
     connection: str
+    code: int = 1000
+    reason: str = "kicked"
 
 
 class ConnectionsArguments(_Arguments):
@@ -132,7 +135,12 @@ class Operations:
 
     async def kick(self, args: KickArguments, _encoding: str) -> None:
         self._check_open()
-        await self._links.ask(self._links.placement.shard_of(args.connection), Kick(args.connection))
+        try:
+            check_close(args.code, args.reason)
+        except ValueError as error:
+            raise BadRequestError(str(error).removeprefix("wspulse: ")) from None
+        shard = self._links.placement.shard_of(args.connection)
+        await self._links.ask(shard, Kick(args.connection, args.code, args.reason))
 
     async def connections(self, args: ConnectionsArguments, _encoding: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []

@@ -7,6 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import ControlError, id_error
 from wspulse.actors.values.frame import Frame
 from wspulse.supervisor.protocol.refusals import refusal
@@ -69,10 +70,13 @@ class _Calls:
         fields, encoding = _fields(frame)
         return Call("broadcast", {"room": room, "frame": fields}, type(None), encoding)
 
-    def kick(self, connection: str) -> Call[None]:
+    def kick(self, connection: str, code: int = 1000, reason: str = "kicked") -> Call[None]:
         if not isinstance(connection, str):
             raise id_error("connection", connection)
-        return Call("kick", {"connection": connection}, type(None))
+        check_close(code, reason)
+        usual = code == 1000 and reason == "kicked"
+        how = {} if usual else {"code": code, "reason": reason}
+        return Call("kick", {"connection": connection, **how}, type(None))
 
     def connections(self, room: str | None) -> Call[list[ConnectionInfo]]:
         if room is not None and not isinstance(room, str):

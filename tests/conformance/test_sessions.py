@@ -149,6 +149,50 @@ async def test_kick_from_any_worker_destroys_the_session_at_once(plain: Contract
         await boss.close()
 
 
+async def test_client_sees_the_code_and_the_reason_of_a_kick_or_close_from_any_worker(plain: ContractServer) -> None:
+    room = plain.new_id("room")
+    bosses = await plain.clients_on_all_shards("bosses")
+    for boss in bosses:
+        for shard in range(plain.workers):
+            for op, code, reason in (("kick", 4003, "banned — für immer"), ("close_one", 4001, "logged in elsewhere")):
+                name = plain.new_id("told", shard)
+                client = await plain.client(name, room)
+                assert "error" not in str(await boss.order(op, room=room, id=name, code=code, reason=reason))
+                assert await client.closed() == (code, reason)
+                assert (await plain.notes.ended(name))["error"] is None
+    for boss in bosses:
+        await boss.close()
+
+
+async def test_code_or_reason_that_cannot_be_sent_is_an_error_and_ends_nobody(plain: ContractServer) -> None:
+    room = plain.new_id("room")
+    async with await plain.client(plain.new_id("boss", 0)) as boss:
+        for shard in {0, plain.workers - 1}:
+            name = plain.new_id("stays", shard)
+            async with await plain.client(name, room) as client:
+                for how in (
+                    {"code": 1005},
+                    {"code": 2999},
+                    {"reason": "r" * 124},
+                    {"code": 1002},
+                ):
+                    for op in ("kick", "close_one"):
+                        assert (await boss.order(op, room=room, id=name, **how))["error"] == "ValueError"
+                assert await boss.order("list_room", room=room) == [name]
+                assert await client.order("list_room", room=room) == [name]
+
+
+async def test_connection_close_sends_what_is_queued_before_its_reason(plain: ContractServer) -> None:
+    name = plain.new_id()
+    client = await plain.client(name)
+    await client.send("do", {"op": "send_many", "to": name, "count": 50}, "1")
+    await client.send("do", {"op": "close_self", "code": 4000, "reason": "that was all"}, "2")
+    for number in range(50):
+        assert (await client.expect("numbered"))[0] == number
+    await client.expect("done")
+    assert await client.closed() == (4000, "that was all")
+
+
 async def test_session_may_kick_itself(plain: ContractServer) -> None:
     name = plain.new_id()
     client = await plain.client(name)

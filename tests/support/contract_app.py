@@ -180,17 +180,17 @@ async def number_until_gone(_: Connection, room: str, id: str) -> int:  # noqa: 
     return number
 
 
-async def kick(_: Connection, id: str) -> None:  # noqa: A002
-    await server.kick(id)
+async def kick(_: Connection, id: str, room: str = "", **how: Any) -> None:  # noqa: A002
+    await server.kick(id, **how)
 
 
 async def list_room(_: Connection, room: str) -> list[str]:
     return sorted(connection.id for connection in await server.get_connections(room))
 
 
-async def close_one(_: Connection, room: str, id: str) -> bool:  # noqa: A002
+async def close_one(_: Connection, room: str, id: str, **how: Any) -> bool:  # noqa: A002
     found = next(connection for connection in await server.get_connections(room) if connection.id == id)
-    await found.close()
+    await found.close(**how)
     return found.closed
 
 
@@ -222,8 +222,8 @@ async def send_to_old(connection: Connection, room: str, id: str) -> list[str]: 
     return ["sent"]
 
 
-async def close_self(connection: Connection) -> None:
-    await connection.close()
+async def close_self(connection: Connection, **how: Any) -> None:
+    await connection.close(**how)
 
 
 async def close_server(_: Connection) -> None:

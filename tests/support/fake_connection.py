@@ -45,7 +45,7 @@ class FakeConnection(Connection):
             raise self._error
         self.sent.append(frame)
 
-    async def close(self) -> None:
+    async def close(self, code: int = 1000, reason: str = "") -> None:
         raise NotImplementedError
 
     async def wait_closed(self) -> None:

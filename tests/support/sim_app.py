@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SessionModel
+from tests.support.sim_patience import CLOSES, KICKS
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import current_inbox
 from wspulse.actors.values.errors import (
@@ -245,9 +246,10 @@ class SimApp:
     def kick(self, connection_id: str) -> None:
         model = self.model
         session = model.live.get(connection_id)
-        outer, model.ordered = model.ordered, ("kick", session)
+        how = KICKS[model.new_number() % len(KICKS)]
+        outer, model.ordered = model.ordered, ("kick", session, how)
         try:
-            self.shard.kick(connection_id)
+            self.shard.kick(connection_id, *how)
         except ConnectionNotFoundError:
             if session is not None:
                 model.fail(f"{session}: not found by kick")
@@ -259,9 +261,10 @@ class SimApp:
 
     def close(self, session: SessionModel) -> None:
         model = self.model
-        outer, model.ordered = model.ordered, ("close", session)
+        how = CLOSES[model.new_number() % len(CLOSES)]
+        outer, model.ordered = model.ordered, ("close", session, how)
         try:
-            self.shard.close_session(session.real)
+            self.shard.close_session(session.real, *how)
         finally:
             model.ordered = outer
         if session.state is not CLOSED:
@@ -288,7 +291,7 @@ class SimApp:
         model = self.model
         self.is_shut = True
         model.closing = True
-        outer, model.ordered = model.ordered, ("shutdown", None)
+        outer, model.ordered = model.ordered, ("shutdown", None, (1001, "server shutting down"))
         try:
             self.shard.close_all()
         finally:

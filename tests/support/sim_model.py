@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
 from tests.support.sim_loop import SimLoop
-from tests.support.sim_patience import EPSILON_S, PatienceModel
+from tests.support.sim_patience import AT_ONCE, CLOSES, EPSILON_S, PatienceModel
 from wspulse.actors.values.errors import (
     ConnectionLostError,
     DuplicateConnectionIDError,
@@ -46,8 +46,8 @@ class Model(PatienceModel):
         self.of: dict[Connection, SessionModel] = {}
         self.senders: dict[int, SimPeer] = {}
         """Inbound message's number → who sent it."""
-        self.ordered: tuple[str, SessionModel | None] | None = None
-        """What the application orders right now: ("kick" or "close", session) or ("shutdown", None)."""
+        self.ordered: tuple[str, SessionModel | None, tuple[int, str]] | None = None
+        """What the application orders right now: ("kick" or "close", session, (code, reason)) or ("shutdown", None, …)."""
         self.losing: SimPeer | None = None
         """Whose connection_lost runs right now."""
         self.closing = False
@@ -84,7 +84,7 @@ class Model(PatienceModel):
             elif opcode == 8:
                 peer.close_written = (int.from_bytes(payload[:2]), payload[2:].decode()) if payload else (0, "")
                 peer.was_silent = self.is_silent(peer)
-                if frames and peer.close_written[1] not in ("", "server shutting down"):
+                if frames and peer.close_written[1] in AT_ONCE:
                     self.fail(f"{peer}: {frames} written before the close frame {peer.close_written}, not discarded")
             frames.append((opcode, payload))
         if self.trace is not None:
@@ -213,11 +213,9 @@ class Model(PatienceModel):
             self._ended.append(peer)
             peer.ended_at = self.now
         by_peer = False
-        if ordered == ("kick", model) and error is None:
-            expected = (1000, "kicked")
-        elif ordered == ("close", model) and error is None:
-            expected = (1000, "")
-        elif ordered == ("shutdown", None) and isinstance(error, ServerClosedError):
+        if ordered is not None and ordered[1] is model and error is None:
+            expected = ordered[2]
+        elif ordered is not None and ordered[0] == "shutdown" and isinstance(error, ServerClosedError):
             expected = (1001, "server shutting down")
         elif isinstance(error, DuplicateConnectionIDError):
             expected = (1000, "duplicate connection id")
@@ -244,7 +242,7 @@ class Model(PatienceModel):
                 other.owed_messages = 0
             if was_connected:
                 peer.expected_close = expected
-                if expected[1] in ("", "server shutting down"):
+                if expected in CLOSES or expected[1] == "server shutting down":
                     self.look_at_rest(model)
             if expected[1] != "duplicate connection id":
                 # What the application has ended hears of nothing else but that.

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from tests.support.sim_peer import SimPeer
     from wspulse.actors.values.options.server_options import ServerOptions
 
-__all__ = ["AT_ONCE", "EPSILON_S", "FAR_BYTES", "PatienceModel"]
+__all__ = ["AT_ONCE", "CLOSES", "EPSILON_S", "FAR_BYTES", "KICKS", "PatienceModel"]
 
 EPSILON_S = 1e-6
 
-AT_ONCE = frozenset({"kicked", "duplicate connection id", "replaced", "keepalive timeout", "internal error"})
+KICKS = ((1000, "kicked"), (4003, "banned"))
+CLOSES = ((1000, ""), (4001, "logged in elsewhere"), (1013, ""))
+"""Codes and reasons with which the application ends sessions."""
+
+AT_ONCE = frozenset({"kicked", "banned", "duplicate connection id", "replaced", "keepalive timeout", "internal error"})
 """Reasons of those who are to go without delay."""
 
 FAR_BYTES = 24

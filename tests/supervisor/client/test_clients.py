@@ -83,6 +83,7 @@ async def failed(call: Call) -> tuple[str, str]:
         ("send", ("ada", {"payload": None}), "send", {"connection": "ada", "frame": {"payload": None}}),
         ("broadcast", ("den", Frame("e")), "broadcast", {"room": "den", "frame": {"event": "e", "id": ""}}),
         ("kick", ("ada",), "kick", {"connection": "ada"}),
+        ("kick", ("ada", 4003, "banned"), "kick", {"connection": "ada", "code": 4003, "reason": "banned"}),
         ("connections", (), "connections", {}),
         ("connections", ("den",), "connections", {"room": "den"}),
         ("rooms", (), "rooms", {}),
