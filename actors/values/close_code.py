@@ -26,8 +26,10 @@ class CloseRow(NamedTuple):
 class CloseReason:
     """Every way in which the server ends a transport of its own accord."""
 
-    CLOSE = CloseRow(1000, "", False, "the application closed the connection", "stay away")
-    KICK = CloseRow(1000, "kicked", True, "the application or an operator kicked it", "stay away")
+    CLOSE = CloseRow(1000, "", False, "the application closed the connection, with no code of its own", "stay away")
+    KICK = CloseRow(
+        1000, "kicked", True, "the application or an operator kicked it, with no code of its own", "stay away"
+    )
     DUPLICATE = CloseRow(
         1000, "duplicate connection id", True, "another connection with this id came", "stay away: two would fight"
     )
