@@ -101,7 +101,10 @@ class RemoteServer:
 
     def running(self) -> ShardRuntime:
         if self._in_process.runtime is None:
-            raise RuntimeError("wspulse: this process joined a server that runs elsewhere; it has only its async calls")
+            raise RuntimeError(
+                "wspulse: this process joined a server that runs elsewhere; it has only its async calls, and other threads "
+                "have wspulse.Control"
+            )
         return self._in_process.runtime
 
     async def send(self, connection_id: str, frame: Frame) -> None:

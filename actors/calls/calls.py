@@ -1,16 +1,20 @@
 """`Calls`: what an application calls while its server runs. (contract.md §4)
 
 The part of `Server` that callers see; each call goes to the server's deployment, which knows where the sessions are. All
-of it may be called from any handler and any task of the server's loop. It declares nothing and starts nothing.
+of it may be called from any handler and any task of the server's loop; other threads have `from_thread`. It declares nothing
+and starts nothing.
 """
 
 from __future__ import annotations
 
+from _thread import get_ident
+
 from wspulse.actors.calls.deployment import Deployment
+from wspulse.actors.calls.from_thread import FromThread
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.values.close_code import check_close
-from wspulse.actors.values.errors import ServerClosedError, ShardUnavailableError, id_error
+from wspulse.actors.values.errors import ServerClosedError, ShardUnavailableError, id_error, wrong_thread
 from wspulse.actors.values.frame import Frame
 
 __all__ = ["Calls"]
@@ -31,6 +35,13 @@ class Calls:
     def workers(self) -> int:
         """How many shards there are. Raises RuntimeError before the server runs."""
         return self._running().workers
+
+    @property
+    def from_thread(self) -> FromThread:
+        """`send`, `broadcast` and `kick` for other threads than the server's. Raises RuntimeError before the server runs, and in
+        a process that joined a server, where `wspulse.Control` does it."""
+        shard = self._running().shard
+        return FromThread(self, shard.loop, shard.thread)
 
     async def send(self, connection_id: str, frame: Frame) -> None:
         """Queue a frame for one session, wherever it lives; frames to one id keep the order of the calls.
@@ -57,9 +68,11 @@ class Calls:
         runtime = self._deployment.running()
         if not isinstance(room_id, str):
             raise id_error("room", room_id)
+        shard = runtime.shard
+        if get_ident() != shard.thread:
+            raise wrong_thread("`server.from_thread.broadcast(room_id, frame)`")
         if runtime.closing.server_closing:
             raise ServerClosedError
-        shard = runtime.shard
         if not shard.bus.publish(room_id, shard.encode(frame)):
             raise ShardUnavailableError("the bus is full")
 

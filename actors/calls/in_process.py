@@ -7,6 +7,7 @@ here to the runtime's shard and bus, and to the shards of other processes.
 from __future__ import annotations
 
 import asyncio
+from _thread import get_ident
 from collections.abc import Awaitable
 
 import msgspec
@@ -15,7 +16,13 @@ from wspulse.actors.mesh.message import ConnectionRecord, Kick, ListConnections,
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.sessions.remote_connection import RemoteConnection
-from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError, ShardUnavailableError, id_error
+from wspulse.actors.values.errors import (
+    ConnectionNotFoundError,
+    ServerClosedError,
+    ShardUnavailableError,
+    id_error,
+    wrong_thread,
+)
 from wspulse.actors.values.frame import Frame
 
 __all__ = ["InProcess"]
@@ -43,6 +50,8 @@ class InProcess:
 
     def send(self, connection_id: str, frame: Frame) -> Awaitable[None] | None:
         runtime = self.runtime or self.running()
+        if get_ident() != runtime.shard.thread:
+            raise wrong_thread("`server.from_thread.send(connection_id, frame)`")
         if not isinstance(connection_id, str):
             raise id_error("connection", connection_id)
         shard = runtime.shard
@@ -55,6 +64,8 @@ class InProcess:
 
     def broadcast(self, room_id: str, frame: Frame) -> Awaitable[None] | None:
         runtime = self.runtime or self.running()
+        if get_ident() != runtime.shard.thread:
+            raise wrong_thread("`server.from_thread.broadcast(room_id, frame)`")
         if not isinstance(room_id, str):
             raise id_error("room", room_id)
         if runtime.closing.server_closing:
@@ -67,6 +78,8 @@ class InProcess:
 
     async def kick(self, connection_id: str, code: int, reason: str) -> None:
         runtime = self.running()
+        if get_ident() != runtime.shard.thread:
+            raise wrong_thread("`server.from_thread.kick(connection_id)`")
         if not isinstance(connection_id, str):
             raise id_error("connection", connection_id)
         if runtime.closing.server_closing:
@@ -75,6 +88,8 @@ class InProcess:
 
     async def get_connections(self, room_id: str) -> list[Connection]:
         runtime = self.running()
+        if get_ident() != runtime.shard.thread:
+            raise wrong_thread("`asyncio.run_coroutine_threadsafe(server.get_connections(room_id), loop)`")
         if not isinstance(room_id, str):
             raise id_error("room", room_id)
         if runtime.closing.server_closing:

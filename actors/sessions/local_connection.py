@@ -5,16 +5,20 @@ Made by the shard with the session; it lives as long as that does, through every
 
 from __future__ import annotations
 
+from _thread import get_ident
 from typing import Any
 
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.state import SessionState
 from wspulse.actors.values.close_code import check_close
+from wspulse.actors.values.errors import wrong_thread
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 
 __all__ = ["LocalConnection"]
+
+_SEND = "`server.from_thread.send(connection.id, frame)`"
 
 
 class LocalConnection(Connection):
@@ -51,15 +55,24 @@ class LocalConnection(Connection):
 
     async def send(self, frame: Frame) -> None:
         session = self._session
-        session.send(session.shard.encode(frame))
+        shard = session.shard
+        if get_ident() != shard.thread:
+            raise wrong_thread(_SEND)
+        session.send(shard.encode(frame))
 
     def send_nowait(self, frame: Frame) -> None:
         session = self._session
-        session.send(session.shard.encode(frame))
+        shard = session.shard
+        if get_ident() != shard.thread:
+            raise wrong_thread(_SEND)
+        session.send(shard.encode(frame))
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         check_close(code, reason)
-        self._session.shard.close_session(self._session, code, reason)
+        shard = self._session.shard
+        if get_ident() != shard.thread:
+            raise wrong_thread("`server.from_thread.kick(connection.id)`")
+        shard.close_session(self._session, code, reason)
 
     async def wait_closed(self) -> None:
         await self._session.watch()

@@ -36,6 +36,8 @@ class SessionShard(InboxShard, Protocol):
     """What a session and its connection need of their shard."""
 
     options: ServerOptions
+    thread: int
+    """The loop's, in which alone a session may be touched."""
     encode: Callable[[Frame], bytes]
     """A frame in wire form. Raises what the codec raises."""
     resumable: Callable[[Connection], bool] | None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from _thread import get_ident
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from contextvars import copy_context
 from typing import Any
@@ -56,6 +57,8 @@ class Shard:
         self.options = options
         self.handlers = handlers
         self.loop = loop
+        self.thread = get_ident()
+        """The loop's, in which alone this shard and its sessions may be touched."""
         self.context = copy_context()
         """What the loop calls of the shard runs in this one: that of a handler would be kept, and with it its session."""
         self._ticker = Ticker(loop, real_time, options.logger, self.context)

@@ -120,6 +120,11 @@ class ShardUnavailableError(WspulseError):
         return f"wspulse: shard unavailable: {self.reason}"
 
 
+def wrong_thread(instead: str) -> RuntimeError:
+    """For a call that was made in another thread than the server's loop runs in; `instead` is what does the same there."""
+    return RuntimeError(f"wspulse: this is another thread than the server's loop runs in; call {instead} here")
+
+
 class BadRequestError(WspulseError):
     """A request of the control socket makes no sense: wrong arguments, a frame that the codec refuses."""
 
