@@ -120,6 +120,7 @@ MACHINES = (
     "supervisor/control/route",
     "supervisor/process/liveness",
     "supervisor/process/restart_intensity",
+    "supervisor/process/silence",
     "supervisor/protocol/calls",
     "supervisor/protocol/endpoint",
     "supervisor/protocol/refusals",

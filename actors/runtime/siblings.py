@@ -7,6 +7,7 @@ shard that starts may end before the supervisor has spoken of it. Nothing here s
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 
@@ -14,12 +15,14 @@ from wspulse.actors.bus.local import LocalBus
 from wspulse.actors.bus.watch import BusWatch
 from wspulse.actors.bus.zmq import ZmqBus
 from wspulse.actors.mesh.link import ShardLink
-from wspulse.actors.mesh.message import BusConsumed, BusRooms, ShardDown, ShardUp
+from wspulse.actors.mesh.message import BusConsumed, BusRooms, ShardDown, ShardSilence, ShardUp
 from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.health import Health
 
 __all__ = ["Siblings"]
+
+_logger = logging.getLogger("wspulse.link")
 
 
 class Siblings:
@@ -95,8 +98,8 @@ class Siblings:
         for link in self.links.values():
             link.close()
 
-    def hear(self, message: ShardUp | ShardDown) -> None:
-        """The supervisor says that a shard is up, or down."""
+    def hear(self, message: ShardUp | ShardDown | ShardSilence) -> None:
+        """The supervisor says that a shard is up, or down, or how it is."""
         shard, incarnation = message.shard, message.incarnation
         if shard == self._shard.index:
             return
@@ -111,6 +114,12 @@ class Siblings:
                     del self._ready[shard]
                 if self._bus is not None:
                     self._bus.shard_down(shard, incarnation)
+            case ShardSilence():
+                fields = {"shard": shard, "pid": message.pid, "silence_s": round(message.silence_s, 1)}
+                if message.is_over:
+                    _logger.warning("another worker that was silent is back", extra=fields)
+                else:
+                    _logger.warning("another worker is silent; what is for its connections waits", extra=fields)
 
     def consumed(self, message: BusConsumed) -> None:
         """Another shard has delivered what came before a mark of ours."""

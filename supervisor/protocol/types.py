@@ -73,6 +73,8 @@ class WorkerStats(Totals, frozen=True, kw_only=True):
     pid: int | None
     state: str
     """"starting", "ready", "silent", "draining", "drained", "waiting" (for its next start) or "stopped"."""
+    silent_for_s: float = 0.0
+    """How long the supervisor has not heard it; 0 under 3 s, which is nothing out of the ordinary."""
     uptime_s: float = 0.0
     loop_lag_s: float = 0.0
     loop_lag_worst_s: float = 0.0

@@ -90,3 +90,38 @@ async def test_stopped_supervisor_is_told_by_health_and_log_and_nobody_is_cut_of
         async with AsyncControl(server.control) as control:
             assert [worker.bus_stalls for worker in (await control.stats()).workers] == [1] * WORKERS
         await close_all(members)
+
+
+async def test_stopped_worker_is_told_by_log_and_stats_and_holds_up_nobody_else() -> None:
+    with serve_process("--app", "relay", workers=WORKERS) as server:
+        everywhere = await clients_in(server, "everywhere", [number % WORKERS for number in range(CLIENTS // 2)])
+        elsewhere = await clients_in(server, "elsewhere", [number % (WORKERS - 1) for number in range(CLIENTS // 2)])
+        await assert_is_served(everywhere, "before")
+        silent = WORKERS - 1
+        pid = server.worker_pids()[silent]
+        names = f"shard={silent}, pid={pid},"
+        async with AsyncControl(server.control) as control:
+            with stopped(pid):
+                began = time.monotonic()
+                await eventually(
+                    lambda: len(lines(server, "another worker is silent")) == WORKERS - 1, "its siblings say it", 6
+                )
+                assert [names in line for line in lines(server, "a worker is silent")] == [True]
+                await assert_is_served(elsewhere, "meanwhile")
+                while time.monotonic() < began + STOP_S - 1:
+                    await assert_is_served(elsewhere, f"still, {time.monotonic()}")
+                    assert await healths(server, 4) == {(200, "ok")}
+                    worker = (await control.stats()).workers[silent]
+                    assert (worker.state, worker.pid) == ("silent", pid)
+                assert 8 < worker.silent_for_s < 20
+                await asyncio.sleep(began + STOP_S - time.monotonic())
+            await eventually(
+                lambda: len(lines(server, "another worker that was silent is back")) == WORKERS - 1, "they say it", 5
+            )
+            assert (await control.stats()).workers[silent].silent_for_s == 0
+        await assert_is_served(everywhere, "after")
+        for text in ("a worker is silent", "a worker that was silent is back"):
+            assert [names in line for line in lines(server, text)] == [True]
+        assert all(names in line for line in lines(server, "another worker"))
+        assert not lines(server, "the bus stands still")
+        await close_all([*everywhere, *elsewhere])
