@@ -179,6 +179,9 @@ class Supervisor:
         )
         self._end(1, "a worker crashes too often")
 
+    def on_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
+        self._workers.tell_silence(child, silence_s, is_over=is_over)
+
     def on_close_requested(self, child: Child) -> None:
         self.request_shutdown("the application closed the server")
 

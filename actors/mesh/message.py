@@ -189,6 +189,16 @@ class ShardDown(_Message):
     incarnation: int
 
 
+class ShardSilence(_Message):
+    """A shard's worker has not been heard for so long, though its process is there; or (`is_over`) it was, and is heard again."""
+
+    shard: int
+    incarnation: int
+    pid: int
+    silence_s: float
+    is_over: bool = False
+
+
 class Drain(_Message):
     """Stop accepting and end all sessions with 1001; answer with Drained. The process stays until Exit.
 
@@ -268,6 +278,7 @@ Message = (
     | BridgeFrame
     | ShardUp
     | ShardDown
+    | ShardSilence
     | Drain
     | WatchEvents
     | Exit

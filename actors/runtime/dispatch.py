@@ -24,6 +24,7 @@ from wspulse.actors.mesh.message import (
     SendFrame,
     SendPayload,
     ShardDown,
+    ShardSilence,
     ShardUp,
     WatchClosed,
     WatchRoom,
@@ -62,7 +63,7 @@ class Dispatch:
     def handle(self, message: Message) -> None:
         """Take a message of the supervisor."""
         match message:
-            case ShardUp() | ShardDown():
+            case ShardUp() | ShardDown() | ShardSilence():
                 self._siblings.hear(message)
             case _:
                 self.receive(message)

@@ -7,17 +7,22 @@ shard that starts may end before the supervisor has spoken of it. Nothing here s
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 
 from wspulse.actors.bus.local import LocalBus
+from wspulse.actors.bus.watch import BusWatch
 from wspulse.actors.bus.zmq import ZmqBus
 from wspulse.actors.mesh.link import ShardLink
-from wspulse.actors.mesh.message import BusConsumed, BusRooms, ShardDown, ShardUp
+from wspulse.actors.mesh.message import BusConsumed, BusRooms, ShardDown, ShardSilence, ShardUp
 from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.values.health import Health
 
 __all__ = ["Siblings"]
+
+_logger = logging.getLogger("wspulse.link")
 
 
 class Siblings:
@@ -25,7 +30,12 @@ class Siblings:
     of the server's bus; a shard that is the only one has neither."""
 
     def __init__(
-        self, shard: Shard, mailbox_paths: Sequence[str], bus: tuple[str, str] | None, extensions: Extension
+        self,
+        shard: Shard,
+        mailbox_paths: Sequence[str],
+        bus: tuple[str, str] | None,
+        extensions: Extension,
+        health: Health,
     ) -> None:
         self.up_shards: dict[int, int] = {}
         """Shard → incarnation of those that are known to be up."""
@@ -35,7 +45,9 @@ class Siblings:
         self._shard = shard
         self._bus_endpoints = bus
         self._bus: ZmqBus | None = None
+        self._bus_watch: BusWatch | None = None
         self._extensions = extensions
+        self._health = health
         for other, path in enumerate(mailbox_paths):
             if other != shard.index:
                 up, down = partial(self._link_begins, other), partial(self._link_ends, other)
@@ -63,8 +75,18 @@ class Siblings:
             )
             for other, incarnation in self._ready.items():
                 self._bus.shard_up(other, incarnation)
+            self._bus_watch = BusWatch(
+                self._bus,
+                shard=shard.index,
+                incarnation=shard.incarnation,
+                health=self._health,
+                metrics=shard.metrics,
+            )
+            self._bus_watch.begin()
 
     def close_bus(self) -> None:
+        if self._bus_watch is not None:
+            self._bus_watch.stop()
         if self._bus is not None:
             self._bus.stop()
 
@@ -76,8 +98,8 @@ class Siblings:
         for link in self.links.values():
             link.close()
 
-    def hear(self, message: ShardUp | ShardDown) -> None:
-        """The supervisor says that a shard is up, or down."""
+    def hear(self, message: ShardUp | ShardDown | ShardSilence) -> None:
+        """The supervisor says that a shard is up, or down, or how it is."""
         shard, incarnation = message.shard, message.incarnation
         if shard == self._shard.index:
             return
@@ -92,6 +114,12 @@ class Siblings:
                     del self._ready[shard]
                 if self._bus is not None:
                     self._bus.shard_down(shard, incarnation)
+            case ShardSilence():
+                fields = {"shard": shard, "pid": message.pid, "silence_s": round(message.silence_s, 1)}
+                if message.is_over:
+                    _logger.warning("another worker that was silent is back", extra=fields)
+                else:
+                    _logger.warning("another worker is silent; what is for its connections waits", extra=fields)
 
     def consumed(self, message: BusConsumed) -> None:
         """Another shard has delivered what came before a mark of ours."""

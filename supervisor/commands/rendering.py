@@ -64,7 +64,7 @@ def stats_text(stats: ServerStats) -> str:
         (
             worker.shard,
             worker.pid,
-            worker.state,
+            worker.state if not worker.silent_for_s else f"{worker.state} {worker.silent_for_s:.0f} s",
             worker.restarts,
             worker.connections,
             worker.rooms,

@@ -30,15 +30,13 @@ from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.host.installed import installed_version
 from wspulse.supervisor.host.memory import resident_bytes
 from wspulse.supervisor.process.child import Child, ChildState
+from wspulse.supervisor.process.silence import SILENT_S
 from wspulse.supervisor.protocol.wire import NoArguments
 
 __all__ = ["Operations", "Supervised"]
 
 STATS_TIMEOUT_S = 2.0
 """A person watches: a silent worker is shown as silent rather than waited for."""
-
-SILENT_S = 3.0
-"""Workers say every second that they live."""
 
 RECORDS_PER_TURN = 2000
 """About 2 ms of the supervisor's loop."""
@@ -201,7 +199,7 @@ class Operations:
         return list(answers.values())
 
 
-NOT_TOTALLED = frozenset({"shard", "pid", "uptime_s", "loop_lag_s", "loop_lag_worst_s"})
+NOT_TOTALLED = frozenset({"shard", "pid", "silent_for_s", "uptime_s", "loop_lag_s", "loop_lag_worst_s"})
 """Numbers of which a sum means nothing."""
 
 
@@ -214,6 +212,7 @@ def _worker_stats(child: Child, answer: Any) -> dict[str, Any]:
         "shard": child.shard,
         "pid": child.pid,
         "state": state,
+        "silent_for_s": round(child.silence_s, 1) if child.silence_s >= SILENT_S else 0.0,
         "restarts": child.restarts,
         "rss_bytes": None if child.pid is None else resident_bytes(child.pid),
         **known,

@@ -19,13 +19,14 @@ from wspulse.supervisor.control.bridge.service import BridgeService
 from wspulse.supervisor.control.client_gate import ClientGate
 from wspulse.supervisor.control.endpoint import ControlEndpoint, bind_private, claim_endpoint
 from wspulse.supervisor.control.event_publisher import EventPublisher
-from wspulse.supervisor.control.operations import SILENT_S, Operations, Supervised
+from wspulse.supervisor.control.operations import Operations, Supervised
 from wspulse.supervisor.control.server import ControlServer
 from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.errors import SettingError
 from wspulse.supervisor.host.listen_socket import open_mailbox_listener
 from wspulse.supervisor.host.runtime_dir import RuntimeDir
 from wspulse.supervisor.process.child import Child
+from wspulse.supervisor.process.silence import SILENT_S
 from wspulse.supervisor.process.started_parts import StartedParts
 from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.protocol.curve import KeyFileError, KeyPair, load_allowed, load_pair

@@ -22,6 +22,7 @@ from wspulse.actors.mesh.message import Alive, BootFailed, CloseRequested, Drain
 from wspulse.actors.values.errors import ServerClosedError
 from wspulse.supervisor.process.liveness import Decision, Liveness
 from wspulse.supervisor.process.restart_intensity import RestartIntensity
+from wspulse.supervisor.process.silence import Silence
 from wspulse.supervisor.process.worker_process import exit_sentence
 
 __all__ = ["Child", "ChildEvents", "ChildState", "Launch", "LaunchedWorker"]
@@ -63,6 +64,9 @@ class ChildEvents(Protocol):
 
     def on_gave_up(self, child: Child, sentence: str) -> None:
         """Its workers crash too often; `sentence` says how the last one ended."""
+
+    def on_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
+        """Its worker has not been heard for so long; or it was, and is heard again."""
 
     def on_close_requested(self, child: Child) -> None:
         """The application asks for the end of the whole server."""
@@ -115,6 +119,7 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self._worker: LaunchedWorker | None = None
         self._liveness = Liveness(stall_timeout_s, 0.0)
+        self._silence = Silence(0.0)
         self._intensity = RestartIntensity()
         self._timer: asyncio.TimerHandle | None = None
         """In WAITING: the next start. While a worker ends by itself: when it is killed."""
@@ -136,13 +141,19 @@ class Child:
 
     @property
     def silence_s(self) -> float:
-        """How long ago the worker was last heard; 0 before its first message."""
-        return self._liveness.silence_s(time.monotonic())
+        """How long ago the worker was last heard; 0 before its first message, and for none. Time in which the supervisor itself
+        stood still does not count."""
+        return 0.0 if self._worker is None else self._silence.silence_s(time.monotonic())
 
     @property
     def ends_by_order(self) -> bool:
         """Whether the current worker's end is meant, and no crash."""
         return self._ends_by_order or self._stopping or self._boot_failed
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the others were told that the current worker is not heard."""
+        return self._worker is not None and self._silence.is_told
 
     def start(self) -> None:
         """Start a worker. Raises OSError when there can be no process."""
@@ -153,6 +164,7 @@ class Child:
         self._ends_by_order = False
         self._told_slow_boot = False
         self._liveness = Liveness(self._stall_timeout_s, self.started_at)
+        self._silence = Silence(self.started_at)
         _logger.debug("a worker was started", extra=self._fields())
 
     def tell(self, message: Message) -> None:
@@ -209,9 +221,12 @@ class Child:
             self._worker.kill()
 
     def tick(self, now: float) -> None:
-        """Look whether the worker is stuck."""
+        """Look whether the worker is silent, or stuck."""
         if self._worker is None:
             return
+        if (silent_for_s := self._silence.look(now)) is not None:
+            _logger.warning("a worker is silent", extra={**self._fields(), "silence_s": round(silent_for_s, 1)})
+            self._events.on_silence(self, silent_for_s, is_over=False)
         if not self._liveness.is_armed and not self._told_slow_boot and now - self.started_at > SLOW_BOOT_S:
             self._told_slow_boot = True
             _logger.warning("a worker is still loading the application", extra=self._fields())
@@ -228,7 +243,13 @@ class Child:
     def _on_message(self, worker: LaunchedWorker, message: Message) -> None:
         if worker is not self._worker:
             return  # the last words of one that is gone
-        self._liveness.heard(time.monotonic())
+        now = time.monotonic()
+        self._liveness.heard(now)
+        if (was_silent_s := self._silence.heard(now)) is not None:
+            _logger.warning(
+                "a worker that was silent is back", extra={**self._fields(), "silence_s": round(was_silent_s, 1)}
+            )
+            self._events.on_silence(self, was_silent_s, is_over=True)
         match message:
             case Alive():
                 self.connections = message.connections

@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 
-from wspulse.actors.mesh.message import Message, ShardUp
+from wspulse.actors.mesh.message import Message, ShardSilence, ShardUp
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.process.child import Child, ChildEvents, ChildState, LaunchedWorker
 from wspulse.supervisor.process.worker_process import WorkerProcess
@@ -99,6 +99,8 @@ class Workers:
         for other in self.children:
             if other.shard != shard and other.state is ChildState.READY and other.incarnation is not None:
                 worker.tell(ShardUp(other.shard, other.incarnation))
+                if other.is_silent and other.pid is not None:
+                    worker.tell(ShardSilence(other.shard, other.incarnation, other.pid, other.silence_s))
         self._launched(worker)
         return worker
 
@@ -106,6 +108,11 @@ class Workers:
     def are_ready(self) -> bool:
         """Whether all are at once."""
         return all(child.state is ChildState.READY for child in self.children)
+
+    def tell_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
+        """Tell the workers of all other shards that one is silent, or back."""
+        if child.incarnation is not None and child.pid is not None:
+            self.tell_others(child, ShardSilence(child.shard, child.incarnation, child.pid, silence_s, is_over))
 
     def tell_others(self, child: Child, message: Message) -> None:
         """Tell the workers of all other shards."""

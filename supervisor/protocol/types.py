@@ -58,6 +58,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     upgrades: int = 0
     upgrades_refused: int = 0
     bus_gaps: int = 0
+    bus_stalls: int = 0
+    """How often a worker found that the bus stood still; each counts for itself."""
     events_dropped: int = 0
     links_down: int = 0
     """Other workers that this one cannot reach now; each way counts for itself."""
@@ -71,6 +73,8 @@ class WorkerStats(Totals, frozen=True, kw_only=True):
     pid: int | None
     state: str
     """"starting", "ready", "silent", "draining", "drained", "waiting" (for its next start) or "stopped"."""
+    silent_for_s: float = 0.0
+    """How long the supervisor has not heard it; 0 under 3 s, which is nothing out of the ordinary."""
     uptime_s: float = 0.0
     loop_lag_s: float = 0.0
     loop_lag_worst_s: float = 0.0

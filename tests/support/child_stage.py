@@ -121,6 +121,9 @@ class Stage:
     def on_gave_up(self, child: Child, sentence: str) -> None:
         self.events.append(("gave up", sentence))
 
+    def on_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
+        self.events.append(("back" if is_over else "silent", silence_s))
+
     def on_close_requested(self, child: Child) -> None:
         self.events.append(("close requested",))
 

@@ -267,3 +267,42 @@ def test_slow_import_is_told_once(stage: Stage, caplog: pytest.LogCaptureFixture
         stage.child.tick(stage.loop.now)
     assert [record.message for record in caplog.records] == ["a worker is still loading the application"]
     assert (stage.worker.dumps, stage.worker.kills) == (0, 0)
+
+
+def tick_each_second(stage: Stage, seconds: int) -> None:
+    for _ in range(seconds):
+        stage.pass_time(1)
+        stage.child.tick(stage.loop.now)
+
+
+def test_worker_that_is_silent_for_3_s_is_told_of_once_and_when_it_is_back(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.child.start()
+    stage.become_ready()
+    tick_each_second(stage, 12)
+    assert stage.child.is_silent
+    assert stage.child.silence_s == 12
+    stage.pass_time(0.5)
+    stage.worker.says(Alive(0))
+    assert (stage.child.is_silent, stage.child.silence_s) == (False, 0)
+    assert stage.events == [("ready", 1), ("silent", 3), ("back", 12.5)]
+    said = [record.__dict__ for record in caplog.records if "silent" in record.getMessage()]
+    assert [(record["levelname"], record["shard"], record["pid"], record["silence_s"]) for record in said] == [
+        ("WARNING", 2, 1001, 3),
+        ("WARNING", 2, 1001, 12.5),
+    ]
+
+
+def test_worker_that_ends_while_it_is_silent_is_not_told_to_be_back_and_its_replacement_is_another(
+    stage: Stage,
+) -> None:
+    stage.child.start()
+    stage.become_ready()
+    tick_each_second(stage, 5)
+    stage.worker.ends(-signal.SIGKILL)
+    assert (stage.child.is_silent, stage.child.silence_s) == (False, 0)
+    stage.next_start()
+    stage.become_ready()
+    assert not stage.child.is_silent
+    assert stage.events == [("ready", 1), ("silent", 3), ("down", 1), ("ready", 2)]

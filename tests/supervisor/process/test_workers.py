@@ -14,7 +14,18 @@ import pytest
 
 from tests.support.child_stage import FakeWorker
 from tests.support.sim_loop import SimLoop
-from wspulse.actors.mesh.message import Alive, BootFailed, Drain, Drained, Exit, Message, Ready, ShardDown, ShardUp
+from wspulse.actors.mesh.message import (
+    Alive,
+    BootFailed,
+    Drain,
+    Drained,
+    Exit,
+    Message,
+    Ready,
+    ShardDown,
+    ShardSilence,
+    ShardUp,
+)
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.process.child import Child, LaunchedWorker
 from wspulse.supervisor.process.worker_process import WorkerProcess
@@ -35,6 +46,10 @@ class Supervised:
     def on_boot_failed(self, child: Child, failure: BootFailed) -> None: ...
     def on_gave_up(self, child: Child, sentence: str) -> None: ...
     def on_close_requested(self, child: Child) -> None: ...
+
+    def on_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
+        self.workers.tell_silence(child, silence_s, is_over=is_over)
+
     def on_message(self, child: Child, message: Message) -> None: ...
 
     def on_drained(self, child: Child) -> None:
@@ -152,6 +167,31 @@ def test_new_worker_is_told_which_others_are_ready_and_no_more() -> None:
         made.workers.children[2].restart()
         made.current[2].ends(-9)
         assert made.current[2].told == [ShardUp(1, FIRST_INCARNATION + 1)]
+
+
+def test_silence_of_a_worker_is_told_to_all_others_and_to_those_that_start_meanwhile() -> None:
+    with stage(3) as made:
+        made.workers.watch()
+        silent = made.current[1]
+        for _ in range(4):
+            for shard in (0, 2):
+                made.current[shard].says(Alive(0))
+            made.pass_time(1)
+        told = ShardSilence(1, silent.incarnation, silent.pid, 3.0)
+        assert made.told == [[told], [], [told]]
+        made.workers.children[2].restart()
+        made.current[2].ends(-9)
+        assert made.current[2].told == [
+            ShardUp(0, FIRST_INCARNATION),
+            ShardUp(1, FIRST_INCARNATION + 1),
+            ShardSilence(1, silent.incarnation, silent.pid, 4.0),
+        ]
+        made.pass_time(0.5)
+        silent.says(Alive(0))
+        back = ShardSilence(1, silent.incarnation, silent.pid, 4.5, is_over=True)
+        assert made.told[0] == [told, back]
+        assert made.told[2][-1] == back
+        made.workers.unwatch()
 
 
 def test_tidings_go_to_the_workers_of_all_other_shards() -> None:
