@@ -81,8 +81,10 @@ class Supervisor:
         self._workers = Workers(
             self,
             self._on_launched,
+            self._on_outage,
             stall_timeout_s=settings.stall_timeout,
             shutdown_timeout_s=settings.shutdown_timeout,
+            give_up_after_s=settings.give_up_after,
         )
         self.children = self._workers.children
         """By shard. Their states, pids, restarts and connections may be read at any time."""
@@ -161,8 +163,8 @@ class Supervisor:
         self._workers.child_changed()
 
     def on_boot_failed(self, child: Child, failure: BootFailed) -> None:
-        if self._ending.done():
-            return  # the first of several equal ones was told
+        if self.is_ready or self._ending.done():
+            return  # another start may succeed, and others serve; or the first of several equal ones was told
         if failure.is_usage:
             print(self._with_source(failure.text), file=sys.stderr, flush=True)
             self._end(2, "a wrong option")
@@ -172,12 +174,14 @@ class Supervisor:
             )
             self._end(1, "the application failed to start")
 
-    def on_gave_up(self, child: Child, sentence: str) -> None:
+    def _on_outage(self, reason: str) -> None:
+        if self._ending.done():
+            return
         _logger.critical(
-            "a worker crashes too often: more than 5 restarts in 60 s; the server stops",
-            extra={"shard": child.shard, "last_end": sentence},
+            "no worker has been ready for as long as --give-up-after says; the server stops",
+            extra={"give_up_after_s": self.settings.give_up_after, "last_failure": reason},
         )
-        self._end(1, "a worker crashes too often")
+        self._end(1, "no worker gets ready")
 
     def on_close_requested(self, child: Child) -> None:
         self.request_shutdown("the application closed the server")

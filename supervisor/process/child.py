@@ -5,8 +5,11 @@ child knows nothing of the others.
 
     start() ──▶ STARTING ──Ready──▶ READY ──Drain──▶ DRAINING ──Drained──▶ DRAINED ──Exit──▶ the process ends
                     ▲                  the process ends at any time │
-                    └── WAITING (backoff) ◀── crash ────────────────┼── planned restart ──▶ start()
+                    └── WAITING (backoff) ◀── crash, failed start ──┼── by order ──▶ start()
                                                                     └── stop() ──▶ STOPPED
+
+By order ends a worker that is to be replaced, and one that somebody sent SIGTERM. A child never gives up: whether the server is
+to go on is the supervisor's to decide.
 """
 
 from __future__ import annotations
@@ -14,14 +17,16 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+import signal
 import time
 from collections.abc import Callable
 from typing import Protocol
 
 from wspulse.actors.mesh.message import Alive, BootFailed, CloseRequested, Drain, Drained, Exit, Message, Ready
 from wspulse.actors.values.errors import ServerClosedError
+from wspulse.actors.values.log_limit import LogLimit
+from wspulse.supervisor.process.backoff import Backoff
 from wspulse.supervisor.process.liveness import Decision, Liveness
-from wspulse.supervisor.process.restart_intensity import RestartIntensity
 from wspulse.supervisor.process.worker_process import exit_sentence
 
 __all__ = ["Child", "ChildEvents", "ChildState", "Launch", "LaunchedWorker"]
@@ -29,7 +34,12 @@ __all__ = ["Child", "ChildEvents", "ChildState", "Launch", "LaunchedWorker"]
 SLOW_BOOT_S = 10.0
 """An import may take as long as it likes, but somebody may wonder why the server is not ready."""
 
+LEAVE_S = 5.0
+"""How long a worker that could not start has to end by itself, which runs what the application registered for its exit."""
+
 _logger = logging.getLogger("wspulse.supervisor")
+_failure_log = LogLimit()
+"""An application that fails in one worker fails in all of them."""
 
 
 class ChildState(enum.Enum):
@@ -59,10 +69,7 @@ class ChildEvents(Protocol):
         """After `stop()`: the worker has ended."""
 
     def on_boot_failed(self, child: Child, failure: BootFailed) -> None:
-        """The application cannot be loaded; the worker waits to be stopped."""
-
-    def on_gave_up(self, child: Child, sentence: str) -> None:
-        """Its workers crash too often; `sentence` says how the last one ended."""
+        """The application cannot be loaded, or its on_start failed; the worker ends, and another one will be started."""
 
     def on_close_requested(self, child: Child) -> None:
         """The application asks for the end of the whole server."""
@@ -103,11 +110,15 @@ class Child:
         self.shard = shard
         self.state = ChildState.WAITING
         self.restarts = 0
-        """Starts that followed a crash."""
+        """Starts that followed a crash, or a start that failed."""
+        self.last_failure = ""
+        """How the last worker crashed, or why it could not start."""
         self.connections = 0
         self.started_at = 0.0
         """Monotonic."""
         self.ready_at: float | None = None
+        self.served_at = 0.0
+        """When a worker was ready for the last time; monotonic."""
         self._launch = launch
         self._events = events
         self._stall_timeout_s = stall_timeout_s
@@ -115,13 +126,15 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self._worker: LaunchedWorker | None = None
         self._liveness = Liveness(stall_timeout_s, 0.0)
-        self._intensity = RestartIntensity()
+        self._backoff = Backoff()
         self._timer: asyncio.TimerHandle | None = None
         """In WAITING: the next start. While a worker ends by itself: when it is killed."""
         self._stopping = False
         self._ends_by_order = False
         """The end of the current worker is no crash."""
-        self._boot_failed = False
+        self._boot_failure = ""
+        """Why the current worker could not start: the text, which may be a traceback."""
+        self._told_failure = ""
         self._told_slow_boot = False
         self._replaced: asyncio.Future[None] | None = None
         """A planned restart under way: done when the replacement is ready."""
@@ -142,7 +155,12 @@ class Child:
     @property
     def ends_by_order(self) -> bool:
         """Whether the current worker's end is meant, and no crash."""
-        return self._ends_by_order or self._stopping or self._boot_failed
+        return self._ends_by_order or self._stopping
+
+    @property
+    def serves(self) -> bool:
+        """Whether there is a worker that is ready, or that ends by order after it was."""
+        return self.state is ChildState.READY or (self.ready_at is not None and self._ends_by_order)
 
     def start(self) -> None:
         """Start a worker. Raises OSError when there can be no process."""
@@ -151,6 +169,7 @@ class Child:
         self.started_at = time.monotonic()
         self.ready_at = None
         self._ends_by_order = False
+        self._boot_failure = ""
         self._told_slow_boot = False
         self._liveness = Liveness(self._stall_timeout_s, self.started_at)
         _logger.debug("a worker was started", extra=self._fields())
@@ -172,7 +191,7 @@ class Child:
             case ChildState.READY:
                 self.state = ChildState.DRAINING
                 self.tell(Drain(server_closes=False))
-                self._kill_later()
+                self._kill_later(self._drain_timeout_s)
             case ChildState.STARTING:
                 self.kill()  # it may have loaded what is to be replaced
             case ChildState.WAITING:
@@ -235,9 +254,7 @@ class Child:
             case Ready():
                 self._on_ready()
             case BootFailed():
-                self._boot_failed = True
-                self.state = ChildState.DRAINED
-                self._events.on_boot_failed(self, message)
+                self._on_boot_failed(message)
             case Drained():
                 self._on_drained()
             case CloseRequested():
@@ -246,7 +263,8 @@ class Child:
                 self._events.on_message(self, message)
 
     def _on_ready(self) -> None:
-        self.ready_at = time.monotonic()
+        self.ready_at = self.served_at = time.monotonic()
+        self._told_failure = ""
         if self.state is not ChildState.STARTING:
             return  # told to end meanwhile
         self.state = ChildState.READY
@@ -263,26 +281,41 @@ class Child:
         if self._stopping:
             self._events.on_drained(self)
             return
-        if self._boot_failed:
-            return  # the supervisor is about to stop all
+        if self._boot_failure:
+            return  # it has its order
         # A planned restart, or somebody sent this one worker SIGTERM: nobody waits for it.
+        self._ends_by_order = True
         if self._timer is None:
-            self._kill_later()
+            self._kill_later(self._drain_timeout_s)
         self.exit()
+
+    def _on_boot_failed(self, failure: BootFailed) -> None:
+        self._boot_failure = failure.text or "it did not say why"
+        self.state = ChildState.DRAINED
+        self._events.on_boot_failed(self, failure)
+        if not self._stopping:
+            self._kill_later(LEAVE_S)
+            self.exit()
 
     def _on_exit(self, worker: LaunchedWorker, code: int) -> None:
         fields = self._fields()
         was_draining = self.state in (ChildState.DRAINING, ChildState.DRAINED)
         ready_for_s = 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
+        if code == -signal.SIGTERM and self.ready_at is not None:
+            self._ends_by_order = True  # the application took our handler of it away
+        if self.ready_at is not None:
+            self.served_at = time.monotonic()
         self._worker = None
         self.connections = 0
         self._cancel_timer()
         self._events.on_down(self, worker.incarnation)
-        if self._stopping or self._boot_failed:
+        if self._stopping:
             self.state = ChildState.STOPPED
-            if code != 0 and was_draining and not self._boot_failed:
+            if code != 0 and was_draining and not self._boot_failure:
                 _logger.warning("a worker did not end in order", extra={**fields, "end": exit_sentence(code)})
             self._events.on_stopped(self)
+        elif self._boot_failure:
+            self._start_failed(fields)
         elif self._ends_by_order:
             _logger.info("a worker has ended for its replacement", extra=fields)
             self._start_again()
@@ -290,25 +323,52 @@ class Child:
             self._crashed(exit_sentence(code), ready_for_s, fields)
 
     def _crashed(self, sentence: str, ready_for_s: float, fields: dict[str, object]) -> None:
-        self.state = ChildState.WAITING
-        delay_s = self._intensity.crashed(time.monotonic(), ready_for_s)
-        if delay_s is None:
-            self._events.on_gave_up(self, sentence)
-            return
-        _logger.warning("a worker died", extra={**fields, "end": sentence, "restart_in_s": delay_s})
         self.restarts += 1
-        self._timer = self._loop.call_later(delay_s, self._start_again)
+        delay_s = self._wait(sentence, ready_for_s)
+        _logger.warning("a worker died", extra={**fields, "end": sentence, "restart_in_s": delay_s})
+
+    def _start_failed(self, fields: dict[str, object]) -> None:
+        """The application could not be loaded, or raised in on_start: told as a whole once, then by its last line."""
+        text = self._boot_failure
+        self.restarts += 1
+        fields = {**fields, "reason": last_line(text), "restart_in_s": self._wait(last_line(text), 0.0)}
+        if text != self._told_failure:
+            self._told_failure = text
+            _logger.error("a worker could not start", extra={**fields, "traceback": text})
+        elif (not_logged := _failure_log.admit(time.monotonic())) is not None:
+            _logger.warning("a worker could not start", extra={**fields, "not_logged": not_logged})
 
     def _start_again(self) -> None:
         self._timer = None
         try:
             self.start()
-        except OSError as error:
-            self._crashed(f"could not be started: {error}", 0.0, self._fields())
+        except Exception as error:  # whatever it is, there must be a next attempt
+            # No process, no descriptor, no memory: that is no fault of the application, and passes.
+            sentence = f"could not be started: {error}"
+            delay_s = self._wait(sentence, 0.0)
+            if (not_logged := _failure_log.admit(time.monotonic())) is not None:
+                _logger.warning(
+                    "no worker could be started; it is tried again",
+                    extra={
+                        "shard": self.shard,
+                        "reason": str(error),
+                        "restart_in_s": delay_s,
+                        "not_logged": not_logged,
+                    },
+                )
 
-    def _kill_later(self) -> None:
+    def _wait(self, failure: str, ready_for_s: float) -> float:
+        """Start again when the backoff says so; returns in how many seconds."""
+        self.state = ChildState.WAITING
+        self._ends_by_order = False
+        self.last_failure = failure
+        delay_s = self._backoff.failed(ready_for_s)
+        self._timer = self._loop.call_later(delay_s, self._start_again)
+        return delay_s
+
+    def _kill_later(self, seconds: float) -> None:
         self._cancel_timer()
-        self._timer = self._loop.call_later(self._drain_timeout_s, self.kill)
+        self._timer = self._loop.call_later(seconds, self.kill)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -322,6 +382,11 @@ class Child:
 
     def _fields(self) -> dict[str, object]:
         return {"shard": self.shard, "pid": self.pid, "incarnation": self.incarnation}
+
+
+def last_line(text: str) -> str:
+    """What a traceback comes to."""
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:

@@ -56,7 +56,7 @@ class Stage:
         self.loop = loop
         self.workers: list[FakeWorker] = []
         self.events: list[tuple[Any, ...]] = []
-        self.refuse: OSError | None = None
+        self.refuse: Exception | None = None
         self.child = Child(2, self.launch, self, stall_timeout_s=30.0, drain_timeout_s=10.0)
 
     def launch(
@@ -117,9 +117,6 @@ class Stage:
 
     def on_boot_failed(self, child: Child, failure: BootFailed) -> None:
         self.events.append(("boot failed", failure.text))
-
-    def on_gave_up(self, child: Child, sentence: str) -> None:
-        self.events.append(("gave up", sentence))
 
     def on_close_requested(self, child: Child) -> None:
         self.events.append(("close requested",))
