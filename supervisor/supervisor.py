@@ -28,7 +28,6 @@ from wspulse.supervisor.process.bus_forwarder import BusForwarder
 from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.signals import install_signals, remove_signals
 from wspulse.supervisor.process.started_parts import PartFailure, StartedParts
-from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.process.workers import Workers
 from wspulse.supervisor.settings.layers import Settings
 from wspulse.supervisor.worker.child_spec import ChildSpec
@@ -80,7 +79,6 @@ class Supervisor:
         self._forwarder: BusForwarder | None = None
         self._workers = Workers(
             self,
-            self._on_launched,
             self._on_outage,
             stall_timeout_s=settings.stall_timeout,
             shutdown_timeout_s=settings.shutdown_timeout,
@@ -130,15 +128,19 @@ class Supervisor:
         self._end(0, reason)
 
     async def restart_shard(self, shard: int) -> None:
-        """Drain a shard's worker and return when its replacement is ready; not counted as a crash.
+        """Replace a shard's worker and return when the replacement is ready; not counted as a crash.
 
-        Raises IndexError for a shard that there is not, ServerClosedError when the server ends first.
+        Raises IndexError for a shard that there is not, RestartFailedError when the replacement could not start (the old
+        worker goes on then), ServerClosedError when the server ends first.
         """
         if not 0 <= shard < len(self.children):
             raise IndexError(f"wspulse: there is no shard {shard}; allowed is 0 … {len(self.children) - 1}")
         await asyncio.shield(self.children[shard].restart())
 
     # What children tell.
+
+    def on_started(self, child: Child) -> None:
+        self.control.worker_started(child)
 
     def on_ready(self, child: Child) -> None:
         assert child.incarnation is not None
@@ -286,9 +288,6 @@ class Supervisor:
         assert self._listener is not None
         assert self.runtime_dir is not None
         self._workers.start(spec, self._listener, self._mailboxes, self.runtime_dir.run * INCARNATIONS_PER_RUN)
-
-    def _on_launched(self, worker: WorkerProcess) -> None:
-        self.control.worker_started(worker)
 
     async def _stop_workers(self) -> None:
         if self.is_ready:

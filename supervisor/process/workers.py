@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 
 from wspulse.actors.mesh.message import Message, ShardUp
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.process.child import Child, ChildEvents, ChildState, LaunchedWorker
-from wspulse.supervisor.process.outage import Outage
+from wspulse.supervisor.process.child import Child, ChildEvents, ChildState
+from wspulse.supervisor.process.restart.outage import Outage
+from wspulse.supervisor.process.restart.standby import LaunchedWorker
 from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.worker.child_spec import ChildSpec
 
@@ -35,13 +36,12 @@ KILLED_S = 5.0
 
 
 class Workers:
-    """See the module. `launched(worker)` is called with each process that was started; `on_outage(reason)` once, when no
-    worker was ready for `give_up_after_s`, with how the last one failed."""
+    """See the module. `on_outage(reason)` is called when no worker was ready for `give_up_after_s`, with how the last one
+    failed."""
 
     def __init__(
         self,
         events: ChildEvents,
-        launched: Callable[[WorkerProcess], None],
         on_outage: Callable[[str], None],
         *,
         stall_timeout_s: float,
@@ -53,7 +53,6 @@ class Workers:
         self.period_s = min(TICK_S, stall_timeout_s / 4)
         """How often a worker says that it lives."""
         self._events = events
-        self._launched = launched
         self._on_outage = on_outage
         self._give_up_after_s = give_up_after_s
         self._looked_at = 0.0
@@ -77,6 +76,7 @@ class Workers:
                 self._events,
                 stall_timeout_s=self._stall_timeout_s,
                 drain_timeout_s=self._shutdown_timeout_s,
+                prepare_timeout_s=self._give_up_after_s,
             )
             for shard in range(len(mailboxes))
         )
@@ -90,6 +90,7 @@ class Workers:
         self,
         shard: int,
         *,
+        stands_by: bool,
         on_message: Callable[[LaunchedWorker, Message], None],
         on_exit: Callable[[LaunchedWorker, int], None],
     ) -> LaunchedWorker:
@@ -100,13 +101,13 @@ class Workers:
             self._incarnation,
             self._listener,
             self._mailboxes[shard],
+            stands_by=stands_by,
             on_message=on_message,
             on_exit=on_exit,
         )
         for other in self.children:
             if other.shard != shard and other.state is ChildState.READY and other.incarnation is not None:
                 worker.tell(ShardUp(other.shard, other.incarnation))
-        self._launched(worker)
         return worker
 
     @property

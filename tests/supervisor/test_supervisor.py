@@ -168,7 +168,7 @@ async def test_server_that_has_no_worker_for_as_long_as_it_may_ends_with_one_and
     Crashing.ready = 8
     monkeypatch.setattr("wspulse.supervisor.process.workers.WorkerProcess", Crashing)
     for name in ("FIRST_DELAY_S", "LAST_DELAY_S"):
-        monkeypatch.setattr(f"wspulse.supervisor.process.backoff.{name}", 0.05)
+        monkeypatch.setattr(f"wspulse.supervisor.process.restart.backoff.{name}", 0.05)
     async with asyncio.timeout(10):
         assert await supervisor(workers="1", give_up_after="1", stall_timeout="0.5").run() == 1
     (said,) = [record for record in caplog.records if record.levelname == "CRITICAL"]

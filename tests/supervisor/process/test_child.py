@@ -9,7 +9,6 @@ import pytest
 
 from tests.support.child_stage import Stage, child_stage
 from wspulse.actors.mesh.message import Alive, BootFailed, CloseRequested, Drain, Drained, Exit, Ready, ShardUp
-from wspulse.actors.values.errors import ServerClosedError
 from wspulse.supervisor.process.child import ChildState
 
 
@@ -79,90 +78,6 @@ def test_start_that_the_system_refuses_is_tried_again_and_counts_as_no_crash(
     assert stage.next_start() < 5.1
     stage.become_ready()
     assert stage.child.restarts == 1
-
-
-def test_planned_restart_drains_waits_and_counts_nothing(stage: Stage) -> None:
-    stage.child.start()
-    stage.become_ready()
-    old = stage.worker
-    restart = stage.child.restart()
-    assert old.told == [Drain(server_closes=False)]
-    old.says(Drained())
-    assert old.told == [Drain(server_closes=False), Exit()]
-    old.ends(0)
-    assert len(stage.workers) == 2, "the replacement starts at once"
-    assert not restart.done()
-    stage.become_ready()
-    assert restart.done()
-    assert restart.exception() is None
-    assert stage.child.restarts == 0
-    assert old.kills == 0
-
-
-def test_second_restart_joins_the_first(stage: Stage) -> None:
-    stage.child.start()
-    stage.become_ready()
-    assert stage.child.restart() is stage.child.restart()
-    assert stage.worker.told == [Drain(server_closes=False)]
-    stage.child.stop()
-
-
-def test_planned_restart_kills_a_worker_that_does_not_drain(stage: Stage) -> None:
-    stage.child.start()
-    stage.become_ready()
-    stage.child.restart()
-    stage.pass_time(9.9)
-    assert stage.worker.kills == 0
-    stage.pass_time(0.1)
-    assert stage.worker.kills == 1
-    stage.worker.ends(-signal.SIGKILL)
-    assert (len(stage.workers), stage.child.restarts) == (2, 0)
-    stage.child.stop()
-
-
-def test_replacement_that_crashes_is_a_crash_and_the_restart_waits_for_the_next(stage: Stage) -> None:
-    stage.child.start()
-    stage.become_ready()
-    restart = stage.child.restart()
-    stage.worker.ends(0)
-    stage.worker.ends(-signal.SIGSEGV)
-    assert (stage.child.state, stage.child.restarts) == (ChildState.WAITING, 1)
-    stage.next_start()
-    stage.become_ready()
-    assert restart.done()
-    assert restart.exception() is None
-
-
-def test_restart_during_the_backoff_starts_at_once(stage: Stage) -> None:
-    stage.child.start()
-    stage.worker.ends(1)
-    stage.child.restart()
-    assert len(stage.workers) == 2
-    stage.pass_time(5)
-    assert len(stage.workers) == 2, "the start that was waiting is none any more"
-    stage.child.stop()
-
-
-def test_restart_of_a_starting_worker_kills_it(stage: Stage) -> None:
-    stage.child.start()
-    stage.child.restart()
-    assert stage.worker.kills == 1
-    stage.worker.ends(-signal.SIGKILL)
-    assert (len(stage.workers), stage.child.restarts) == (2, 0)
-    stage.child.stop()
-
-
-def test_restart_fails_when_the_server_ends_first(stage: Stage) -> None:
-    stage.child.start()
-    stage.become_ready()
-    restart = stage.child.restart()
-    stage.child.stop()
-    with pytest.raises(ServerClosedError):
-        restart.result()
-    stage.worker.ends(0)
-    with pytest.raises(ServerClosedError):
-        stage.child.restart().result()
-    assert len(stage.workers) == 1
 
 
 def test_worker_that_somebody_terminated_is_replaced_at_once_each_time_and_is_no_crash(stage: Stage) -> None:

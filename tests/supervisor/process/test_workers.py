@@ -14,10 +14,21 @@ import pytest
 
 from tests.support.child_stage import FakeWorker
 from tests.support.sim_loop import SimLoop
-from wspulse.actors.mesh.message import Alive, BootFailed, Drain, Drained, Exit, Message, Ready, ShardDown, ShardUp
+from wspulse.actors.mesh.message import (
+    Alive,
+    BootFailed,
+    Drain,
+    Drained,
+    Exit,
+    Message,
+    Prepared,
+    Ready,
+    ShardDown,
+    ShardUp,
+)
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.process.child import Child, LaunchedWorker
-from wspulse.supervisor.process.worker_process import WorkerProcess
+from wspulse.supervisor.process.child import Child
+from wspulse.supervisor.process.restart.standby import LaunchedWorker
 from wspulse.supervisor.process.workers import Workers
 from wspulse.supervisor.worker.child_spec import ChildSpec
 
@@ -30,6 +41,7 @@ class Supervised:
     def __init__(self) -> None:
         self.workers: Workers
 
+    def on_started(self, child: Child) -> None: ...
     def on_ready(self, child: Child) -> None: ...
     def on_down(self, child: Child, incarnation: int) -> None: ...
     def on_boot_failed(self, child: Child, failure: BootFailed) -> None: ...
@@ -52,18 +64,14 @@ class Stage:
         events = Supervised()
         self.workers = events.workers = Workers(
             events,
-            self._launched,
             self.outages.append,
             stall_timeout_s=30.0,
             shutdown_timeout_s=shutdown_timeout_s,
             give_up_after_s=60.0,
         )
-        self.launched: list[WorkerProcess] = []
+        self.launched: list[FakeWorker] = []
         self.current: dict[int, FakeWorker] = {}
         self.refuse: OSError | None = None
-
-    def _launched(self, worker: WorkerProcess) -> None:
-        self.launched.append(worker)
 
     def launch(
         self,
@@ -73,13 +81,17 @@ class Stage:
         _listener: socket.socket,
         _mailbox: socket.socket | None,
         *,
+        stands_by: bool,
         on_message: Callable[[LaunchedWorker, Message], None],
         on_exit: Callable[[LaunchedWorker, int], None],
     ) -> FakeWorker:
         if self.refuse is not None:
             raise self.refuse
-        self.current[shard] = FakeWorker(incarnation, on_message, on_exit)
-        return self.current[shard]
+        worker = FakeWorker(incarnation, on_message, on_exit, stands_by=stands_by)
+        self.launched.append(worker)
+        if not stands_by:
+            self.current[shard] = worker
+        return worker
 
     def start(self, count: int) -> None:
         nothing = cast("Any", None)
@@ -255,7 +267,6 @@ def test_order_to_kill_ends_a_stop_that_waits(caplog: pytest.LogCaptureFixture) 
 def test_workers_say_that_they_live_several_times_per_stall_timeout(stall_timeout_s: float, period_s: float) -> None:
     workers = Workers(
         Supervised(),
-        lambda _worker: None,
         lambda _reason: None,
         stall_timeout_s=stall_timeout_s,
         shutdown_timeout_s=10.0,
@@ -324,6 +335,7 @@ def test_planned_restart_of_the_only_worker_is_no_outage_however_long_its_drain_
     with stage(1, shutdown_timeout_s=600.0) as made:
         made.workers.watch()
         made.workers.children[0].restart()
+        made.launched[-1].says(Prepared())
         for _ in range(300):
             made.pass_time(1)
             made.current[0].says(Alive(0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from wspulse.supervisor.process.outage import Outage
+from wspulse.supervisor.process.restart.outage import Outage
 
 
 def first_true(outage: Outage, looks: Iterable[tuple[float, bool]]) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wspulse.supervisor.process.backoff import Backoff
+from wspulse.supervisor.process.restart.backoff import Backoff
 
 
 def test_delay_begins_at_a_tenth_of_a_second_and_doubles_up_to_five_without_an_end() -> None:
