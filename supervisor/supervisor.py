@@ -28,7 +28,6 @@ from wspulse.supervisor.process.bus_forwarder import BusForwarder
 from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.signals import install_signals, remove_signals
 from wspulse.supervisor.process.started_parts import PartFailure, StartedParts
-from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.process.workers import Workers
 from wspulse.supervisor.settings.layers import Settings
 from wspulse.supervisor.worker.child_spec import ChildSpec
@@ -80,9 +79,10 @@ class Supervisor:
         self._forwarder: BusForwarder | None = None
         self._workers = Workers(
             self,
-            self._on_launched,
+            self._on_outage,
             stall_timeout_s=settings.stall_timeout,
             shutdown_timeout_s=settings.shutdown_timeout,
+            give_up_after_s=settings.give_up_after,
         )
         self.children = self._workers.children
         """By shard. Their states, pids, restarts and connections may be read at any time."""
@@ -128,15 +128,19 @@ class Supervisor:
         self._end(0, reason)
 
     async def restart_shard(self, shard: int) -> None:
-        """Drain a shard's worker and return when its replacement is ready; not counted as a crash.
+        """Replace a shard's worker and return when the replacement is ready; not counted as a crash.
 
-        Raises IndexError for a shard that there is not, ServerClosedError when the server ends first.
+        Raises IndexError for a shard that there is not, RestartFailedError when the replacement could not start (the old
+        worker goes on then), ServerClosedError when the server ends first.
         """
         if not 0 <= shard < len(self.children):
             raise IndexError(f"wspulse: there is no shard {shard}; allowed is 0 … {len(self.children) - 1}")
         await asyncio.shield(self.children[shard].restart())
 
     # What children tell.
+
+    def on_started(self, child: Child) -> None:
+        self.control.worker_started(child)
 
     def on_ready(self, child: Child) -> None:
         assert child.incarnation is not None
@@ -161,8 +165,8 @@ class Supervisor:
         self._workers.child_changed()
 
     def on_boot_failed(self, child: Child, failure: BootFailed) -> None:
-        if self._ending.done():
-            return  # the first of several equal ones was told
+        if self.is_ready or self._ending.done():
+            return  # another start may succeed, and others serve; or the first of several equal ones was told
         if failure.is_usage:
             print(self._with_source(failure.text), file=sys.stderr, flush=True)
             self._end(2, "a wrong option")
@@ -172,12 +176,14 @@ class Supervisor:
             )
             self._end(1, "the application failed to start")
 
-    def on_gave_up(self, child: Child, sentence: str) -> None:
+    def _on_outage(self, reason: str) -> None:
+        if self._ending.done():
+            return
         _logger.critical(
-            "a worker crashes too often: more than 5 restarts in 60 s; the server stops",
-            extra={"shard": child.shard, "last_end": sentence},
+            "no worker has been ready for as long as --give-up-after says; the server stops",
+            extra={"give_up_after_s": self.settings.give_up_after, "last_failure": reason},
         )
-        self._end(1, "a worker crashes too often")
+        self._end(1, "no worker gets ready")
 
     def on_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
         self._workers.tell_silence(child, silence_s, is_over=is_over)
@@ -285,9 +291,6 @@ class Supervisor:
         assert self._listener is not None
         assert self.runtime_dir is not None
         self._workers.start(spec, self._listener, self._mailboxes, self.runtime_dir.run * INCARNATIONS_PER_RUN)
-
-    def _on_launched(self, worker: WorkerProcess) -> None:
-        self.control.worker_started(worker)
 
     async def _stop_workers(self) -> None:
         if self.is_ready:

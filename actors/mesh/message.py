@@ -208,6 +208,10 @@ class Drain(_Message):
     server_closes: bool = True
 
 
+class TakeOver(_Message):
+    """To a worker that stands by: its shard's worker has ended, serve."""
+
+
 class WatchEvents(_Message):
     """Publish the events whose topics begin with one of these; none when there are none."""
 
@@ -228,8 +232,12 @@ class Ready(_Message):
     incarnation: int
 
 
+class Prepared(_Message):
+    """The application is loaded and on_start has run: this worker, which stands by, serves as soon as it is told TakeOver."""
+
+
 class BootFailed(_Message):
-    """The application cannot be loaded; restarting would not help. `is_usage` tells a wrong option from a raised error."""
+    """The application cannot be loaded, or on_start failed. `is_usage` tells a wrong option from a raised error."""
 
     text: str
     is_usage: bool = False
@@ -280,9 +288,11 @@ Message = (
     | ShardDown
     | ShardSilence
     | Drain
+    | TakeOver
     | WatchEvents
     | Exit
     | Ready
+    | Prepared
     | BootFailed
     | Alive
     | CloseRequested

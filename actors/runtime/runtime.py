@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -157,11 +157,12 @@ class ShardRuntime:
 
     # Start and stop.
 
-    def _stages(self) -> list[_Stage]:
+    def _stages(self, turn: Callable[[], Awaitable[object]] | None = None) -> list[_Stage]:
         """All that the shard consists of: begun from the first to the last, ended from the last to the first.
 
         The bus is there before anybody can join a room, and who accepts comes last: on_start has ended by then. At the stop
-        on_stop and the last handlers can still call other shards.
+        on_stop and the last handlers can still call other shards. Where another worker of this shard serves until our `turn`,
+        what others send to the shard is its until then.
         """
         mailbox, http, listener = self._mailbox, self._http, self._listener
         stages = [
@@ -170,7 +171,8 @@ class ShardRuntime:
             _Stage(self._siblings.open_bus, self._siblings.close_bus),
             _Stage(partial(self._server.attach, self), None),
             _Stage(partial(self._extensions.open, self), None),
-            _Stage(mailbox.open, mailbox.close) if mailbox is not None else None,
+            _Stage(self._siblings.stand_by, None) if turn is not None else None,
+            _Stage(mailbox.open if turn is None else None, mailbox.close) if mailbox is not None else None,
             _Stage(self._siblings.open_links, self._siblings.close_links),
             _Stage(None, self._lag.stop),
             _Stage(None, self._tasks.end),
@@ -179,14 +181,18 @@ class ShardRuntime:
             _Stage(None, self.shard.abort),
             _Stage(self._hooks.start, self._hooks.stop),
             _Stage(http.start, http.stop) if http is not None else None,
+            _Stage(turn, None) if turn is not None else None,
+            _Stage(self._siblings.take_place, None) if turn is not None else None,
+            _Stage(mailbox.open, None) if turn is not None and mailbox is not None else None,
             _Stage(partial(self._acceptor.open, listener), None) if listener is not None else None,
             _Stage(None, self.closing.release_closers),
         ]
         return [stage for stage in stages if stage is not None]
 
-    async def start(self) -> None:
-        """Join the other shards, run on_start, accept. Raises what on_start raises; then `stop` ends what was begun."""
-        for stage in self._stages():
+    async def start(self, turn: Callable[[], Awaitable[object]] | None = None) -> None:
+        """Join the other shards, run on_start, wait for our `turn`, accept. Raises what on_start raises; then `stop` ends what
+        was begun."""
+        for stage in self._stages(turn):
             if stage.begin is not None:
                 await result_of(stage.begin())
 

@@ -40,6 +40,7 @@ class Siblings:
         self.up_shards: dict[int, int] = {}
         """Shard → incarnation of those that are known to be up."""
         self.links: dict[int, ShardLink] = {}
+        self._is_in_place = True
         self._ready: dict[int, int] = {}
         """Shard → incarnation of those that the supervisor says to be up."""
         self._shard = shard
@@ -90,6 +91,18 @@ class Siblings:
         if self._bus is not None:
             self._bus.stop()
 
+    def stand_by(self) -> None:
+        """Another worker of this shard serves still: tell the others nothing of the bus that would be taken for its word."""
+        self._is_in_place = False
+
+    def take_place(self) -> None:
+        """That other worker has ended."""
+        if not self._is_in_place:
+            self._is_in_place = True
+            for shard, link in self.links.items():
+                if self._bus is not None and link.incarnation:
+                    self._bus.tell_all_rooms(shard)
+
     def open_links(self) -> None:
         for link in self.links.values():
             link.open()
@@ -136,13 +149,15 @@ class Siblings:
     def _tell_rooms(
         self, joined: list[bytes], left: list[bytes], *, are_all: bool = False, shard: int | None = None
     ) -> None:
+        if not self._is_in_place:
+            return  # all of them are told at once, later
         message = BusRooms(self._shard.index, self._shard.incarnation, joined, left, are_all)
         for link in self.links.values() if shard is None else (self.links[shard],):
             link.tell(message)
 
     def _tell_consumed(self, shard: int, sender: int, number: int) -> None:
         link = self.links.get(shard)
-        if link is not None:
+        if link is not None and self._is_in_place:
             link.tell(BusConsumed(self._shard.index, sender, number))
 
     def _link_begins(self, shard: int, incarnation: int) -> None:

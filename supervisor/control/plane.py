@@ -28,7 +28,6 @@ from wspulse.supervisor.host.runtime_dir import RuntimeDir
 from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.silence import SILENT_S
 from wspulse.supervisor.process.started_parts import StartedParts
-from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.protocol.curve import KeyFileError, KeyPair, load_allowed, load_pair
 from wspulse.supervisor.settings.layers import Settings
 
@@ -82,11 +81,12 @@ class ControlPlane:
 
     # What the supervisor tells.
 
-    def worker_started(self, worker: WorkerProcess) -> None:
+    def worker_started(self, child: Child) -> None:
+        assert child.pid is not None
         if prefixes := self.events.prefixes:
-            worker.tell(WatchEvents(prefixes))
-        self._pids[worker.shard] = worker.pid
-        self._publish("started", worker.shard)
+            child.tell(WatchEvents(prefixes))
+        self._pids[child.shard] = child.pid
+        self._publish("started", child.shard)
 
     def worker_ready(self, child: Child) -> None:
         self._publish("ready", child.shard)

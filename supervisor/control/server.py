@@ -28,6 +28,7 @@ from wspulse.actors.values.errors import (
 from wspulse.supervisor.control.operations import Operations
 from wspulse.supervisor.control.route import PeerRoute
 from wspulse.supervisor.control.socket import ControlSocket, PeerGoneError
+from wspulse.supervisor.process.restart.replacement import RestartFailedError
 from wspulse.supervisor.protocol.wire import (
     ControlRequest,
     UnreadableRequestError,
@@ -53,6 +54,7 @@ PUBLIC_ERRORS = (
     SendBufferFullError,
     ServerClosedError,
     ShardUnavailableError,
+    RestartFailedError,
 )
 """Those whose codes doc/control.md lists. Any other error is our fault and is only logged."""
 

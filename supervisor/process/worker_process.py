@@ -52,6 +52,7 @@ class WorkerProcess:
         listener: socket.socket,
         mailbox: socket.socket | None,
         *,
+        stands_by: bool = False,
         on_message: Callable[[WorkerProcess, Message], None],
         on_exit: Callable[[WorkerProcess, int], None],
     ) -> None:
@@ -63,7 +64,7 @@ class WorkerProcess:
         self._loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            start = Start(shard, incarnation, listener, mailbox, theirs)
+            start = Start(shard, incarnation, listener, mailbox, theirs, stands_by)
             # Not a daemon: those may not have children of their own, which an application may want.
             self._process = _spawn.Process(
                 target=main, args=(spec, start), name=f"wspulse worker {shard}", daemon=False

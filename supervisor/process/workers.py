@@ -15,7 +15,9 @@ from collections.abc import Callable, Sequence
 
 from wspulse.actors.mesh.message import Message, ShardSilence, ShardUp
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.process.child import Child, ChildEvents, ChildState, LaunchedWorker
+from wspulse.supervisor.process.child import Child, ChildEvents, ChildState
+from wspulse.supervisor.process.restart.outage import Outage
+from wspulse.supervisor.process.restart.standby import LaunchedWorker
 from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.worker.child_spec import ChildSpec
 
@@ -34,22 +36,26 @@ KILLED_S = 5.0
 
 
 class Workers:
-    """See the module. `launched(worker)` is called with each process that was started."""
+    """See the module. `on_outage(reason)` is called when no worker was ready for `give_up_after_s`, with how the last one
+    failed."""
 
     def __init__(
         self,
         events: ChildEvents,
-        launched: Callable[[WorkerProcess], None],
+        on_outage: Callable[[str], None],
         *,
         stall_timeout_s: float,
         shutdown_timeout_s: float,
+        give_up_after_s: float,
     ) -> None:
         self.children: list[Child] = []
         """By shard, from the start on."""
         self.period_s = min(TICK_S, stall_timeout_s / 4)
         """How often a worker says that it lives."""
         self._events = events
-        self._launched = launched
+        self._on_outage = on_outage
+        self._give_up_after_s = give_up_after_s
+        self._looked_at = 0.0
         self._stall_timeout_s = stall_timeout_s
         self._shutdown_timeout_s = shutdown_timeout_s
         self._changed = asyncio.Event()
@@ -70,6 +76,7 @@ class Workers:
                 self._events,
                 stall_timeout_s=self._stall_timeout_s,
                 drain_timeout_s=self._shutdown_timeout_s,
+                prepare_timeout_s=self._give_up_after_s,
             )
             for shard in range(len(mailboxes))
         )
@@ -83,6 +90,7 @@ class Workers:
         self,
         shard: int,
         *,
+        stands_by: bool,
         on_message: Callable[[LaunchedWorker, Message], None],
         on_exit: Callable[[LaunchedWorker, int], None],
     ) -> LaunchedWorker:
@@ -93,6 +101,7 @@ class Workers:
             self._incarnation,
             self._listener,
             self._mailboxes[shard],
+            stands_by=stands_by,
             on_message=on_message,
             on_exit=on_exit,
         )
@@ -101,7 +110,6 @@ class Workers:
                 worker.tell(ShardUp(other.shard, other.incarnation))
                 if other.is_silent and other.pid is not None:
                     worker.tell(ShardSilence(other.shard, other.incarnation, other.pid, other.silence_s))
-        self._launched(worker)
         return worker
 
     @property
@@ -123,8 +131,10 @@ class Workers:
     # Watching.
 
     def watch(self) -> None:
-        """Look from now on whether they are stuck."""
-        self._watch = asyncio.get_running_loop().call_later(self.period_s, self._tick)
+        """Look from now on whether they are stuck, and whether there is one that serves."""
+        self._looked_at = time.monotonic()
+        self._outage = Outage(self._give_up_after_s, self._looked_at)
+        self._look_later()
 
     def unwatch(self) -> None:
         self._watch.cancel()
@@ -133,7 +143,15 @@ class Workers:
         now = time.monotonic()
         for child in self.children:
             child.tick(now)
-        self.watch()
+        is_served = any(child.serves or child.served_at > self._looked_at for child in self.children)
+        self._looked_at = now
+        if self._outage.look(now, is_served):
+            failures = (child.last_failure for child in self.children if child.last_failure)
+            self._on_outage(next(failures, "still loading the application"))
+        self._look_later()
+
+    def _look_later(self) -> None:
+        self._watch = asyncio.get_running_loop().call_later(self.period_s, self._tick)
 
     # The end.
 

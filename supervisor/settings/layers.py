@@ -32,6 +32,7 @@ class Settings:
     path: str
     stall_timeout: float
     shutdown_timeout: float
+    give_up_after: float
     log_level: str
     log_format: str
     control: str | None = None

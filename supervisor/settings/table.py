@@ -145,6 +145,13 @@ TABLE = (
         "shutdown_timeout", SUPERVISION, Seconds(0, 3600, above=True), "how long sessions have to end at shutdown", 10.0
     ),
     Setting(
+        "give_up_after",
+        SUPERVISION,
+        Seconds(1, 3600),
+        "the server ends, with exit code 1, when no worker was ready for so long",
+        60.0,
+    ),
+    Setting(
         "control",
         CONTROL,
         Text("ENDPOINT", check_endpoint),

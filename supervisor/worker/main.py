@@ -3,6 +3,7 @@
 Started by `WorkerProcess` with multiprocessing's spawn. It loads the application, runs one shard on a uvloop, tells the
 supervisor how it is, and obeys:
 
+    TakeOver             serve, where it is prepared and another worker of the shard had to end first
     Drain, SIGTERM       end all sessions, answer Drained, stay (others may still ask this shard) until Exit
     Exit                 stop the shard and end
     channel ends         the supervisor is dead: close the listener first, so that a new server can have the port,
@@ -33,7 +34,9 @@ from wspulse.actors.mesh.message import (
     Envelope,
     Exit,
     Message,
+    Prepared,
     Ready,
+    TakeOver,
     Tell,
     WatchEvents,
 )
@@ -136,6 +139,7 @@ class Worker:
         self._drain = asyncio.Event()
         self._server_closes = True
         self._exit = asyncio.Event()
+        self._turn = asyncio.Event()
 
     async def run(self) -> None:
         spec, start = self._spec, self._start
@@ -189,12 +193,16 @@ class Worker:
     async def _start_shard(self) -> BaseException | None:
         """Returns what the start raised, sys.exit() in an on_start too, which out of a task would end the loop."""
         try:
-            await self._runtime.start()
+            await self._runtime.start(self._await_turn if self._start.stands_by else None)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             return error
         return None
+
+    async def _await_turn(self) -> None:
+        self._tell(Prepared())
+        await self._turn.wait()
 
     def _on_envelope(self, envelope: Envelope, fd: int | None) -> None:
         if not isinstance(envelope, Tell):
@@ -204,6 +212,8 @@ class Worker:
             case Drain():
                 self._server_closes = envelope.message.server_closes
                 self._drain.set()
+            case TakeOver():
+                self._turn.set()
             case WatchEvents():
                 self._feed.watch(envelope.message.prefixes)
             case Exit():

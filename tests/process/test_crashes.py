@@ -154,27 +154,6 @@ def test_worker_is_replaced_even_while_a_process_that_it_forked_lives(app: Path)
                 process.kill()
 
 
-def test_six_crashes_of_one_shard_end_the_server_with_one_and_the_reason(app: Path) -> None:
-    with serve_process("--app", "obedient:server", workers=2, cwd=app) as server:
-        with connect(f"{server.url}?id={id_on(1, 2)}") as survivor:
-            killed: set[int] = set()
-            deadline = time.monotonic() + 30
-            while server.is_running():
-                assert time.monotonic() < deadline
-                pid = server.worker_pids().get(0)
-                if pid is not None and pid not in killed:
-                    killed.add(pid)
-                    os.kill(pid, signal.SIGKILL)
-            assert len(killed) == 6
-            with pytest.raises(ConnectionClosed) as caught:
-                survivor.recv(timeout=5)
-            assert caught.value.rcvd is not None
-            assert caught.value.rcvd.code == 1001, "the other shards' sessions end in order"
-        assert server.wait() == 1
-        assert "a worker crashes too often: more than 5 restarts in 60 s; the server stops (shard=0" in server.stderr()
-        assert "last_end=was killed by SIGKILL" in server.stderr()
-
-
 def test_stuck_worker_is_dumped_killed_and_replaced(app: Path) -> None:
     args = ("--app", "obedient:server", "--stall-timeout", "1")
     with (

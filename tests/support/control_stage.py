@@ -137,6 +137,7 @@ async def control_stage(
             port=8000,
             path="/ws",
             stall_timeout=30.0,
+            give_up_after=60.0,
             shutdown_timeout=10.0,
             log_level="info",
             log_format="text",

@@ -17,7 +17,7 @@ from wspulse.actors.mesh.message import Events, Message, WatchEvents
 from wspulse.supervisor.client.async_events import AsyncEventStream
 from wspulse.supervisor.control.bridge.service import BridgeService
 from wspulse.supervisor.errors import SettingError, StartError
-from wspulse.supervisor.process.worker_process import WorkerProcess
+from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.protocol.curve import write_pair
 
 
@@ -36,7 +36,7 @@ class PretendedProcess:
 def started(stage: ControlStage, shard: int, pid: int) -> PretendedProcess:
     """A worker of this shard is started; it is told what is wanted, if something is."""
     process = PretendedProcess(shard, pid)
-    stage.plane.worker_started(cast("WorkerProcess", process))
+    stage.plane.worker_started(cast("Child", process))
     return process
 
 

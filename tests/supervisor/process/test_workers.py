@@ -21,14 +21,15 @@ from wspulse.actors.mesh.message import (
     Drained,
     Exit,
     Message,
+    Prepared,
     Ready,
     ShardDown,
     ShardSilence,
     ShardUp,
 )
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.process.child import Child, LaunchedWorker
-from wspulse.supervisor.process.worker_process import WorkerProcess
+from wspulse.supervisor.process.child import Child
+from wspulse.supervisor.process.restart.standby import LaunchedWorker
 from wspulse.supervisor.process.workers import Workers
 from wspulse.supervisor.worker.child_spec import ChildSpec
 
@@ -41,10 +42,10 @@ class Supervised:
     def __init__(self) -> None:
         self.workers: Workers
 
+    def on_started(self, child: Child) -> None: ...
     def on_ready(self, child: Child) -> None: ...
     def on_down(self, child: Child, incarnation: int) -> None: ...
     def on_boot_failed(self, child: Child, failure: BootFailed) -> None: ...
-    def on_gave_up(self, child: Child, sentence: str) -> None: ...
     def on_close_requested(self, child: Child) -> None: ...
 
     def on_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
@@ -64,16 +65,18 @@ class Stage:
 
     def __init__(self, loop: SimLoop, shutdown_timeout_s: float) -> None:
         self.loop = loop
+        self.outages: list[str] = []
         events = Supervised()
         self.workers = events.workers = Workers(
-            events, self._launched, stall_timeout_s=30.0, shutdown_timeout_s=shutdown_timeout_s
+            events,
+            self.outages.append,
+            stall_timeout_s=30.0,
+            shutdown_timeout_s=shutdown_timeout_s,
+            give_up_after_s=60.0,
         )
-        self.launched: list[WorkerProcess] = []
+        self.launched: list[FakeWorker] = []
         self.current: dict[int, FakeWorker] = {}
         self.refuse: OSError | None = None
-
-    def _launched(self, worker: WorkerProcess) -> None:
-        self.launched.append(worker)
 
     def launch(
         self,
@@ -83,13 +86,17 @@ class Stage:
         _listener: socket.socket,
         _mailbox: socket.socket | None,
         *,
+        stands_by: bool,
         on_message: Callable[[LaunchedWorker, Message], None],
         on_exit: Callable[[LaunchedWorker, int], None],
     ) -> FakeWorker:
         if self.refuse is not None:
             raise self.refuse
-        self.current[shard] = FakeWorker(incarnation, on_message, on_exit)
-        return self.current[shard]
+        worker = FakeWorker(incarnation, on_message, on_exit, stands_by=stands_by)
+        self.launched.append(worker)
+        if not stands_by:
+            self.current[shard] = worker
+        return worker
 
     def start(self, count: int) -> None:
         nothing = cast("Any", None)
@@ -288,7 +295,13 @@ def test_order_to_kill_ends_a_stop_that_waits(caplog: pytest.LogCaptureFixture) 
 
 @pytest.mark.parametrize(("stall_timeout_s", "period_s"), [(30.0, 1.0), (1.0, 0.25)])
 def test_workers_say_that_they_live_several_times_per_stall_timeout(stall_timeout_s: float, period_s: float) -> None:
-    workers = Workers(Supervised(), lambda _worker: None, stall_timeout_s=stall_timeout_s, shutdown_timeout_s=10.0)
+    workers = Workers(
+        Supervised(),
+        lambda _reason: None,
+        stall_timeout_s=stall_timeout_s,
+        shutdown_timeout_s=10.0,
+        give_up_after_s=60.0,
+    )
     assert workers.period_s == period_s
 
 
@@ -304,3 +317,57 @@ def test_silent_worker_is_dumped_and_killed_while_they_are_watched_and_no_other(
         made.pass_time(100)
         assert (made.current[1].dumps, made.kills[1]) == (0, 0)
         assert made.loop.next_timer() == float("inf")
+
+
+def keep_crashing(made: Stage, shards: set[int], for_s: int) -> None:
+    """Every worker of these shards that is there at a full second crashes; the others say that they live."""
+    for _ in range(for_s):
+        made.pass_time(1)
+        for shard, worker in made.current.items():
+            if shard not in shards:
+                worker.says(Alive(0))
+            elif made.workers.children[shard].pid is not None:
+                worker.ends(-11)
+
+
+def test_one_worker_that_serves_keeps_the_server_however_long_the_others_crash() -> None:
+    with stage(3) as made:
+        made.workers.watch()
+        keep_crashing(made, {0, 1}, 600)
+        assert made.outages == []
+        assert min(made.workers.children[shard].restarts for shard in (0, 1)) > 90
+        made.workers.unwatch()
+
+
+def test_server_without_any_worker_for_a_minute_is_an_outage_with_its_reason() -> None:
+    with stage(2) as made:
+        made.workers.watch()
+        keep_crashing(made, {0, 1}, 60)
+        assert made.outages == []
+        keep_crashing(made, {0, 1}, 2)
+        assert made.outages[0] == "was killed by SIGSEGV"
+        made.workers.unwatch()
+
+
+def test_worker_that_is_ready_between_two_looks_and_crashes_again_is_no_outage() -> None:
+    with stage(1) as made:
+        made.workers.watch()
+        for _ in range(120):
+            made.pass_time(0.6)
+            if made.workers.children[0].pid is not None:
+                made.is_ready(0)
+                made.current[0].ends(-11)
+        assert made.outages == []
+        made.workers.unwatch()
+
+
+def test_planned_restart_of_the_only_worker_is_no_outage_however_long_its_drain_takes() -> None:
+    with stage(1, shutdown_timeout_s=600.0) as made:
+        made.workers.watch()
+        made.workers.children[0].restart()
+        made.launched[-1].says(Prepared())
+        for _ in range(300):
+            made.pass_time(1)
+            made.current[0].says(Alive(0))
+        assert made.outages == []
+        made.workers.unwatch()

@@ -14,7 +14,7 @@ from wspulse.supervisor.settings.layers import resolve
 def test_defaults_are_those_of_the_documentation() -> None:
     settings = resolve({}, {})
     assert (settings.app, settings.host, settings.port, settings.path) == ("relay", "127.0.0.1", 8000, "/ws")
-    assert (settings.stall_timeout, settings.shutdown_timeout) == (30.0, 10.0)
+    assert (settings.stall_timeout, settings.shutdown_timeout, settings.give_up_after) == (30.0, 10.0, 60.0)
     assert settings.workers >= 1
     assert settings.overrides == {}, "the application's own options stand"
 
