@@ -23,7 +23,7 @@ from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.descriptor_limit import check_descriptors
 from wspulse.supervisor.host.listen_socket import AddressTakenError, address_text, open_listener, open_mailbox_listener
-from wspulse.supervisor.host.runtime_dir import RuntimeDir
+from wspulse.supervisor.host.runtime_dir import RuntimeDir, find_predecessor, refusal
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.signals import install_signals, remove_signals
@@ -201,23 +201,25 @@ class Supervisor:
             self._workers.kill()
 
     async def _claim_port(self) -> None:
-        settings = self.settings
-        check_descriptors(settings.workers)
-        if settings.port:
-            self.runtime_dir = RuntimeDir.claim(settings.port)
-            self._listener = await self._listen(ADDRESS_RETRY_S if self.runtime_dir.after_crash else 0.0)
-        else:
-            self._listener = open_listener(settings.host, 0)
-            self.port = self._listener.getsockname()[1]
-            self.runtime_dir = RuntimeDir.claim(self.port)
+        """The port first: who does not get it has touched nothing of who has it."""
+        check_descriptors(self.settings.workers)
+        self._listener = await self._listen()
+        if self._listener is not None:
+            address, self.port, *_ = self._listener.getsockname()
+            self.runtime_dir = RuntimeDir.claim(self.port, address=address)
 
-    async def _listen(self, retry_s: float) -> socket.socket | None:
-        deadline = time.monotonic() + retry_s
+    async def _listen(self) -> socket.socket | None:
+        """None when the end comes first."""
+        host, port = self.settings.host, self.settings.port
+        deadline = time.monotonic() + ADDRESS_RETRY_S
         while not self._ending.done():
             try:
-                return open_listener(self.settings.host, self.settings.port)
-            except AddressTakenError:
-                if time.monotonic() >= deadline:
+                return open_listener(host, port)
+            except AddressTakenError as error:
+                predecessor = find_predecessor(port, error.address)
+                if predecessor is not None and predecessor.is_running:
+                    raise StartError(refusal(port, predecessor.pid)) from None
+                if predecessor is None or time.monotonic() >= deadline:
                     raise
             await asyncio.sleep(ADDRESS_RETRY_PERIOD_S)
         return None
