@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from wspulse.actors.mesh.message import Message, ShardUp
 from wspulse.supervisor.errors import StartError
+from wspulse.supervisor.host.working_folder import WorkingFolder
 from wspulse.supervisor.process.child import Child, ChildEvents, ChildState, LaunchedWorker
 from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.worker.child_spec import ChildSpec
@@ -53,6 +54,7 @@ class Workers:
         self._stall_timeout_s = stall_timeout_s
         self._shutdown_timeout_s = shutdown_timeout_s
         self._changed = asyncio.Event()
+        self._folder = WorkingFolder()
         self._hurry = False
 
     def start(
@@ -86,6 +88,7 @@ class Workers:
         on_message: Callable[[LaunchedWorker, Message], None],
         on_exit: Callable[[LaunchedWorker, int], None],
     ) -> LaunchedWorker:
+        self._folder.enter()
         self._incarnation += 1
         worker = WorkerProcess(
             self._spec,
