@@ -91,6 +91,7 @@ MACHINES = (
     "actors/mesh/outbox",
     "actors/mesh/placement",
     "actors/bus/audiences",
+    "actors/bus/echoes",
     "actors/bus/flow",
     "actors/bus/message",
     "actors/bus/numbering",

@@ -20,6 +20,7 @@ from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.refusal import Refusal
+from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import Pages, check_request
@@ -38,6 +39,7 @@ class Acceptor:
         *,
         path: str,
         pages: Pages,
+        health: Health,
         connect: Callable[[Request], Any],
         hand_over: Callable[[int, UpgradeRequest, int], None],
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
@@ -46,6 +48,7 @@ class Acceptor:
         self.placement = placement
         self.path = path
         self.pages = pages
+        self.health = health
         self.identification = Identification(shard, placement, connect)
         self.hand_over = hand_over
         self.http: HttpApplication | None = None
@@ -71,7 +74,7 @@ class Acceptor:
 
     def answer(self, head: bytes) -> bytes:
         """What a request for one of our paths is answered that is no upgrade."""
-        answer = check_request(head, path=self.path, draining=self.shard.closing, pages=self.pages)
+        answer = check_request(head, path=self.path, draining=self.shard.closing, pages=self.pages, health=self.health)
         return (answer if isinstance(answer, HTTPAnswer) else rejection(400, "an upgrade is needed here")).encode()
 
     def refuse(self, client: asyncio.Transport, answer: HTTPAnswer) -> None:

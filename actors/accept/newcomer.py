@@ -23,6 +23,7 @@ from wspulse.actors.transport.client import shut_down
 from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.transport.transport import AHEAD_BYTES, Transport
 from wspulse.actors.transport.upgrade import Upgrade
+from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import CheckedHead, Pages, check_request, choose_subprotocol, switching_protocols
@@ -41,6 +42,7 @@ class Entrance(Protocol):
     placement: Placement
     path: str
     pages: Pages
+    health: Health
     identification: Identification
     http: HttpApplication | None
     closed: bool
@@ -144,7 +146,9 @@ class Newcomer(asyncio.Protocol):
     def _check(self, client: asyncio.Transport, head: bytes) -> None:
         entrance = self._entrance
         draining = self._shard.closing or entrance.closed
-        checked = check_request(head, path=entrance.path, draining=draining, pages=entrance.pages)
+        checked = check_request(
+            head, path=entrance.path, draining=draining, pages=entrance.pages, health=entrance.health
+        )
         if isinstance(checked, HTTPAnswer):
             self.refuse(checked)
             return

@@ -19,10 +19,12 @@ import zmq
 from wspulse.actors.bus.audiences import Audiences
 from wspulse.actors.bus.flow import BusFlow
 from wspulse.actors.bus.message import (
+    ECHO_PREFIX,
     MARK_PREFIX,
     PROBE_PREFIX,
     ROOM_PREFIX,
     GapWatch,
+    echo_topic,
     mark_topic,
     pack,
     pack_mark,
@@ -60,7 +62,7 @@ further bytes there is no further mark."""
 _NUMBERS_KEPT_S = 60.0
 """How long a room's last message is remembered at least after it."""
 
-_ROOM, _MARK, _PROBE = ROOM_PREFIX[0], MARK_PREFIX[0], PROBE_PREFIX[0]
+_ROOM, _MARK, _PROBE, _ECHO = ROOM_PREFIX[0], MARK_PREFIX[0], PROBE_PREFIX[0], ECHO_PREFIX[0]
 
 _logger = logging.getLogger("wspulse.bus")
 
@@ -131,10 +133,14 @@ class ZmqBus:
         self.join = self._subscriptions.join
         self.leave = self._subscriptions.leave
         self.tell_all_rooms = self._subscriptions.tell_all
+        self.publish_echo = self._publish_probe
+        self.echoed: Callable[[bytes], None] = lambda _data: None
+        """Called with what came of this shard's echoes: see the bus's watch."""
 
         # Everything counts against this shard itself: its marks come back when the forwarder has taken what came before.
         self.flow.shard_up(shard, incarnation)
         self._subscribe.setsockopt(zmq.SUBSCRIBE, mark_topic(shard))
+        self._subscribe.setsockopt(zmq.SUBSCRIBE, echo_topic(shard, incarnation))
         self._loop.add_reader(self._subscribe.fileno(), self._look)
         self._loop.add_reader(self._push.fileno(), self._push_changed)
 
@@ -361,6 +367,8 @@ class ZmqBus:
                 self._receive_mark(data)
             elif kind == _PROBE:
                 self._subscriptions.returned(data)
+            elif kind == _ECHO:
+                self.echoed(data)
         self._schedule_look()
 
     def _receive(self, data: bytes) -> None:

@@ -38,6 +38,7 @@ from wspulse.actors.runtime.task_set import TaskSet
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.awaitable import result_of
+from wspulse.actors.values.health import Health
 from wspulse.actors.wire.handshake import HEALTH_PATH
 
 __all__ = ["ShardRuntime"]
@@ -85,10 +86,14 @@ class ShardRuntime:
         if tell_supervisor is None:
             # Somebody's own program runs the server, and waits for its loop.
             self.shard.outcome = partial(_interrupt, self.shard.loop)
+        self.health = Health()
+        """Asked by the health check; whoever finds something amiss says it here."""
         self._extensions = Extensions(server._extensions)
         if server._extensions:
             self.shard.resumable = self._extensions.may_resume
-        self._siblings = Siblings(self.shard, mailbox_paths if mailbox is not None else (), bus, self._extensions)
+        self._siblings = Siblings(
+            self.shard, mailbox_paths if mailbox is not None else (), bus, self._extensions, self.health
+        )
         self.up_shards = self._siblings.up_shards
         self._tasks = TaskSet()
         self._handovers = Handovers(self.shard, self._siblings.links)
@@ -97,6 +102,7 @@ class ShardRuntime:
             self.placement,
             path=path,
             pages=self._extensions.pages(path),
+            health=self.health,
             connect=server.checked_connect(),
             hand_over=self._handovers.hand_over,
             spawn=self._tasks.spawn,

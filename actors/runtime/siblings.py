@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from wspulse.actors.bus.local import LocalBus
+from wspulse.actors.bus.watch import BusWatch
 from wspulse.actors.bus.zmq import ZmqBus
 from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.message import BusConsumed, BusRooms, ShardDown, ShardUp
 from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.values.health import Health
 
 __all__ = ["Siblings"]
 
@@ -25,7 +27,12 @@ class Siblings:
     of the server's bus; a shard that is the only one has neither."""
 
     def __init__(
-        self, shard: Shard, mailbox_paths: Sequence[str], bus: tuple[str, str] | None, extensions: Extension
+        self,
+        shard: Shard,
+        mailbox_paths: Sequence[str],
+        bus: tuple[str, str] | None,
+        extensions: Extension,
+        health: Health,
     ) -> None:
         self.up_shards: dict[int, int] = {}
         """Shard → incarnation of those that are known to be up."""
@@ -35,7 +42,9 @@ class Siblings:
         self._shard = shard
         self._bus_endpoints = bus
         self._bus: ZmqBus | None = None
+        self._bus_watch: BusWatch | None = None
         self._extensions = extensions
+        self._health = health
         for other, path in enumerate(mailbox_paths):
             if other != shard.index:
                 up, down = partial(self._link_begins, other), partial(self._link_ends, other)
@@ -63,8 +72,18 @@ class Siblings:
             )
             for other, incarnation in self._ready.items():
                 self._bus.shard_up(other, incarnation)
+            self._bus_watch = BusWatch(
+                self._bus,
+                shard=shard.index,
+                incarnation=shard.incarnation,
+                health=self._health,
+                metrics=shard.metrics,
+            )
+            self._bus_watch.begin()
 
     def close_bus(self) -> None:
+        if self._bus_watch is not None:
+            self._bus_watch.stop()
         if self._bus is not None:
             self._bus.stop()
 

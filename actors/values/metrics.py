@@ -32,4 +32,6 @@ class Metrics:
     bus_messages_out: int = 0
     bus_gaps: int = 0
     """Bus messages that should have come and did not. Anything but 0 is a fault."""
+    bus_stalls: int = 0
+    """How often the bus stood still: nothing that this shard published came back for seconds."""
     events_dropped: int = 0

@@ -13,6 +13,7 @@ from re import IGNORECASE
 from re import compile as _pattern
 from typing import Final, Protocol
 
+from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import path_of_target
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 
@@ -83,11 +84,13 @@ class CheckedHead:
 _NO_PAGES: Final[Mapping[str, Page]] = {}
 
 
-def check_request(head: bytes, *, path: str, draining: bool, pages: Pages = _NO_PAGES) -> CheckedHead | HTTPAnswer:
+def check_request(
+    head: bytes, *, path: str, draining: bool, pages: Pages = _NO_PAGES, health: Health | None = None
+) -> CheckedHead | HTTPAnswer:
     """Judge a complete head by contract.md §2, in the order of its table, up to the checks of the application.
 
     `path` is the WebSocket path, decoded. Header fields that no check names are not looked at, but their lines must be
-    well-formed. An answer that is no refusal is the one to GET /healthz, or one of `pages`.
+    well-formed. An answer that is no refusal is the one to GET /healthz, which tells of `health`, or one of `pages`.
     """
     line_end = head.find(b"\r\n")
     if line_end < 0:
@@ -96,7 +99,7 @@ def check_request(head: bytes, *, path: str, draining: bool, pages: Pages = _NO_
     if line is None:
         return HTTPAnswer(400, "malformed request line")
     method, target, version = line.groups()
-    answer = _check_route(method, target, version, path, draining, pages, head)
+    answer = _check_route(method, target, version, path, draining, pages, head, health)
     result = answer if answer is not None else _check_fields(head, line_end, draining)
     if method == b"HEAD" and isinstance(result, HTTPAnswer):
         result.has_body = False
@@ -104,14 +107,21 @@ def check_request(head: bytes, *, path: str, draining: bool, pages: Pages = _NO_
 
 
 def _check_route(
-    method: bytes, target: bytes, version: bytes, path: str, draining: bool, pages: Pages, head: bytes
+    method: bytes,
+    target: bytes,
+    version: bytes,
+    path: str,
+    draining: bool,
+    pages: Pages,
+    head: bytes,
+    health: Health | None,
 ) -> HTTPAnswer | None:
     if version != b"1.1":
         return HTTPAnswer(505, "only HTTP/1.1 is spoken here")
     if target.partition(b"?")[0] != path.encode():
         requested_path, _ = path_of_target(target.decode("utf-8", "replace"))
         if requested_path == HEALTH_PATH != path:
-            return _check_reading(method, draining) or HTTPAnswer(200, "ok")
+            return _check_reading(method, draining) or _health_answer(health)
         if requested_path != path:
             page = pages.get(requested_path)
             if page is not None:
@@ -127,6 +137,12 @@ def _check_reading(method: bytes, draining: bool) -> HTTPAnswer | None:
     if method not in (b"GET", b"HEAD"):
         return HTTPAnswer(405, "only GET is allowed", [("Allow", "GET, HEAD")])
     return rejection(503, "draining") if draining else None
+
+
+def _health_answer(health: Health | None) -> HTTPAnswer:
+    if health is None or health.ok:
+        return HTTPAnswer(200, "ok")
+    return rejection(503, "; ".join(health.reasons))
 
 
 def _check_fields(head: bytes, line_end: int, draining: bool) -> CheckedHead | HTTPAnswer:

@@ -58,6 +58,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     upgrades: int = 0
     upgrades_refused: int = 0
     bus_gaps: int = 0
+    bus_stalls: int = 0
+    """How often a worker found that the bus stood still; each counts for itself."""
     events_dropped: int = 0
     links_down: int = 0
     """Other workers that this one cannot reach now; each way counts for itself."""

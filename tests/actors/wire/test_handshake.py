@@ -12,6 +12,7 @@ from websockets.utils import accept_key
 
 from tests.support.request_heads import GOOD_FIELDS, KEY
 from tests.support.request_heads import request_head as head
+from wspulse.actors.values.health import Health
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import CheckedHead, check_request, choose_subprotocol, key_of, switching_protocols
 from wspulse.actors.wire.head import HeadGatherer
@@ -199,6 +200,25 @@ def test_health_is_200_ok_and_503_while_draining() -> None:
     assert status(b"GET /healthz HTTP/1.1", draining=True) == 503
     assert status(b"POST /healthz HTTP/1.1") == 405
     assert status(b"GET /healthz HTTP/1.0") == 505
+
+
+def test_health_is_503_and_says_what_is_amiss_while_upgrades_and_pages_are_served_on() -> None:
+    health = Health()
+    health.fail("the bus stands still")
+    health.fail("a folder\nis gone")
+
+    def ask(data: bytes) -> CheckedHead | HTTPAnswer:
+        return check_request(data, path="/ws", draining=False, health=health)
+
+    answer = ask(b"GET /healthz HTTP/1.1")
+    assert isinstance(answer, HTTPAnswer)
+    assert (answer.status, answer.text) == (503, "the bus stands still; a folder is gone")
+    assert isinstance(ask(head()), CheckedHead)
+    for reason in health.reasons:
+        health.mend(reason)
+    answer = ask(b"GET /healthz HTTP/1.1")
+    assert isinstance(answer, HTTPAnswer)
+    assert (answer.status, answer.text) == (200, "ok")
 
 
 def test_answer_to_head_tells_the_size_and_has_no_body() -> None:
