@@ -19,6 +19,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -32,6 +33,7 @@ from wspulse.actors.mesh.message import (
     Drained,
     Envelope,
     Exit,
+    MailboxMoved,
     Message,
     Ready,
     Tell,
@@ -197,6 +199,9 @@ class Worker:
         return None
 
     def _on_envelope(self, envelope: Envelope, fd: int | None) -> None:
+        if isinstance(envelope, MailboxMoved):
+            self._runtime.move_mailbox(socket.socket(fileno=fd))
+            return
         if not isinstance(envelope, Tell):
             _logger.error("the supervisor sent what is no order", extra={"envelope": type(envelope).__name__})
             return
