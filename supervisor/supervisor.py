@@ -22,10 +22,11 @@ from wspulse.actors.values.awaitable import result_of
 from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.descriptor_limit import check_descriptors
-from wspulse.supervisor.host.listen_socket import AddressTakenError, address_text, open_listener, open_mailbox_listener
-from wspulse.supervisor.host.runtime_dir import RuntimeDir
+from wspulse.supervisor.host.listen_socket import AddressTakenError, address_text, open_listener
+from wspulse.supervisor.host.runtime_dir import RuntimeDir, find_predecessor, refusal
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 from wspulse.supervisor.process.child import Child
+from wspulse.supervisor.process.mailbox_listeners import MailboxListeners
 from wspulse.supervisor.process.signals import install_signals, remove_signals
 from wspulse.supervisor.process.started_parts import PartFailure, StartedParts
 from wspulse.supervisor.process.workers import Workers
@@ -65,8 +66,6 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.mailbox_paths: tuple[str, ...] = ()
-        """By shard: where a shard can be reached."""
         self.host = settings.host
         self.port = settings.port
         self.is_ready = False
@@ -75,7 +74,7 @@ class Supervisor:
         self.runtime_dir: RuntimeDir | None = None
         """From the start on."""
         self._listener: socket.socket | None = None
-        self._mailboxes: list[socket.socket] = []
+        self._mailboxes: MailboxListeners | None = None
         self._forwarder: BusForwarder | None = None
         self._workers = Workers(
             self,
@@ -210,23 +209,25 @@ class Supervisor:
             self._workers.kill()
 
     async def _claim_port(self) -> None:
-        settings = self.settings
-        check_descriptors(settings.workers)
-        if settings.port:
-            self.runtime_dir = RuntimeDir.claim(settings.port)
-            self._listener = await self._listen(ADDRESS_RETRY_S if self.runtime_dir.after_crash else 0.0)
-        else:
-            self._listener = open_listener(settings.host, 0)
-            self.port = self._listener.getsockname()[1]
-            self.runtime_dir = RuntimeDir.claim(self.port)
+        """The port first: who does not get it has touched nothing of who has it."""
+        check_descriptors(self.settings.workers)
+        self._listener = await self._listen()
+        if self._listener is not None:
+            address, self.port, *_ = self._listener.getsockname()
+            self.runtime_dir = RuntimeDir.claim(self.port, address=address)
 
-    async def _listen(self, retry_s: float) -> socket.socket | None:
-        deadline = time.monotonic() + retry_s
+    async def _listen(self) -> socket.socket | None:
+        """None when the end comes first."""
+        host, port = self.settings.host, self.settings.port
+        deadline = time.monotonic() + ADDRESS_RETRY_S
         while not self._ending.done():
             try:
-                return open_listener(self.settings.host, self.settings.port)
-            except AddressTakenError:
-                if time.monotonic() >= deadline:
+                return open_listener(host, port)
+            except AddressTakenError as error:
+                predecessor = find_predecessor(port, error.address)
+                if predecessor is not None and predecessor.is_running:
+                    raise StartError(refusal(port, predecessor.pid)) from None
+                if predecessor is None or time.monotonic() >= deadline:
                     raise
             await asyncio.sleep(ADDRESS_RETRY_PERIOD_S)
         return None
@@ -239,19 +240,18 @@ class Supervisor:
 
     def _open_mailboxes(self) -> None:
         assert self.runtime_dir is not None
-        paths = []
-        for shard in range(self.settings.workers):
-            path = self.runtime_dir.socket_path(f"mailbox-{shard}")
-            try:
-                self._mailboxes.append(open_mailbox_listener(path))
-            except OSError as error:
-                raise StartError(f"the mailbox {path} cannot be opened: {error.strerror}") from error
-            paths.append(path)
-        self.mailbox_paths = tuple(paths)
+        paths = [self.runtime_dir.socket_path(f"mailbox-{shard}") for shard in range(self.settings.workers)]
+        self._mailboxes = MailboxListeners(paths, self._workers.move_mailbox)
+        self._mailboxes.open()
 
     def _close_mailboxes(self) -> None:
-        for mailbox in self._mailboxes:
-            mailbox.close()
+        if self._mailboxes is not None:
+            self._mailboxes.close()
+
+    @property
+    def mailbox_paths(self) -> tuple[str, ...]:
+        """By shard: where a shard can be reached."""
+        return () if self._mailboxes is None else self._mailboxes.paths
 
     def _start_bus(self) -> None:
         if self.settings.workers > 1:
@@ -289,8 +289,11 @@ class Supervisor:
             desk_path=self.control.desk_path,
         )
         assert self._listener is not None
+        assert self._mailboxes is not None
         assert self.runtime_dir is not None
-        self._workers.start(spec, self._listener, self._mailboxes, self.runtime_dir.run * INCARNATIONS_PER_RUN)
+        self._workers.start(
+            spec, self._listener, self._mailboxes.listeners, self.runtime_dir.run * INCARNATIONS_PER_RUN
+        )
 
     async def _stop_workers(self) -> None:
         if self.is_ready:

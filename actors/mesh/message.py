@@ -384,4 +384,9 @@ class ReceiptsWanted(_Message):
     """
 
 
-Envelope = Hello | Tell | Ask | Withdrawal | Reply | Failure | Handover | ReceiptsWanted
+class MailboxMoved(_Message):
+    """Supervisor → worker: the file of the worker's mailbox was removed, and the listener that travels with this has been opened
+    in its place. Others find the shard there."""
+
+
+Envelope = Hello | Tell | Ask | Withdrawal | Reply | Failure | Handover | ReceiptsWanted | MailboxMoved

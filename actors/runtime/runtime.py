@@ -234,6 +234,11 @@ class ShardRuntime:
         """Take a message of the supervisor."""
         self._dispatch.handle(message)
 
+    def move_mailbox(self, listener: socket.socket) -> None:
+        """Be reached by other processes at another listener."""
+        assert self._mailbox is not None
+        self._mailbox.move(listener)
+
     def receive(self, message: Message) -> Any:
         """Take a message to this shard's actor. Returns the result, or a future of it; raises a WspulseError."""
         return self._dispatch.receive(message)

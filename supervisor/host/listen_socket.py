@@ -20,7 +20,11 @@ dies; connections beyond the backlog wait for a second before their SYN is sent 
 
 
 class AddressTakenError(StartError):
-    """Something listens there already."""
+    """Something listens there already; `address` is the IP address."""
+
+    def __init__(self, problem: str, address: str) -> None:
+        super().__init__(problem)
+        self.address = address
 
 
 def open_listener(host: str, port: int) -> socket.socket:
@@ -37,8 +41,10 @@ def open_listener(host: str, port: int) -> socket.socket:
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
                 break  # another address of the same name would only hide what is wrong
     assert problem is not None
-    is_taken = problem.errno == errno.EADDRINUSE
-    raise (AddressTakenError if is_taken else StartError)(_explain(problem, host, port)) from None
+    text = _explain(problem, host, port)
+    if problem.errno == errno.EADDRINUSE:
+        raise AddressTakenError(text, str(address[0])) from None
+    raise StartError(text) from None
 
 
 def open_mailbox_listener(path: str) -> socket.socket:

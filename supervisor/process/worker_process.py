@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnProcess
 
-from wspulse.actors.mesh.message import Envelope, Message, Tell
+from wspulse.actors.mesh.message import Envelope, MailboxMoved, Message, Tell
 from wspulse.actors.mesh.stream import Stream
 from wspulse.supervisor.worker.child_spec import ChildSpec, Start
 from wspulse.supervisor.worker.main import DUMP_SIGNAL, main
@@ -103,6 +103,13 @@ class WorkerProcess:
     def tell(self, message: Message) -> None:
         """Queue an order; ignored when the worker has ended."""
         self._stream.send(Tell(message))
+
+    def move_mailbox(self, listener: socket.socket) -> bool:
+        """Have the worker be reached at another listener, of which it gets a copy. False when it takes nothing now, and gets
+        none."""
+        number = self._stream.send(MailboxMoved(), listener.fileno())
+        self._stream.flush()
+        return not self._stream.take_back(number)
 
     def dump(self) -> None:
         """Have the worker write its threads' stacks to the log."""

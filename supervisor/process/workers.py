@@ -11,10 +11,13 @@ import contextlib
 import logging
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from weakref import WeakSet
 
 from wspulse.actors.mesh.message import Message, ShardSilence, ShardUp
 from wspulse.supervisor.errors import StartError
+from wspulse.supervisor.host.working_folder import WorkingFolder
 from wspulse.supervisor.process.child import Child, ChildEvents, ChildState
 from wspulse.supervisor.process.restart.outage import Outage
 from wspulse.supervisor.process.restart.standby import LaunchedWorker
@@ -59,6 +62,9 @@ class Workers:
         self._stall_timeout_s = stall_timeout_s
         self._shutdown_timeout_s = shutdown_timeout_s
         self._changed = asyncio.Event()
+        self._folder = WorkingFolder()
+        self._processes: defaultdict[int, WeakSet[WorkerProcess]] = defaultdict(WeakSet)
+        """By shard: those that were started, as long as anybody holds them."""
         self._hurry = False
 
     def start(
@@ -94,6 +100,7 @@ class Workers:
         on_message: Callable[[LaunchedWorker, Message], None],
         on_exit: Callable[[LaunchedWorker, int], None],
     ) -> LaunchedWorker:
+        self._folder.enter()
         self._incarnation += 1
         worker = WorkerProcess(
             self._spec,
@@ -105,6 +112,7 @@ class Workers:
             on_message=on_message,
             on_exit=on_exit,
         )
+        self._processes[shard].add(worker)
         for other in self.children:
             if other.shard != shard and other.state is ChildState.READY and other.incarnation is not None:
                 worker.tell(ShardUp(other.shard, other.incarnation))
@@ -127,6 +135,10 @@ class Workers:
         for other in self.children:
             if other is not child:
                 other.tell(message)
+
+    def move_mailbox(self, shard: int, listener: socket.socket) -> bool:
+        """Have the workers of a shard be reached at another listener. False when one of them takes nothing now."""
+        return False not in {worker.move_mailbox(listener) for worker in self._processes[shard] if worker.is_running}
 
     # Watching.
 

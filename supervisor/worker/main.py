@@ -20,6 +20,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -33,6 +34,7 @@ from wspulse.actors.mesh.message import (
     Drained,
     Envelope,
     Exit,
+    MailboxMoved,
     Message,
     Prepared,
     Ready,
@@ -205,6 +207,9 @@ class Worker:
         await self._turn.wait()
 
     def _on_envelope(self, envelope: Envelope, fd: int | None) -> None:
+        if isinstance(envelope, MailboxMoved):
+            self._runtime.move_mailbox(socket.socket(fileno=fd))
+            return
         if not isinstance(envelope, Tell):
             _logger.error("the supervisor sent what is no order", extra={"envelope": type(envelope).__name__})
             return

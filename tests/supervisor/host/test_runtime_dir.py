@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import socket
 import stat
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host import runtime_dir as module
-from wspulse.supervisor.host.runtime_dir import RuntimeDir
+from wspulse.supervisor.host.runtime_dir import RuntimeDir, find_predecessor
 
 
 @pytest.fixture
-def environ(tmp_path: Path) -> dict[str, str]:
-    folder = tmp_path / "run"
-    folder.mkdir(mode=0o700)
-    return {"XDG_RUNTIME_DIR": str(folder)}
+def environ() -> Iterator[dict[str, str]]:
+    """A folder whose name leaves room for those of sockets."""
+    with tempfile.TemporaryDirectory(prefix="wspulse-") as folder:
+        yield {"XDG_RUNTIME_DIR": folder}
 
 
 def bind(path: str) -> None:
@@ -121,13 +124,13 @@ def test_folder_of_somebody_else_is_refused(environ: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("named", ["", "relative/run", "/nonexistent/run", "/dev/null"])
 def test_unusable_xdg_runtime_dir_falls_back(named: str) -> None:
-    assert module._base({"XDG_RUNTIME_DIR": named}, 8000) == Path(f"/tmp/wspulse-{os.geteuid()}")
+    assert module._base({"XDG_RUNTIME_DIR": named}, "8000") == Path(f"/tmp/wspulse-{os.geteuid()}")
 
 
 def test_folder_too_deep_for_unix_sockets_falls_back(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 60)
     deep.mkdir(mode=0o700)
-    assert module._base({"XDG_RUNTIME_DIR": str(deep)}, 65535) == Path(f"/tmp/wspulse-{os.geteuid()}")
+    assert module._base({"XDG_RUNTIME_DIR": str(deep)}, "65535") == Path(f"/tmp/wspulse-{os.geteuid()}")
 
 
 def test_longest_socket_path_can_be_bound(tmp_path: Path) -> None:
@@ -215,3 +218,102 @@ def test_folder_that_cannot_be_cleaned_is_an_error_and_not_ours(
         ):
             RuntimeDir.claim(8000, environ)
     RuntimeDir.claim(8000, environ).release()
+
+
+def test_folder_stays_ours_when_the_file_in_it_is_removed(environ: dict[str, str]) -> None:
+    claimed = RuntimeDir.claim(8000, environ)
+    bind(claimed.socket_path("mailbox-0"))
+    (claimed.path / "lock").unlink()
+    with pytest.raises(StartError, match="another wspulse serves port 8000"):
+        RuntimeDir.claim(8000, environ)
+    assert Path(claimed.socket_path("mailbox-0")).exists()
+    claimed.release()
+
+
+def test_folder_that_somebody_has_removed_is_made_again_and_is_ours(environ: dict[str, str]) -> None:
+    crash(RuntimeDir.claim(8000, environ))
+    claimed = RuntimeDir.claim(8000, environ)
+    assert claimed.restore() is False
+    before = (claimed.path / "lock").read_text()
+    shutil.rmtree(Path(environ["XDG_RUNTIME_DIR"]) / "wspulse")
+    assert claimed.restore() is True
+    assert claimed.restore() is False
+    assert stat.S_IMODE(claimed.path.stat().st_mode) == 0o700
+    assert (claimed.path / "lock").read_text() == before == f"{os.getpid()} 1\n"
+    with pytest.raises(StartError, match="another wspulse"):
+        RuntimeDir.claim(8000, environ)
+    claimed.release()
+    assert not claimed.path.exists()
+
+
+def test_file_that_somebody_has_removed_is_written_again(environ: dict[str, str]) -> None:
+    claimed = RuntimeDir.claim(8000, environ, address="127.0.0.1")
+    (claimed.path / "lock").unlink()
+    assert claimed.restore() is True
+    assert (claimed.path / "lock").read_text() == f"{os.getpid()} 0 127.0.0.1\n"
+    claimed.release()
+
+
+def test_folder_that_another_server_has_made_in_our_folders_place_is_not_taken(environ: dict[str, str]) -> None:
+    claimed = RuntimeDir.claim(8000, environ)
+    shutil.rmtree(claimed.path)
+    other = RuntimeDir.claim(8000, environ)
+    bind(other.socket_path("mailbox-0"))
+    with pytest.raises(StartError, match="is another server's now"):
+        claimed.restore()
+    claimed.release()
+    assert Path(other.socket_path("mailbox-0")).exists()
+    other.release()
+
+
+def test_second_server_of_a_port_on_another_address_has_a_folder_beside_the_first(environ: dict[str, str]) -> None:
+    first = RuntimeDir.claim(8000, environ, address="127.0.0.1")
+    second = RuntimeDir.claim(8000, environ, address="127.0.0.2")
+    assert (first.path.name, second.path.name) == ("8000", "8000@127.0.0.2")
+    assert second.path.parent == first.path.parent
+    first.release()
+    second.release()
+    alone = RuntimeDir.claim(8000, environ, address="127.0.0.2")
+    assert alone.path.name == "8000"
+    alone.release()
+
+
+def test_server_that_has_a_port_is_found_by_the_address(environ: dict[str, str]) -> None:
+    assert find_predecessor(8000, "127.0.0.1", environ) is None
+    first = RuntimeDir.claim(8000, environ, address="127.0.0.1")
+    second = RuntimeDir.claim(8000, environ, address="127.0.0.2")
+    assert find_predecessor(8000, "127.0.0.1", environ) == (os.getpid(), True)
+    assert find_predecessor(8000, "0.0.0.0", environ) == (os.getpid(), True)
+    assert find_predecessor(8000, "127.0.0.3", environ) is None
+    crash(second)
+    assert find_predecessor(8000, "127.0.0.2", environ) == (os.getpid(), False)
+    taken_over = RuntimeDir.claim(8000, environ, address="127.0.0.2")
+    assert (taken_over.path, taken_over.run) == (second.path, 1)
+    taken_over.release()
+    first.release()
+
+
+def test_look_at_a_folder_does_not_take_it_from_who_claims_it_in_the_same_moment(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashed = RuntimeDir.claim(8000, environ)
+    glancing = os.open(crashed.path, os.O_RDONLY)
+    crash(crashed)
+    fcntl.flock(glancing, fcntl.LOCK_EX)
+    monkeypatch.setattr("wspulse.supervisor.host.lock.time.sleep", lambda _s: os.close(glancing))
+    claimed = RuntimeDir.claim(8000, environ, address="127.0.0.1")
+    assert claimed.path == crashed.path
+    claimed.release()
+
+
+def test_full_disk_is_an_error_and_the_folder_is_free(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_fd: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", refuse)
+        with pytest.raises(StartError, match=r"/8000 cannot be prepared: No space left on device"):
+            RuntimeDir.claim(8000, environ)
+    claimed = RuntimeDir.claim(8000, environ)
+    assert not claimed.after_crash, "there was no server"
+    claimed.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from tests.support.server_process import wait_until
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 
 Socket = zmq.Socket[bytes]
@@ -102,3 +104,55 @@ def test_path_that_cannot_be_bound_is_an_error_and_leaves_nothing(missing: str, 
     with pytest.raises(zmq.ZMQError):
         BusForwarder(paths["push"], paths["publish"])
     assert threads() == []
+
+
+def test_sockets_whose_files_are_removed_are_bound_again_and_no_message_is_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with ends(folder, 2, 2) as made:
+        early, late = made.subscribers
+        for number in range(100):
+            made.senders[0].send(b"%d" % number)
+            if number % 10 == 5:
+                shutil.rmtree(folder)
+                folder.mkdir()
+                made.forwarder.rebind()
+                wait_until(lambda: len(list(folder.iterdir())) == 2, 5, "the files are there again")
+        sender, subscriber = made.context.socket(zmq.PUSH), made.context.socket(zmq.SUB)
+        sender.connect(made.forwarder.push_endpoint)
+        subscriber.subscribe(b"")
+        subscriber.connect(made.forwarder.subscribe_endpoint)
+        made.senders.insert(0, sender)
+        made._probe(subscriber)
+        sender.send(b"last")
+        numbers = [[b"%d" % number] for number in range(100)]
+        assert made.received(early, 101) == [*numbers, [b"last"]]
+        assert made.received(late, 101) == [*numbers, [b"last"]]
+        assert made.received(subscriber, 1) == [[b"last"]]
+
+
+def test_sockets_that_cannot_be_bound_again_are_when_they_can(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with ends(folder) as made:
+        shutil.rmtree(folder)
+        made.forwarder.rebind()
+        made.senders[0].send(b"1")
+        assert made.received(made.subscribers[0], 1) == [[b"1"]]
+        assert threads() == ["wspulse bus"]
+        folder.mkdir()
+        made.forwarder.rebind()
+        wait_until(lambda: len(list(folder.iterdir())) == 2, 5, "the files are there again")
+
+
+def test_library_that_takes_no_orders_forwards_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_sockets: object) -> int:
+        raise zmq.ZMQError(zmq.ENOTSUP)
+
+    monkeypatch.setattr(zmq, "proxy_steerable", refuse)
+    with ends(tmp_path) as made:
+        made.senders[0].send(b"1")
+        assert made.received(made.subscribers[0], 1) == [[b"1"]]
+        made.forwarder.rebind()
+        made.forwarder.stop()
+        assert threads() == []
