@@ -57,10 +57,11 @@ def _command(
         parser = CommandParser(prog=f"wspulse {name}", description=f"{text[0].upper()}{text[1:]}.")
         add_arguments(parser)
         try:
-            run(parser.parse_intermixed_args(list(arguments)))
+            run(parser.parse_mixed(arguments))
             sys.stdout.flush()
         except UnparsableError as error:
-            return _fail(f"{error} ({parser.prog} --help tells more)", 2)
+            hint = "; an id that begins with a dash goes behind --" if _has_dashed_word(arguments) else ""
+            return _fail(f"{error}{hint} ({parser.prog} --help tells more)", 2)
         except (WrongUseError, ValueError) as error:
             return _fail(str(error), 2)
         except ControlError as error:
@@ -74,6 +75,12 @@ def _command(
         return 0
 
     return ControlCommand(text, run_command)
+
+
+def _has_dashed_word(arguments: Sequence[str]) -> bool:
+    """Whether some word begins with one dash, as no option here does but -h."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return any(len(word) > 1 and word[0] == "-" != word[1] for word in options)
 
 
 def _fail(text: str, code: int) -> int:
