@@ -197,7 +197,8 @@ class WriteTimeoutError(TransportError):
 
 
 class ConnectRejected(Exception):
-    """Raised by `connect` to refuse an upgrade: the peer gets `status` (default 401) and `text` as the body.
+    """Raised by `connect` to refuse an upgrade: the peer gets `status` (default 401) and `text` as the body: in one
+    line, and cut at 4 KB.
 
     Raises ValueError for a status outside 400 … 599.
     """
