@@ -16,7 +16,7 @@ from wspulse.supervisor.client.async_events import AsyncEventStream
 from wspulse.supervisor.client.bridge import Bridge, BridgeRequest
 from wspulse.supervisor.protocol.address import find_address
 from wspulse.supervisor.protocol.calls import TIMEOUT_S, Call, FrameLike, answer_number, calls, read_answer
-from wspulse.supervisor.protocol.types import ConnectionInfo, RoomInfo, ServerInfo, ServerStats
+from wspulse.supervisor.protocol.types import ConnectionInfo, Listing, RoomInfo, ServerInfo, ServerStats
 
 __all__ = ["AsyncControl"]
 
@@ -95,12 +95,12 @@ class AsyncControl:
         """Close a connection with 1000 "kicked"."""
         await self.call(calls.kick(connection))
 
-    async def connections(self, room: str | None = None) -> list[ConnectionInfo]:
-        """The connections of a room, or all."""
+    async def connections(self, room: str | None = None) -> Listing[ConnectionInfo]:
+        """The connections of a room, or all; `missing_shards` of the list says what is not in it."""
         return await self.call(calls.connections(room))
 
-    async def rooms(self) -> list[RoomInfo]:
-        """The rooms that have connections."""
+    async def rooms(self) -> Listing[RoomInfo]:
+        """The rooms that have connections; `missing_shards` of the list says who was not asked or did not answer."""
         return await self.call(calls.rooms())
 
     async def stats(self) -> ServerStats:

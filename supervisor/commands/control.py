@@ -39,6 +39,7 @@ from wspulse.supervisor.commands.rendering import (
 )
 from wspulse.supervisor.commands.terminal import leave_stdout
 from wspulse.supervisor.protocol.curve import write_pair
+from wspulse.supervisor.protocol.types import Listing
 
 __all__ = ["COMMANDS", "ControlCommand"]
 
@@ -117,14 +118,24 @@ def _kick(options: Any) -> None:
 
 def _connections(options: Any) -> None:
     with _open(options) as control:
-        found = sorted(control.connections(options.room), key=lambda item: (item.room, item.id))
+        listing = control.connections(options.room)
+    _warn_of_missing(listing)
+    found = sorted(listing, key=lambda item: (item.room, item.id))
     print(json_text(found) if options.json else connections_text(found))
 
 
 def _rooms(options: Any) -> None:
     with _open(options) as control:
-        found = sorted(control.rooms(), key=lambda item: (-item.connections, item.id))
+        listing = control.rooms()
+    _warn_of_missing(listing)
+    found = sorted(listing, key=lambda item: (-item.connections, item.id))
     print(json_text(found) if options.json else rooms_text(found))
+
+
+def _warn_of_missing(listing: Listing[Any]) -> None:
+    if listing.missing_shards:
+        shards = ", ".join(str(shard) for shard in listing.missing_shards)
+        print(f"wspulse: incomplete: no answer of shard {shards}, whose connections are missing", file=sys.stderr)
 
 
 def _stats(options: Any) -> None:

@@ -30,7 +30,7 @@ from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.host.installed import installed_version
 from wspulse.supervisor.host.memory import resident_bytes
 from wspulse.supervisor.process.child import Child, ChildState
-from wspulse.supervisor.protocol.wire import NoArguments
+from wspulse.supervisor.protocol.wire import Incomplete, NoArguments
 
 __all__ = ["Operations", "Supervised"]
 
@@ -42,6 +42,10 @@ SILENT_S = 3.0
 
 RECORDS_PER_TURN = 2000
 """About 2 ms of the supervisor's loop."""
+
+
+Listed = list[dict[str, Any]] | Incomplete
+"""The rows of a list; and who is missing, where somebody is."""
 
 
 class Supervised(Protocol):
@@ -134,21 +138,23 @@ class Operations:
         self._check_open()
         await self._links.ask(self._links.placement.shard_of(args.connection), Kick(args.connection))
 
-    async def connections(self, args: ConnectionsArguments, _encoding: str) -> list[dict[str, Any]]:
+    async def connections(self, args: ConnectionsArguments, _encoding: str) -> Listed:
         rows: list[dict[str, Any]] = []
-        for answer in await self._ask_all(ListConnections(args.room)):
+        answers = await self._ask_all(ListConnections(args.room))
+        for answer in answers.values():
             for start in range(0, len(answer), RECORDS_PER_TURN):
                 for record in msgspec.convert(answer[start : start + RECORDS_PER_TURN], list[ConnectionRecord]):
                     rows.append(_row(record))  # noqa: PERF401
                 await asyncio.sleep(0)
-        return rows
+        return answers.listed(rows)
 
-    async def rooms(self, _args: NoArguments, _encoding: str) -> list[dict[str, Any]]:
+    async def rooms(self, _args: NoArguments, _encoding: str) -> Listed:
         members: Counter[str] = Counter()
-        for answer in await self._ask_all(ListRooms()):
+        answers = await self._ask_all(ListRooms())
+        for answer in answers.values():
             for room_id, count in answer:
                 members[room_id] += count
-        return [{"id": room_id, "connections": count} for room_id, count in members.items()]
+        return answers.listed([{"id": room_id, "connections": count} for room_id, count in members.items()])
 
     async def stats(self, _args: NoArguments, _encoding: str) -> dict[str, Any]:
         children = self._supervised.children
@@ -191,14 +197,30 @@ class Operations:
         if self._supervised.is_ending:
             raise ServerClosedError
 
-    async def _ask_all(self, message: Message) -> list[Any]:
-        """What all shards answer. Raises ShardUnavailableError when one is alive but silent."""
+    async def _ask_all(self, message: Message) -> _Answers:
+        """What the shards answer. Nobody waits for a worker that has been silent for a while."""
         self._check_open()
-        answers = await self._links.ask_all(message)
-        for answer in answers.values():
+        awake = [child.shard for child in self._supervised.children if child.silence_s < SILENT_S]
+        silent = {child.shard for child in self._supervised.children} - set(awake)
+        answers = _Answers(missing={shard for shard in silent if self._links.is_up(shard)})
+        for shard, answer in (await self._links.ask_all(message, only=awake)).items():
             if isinstance(answer, ShardUnavailableError):
-                raise answer
-        return list(answers.values())
+                answers.missing.add(shard)
+            else:
+                answers[shard] = answer
+        return answers
+
+
+class _Answers(dict[int, Any]):
+    """What shards answered, by shard, and those that are alive and did not."""
+
+    def __init__(self, *, missing: set[int]) -> None:
+        super().__init__()
+        self.missing = missing
+
+    def listed(self, rows: list[dict[str, Any]]) -> Listed:
+        """What was made of the answers, as the result of an operation."""
+        return Incomplete(rows, sorted(self.missing)) if self.missing else rows
 
 
 NOT_TOTALLED = frozenset({"shard", "pid", "uptime_s", "loop_lag_s", "loop_lag_worst_s"})

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-__all__ = ["ConnectionInfo", "Event", "RoomInfo", "ServerInfo", "ServerStats", "Totals", "WorkerStats"]
+__all__ = ["ConnectionInfo", "Event", "Listing", "RoomInfo", "ServerInfo", "ServerStats", "Totals", "WorkerStats"]
+
+
+Item = TypeVar("Item")
+
+
+class Listing(list[Item]):
+    """What there is on all shards."""
+
+    missing_shards: tuple[int, ...] = ()
+    """Those that are alive and did not answer: what they have is not in the list."""
 
 
 class ServerInfo(msgspec.Struct, frozen=True):

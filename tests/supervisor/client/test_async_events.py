@@ -131,10 +131,10 @@ async def test_stream_that_is_closed_while_it_asks_where_the_events_are_opens_no
     asked, go = asyncio.Event(), asyncio.Event()
     answer = server.call
 
-    async def hold(call: Call[ServerInfo], timeout_s: float) -> ServerInfo:
+    async def hold(call: Call[ServerInfo], _timeout_s: float) -> ServerInfo:
         asked.set()
         await go.wait()
-        return await answer(call, timeout_s)
+        return await answer(call, _timeout_s)
 
     server.call = hold  # type: ignore[method-assign]
     stream = server.stream()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from wspulse.supervisor.cli import main
+from wspulse.supervisor.protocol.types import Listing
 
 
 class PretendedControl:
@@ -55,7 +56,7 @@ def control(monkeypatch: pytest.MonkeyPatch) -> PretendedControl:
 def test_what_stands_behind_two_dashes_is_no_option(
     arguments: list[str], asked: tuple[Any, ...], control: PretendedControl, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    control.answers = {"connections": [], "events": _NoEvents()}
+    control.answers = {"connections": Listing(), "events": _NoEvents()}
     assert main(arguments) == 0, capsys.readouterr().err
     assert control.asked == [asked, ("closed",)]
 
@@ -94,3 +95,20 @@ def test_wrong_words_are_named_as_they_were_given(
     assert main(arguments) == 2
     assert capsys.readouterr().err.endswith(said)
     assert control.asked == []
+
+
+@pytest.mark.parametrize("command", ["connections", "rooms"])
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_list_that_is_incomplete_says_so_beside_what_it_has(
+    command: str, option: list[str], control: PretendedControl, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listing: Listing[Any] = Listing()
+    control.answers = {command: listing}
+    assert main([command, *option]) == 0
+    whole = capsys.readouterr()
+    assert whole.err == ""
+    listing.missing_shards = (1, 3)
+    assert main([command, *option]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == whole.out
+    assert printed.err == "wspulse: incomplete: no answer of shard 1, 3, whose connections are missing\n"
