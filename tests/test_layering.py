@@ -119,6 +119,7 @@ MACHINES = (
     "supervisor/control/route",
     "supervisor/process/liveness",
     "supervisor/process/restart_intensity",
+    "supervisor/process/tally",
     "supervisor/protocol/calls",
     "supervisor/protocol/endpoint",
     "supervisor/protocol/refusals",

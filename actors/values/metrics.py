@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["Metrics"]
 
@@ -33,3 +34,7 @@ class Metrics:
     bus_gaps: int = 0
     """Bus messages that should have come and did not. Anything but 0 is a fault."""
     events_dropped: int = 0
+
+    def counted(self) -> dict[str, Any]:
+        """All of them by name. They are counters: what is added here never falls while the worker lives."""
+        return {name: getattr(self, name) for name in type(self).__slots__}

@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -30,6 +31,7 @@ from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.host.installed import installed_version
 from wspulse.supervisor.host.memory import resident_bytes
 from wspulse.supervisor.process.child import Child, ChildState
+from wspulse.supervisor.process.tally import Counts, added
 from wspulse.supervisor.protocol.wire import Incomplete, NoArguments
 
 __all__ = ["Operations", "Supervised"]
@@ -159,22 +161,42 @@ class Operations:
     async def stats(self, _args: NoArguments, _encoding: str) -> dict[str, Any]:
         children = self._supervised.children
         awake = [child.shard for child in children if child.silence_s < SILENT_S]
+        incarnations = {shard: self._links.incarnation(shard) for shard in awake}
         answers = await self._links.ask_all(GetStats(), only=awake, timeout_s=STATS_TIMEOUT_S)
-        workers = [_worker_stats(child, answers.get(child.shard)) for child in children]
-        totals = Counter[str]()
-        for worker in workers:
-            for name, value in worker.items():
+        workers, totals = [], Counter[str]()
+        counted: Counts = {}
+        for child in children:
+            answer = answers.get(child.shard)
+            if isinstance(answer, dict):
+                child.tally.heard(incarnations[child.shard], answer.pop("counters", {}))
+            gauges = _worker_gauges(child, answer)
+            for name, value in gauges.items():
                 if name not in NOT_TOTALLED and isinstance(value, (int, float)):
                     totals[name] += value  # type: ignore[assignment]
+            workers.append({**gauges, **child.tally.of(child.incarnation)})
+            counted = added(counted, child.tally.total)
+        totals["rooms"] = await self._room_count(answers)
         now = time.monotonic()
         return {
             "version": installed_version("wspulse") or "unknown",
             "pid": os.getpid(),
             "uptime_s": now - self._started_at,
             "rss_bytes": resident_bytes(os.getpid()),
-            "totals": dict(totals),
+            "totals": {**totals, **counted},
             "workers": workers,
         }
+
+    async def _room_count(self, answers: Mapping[int, Any]) -> int:
+        """How many rooms there are on the shards that told how many they have: one may be on several of them."""
+        counts = {shard: answer.get("rooms", 0) for shard, answer in answers.items() if isinstance(answer, dict)}
+        if sum(1 for count in counts.values() if count) < 2:
+            return sum(counts.values())
+        rooms: set[str] = set()
+        for answer in (await self._links.ask_all(ListRooms(), only=counts, timeout_s=STATS_TIMEOUT_S)).values():
+            if not isinstance(answer, ShardUnavailableError):
+                rooms.update(room_id for room_id, _ in answer)
+                await asyncio.sleep(0)
+        return len(rooms)
 
     async def restart(self, args: RestartArguments, _encoding: str) -> None:
         self._check_open()
@@ -223,11 +245,12 @@ class _Answers(dict[int, Any]):
         return Incomplete(rows, sorted(self.missing)) if self.missing else rows
 
 
-NOT_TOTALLED = frozenset({"shard", "pid", "uptime_s", "loop_lag_s", "loop_lag_worst_s"})
-"""Numbers of which a sum means nothing."""
+NOT_TOTALLED = frozenset({"rooms", "shard", "pid", "uptime_s", "loop_lag_s", "loop_lag_worst_s"})
+"""Gauges of which a sum means nothing."""
 
 
-def _worker_stats(child: Child, answer: Any) -> dict[str, Any]:
+def _worker_gauges(child: Child, answer: Any) -> dict[str, Any]:
+    """What a worker is and has at this moment. Its restarts are none, but nor do they fall."""
     state = child.state.value
     if child.state is ChildState.READY and (child.silence_s >= SILENT_S or isinstance(answer, ShardUnavailableError)):
         state = "silent"

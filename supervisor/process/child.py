@@ -22,6 +22,7 @@ from wspulse.actors.mesh.message import Alive, BootFailed, CloseRequested, Drain
 from wspulse.actors.values.errors import ServerClosedError
 from wspulse.supervisor.process.liveness import Decision, Liveness
 from wspulse.supervisor.process.restart_intensity import RestartIntensity
+from wspulse.supervisor.process.tally import Tally
 from wspulse.supervisor.process.worker_process import exit_sentence
 
 __all__ = ["Child", "ChildEvents", "ChildState", "Launch", "LaunchedWorker"]
@@ -105,6 +106,8 @@ class Child:
         self.restarts = 0
         """Starts that followed a crash."""
         self.connections = 0
+        self.tally = Tally()
+        """What its workers have counted, the earlier ones too."""
         self.started_at = 0.0
         """Monotonic."""
         self.ready_at: float | None = None
@@ -232,6 +235,7 @@ class Child:
         match message:
             case Alive():
                 self.connections = message.connections
+                self.tally.heard(worker.incarnation, message.counters)
             case Ready():
                 self._on_ready()
             case BootFailed():
