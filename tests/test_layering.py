@@ -122,6 +122,7 @@ MACHINES = (
     "supervisor/process/silence",
     "supervisor/process/restart/backoff",
     "supervisor/process/restart/outage",
+    "supervisor/process/tally",
     "supervisor/protocol/calls",
     "supervisor/protocol/endpoint",
     "supervisor/protocol/refusals",

@@ -244,9 +244,11 @@ class BootFailed(_Message):
 
 
 class Alive(_Message):
-    """The worker's loop turns. Sent every second."""
+    """The worker's loop turns. Sent every second, and as it ends."""
 
     connections: int
+    counters: dict[str, Any] = {}
+    """What it has counted since its start; what it counts by kind, as a map of its own."""
 
 
 class CloseRequested(_Message):

@@ -25,9 +25,9 @@ class Statistics:
         self._started_at = monotonic()
 
     def now(self) -> dict[str, Any]:
-        """Plain values by name, at this moment; names and meanings are those of doc/control.md."""
+        """Plain values by name, at this moment, and under "counters" what was counted since the worker's start; names and
+        meanings are those of doc/control.md."""
         shard = self._shard
-        metrics = shard.metrics
         return {
             "connections": len(shard.sessions),
             "rooms": sum(1 for room in shard.rooms.values() if len(room)),
@@ -36,5 +36,5 @@ class Statistics:
             "loop_lag_s": self._lag.last_s,
             "loop_lag_worst_s": self._lag.worst_s,
             "links_down": self._siblings.links_down,
-            **{name: getattr(metrics, name) for name in type(metrics).__slots__},
+            "counters": shard.metrics.counted(),
         }

@@ -197,7 +197,8 @@ class WriteTimeoutError(TransportError):
 
 
 class ConnectRejected(Exception):
-    """Raised by `connect` to refuse an upgrade: the peer gets `status` (default 401) and `text` as the body.
+    """Raised by `connect` to refuse an upgrade: the peer gets `status` (default 401) and `text` as the body: in one
+    line, and cut at 4 KB.
 
     Raises ValueError for a status outside 400 … 599.
     """
@@ -231,10 +232,15 @@ def error_from_code(code: str, subject: str) -> WspulseError:
             return WspulseError(f"wspulse: {subject}")
 
 
+TOLD_CHARACTERS = 4096
+"""Of what an error says, to whom it is told elsewhere: an application's may quote whatever it failed at."""
+
+
 def text_of(error: BaseException) -> str:
-    """What an error says of itself; of one that fails at that, which an application's may, that it does not."""
+    """What an error says of itself, or the first 4,096 characters of it; of one that fails at that, which an application's may,
+    that it does not."""
     try:
-        return str(error)
+        return str(error)[:TOLD_CHARACTERS]
     except BaseException:
         return "its text cannot be had"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["Metrics"]
 
@@ -35,3 +36,7 @@ class Metrics:
     bus_stalls: int = 0
     """How often the bus stood still: nothing that this shard published came back for seconds."""
     events_dropped: int = 0
+
+    def counted(self) -> dict[str, Any]:
+        """All of them by name. They are counters: what is added here never falls while the worker lives."""
+        return {name: getattr(self, name) for name in type(self).__slots__}

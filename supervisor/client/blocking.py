@@ -23,7 +23,7 @@ from wspulse.supervisor.client.events import EventStream
 from wspulse.supervisor.protocol.address import find_address
 from wspulse.supervisor.protocol.calls import TIMEOUT_S, Call, FrameLike, answer_number, calls, read_answer
 from wspulse.supervisor.protocol.received import Received
-from wspulse.supervisor.protocol.types import ConnectionInfo, RoomInfo, ServerInfo, ServerStats
+from wspulse.supervisor.protocol.types import ConnectionInfo, Listing, RoomInfo, ServerInfo, ServerStats
 
 __all__ = ["Control"]
 
@@ -97,12 +97,12 @@ class Control:
         """Close a connection with 1000 "kicked"."""
         self._call(calls.kick(connection))
 
-    def connections(self, room: str | None = None) -> list[ConnectionInfo]:
-        """The connections of a room, or all."""
+    def connections(self, room: str | None = None) -> Listing[ConnectionInfo]:
+        """The connections of a room, or all; `missing_shards` of the list says what is not in it."""
         return self._call(calls.connections(room))
 
-    def rooms(self) -> list[RoomInfo]:
-        """The rooms that have connections."""
+    def rooms(self) -> Listing[RoomInfo]:
+        """The rooms that have connections; `missing_shards` of the list says who was not asked or did not answer."""
         return self._call(calls.rooms())
 
     def stats(self) -> ServerStats:

@@ -83,7 +83,8 @@ class Bridge:
 
     `connect(request)` says who may connect, as a server's does: it returns (room, connection id) or raises ConnectRejected;
     it may be async. It runs as a task of its own for each newcomer. The items of one connection come in order. When the
-    server restarts, the bridge attaches again by itself.
+    server restarts, the bridge attaches again by itself; if that is refused, the iteration raises the ControlError behind what
+    had come, and the bridge is closed.
     """
 
     def __init__(
@@ -144,6 +145,9 @@ class Bridge:
         while not self._items:
             if self._closed:
                 raise StopAsyncIteration
+            if self._problem is not None:
+                self.close()
+                raise self._problem
             self._changed.clear()
             await self._changed.wait()
         received = self._items.popleft()
@@ -202,6 +206,7 @@ class Bridge:
             self._credit = 0
         else:
             self._problem = refusal(message.error)
+            self._changed.set()
         self._attached.set()
 
     async def _decide(self, message: _Message) -> None:

@@ -29,6 +29,8 @@ __all__ = [
     "top_arguments",
 ]
 
+ID_HELP = "its id; behind -- if it begins with a dash"
+
 
 class WrongUseError(Exception):
     """The arguments are wrong; the text says what is."""
@@ -53,22 +55,24 @@ def listing_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def send_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("connection", metavar="CONNECTION", help="its id")
+    parser.add_argument("connection", metavar="CONNECTION", help=ID_HELP)
     _frame_arguments(parser)
 
 
 def broadcast_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("room", metavar="ROOM", help="its id")
+    parser.add_argument("room", metavar="ROOM", help=ID_HELP)
     _frame_arguments(parser)
 
 
 def kick_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("connection", metavar="CONNECTION", help="its id")
+    parser.add_argument("connection", metavar="CONNECTION", help=ID_HELP)
     server_arguments(parser)
 
 
 def connections_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("room", nargs="?", metavar="ROOM", help="only those of this room")
+    parser.add_argument(
+        "room", nargs="?", metavar="ROOM", help="only those of this room; behind -- if it begins with a dash"
+    )
     listing_arguments(parser)
 
 

@@ -39,6 +39,7 @@ from wspulse.supervisor.commands.rendering import (
 )
 from wspulse.supervisor.commands.terminal import leave_stdout
 from wspulse.supervisor.protocol.curve import write_pair
+from wspulse.supervisor.protocol.types import Listing
 
 __all__ = ["COMMANDS", "ControlCommand"]
 
@@ -57,10 +58,11 @@ def _command(
         parser = CommandParser(prog=f"wspulse {name}", description=f"{text[0].upper()}{text[1:]}.")
         add_arguments(parser)
         try:
-            run(parser.parse_intermixed_args(list(arguments)))
+            run(parser.parse_mixed(arguments))
             sys.stdout.flush()
         except UnparsableError as error:
-            return _fail(f"{error} ({parser.prog} --help tells more)", 2)
+            hint = "; an id that begins with a dash goes behind --" if _has_dashed_word(arguments) else ""
+            return _fail(f"{error}{hint} ({parser.prog} --help tells more)", 2)
         except (WrongUseError, ValueError) as error:
             return _fail(str(error), 2)
         except ControlError as error:
@@ -74,6 +76,12 @@ def _command(
         return 0
 
     return ControlCommand(text, run_command)
+
+
+def _has_dashed_word(arguments: Sequence[str]) -> bool:
+    """Whether some word begins with one dash, as no option here does but -h."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return any(len(word) > 1 and word[0] == "-" != word[1] for word in options)
 
 
 def _fail(text: str, code: int) -> int:
@@ -110,14 +118,24 @@ def _kick(options: Any) -> None:
 
 def _connections(options: Any) -> None:
     with _open(options) as control:
-        found = sorted(control.connections(options.room), key=lambda item: (item.room, item.id))
+        listing = control.connections(options.room)
+    _warn_of_missing(listing)
+    found = sorted(listing, key=lambda item: (item.room, item.id))
     print(json_text(found) if options.json else connections_text(found))
 
 
 def _rooms(options: Any) -> None:
     with _open(options) as control:
-        found = sorted(control.rooms(), key=lambda item: (-item.connections, item.id))
+        listing = control.rooms()
+    _warn_of_missing(listing)
+    found = sorted(listing, key=lambda item: (-item.connections, item.id))
     print(json_text(found) if options.json else rooms_text(found))
+
+
+def _warn_of_missing(listing: Listing[Any]) -> None:
+    if listing.missing_shards:
+        shards = ", ".join(str(shard) for shard in listing.missing_shards)
+        print(f"wspulse: incomplete: no answer of shard {shards}, whose connections are missing", file=sys.stderr)
 
 
 def _stats(options: Any) -> None:

@@ -30,6 +30,7 @@ from wspulse.supervisor.process.restart.failed_starts import FailedStarts
 from wspulse.supervisor.process.restart.replacement import Replacement, RestartFailedError
 from wspulse.supervisor.process.restart.standby import LEAVE_S, Launch, LaunchedWorker, last_line
 from wspulse.supervisor.process.silence import Silence
+from wspulse.supervisor.process.tally import Tally
 from wspulse.supervisor.process.worker_process import exit_sentence
 
 __all__ = ["Child", "ChildEvents", "ChildState"]
@@ -103,6 +104,8 @@ class Child:
         self.last_failure = ""
         """How the last worker crashed, or why it could not start."""
         self.connections = 0
+        self.tally = Tally()
+        """What its workers have counted, the earlier ones too."""
         self.started_at = 0.0
         """Monotonic."""
         self.ready_at: float | None = None
@@ -265,6 +268,7 @@ class Child:
         match message:
             case Alive():
                 self.connections = message.connections
+                self.tally.heard(worker.incarnation, message.counters)
             case Ready():
                 self._on_ready()
             case BootFailed():

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-__all__ = ["ConnectionInfo", "Event", "RoomInfo", "ServerInfo", "ServerStats", "Totals", "WorkerStats"]
+__all__ = ["ConnectionInfo", "Event", "Listing", "RoomInfo", "ServerInfo", "ServerStats", "Totals", "WorkerStats"]
+
+
+Item = TypeVar("Item")
+
+
+class Listing(list[Item]):
+    """What there is on all shards."""
+
+    missing_shards: tuple[int, ...] = ()
+    """Those that are alive and did not answer: what they have is not in the list."""
 
 
 class ServerInfo(msgspec.Struct, frozen=True):
@@ -40,11 +50,12 @@ class RoomInfo(msgspec.Struct, frozen=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums over the workers that answered; the frames and upgrades since each worker's start."""
+    """Gauges (connections, rooms, queued, links_down, rss_bytes) over the workers that answered, and counters since the server's
+    start, which never fall: what workers had counted that have ended is in them."""
 
     connections: int = 0
     rooms: int = 0
-    """A room with members on several workers counts on each of them."""
+    """In the totals each room counts once; of a worker, those that it has members of."""
     restarts: int = 0
     queued: int = 0
     frames_in: int = 0
@@ -67,7 +78,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerStats(Totals, frozen=True, kw_only=True):
-    """One worker. What it counts is 0 where it did not answer."""
+    """One worker. What it has counted since its start, as it told last; the gauges are 0 where it did not answer."""
 
     shard: int
     pid: int | None

@@ -171,8 +171,10 @@ class Worker:
         self._tell(Drained())
         await self._exit.wait()
         await self._runtime.stop()
+        self._tell_counters()
         self._feed.flush()
         self._alive.cancel()
+        self._stream.flush()  # what it said last, which is otherwise written when the turn ends
         self._stream.close()
 
     async def _boot(self) -> bool:
@@ -242,7 +244,10 @@ class Worker:
     def _tell(self, message: Message) -> None:
         self._stream.send(Tell(message))
 
+    def _tell_counters(self) -> None:
+        self._tell(Alive(self._runtime.connections, self._runtime.shard.metrics.counted()))
+
     def _say_alive(self) -> None:
-        self._tell(Alive(self._runtime.connections))
+        self._tell_counters()
         loop = asyncio.get_running_loop()
         self._alive = loop.call_later(self._spec.alive_period_s, self._say_alive)

@@ -16,6 +16,7 @@ from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.host.listen_socket import open_mailbox_listener
 from wspulse.supervisor.host.runtime_dir import RuntimeDir
 from wspulse.supervisor.process.child import Child, ChildState
+from wspulse.supervisor.process.tally import Tally
 from wspulse.supervisor.settings.layers import Settings
 
 __all__ = ["ControlStage", "PretendedShard", "control_stage"]
@@ -65,6 +66,8 @@ class PretendedChild:
     def __init__(self, shard: int) -> None:
         self.shard = shard
         self.pid: int | None = None
+        self.incarnation: int | None = 1
+        self.tally = Tally()
         self.state = ChildState.READY
         self.restarts = 0
         self.connections = 0

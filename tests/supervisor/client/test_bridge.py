@@ -250,3 +250,36 @@ async def test_iteration_ends_when_the_bridge_is_closed(tmp_path: Path) -> None:
             bridge.close()
             bridge.close()
             assert await taking is None
+
+
+async def test_bridge_ends_with_the_client_that_made_it(tmp_path: Path) -> None:
+    with pretended_control(tmp_path) as server:
+        control = AsyncControl(server.endpoint)
+        granting = asyncio.create_task(attach(server))
+        bridge = await control.attach(admit).__aenter__()
+        await granting
+        taking = asyncio.create_task(anext(bridge, None))
+        await asyncio.sleep(0)
+        control.close()
+        async with asyncio.timeout(5):
+            assert await taking is None
+
+
+async def test_bridge_that_is_not_attached_again_raises_why_behind_what_had_come(tmp_path: Path) -> None:
+    with pretended_control(tmp_path) as server:
+        async with AsyncControl(server.endpoint) as control:
+            granting = asyncio.create_task(attach(server))
+            bridge = await control.attach(admit).__aenter__()
+            identity = (await granting).identity
+            server.says(identity, {"op": "connected", "args": {"connection": "ada", "room": "den"}})
+            server.says(identity, {"op": "ping"})
+            assert (await server.takes()).op == "pong"
+            server.stop()
+            server.start()
+            server.refuses(await server.takes(), "unknown_op", "wspulse: unknown op: attach")
+            async with asyncio.timeout(5):
+                assert (await anext(bridge)).connection == "ada"
+                with pytest.raises(ControlError, match="unknown op: attach") as refused:
+                    await anext(bridge)
+                assert refused.value.error_code == "unknown_op"
+                assert await anext(bridge, None) is None, "it has ended"

@@ -117,7 +117,7 @@ async def test_stats_are_summed_where_a_sum_means_something(tmp_path: Path) -> N
             child.pid, child.restarts = os.getpid(), shard.shard
             shard.answers[GetStats] = {
                 "connections": 3 + shard.shard,
-                "frames_dropped": 10,
+                "counters": {"frames_dropped": 10},
                 "uptime_s": 7.0,
                 "loop_lag_s": 0.5,
                 "loop_lag_worst_s": 0.75,

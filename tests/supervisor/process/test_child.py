@@ -27,6 +27,18 @@ def test_started_worker_becomes_ready_and_is_counted(stage: Stage) -> None:
     assert stage.events == [("ready", 1)]
 
 
+def test_what_workers_count_is_kept_over_their_ends(stage: Stage) -> None:
+    stage.child.start()
+    stage.become_ready()
+    stage.worker.says(Alive(7, {"frames_in": 30}))
+    stage.worker.ends(-signal.SIGKILL)
+    stage.next_start()
+    stage.become_ready()
+    stage.worker.says(Alive(1, {"frames_in": 2}))
+    assert stage.child.tally.total == {"frames_in": 32}
+    assert stage.child.tally.of(stage.child.incarnation) == {"frames_in": 2}
+
+
 def test_crashed_worker_is_replaced_under_a_new_incarnation(stage: Stage) -> None:
     stage.child.start()
     stage.become_ready()

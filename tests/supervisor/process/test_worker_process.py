@@ -87,14 +87,20 @@ async def started() -> AsyncIterator[Started]:
             await worker.ended()
 
 
+def lives(worker: Started) -> list[Alive]:
+    return [message for message in worker.said if isinstance(message, Alive)]
+
+
 async def test_worker_says_that_it_is_ready_and_alive_and_ends_when_it_is_told(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     async with started() as worker:
         await worker.says(Ready)
         assert Ready(0, 7) in worker.said
-        count = worker.said.count(Alive(0))
-        await eventually(lambda: worker.said.count(Alive(0)) > count + 1, "it says so again and again")
+        count = len(lives(worker))
+        await eventually(lambda: len(lives(worker)) > count + 1, "it says so again and again")
+        assert lives(worker)[-1].connections == 0
+        assert lives(worker)[-1].counters.items() >= {"frames_in": 0, "upgrades": 0}.items()
         worker.process.tell(Drain())
         await worker.says(Drained)
         assert worker.codes == [], "it stays: others may still ask it"
