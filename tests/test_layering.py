@@ -21,6 +21,7 @@ ORDERS = {
         "wire",
         "mesh",
         "bus",
+        "journal",
         "transport",
         "sessions",
         "accept",
@@ -76,6 +77,7 @@ LESS_THAN_THE_ORDER = {
         "wspulse.supervisor.control.socket",
     ),
     "wspulse.actors.bus": ("wspulse.actors.values", "wspulse.actors.mesh.actor"),
+    "wspulse.actors.journal": ("wspulse.actors.values", "wspulse.actors.wire"),
     "wspulse.actors.transport": ("wspulse.actors.values", "wspulse.actors.wire"),
     "wspulse.actors.events": ("wspulse.actors.values", "wspulse.actors.sessions.connection"),
 }

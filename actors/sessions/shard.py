@@ -14,9 +14,10 @@ from contextvars import copy_context
 from typing import Any
 
 from wspulse.actors.bus.contract import Bus
+from wspulse.actors.journal.journal import Journal
 from wspulse.actors.mesh.message import ConnectionRecord
 from wspulse.actors.sessions.admission import Admission
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connection import Connection, is_own_end
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.local_connection import LocalConnection
@@ -63,6 +64,7 @@ class Shard:
         """Seconds in which this shard could serve."""
         self.at = self._ticker.at
         self.metrics = Metrics()
+        self.journal = Journal(options.logger, self.metrics, self.clock)
         self.encode = wire_encoder(options.codec)
         """A frame in wire form: a whole WebSocket message. Raises what the codec raises."""
         self.decode, self.decode_refused = decoding_lanes(options.codec)
@@ -151,13 +153,13 @@ class Shard:
             successor.predecessor_finished()
         self.look_if_quiet()
 
-    def callback_raised(self, connection: Connection, kind: str, error: BaseException) -> None:
-        self.options.logger.error(
-            "callback raised",
-            exc_info=error,
-            extra={"callback": kind, "connection_id": connection.id, "room_id": connection.room_id},
-        )
+    def callback_raised(self, connection: Connection, kind: str, error: BaseException) -> bool:
+        if is_own_end(error, connection):
+            self.journal.outlived(kind, connection.id)
+            return False
+        self.journal.callback_raised(kind, connection.id, connection.room_id, error)
         self.pass_on(error)
+        return True
 
     def undecodable(self, connection: Connection, error: BaseException) -> None:
         self.metrics.frames_undecodable += 1

@@ -24,6 +24,8 @@ class Metrics:
     """Peers that were cut off since they left a ping unanswered for `pong_wait`."""
     peers_reset: int = 0
     """Peers that were told to go, and reset since they did not take what they were told."""
+    callbacks_raised: int = 0
+    """Errors of the application's callbacks; not that a callback sent to its own session, which had ended meanwhile."""
     upgrades: int = 0
     upgrades_refused: int = 0
     handovers_out: int = 0

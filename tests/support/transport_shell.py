@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from socket import SO_LINGER
 from typing import Any
 
+from wspulse.actors.journal.journal import Journal
 from wspulse.actors.transport.contract import Ending
 from wspulse.actors.transport.state import TransportState
 from wspulse.actors.transport.transport import Transport
@@ -201,6 +202,7 @@ class NotedShard:
         self.loop: Any = self.noted_loop
         self.admission = NotedAdmission()
         self.metrics = Metrics()
+        self.journal = Journal(self.options.logger, self.metrics, self.clock)
         self.index = 0
         self.closing = False
         self.aborting = False
