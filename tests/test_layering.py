@@ -62,7 +62,7 @@ ACTORS_FOR_THE_SUPERVISOR = {
     "process": ("values", "mesh"),
     "control": ("values", "mesh"),
     "supervisor": ("values", "mesh"),
-    "client": ("values.errors", "values.frame", "values.awaitable"),
+    "client": ("values.errors", "values.frame", "values.awaitable", "values.log_limit"),
     "commands": ("values.errors", "values.frame"),
     "cli": (),
     "__main__": (),
