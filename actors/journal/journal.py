@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from logging import Logger
+from logging import DEBUG, WARNING, Logger
 from typing import Any
 
+from wspulse.actors.values.errors import ProtocolError
 from wspulse.actors.values.log_limit import LogLimit, shortened
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.request import Request
+from wspulse.actors.wire.answer import HTTPAnswer
 
 __all__ = ["Journal"]
+
+_OPERATORS = frozenset({403, 404, 409, 429, 503})
+"""Refusals that tell the operator something: of an origin or a path that was not thought of, of ids that collide, of limits, of
+workers that are not there. Bad tokens (401) and bad requests are the clients' matter; behind a 500 stands an error of its own."""
+
+_TOO_BIG = 1009
 
 
 class Journal:
@@ -27,6 +35,51 @@ class Journal:
         self._clock = clock
         self._limits: defaultdict[str, LogLimit] = defaultdict(LogLimit)
         """By the kind of line: a few names of ours, never a client's."""
+        self.is_ending = False
+        """Whether the shard ends, and with it refuses everybody."""
+
+    # Clients.
+
+    def refused(
+        self, answer: HTTPAnswer, head: bytes | None, address: tuple[str, int] | None, connection_id: str = ""
+    ) -> None:
+        """A request was answered `answer`. `head` is what has come of its head, None where that is not known."""
+        status = answer.status
+        metrics = self._metrics
+        metrics.upgrades_refused += 1
+        name = f"refused_{status}"
+        if not hasattr(metrics, name):
+            name = "refused_other"
+        setattr(metrics, name, getattr(metrics, name) + 1)
+        if head == b"":
+            # Whoever looks which ports are open says nothing, and nothing is to be said of that.
+            return
+        is_operators = status in _OPERATORS and not (status == 503 and self.is_ending)
+        not_logged = self._limits[name].admit(self._clock()) if is_operators else None
+        level = DEBUG if not_logged is None else WARNING
+        if self._logger.isEnabledFor(level):
+            extra = {"status": status, "reason": shortened(answer.text), **_whose(head, address)}
+            if connection_id:
+                extra["connection_id"] = connection_id
+            if status == 403 and head is not None:
+                extra["origin"] = shortened(Request(head, address).headers.get("origin", ""))
+            if not_logged is not None:
+                extra["not_logged"] = not_logged
+            self._logger.log(level, "a request was refused", extra=extra)
+
+    def protocol_broken(self, connection_id: str, error: ProtocolError, max_message_size: int) -> None:
+        """A client is cut off since it broke the protocol, or sent too much."""
+        if error.close_code == _TOO_BIG:
+            self._metrics.messages_too_big += 1
+            text = "a message was over max_message_size, and its connection is closed with 1009"
+            fields: dict[str, Any] = {"message_bytes": error.message_bytes, "max_message_size": max_message_size}
+        else:
+            self._metrics.protocol_errors += 1
+            text = "a client broke the protocol, and its connection is closed"
+            fields = {"close_code": error.close_code, "reason": error.reason}
+        not_logged = self._limits[text].admit(self._clock())
+        if not_logged is not None:
+            self._logger.warning(text, extra={"connection_id": connection_id, **fields, "not_logged": not_logged})
 
     # The application.
 
@@ -57,10 +110,10 @@ class Journal:
         )
 
 
-def _whose(head: bytes, address: tuple[str, int] | None) -> dict[str, Any]:
+def _whose(head: bytes | None, address: tuple[str, int] | None) -> dict[str, Any]:
     """Whose request it is. Its query is left out: it may hold a token."""
-    request = Request(head, address)
-    return {"path": shortened(request.path), "remote_address": _address_text(address)}
+    path = None if head is None else shortened(Request(head, address).path)
+    return {"path": path, "remote_address": _address_text(address)}
 
 
 def _address_text(address: tuple[str, int] | None) -> str | None:

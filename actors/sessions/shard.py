@@ -30,7 +30,7 @@ from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.codec import decoding_lanes
-from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError, text_of
+from wspulse.actors.values.errors import ConnectionNotFoundError, ProtocolError, ServerClosedError, text_of
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
@@ -204,6 +204,9 @@ class Shard:
                 extra={"connection_id": connection_id, "reason": why, "not_logged": suppressed},
             )
 
+    def protocol_broken(self, connection_id: str, error: ProtocolError) -> None:
+        self.journal.protocol_broken(connection_id, error, self.options.max_message_size)
+
     def publish_event(self, kind: str, session: Session, error: BaseException | None = None) -> None:
         if self.events is not None:
             self.events(kind, session, error)
@@ -283,7 +286,7 @@ class Shard:
 
     def close_all(self) -> None:
         """Refuse newcomers and end every session with 1001."""
-        self.closing = True
+        self.closing = self.journal.is_ending = True
         self.admission.refuse_all(503, "server is shutting down")
         for room in self.rooms.values():
             # Broadcasts of this loop turn are queued for its members, and what is queued is sent first.
