@@ -15,7 +15,7 @@ from typing import Any
 from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.accept.identity import Identification
 from wspulse.actors.accept.listening import Listening
-from wspulse.actors.accept.newcomer import Newcomer, Visitor
+from wspulse.actors.accept.newcomer import Newcomer, Visitor, address_of
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.shard import Shard
@@ -79,6 +79,7 @@ class Acceptor:
 
     def refuse(self, client: asyncio.Transport, answer: HTTPAnswer) -> None:
         """Have a client of the HTTP application told no."""
+        self.shard.journal.refused(answer, None, address_of(client))
         deadline = self.shard.clock() + self.shard.options.handshake_timeout
         Refusal(self.shard, answer.encode(), deadline).take(client)
 
@@ -87,7 +88,7 @@ class Acceptor:
         if self._listening is not None:
             self._listening.close()
             self._listening = None
-        self.closed = True
+        self.closed = self.shard.journal.is_ending = True
         for newcomer in list(self.newcomers):
             newcomer.drain()
 

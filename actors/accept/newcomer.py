@@ -29,7 +29,7 @@ from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import CheckedHead, Pages, check_request, choose_subprotocol, switching_protocols
 from wspulse.actors.wire.head import HeadGatherer
 
-__all__ = ["Newcomer", "Visitor"]
+__all__ = ["Newcomer", "Visitor", "address_of"]
 
 _LAST_HEAD_S = 0.5
 """How long a request that is on its way when the server closes may take to be complete."""
@@ -124,7 +124,7 @@ class Newcomer(asyncio.Protocol):
         try:
             complete = gatherer.feed(data)
         except HTTPAnswer as answer:
-            self.refuse(answer)
+            self.refuse(answer, gatherer.begun)
             return
         if complete:
             self._gatherer = None
@@ -150,12 +150,10 @@ class Newcomer(asyncio.Protocol):
             head, path=entrance.path, draining=draining, pages=entrance.pages, health=entrance.health
         )
         if isinstance(checked, HTTPAnswer):
-            self.refuse(checked)
+            self.refuse(checked, head)
             return
         self._head = checked
-        peer = client.get_extra_info("peername")
-        address = (peer[0], peer[1]) if isinstance(peer, tuple) and len(peer) >= 2 else None
-        request = self._request = Request.from_head(head, address)
+        request = self._request = Request.from_head(head, address_of(client))
         asking = entrance.identification.asking(request)
         try:
             awaitable = next(asking)
@@ -231,18 +229,24 @@ class Newcomer(asyncio.Protocol):
         else:
             self.refuse(rejection(503, "the application did not answer in time"))
 
-    def refuse(self, answer: HTTPAnswer) -> None:
+    def refuse(self, answer: HTTPAnswer, head: bytes = b"") -> None:
         """Answer in HTTP, once."""
         client = self._client
         if client is None:
             return
+        if answer.is_refusal:
+            head = self._request.head if self._request is not None else head or self._begun
+            self._shard.journal.refused(answer, head, address_of(client))
         self._leave()
-        if answer.status >= 400:
-            self._shard.metrics.upgrades_refused += 1
         if self._held and not client.is_closing():
             client.resume_reading()
         self._read_on(client)
         Refusal(self._shard, answer.encode(), self._deadline).take(client)
+
+    @property
+    def _begun(self) -> bytes:
+        """What has come of a head that is not complete."""
+        return self._gatherer.begun if self._gatherer is not None else b""
 
     def _read_on(self, client: asyncio.Transport) -> None:
         """Where the loop has told us that the client says nothing more, have it tell whoever has the socket next."""
@@ -258,6 +262,12 @@ class Newcomer(asyncio.Protocol):
         if task is not None:
             task.cancel()
         self._entrance.left(self)
+
+
+def address_of(client: asyncio.Transport) -> tuple[str, int] | None:
+    """Of the peer; None where it has none."""
+    peer = client.get_extra_info("peername")
+    return (peer[0], peer[1]) if isinstance(peer, tuple) and len(peer) >= 2 else None
 
 
 class Visitor(Newcomer):

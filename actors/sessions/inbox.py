@@ -22,15 +22,7 @@ from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.wire.frames import TEXT
 
-__all__ = [
-    "INBOUND_LIMIT_BYTES",
-    "INBOUND_LIMIT_FRAMES",
-    "REST_LIMIT_BYTES",
-    "Callback",
-    "Inbox",
-    "InboxShard",
-    "current_inbox",
-]
+__all__ = ["Callback", "Inbox", "InboxShard", "current_inbox"]
 
 INBOUND_LIMIT_FRAMES = 16
 """Frames that wait for a slow handler before the socket is no longer read: enough to keep a handler busy, little to hold."""
@@ -96,7 +88,8 @@ class InboxShard(Protocol):
     def session_finished(self, inbox: Inbox) -> None:
         """Its last callback has run."""
 
-    def callback_raised(self, connection: Connection, kind: str, error: BaseException) -> None: ...
+    def callback_raised(self, connection: Connection, kind: str, error: BaseException) -> bool:
+        """Returns whether it counts as an error: not where it only says that the session has ended."""
 
     def undecodable(self, connection: Connection, error: BaseException) -> None: ...
 
@@ -385,7 +378,8 @@ class Inbox:
             self._message_handler_raised(error)
 
     def _message_handler_raised(self, error: BaseException) -> None:
-        self._shard.callback_raised(self.connection, "on_message", error)
+        if not self._shard.callback_raised(self.connection, "on_message", error):
+            return
         mailbox = self._mailbox
         while mailbox and not isinstance(mailbox[0], Callback):
             self._waiting_bytes -= mailbox.popleft()[1]  # type: ignore[operator]

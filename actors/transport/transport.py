@@ -355,6 +355,7 @@ class Transport(Outlet["TransportShard[Transport]"]):
     def _protocol_broken(self, error: ProtocolError) -> None:
         session = self.session
         assert session is not None
+        self.shard.protocol_broken(session.id, error)
         session.flush()
         session.transport_lost(error)
         self._apply(TransportEvent.VIOLATE, encode_close(error.close_code, error.reason), answer_s=DISCARD_WAIT_S)

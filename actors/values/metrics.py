@@ -25,8 +25,29 @@ class Metrics:
     """Peers that were cut off since they left a ping unanswered for `pong_wait`."""
     peers_reset: int = 0
     """Peers that were told to go, and reset since they did not take what they were told."""
+    messages_too_big: int = 0
+    """Peers that were cut off since a message of theirs was over `max_message_size`."""
+    protocol_errors: int = 0
+    """Peers that were cut off since they broke the protocol."""
+    callbacks_raised: int = 0
+    """Errors of the application's callbacks; not that a callback sent to its own session, which had ended meanwhile."""
     upgrades: int = 0
     upgrades_refused: int = 0
+    """Answers in HTTP that refused something; these are their statuses."""
+    refused_400: int = 0
+    refused_401: int = 0
+    refused_403: int = 0
+    refused_404: int = 0
+    refused_405: int = 0
+    refused_408: int = 0
+    refused_409: int = 0
+    refused_426: int = 0
+    refused_429: int = 0
+    refused_431: int = 0
+    refused_500: int = 0
+    refused_503: int = 0
+    refused_505: int = 0
+    refused_other: int = 0
     handovers_out: int = 0
     handovers_in: int = 0
     bus_messages_in: int = 0

@@ -35,12 +35,15 @@ class HTTPAnswer(Exception):
         *,
         has_body: bool = True,
         content_type: str = "text/plain; charset=utf-8",
+        is_refusal: bool | None = None,
     ) -> None:
         super().__init__(status, text)
         self.status = status
         self.text = text
         self.headers = tuple(headers)
         self.content_type = content_type
+        self.is_refusal = status >= 400 if is_refusal is None else is_refusal
+        """Whether somebody who wanted something is told no: a probe that asks how we are is not, whatever it hears."""
         self.has_body = has_body
         """False for 304 and for the answer to a HEAD request, which tell the body's size and leave the body out."""
 

@@ -15,6 +15,8 @@ __all__ = ["MAX_HEADERS", "MAX_HEAD_BYTES", "HeadGatherer"]
 MAX_HEAD_BYTES: Final = 16 * 1024
 MAX_HEADERS: Final = 128
 
+_TOLD_BYTES: Final = 1024
+
 
 class HeadGatherer:
     """Collects the reads of one transport until the request's head is complete."""
@@ -28,6 +30,11 @@ class HeadGatherer:
         """Once complete: request line and header lines without the empty line that ends them."""
         self.leftover = b""
         """Once complete: what came behind the head."""
+
+    @property
+    def begun(self) -> bytes:
+        """What has come of a head that is not complete, or is over its limits: as much as is worth telling."""
+        return bytes(self._buffer[:_TOLD_BYTES]) or self.head
 
     def feed(self, data: bytes) -> bool:
         """Append what was received. True when the head is complete; from then on data is added to `leftover`.

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -20,6 +21,7 @@ import msgspec
 from wspulse.actors.values.awaitable import result_of
 from wspulse.actors.values.errors import ConnectRejected, ControlError
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.log_limit import LogLimit
 from wspulse.supervisor.client.async_dealer import AsyncDealer
 from wspulse.supervisor.protocol.address import Address
 from wspulse.supervisor.protocol.refusals import refusal
@@ -109,6 +111,8 @@ class Bridge:
         """Whether the server was asked to attach us, since the connection came up."""
         self._problem: ControlError | None = None
         self._epoch = 0
+        self._raised_log = LogLimit()
+        self._unread_log = LogLimit()
         self._credit = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -196,7 +200,10 @@ class Bridge:
                     self._items.append(_Received(self._epoch, _item(message)))
                     self._changed.set()
         except (ValueError, RecursionError) as error:
-            _logger.error("the server said what is not understood", extra={"reason": str(error)})
+            not_logged = self._unread_log.admit(monotonic())
+            if not_logged is not None:
+                extra = {"reason": str(error), "not_logged": not_logged}
+                _logger.error("the server said what is not understood", extra=extra)
 
     def _answered(self, message: _Message) -> None:
         if message.id != ATTACH:
@@ -216,8 +223,11 @@ class Bridge:
             answer = {"id": message.id, "ok": True, "result": {"room": room, "connection": connection}}
         except ConnectRejected as error:
             answer = {"id": message.id, "ok": False, "error": error.text or "refused"}
-        except Exception:
-            _logger.exception("connect raised")
+        except Exception as error:
+            # Any client of the server may be able to cause it.
+            not_logged = self._raised_log.admit(monotonic())
+            if not_logged is not None:
+                _logger.error("connect raised", exc_info=error, extra={"not_logged": not_logged})
             answer = {"id": message.id, "ok": False, "error": "internal error"}
         self._send(answer)
 

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -25,6 +26,7 @@ from wspulse.actors.values.errors import (
     ShardUnavailableError,
     WspulseError,
 )
+from wspulse.actors.values.log_limit import LogLimit
 from wspulse.supervisor.control.operations import Operations
 from wspulse.supervisor.control.route import PeerRoute
 from wspulse.supervisor.control.socket import ControlSocket, PeerGoneError
@@ -93,6 +95,7 @@ class ControlServer:
         self._total_requests = 0
         self._total_bytes = 0
         self._loop = asyncio.get_running_loop()
+        self._failed_log = LogLimit()
 
     def open(self) -> None:
         self._control_socket.open()
@@ -185,7 +188,10 @@ class ControlServer:
         if isinstance(error, PUBLIC_ERRORS):
             code, text = error.code, str(error)
         else:
-            _logger.error("a control request failed", exc_info=error, extra={"op": request.op})
+            not_logged = self._failed_log.admit(monotonic())
+            if not_logged is not None:
+                extra = {"op": request.op, "not_logged": not_logged}
+                _logger.error("a control request failed", exc_info=error, extra=extra)
             code, text = "internal", "wspulse: internal error"
         self._answer(route, error_answer(request.encoding, request.id, code, text))
 

@@ -17,6 +17,7 @@ from time import monotonic
 
 import zmq
 
+from wspulse.actors.values.log_limit import LogLimit
 from wspulse.supervisor.control.route import PeerRoute
 from wspulse.supervisor.protocol.lookout import Lookout
 from wspulse.supervisor.protocol.received import Received
@@ -69,6 +70,8 @@ class ControlSocket:
         self._loop = asyncio.get_running_loop()
         self._unsent: dict[bytes, _Unsent] = {}
         self._retry: asyncio.TimerHandle | None = None
+        self._deaf_log = LogLimit()
+        self._unread_log = LogLimit()
         self._lookout = Lookout(self._look, router)
         router.setsockopt(zmq.LINGER, 500)  # the answer to `shutdown` is on its way when this closes
         router.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
@@ -146,9 +149,12 @@ class ControlSocket:
 
     def _give_up(self, identity: bytes) -> None:
         unsent = self._unsent.pop(identity)
-        _logger.warning(
-            "a control client does not read its answers; they are dropped", extra={"answers": len(unsent.answers)}
-        )
+        not_logged = self._deaf_log.admit(monotonic())
+        if not_logged is not None:
+            _logger.warning(
+                "a control client does not read its answers; they are dropped",
+                extra={"answers": len(unsent.answers), "not_logged": not_logged},
+            )
 
     def _look(self) -> None:
         received = Received(self._router, DRAIN_BUDGET)
@@ -156,7 +162,10 @@ class ControlSocket:
             try:
                 parts = next(received, None)
             except zmq.ZMQError as error:
-                _logger.warning("a control message could not be read", extra={"reason": str(error)})
+                not_logged = self._unread_log.admit(monotonic())
+                if not_logged is not None:
+                    extra = {"reason": str(error), "not_logged": not_logged}
+                    _logger.warning("a control message could not be read", extra=extra)
                 continue
             if parts is None:
                 break

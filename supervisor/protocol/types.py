@@ -66,8 +66,25 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     peers_stalled: int = 0
     peers_silent: int = 0
     peers_reset: int = 0
+    messages_too_big: int = 0
+    protocol_errors: int = 0
+    callbacks_raised: int = 0
     upgrades: int = 0
     upgrades_refused: int = 0
+    refused_400: int = 0
+    refused_401: int = 0
+    refused_403: int = 0
+    refused_404: int = 0
+    refused_405: int = 0
+    refused_408: int = 0
+    refused_409: int = 0
+    refused_426: int = 0
+    refused_429: int = 0
+    refused_431: int = 0
+    refused_500: int = 0
+    refused_503: int = 0
+    refused_505: int = 0
+    refused_other: int = 0
     bus_gaps: int = 0
     bus_stalls: int = 0
     """How often a worker found that the bus stood still; each counts for itself."""

@@ -135,6 +135,16 @@ async def test_who_may_not_connect_is_told_why_and_of_a_failure_nothing(
         assert await made.asks(8) == {"id": 8, "ok": False, "error": "internal error"}
 
 
+async def test_clients_that_make_connect_raise_all_the_time_fill_no_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with attached(tmp_path, fail) as made:
+        for number in range(40):
+            assert (await made.asks(number))["error"] == "internal error"
+    lines = [record for record in caplog.records if record.message == "connect raised"]
+    assert 1 <= len(lines) <= 10  # five in each of the windows that this may touch
+
+
 async def test_slow_connect_holds_up_no_other(tmp_path: Path) -> None:
     go = asyncio.Event()
 

@@ -159,6 +159,14 @@ async def test_other_error_is_logged_and_nothing_of_it_is_told(
         assert "a secret" in caplog.text
 
 
+async def test_requests_that_fail_all_the_time_fill_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with serve(tmp_path) as stage:
+        dealer = stage.dealer()
+        for _ in range(40):
+            assert await dealer.error("fail") == ("internal", "wspulse: internal error")
+    assert 1 <= len(caplog.records) <= 10  # five in each of the windows that this may touch
+
+
 async def test_what_is_no_request_is_refused_and_an_op_that_nobody_knows_named_in_part(tmp_path: Path) -> None:
     async with serve(tmp_path) as stage:
         dealer = stage.dealer()
