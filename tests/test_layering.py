@@ -117,6 +117,8 @@ MACHINES = (
     "supervisor/control/bridge/questions",
     "supervisor/control/bridge/wire",
     "supervisor/control/route",
+    "supervisor/logs/escaping",
+    "supervisor/logs/tracebacks",
     "supervisor/process/liveness",
     "supervisor/process/restart_intensity",
     "supervisor/protocol/calls",
