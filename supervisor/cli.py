@@ -73,7 +73,7 @@ def _run_server(flags: dict[str, Any]) -> int:
     import uvloop
 
     from wspulse.supervisor.host.process_title import set_process_title
-    from wspulse.supervisor.logs import configure_logs
+    from wspulse.supervisor.logs.configuration import configure_logs, tell
     from wspulse.supervisor.supervisor import Supervisor
 
     configure_logs(settings.log_level, settings.log_format, "supervisor")
@@ -81,8 +81,12 @@ def _run_server(flags: dict[str, Any]) -> int:
     if settings.unknown_variables:
         names = ", ".join(settings.unknown_variables)
         logging.getLogger("wspulse.supervisor").warning("variables that are no settings", extra={"names": names})
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(Supervisor(settings).run())
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(Supervisor(settings).run())
+    except StartError as error:
+        tell(str(error))
+        return error.exit_code
 
 
 def _open_standard_streams() -> None:

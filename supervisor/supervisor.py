@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -24,9 +22,11 @@ from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.descriptor_limit import check_descriptors
 from wspulse.supervisor.host.listen_socket import AddressTakenError, address_text, open_listener
 from wspulse.supervisor.host.runtime_dir import RuntimeDir, find_predecessor, refusal
+from wspulse.supervisor.logs.configuration import tell
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.mailbox_listeners import MailboxListeners
+from wspulse.supervisor.process.ready_line import print_ready_line
 from wspulse.supervisor.process.signals import install_signals, remove_signals
 from wspulse.supervisor.process.started_parts import PartFailure, StartedParts
 from wspulse.supervisor.process.workers import Workers
@@ -167,7 +167,7 @@ class Supervisor:
         if self.is_ready or self._ending.done():
             return  # another start may succeed, and others serve; or the first of several equal ones was told
         if failure.is_usage:
-            print(self._with_source(failure.text), file=sys.stderr, flush=True)
+            tell(self._with_source(failure.text))
             self._end(2, "a wrong option")
         else:
             _logger.critical(
@@ -313,10 +313,7 @@ class Supervisor:
         # Programs read this line: its form is the same for any number of workers.
         where = f"ws://{address_text(self.host, self.port)}{self.settings.path}"
         line = f"wspulse: ready on {where} ({self.settings.workers} workers, control {self.control.endpoint})\n"
-        try:
-            os.write(1, line.encode())
-        except OSError as error:
-            _logger.warning("the ready line could not be printed", extra={"reason": str(error)})
+        print_ready_line(line.encode())
 
     def _with_source(self, text: str) -> str:
         """A worker's "wspulse: <option>: ..." with the option's name replaced by where its value came from."""

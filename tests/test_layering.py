@@ -120,6 +120,8 @@ MACHINES = (
     "supervisor/control/bridge/questions",
     "supervisor/control/bridge/wire",
     "supervisor/control/route",
+    "supervisor/logs/escaping",
+    "supervisor/logs/tracebacks",
     "supervisor/process/liveness",
     "supervisor/process/silence",
     "supervisor/process/restart/backoff",

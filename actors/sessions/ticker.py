@@ -90,7 +90,7 @@ class Ticker:
             try:
                 call(now)
             except BaseException as error:
-                # One owner's fault, whatever it raises, must not stop the heartbeat of all others, nor each client's fill the log.
+                # One owner's fault, whatever it raises, must not stop the others' heartbeats, nor a client's fill the log.
                 not_logged = self._log.admit(now)
                 if not_logged is not None:
                     self._logger.error("a deadline failed", exc_info=error, extra={"not_logged": not_logged})

@@ -48,7 +48,7 @@ from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.server import Server
 from wspulse.supervisor.host.descriptor_limit import raise_descriptor_limit
 from wspulse.supervisor.host.process_title import set_process_title
-from wspulse.supervisor.logs import configure_logs
+from wspulse.supervisor.logs.configuration import configure_logs
 from wspulse.supervisor.worker.application import BootError, failure_text, load_application
 from wspulse.supervisor.worker.child_spec import ChildSpec, Start
 from wspulse.supervisor.worker.forked_child import keep_descriptors_from_children, keep_loop_from_children
@@ -82,7 +82,12 @@ def main(spec: ChildSpec, start: Start) -> None:
         # What was imported stays. A full collection that walks it (26,000 objects) stops the loop for 9 ms.
         gc.collect()
         gc.freeze()
-        runner.run(Worker(spec, start, server).run())
+        try:
+            runner.run(Worker(spec, start, server).run())
+        except Exception:
+            # Multiprocessing would print it, and wait for somebody to read it.
+            _logger.critical("a worker failed", exc_info=True)
+            sys.exit(1)
 
 
 def _prepare_process(spec: ChildSpec, start: Start) -> None:
