@@ -179,6 +179,7 @@ class ShardRuntime:
             _Stage(None, self.shard.abort),
             _Stage(self._hooks.start, self._hooks.stop),
             _Stage(http.start, http.stop) if http is not None else None,
+            _Stage(partial(self._lag.tell, self.shard.options.logger), None),
             _Stage(partial(self._acceptor.open, listener), None) if listener is not None else None,
             _Stage(None, self.closing.release_closers),
         ]

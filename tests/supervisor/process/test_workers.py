@@ -26,6 +26,7 @@ from wspulse.actors.mesh.message import (
     ShardSilence,
     ShardUp,
 )
+from wspulse.actors.values.timing.standstill import IDLE
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.process.child import Child, LaunchedWorker
 from wspulse.supervisor.process.worker_process import WorkerProcess
@@ -304,3 +305,32 @@ def test_silent_worker_is_dumped_and_killed_while_they_are_watched_and_no_other(
         made.pass_time(100)
         assert (made.current[1].dumps, made.kills[1]) == (0, 0)
         assert made.loop.next_timer() == float("inf")
+
+
+def test_supervisor_that_stood_still_says_so_once_and_accuses_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+    with stage(2) as made:
+        made.workers.watch()
+        made.pass_time(2)
+        made.loop.now += 12
+        made.loop.run_until_idle()
+        made.pass_time(0.5)
+        assert [(record.getMessage(), record.__dict__["stood_still_s"]) for record in caplog.records] == [(IDLE, 11)]
+        assert made.told == [[], []]
+        made.workers.unwatch()
+
+
+def test_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    with stage(1) as made:
+        made.workers.watch()
+        looks: list[float] = []
+
+        def tick(now: float) -> None:
+            looks.append(now)
+            raise RuntimeError("a fault of ours")
+
+        monkeypatch.setattr(made.workers.children[0], "tick", tick)
+        made.pass_time(3.5)
+        assert len(looks) == 3
+        made.workers.unwatch()
+        assert len(made.loop.reports) == 3
+        made.loop.reports.clear()
