@@ -3,12 +3,15 @@
 Created and stopped by the supervisor, only when there is more than one worker. Every worker pushes to it and subscribes
 to it, its own frames included, so that all shards see all broadcasts in one order. It runs in C without the GIL and reads
 no message. Nothing is dropped: the pull side has a high-water mark, at which the senders wait, and the publishing side none,
-since there it would drop silently (senders watch how far the receivers are).
+since there it would drop silently (senders watch how far the receivers are). It ends with `stop` only: no fault of the moment
+leaves a server without its bus.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 
 import zmq
 
@@ -17,6 +20,10 @@ __all__ = ["BusForwarder"]
 PULL_HIGH_WATER_MESSAGES = 1000
 """ZeroMQ's default, per sender. Enough to keep the thread busy while a sender's turn ends, and small, since what waits
 here is not seen by the flow control between the workers."""
+
+AGAIN_S = 1.0
+
+_logger = logging.getLogger("wspulse.supervisor")
 
 
 class BusForwarder:
@@ -51,9 +58,14 @@ class BusForwarder:
 
 def _forward(pull: zmq.Socket[bytes], publish: zmq.Socket[bytes]) -> None:
     try:
-        zmq.proxy(pull, publish)
-    except zmq.ContextTerminated:
-        pass
+        while True:
+            try:
+                zmq.proxy(pull, publish)
+            except zmq.ContextTerminated:
+                return
+            except zmq.ZMQError as error:
+                _logger.error("the bus failed; it goes on in a moment", extra={"reason": str(error)})
+            time.sleep(AGAIN_S)
     finally:
         pull.close()
         publish.close()

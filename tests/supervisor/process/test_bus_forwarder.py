@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Iterator
@@ -102,3 +103,21 @@ def test_path_that_cannot_be_bound_is_an_error_and_leaves_nothing(missing: str, 
     with pytest.raises(zmq.ZMQError):
         BusForwarder(paths["push"], paths["publish"])
     assert threads() == []
+
+
+def test_forwarder_that_fails_goes_on_and_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("wspulse.supervisor.process.bus_forwarder.AGAIN_S", 0.01)
+    proxy, failures = zmq.proxy, [zmq.ZMQError(errno.ENOMEM), zmq.ZMQError(errno.EMFILE)]
+
+    def failing(pull: Socket, publish: Socket) -> None:
+        if failures:
+            raise failures.pop()
+        proxy(pull, publish)
+
+    monkeypatch.setattr(zmq, "proxy", failing)
+    with ends(tmp_path) as made:
+        made.senders[0].send(b"hello")
+        assert made.received(made.subscribers[0], 1) == [[b"hello"]]
+        assert [record.getMessage() for record in caplog.records] == ["the bus failed; it goes on in a moment"] * 2
