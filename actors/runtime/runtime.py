@@ -122,7 +122,7 @@ class ShardRuntime:
         self._dispatch = Dispatch(
             self.shard,
             siblings=self._siblings,
-            statistics=Statistics(self.shard, self._siblings, self._lag),
+            statistics=Statistics(self.shard, self._siblings, self._lag, self.health),
             extensions=self._extensions,
             tasks=self._tasks,
             is_server_closing=lambda: self.closing.server_closing,
