@@ -69,6 +69,7 @@ class BusWatch:
             self._timer.cancel()
 
     def _look(self) -> None:
+        self._timer = self._loop.call_later(ECHO_EVERY_S, self._look)
         now = self._clock()
         came = self._metrics.bus_messages_in
         if came != self._came:
@@ -83,7 +84,6 @@ class BusWatch:
                 extra={"shard": self._life[0], "silent_s": round(for_s, 1)},
             )
         self._bus.publish_echo(pack_echo(*self._life, self._echoes.sent(now)))
-        self._timer = self._loop.call_later(ECHO_EVERY_S, self._look)
 
     def _returned(self, data: bytes) -> None:
         for_s = self._echoes.returned(unpack_echo(data), self._clock())

@@ -115,7 +115,7 @@ class ZmqBus:
         self._waiters: Waiters[asyncio.Future[None]] = Waiters()
         self._retry: asyncio.TimerHandle | None = None
         self._mark_again: asyncio.TimerHandle | None = None
-        self._audiences = Audiences()
+        self.audiences = Audiences()
         self.flow = BusFlow()
 
         self._gaps = GapWatch()
@@ -200,7 +200,7 @@ class ZmqBus:
         if self._unsent or self._stopped:
             return False
         blocked = self.flow.blocked
-        return not blocked or not blocked & self._audiences.of(room_topic(room_id))
+        return not blocked or not blocked & self.audiences.of(room_topic(room_id))
 
     def _take(self, room_id: str, wire: bytes) -> None:
         batch = self._batches.get(room_id)
@@ -222,7 +222,7 @@ class ZmqBus:
             return
         batches, self._batches = self._batches, {}
         self._batch_bytes = 0
-        flow, audience_of, next_in_room = self.flow, self._audiences.of, self._numbering.next_in_room
+        flow, audience_of, next_in_room = self.flow, self.audiences.of, self._numbering.next_in_room
         for room_id, frames in batches.items():
             topic = room_topic(room_id)
             number, previous = next_in_room(room_id)
@@ -294,7 +294,7 @@ class ZmqBus:
 
     def shard_up(self, shard: int, incarnation: int) -> None:
         """A shard lives, and what is published to its rooms counts against it. It may be said more than once."""
-        self._audiences.shard_up(shard, incarnation)
+        self.audiences.shard_up(shard, incarnation)
         self.flow.shard_up(shard, incarnation)
         self._let_waiters_go_on()
 
@@ -305,7 +305,7 @@ class ZmqBus:
 
     def shard_down(self, shard: int, incarnation: int) -> None:
         """A shard has ended, and with it its subscriptions. A later incarnation of it may be known already."""
-        self._audiences.shard_down(shard, incarnation)
+        self.audiences.shard_down(shard, incarnation)
         if self.flow.incarnation_of(shard) == incarnation:
             self.shard_lost(shard)
 
@@ -319,13 +319,15 @@ class ZmqBus:
                 self._let_waiters_go_on()
 
     def rooms_told(
-        self, shard: int, incarnation: int, joined: list[bytes], left: list[bytes], *, are_all: bool
+        self, shard: int, incarnation: int, joined: list[bytes], left: list[bytes], *, are_all: bool, is_hearsay: bool
     ) -> None:
-        """A shard's word of its rooms, in the order in which it told them."""
-        if joined or are_all:
-            self._audiences.joined(shard, incarnation, joined, are_all=are_all)
+        """A shard's word of its rooms, in the order in which it told them; or another's word of them."""
+        if is_hearsay:
+            self.audiences.heard_of(shard, incarnation, joined)
+        elif joined or are_all:
+            self.audiences.joined(shard, incarnation, joined, are_all=are_all)
         if left:
-            self._audiences.left(shard, incarnation, left)
+            self.audiences.left(shard, incarnation, left)
         if left or are_all:
             self._let_waiters_go_on()
 

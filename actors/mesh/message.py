@@ -119,7 +119,7 @@ class BusConsumed(_Message):
 class BusRooms(_Message):
     """The teller has joined rooms on the bus, and gets nothing more of some that it has left; known by their topics.
 
-    `are_all`: it has joined no others.
+    `are_all`: it has joined no others. `is_hearsay`: not the teller is meant, but another shard, which has told it so.
     """
 
     shard: int
@@ -127,6 +127,14 @@ class BusRooms(_Message):
     joined: list[bytes]
     left: list[bytes]
     are_all: bool = False
+    is_hearsay: bool = False
+
+
+class BusRoomsWanted(_Message):
+    """The teller has not been told which rooms a third shard has joined, since that is silent: answer with what it told you."""
+
+    shard: int
+    silent_shard: int
 
 
 # The bridge application → the supervisor's bridge desk.
@@ -283,6 +291,7 @@ Message = (
     | PresenceReport
     | BusConsumed
     | BusRooms
+    | BusRoomsWanted
     | BridgeQuestion
     | BridgeNotice
     | BridgeFrame

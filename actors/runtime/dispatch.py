@@ -14,6 +14,7 @@ from wspulse.actors.mesh.message import (
     BroadcastPayload,
     BusConsumed,
     BusRooms,
+    BusRoomsWanted,
     CloseConnection,
     GetStats,
     Kick,
@@ -78,6 +79,8 @@ class Dispatch:
                 self._siblings.consumed(message)
             case BusRooms():
                 self._siblings.rooms_told(message)
+            case BusRoomsWanted():
+                self._siblings.rooms_wanted(message)
             case Kick():
                 shard.kick(message.connection_id)
             case CloseConnection():

@@ -122,7 +122,7 @@ class ShardRuntime:
         self._dispatch = Dispatch(
             self.shard,
             siblings=self._siblings,
-            statistics=Statistics(self.shard, self._siblings, self._lag),
+            statistics=Statistics(self.shard, self._siblings, self._lag, self.health),
             extensions=self._extensions,
             tasks=self._tasks,
             is_server_closing=lambda: self.closing.server_closing,
@@ -184,6 +184,7 @@ class ShardRuntime:
             _Stage(turn, None) if turn is not None else None,
             _Stage(self._siblings.take_place, None) if turn is not None else None,
             _Stage(mailbox.open, None) if turn is not None and mailbox is not None else None,
+            _Stage(partial(self._lag.tell, self.shard.options.logger), None),
             _Stage(partial(self._acceptor.open, listener), None) if listener is not None else None,
             _Stage(None, self.closing.release_closers),
         ]

@@ -8,14 +8,14 @@ shard that starts may end before the supervisor has spoken of it. Nothing here s
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from wspulse.actors.bus.local import LocalBus
 from wspulse.actors.bus.watch import BusWatch
 from wspulse.actors.bus.zmq import ZmqBus
 from wspulse.actors.mesh.link import ShardLink
-from wspulse.actors.mesh.message import BusConsumed, BusRooms, ShardDown, ShardSilence, ShardUp
+from wspulse.actors.mesh.message import BusConsumed, BusRooms, BusRoomsWanted, ShardDown, ShardSilence, ShardUp
 from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.health import Health
@@ -43,6 +43,10 @@ class Siblings:
         self._is_in_place = True
         self._ready: dict[int, int] = {}
         """Shard → incarnation of those that the supervisor says to be up."""
+        self._silent: set[int] = set()
+        """Those of which the supervisor says that they are not heard."""
+        self._wanted: set[tuple[int, int]] = set()
+        """Who wants to know of which silent shard, and cannot be told yet."""
         self._shard = shard
         self._bus_endpoints = bus
         self._bus: ZmqBus | None = None
@@ -123,6 +127,7 @@ class Siblings:
                     self._bus.shard_up(shard, incarnation)
             case ShardDown():
                 self._forget(shard, incarnation)
+                self._silent.discard(shard)
                 if self._ready.get(shard) == incarnation:
                     del self._ready[shard]
                 if self._bus is not None:
@@ -130,9 +135,15 @@ class Siblings:
             case ShardSilence():
                 fields = {"shard": shard, "pid": message.pid, "silence_s": round(message.silence_s, 1)}
                 if message.is_over:
+                    self._silent.discard(shard)
+                    self._wanted = {wanted for wanted in self._wanted if wanted[1] != shard}
+                    if self._bus is not None:
+                        self._bus.audiences.silent_no_more(shard)
                     _logger.warning("another worker that was silent is back", extra=fields)
                 else:
+                    self._silent.add(shard)
                     _logger.warning("another worker is silent; what is for its connections waits", extra=fields)
+                    self._ask_about(shard, self.links.values())
 
     def consumed(self, message: BusConsumed) -> None:
         """Another shard has delivered what came before a mark of ours."""
@@ -143,8 +154,31 @@ class Siblings:
         """Another shard has joined rooms, or left them."""
         if self._bus is not None:
             self._bus.rooms_told(
-                message.shard, message.incarnation, message.joined, message.left, are_all=message.are_all
+                message.shard,
+                message.incarnation,
+                message.joined,
+                message.left,
+                are_all=message.are_all,
+                is_hearsay=message.is_hearsay,
             )
+
+    def rooms_wanted(self, message: BusRoomsWanted) -> None:
+        """Another shard wants to know what a third one, which is silent, has told us. It may have a way to us before we have one
+        to it."""
+        link = self.links.get(message.shard)
+        if link is None or self._bus is None:
+            return
+        if not link.incarnation:
+            self._wanted.add((message.shard, message.silent_shard))
+        elif (known := self._bus.audiences.told(message.silent_shard)) is not None:
+            link.tell(BusRooms(message.silent_shard, *known, [], are_all=True, is_hearsay=True))
+
+    def _ask_about(self, silent: int, links: Iterable[ShardLink]) -> None:
+        """Until it tells us itself, everything that we publish counts against it, and would wait for it."""
+        if self._bus is not None and not self._bus.audiences.has_told(silent):
+            for link in links:
+                if link.shard != silent:
+                    link.tell(BusRoomsWanted(self._shard.index, silent))
 
     def _tell_rooms(
         self, joined: list[bytes], left: list[bytes], *, are_all: bool = False, shard: int | None = None
@@ -165,6 +199,11 @@ class Siblings:
         if self._bus is not None:
             self._bus.shard_up(shard, incarnation)
             self._bus.tell_all_rooms(shard)
+            for silent in self._silent:
+                self._ask_about(silent, [self.links[shard]])
+            for wanted in [wanted for wanted in self._wanted if wanted[0] == shard]:
+                self._wanted.discard(wanted)
+                self.rooms_wanted(BusRoomsWanted(*wanted))
         self._extensions.shard_up(shard, incarnation)
 
     def _link_ends(self, shard: int, incarnation: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from wspulse.actors.runtime.loop_lag import LoopLag
 from wspulse.actors.runtime.siblings import Siblings
 from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.values.health import Health
 
 __all__ = ["Statistics"]
 
@@ -18,10 +19,11 @@ __all__ = ["Statistics"]
 class Statistics:
     """See the module. The uptime counts from its creation."""
 
-    def __init__(self, shard: Shard, siblings: Siblings, lag: LoopLag) -> None:
+    def __init__(self, shard: Shard, siblings: Siblings, lag: LoopLag, health: Health) -> None:
         self._shard = shard
         self._siblings = siblings
         self._lag = lag
+        self._health = health
         self._started_at = monotonic()
 
     def now(self) -> dict[str, Any]:
@@ -36,5 +38,6 @@ class Statistics:
             "loop_lag_s": self._lag.last_s,
             "loop_lag_worst_s": self._lag.worst_s,
             "links_down": self._siblings.links_down,
+            "unwell": list(self._health.reasons),
             "counters": shard.metrics.counted(),
         }

@@ -32,7 +32,7 @@ def rooms_text(rooms: Sequence[RoomInfo]) -> str:
 
 
 def stats_text(stats: ServerStats) -> str:
-    """Two lines on the whole server, and a table of its workers."""
+    """Two lines on the whole server, one for each worker that is not well, and a table of its workers."""
     total = stats.totals
     server = (
         f"wspulse {stats.version}, pid {stats.pid}, up {duration_text(stats.uptime_s)}, "
@@ -44,6 +44,9 @@ def stats_text(stats: ServerStats) -> str:
     )
     if total.links_down:
         sums += f", {total.links_down} links between workers down"
+    unwell = [
+        f"worker {worker.shard} is not well: {'; '.join(worker.unwell)}" for worker in stats.workers if worker.unwell
+    ]
     head = [
         "SHARD",
         "PID",
@@ -79,7 +82,7 @@ def stats_text(stats: ServerStats) -> str:
         )
         for worker in stats.workers
     ]
-    return "\n".join((server, sums, "", _table_text(head, rows)))
+    return "\n".join((server, sums, *unwell, "", _table_text(head, rows)))
 
 
 def event_json(event: Event) -> str:

@@ -3,14 +3,17 @@
 Created and stopped by the supervisor, only when there is more than one worker. Every worker pushes to it and subscribes
 to it, its own frames included, so that all shards see all broadcasts in one order. It runs in C without the GIL and reads
 no message. Nothing is dropped: the pull side has a high-water mark, at which the senders wait, and the publishing side none,
-since there it would drop silently (senders watch how far the receivers are). Who is connected stays so when the files of its
-sockets are removed; for those who come later they are bound again.
+since there it would drop silently (senders watch how far the receivers are). It ends with `stop` only: no fault of the moment
+leaves a server without its bus. Who is connected stays so when the files of its sockets are removed; for those who come later
+they are bound again.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import threading
+import time
 from pathlib import Path
 
 import zmq
@@ -21,11 +24,15 @@ PULL_HIGH_WATER_MESSAGES = 1000
 """ZeroMQ's default, per sender. Enough to keep the thread busy while a sender's turn ends, and small, since what waits
 here is not seen by the flow control between the workers."""
 
+AGAIN_S = 1.0
+"""After a fault."""
 
 ORDERS = "inproc://orders"
 
 LEAVE_PROXY = b"TERMINATE"
 """What makes ZeroMQ's proxy return, between two messages."""
+
+_logger = logging.getLogger("wspulse.supervisor")
 
 
 class BusForwarder:
@@ -81,7 +88,14 @@ def _forward(
 ) -> None:
     try:
         while True:
-            _proxy(pull, publish, orders)
+            try:
+                _proxy(pull, publish, orders)
+            except zmq.ContextTerminated:
+                raise
+            except zmq.ZMQError as error:
+                _logger.error("the bus failed; it goes on in a moment", extra={"reason": str(error)})
+                time.sleep(AGAIN_S)
+                continue
             for bound, path in zip((pull, publish), paths, strict=True):
                 _bind_again(bound, path)
     except zmq.ContextTerminated:

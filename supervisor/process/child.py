@@ -24,6 +24,7 @@ from typing import Protocol
 
 from wspulse.actors.mesh.message import Alive, BootFailed, CloseRequested, Drain, Drained, Exit, Message, Ready
 from wspulse.actors.values.errors import ServerClosedError
+from wspulse.supervisor.host.process_state import process_state
 from wspulse.supervisor.process.liveness import Decision, Liveness
 from wspulse.supervisor.process.restart.backoff import Backoff
 from wspulse.supervisor.process.restart.failed_starts import FailedStarts
@@ -239,7 +240,8 @@ class Child:
         if self._worker is None:
             return
         if (silent_for_s := self._silence.look(now)) is not None:
-            _logger.warning("a worker is silent", extra={**self._fields(), "silence_s": round(silent_for_s, 1)})
+            fields = {"silence_s": round(silent_for_s, 1), "process_state": process_state(self._worker.pid)}
+            _logger.warning("a worker is silent", extra={**self._fields(), **fields})
             self._events.on_silence(self, silent_for_s, is_over=False)
         if not self._liveness.is_armed and not self._told_slow_boot and now - self.started_at > SLOW_BOOT_S:
             self._told_slow_boot = True

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from weakref import WeakSet
 
 from wspulse.actors.mesh.message import Message, ShardSilence, ShardUp
+from wspulse.actors.values.timing.standstill import Standstill
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.working_folder import WorkingFolder
 from wspulse.supervisor.process.child import Child, ChildEvents, ChildState
@@ -30,6 +31,9 @@ _logger = logging.getLogger("wspulse.supervisor")
 
 TICK_S = 1.0
 """Between two messages of a living worker, and between two looks at how long it was silent."""
+
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""It goes on while the machine is suspended, where there is one that does."""
 
 KILL_RESERVE_S = 0.5
 """Killing and waiting for what did not end in time must itself fit into the shutdown timeout."""
@@ -143,7 +147,9 @@ class Workers:
     # Watching.
 
     def watch(self) -> None:
-        """Look from now on whether they are stuck, and whether there is one that serves."""
+        """Look from now on whether they are stuck, whether there is one that serves, and whether this process stands still
+        itself."""
+        self._standstill = Standstill(self.period_s, *_clocks())
         self._looked_at = time.monotonic()
         self._outage = Outage(self._give_up_after_s, self._looked_at)
         self._look_later()
@@ -151,8 +157,16 @@ class Workers:
     def unwatch(self) -> None:
         self._watch.cancel()
 
+    def _look_later(self) -> None:
+        self._watch = asyncio.get_running_loop().call_later(self.period_s, self._tick)
+
     def _tick(self) -> None:
+        # First: a look that fails must not be the last.
+        self._look_later()
         now = time.monotonic()
+        stood = self._standstill.look(*_clocks())
+        if stood is not None:
+            _logger.warning(stood.sentence, extra=stood.fields)
         for child in self.children:
             child.tick(now)
         is_served = any(child.serves or child.served_at > self._looked_at for child in self.children)
@@ -160,10 +174,6 @@ class Workers:
         if self._outage.look(now, is_served):
             failures = (child.last_failure for child in self.children if child.last_failure)
             self._on_outage(next(failures, "still loading the application"))
-        self._look_later()
-
-    def _look_later(self) -> None:
-        self._watch = asyncio.get_running_loop().call_later(self.period_s, self._tick)
 
     # The end.
 
@@ -207,3 +217,8 @@ class Workers:
                 while not condition():
                     self._changed.clear()
                     await self._changed.wait()
+
+
+def _clocks() -> tuple[float, float, float]:
+    """As `Standstill` wants them."""
+    return time.monotonic(), time.clock_gettime(_BOOT_CLOCK), time.process_time()

@@ -103,6 +103,8 @@ class WorkerStats(Totals, frozen=True, kw_only=True):
     """"starting", "ready", "silent", "draining", "drained", "waiting" (for its next start) or "stopped"."""
     silent_for_s: float = 0.0
     """How long the supervisor has not heard it; 0 under 3 s, which is nothing out of the ordinary."""
+    unwell: list[str] = []
+    """What is amiss with it, as the health check says; empty for a worker that is well."""
     uptime_s: float = 0.0
     loop_lag_s: float = 0.0
     loop_lag_worst_s: float = 0.0

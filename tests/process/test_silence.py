@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -106,7 +106,9 @@ async def test_stopped_worker_is_told_by_log_and_stats_and_holds_up_nobody_else(
                 await eventually(
                     lambda: len(lines(server, "another worker is silent")) == WORKERS - 1, "its siblings say it", 6
                 )
-                assert [names in line for line in lines(server, "a worker is silent")] == [True]
+                (line,) = lines(server, "a worker is silent")
+                assert names in line
+                assert "process_state=stopped" in line
                 await assert_is_served(elsewhere, "meanwhile")
                 while time.monotonic() < began + STOP_S - 1:
                     await assert_is_served(elsewhere, f"still, {time.monotonic()}")
@@ -125,3 +127,19 @@ async def test_stopped_worker_is_told_by_log_and_stats_and_holds_up_nobody_else(
         assert all(names in line for line in lines(server, "another worker"))
         assert not lines(server, "the bus stands still")
         await close_all([*everywhere, *elsewhere])
+
+
+async def test_server_that_was_stopped_as_a_whole_says_so_once_in_each_process_and_accuses_nobody() -> None:
+    with serve_process("--app", "relay", workers=WORKERS) as server:
+        members = await clients_in(server, "lobby", list(range(WORKERS)))
+        with ExitStack() as stack:
+            for pid in server.pids():
+                stack.enter_context(stopped(pid))
+            await asyncio.sleep(5)
+        await eventually(lambda: len(lines(server, "the loop stood still")) == WORKERS + 1, "all processes say it", 5)
+        await assert_is_served(members, "after")
+        assert {health(server) for _ in range(10)} == {(200, "ok")}
+        for text in ("is silent", "the bus stands still", "is back"):
+            assert not lines(server, text)
+        assert len(lines(server, "the loop stood still")) == WORKERS + 1
+        await close_all(members)

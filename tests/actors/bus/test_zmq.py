@@ -207,7 +207,7 @@ def bus_of(shards: Shards, shard: int) -> ZmqBus:
 
 def audience(shards: Shards, of: int, room: str) -> set[int]:
     """Which shards a shard counts for a room, besides itself."""
-    bits = bus_of(shards, of)._audiences.of(room_topic(room))
+    bits = bus_of(shards, of).audiences.of(room_topic(room))
     return {shard for shard in range(shards.count) if bits >> shard & 1 and shard != of}
 
 

@@ -25,7 +25,7 @@ def rooms_of_shard_1(runtime: ShardRuntime) -> tuple[bool, bool]:
     """Whether it is known to be in the room "den", and in another one, in which nobody is."""
     bus = runtime.bus
     assert isinstance(bus, ZmqBus)
-    den, other = (bus._audiences.of(room_topic(room)) >> 1 & 1 for room in ("den", "elsewhere"))
+    den, other = (bus.audiences.of(room_topic(room)) >> 1 & 1 for room in ("den", "elsewhere"))
     return bool(den), bool(other)
 
 

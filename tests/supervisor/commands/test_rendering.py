@@ -25,3 +25,12 @@ def test_stats_say_for_how_long_a_worker_is_silent() -> None:
     rows = stats_text(stats).splitlines()[-2:]
     assert [" ready  " in row for row in rows] == [True, False]
     assert " silent 12 s " in rows[1]
+
+
+def test_stats_say_what_is_amiss_with_a_worker() -> None:
+    workers = [
+        WorkerStats(shard=0, pid=10, state="ready"),
+        WorkerStats(shard=1, pid=11, state="ready", unwell=["a folder is gone", "the bus stands still"]),
+    ]
+    stats = ServerStats(version="1", pid=1, uptime_s=5.0, rss_bytes=None, totals=Totals(), workers=workers)
+    assert stats_text(stats).splitlines()[2:4] == ["worker 1 is not well: a folder is gone; the bus stands still", ""]

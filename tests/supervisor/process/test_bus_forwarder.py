@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import threading
 import time
@@ -156,3 +157,21 @@ def test_library_that_takes_no_orders_forwards_all_the_same(tmp_path: Path, monk
         made.forwarder.rebind()
         made.forwarder.stop()
         assert threads() == []
+
+
+def test_forwarder_that_fails_goes_on_and_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("wspulse.supervisor.process.bus_forwarder.AGAIN_S", 0.01)
+    proxy, failures = zmq.proxy_steerable, [zmq.ZMQError(errno.ENOMEM), zmq.ZMQError(errno.EMFILE)]
+
+    def failing(pull: Socket, publish: Socket, capture: None, orders: Socket) -> None:
+        if failures:
+            raise failures.pop()
+        proxy(pull, publish, capture, orders)
+
+    monkeypatch.setattr(zmq, "proxy_steerable", failing)
+    with ends(tmp_path) as made:
+        made.senders[0].send(b"hello")
+        assert made.received(made.subscribers[0], 1) == [[b"hello"]]
+        assert [record.getMessage() for record in caplog.records] == ["the bus failed; it goes on in a moment"] * 2

@@ -27,6 +27,7 @@ from wspulse.actors.mesh.message import (
     ShardSilence,
     ShardUp,
 )
+from wspulse.actors.values.timing.standstill import IDLE
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.restart.standby import LaunchedWorker
@@ -195,7 +196,7 @@ def test_silence_of_a_worker_is_told_to_all_others_and_to_those_that_start_meanw
         assert silence.silence_s > 4
         made.pass_time(0.5)
         silent.says(Alive(0))
-        back = ShardSilence(1, silent.incarnation, silent.pid, 4.5, is_over=True)
+        back = ShardSilence(1, silent.incarnation, silent.pid, 5.5, is_over=True)
         assert made.told[0] == [told, back]
         assert made.told[2][-1] == back
         made.workers.unwatch()
@@ -371,3 +372,32 @@ def test_planned_restart_of_the_only_worker_is_no_outage_however_long_its_drain_
             made.current[0].says(Alive(0))
         assert made.outages == []
         made.workers.unwatch()
+
+
+def test_supervisor_that_stood_still_says_so_once_and_accuses_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+    with stage(2) as made:
+        made.workers.watch()
+        made.pass_time(2)
+        made.loop.now += 12
+        made.loop.run_until_idle()
+        made.pass_time(0.5)
+        assert [(record.getMessage(), record.__dict__["stood_still_s"]) for record in caplog.records] == [(IDLE, 11)]
+        assert made.told == [[], []]
+        made.workers.unwatch()
+
+
+def test_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    with stage(1) as made:
+        made.workers.watch()
+        looks: list[float] = []
+
+        def tick(now: float) -> None:
+            looks.append(now)
+            raise RuntimeError("a fault of ours")
+
+        monkeypatch.setattr(made.workers.children[0], "tick", tick)
+        made.pass_time(3.5)
+        assert len(looks) == 3
+        made.workers.unwatch()
+        assert len(made.loop.reports) == 3
+        made.loop.reports.clear()
