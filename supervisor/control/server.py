@@ -91,7 +91,7 @@ class ControlServer:
         self.peer_operations: PeerOperations | None = None
         """Set before `open`, where there is a bridge."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outstanding: Counter[bytes] = Counter()
+        self._outstanding: Counter[tuple[bytes, int]] = Counter()
         self._total_requests = 0
         self._total_bytes = 0
         self._loop = asyncio.get_running_loop()
@@ -131,7 +131,7 @@ class ControlServer:
             return
         try:
             args = read_args(request, operation.args)
-            self._admit(route[0], len(data))
+            self._admit(route.peer, len(data))
         except WspulseError as error:
             self._refuse(route, request, error)
             return
@@ -157,7 +157,7 @@ class ControlServer:
         if request.id is not None:
             self._answer(route, result_answer(request.encoding, request.id, result))
 
-    def _admit(self, peer: bytes, size: int) -> None:
+    def _admit(self, peer: tuple[bytes, int], size: int) -> None:
         if (
             self._outstanding[peer] >= PEER_REQUESTS
             or self._total_requests >= TOTAL_REQUESTS
@@ -177,7 +177,7 @@ class ControlServer:
         except Exception as error:
             self._refuse(route, request, error)
         finally:
-            peer = route[0]
+            peer = route.peer
             self._outstanding[peer] -= 1
             if not self._outstanding[peer]:
                 del self._outstanding[peer]

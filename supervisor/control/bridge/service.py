@@ -115,6 +115,11 @@ class BridgeService:
         """A request of a program. Returns its result; raises BadRequestError."""
         result = None
         if request.op == "attach":
+            if route.is_named:
+                # ROUTER gives a name to the newest connection that comes with it, and what is for a program along with it.
+                raise BadRequestError(
+                    "attach: a program has no ZMQ_ROUTING_ID of its own: another client with the same one would get its questions"
+                )
             args = read_attach(request)
             number = self._desk.attach(route, request.encoding, args.window, args.heartbeat, monotonic())
             result = {"program": number}

@@ -76,7 +76,7 @@ class Peers:
     def take(self, route: PeerRoute, request: ControlRequest) -> str:
         if request.op == "scold":
             raise BadRequestError("args: no")
-        return f"hello {len(route)}"
+        return f"hello {len(route.envelope)}"
 
     def answered(self, _route: PeerRoute, request: ControlRequest) -> None:
         self.answers.append((request.id, bytes(request.args)))
@@ -251,7 +251,7 @@ async def test_bridge_gets_its_own_requests_and_the_answers_of_its_programs(tmp_
     peers = Peers()
     async with serve(tmp_path, peers) as stage:
         dealer = stage.dealer()
-        assert (await dealer.ask("greet"))["result"] == "hello 1"
+        assert (await dealer.ask("greet"))["result"] == "hello 0"
         assert await dealer.error("scold") == ("bad_request", str(BadRequestError("args: no")))
         dealer.socket.send(b'{"op":"greet"}')  # without an id: taken, and not answered
         dealer.socket.send(b'{"id":7,"ok":true,"result":{"room":"r"}}')
