@@ -27,7 +27,7 @@ from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import CheckedHead, Pages, check_request, choose_subprotocol, switching_protocols
-from wspulse.actors.wire.head import HeadGatherer
+from wspulse.actors.wire.head import HeadGatherer, NoHTTPError, begins_request
 
 __all__ = ["Newcomer", "Visitor", "address_of"]
 
@@ -124,7 +124,10 @@ class Newcomer(asyncio.Protocol):
         try:
             complete = gatherer.feed(data)
         except HTTPAnswer as answer:
-            self.refuse(answer, gatherer.begun)
+            self.refuse(answer, gatherer.begun or data)
+            return
+        except NoHTTPError as error:
+            self._hang_up(client, error)
             return
         if complete:
             self._gatherer = None
@@ -243,6 +246,13 @@ class Newcomer(asyncio.Protocol):
         self._read_on(client)
         Refusal(self._shard, answer.encode(), self._deadline).take(client)
 
+    def _hang_up(self, client: asyncio.Transport, error: NoHTTPError) -> None:
+        """Whoever it is would not understand an answer."""
+        self._shard.journal.no_http(error.is_tls, address_of(client))
+        self._leave()
+        shut_down(client)
+        client.abort()
+
     @property
     def _begun(self) -> bytes:
         """What has come of a head that is not complete."""
@@ -283,13 +293,14 @@ class Visitor(Newcomer):
         client = self._client
         if self._first_bytes is not None and client is not None:
             data = self._first_bytes + data
-            path = path_of_first_line(data)
+            is_request = begins_request(data)
+            path = path_of_first_line(data) if is_request else ""
             if path is None:
                 self._first_bytes = data
                 return
             self._first_bytes = None
             http = self._entrance.http
-            if http is not None and path not in http.paths:
+            if http is not None and path not in http.paths and is_request:
                 self._leave()
                 http.take(client, data, self._deadline - self._shard.clock())
                 return

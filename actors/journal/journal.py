@@ -67,6 +67,18 @@ class Journal:
                 extra["not_logged"] = not_logged
             self._logger.log(level, "a request was refused", extra=extra)
 
+    def no_http(self, is_tls: bool, address: tuple[str, int] | None) -> None:
+        """A connection was closed at once, since what came begins no request."""
+        self._metrics.no_http += 1
+        text = "a TLS client spoke to a port without TLS" if is_tls else "a connection began with what is no HTTP"
+        not_logged = self._limits[text].admit(self._clock()) if is_tls else None
+        level = DEBUG if not_logged is None else WARNING
+        if self._logger.isEnabledFor(level):
+            extra: dict[str, Any] = {"remote_address": _address_text(address)}
+            if not_logged is not None:
+                extra["not_logged"] = not_logged
+            self._logger.log(level, text, extra=extra)
+
     def protocol_broken(self, connection_id: str, error: ProtocolError, max_message_size: int) -> None:
         """A client is cut off since it broke the protocol, or sent too much."""
         if error.close_code == _TOO_BIG:

@@ -48,6 +48,8 @@ class Metrics:
     refused_503: int = 0
     refused_505: int = 0
     refused_other: int = 0
+    no_http: int = 0
+    """Connections that were closed at once, since they began with what can begin no request: TLS, or any other protocol."""
     handovers_out: int = 0
     handovers_in: int = 0
     bus_messages_in: int = 0

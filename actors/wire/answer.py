@@ -11,7 +11,7 @@ from http import HTTPStatus
 from re import compile as _pattern
 from typing import Final
 
-__all__ = ["HTTPAnswer", "parse_answer", "rejection"]
+__all__ = ["RETRY_AFTER_S", "HTTPAnswer", "parse_answer", "rejection"]
 
 RETRY_AFTER_S: Final = 1
 """Other workers, or this one's replacement, take connections within a second."""
