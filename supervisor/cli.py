@@ -74,6 +74,7 @@ def _run_server(flags: dict[str, Any]) -> int:
 
     from wspulse.supervisor.host.process_title import set_process_title
     from wspulse.supervisor.logs.configuration import configure_logs, tell
+    from wspulse.supervisor.process.signals import ignore_signals
     from wspulse.supervisor.supervisor import Supervisor
 
     configure_logs(settings.log_level, settings.log_format, "supervisor")
@@ -87,6 +88,8 @@ def _run_server(flags: dict[str, Any]) -> int:
     except StartError as error:
         tell(str(error))
         return error.exit_code
+    finally:
+        ignore_signals()
 
 
 def _open_standard_streams() -> None:

@@ -27,6 +27,7 @@ from wspulse.supervisor.process.bus_forwarder import BusForwarder
 from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.mailbox_listeners import MailboxListeners
 from wspulse.supervisor.process.ready_line import print_ready_line
+from wspulse.supervisor.process.reloading import Reloading
 from wspulse.supervisor.process.signals import install_signals, remove_signals
 from wspulse.supervisor.process.started_parts import PartFailure, StartedParts
 from wspulse.supervisor.process.workers import Workers
@@ -83,6 +84,7 @@ class Supervisor:
             shutdown_timeout_s=settings.shutdown_timeout,
             give_up_after_s=settings.give_up_after,
         )
+        self._reloading = Reloading(self._reload)
         self.children = self._workers.children
         """By shard. Their states, pids, restarts and connections may be read at any time."""
 
@@ -97,6 +99,7 @@ class Supervisor:
             _Part("control", self._start_control, self._stop_control),
             _Part("workers", self._start_workers, self._stop_workers),
             _Part("watch", self._workers.watch, self._workers.unwatch),
+            _Part("reloads", _nothing, self._reloading.stop),
         )
         started = StartedParts()
         failures: list[PartFailure] = []
@@ -152,6 +155,7 @@ class Supervisor:
         elif self._workers.are_ready and not self._ending.done():
             self.is_ready = True
             self._announce()
+            self._reloading.allow()
 
     def on_down(self, child: Child, incarnation: int) -> None:
         self._workers.tell_others(child, ShardDown(child.shard, incarnation))
@@ -199,7 +203,7 @@ class Supervisor:
     # The parts, in the order of their start.
 
     def _install_signals(self) -> None:
-        install_signals(self._on_signal)
+        install_signals(self._on_signal, self._reloading.request)
 
     def _on_signal(self, number: signal.Signals) -> None:
         self._signals.append(number)
@@ -269,6 +273,9 @@ class Supervisor:
         self.control = ControlPlane(self.settings, self, self.runtime_dir, self.mailbox_paths)
         self.control.start()
 
+    async def _reload(self) -> None:
+        await self.control.reload()
+
     async def _stop_control(self) -> None:
         await self.control.stop()
 
@@ -320,3 +327,7 @@ class Supervisor:
         option, colon, problem = text.removeprefix("wspulse: ").partition(": ")
         source = self.settings.sources.get(option)
         return f"wspulse: {source}{colon}{problem}" if source else text
+
+
+def _nothing() -> None:
+    """Of a part that begins by itself."""

@@ -29,6 +29,7 @@ from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.silence import SILENT_S
 from wspulse.supervisor.process.started_parts import StartedParts
 from wspulse.supervisor.protocol.curve import KeyFileError, KeyPair, load_allowed, load_pair
+from wspulse.supervisor.protocol.wire import NoArguments
 from wspulse.supervisor.settings.layers import Settings
 
 __all__ = ["ControlPlane"]
@@ -78,6 +79,10 @@ class ControlPlane:
         """Stop what was started, in reverse. Raises ExceptionGroup, after all, of what failed."""
         if failures := await self._started.stop():
             raise ExceptionGroup("parts of the control plane did not stop", [failure.error for failure in failures])
+
+    async def reload(self) -> None:
+        """What the operation does; of reloads that were asked for here and there one comes after the other."""
+        await self._operations.reload(NoArguments(), "msgpack")
 
     # What the supervisor tells.
 
@@ -138,7 +143,7 @@ class ControlPlane:
     def _start_server(
         self, context: zmq.Context[zmq.Socket[bytes]], claimed: ControlEndpoint, gate: ClientGate | None
     ) -> None:
-        operations = Operations(self._supervised, self._links, self.events)
+        operations = self._operations = Operations(self._supervised, self._links, self.events)
         router = _open_socket(context, zmq.ROUTER, claimed.control, gate)
         server = ControlServer(router, operations)
         self._started.add("server", server.close)

@@ -21,6 +21,7 @@ from wspulse.actors.mesh.message import Envelope, MailboxMoved, Message, Tell
 from wspulse.actors.mesh.stream import Stream
 from wspulse.supervisor.worker.child_spec import ChildSpec, Start
 from wspulse.supervisor.worker.main import DUMP_SIGNAL, main
+from wspulse.supervisor.worker.stray_signals import PASSED_OVER
 
 __all__ = ["WorkerProcess", "exit_sentence"]
 
@@ -69,11 +70,13 @@ class WorkerProcess:
             self._process = _spawn.Process(
                 target=main, args=(spec, start), name=f"wspulse worker {shard}", daemon=False
             )
-            # The new process inherits the mask: a ^C must not end it before it has said that it ignores it. Starting
-            # multiprocessing's resource tracker, which the first start does, would lift the mask again.
-            resource_tracker.ensure_running()
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+            # A new process inherits the mask: no signal is to end it before it has said which it passes over. The first start
+            # begins with multiprocessing's resource tracker, which never lifts it, so that no terminal ends that one.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_OVER)
             try:
+                resource_tracker.ensure_running()
+                # Starting that one has lifted it for these two.
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
                 self._process.start()
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -52,6 +52,8 @@ from wspulse.supervisor.logs.configuration import configure_logs
 from wspulse.supervisor.worker.application import BootError, failure_text, load_application
 from wspulse.supervisor.worker.child_spec import ChildSpec, Start
 from wspulse.supervisor.worker.forked_child import keep_descriptors_from_children, keep_loop_from_children
+from wspulse.supervisor.worker.signal_stack import enlarge_signal_stack
+from wspulse.supervisor.worker.stray_signals import PASSED_OVER, pass_over_signals
 
 __all__ = ["DUMP_SIGNAL", "main"]
 
@@ -91,9 +93,7 @@ def main(spec: ChildSpec, start: Start) -> None:
 
 
 def _prepare_process(spec: ChildSpec, start: Start) -> None:
-    # The terminal sends SIGINT to all; the supervisor turns it into orders. Both were blocked across the start.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    pass_over_signals()
     threading.Thread(target=_end_with_supervisor, name="wspulse parent watch", daemon=True).start()
     for name in os.listdir("/dev/fd"):  # noqa: PTH208 - a program that the application starts must not keep our port open
         with contextlib.suppress(OSError):
@@ -108,6 +108,9 @@ def _prepare_process(spec: ChildSpec, start: Start) -> None:
     configure_logs(spec.log_level, spec.log_format, f"worker {start.shard}")
     faulthandler.enable()
     faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
+    enlarge_signal_stack()
+    # They were blocked across the start; and stay so in the threads that were started here.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_OVER | {signal.SIGTERM})
     raise_descriptor_limit()
 
 
