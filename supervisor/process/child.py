@@ -24,12 +24,12 @@ from typing import Protocol
 
 from wspulse.actors.mesh.message import Alive, BootFailed, CloseRequested, Drain, Drained, Exit, Message, Ready
 from wspulse.actors.values.errors import ServerClosedError
+from wspulse.supervisor.process.end_watch import exit_sentence
 from wspulse.supervisor.process.liveness import Decision, Liveness
 from wspulse.supervisor.process.restart.backoff import Backoff
 from wspulse.supervisor.process.restart.failed_starts import FailedStarts
 from wspulse.supervisor.process.restart.replacement import Replacement, RestartFailedError
 from wspulse.supervisor.process.restart.standby import LEAVE_S, Launch, LaunchedWorker, last_line
-from wspulse.supervisor.process.worker_process import exit_sentence
 
 __all__ = ["Child", "ChildEvents", "ChildState"]
 
