@@ -23,6 +23,7 @@ from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.descriptor_limit import check_descriptors
 from wspulse.supervisor.host.listen_socket import AddressTakenError, address_text, open_listener, open_mailbox_listener
+from wspulse.supervisor.host.orphans import Orphans
 from wspulse.supervisor.host.runtime_dir import RuntimeDir
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 from wspulse.supervisor.process.child import Child
@@ -40,6 +41,9 @@ ADDRESS_RETRY_S = 6.0
 """A crashed server's workers hold its port until they have noticed, 5 s at most (contract.md §6)."""
 
 ADDRESS_RETRY_PERIOD_S = 0.1
+
+ORPHANS_PERIOD_S = 1.0
+"""Between two looks at whether those workers can notice anything at all; and how long a killed one may be on its way out."""
 
 INCARNATIONS_PER_RUN = 1_000_000
 """Incarnations of a server's run begin at a multiple of this, above all those of a crashed predecessor."""
@@ -218,13 +222,23 @@ class Supervisor:
             self.runtime_dir = RuntimeDir.claim(self.port)
 
     async def _listen(self, retry_s: float) -> socket.socket | None:
+        assert self.runtime_dir is not None
+        orphans = Orphans(self.runtime_dir.path)
         deadline = time.monotonic() + retry_s
+        look_at = 0.0
         while not self._ending.done():
             try:
                 return open_listener(self.settings.host, self.settings.port)
             except AddressTakenError:
-                if time.monotonic() >= deadline:
-                    raise
+                now = time.monotonic()
+                is_late = now >= deadline
+                if is_late or now >= look_at:
+                    look_at = now + ORPHANS_PERIOD_S
+                    # Until then those that can may end in order.
+                    if orphans.end(only_stopped=not is_late):
+                        deadline = max(deadline, now + ORPHANS_PERIOD_S)
+                    elif is_late:
+                        raise
             await asyncio.sleep(ADDRESS_RETRY_PERIOD_S)
         return None
 
