@@ -21,6 +21,7 @@ from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.descriptor_limit import check_descriptors
 from wspulse.supervisor.host.listen_socket import AddressTakenError, address_text, open_listener
+from wspulse.supervisor.host.orphans import Orphans
 from wspulse.supervisor.host.runtime_dir import RuntimeDir, find_predecessor, refusal
 from wspulse.supervisor.logs.configuration import tell
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
@@ -42,6 +43,9 @@ ADDRESS_RETRY_S = 6.0
 """A crashed server's workers hold its port until they have noticed, 5 s at most (contract.md §6)."""
 
 ADDRESS_RETRY_PERIOD_S = 0.1
+
+ORPHANS_PERIOD_S = 1.0
+"""Between two looks at whether those workers can notice anything at all; and how long a killed one may be on its way out."""
 
 INCARNATIONS_PER_RUN = 1_000_000
 """Incarnations of a server's run begin at a multiple of this, above all those of a crashed predecessor."""
@@ -224,15 +228,27 @@ class Supervisor:
         """None when the end comes first."""
         host, port = self.settings.host, self.settings.port
         deadline = time.monotonic() + ADDRESS_RETRY_S
+        orphans: Orphans | None = None
+        look_at = 0.0
         while not self._ending.done():
             try:
                 return open_listener(host, port)
             except AddressTakenError as error:
                 predecessor = find_predecessor(port, error.address)
-                if predecessor is not None and predecessor.is_running:
-                    raise StartError(refusal(port, predecessor.pid)) from None
-                if predecessor is None or time.monotonic() >= deadline:
+                if predecessor is None:
                     raise
+                if predecessor.is_running:
+                    raise StartError(refusal(port, predecessor.pid)) from None
+                now = time.monotonic()
+                is_late = now >= deadline
+                if is_late or now >= look_at:
+                    look_at = now + ORPHANS_PERIOD_S
+                    orphans = orphans or Orphans(predecessor.folder)
+                    # Until then those that can may end in order.
+                    if orphans.end(only_stopped=not is_late):
+                        deadline = max(deadline, now + ORPHANS_PERIOD_S)
+                    elif is_late:
+                        raise
             await asyncio.sleep(ADDRESS_RETRY_PERIOD_S)
         return None
 

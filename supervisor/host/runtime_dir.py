@@ -155,6 +155,7 @@ class Predecessor(NamedTuple):
     """A server that has a port, as its runtime directory tells of it."""
 
     pid: int | None
+    folder: Path
     is_running: bool
     """Else it crashed: its workers may hold the port for some seconds more."""
 
@@ -169,8 +170,8 @@ def find_predecessor(port: int, address: str, environ: Mapping[str, str] = os.en
             continue
         with contextlib.suppress(OSError):
             if is_locked(folder):
-                return Predecessor(record.pid, is_running=True)
-            found = Predecessor(record.pid, is_running=False)
+                return Predecessor(record.pid, folder, is_running=True)
+            found = Predecessor(record.pid, folder, is_running=False)
     return found
 
 

@@ -25,6 +25,7 @@ from typing import Protocol
 from wspulse.actors.mesh.message import Alive, BootFailed, CloseRequested, Drain, Drained, Exit, Message, Ready
 from wspulse.actors.values.errors import ServerClosedError
 from wspulse.supervisor.host.process_state import process_state
+from wspulse.supervisor.process.end_watch import exit_sentence
 from wspulse.supervisor.process.liveness import Decision, Liveness
 from wspulse.supervisor.process.restart.backoff import Backoff
 from wspulse.supervisor.process.restart.failed_starts import FailedStarts
@@ -32,7 +33,6 @@ from wspulse.supervisor.process.restart.replacement import Replacement, RestartF
 from wspulse.supervisor.process.restart.standby import LEAVE_S, Launch, LaunchedWorker, last_line
 from wspulse.supervisor.process.silence import Silence
 from wspulse.supervisor.process.tally import Tally
-from wspulse.supervisor.process.worker_process import exit_sentence
 
 __all__ = ["Child", "ChildEvents", "ChildState"]
 

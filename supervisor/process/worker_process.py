@@ -19,27 +19,17 @@ from multiprocessing.context import SpawnProcess
 
 from wspulse.actors.mesh.message import Envelope, MailboxMoved, Message, Tell
 from wspulse.actors.mesh.stream import Stream
+from wspulse.supervisor.process.end_watch import EndWatch
 from wspulse.supervisor.worker.child_spec import ChildSpec, Start
 from wspulse.supervisor.worker.main import DUMP_SIGNAL, main
 from wspulse.supervisor.worker.stray_signals import PASSED_OVER
 
-__all__ = ["WorkerProcess", "exit_sentence"]
+__all__ = ["WorkerProcess"]
 
-REAP_POLL_S = 0.01
-"""A process's descriptors close a moment before it can be waited for."""
+LAST_WORDS_S = 0.01
+"""What the worker said last may still be in the channel, and tell why it ended: let the loop read it."""
 
 _spawn = multiprocessing.get_context("spawn")
-
-
-def exit_sentence(code: int) -> str:
-    """What an exit code (negative: a signal) means."""
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"was killed by {name}"
 
 
 class WorkerProcess:
@@ -91,17 +81,14 @@ class WorkerProcess:
             # Nobody would see its end, and another would be started beside it.
             undo.callback(_end, self._process)
             undo.callback(ours.close)
-            # multiprocessing's own sentinel, a pipe, stays open while a process that the application forked has it.
-            self._end_fd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else os.dup(self._process.sentinel)
-            undo.callback(os.close, self._end_fd)
             self._stream = Stream(ours, self._on_envelope, _nothing)
             undo.callback(self._stream.close)
-            self._loop.add_reader(self._end_fd, self._ended)
+            self._end_watch = EndWatch(self._process, self._ended)
             undo.pop_all()
 
     @property
     def is_running(self) -> bool:
-        return self._end_fd >= 0
+        return self._end_watch.is_running
 
     def tell(self, message: Message) -> None:
         """Queue an order; ignored when the worker has ended."""
@@ -131,20 +118,8 @@ class WorkerProcess:
         if isinstance(envelope, Tell):
             self._on_message(self, envelope.message)
 
-    def _ended(self) -> None:
-        self._loop.remove_reader(self._end_fd)
-        self._reap()
-
-    def _reap(self) -> None:
-        code = self._process.exitcode
-        if code is None:
-            self._loop.call_later(REAP_POLL_S, self._reap)
-            return
-        os.close(self._end_fd)
-        self._end_fd = -1
-        self._process.close()
-        # What the worker said last may still be in the channel, and tell why it ended: let the loop read it.
-        self._loop.call_later(REAP_POLL_S, self._finish, code)
+    def _ended(self, code: int) -> None:
+        self._loop.call_later(LAST_WORDS_S, self._finish, code)
 
     def _finish(self, code: int) -> None:
         self._stream.close()

@@ -241,3 +241,23 @@ def test_supervisor_that_stood_still_kills_nobody(app: Path) -> None:
         server.terminate()
         assert server.wait() == 0
         assert "stuck" not in server.stderr()
+
+
+def test_worker_that_was_stopped_before_its_supervisor_was_killed_does_not_keep_the_port(app: Path) -> None:
+    app.chmod(0o700)
+    (app / "run").mkdir(mode=0o700)
+    env = {"XDG_RUNTIME_DIR": str(app / "run")}
+    args = ("--app", "obedient:server")
+    with serve_process(*args, workers=2, cwd=app, env=env) as server:
+        stopped = server.worker_pids()[1]
+        os.kill(stopped, signal.SIGSTOP)
+        server.kill()
+        server.wait()
+        with serve_process(*args, "--port", str(server.port), workers=2, cwd=app, env=env) as successor:
+            assert successor.port == server.port
+            log = successor.stderr()
+            assert f"a worker of a server that was killed still held the port; it was killed too (pid={stopped}" in log
+            assert "taken by another program" not in log
+            with connect(successor.url) as client:
+                assert answers(client)
+            server.wait_gone(6.0)

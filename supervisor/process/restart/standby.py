@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from wspulse.actors.mesh.message import BootFailed, CloseRequested, Exit, Message, Prepared, TakeOver
-from wspulse.supervisor.process.worker_process import exit_sentence
+from wspulse.supervisor.process.end_watch import exit_sentence
 
 __all__ = ["LEAVE_S", "Launch", "LaunchedWorker", "Standby", "StandbyEvents", "last_line"]
 
