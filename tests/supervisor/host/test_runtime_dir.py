@@ -17,7 +17,7 @@ import pytest
 
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host import runtime_dir as module
-from wspulse.supervisor.host.runtime_dir import RuntimeDir, find_predecessor
+from wspulse.supervisor.host.runtime_dir import Predecessor, RuntimeDir, find_predecessor
 
 
 @pytest.fixture
