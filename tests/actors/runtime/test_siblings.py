@@ -12,7 +12,7 @@ from tests.support.shards import Shards, serve_shards
 from wspulse import Server
 from wspulse.actors.bus.message import room_topic
 from wspulse.actors.bus.zmq import ZmqBus
-from wspulse.actors.mesh.message import BusRoomsWanted, ShardSilence
+from wspulse.actors.mesh.message import BusRooms, BusRoomsWanted, ShardDown, ShardSilence
 
 
 def make_server() -> Server:
@@ -111,3 +111,18 @@ async def test_answer_that_cannot_be_told_yet_is_told_when_the_link_begins(monke
             stopped.setattr(silent._siblings.links[1], "tell", lambda _message: None)
             await shards.start_shard(1)
             await eventually(lambda: audience(shards, 1, "any") == set(), "it is told, though it did not ask again")
+
+
+async def test_shard_that_has_ended_is_silent_no_more_and_nobody_asks_about_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serve_shards(make_server, 3) as shards:
+        runtime, ended = shards.runtimes[0], shards.runtimes[2].shard.incarnation
+        link = runtime._siblings.links[1]
+        await eventually(lambda: link.incarnation and audience(shards, 0, "any") == set(), "each has told its rooms")
+        runtime.handle(ShardSilence(2, ended, 4711, 3.0))
+        runtime.handle(ShardDown(2, ended))
+        told: list[object] = []
+        monkeypatch.setattr(link, "tell", told.append)
+        runtime._siblings._link_begins(1, link.incarnation)
+        assert [type(message) for message in told] == [BusRooms]
