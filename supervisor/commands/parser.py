@@ -5,12 +5,13 @@ that, and with which exit code the program ends, the command decides.
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from wspulse.supervisor.commands.terminal import print_text
+from wspulse.supervisor.settings.kinds import Kind
 
-__all__ = ["CommandParser", "UnparsableError"]
+__all__ = ["CommandParser", "UnparsableError", "argument_of"]
 
 
 class UnparsableError(Exception):
@@ -35,9 +36,20 @@ class CommandParser(argparse.ArgumentParser):
         raise UnparsableError(message)
 
     def print_help(self, file: Any = None) -> None:
-        """To stdout, at once. A device that takes nothing is passed over, as argparse does."""
+        """To stdout, at once. Raises OutputError."""
         if file is not None:
             super().print_help(file)
             return
-        with suppress(OSError):
-            print_text(self.format_help().rstrip("\n"))
+        print_text(self.format_help().rstrip("\n"))
+
+
+def argument_of(kind: Kind) -> Callable[[str], Any]:
+    """The `type` of an argument that is read as a setting of that kind is."""
+
+    def read(text: str) -> Any:
+        try:
+            return kind.from_text(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
