@@ -36,7 +36,7 @@ from wspulse.supervisor.commands.rendering import (
     rooms_text,
     stats_text,
 )
-from wspulse.supervisor.commands.terminal import exit_code_of, leave_stdout, print_error, print_text
+from wspulse.supervisor.commands.terminal import exit_code_of, leave_stdout, print_error, print_text, printable
 from wspulse.supervisor.protocol.address import absence
 from wspulse.supervisor.protocol.curve import write_pair
 
@@ -77,7 +77,7 @@ def _command(
 
 
 def _fail(text: str, code: int) -> int:
-    print_error(f"wspulse: {text.removeprefix('wspulse: ')}")
+    print_error(printable(f"wspulse: {text.removeprefix('wspulse: ')}"))
     return code
 
 

@@ -139,3 +139,8 @@ def test_frame_without_an_input_to_read_it_from_is_wrong_use(
 ) -> None:
     monkeypatch.setattr("sys.stdin", None)
     assert told(["send", "alice"], capsys)[0] == 2
+
+
+def test_what_is_wrong_steers_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, line = told(["stats", "--control", f"ipc://{tmp_path}/\x1b[2J\n"], capsys)
+    assert line.removesuffix("\n").isprintable()
