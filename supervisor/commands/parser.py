@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, NoReturn
 
 from wspulse.supervisor.commands.terminal import print_text
+from wspulse.supervisor.settings.kinds import Kind
 
-__all__ = ["CommandParser", "UnparsableError"]
+__all__ = ["CommandParser", "UnparsableError", "argument_of"]
 
 _NO_OPTION = "\0"
 """Before a word that looks like an option and is none. No argument of a process can contain it."""
@@ -55,12 +55,23 @@ class CommandParser(argparse.ArgumentParser):
         raise UnparsableError(message.replace(_NO_OPTION, ""))
 
     def print_help(self, file: Any = None) -> None:
-        """To stdout, at once. A device that takes nothing is passed over, as argparse does."""
+        """To stdout, at once. Raises OutputError."""
         if file is not None:
             super().print_help(file)
             return
-        with suppress(OSError):
-            print_text(self.format_help().rstrip("\n"))
+        print_text(self.format_help().rstrip("\n"))
+
+
+def argument_of(kind: Kind) -> Callable[[str], Any]:
+    """The `type` of an argument that is read as a setting of that kind is."""
+
+    def read(text: str) -> Any:
+        try:
+            return kind.from_text(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
 
 
 def _read_with(read: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -13,6 +13,8 @@ from wspulse.supervisor.protocol.types import Listing
 class PretendedControl:
     """Keeps what is asked of it, and answers with what the test put there by the operation's name."""
 
+    endpoint = "tcp://127.0.0.1:1"
+
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.answers: dict[str, Any] = {}
@@ -84,7 +86,7 @@ def test_a_frame_goes_to_an_id_that_begins_with_a_dash(control: PretendedControl
         (["kick", "--", "-a", "-b"], "wspulse: unrecognized arguments: -b (wspulse kick --help tells more)\n"),
         (
             ["restart", "--", "-x"],
-            "wspulse: argument SHARD: invalid int value: '-x' (wspulse restart --help tells more)\n",
+            "wspulse: argument SHARD: '-x' is no integer; allowed is 0 … 1023 (wspulse restart --help tells more)\n",
         ),
         (["kick", "-evil"], "; an id that begins with a dash goes behind -- (wspulse kick --help tells more)\n"),
     ],
