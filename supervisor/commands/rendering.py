@@ -44,6 +44,8 @@ def stats_text(stats: ServerStats) -> str:
     )
     if total.links_down:
         sums += f", {total.links_down} links between workers down"
+    if stats.control_refused:
+        sums += f", {stats.control_refused} control clients refused"
     head = [
         "SHARD",
         "PID",
