@@ -176,8 +176,6 @@ class AsyncControl:
     def _why_silent(self, number: int, timeout_s: float) -> str:
         if number in self._sent:
             return f"the server at {self.endpoint} did not answer within {timeout_s:g} s"
-        if self._dealer is not None and self._dealer.refused:
-            return f"the server at {self.endpoint} does not know this client's key"
         return f"no server at {self.endpoint} within {timeout_s:g} s"
 
     def _send_unsent(self) -> None:
@@ -198,6 +196,13 @@ class AsyncControl:
             waiting.future.set_result(parts[-1])
 
     def _went_away(self) -> None:
+        dealer = self._dealer
+        if dealer is not None and (obstacle := dealer.obstacle) is not None:
+            # The next call makes another one, which may be let in.
+            self._dealer = None
+            dealer.close()
+            self._fail(list(self._waiting), obstacle)
+            return
         self._fail(list(self._sent), f"the server at {self.endpoint} went away before it answered")
 
     def _fail(self, numbers: list[int], text: str) -> None:

@@ -180,6 +180,14 @@ class Bridge:
 
     def _went_away(self) -> None:
         self._is_asked = False
+        if self._dealer is not None and (obstacle := self._dealer.obstacle) is not None:
+            self._fail(ControlError(obstacle))
+
+    def _fail(self, problem: ControlError) -> None:
+        """It is not attached, and will not be."""
+        self._problem = problem
+        self._attached.set()
+        self._changed.set()
 
     def _send(self, message: dict[str, Any]) -> bool:
         return self._dealer is not None and self._dealer.try_send((msgspec.msgpack.encode(message),))
@@ -212,8 +220,8 @@ class Bridge:
             self._epoch += 1
             self._credit = 0
         else:
-            self._problem = refusal(message.error)
-            self._changed.set()
+            self._fail(refusal(message.error))
+            return
         self._attached.set()
 
     async def _decide(self, message: _Message) -> None:

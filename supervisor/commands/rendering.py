@@ -44,6 +44,8 @@ def stats_text(stats: ServerStats) -> str:
     )
     if total.links_down:
         sums += f", {total.links_down} links between workers down"
+    if stats.control_refused:
+        sums += f", {stats.control_refused} control clients refused"
     unwell = [
         f"worker {worker.shard} is not well: {'; '.join(worker.unwell)}" for worker in stats.workers if worker.unwell
     ]

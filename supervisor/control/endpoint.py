@@ -152,11 +152,21 @@ def _remove_stale(path: Path) -> None:
     if not stat.S_ISSOCK(mode):
         raise StartError(f"{path} exists and is no socket; remove it or choose another --control")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # Whoever accepts nobody for now would have us wait.
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
-        except OSError:
+        except ConnectionRefusedError:
             _remove(path)
             return
+        except FileNotFoundError:
+            return
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise StartError(
+                f"{path} is another program's socket: {error.strerror}; choose another --control"
+            ) from None
     raise StartError(f"another program listens at {path}; choose another --control")
 
 

@@ -32,6 +32,9 @@ MOST_PREFIXES = 100
 
 SUBSCRIPTION_BYTES = 1024
 
+DRAIN_BUDGET = 256
+"""Subscriptions taken in one go; then the loop's other work has its turn."""
+
 PROBE_PREFIX = b"ping."
 """Topics of probes, by which subscribers see that their subscriptions are active."""
 
@@ -110,7 +113,8 @@ class EventPublisher:
 
     def _look(self) -> None:
         before = self.prefixes
-        for change in chain.from_iterable(Received(self._publisher)):
+        received = Received(self._publisher, DRAIN_BUDGET)
+        for change in chain.from_iterable(received):
             if change[:1] == b"\x01":
                 self._topics.add(change[1:])
             elif change[:1] == b"\x00" and change[1:] in self._topics:
@@ -118,6 +122,8 @@ class EventPublisher:
                 self._forget(change[1:])
         if self.prefixes != before:
             self._watch(self.prefixes)
+        if not received.is_all:
+            self._lookout.again()
 
     def _forget(self, prefix: bytes) -> None:
         """Nothing is made any more for topics that begin with `prefix` and that nobody else wants: who comes back to one

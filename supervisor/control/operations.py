@@ -10,7 +10,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -106,7 +106,11 @@ class Operations:
         "shutdown": NoArguments,
     }
 
-    def __init__(self, supervised: Supervised, links: ShardLinks, events: EventPublisher) -> None:
+    def __init__(
+        self, supervised: Supervised, links: ShardLinks, events: EventPublisher, refused: Callable[[], int]
+    ) -> None:
+        """`refused()` is how many control clients did not get in."""
+        self._refused = refused
         self._supervised = supervised
         self._links = links
         self._events = events
@@ -180,6 +184,7 @@ class Operations:
             "pid": os.getpid(),
             "uptime_s": now - self._started_at,
             "rss_bytes": resident_bytes(os.getpid()),
+            "control_refused": self._refused(),
             "totals": {**totals, **counted},
             "workers": workers,
         }

@@ -17,6 +17,7 @@ from wspulse.actors.mesh.mailbox import Mailbox
 from wspulse.actors.mesh.message import DESK_SHARD, Events, UpgradeRequest, WatchEvents
 from wspulse.supervisor.control.bridge.service import BridgeService
 from wspulse.supervisor.control.client_gate import ClientGate
+from wspulse.supervisor.control.doorman import Doorman
 from wspulse.supervisor.control.endpoint import ControlEndpoint, bind_private, claim_endpoint
 from wspulse.supervisor.control.event_publisher import EventPublisher
 from wspulse.supervisor.control.operations import Operations, Supervised
@@ -52,6 +53,8 @@ class ControlPlane:
         self._replacing: set[int] = set()
         self._pids: dict[int, int] = {}
         self._bridge: BridgeService | None = None
+        self._gate: ClientGate | None = None
+        self._doorman = Doorman()
         self.endpoint = ""
         self.desk_path = ""
         """Where workers reach the bridge desk, if there is one."""
@@ -67,7 +70,7 @@ class ControlPlane:
         self._started.add("context", context.destroy)
         gate = None
         if keys is not None:
-            gate = ClientGate(context, *keys)
+            self._gate = gate = ClientGate(context, *keys, self._doorman.key_unknown)
             self._started.add("gate", gate.close)
         self._links = ShardLinks(self._mailbox_paths, self._is_silent)
         self._started.add("links", self._links.close)
@@ -136,6 +139,7 @@ class ControlPlane:
         publisher = _open_socket(context, zmq.XPUB, claimed.events, gate)
         EventPublisher.prepare(publisher)
         self._started.add("event socket", lambda: publisher.close(0))
+        self._watch_refusals(publisher, gate)
         self.events = EventPublisher(publisher, bind_private(publisher, claimed.events), self._watch)
         self._started.add("events", self.events.close)
         self.events.open()
@@ -143,10 +147,13 @@ class ControlPlane:
     def _start_server(
         self, context: zmq.Context[zmq.Socket[bytes]], claimed: ControlEndpoint, gate: ClientGate | None
     ) -> None:
-        operations = self._operations = Operations(self._supervised, self._links, self.events)
+        operations = self._operations = Operations(
+            self._supervised, self._links, self.events, lambda: self._doorman.refused
+        )
         router = _open_socket(context, zmq.ROUTER, claimed.control, gate)
         server = ControlServer(router, operations)
         self._started.add("server", server.close)
+        self._watch_refusals(router, gate)
         self.endpoint = bind_private(router, claimed.control)
         if self._settings.app == BRIDGE:
             self._start_bridge(server)
@@ -159,6 +166,11 @@ class ControlPlane:
         mailbox = Mailbox(open_mailbox_listener(self.desk_path), DESK_SHARD, 1, bridge.receive, _no_upgrades)
         self._started.add("mailbox", mailbox.close)
         mailbox.open()
+
+    def _watch_refusals(self, guarded: zmq.Socket[bytes], gate: ClientGate | None) -> None:
+        # Behind the part that closes the socket: it stops before.
+        self._doorman.watch(guarded, has_keys=gate is not None)
+        self._started.add("doorman", self._doorman.close)
 
     def _watch(self, prefixes: list[bytes]) -> None:
         for child in self._supervised.children:

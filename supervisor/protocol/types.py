@@ -122,6 +122,8 @@ class ServerStats(msgspec.Struct, frozen=True):
     rss_bytes: int | None
     totals: Totals
     workers: list[WorkerStats]
+    control_refused: int = 0
+    """Control clients that did not get in, for their keys mostly; each attempt counts."""
 
 
 class Event(msgspec.Struct, kw_only=True):
