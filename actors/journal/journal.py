@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from logging import DEBUG, WARNING, Logger
+from logging import DEBUG, INFO, WARNING, Logger
 from typing import Any
 
+from wspulse.actors.journal.access import AccessLog, address_text, whose
 from wspulse.actors.values.errors import ProtocolError
 from wspulse.actors.values.log_limit import LogLimit, shortened
 from wspulse.actors.values.metrics import Metrics
@@ -27,10 +28,18 @@ _TOO_BIG = 1009
 
 
 class Journal:
-    """See the module. `clock` is in seconds and monotonic."""
+    """See the module. `clock` is in seconds and monotonic. Each connection is told of where `wants_access_log`, at info, or where
+    the logger tells what is for debugging."""
 
-    def __init__(self, logger: Logger, metrics: Metrics, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, logger: Logger, metrics: Metrics, clock: Callable[[], float], *, wants_access_log: bool = False
+    ) -> None:
         self._logger = logger
+        self.access: AccessLog | None = None
+        if wants_access_log:
+            self.access = AccessLog(logger.getChild("access"), INFO)
+        elif logger.isEnabledFor(DEBUG):
+            self.access = AccessLog(logger, DEBUG)
         self._metrics = metrics
         self._clock = clock
         self._limits: defaultdict[str, LogLimit] = defaultdict(LogLimit)
@@ -56,16 +65,17 @@ class Journal:
             return
         is_operators = status in _OPERATORS and not (status == 503 and self.is_ending)
         not_logged = self._limits[name].admit(self._clock()) if is_operators else None
-        level = DEBUG if not_logged is None else WARNING
-        if self._logger.isEnabledFor(level):
-            extra = {"status": status, "reason": shortened(answer.text), **_whose(head, address)}
-            if connection_id:
-                extra["connection_id"] = connection_id
-            if status == 403 and head is not None:
-                extra["origin"] = shortened(Request(head, address).headers.get("origin", ""))
-            if not_logged is not None:
-                extra["not_logged"] = not_logged
-            self._logger.log(level, "a request was refused", extra=extra)
+        if not_logged is None and self.access is None:
+            return
+        fields = {"status": status, "reason": shortened(answer.text), **whose(head, address)}
+        if connection_id:
+            fields["connection_id"] = connection_id
+        if status == 403 and head is not None:
+            fields["origin"] = shortened(Request(head, address).headers.get("origin", ""))
+        if self.access is not None:
+            self.access.refused(fields)
+        if not_logged is not None:
+            self._logger.warning("a request was refused", extra={**fields, "not_logged": not_logged})
 
     def no_http(self, is_tls: bool, address: tuple[str, int] | None) -> None:
         """A connection was closed at once, since what came begins no request."""
@@ -74,7 +84,7 @@ class Journal:
         not_logged = self._limits[text].admit(self._clock()) if is_tls else None
         level = DEBUG if not_logged is None else WARNING
         if self._logger.isEnabledFor(level):
-            extra: dict[str, Any] = {"remote_address": _address_text(address)}
+            extra: dict[str, Any] = {"remote_address": address_text(address)}
             if not_logged is not None:
                 extra["not_logged"] = not_logged
             self._logger.log(level, text, extra=extra)
@@ -99,7 +109,7 @@ class Journal:
         """`connect` or `check_origin` raised, or gave what is no identity; a client may well be able to cause that."""
         not_logged = self._limits["connect"].admit(self._clock())
         if not_logged is not None:
-            extra = {**_whose(request.head, request.remote_address), "not_logged": not_logged}
+            extra = {**whose(request.head, request.remote_address), "not_logged": not_logged}
             self._logger.error("connect or check_origin raised", exc_info=error, extra=extra)
 
     def callback_raised(self, callback: str, connection_id: str, room_id: str, error: BaseException) -> None:
@@ -114,22 +124,24 @@ class Journal:
             }
             self._logger.error("callback raised", exc_info=error, extra=extra)
 
+    def handler_is_slow(self, callback: str, event: str, connection_id: str, slow_handler_s: float) -> None:
+        self._metrics.slow_handlers += 1
+        not_logged = self._limits["slow"].admit(self._clock())
+        if not_logged is not None:
+            extra = {
+                "callback": callback,
+                "event": shortened(event),
+                "connection_id": connection_id,
+                "slow_handler_s": slow_handler_s,
+                "not_logged": not_logged,
+            }
+            self._logger.warning(
+                "a handler runs longer than slow_handler; its connection is deaf meanwhile", extra=extra
+            )
+
     def outlived(self, callback: str, connection_id: str) -> None:
         """A callback sent to its own session, which had ended meanwhile."""
         self._logger.debug(
             "a callback sent to its own session, which had ended",
             extra={"callback": callback, "connection_id": connection_id},
         )
-
-
-def _whose(head: bytes | None, address: tuple[str, int] | None) -> dict[str, Any]:
-    """Whose request it is. Its query is left out: it may hold a token."""
-    path = None if head is None else shortened(Request(head, address).path)
-    return {"path": path, "remote_address": _address_text(address)}
-
-
-def _address_text(address: tuple[str, int] | None) -> str | None:
-    if address is None:
-        return None
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -21,6 +21,7 @@ from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.accept.http_heads import HeadBounds
 from wspulse.actors.accept.origins import reads_cookies
 from wspulse.actors.bus.contract import Bus
+from wspulse.actors.journal.slow_handlers import SlowHandlers
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S, ActorRef, LocalRef
 from wspulse.actors.mesh.inheritance import Inheritance
 from wspulse.actors.mesh.mailbox import Mailbox
@@ -119,6 +120,10 @@ class ShardRuntime:
                 logger=server.options.logger,
             )
         self._lag = LoopLag()
+        journal, slow_s = self.shard.journal, server.options.slow_handler
+        self._slow_handlers = SlowHandlers(
+            self.shard.loop, self.shard.working, slow_s, partial(journal.handler_is_slow, slow_handler_s=slow_s)
+        )
         self._dispatch = Dispatch(
             self.shard,
             siblings=self._siblings,
@@ -139,7 +144,7 @@ class ShardRuntime:
             http=self._http,
             tell_supervisor=tell_supervisor,
             drain_s=drain_s,
-            lag=self._lag,
+            watches=(self._lag, self._slow_handlers),
             tasks=self._tasks,
         )
         names = [*mailbox_paths, *(endpoint.removeprefix("ipc://") for endpoint in bus or ())]
@@ -175,6 +180,7 @@ class ShardRuntime:
             _Stage(mailbox.open if turn is None else None, mailbox.close) if mailbox is not None else None,
             _Stage(self._siblings.open_links, self._siblings.close_links),
             _Stage(None, self._lag.stop),
+            _Stage(None, self._slow_handlers.stop),
             _Stage(None, self._tasks.end),
             # The links that close behind it tell it nothing any more.
             _Stage(None, self._extensions.close),

@@ -140,6 +140,9 @@ class Admission:
                 old = None
         self._shard.metrics.upgrades += 1
         transport.accept(upgrade.answer)
+        access = self._shard.journal.access
+        if access is not None:
+            access.opened(transport, upgrade, is_resumed=old is not None)
         if old is None:
             self._shard.new_session(transport, upgrade, self.newcomers[transport])
         elif old.state is SessionState.SUSPENDED:
@@ -149,6 +152,8 @@ class Admission:
             if old.transport is not None:
                 old.transport.hand_over_rest()
             old.apply(SessionEvent.REPLACE, close=CloseReason.REPLACED, transport=transport)
+        if access is not None:
+            access.joined(transport)
         self._release(transport)
         transport.upgrade = None
         transport.start()

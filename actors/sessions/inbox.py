@@ -117,7 +117,7 @@ class Inbox:
     the loop has yet to call, the task of `_work`, or the predecessor's end. Each restores that whatever a handler raises.
     """
 
-    __slots__ = ("_busy", "_mailbox", "_session", "_shard", "_waiting_bytes", "connection", "successor")
+    __slots__ = ("_busy", "_mailbox", "_session", "_shard", "_waiting_bytes", "connection", "handling", "successor")
 
     connection: Connection
     """What the application sees of the session, given by the shard."""
@@ -131,6 +131,8 @@ class Inbox:
         """None while nothing waits, which spares an idle session the deque's 760 bytes; the same one until then."""
         self._waiting_bytes = 0
         self._busy = False
+        self.handling: object = None
+        """The entry whose handler is awaited, for whoever looks how long that takes."""
 
     # What comes.
 
@@ -272,6 +274,7 @@ class Inbox:
         try:
             while begun is not None:
                 item, awaitable = begun
+                self.handling = item
                 try:
                     await awaitable
                 except BaseException as error:
@@ -294,6 +297,7 @@ class Inbox:
         finally:
             # Not there, where the loop's tasks begin at once and this one has ended within its first step.
             shard.working.pop(self, None)
+            self.handling = None
             # The traceback of what a handler raised holds this frame, and an on_disconnect that of its error.
             del item, awaitable, begun
 

@@ -64,7 +64,7 @@ class Shard:
         """Seconds in which this shard could serve."""
         self.at = self._ticker.at
         self.metrics = Metrics()
-        self.journal = Journal(options.logger, self.metrics, self.clock)
+        self.journal = Journal(options.logger, self.metrics, self.clock, wants_access_log=options.access_log)
         self.encode = wire_encoder(options.codec)
         """A frame in wire form: a whole WebSocket message. Raises what the codec raises."""
         self.decode, self.decode_refused = decoding_lanes(options.codec)
@@ -119,6 +119,8 @@ class Shard:
 
     def transport_gone(self, transport: Ending) -> None:
         self._ending.pop(transport, None)
+        if self.journal.access is not None:
+            self.journal.access.gone(transport)
         self.look_if_quiet()
 
     # What sessions report.

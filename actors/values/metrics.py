@@ -31,6 +31,8 @@ class Metrics:
     """Peers that were cut off since they broke the protocol."""
     callbacks_raised: int = 0
     """Errors of the application's callbacks; not that a callback sent to its own session, which had ended meanwhile."""
+    slow_handlers: int = 0
+    """Callbacks that ran longer than `slow_handler`."""
     upgrades: int = 0
     upgrades_refused: int = 0
     """Answers in HTTP that refused something; these are their statuses."""

@@ -69,6 +69,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     messages_too_big: int = 0
     protocol_errors: int = 0
     callbacks_raised: int = 0
+    slow_handlers: int = 0
     upgrades: int = 0
     upgrades_refused: int = 0
     refused_400: int = 0

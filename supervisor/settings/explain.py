@@ -74,7 +74,9 @@ REASONS = {
         "none",
         "the path of a NAME.key, or of a folder of them",
     ),
-    "log_level": Reason("lifecycles and what somebody should look at; debug tells of every connection"),
+    "log_level": Reason(
+        "lifecycles and what somebody should look at; debug tells of every connection, refusal and end"
+    ),
     "log_format": Reason("people read it first; collectors want json"),
 }
 
