@@ -15,7 +15,9 @@ from collections.abc import Callable, Sequence
 
 from wspulse.actors.mesh.message import Message, ShardUp
 from wspulse.supervisor.errors import StartError
+from wspulse.supervisor.process.adopted import adopts_processes, reap_adopted
 from wspulse.supervisor.process.child import Child, ChildEvents, ChildState
+from wspulse.supervisor.process.end_watch import watched
 from wspulse.supervisor.process.restart.outage import Outage
 from wspulse.supervisor.process.restart.standby import LaunchedWorker
 from wspulse.supervisor.process.worker_process import WorkerProcess
@@ -56,6 +58,7 @@ class Workers:
         self._on_outage = on_outage
         self._give_up_after_s = give_up_after_s
         self._looked_at = 0.0
+        self._adopts = adopts_processes()
         self._stall_timeout_s = stall_timeout_s
         self._shutdown_timeout_s = shutdown_timeout_s
         self._changed = asyncio.Event()
@@ -136,6 +139,8 @@ class Workers:
         now = time.monotonic()
         for child in self.children:
             child.tick(now)
+        if self._adopts:
+            reap_adopted(watched)
         is_served = any(child.serves or child.served_at > self._looked_at for child in self.children)
         self._looked_at = now
         if self._outage.look(now, is_served):
