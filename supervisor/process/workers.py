@@ -154,30 +154,42 @@ class Workers:
     # The end.
 
     async def stop(self) -> None:
-        """Drain all, then let all end: calls across shards work while the last sessions' callbacks run."""
+        """Drain all, then let all end: calls across shards work while the last sessions' callbacks run. Raises ExceptionGroup,
+        when all are gone, of what failed on the way."""
         reserve_s = min(KILL_RESERVE_S, self._shutdown_timeout_s / 10)
         deadline = time.monotonic() + self._shutdown_timeout_s - reserve_s
-        for child in self.children:
-            child.stop()
+        failures = self._each(Child.stop)
         done = (ChildState.DRAINED, ChildState.STOPPED)
         await self._until(lambda: self._hurry or all(child.state in done for child in self.children), deadline)
-        for child in self.children:
-            child.exit()
+        failures += self._each(Child.exit)
         await self._until(lambda: self._hurry or self._are_stopped(), deadline)
         for child in self.children:
             if child.state is not ChildState.STOPPED and not self._hurry:
                 _logger.warning(
                     "a worker did not end in time and is killed", extra={"shard": child.shard, "pid": child.pid}
                 )
-            child.kill()
+        failures += self._each(Child.kill)
         await self._until(self._are_stopped, time.monotonic() + KILLED_S)
+        if failures:
+            raise ExceptionGroup("workers could not be told to end", failures)
 
     def kill(self) -> None:
-        """End them now; a `stop` that is under way waits for nothing else."""
+        """End them now; a `stop` that is under way waits for nothing else. Raises ExceptionGroup of what failed."""
         self._hurry = True
-        for child in self.children:
-            child.kill()
+        failures = self._each(Child.kill)
         self._changed.set()
+        if failures:
+            raise ExceptionGroup("workers could not be killed", failures)
+
+    def _each(self, order: Callable[[Child], None]) -> list[Exception]:
+        """Give an order to all; one that cannot be given keeps none of the others from getting it."""
+        failures: list[Exception] = []
+        for child in self.children:
+            try:
+                order(child)
+            except Exception as error:
+                failures.append(error)
+        return failures
 
     def child_changed(self) -> None:
         """A child's state is another one now."""

@@ -80,7 +80,8 @@ def main(spec: ChildSpec, start: Start) -> None:
         # What was imported stays. A full collection that walks it (26,000 objects) stops the loop for 9 ms.
         gc.collect()
         gc.freeze()
-        runner.run(Worker(spec, start, server).run())
+        code = runner.run(Worker(spec, start, server).run())
+    sys.exit(code)
 
 
 def _prepare_process(spec: ChildSpec, start: Start) -> None:
@@ -140,8 +141,10 @@ class Worker:
         self._server_closes = True
         self._exit = asyncio.Event()
         self._turn = asyncio.Event()
+        self._is_in_order = True
 
-    async def run(self) -> None:
+    async def run(self) -> int:
+        """Returns the exit code: 1 when something of the end has failed, and was logged."""
         spec, start = self._spec, self._start
         loop = asyncio.get_running_loop()
         self._stream = Stream(start.channel, self._on_envelope, self._on_end)
@@ -164,14 +167,24 @@ class Worker:
         self._say_alive()
         if await self._boot():
             await self._drain.wait()
-            self._stop_accepting()
-            await self._runtime.drain(server_closes=self._server_closes)
+            try:
+                self._stop_accepting()
+                await self._runtime.drain(server_closes=self._server_closes)
+            except Exception:  # the rest of the end, on_stop with it, is not its to prevent
+                _logger.exception("the sessions of a worker could not all be ended in order")
+                self._is_in_order = False
         self._tell(Drained())
         await self._exit.wait()
-        await self._runtime.stop()
-        self._feed.flush()
-        self._alive.cancel()
-        self._stream.close()
+        try:
+            await self._runtime.stop()
+        except Exception:  # each of its stages has ended by now
+            _logger.exception("a part of a worker did not stop in order")
+            self._is_in_order = False
+        finally:
+            self._feed.flush()
+            self._alive.cancel()
+            self._stream.close()
+        return 0 if self._is_in_order else 1
 
     async def _boot(self) -> bool:
         """Start the shard, unless the order to end comes first. Returns whether it is up."""

@@ -341,3 +341,22 @@ def test_planned_restart_of_the_only_worker_is_no_outage_however_long_its_drain_
             made.current[0].says(Alive(0))
         assert made.outages == []
         made.workers.unwatch()
+
+
+def test_worker_that_cannot_be_told_to_end_keeps_no_other_from_being_told_and_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with stage(3) as made:
+
+        def refuse(_message: Message) -> None:
+            raise RuntimeError("planted")
+
+        monkeypatch.setattr(made.current[0], "tell", refuse)
+        stopping = made.stop()
+        made.drained(1)
+        made.drained(2)
+        assert [worker.told[0] for worker in (made.current[1], made.current[2])] == [Drain(), Drain()]
+        made.pass_time(9.6)
+        assert made.current[0].kills == 1
+        made.end()
+        assert isinstance(stopping.exception(), ExceptionGroup)
