@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from wspulse.actors.mesh.message import Message, ShardUp
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.process.adopted import adopts_processes, reap_adopted
-from wspulse.supervisor.process.child import Child, ChildEvents, ChildState
+from wspulse.supervisor.process.child import Child, ChildState
+from wspulse.supervisor.process.child_events import ChildEvents
 from wspulse.supervisor.process.end_watch import watched
 from wspulse.supervisor.process.restart.outage import Outage
 from wspulse.supervisor.process.restart.standby import LaunchedWorker
@@ -43,7 +44,7 @@ class Workers:
 
     def __init__(
         self,
-        events: ChildEvents,
+        events: ChildEvents[Child],
         on_outage: Callable[[str], None],
         *,
         stall_timeout_s: float,

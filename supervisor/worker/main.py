@@ -31,6 +31,7 @@ from wspulse.actors.mesh.message import (
     BootFailed,
     Drain,
     Drained,
+    Draining,
     Envelope,
     Exit,
     Message,
@@ -162,7 +163,7 @@ class Worker:
             drain_s=spec.drain_s,
         )
         self._feed = EventFeed(self._runtime.shard, self._tell, lambda: self._stream.backlogged)
-        loop.add_signal_handler(signal.SIGTERM, self._drain.set)
+        loop.add_signal_handler(signal.SIGTERM, self._terminate)
         keep_loop_from_children(loop)
         self._say_alive()
         if await self._boot():
@@ -212,6 +213,11 @@ class Worker:
         except BaseException as error:
             return error
         return None
+
+    def _terminate(self) -> None:
+        """SIGTERM: how long the drain may take is the supervisor's to say, as of any other."""
+        self._tell(Draining())
+        self._drain.set()
 
     async def _await_turn(self) -> None:
         self._tell(Prepared())
