@@ -263,6 +263,10 @@ class CloseRequested(_Message):
     """The application called `server.close()`: drain every shard, then end the server."""
 
 
+class Draining(_Message):
+    """Somebody has sent this worker SIGTERM: it ends its sessions, and then itself."""
+
+
 class Drained(_Message):
     """This shard has no session left and every on_disconnect has run."""
 
@@ -307,6 +311,7 @@ Message = (
     | BootFailed
     | Alive
     | CloseRequested
+    | Draining
     | Drained
     | Events
 )

@@ -16,72 +16,38 @@ whether the server is to go on is the supervisor's to decide.
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import signal
 import time
-from typing import Protocol
 
-from wspulse.actors.mesh.message import Alive, BootFailed, CloseRequested, Drain, Drained, Exit, Message, Ready
+from wspulse.actors.mesh.message import (
+    Alive,
+    BootFailed,
+    CloseRequested,
+    Drain,
+    Drained,
+    Draining,
+    Exit,
+    Message,
+    Ready,
+)
 from wspulse.actors.values.errors import ServerClosedError
 from wspulse.supervisor.host.process_state import process_state
+from wspulse.supervisor.process.child_events import ChildEvents, ChildState
 from wspulse.supervisor.process.end_watch import exit_sentence
 from wspulse.supervisor.process.liveness import Decision, Liveness
-from wspulse.supervisor.process.restart.backoff import Backoff
-from wspulse.supervisor.process.restart.failed_starts import FailedStarts
+from wspulse.supervisor.process.restart.next_start import NextStart
 from wspulse.supervisor.process.restart.replacement import Replacement, RestartFailedError
-from wspulse.supervisor.process.restart.standby import LEAVE_S, Launch, LaunchedWorker, last_line
+from wspulse.supervisor.process.restart.standby import LEAVE_S, Launch, LaunchedWorker
 from wspulse.supervisor.process.silence import Silence
 from wspulse.supervisor.process.tally import Tally
 
-__all__ = ["Child", "ChildEvents", "ChildState"]
+__all__ = ["Child", "ChildState"]
 
 SLOW_BOOT_S = 10.0
 """An import may take as long as it likes, but somebody may wonder why the server is not ready."""
 
 _logger = logging.getLogger("wspulse.supervisor")
-
-
-class ChildState(enum.Enum):
-    STARTING = "starting"
-    READY = "ready"
-    DRAINING = "draining"
-    DRAINED = "drained"
-    WAITING = "waiting"
-    """Between a crash and the next start."""
-    STOPPED = "stopped"
-    """For good."""
-
-
-class ChildEvents(Protocol):
-    """What a child tells the supervisor."""
-
-    def on_started(self, child: Child) -> None:
-        """It has a worker, which may hear what it is told but is not ready."""
-
-    def on_ready(self, child: Child) -> None:
-        """Its worker is ready."""
-
-    def on_down(self, child: Child, incarnation: int) -> None:
-        """Its worker has ended, for whatever reason: the sessions of that incarnation are gone."""
-
-    def on_drained(self, child: Child) -> None:
-        """After `stop()`: no session is left; the worker waits for `exit()`."""
-
-    def on_stopped(self, child: Child) -> None:
-        """After `stop()`: the worker has ended."""
-
-    def on_boot_failed(self, child: Child, failure: BootFailed) -> None:
-        """The application cannot be loaded, or its on_start failed; the worker ends, and another one will be started."""
-
-    def on_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
-        """Its worker has not been heard for so long; or it was, and is heard again."""
-
-    def on_close_requested(self, child: Child) -> None:
-        """The application asks for the end of the whole server."""
-
-    def on_message(self, child: Child, message: Message) -> None:
-        """Any other message of its worker."""
 
 
 class Child:
@@ -92,7 +58,7 @@ class Child:
         self,
         shard: int,
         launch: Launch,
-        events: ChildEvents,
+        events: ChildEvents[Child],
         *,
         stall_timeout_s: float,
         drain_timeout_s: float,
@@ -100,10 +66,6 @@ class Child:
     ) -> None:
         self.shard = shard
         self.state = ChildState.WAITING
-        self.restarts = 0
-        """Starts that followed a crash, or a start that failed."""
-        self.last_failure = ""
-        """How the last worker crashed, or why it could not start."""
         self.connections = 0
         self.tally = Tally()
         """What its workers have counted, the earlier ones too."""
@@ -121,15 +83,14 @@ class Child:
         self._replacement = Replacement(shard, launch, self, patience_s=prepare_timeout_s)
         self._liveness = Liveness(stall_timeout_s, 0.0)
         self._silence = Silence(0.0)
-        self._backoff = Backoff()
+        self._next_start = NextStart(self._start_again)
         self._timer: asyncio.TimerHandle | None = None
-        """In WAITING: the next start. While a worker ends by itself: when it is killed."""
+        """While a worker ends by itself: when it is killed."""
         self._stopping = False
         self._ends_by_order = False
         """The end of the current worker is no crash."""
         self._boot_failure = ""
         """Why the current worker could not start: the text, which may be a traceback."""
-        self._failed_starts = FailedStarts()
         self._told_slow_boot = False
 
     @property
@@ -139,6 +100,16 @@ class Child:
     @property
     def incarnation(self) -> int | None:
         return None if self._worker is None else self._worker.incarnation
+
+    @property
+    def restarts(self) -> int:
+        """Starts that followed a crash, or a start that failed."""
+        return self._next_start.restarts
+
+    @property
+    def last_failure(self) -> str:
+        """How the last worker crashed, or why it could not start."""
+        return self._next_start.last_failure
 
     @property
     def silence_s(self) -> float:
@@ -200,7 +171,7 @@ class Child:
                 self._ends_by_order = True
                 self.kill()  # it may have loaded what is to be replaced
             case ChildState.WAITING:
-                self._cancel_timer()
+                self._next_start.cancel()
                 self._start_again()
             case ChildState.STOPPED:
                 self._replacement.fail(ServerClosedError())
@@ -212,6 +183,7 @@ class Child:
         """End all sessions, for good. A worker that has not been heard yet has none, and is killed."""
         self._stopping = True
         self._cancel_timer()
+        self._next_start.cancel()
         self._replacement.fail(ServerClosedError())
         self._replacement.dismiss()
         if self._worker is None:
@@ -275,6 +247,8 @@ class Child:
                 self._on_ready()
             case BootFailed():
                 self._on_boot_failed(message)
+            case Draining():
+                self._on_draining()
             case Drained():
                 self._on_drained()
             case CloseRequested():
@@ -284,7 +258,7 @@ class Child:
 
     def _on_ready(self) -> None:
         self.ready_at = self.served_at = time.monotonic()
-        self._failed_starts.forget()
+        self._next_start.forget()
         if self.state is not ChildState.STARTING or self._ends_by_order:
             return  # told to end meanwhile, or killed
         self.state = ChildState.READY
@@ -293,6 +267,13 @@ class Child:
         )
         self._replacement.succeed()
         self._events.on_ready(self)
+
+    def _on_draining(self) -> None:
+        """By order, or since somebody sent it SIGTERM."""
+        if self.state is ChildState.READY:
+            self._ends_by_order = True
+            self.state = ChildState.DRAINING
+            self._kill_later(self._drain_timeout_s)
 
     def _on_drained(self) -> None:
         self.state = ChildState.DRAINED
@@ -325,10 +306,8 @@ class Child:
     def on_prepared(self) -> None:
         """Its worker may go: another one stands by."""
         if self.state is ChildState.READY and self._worker is not None:
-            self._ends_by_order = True
-            self.state = ChildState.DRAINING
             self._worker.tell(Drain(server_closes=False))
-            self._kill_later(self._drain_timeout_s)
+            self._on_draining()
 
     def on_replacement_closes(self) -> None:
         """The application asks for the end of the server."""
@@ -363,19 +342,21 @@ class Child:
             if not self._take_replacement():
                 self._start_again()
         elif self._boot_failure:
-            self._start_failed(fields)
+            self._next_start.after_failed_start(self._boot_failure, fields)
+            self._wait()
+        elif code == -signal.SIGTERM:
+            self._next_start.after_termination(exit_sentence(code), fields)
+            self._wait()
         else:
-            self._crashed(exit_sentence(code), ready_for_s, fields)
+            is_replaced = self._take_replacement()
+            self._next_start.after_crash(exit_sentence(code), ready_for_s, fields, is_replaced=is_replaced)
+            if not is_replaced:
+                self._wait()
 
     def _look_if_stopped(self) -> None:
         if self._replacement.is_gone:
             self.state = ChildState.STOPPED
             self._events.on_stopped(self)
-
-    def _crashed(self, sentence: str, ready_for_s: float, fields: dict[str, object]) -> None:
-        self.restarts += 1
-        delay_s = 0.0 if self._take_replacement() else self._wait(sentence, ready_for_s)
-        _logger.warning("a worker died", extra={**fields, "end": sentence, "restart_in_s": delay_s})
 
     def _take_replacement(self) -> bool:
         """Whether there is one that stands by, prepared or not."""
@@ -388,29 +369,18 @@ class Child:
         standby.take_over()
         return True
 
-    def _start_failed(self, fields: dict[str, object]) -> None:
-        self.restarts += 1
-        delay_s = self._wait(last_line(self._boot_failure), 0.0)
-        self._failed_starts.of_application(self._boot_failure, delay_s, fields)
-
     def _start_again(self) -> None:
-        self._timer = None
         try:
             self.start()
         except Exception as error:  # whatever it is, there must be a next attempt
-            # The system's refusal is no fault of the application, and passes.
-            delay_s = self._wait(f"could not be started: {error}", 0.0)
-            self._failed_starts.of_system(error, delay_s, {"shard": self.shard})
+            self._next_start.after_refusal(error, self.shard)
+            self._wait()
 
-    def _wait(self, failure: str, ready_for_s: float) -> float:
-        """Start again when the backoff says so; returns in how many seconds."""
+    def _wait(self) -> None:
+        """For the next start, which is set."""
         self.state = ChildState.WAITING
         self._ends_by_order = False
-        self.last_failure = failure
-        delay_s = self._backoff.failed(ready_for_s)
-        self._timer = self._loop.call_later(delay_s, self._start_again)
-        self._replacement.fail(RestartFailedError(self.shard, failure, serves=False))
-        return delay_s
+        self._replacement.fail(RestartFailedError(self.shard, self.last_failure, serves=False))
 
     def _kill_later(self, seconds: float) -> None:
         self._cancel_timer()

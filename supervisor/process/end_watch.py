@@ -17,7 +17,7 @@ from multiprocessing import spawn
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-__all__ = ["EndWatch", "exit_sentence"]
+__all__ = ["EndWatch", "exit_sentence", "watched"]
 
 REAP_POLL_S = 0.01
 """A process's descriptors close a moment before it can be waited for."""
@@ -32,6 +32,9 @@ NOTHING_KNOWN = 255
 """What a process ends with that could not be executed, and what stands for an exit code that somebody else has taken."""
 
 _logger = logging.getLogger("wspulse.supervisor")
+watched: set[int] = set()
+"""The processes that are watched, and so waited for, here."""
+
 _told: set[int] = set()
 """The refusals that this process's log has had."""
 
@@ -50,12 +53,13 @@ class EndWatch:
         self._fd = _open_pidfd(self._pid)
         if self._fd is None:
             self._loop.call_later(LOOK_S, self._look)
-            return
-        try:
-            self._loop.add_reader(self._fd, self._ended)
-        except OSError:
-            os.close(self._fd)
-            raise
+        else:
+            try:
+                self._loop.add_reader(self._fd, self._ended)
+            except OSError:
+                os.close(self._fd)
+                raise
+        watched.add(self._pid)
 
     def _ended(self) -> None:
         assert self._fd is not None
@@ -79,6 +83,7 @@ class EndWatch:
             # Somebody else took it; multiprocessing would take the process for a living one, and keep its pipes.
             code = self._process._popen.returncode = NOTHING_KNOWN  # type: ignore[attr-defined]
         self.is_running = False
+        watched.discard(self._pid)
         self._process.close()
         self._on_end(code)
         return True

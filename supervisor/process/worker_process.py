@@ -7,6 +7,7 @@ process has ended and was waited for. It never decides anything.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -110,9 +111,10 @@ class WorkerProcess:
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
-        # Not waited for yet, so the pid is this process's and nobody else's.
+        # Not waited for yet, so the pid is this process's and nobody else's; if somebody did in our place, there is none.
         if self.is_running:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def _on_envelope(self, envelope: Envelope, _fd: int | None) -> None:
         if isinstance(envelope, Tell):

@@ -19,7 +19,10 @@ from wspulse.actors.mesh.message import Message, ShardSilence, ShardUp
 from wspulse.actors.values.timing.standstill import Standstill
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.working_folder import WorkingFolder
-from wspulse.supervisor.process.child import Child, ChildEvents, ChildState
+from wspulse.supervisor.process.adopted import adopts_processes, reap_adopted
+from wspulse.supervisor.process.child import Child, ChildState
+from wspulse.supervisor.process.child_events import ChildEvents
+from wspulse.supervisor.process.end_watch import watched
 from wspulse.supervisor.process.restart.outage import Outage
 from wspulse.supervisor.process.restart.standby import LaunchedWorker
 from wspulse.supervisor.process.worker_process import WorkerProcess
@@ -48,7 +51,7 @@ class Workers:
 
     def __init__(
         self,
-        events: ChildEvents,
+        events: ChildEvents[Child],
         on_outage: Callable[[str], None],
         *,
         stall_timeout_s: float,
@@ -63,6 +66,7 @@ class Workers:
         self._on_outage = on_outage
         self._give_up_after_s = give_up_after_s
         self._looked_at = 0.0
+        self._adopts = adopts_processes()
         self._stall_timeout_s = stall_timeout_s
         self._shutdown_timeout_s = shutdown_timeout_s
         self._changed = asyncio.Event()
@@ -169,6 +173,8 @@ class Workers:
             _logger.warning(stood.sentence, extra=stood.fields)
         for child in self.children:
             child.tick(now)
+        if self._adopts:
+            reap_adopted(watched)
         is_served = any(child.serves or child.served_at > self._looked_at for child in self.children)
         self._looked_at = now
         if self._outage.look(now, is_served):
@@ -178,30 +184,42 @@ class Workers:
     # The end.
 
     async def stop(self) -> None:
-        """Drain all, then let all end: calls across shards work while the last sessions' callbacks run."""
+        """Drain all, then let all end: calls across shards work while the last sessions' callbacks run. Raises ExceptionGroup,
+        when all are gone, of what failed on the way."""
         reserve_s = min(KILL_RESERVE_S, self._shutdown_timeout_s / 10)
         deadline = time.monotonic() + self._shutdown_timeout_s - reserve_s
-        for child in self.children:
-            child.stop()
+        failures = self._each(Child.stop)
         done = (ChildState.DRAINED, ChildState.STOPPED)
         await self._until(lambda: self._hurry or all(child.state in done for child in self.children), deadline)
-        for child in self.children:
-            child.exit()
+        failures += self._each(Child.exit)
         await self._until(lambda: self._hurry or self._are_stopped(), deadline)
         for child in self.children:
             if child.state is not ChildState.STOPPED and not self._hurry:
                 _logger.warning(
                     "a worker did not end in time and is killed", extra={"shard": child.shard, "pid": child.pid}
                 )
-            child.kill()
+        failures += self._each(Child.kill)
         await self._until(self._are_stopped, time.monotonic() + KILLED_S)
+        if failures:
+            raise ExceptionGroup("workers could not be told to end", failures)
 
     def kill(self) -> None:
-        """End them now; a `stop` that is under way waits for nothing else."""
+        """End them now; a `stop` that is under way waits for nothing else. Raises ExceptionGroup of what failed."""
         self._hurry = True
-        for child in self.children:
-            child.kill()
+        failures = self._each(Child.kill)
         self._changed.set()
+        if failures:
+            raise ExceptionGroup("workers could not be killed", failures)
+
+    def _each(self, order: Callable[[Child], None]) -> list[Exception]:
+        """Give an order to all; one that cannot be given keeps none of the others from getting it."""
+        failures: list[Exception] = []
+        for child in self.children:
+            try:
+                order(child)
+            except Exception as error:
+                failures.append(error)
+        return failures
 
     def child_changed(self) -> None:
         """A child's state is another one now."""

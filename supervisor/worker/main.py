@@ -32,6 +32,7 @@ from wspulse.actors.mesh.message import (
     BootFailed,
     Drain,
     Drained,
+    Draining,
     Envelope,
     Exit,
     MailboxMoved,
@@ -85,11 +86,12 @@ def main(spec: ChildSpec, start: Start) -> None:
         gc.collect()
         gc.freeze()
         try:
-            runner.run(Worker(spec, start, server).run())
+            code = runner.run(Worker(spec, start, server).run())
         except Exception:
             # Multiprocessing would print it, and wait for somebody to read it.
             _logger.critical("a worker failed", exc_info=True)
-            sys.exit(1)
+            code = 1
+    sys.exit(code)
 
 
 def _prepare_process(spec: ChildSpec, start: Start) -> None:
@@ -150,8 +152,10 @@ class Worker:
         self._server_closes = True
         self._exit = asyncio.Event()
         self._turn = asyncio.Event()
+        self._is_in_order = True
 
-    async def run(self) -> None:
+    async def run(self) -> int:
+        """Returns the exit code: 1 when something of the end has failed, and was logged."""
         spec, start = self._spec, self._start
         loop = asyncio.get_running_loop()
         self._stream = Stream(start.channel, self._on_envelope, self._on_end)
@@ -169,21 +173,31 @@ class Worker:
             drain_s=spec.drain_s,
         )
         self._feed = EventFeed(self._runtime.shard, self._tell, lambda: self._stream.backlogged)
-        loop.add_signal_handler(signal.SIGTERM, self._drain.set)
+        loop.add_signal_handler(signal.SIGTERM, self._terminate)
         keep_loop_from_children(loop)
         self._say_alive()
         if await self._boot():
             await self._drain.wait()
-            self._stop_accepting()
-            await self._runtime.drain(server_closes=self._server_closes)
+            try:
+                self._stop_accepting()
+                await self._runtime.drain(server_closes=self._server_closes)
+            except Exception:  # the rest of the end, on_stop with it, is not its to prevent
+                _logger.exception("the sessions of a worker could not all be ended in order")
+                self._is_in_order = False
         self._tell(Drained())
         await self._exit.wait()
-        await self._runtime.stop()
-        self._tell_counters()
-        self._feed.flush()
-        self._alive.cancel()
-        self._stream.flush()  # what it said last, which is otherwise written when the turn ends
-        self._stream.close()
+        try:
+            await self._runtime.stop()
+        except Exception:  # each of its stages has ended by now
+            _logger.exception("a part of a worker did not stop in order")
+            self._is_in_order = False
+        finally:
+            self._tell_counters()
+            self._feed.flush()
+            self._alive.cancel()
+            self._stream.flush()  # what it said last, which is otherwise written when the turn ends
+            self._stream.close()
+        return 0 if self._is_in_order else 1
 
     async def _boot(self) -> bool:
         """Start the shard, unless the order to end comes first. Returns whether it is up."""
@@ -211,6 +225,11 @@ class Worker:
         except BaseException as error:
             return error
         return None
+
+    def _terminate(self) -> None:
+        """SIGTERM: how long the drain may take is the supervisor's to say, as of any other."""
+        self._tell(Draining())
+        self._drain.set()
 
     async def _await_turn(self) -> None:
         self._tell(Prepared())

@@ -93,11 +93,14 @@ class Standby:
         return self.worker
 
     def dismiss(self) -> None:
-        """Let it end; `on_standby_gone` follows."""
+        """Let it end; `on_standby_gone` follows. One whose loop does not run yet hears nothing, and has nothing to end."""
         self._is_over = True
         self._timer.cancel()
-        self._timer = self._loop.call_later(LEAVE_S, self.worker.kill)
-        self.worker.tell(Exit())
+        if self.was_heard:
+            self._timer = self._loop.call_later(LEAVE_S, self.worker.kill)
+            self.worker.tell(Exit())
+        else:
+            self.worker.kill()
 
     def _on_message(self, worker: LaunchedWorker, message: Message) -> None:
         self.was_heard = True

@@ -8,7 +8,17 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.child_stage import Stage, child_stage
-from wspulse.actors.mesh.message import Alive, BootFailed, CloseRequested, Drain, Drained, Exit, Ready, ShardUp
+from wspulse.actors.mesh.message import (
+    Alive,
+    BootFailed,
+    CloseRequested,
+    Drain,
+    Drained,
+    Draining,
+    Exit,
+    Ready,
+    ShardUp,
+)
 from wspulse.supervisor.process.child import ChildState
 
 
@@ -104,14 +114,30 @@ def test_worker_that_somebody_terminated_is_replaced_at_once_each_time_and_is_no
     assert stage.child.restarts == 0
 
 
-def test_worker_that_dies_of_a_termination_signal_is_no_crash_unless_it_never_became_ready(stage: Stage) -> None:
+def test_worker_that_somebody_terminated_and_that_does_not_drain_is_killed_and_replaced(stage: Stage) -> None:
+    stage.child.start()
+    stage.become_ready()
+    stage.worker.says(Draining())
+    assert stage.child.state is ChildState.DRAINING
+    stage.pass_time(9.9)
+    assert stage.worker.kills == 0
+    stage.pass_time(0.2)
+    assert stage.worker.kills == 1
+    stage.worker.ends(-signal.SIGKILL)
+    assert (len(stage.workers), stage.child.restarts) == (2, 0)
+
+
+def test_worker_that_dies_of_a_termination_signal_is_no_crash(stage: Stage) -> None:
     """An application may have put its own handler in the place of ours, or the default."""
     stage.child.start()
     stage.become_ready()
     stage.worker.ends(-signal.SIGTERM)
     assert (len(stage.workers), stage.child.restarts) == (2, 0)
     stage.worker.ends(-signal.SIGTERM)
-    assert (len(stage.workers), stage.child.restarts) == (2, 1), "what it does to itself at each start must not spin"
+    assert (len(stage.workers), stage.child.restarts) == (2, 0)
+    assert stage.next_start() == pytest.approx(0.1), "what it does to itself at each start must not spin"
+    stage.worker.ends(-signal.SIGTERM)
+    assert stage.next_start() == pytest.approx(0.2)
 
 
 def test_stop_drains_then_waits_for_exit(stage: Stage) -> None:

@@ -199,6 +199,7 @@ def test_replacement_whose_on_start_closes_the_server_closes_it(stage: Stage) ->
 def test_stop_waits_for_the_replacement_too_and_kills_reach_it(stage: Stage) -> None:
     restart = stage.child.restart()
     old, new = both(stage)
+    new.says(Alive(0))
     stage.child.stop()
     with pytest.raises(ServerClosedError):
         restart.result()
@@ -213,6 +214,19 @@ def test_stop_waits_for_the_replacement_too_and_kills_reach_it(stage: Stage) -> 
     assert stage.is_quiet
     with pytest.raises(ServerClosedError):
         stage.child.restart().result()
+
+
+@pytest.mark.parametrize("how", ["stop", "too late"])
+def test_replacement_that_still_loads_is_not_waited_for(stage: Stage, how: str) -> None:
+    stage.child.restart()
+    _, new = both(stage)
+    if how == "stop":
+        stage.child.stop()
+    else:
+        stage.pass_time(60.1)
+    assert (new.told, new.kills) == ([], 1)
+    new.ends(-signal.SIGKILL)
+    assert stage.child.state is (ChildState.DRAINING if how == "stop" else ChildState.READY)
 
 
 def test_replacement_that_has_gone_before_the_worker_does_not_end_the_stop(stage: Stage) -> None:

@@ -401,3 +401,22 @@ def test_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> Non
         made.workers.unwatch()
         assert len(made.loop.reports) == 3
         made.loop.reports.clear()
+
+
+def test_worker_that_cannot_be_told_to_end_keeps_no_other_from_being_told_and_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with stage(3) as made:
+
+        def refuse(_message: Message) -> None:
+            raise RuntimeError("planted")
+
+        monkeypatch.setattr(made.current[0], "tell", refuse)
+        stopping = made.stop()
+        made.drained(1)
+        made.drained(2)
+        assert [worker.told[0] for worker in (made.current[1], made.current[2])] == [Drain(), Drain()]
+        made.pass_time(9.6)
+        assert made.current[0].kills == 1
+        made.end()
+        assert isinstance(stopping.exception(), ExceptionGroup)
