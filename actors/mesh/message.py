@@ -204,6 +204,13 @@ class WatchEvents(_Message):
     prefixes: list[bytes]
 
 
+class HealthChanged(_Message):
+    """Something of the whole server is amiss (`reason`, short and constant), or is well again: the health check tells it."""
+
+    reason: str
+    is_well: bool
+
+
 class Exit(_Message):
     """All that was to be drained is: end the process."""
 
@@ -270,6 +277,7 @@ Message = (
     | ShardDown
     | Drain
     | WatchEvents
+    | HealthChanged
     | Exit
     | Ready
     | BootFailed

@@ -79,7 +79,8 @@ def stats_text(stats: ServerStats) -> str:
         )
         for worker in stats.workers
     ]
-    return "\n".join((server, sums, "", _table_text(head, rows)))
+    amiss = (f"NOT WELL: {'; '.join(stats.amiss)}",) if stats.amiss else ()
+    return "\n".join((server, *amiss, sums, "", _table_text(head, rows)))
 
 
 def event_json(event: Event) -> str:

@@ -89,6 +89,8 @@ class ServerStats(msgspec.Struct, frozen=True):
     rss_bytes: int | None
     totals: Totals
     workers: list[WorkerStats]
+    amiss: list[str] = []
+    """What the server needs and does not have; its health checks answer 503."""
 
 
 class Event(msgspec.Struct, kw_only=True):
