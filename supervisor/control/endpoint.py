@@ -94,7 +94,7 @@ def bind_private(bound: zmq.Socket[bytes], endpoint: str) -> str:
         bound.bind(endpoint)
     except zmq.ZMQError as error:
         raise StartError(
-            f"the control socket {endpoint} cannot be bound: {error.strerror}; choose another --control"
+            f"the control socket {endpoint} cannot be bound: {os.strerror(error.errno or 0)}; choose another --control"
         ) from None
     finally:
         os.umask(mask)

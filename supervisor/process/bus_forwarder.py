@@ -10,6 +10,7 @@ sockets are removed; for those who come later they are bound again.
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from pathlib import Path
 
@@ -57,7 +58,7 @@ class BusForwarder:
             self._orders.connect(ORDERS)
         except zmq.ZMQError as error:
             self._context.destroy(linger=0)
-            raise StartError(f"the bus cannot be opened at {push_path}: {error.strerror}") from None
+            raise StartError(f"the bus cannot be opened at {push_path}: {os.strerror(error.errno or 0)}") from None
         self._thread = threading.Thread(
             target=_forward, args=(pull, publish, orders, self.paths), name="wspulse bus", daemon=True
         )
