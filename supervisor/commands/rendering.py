@@ -79,8 +79,8 @@ def stats_text(stats: ServerStats) -> str:
         )
         for worker in stats.workers
     ]
-    amiss = (f"NOT WELL: {'; '.join(stats.amiss)}",) if stats.amiss else ()
-    return "\n".join((server, *amiss, sums, "", _table_text(head, rows)))
+    lacks = (f"the server is not well: {'; '.join(stats.unwell)}",) if stats.unwell else ()
+    return "\n".join((server, *lacks, sums, "", _table_text(head, rows)))
 
 
 def event_json(event: Event) -> str:

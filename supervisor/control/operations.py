@@ -168,7 +168,7 @@ class Operations:
             "pid": os.getpid(),
             "uptime_s": now - self._started_at,
             "rss_bytes": resident_bytes(os.getpid()),
-            "amiss": list(self._supervised.health.reasons),
+            "unwell": list(self._supervised.health.reasons),
             "totals": dict(totals),
             "workers": workers,
         }

@@ -89,8 +89,8 @@ class ServerStats(msgspec.Struct, frozen=True):
     rss_bytes: int | None
     totals: Totals
     workers: list[WorkerStats]
-    amiss: list[str] = []
-    """What the server needs and does not have; its health checks answer 503."""
+    unwell: list[str] = []
+    """What the server as a whole needs and does not have; its health checks answer 503."""
 
 
 class Event(msgspec.Struct, kw_only=True):

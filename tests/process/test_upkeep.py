@@ -86,12 +86,12 @@ def test_runtime_directory_that_cannot_be_made_again_is_told_by_health_stats_and
         Control(server.control, timeout=5) as control,
     ):
         enter(opened, server, 8, "early")
-        assert control.stats().amiss == []
+        assert control.stats().unwell == []
         shutil.rmtree(place / "wspulse")
         (place / "wspulse").write_text("in the way")
         wait_until(lambda: health(server)[0] == 503, LOOKED_S, "it does not look well")
         assert health(server)[1].startswith("the runtime directory was removed")
-        assert "the control socket was removed" in control.stats().amiss
+        assert "the control socket was removed" in control.stats().unwell
         served = {item.id for item in control.connections() if item.shard == 0}
         assert served
         os.kill(server.worker_pids()[1], signal.SIGKILL)
@@ -99,7 +99,7 @@ def test_runtime_directory_that_cannot_be_made_again_is_told_by_health_stats_and
         wait_until(lambda: {health(server)[0] for _ in range(20)} == {503}, 3, "the new one is told too")
         (place / "wspulse").unlink()
         wait_until(lambda: health(server) == (200, "ok"), LOOKED_S, "it looks well again")
-        assert control.stats().amiss == []
+        assert control.stats().unwell == []
         assert server.stderr().count("(part=runtime directory, reason=") == 1
         assert {item.id for item in control.connections() if item.shard == 0} == served, "nobody was cut off"
 

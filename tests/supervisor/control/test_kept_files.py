@@ -44,11 +44,11 @@ async def test_file_in_the_place_of_a_socket_stays_and_is_in_the_way(tmp_path: P
         assert place.read_text() == "precious"
 
 
-async def test_stats_tell_what_is_amiss(tmp_path: Path) -> None:
+async def test_stats_tell_what_the_server_lacks(tmp_path: Path) -> None:
     async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
-        assert (await control.stats()).amiss == []
+        assert (await control.stats()).unwell == []
         stage.health.fail("the bus was removed")
-        assert (await control.stats()).amiss == ["the bus was removed"]
+        assert (await control.stats()).unwell == ["the bus was removed"]
 
 
 def test_lock_that_was_removed_is_taken_again_unless_another_server_has_it(tmp_path: Path) -> None:
