@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from wspulse.actors.mesh.message import BootFailed, Events, Message, ShardDown, ShardUp
+from wspulse.actors.mesh.message import BootFailed, Events, HealthChanged, Message, ShardDown, ShardUp
 from wspulse.actors.values.awaitable import result_of
+from wspulse.actors.values.health import Health
 from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.descriptor_limit import check_descriptors
@@ -31,6 +32,7 @@ from wspulse.supervisor.process.ready_line import print_ready_line
 from wspulse.supervisor.process.reloading import Reloading
 from wspulse.supervisor.process.signals import install_signals, remove_signals
 from wspulse.supervisor.process.started_parts import PartFailure, StartedParts
+from wspulse.supervisor.process.upkeep import KeptFiles, Upkeep
 from wspulse.supervisor.process.workers import Workers
 from wspulse.supervisor.settings.layers import Settings
 from wspulse.supervisor.worker.child_spec import ChildSpec
@@ -81,6 +83,9 @@ class Supervisor:
         self._listener: socket.socket | None = None
         self._mailboxes: MailboxListeners | None = None
         self._forwarder: BusForwarder | None = None
+        self._upkeep: Upkeep | None = None
+        self.health = Health()
+        """What is amiss with the server as a whole: the workers' health checks and `stats` tell it."""
         self._workers = Workers(
             self,
             self._on_outage,
@@ -103,6 +108,7 @@ class Supervisor:
             _Part("control", self._start_control, self._stop_control),
             _Part("workers", self._start_workers, self._stop_workers),
             _Part("watch", self._workers.watch, self._workers.unwatch),
+            _Part("upkeep", self._start_upkeep, self._stop_upkeep),
             _Part("reloads", _nothing, self._reloading.stop),
         )
         started = StartedParts()
@@ -152,6 +158,8 @@ class Supervisor:
         assert child.incarnation is not None
         self._workers.tell_others(child, ShardUp(child.shard, child.incarnation))
         self.control.worker_ready(child)
+        for reason in self.health.reasons:
+            child.tell(HealthChanged(reason, is_well=False))
         if self.is_ready:
             _logger.info(
                 "a worker is ready", extra={"shard": child.shard, "pid": child.pid, "restarts": child.restarts}
@@ -325,6 +333,25 @@ class Supervisor:
         assert self._listener is not None
         self._listener.close()
         await self._workers.stop()
+
+    def _start_upkeep(self) -> None:
+        assert self._mailboxes is not None
+        assert self.runtime_dir is not None
+        forwarder = self._forwarder
+        kept = [KeptFiles("way to the workers", self._mailboxes.paths, self._mailboxes.restore), *self.control.kept]
+        if forwarder is not None:
+            kept.append(KeptFiles("bus", forwarder.paths, lambda _missing: forwarder.rebind()))
+        self._upkeep = Upkeep(self.runtime_dir.path, self.runtime_dir.restore, kept, self._on_upkeep)
+        self._upkeep.open()
+
+    def _stop_upkeep(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.close()
+
+    def _on_upkeep(self, reason: str, is_amiss: bool) -> None:
+        (self.health.fail if is_amiss else self.health.mend)(reason)
+        for child in self.children:
+            child.tell(HealthChanged(reason, is_well=not is_amiss))
 
     # The end, and what is printed.
 

@@ -226,6 +226,13 @@ class WatchEvents(_Message):
     prefixes: list[bytes]
 
 
+class HealthChanged(_Message):
+    """Something of the whole server is amiss (`reason`, short and constant), or is well again: the health check tells it."""
+
+    reason: str
+    is_well: bool
+
+
 class Exit(_Message):
     """All that was to be drained is: end the process."""
 
@@ -305,6 +312,7 @@ Message = (
     | Drain
     | TakeOver
     | WatchEvents
+    | HealthChanged
     | Exit
     | Ready
     | Prepared

@@ -25,7 +25,7 @@ from wspulse.actors.journal.slow_handlers import SlowHandlers
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S, ActorRef, LocalRef
 from wspulse.actors.mesh.inheritance import Inheritance
 from wspulse.actors.mesh.mailbox import Mailbox
-from wspulse.actors.mesh.message import Message
+from wspulse.actors.mesh.message import HealthChanged, Message
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.runtime.closing import Closing
 from wspulse.actors.runtime.dispatch import Dispatch
@@ -239,7 +239,10 @@ class ShardRuntime:
 
     def handle(self, message: Message) -> None:
         """Take a message of the supervisor."""
-        self._dispatch.handle(message)
+        if isinstance(message, HealthChanged):
+            (self.health.mend if message.is_well else self.health.fail)(message.reason)
+        else:
+            self._dispatch.handle(message)
 
     def move_mailbox(self, listener: socket.socket) -> None:
         """Be reached by other processes at another listener."""

@@ -84,7 +84,8 @@ def stats_text(stats: ServerStats) -> str:
         )
         for worker in stats.workers
     ]
-    return "\n".join((server, sums, *unwell, "", _table_text(head, rows)))
+    lacks = (f"the server is not well: {'; '.join(stats.unwell)}",) if stats.unwell else ()
+    return "\n".join((server, *lacks, sums, *unwell, "", _table_text(head, rows)))
 
 
 def event_json(event: Event) -> str:

@@ -75,6 +75,10 @@ class EventPublisher:
             self._lookout.close()
             self._publisher.close()
 
+    def bound_again(self) -> None:
+        """The socket has got a further address, which may have used up a change of its descriptor."""
+        self._lookout.again()
+
     def publish(self, topic: bytes, event: bytes) -> None:
         """Publish an event: a msgpack map of at most 13 entries, to which its numbers are added."""
         if self._lookout.is_closed:

@@ -26,6 +26,7 @@ from wspulse.actors.mesh.message import (
     SendPayload,
 )
 from wspulse.actors.values.errors import BadRequestError, ServerClosedError, ShardUnavailableError
+from wspulse.actors.values.health import Health
 from wspulse.supervisor.control.event_publisher import EventPublisher
 from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.host.installed import installed_version
@@ -52,6 +53,7 @@ class Supervised(Protocol):
     """What the operations need of the supervisor."""
 
     children: list[Child]
+    health: Health
 
     @property
     def is_ending(self) -> bool: ...
@@ -184,6 +186,7 @@ class Operations:
             "pid": os.getpid(),
             "uptime_s": now - self._started_at,
             "rss_bytes": resident_bytes(os.getpid()),
+            "unwell": list(self._supervised.health.reasons),
             "control_refused": self._refused(),
             "totals": {**totals, **counted},
             "workers": workers,

@@ -8,7 +8,9 @@ and stops the control server, the events, the links to the shards and, for `--ap
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import zmq
@@ -18,17 +20,18 @@ from wspulse.actors.mesh.message import DESK_SHARD, Events, UpgradeRequest, Watc
 from wspulse.supervisor.control.bridge.service import BridgeService
 from wspulse.supervisor.control.client_gate import ClientGate
 from wspulse.supervisor.control.doorman import Doorman
-from wspulse.supervisor.control.endpoint import ControlEndpoint, bind_private, claim_endpoint
+from wspulse.supervisor.control.endpoint import IPC, ControlEndpoint, bind_private, claim_endpoint, remove_stale
 from wspulse.supervisor.control.event_publisher import EventPublisher
 from wspulse.supervisor.control.operations import Operations, Supervised
 from wspulse.supervisor.control.server import ControlServer
 from wspulse.supervisor.control.shard_links import ShardLinks
-from wspulse.supervisor.errors import SettingError
-from wspulse.supervisor.host.listen_socket import open_mailbox_listener
+from wspulse.supervisor.errors import SettingError, StartError
 from wspulse.supervisor.host.runtime_dir import RuntimeDir
 from wspulse.supervisor.process.child import Child
+from wspulse.supervisor.process.mailbox_listeners import MailboxListeners
 from wspulse.supervisor.process.silence import SILENT_S
 from wspulse.supervisor.process.started_parts import StartedParts
+from wspulse.supervisor.process.upkeep import KeptFiles
 from wspulse.supervisor.protocol.curve import KeyFileError, KeyPair, load_allowed, load_pair
 from wspulse.supervisor.protocol.wire import NoArguments
 from wspulse.supervisor.settings.layers import Settings
@@ -55,6 +58,8 @@ class ControlPlane:
         self._bridge: BridgeService | None = None
         self._gate: ClientGate | None = None
         self._doorman = Doorman()
+        self.kept: list[KeptFiles] = []
+        """What is to be looked after, from `start` on."""
         self.endpoint = ""
         self.desk_path = ""
         """Where workers reach the bridge desk, if there is one."""
@@ -76,6 +81,9 @@ class ControlPlane:
         self._started.add("links", self._links.close)
         self._start_events(context, claimed, gate)
         self._start_server(context, claimed, gate)
+        restore = partial(self._bind_again, claimed)
+        locks = () if claimed.lock_path is None else (str(claimed.lock_path),)
+        self.kept.append(KeptFiles("control socket", claimed.paths, restore, locks=locks))
         self._links.open()
 
     async def stop(self) -> None:
@@ -136,7 +144,7 @@ class ControlPlane:
     def _start_events(
         self, context: zmq.Context[zmq.Socket[bytes]], claimed: ControlEndpoint, gate: ClientGate | None
     ) -> None:
-        publisher = _open_socket(context, zmq.XPUB, claimed.events, gate)
+        publisher = self._publisher = _open_socket(context, zmq.XPUB, claimed.events, gate)
         EventPublisher.prepare(publisher)
         self._started.add("event socket", lambda: publisher.close(0))
         self._watch_refusals(publisher, gate)
@@ -150,8 +158,8 @@ class ControlPlane:
         operations = self._operations = Operations(
             self._supervised, self._links, self.events, lambda: self._doorman.refused
         )
-        router = _open_socket(context, zmq.ROUTER, claimed.control, gate)
-        server = ControlServer(router, operations)
+        router = self._router = _open_socket(context, zmq.ROUTER, claimed.control, gate)
+        server = self._server = ControlServer(router, operations)
         self._started.add("server", server.close)
         self._watch_refusals(router, gate)
         self.endpoint = bind_private(router, claimed.control)
@@ -163,9 +171,26 @@ class ControlPlane:
         bridge = self._bridge = server.peer_operations = BridgeService(server.send, server.is_backlogged)
         self._started.add("bridge", bridge.close)
         self.desk_path = self._runtime_dir.socket_path("bridge")
-        mailbox = Mailbox(open_mailbox_listener(self.desk_path), DESK_SHARD, 1, bridge.receive, _no_upgrades)
+        listeners = MailboxListeners([self.desk_path], lambda _shard, listener: _move(mailbox, listener))
+        self._started.add("listener", listeners.close)
+        listeners.open()
+        mailbox = Mailbox(listeners.listeners[0].dup(), DESK_SHARD, 1, bridge.receive, _no_upgrades)
         self._started.add("mailbox", mailbox.close)
         mailbox.open()
+        self.kept.append(KeptFiles("bridge", listeners.paths, listeners.restore))
+
+    def _bind_again(self, claimed: ControlEndpoint, missing: Sequence[str]) -> None:
+        """The sockets stay open, and who is connected connected: each gets its address once more. Raises StartError."""
+        claimed.restore()
+        for bound, endpoint, tell in (
+            (self._router, claimed.control, self._server.bound_again),
+            (self._publisher, claimed.events, self.events.bound_again),
+        ):
+            path = endpoint.removeprefix(IPC)
+            if path in missing:
+                remove_stale(Path(path))  # ZeroMQ would remove whatever is there
+                bind_private(bound, endpoint)
+                tell()
 
     def _watch_refusals(self, guarded: zmq.Socket[bytes], gate: ClientGate | None) -> None:
         # Behind the part that closes the socket: it stops before.
@@ -187,12 +212,20 @@ class ControlPlane:
 def _open_socket(
     context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, gate: ClientGate | None
 ) -> zmq.Socket[bytes]:
-    opened = context.socket(kind)
+    try:
+        opened = context.socket(kind)
+    except zmq.ZMQError as error:
+        raise StartError(f"the control socket {endpoint} cannot be made: {error.strerror}") from None
     if endpoint.startswith("tcp://["):
         opened.setsockopt(zmq.IPV6, 1)
     if gate is not None:
         gate.guard(opened)
     return opened
+
+
+def _move(mailbox: Mailbox, listener: socket.socket) -> bool:
+    mailbox.move(listener.dup())
+    return True
 
 
 def _no_upgrades(_upgrade: UpgradeRequest, fd: int) -> None:

@@ -100,6 +100,10 @@ class ControlServer:
     def open(self) -> None:
         self._control_socket.open()
 
+    def bound_again(self) -> None:
+        """The socket has got a further address."""
+        self._control_socket.bound_again()
+
     async def close(self) -> None:
         """End. Requests under way are not answered."""
         for task in list(self._tasks):

@@ -110,6 +110,10 @@ class ControlSocket:
         """Start reading; the socket is bound by then."""
         self._lookout.open()
 
+    def bound_again(self) -> None:
+        """The socket has got a further address, which may have used up a change of its descriptor."""
+        self._lookout.again()
+
     def close(self) -> None:
         """Send what ZeroMQ still takes, and end."""
         if self._lookout.is_closed:

@@ -154,8 +154,8 @@ class RuntimeDir:
 class Predecessor(NamedTuple):
     """A server that has a port, as its runtime directory tells of it."""
 
-    pid: int | None
     folder: Path
+    pid: int | None
     is_running: bool
     """Else it crashed: its workers may hold the port for some seconds more."""
 
@@ -170,8 +170,8 @@ def find_predecessor(port: int, address: str, environ: Mapping[str, str] = os.en
             continue
         with contextlib.suppress(OSError):
             if is_locked(folder):
-                return Predecessor(record.pid, folder, is_running=True)
-            found = Predecessor(record.pid, folder, is_running=False)
+                return Predecessor(folder, record.pid, is_running=True)
+            found = Predecessor(folder, record.pid, is_running=False)
     return found
 
 

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import threading
 import time
 from pathlib import Path
 
 import zmq
+
+from wspulse.supervisor.errors import StartError
 
 __all__ = ["BusForwarder"]
 
@@ -36,7 +39,7 @@ _logger = logging.getLogger("wspulse.supervisor")
 
 
 class BusForwarder:
-    """Forwards from its construction until `stop()`. Raises zmq.ZMQError when a path cannot be bound."""
+    """Forwards from its construction until `stop()`. Raises StartError when a path cannot be bound."""
 
     def __init__(self, push_path: str, subscribe_path: str) -> None:
         self.paths = (push_path, subscribe_path)
@@ -60,9 +63,9 @@ class BusForwarder:
             self._orders = self._context.socket(zmq.PAIR)
             self._orders.setsockopt(zmq.LINGER, 0)
             self._orders.connect(ORDERS)
-        except zmq.ZMQError:
+        except zmq.ZMQError as error:
             self._context.destroy(linger=0)
-            raise
+            raise StartError(f"the bus cannot be opened at {push_path}: {os.strerror(error.errno or 0)}") from None
         self._thread = threading.Thread(
             target=_forward, args=(pull, publish, orders, self.paths), name="wspulse bus", daemon=True
         )

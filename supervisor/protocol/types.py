@@ -123,6 +123,8 @@ class ServerStats(msgspec.Struct, frozen=True):
     rss_bytes: int | None
     totals: Totals
     workers: list[WorkerStats]
+    unwell: list[str] = []
+    """What the server as a whole needs and does not have; its health checks answer 503."""
     control_refused: int = 0
     """Control clients that did not get in, for their keys mostly; each attempt counts."""
 

@@ -106,6 +106,20 @@ async def test_port_that_a_crashed_server_still_holds_is_waited_for(place: Path,
         assert await asyncio.wait_for(task, 10) == 0
 
 
+@pytest.mark.parametrize("name", ["mailbox-1-0", "bus-push-0", "bus-publish-0", "events-0", "control", "bridge-0"])
+async def test_socket_that_cannot_be_had_is_one_line_and_leaves_nothing(name: str, place: Path, port: int) -> None:
+    """As on a full disk, and where something is in the way."""
+    obstacle = place / "wspulse" / str(port) / f"{name}.sock"
+    obstacle.mkdir(mode=0o700, parents=True)
+    for folder in (obstacle.parent, obstacle.parent.parent):
+        folder.chmod(0o700)
+    made = Supervisor(resolve({"app": "bridge", "port": str(port), "workers": "2"}, {}))
+    with pytest.raises(StartError, match=r"^wspulse: [^\n]*: Address already in use[^\n()]*$"):
+        await asyncio.wait_for(made.run(), 5)
+    socket.create_server(("127.0.0.1", port)).close()
+    assert files(obstacle.parent) == {obstacle.name}
+
+
 async def test_port_is_given_back_when_the_runtime_directory_cannot_be_had(place: Path, port: int) -> None:
     holders = [RuntimeDir.claim(port, address=address) for address in ("127.0.0.3", "127.0.0.1")]
     with pytest.raises(StartError, match=f"serves port {port}"):

@@ -12,6 +12,7 @@ from typing import Any, cast
 from wspulse import AsyncControl
 from wspulse.actors.mesh.mailbox import Mailbox
 from wspulse.actors.mesh.message import GetStats, ListConnections, ListRooms, Message, UpgradeRequest
+from wspulse.actors.values.health import Health
 from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.host.listen_socket import open_mailbox_listener
 from wspulse.supervisor.host.runtime_dir import RuntimeDir
@@ -85,6 +86,7 @@ class ControlStage:
     def __init__(self, runtime_dir: RuntimeDir, settings: Settings) -> None:
         self.runtime_dir = runtime_dir
         self.is_ending = False
+        self.health = Health()
         self.restarted: list[int] = []
         self.restart: Callable[[int], Any] = lambda _shard: None
         """Called, and awaited where it returns something to await, for each restart."""

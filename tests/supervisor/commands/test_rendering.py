@@ -34,3 +34,12 @@ def test_stats_say_what_is_amiss_with_a_worker() -> None:
     ]
     stats = ServerStats(version="1", pid=1, uptime_s=5.0, rss_bytes=None, totals=Totals(), workers=workers)
     assert stats_text(stats).splitlines()[2:4] == ["worker 1 is not well: a folder is gone; the bus stands still", ""]
+
+
+def test_stats_tell_what_the_server_lacks_only_when_it_lacks_something() -> None:
+    stats = ServerStats(version="1", pid=1, uptime_s=5.0, rss_bytes=None, totals=Totals(), workers=[])
+    assert "well" not in stats_text(stats)
+    stats = ServerStats(
+        version="1", pid=1, uptime_s=5.0, rss_bytes=None, totals=Totals(), workers=[], unwell=["one", "two"]
+    )
+    assert stats_text(stats).splitlines()[1] == "the server is not well: one; two"
