@@ -32,10 +32,7 @@ class MailboxListeners:
     def open(self) -> None:
         """Raises StartError; what was opened by then ends with `close`."""
         for path in self.paths:
-            try:
-                self.listeners.append(open_mailbox_listener(path))
-            except OSError as error:
-                raise StartError(f"the mailbox {path} cannot be opened: {error.strerror}") from error
+            self.listeners.append(_open(path))
 
     def close(self) -> None:
         """The files stay."""
@@ -44,14 +41,14 @@ class MailboxListeners:
 
     def restore(self, missing: Sequence[str]) -> None:
         """Open those again whose files are missing, and tell their workers, and whoever could not be told before. Raises
-        OSError, after all, when that fails for some."""
-        problem = None
+        StartError or OSError, after all, when that fails for some."""
+        problem: Exception | None = None
         for shard, path in enumerate(self.paths):
             if path in missing:
                 try:
                     _remove_socket(Path(path))
-                    listener = open_mailbox_listener(path)
-                except OSError as error:
+                    listener = _open(path)
+                except (OSError, StartError) as error:
                     problem = error
                     continue
                 self.listeners[shard].close()
@@ -62,6 +59,13 @@ class MailboxListeners:
             raise problem
         if self._untold:
             raise OSError(f"the worker of shard {min(self._untold)} reads nothing")
+
+
+def _open(path: str) -> socket.socket:
+    try:
+        return open_mailbox_listener(path)
+    except OSError as error:
+        raise StartError(f"the mailbox {path} cannot be opened: {error.strerror}") from None
 
 
 def _remove_socket(path: Path) -> None:

@@ -145,7 +145,7 @@ class Upkeep:
     def _is_amiss(self, name: str, error: Exception | None) -> None:
         if name not in self._failing:
             self._failing.add(name)
-            fields = {"part": name, "reason": str(error or "nobody knows")}
+            fields = {"part": name, "reason": str(error or "it is still not there")}
             _logger.error(
                 "what the server needs was removed, and cannot be made again; it is tried again", extra=fields
             )

@@ -63,7 +63,7 @@ def test_socket_of_somebody_else_in_its_place_goes_and_what_is_no_socket_stays(s
     with socket.socket(socket.AF_UNIX) as foreign:
         foreign.bind(listeners.paths[1])
         Path(listeners.paths[0]).write_text("precious")
-        with pytest.raises(OSError, match="Address already in use"):
+        with pytest.raises(StartError, match="mailbox-0 cannot be opened: Address already in use"):
             listeners.restore(listeners.paths)
     assert accepts(listeners.paths[1], listeners.listeners[1]), "the other one is opened all the same"
     assert Path(listeners.paths[0]).read_text() == "precious"

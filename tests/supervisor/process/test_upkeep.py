@@ -205,7 +205,7 @@ async def test_files_are_touched_before_anybody_takes_them_for_old(
     stage.upkeep.close()
     assert all(path.stat().st_mtime < old + 1 for path in paths)
     now = asyncio.get_running_loop().time()
-    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now + 3600, raising=False)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now + 3601, raising=False)
     stage.upkeep._tick()
     stage.upkeep.close()
     assert all(path.stat().st_mtime > old + 3600 for path in paths)
