@@ -15,24 +15,25 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from wspulse.actors.mesh.message import BootFailed, Events, HealthChanged, Message, ShardDown, ShardUp
+from wspulse.actors.mesh.lifecycle import BootFailed, Events, HealthChanged, ShardDown, ShardUp
+from wspulse.actors.mesh.message import Message
 from wspulse.actors.values.awaitable import result_of
 from wspulse.actors.values.health import Health
 from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.descriptor_limit import check_descriptors
-from wspulse.supervisor.host.listen_socket import AddressTakenError, address_text, open_listener
-from wspulse.supervisor.host.orphans import Orphans
-from wspulse.supervisor.host.runtime_dir import RuntimeDir, find_predecessor, refusal
 from wspulse.supervisor.logs.configuration import tell
+from wspulse.supervisor.premises.listen_socket import AddressTakenError, address_text, open_listener
+from wspulse.supervisor.premises.mailbox_listeners import MailboxListeners
+from wspulse.supervisor.premises.orphans import Orphans
+from wspulse.supervisor.premises.runtime_dir import RuntimeDir, find_predecessor, refusal
+from wspulse.supervisor.premises.upkeep import KeptFiles, Upkeep
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 from wspulse.supervisor.process.child import Child
-from wspulse.supervisor.process.mailbox_listeners import MailboxListeners
 from wspulse.supervisor.process.ready_line import print_ready_line
 from wspulse.supervisor.process.reloading import Reloading
 from wspulse.supervisor.process.signals import install_signals, remove_signals
 from wspulse.supervisor.process.started_parts import PartFailure, StartedParts
-from wspulse.supervisor.process.upkeep import KeptFiles, Upkeep
 from wspulse.supervisor.process.workers import Workers
 from wspulse.supervisor.settings.layers import Settings
 from wspulse.supervisor.worker.child_spec import ChildSpec

@@ -15,8 +15,9 @@ from typing import Any, Protocol
 
 from wspulse.actors.accept.acceptor import Acceptor
 from wspulse.actors.accept.http_app import HttpApplication
+from wspulse.actors.mesh.lifecycle import CloseRequested
 from wspulse.actors.mesh.mailbox import Mailbox
-from wspulse.actors.mesh.message import CloseRequested, Message
+from wspulse.actors.mesh.message import Message
 from wspulse.actors.runtime.task_set import TaskSet
 from wspulse.actors.sessions.inbox import Inbox, current_inbox
 from wspulse.actors.sessions.shard import Shard

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from wspulse.actors.mesh.lifecycle import ShardDown, ShardSilence, ShardUp
 from wspulse.actors.mesh.message import (
     BroadcastPayload,
     BusConsumed,
@@ -24,9 +25,6 @@ from wspulse.actors.mesh.message import (
     PresenceReport,
     SendFrame,
     SendPayload,
-    ShardDown,
-    ShardSilence,
-    ShardUp,
     WatchClosed,
     WatchRoom,
 )

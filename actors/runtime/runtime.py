@@ -24,8 +24,9 @@ from wspulse.actors.bus.contract import Bus
 from wspulse.actors.journal.slow_handlers import SlowHandlers
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S, ActorRef, LocalRef
 from wspulse.actors.mesh.inheritance import Inheritance
+from wspulse.actors.mesh.lifecycle import HealthChanged
 from wspulse.actors.mesh.mailbox import Mailbox
-from wspulse.actors.mesh.message import HealthChanged, Message
+from wspulse.actors.mesh.message import Message
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.runtime.closing import Closing
 from wspulse.actors.runtime.dispatch import Dispatch

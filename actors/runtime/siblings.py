@@ -14,8 +14,9 @@ from functools import partial
 from wspulse.actors.bus.local import LocalBus
 from wspulse.actors.bus.watch import BusWatch
 from wspulse.actors.bus.zmq import ZmqBus
+from wspulse.actors.mesh.lifecycle import ShardDown, ShardSilence, ShardUp
 from wspulse.actors.mesh.link import ShardLink
-from wspulse.actors.mesh.message import BusConsumed, BusRooms, BusRoomsWanted, ShardDown, ShardSilence, ShardUp
+from wspulse.actors.mesh.message import BusConsumed, BusRooms, BusRoomsWanted
 from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.health import Health

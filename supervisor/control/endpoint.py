@@ -18,8 +18,8 @@ from pathlib import Path
 import zmq
 
 from wspulse.supervisor.errors import SettingError, StartError
-from wspulse.supervisor.host.lock import LockContestedError, LockHeldError, is_at, take_lock
-from wspulse.supervisor.host.runtime_dir import MAX_SOCKET_PATH_BYTES, RuntimeDir
+from wspulse.supervisor.premises.lock import LockContestedError, LockHeldError, is_at, take_lock
+from wspulse.supervisor.premises.runtime_dir import MAX_SOCKET_PATH_BYTES, RuntimeDir
 from wspulse.supervisor.protocol.endpoint import DEFAULT_SOCKET_NAME, split_tcp
 
 __all__ = ["IPC", "ControlEndpoint", "bind_private", "claim_endpoint", "remove_stale"]

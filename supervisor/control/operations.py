@@ -32,8 +32,8 @@ from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.host.installed import installed_version
 from wspulse.supervisor.host.memory import resident_bytes
 from wspulse.supervisor.process.child import Child, ChildState
-from wspulse.supervisor.process.silence import SILENT_S
 from wspulse.supervisor.process.tally import Counts, added
+from wspulse.supervisor.process.watching.silence import SILENT_S
 from wspulse.supervisor.protocol.wire import Incomplete, NoArguments
 
 __all__ = ["Operations", "Supervised"]

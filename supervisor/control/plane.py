@@ -15,8 +15,9 @@ from pathlib import Path
 
 import zmq
 
+from wspulse.actors.mesh.lifecycle import Events, WatchEvents
 from wspulse.actors.mesh.mailbox import Mailbox
-from wspulse.actors.mesh.message import DESK_SHARD, Events, UpgradeRequest, WatchEvents
+from wspulse.actors.mesh.message import DESK_SHARD, UpgradeRequest
 from wspulse.supervisor.control.bridge.service import BridgeService
 from wspulse.supervisor.control.client_gate import ClientGate
 from wspulse.supervisor.control.doorman import Doorman
@@ -26,12 +27,12 @@ from wspulse.supervisor.control.operations import Operations, Supervised
 from wspulse.supervisor.control.server import ControlServer
 from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.errors import SettingError, StartError
-from wspulse.supervisor.host.runtime_dir import RuntimeDir
+from wspulse.supervisor.premises.mailbox_listeners import MailboxListeners
+from wspulse.supervisor.premises.runtime_dir import RuntimeDir
+from wspulse.supervisor.premises.upkeep import KeptFiles
 from wspulse.supervisor.process.child import Child
-from wspulse.supervisor.process.mailbox_listeners import MailboxListeners
-from wspulse.supervisor.process.silence import SILENT_S
 from wspulse.supervisor.process.started_parts import StartedParts
-from wspulse.supervisor.process.upkeep import KeptFiles
+from wspulse.supervisor.process.watching.silence import SILENT_S
 from wspulse.supervisor.protocol.curve import KeyFileError, KeyPair, load_allowed, load_pair
 from wspulse.supervisor.protocol.wire import NoArguments
 from wspulse.supervisor.settings.layers import Settings

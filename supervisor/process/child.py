@@ -20,27 +20,18 @@ import logging
 import signal
 import time
 
-from wspulse.actors.mesh.message import (
-    Alive,
-    BootFailed,
-    CloseRequested,
-    Drain,
-    Drained,
-    Draining,
-    Exit,
-    Message,
-    Ready,
-)
+from wspulse.actors.mesh.lifecycle import Alive, BootFailed, CloseRequested, Drain, Drained, Draining, Exit, Ready
+from wspulse.actors.mesh.message import Message
 from wspulse.actors.values.errors import ServerClosedError
 from wspulse.supervisor.host.process_state import process_state
 from wspulse.supervisor.process.child_events import ChildEvents, ChildState
-from wspulse.supervisor.process.end_watch import exit_sentence
-from wspulse.supervisor.process.liveness import Decision, Liveness
 from wspulse.supervisor.process.restart.next_start import NextStart
 from wspulse.supervisor.process.restart.replacement import Replacement, RestartFailedError
 from wspulse.supervisor.process.restart.standby import LEAVE_S, Launch, LaunchedWorker
-from wspulse.supervisor.process.silence import Silence
 from wspulse.supervisor.process.tally import Tally
+from wspulse.supervisor.process.watching.end_watch import exit_sentence
+from wspulse.supervisor.process.watching.liveness import Decision, Liveness
+from wspulse.supervisor.process.watching.silence import Silence
 
 __all__ = ["Child", "ChildState"]
 

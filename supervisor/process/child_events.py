@@ -8,7 +8,8 @@ from __future__ import annotations
 import enum
 from typing import Protocol, TypeVar
 
-from wspulse.actors.mesh.message import BootFailed, Message
+from wspulse.actors.mesh.lifecycle import BootFailed
+from wspulse.actors.mesh.message import Message
 
 __all__ = ["ChildEvents", "ChildState"]
 

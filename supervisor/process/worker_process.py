@@ -20,7 +20,7 @@ from multiprocessing.context import SpawnProcess
 
 from wspulse.actors.mesh.message import Envelope, MailboxMoved, Message, Tell
 from wspulse.actors.mesh.stream import Stream
-from wspulse.supervisor.process.end_watch import EndWatch
+from wspulse.supervisor.process.watching.end_watch import EndWatch
 from wspulse.supervisor.worker.child_spec import ChildSpec, Start
 from wspulse.supervisor.worker.main import DUMP_SIGNAL, main
 from wspulse.supervisor.worker.stray_signals import PASSED_OVER

@@ -15,16 +15,17 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from weakref import WeakSet
 
-from wspulse.actors.mesh.message import Message, ShardSilence, ShardUp
+from wspulse.actors.mesh.lifecycle import ShardSilence, ShardUp
+from wspulse.actors.mesh.message import Message
 from wspulse.actors.values.timing.standstill import Standstill
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.host.working_folder import WorkingFolder
-from wspulse.supervisor.process.adopted import adopts_processes, reap_adopted
+from wspulse.supervisor.premises.working_folder import WorkingFolder
 from wspulse.supervisor.process.child import Child, ChildState
 from wspulse.supervisor.process.child_events import ChildEvents
-from wspulse.supervisor.process.end_watch import watched
 from wspulse.supervisor.process.restart.outage import Outage
 from wspulse.supervisor.process.restart.standby import LaunchedWorker
+from wspulse.supervisor.process.watching.adopted import adopts_processes, reap_adopted
+from wspulse.supervisor.process.watching.end_watch import watched
 from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.worker.child_spec import ChildSpec
 

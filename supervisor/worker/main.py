@@ -27,22 +27,19 @@ import time
 
 import uvloop
 
-from wspulse.actors.mesh.message import (
+from wspulse.actors.mesh.lifecycle import (
     Alive,
     BootFailed,
     Drain,
     Drained,
     Draining,
-    Envelope,
     Exit,
-    MailboxMoved,
-    Message,
     Prepared,
     Ready,
     TakeOver,
-    Tell,
     WatchEvents,
 )
+from wspulse.actors.mesh.message import Envelope, MailboxMoved, Message, Tell
 from wspulse.actors.mesh.stream import Stream
 from wspulse.actors.runtime.event_feed import EventFeed
 from wspulse.actors.runtime.runtime import ShardRuntime

@@ -18,7 +18,8 @@ import pytest
 
 from tests.support.child_stage import FakeWorker
 from tests.support.eventually import eventually
-from wspulse.actors.mesh.message import Alive, BootFailed, Exit, Message, Ready
+from wspulse.actors.mesh.lifecycle import Alive, BootFailed, Exit, Ready
+from wspulse.actors.mesh.message import Message
 from wspulse.supervisor.errors import SettingError, StartError
 from wspulse.supervisor.process.child import ChildState
 from wspulse.supervisor.process.worker_process import WorkerProcess

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.eventually import eventually
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.host.runtime_dir import RuntimeDir
+from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 from wspulse.supervisor.process.workers import Workers
 from wspulse.supervisor.settings.layers import resolve
 from wspulse.supervisor.supervisor import Supervisor

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.support.sim_loop import SimLoop
-from wspulse.actors.mesh.message import Alive, BootFailed, Message, Ready
+from wspulse.actors.mesh.lifecycle import Alive, BootFailed, Ready
+from wspulse.actors.mesh.message import Message
 from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.restart.standby import LaunchedWorker
 

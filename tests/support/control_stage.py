@@ -14,8 +14,8 @@ from wspulse.actors.mesh.mailbox import Mailbox
 from wspulse.actors.mesh.message import GetStats, ListConnections, ListRooms, Message, UpgradeRequest
 from wspulse.actors.values.health import Health
 from wspulse.supervisor.control.plane import ControlPlane
-from wspulse.supervisor.host.listen_socket import open_mailbox_listener
-from wspulse.supervisor.host.runtime_dir import RuntimeDir
+from wspulse.supervisor.premises.listen_socket import open_mailbox_listener
+from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 from wspulse.supervisor.process.child import Child, ChildState
 from wspulse.supervisor.process.tally import Tally
 from wspulse.supervisor.settings.layers import Settings

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from wspulse.actors.mesh.message import ShardDown, ShardUp
+from wspulse.actors.mesh.lifecycle import ShardDown, ShardUp
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.server import Server
 from wspulse.supervisor.process.bus_forwarder import BusForwarder

@@ -12,8 +12,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from wspulse.actors.mesh.message import BootFailed, CloseRequested, Exit, Message, Prepared, TakeOver
-from wspulse.supervisor.process.end_watch import exit_sentence
+from wspulse.actors.mesh.lifecycle import BootFailed, CloseRequested, Exit, Prepared, TakeOver
+from wspulse.actors.mesh.message import Message
+from wspulse.supervisor.process.watching.end_watch import exit_sentence
 
 __all__ = ["LEAVE_S", "Launch", "LaunchedWorker", "Standby", "StandbyEvents", "last_line"]
 

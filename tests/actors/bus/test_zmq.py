@@ -19,7 +19,8 @@ from tests.support.shards import Shards, serve_shards
 from wspulse import Connection, Frame, Server
 from wspulse.actors.bus.message import pack_echo, room_topic, unpack_echo
 from wspulse.actors.bus.zmq import ZmqBus
-from wspulse.actors.mesh.message import ListRooms, ShardDown
+from wspulse.actors.mesh.lifecycle import ShardDown
+from wspulse.actors.mesh.message import ListRooms
 from wspulse.actors.values.errors import ShardUnavailableError
 from wspulse.actors.values.metrics import Metrics
 

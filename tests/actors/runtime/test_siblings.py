@@ -12,7 +12,8 @@ from tests.support.shards import Shards, serve_shards
 from wspulse import Server
 from wspulse.actors.bus.message import room_topic
 from wspulse.actors.bus.zmq import ZmqBus
-from wspulse.actors.mesh.message import BusRooms, BusRoomsWanted, ShardDown, ShardSilence
+from wspulse.actors.mesh.lifecycle import ShardDown, ShardSilence
+from wspulse.actors.mesh.message import BusRooms, BusRoomsWanted
 
 
 def make_server() -> Server:

@@ -16,7 +16,7 @@ import zmq
 
 from wspulse.supervisor.control.endpoint import ControlEndpoint, bind_private, claim_endpoint
 from wspulse.supervisor.errors import SettingError, StartError
-from wspulse.supervisor.host.runtime_dir import RuntimeDir
+from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.support.control_stage import control_stage
 from wspulse import AsyncControl
 from wspulse.supervisor.control.endpoint import claim_endpoint
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.host.runtime_dir import RuntimeDir
+from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 
 
 async def test_sockets_are_bound_again_and_serve_who_was_there_and_who_comes(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from tests.support.control_stage import ControlStage, control_stage
 from tests.support.dealers import dealers
 from tests.support.eventually import eventually
 from wspulse import AsyncControl, ControlError
-from wspulse.actors.mesh.message import Events, Message, WatchEvents
+from wspulse.actors.mesh.lifecycle import Events, WatchEvents
+from wspulse.actors.mesh.message import Message
 from wspulse.supervisor.client.async_events import AsyncEventStream
 from wspulse.supervisor.control.bridge.service import BridgeService
 from wspulse.supervisor.errors import SettingError, StartError

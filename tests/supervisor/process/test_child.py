@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.child_stage import Stage, child_stage
-from wspulse.actors.mesh.message import (
+from wspulse.actors.mesh.lifecycle import (
     Alive,
     BootFailed,
     CloseRequested,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.child_stage import FakeWorker, Stage, child_stage
-from wspulse.actors.mesh.message import (
+from wspulse.actors.mesh.lifecycle import (
     Alive,
     BootFailed,
     CloseRequested,

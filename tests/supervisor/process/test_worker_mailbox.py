@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.support.eventually import eventually
+from wspulse.actors.mesh.lifecycle import Ready, WatchEvents
 from wspulse.actors.mesh.link import ShardLink
-from wspulse.actors.mesh.message import ListRooms, Message, Ready, WatchEvents
-from wspulse.supervisor.host.listen_socket import open_mailbox_listener
+from wspulse.actors.mesh.message import ListRooms, Message
+from wspulse.supervisor.premises.listen_socket import open_mailbox_listener
 from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.worker.child_spec import ChildSpec
 

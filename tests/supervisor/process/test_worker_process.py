@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from tests.support.eventually import eventually
-from wspulse.actors.mesh.message import Alive, Drain, Drained, Exit, Message, Ready
-from wspulse.supervisor.process.end_watch import exit_sentence
+from wspulse.actors.mesh.lifecycle import Alive, Drain, Drained, Exit, Ready
+from wspulse.actors.mesh.message import Message
+from wspulse.supervisor.process.watching.end_watch import exit_sentence
 from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.worker.child_spec import ChildSpec
 
@@ -172,7 +173,7 @@ async def test_worker_whose_end_the_system_does_not_tell_is_looked_for(
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "pidfd_open", refuse)
-    monkeypatch.setattr("wspulse.supervisor.process.end_watch._told", set())
+    monkeypatch.setattr("wspulse.supervisor.process.watching.end_watch._told", set())
     for _ in range(2):
         async with started() as worker:
             await worker.says(Ready)

@@ -14,19 +14,19 @@ import pytest
 
 from tests.support.child_stage import FakeWorker
 from tests.support.sim_loop import SimLoop
-from wspulse.actors.mesh.message import (
+from wspulse.actors.mesh.lifecycle import (
     Alive,
     BootFailed,
     Drain,
     Drained,
     Exit,
-    Message,
     Prepared,
     Ready,
     ShardDown,
     ShardSilence,
     ShardUp,
 )
+from wspulse.actors.mesh.message import Message
 from wspulse.actors.values.timing.standstill import IDLE
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.process.child import Child

@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.eventually import eventually
 from wspulse import Server
-from wspulse.actors.mesh.message import Drain, Drained, Envelope, Exit, Message, Ready, Tell
+from wspulse.actors.mesh.lifecycle import Drain, Drained, Exit, Ready
+from wspulse.actors.mesh.message import Envelope, Message, Tell
 from wspulse.actors.mesh.stream import Stream
 from wspulse.actors.runtime.event_feed import EventFeed
 from wspulse.actors.runtime.runtime import ShardRuntime

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.support.server_process import wait_until
-from wspulse.supervisor.host.orphans import Orphans, find_orphans
+from wspulse.supervisor.premises.orphans import Orphans, find_orphans
 
 SUPERVISOR = """
 import socket, subprocess, sys
@@ -107,5 +107,5 @@ def test_orphan_that_does_not_end_in_time_is_killed_once(folder: Path) -> None:
 def test_system_that_cannot_be_looked_into_has_no_orphans(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with family(folder) as (supervisor, _):
         end(supervisor)
-        monkeypatch.setattr("wspulse.supervisor.host.orphans.PROC", folder / "nowhere")
+        monkeypatch.setattr("wspulse.supervisor.premises.orphans.PROC", folder / "nowhere")
         assert find_orphans(folder) == []

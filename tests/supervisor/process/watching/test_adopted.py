@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from wspulse.supervisor.process.adopted import adopts_processes, reap_adopted
+from wspulse.supervisor.process.watching.adopted import adopts_processes, reap_adopted
 
 ADOPTER = """
 import ctypes, os, time
-from wspulse.supervisor.process.adopted import adopts_processes, reap_adopted
+from wspulse.supervisor.process.watching.adopted import adopts_processes, reap_adopted
 
 def until(condition):
     deadline = time.monotonic() + 10

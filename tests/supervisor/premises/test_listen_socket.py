@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.host import listen_socket
-from wspulse.supervisor.host.listen_socket import AddressTakenError, address_text, open_listener, open_mailbox_listener
+from wspulse.supervisor.premises import listen_socket
+from wspulse.supervisor.premises.listen_socket import (
+    AddressTakenError,
+    address_text,
+    open_listener,
+    open_mailbox_listener,
+)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wspulse.supervisor.process.end_watch import exit_sentence
+from wspulse.supervisor.process.watching.end_watch import exit_sentence
 
 
 @pytest.mark.parametrize(

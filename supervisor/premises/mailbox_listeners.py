@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.host.listen_socket import open_mailbox_listener
+from wspulse.supervisor.premises.listen_socket import open_mailbox_listener
 
 __all__ = ["MailboxListeners"]
 

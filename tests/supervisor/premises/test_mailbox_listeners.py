@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.process.mailbox_listeners import MailboxListeners
+from wspulse.supervisor.premises.mailbox_listeners import MailboxListeners
 
 
 class Stage:

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.host import runtime_dir as module
-from wspulse.supervisor.host.runtime_dir import Predecessor, RuntimeDir, find_predecessor
+from wspulse.supervisor.premises import runtime_dir as module
+from wspulse.supervisor.premises.runtime_dir import Predecessor, RuntimeDir, find_predecessor
 
 
 @pytest.fixture
@@ -300,7 +300,7 @@ def test_look_at_a_folder_does_not_take_it_from_who_claims_it_in_the_same_moment
     glancing = os.open(crashed.path, os.O_RDONLY)
     crash(crashed)
     fcntl.flock(glancing, fcntl.LOCK_EX)
-    monkeypatch.setattr("wspulse.supervisor.host.lock.time.sleep", lambda _s: os.close(glancing))
+    monkeypatch.setattr("wspulse.supervisor.premises.lock.time.sleep", lambda _s: os.close(glancing))
     claimed = RuntimeDir.claim(8000, environ, address="127.0.0.1")
     assert claimed.path == crashed.path
     claimed.release()

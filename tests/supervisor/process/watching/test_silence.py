@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wspulse.supervisor.process.silence import Silence
+from wspulse.supervisor.process.watching.silence import Silence
 
 
 def looks(silence: Silence, first: int, last: int) -> list[float | None]:

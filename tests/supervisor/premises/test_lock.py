@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.host.lock import LockContestedError, LockHeldError, take_lock
+from wspulse.supervisor.premises.lock import LockContestedError, LockHeldError, take_lock
 
 real_flock = fcntl.flock
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.eventually import eventually
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.process.upkeep import KeptFiles, Upkeep
+from wspulse.supervisor.premises.upkeep import KeptFiles, Upkeep
 
 
 class Part:
@@ -182,7 +182,7 @@ async def test_folder_that_cannot_be_made_again_is_told_and_keeps_no_part_from_b
 async def test_looks_go_on_also_behind_one_that_fails_and_end_with_the_upkeep(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wspulse.supervisor.process.upkeep.LOOK_S", 0.01)
+    monkeypatch.setattr("wspulse.supervisor.premises.upkeep.LOOK_S", 0.01)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, _context: None)
     stage.part.error = RuntimeError("planted")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wspulse.supervisor.process.liveness import Decision, Liveness
+from wspulse.supervisor.process.watching.liveness import Decision, Liveness
 
 
 def ticks(liveness: Liveness, first: int, last: int) -> list[Decision]:

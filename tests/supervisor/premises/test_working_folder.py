@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.host.working_folder import WorkingFolder
+from wspulse.supervisor.premises.working_folder import WorkingFolder
 
 
 @pytest.fixture

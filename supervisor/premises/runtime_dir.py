@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.host.lock import (
+from wspulse.supervisor.premises.lock import (
     LOCK_TEXT_BYTES,
     LockContestedError,
     LockHeldError,
