@@ -10,7 +10,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.support.server_process import serve_process, start_process, wait_until
-from wspulse import Control
+from wspulse import Control, ControlError
 
 APP = """
 from release import NUMBER
@@ -65,6 +65,24 @@ def test_worker_that_dies_while_the_folder_is_gone_comes_back_when_it_is_there_a
         (releases / "away").rename(releases / "only")
         wait_until(lambda: len(server.worker_pids()) == 2, 8, "the worker is back")
         wait_until(lambda: "a worker is ready" in server.stderr(), 8, "it is ready")
+
+
+def test_reload_while_the_folder_is_gone_is_refused_and_harms_nobody(releases: Path) -> None:
+    (releases / "2").rename(releases / "only")
+    with (
+        serve_process("--app", "app:server", workers=2, cwd=releases / "only") as server,
+        Control(server.control) as control,
+    ):
+        (releases / "only").rename(releases / "away")
+        before = server.worker_pids()
+        with pytest.raises(
+            ControlError, match=f"the working directory {releases}/only cannot be entered: No such file"
+        ):
+            control.reload()
+        assert server.worker_pids() == before
+        (releases / "away").rename(releases / "only")
+        control.reload()
+        assert not set(server.worker_pids().values()) & set(before.values())
 
 
 def test_start_in_a_folder_that_is_gone_is_one_clear_line(tmp_path: Path) -> None:
