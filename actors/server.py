@@ -72,6 +72,8 @@ class Server(Declaration, Calls):
         codec: Codec | None = None,
         check_origin: Callable[[Request], Any] | None = None,
         handshake_timeout: float = DEFAULTS.handshake_timeout,
+        slow_handler: float = DEFAULTS.slow_handler,
+        access_log: bool = DEFAULTS.access_log,
         publish_messages: bool = DEFAULTS.publish_messages,
         http_app: Callable[..., Any] | None = None,
         logger: Logger | None = None,

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from wspulse.supervisor.commands.control import COMMANDS
 from wspulse.supervisor.commands.doctor import doctor
 from wspulse.supervisor.commands.parser import CommandParser, UnparsableError
-from wspulse.supervisor.commands.terminal import print_text
+from wspulse.supervisor.commands.terminal import exit_code_of, print_error, print_text
 from wspulse.supervisor.errors import SettingError, StartError, UsageError
 from wspulse.supervisor.host.installed import installed_version
 from wspulse.supervisor.settings.explain import explain
@@ -37,6 +37,10 @@ class Subcommand(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`wspulse ...`. Returns the exit code."""
+    return exit_code_of(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else ""
     if name in SUBCOMMANDS:
@@ -48,22 +52,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_text(_version_text())
         return 0
     problem = f"{name!r} is no subcommand" if name else "a subcommand is missing"
-    print(f"wspulse: {problem}; there is {', '.join(SUBCOMMANDS)} (wspulse --help)", file=sys.stderr)
+    print_error(f"wspulse: {problem}; there is {', '.join(SUBCOMMANDS)} (wspulse --help)")
     return 2
 
 
 def serve(argv: Sequence[str] | None = None) -> int:
     """`wspulse serve ...`, `python -m wspulse.supervisor ...`: run a server until its end. Returns the exit code."""
+    # A ^C can come before the supervisor listens to signals.
+    return exit_code_of(lambda: _serve(argv))
+
+
+def _serve(argv: Sequence[str] | None) -> int:
     try:
         flags = _parse(sys.argv[1:] if argv is None else argv)
         if flags is None:
             return 0
         return _run_server(flags)
     except StartError as error:
-        print(error, file=sys.stderr, flush=True)
+        print_error(str(error))
         return error.exit_code
-    except KeyboardInterrupt:  # before the supervisor listens to signals
-        return 130
 
 
 def _run_server(flags: dict[str, Any]) -> int:
@@ -73,7 +80,8 @@ def _run_server(flags: dict[str, Any]) -> int:
     import uvloop
 
     from wspulse.supervisor.host.process_title import set_process_title
-    from wspulse.supervisor.logs import configure_logs
+    from wspulse.supervisor.logs.configuration import configure_logs, tell
+    from wspulse.supervisor.process.signals import ignore_signals
     from wspulse.supervisor.supervisor import Supervisor
 
     configure_logs(settings.log_level, settings.log_format, "supervisor")
@@ -81,8 +89,14 @@ def _run_server(flags: dict[str, Any]) -> int:
     if settings.unknown_variables:
         names = ", ".join(settings.unknown_variables)
         logging.getLogger("wspulse.supervisor").warning("variables that are no settings", extra={"names": names})
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(Supervisor(settings).run())
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(Supervisor(settings).run())
+    except StartError as error:
+        tell(str(error))
+        return error.exit_code
+    finally:
+        ignore_signals()
 
 
 def _open_standard_streams() -> None:

@@ -9,26 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from wspulse.actors.mesh.message import BootFailed, Events, Message, ShardDown, ShardUp
+from wspulse.actors.mesh.lifecycle import BootFailed, Events, HealthChanged, ShardDown, ShardUp
+from wspulse.actors.mesh.message import Message
 from wspulse.actors.values.awaitable import result_of
+from wspulse.actors.values.health import Health
 from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.descriptor_limit import check_descriptors
-from wspulse.supervisor.host.listen_socket import AddressTakenError, address_text, open_listener, open_mailbox_listener
-from wspulse.supervisor.host.runtime_dir import RuntimeDir
+from wspulse.supervisor.logs.configuration import tell
+from wspulse.supervisor.premises.listen_socket import AddressTakenError, address_text, open_listener
+from wspulse.supervisor.premises.mailbox_listeners import MailboxListeners
+from wspulse.supervisor.premises.orphans import Orphans
+from wspulse.supervisor.premises.runtime_dir import RuntimeDir, find_predecessor, refusal
+from wspulse.supervisor.premises.upkeep import KeptFiles, Upkeep
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 from wspulse.supervisor.process.child import Child
+from wspulse.supervisor.process.ready_line import print_ready_line
+from wspulse.supervisor.process.reloading import Reloading
 from wspulse.supervisor.process.signals import install_signals, remove_signals
 from wspulse.supervisor.process.started_parts import PartFailure, StartedParts
-from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.process.workers import Workers
 from wspulse.supervisor.settings.layers import Settings
 from wspulse.supervisor.worker.child_spec import ChildSpec
@@ -41,6 +46,9 @@ ADDRESS_RETRY_S = 6.0
 """A crashed server's workers hold its port until they have noticed, 5 s at most (contract.md §6)."""
 
 ADDRESS_RETRY_PERIOD_S = 0.1
+
+ORPHANS_PERIOD_S = 1.0
+"""Between two looks at whether those workers can notice anything at all; and how long a killed one may be on its way out."""
 
 INCARNATIONS_PER_RUN = 1_000_000
 """Incarnations of a server's run begin at a multiple of this, above all those of a crashed predecessor."""
@@ -66,8 +74,6 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.mailbox_paths: tuple[str, ...] = ()
-        """By shard: where a shard can be reached."""
         self.host = settings.host
         self.port = settings.port
         self.is_ready = False
@@ -76,14 +82,19 @@ class Supervisor:
         self.runtime_dir: RuntimeDir | None = None
         """From the start on."""
         self._listener: socket.socket | None = None
-        self._mailboxes: list[socket.socket] = []
+        self._mailboxes: MailboxListeners | None = None
         self._forwarder: BusForwarder | None = None
+        self._upkeep: Upkeep | None = None
+        self.health = Health()
+        """What is amiss with the server as a whole: the workers' health checks and `stats` tell it."""
         self._workers = Workers(
             self,
-            self._on_launched,
+            self._on_outage,
             stall_timeout_s=settings.stall_timeout,
             shutdown_timeout_s=settings.shutdown_timeout,
+            give_up_after_s=settings.give_up_after,
         )
+        self._reloading = Reloading(self._reload)
         self.children = self._workers.children
         """By shard. Their states, pids, restarts and connections may be read at any time."""
 
@@ -98,6 +109,8 @@ class Supervisor:
             _Part("control", self._start_control, self._stop_control),
             _Part("workers", self._start_workers, self._stop_workers),
             _Part("watch", self._workers.watch, self._workers.unwatch),
+            _Part("upkeep", self._start_upkeep, self._stop_upkeep),
+            _Part("reloads", _nothing, self._reloading.stop),
         )
         started = StartedParts()
         failures: list[PartFailure] = []
@@ -128,9 +141,10 @@ class Supervisor:
         self._end(0, reason)
 
     async def restart_shard(self, shard: int) -> None:
-        """Drain a shard's worker and return when its replacement is ready; not counted as a crash.
+        """Replace a shard's worker and return when the replacement is ready; not counted as a crash.
 
-        Raises IndexError for a shard that there is not, ServerClosedError when the server ends first.
+        Raises IndexError for a shard that there is not, RestartFailedError when the replacement could not start (the old
+        worker goes on then), ServerClosedError when the server ends first.
         """
         if not 0 <= shard < len(self.children):
             raise IndexError(f"wspulse: there is no shard {shard}; allowed is 0 … {len(self.children) - 1}")
@@ -138,10 +152,15 @@ class Supervisor:
 
     # What children tell.
 
+    def on_started(self, child: Child) -> None:
+        self.control.worker_started(child)
+
     def on_ready(self, child: Child) -> None:
         assert child.incarnation is not None
         self._workers.tell_others(child, ShardUp(child.shard, child.incarnation))
         self.control.worker_ready(child)
+        for reason in self.health.reasons:
+            child.tell(HealthChanged(reason, is_well=False))
         if self.is_ready:
             _logger.info(
                 "a worker is ready", extra={"shard": child.shard, "pid": child.pid, "restarts": child.restarts}
@@ -149,6 +168,7 @@ class Supervisor:
         elif self._workers.are_ready and not self._ending.done():
             self.is_ready = True
             self._announce()
+            self._reloading.allow()
 
     def on_down(self, child: Child, incarnation: int) -> None:
         self._workers.tell_others(child, ShardDown(child.shard, incarnation))
@@ -161,10 +181,10 @@ class Supervisor:
         self._workers.child_changed()
 
     def on_boot_failed(self, child: Child, failure: BootFailed) -> None:
-        if self._ending.done():
-            return  # the first of several equal ones was told
+        if self.is_ready or self._ending.done():
+            return  # another start may succeed, and others serve; or the first of several equal ones was told
         if failure.is_usage:
-            print(self._with_source(failure.text), file=sys.stderr, flush=True)
+            tell(self._with_source(failure.text))
             self._end(2, "a wrong option")
         else:
             _logger.critical(
@@ -172,12 +192,17 @@ class Supervisor:
             )
             self._end(1, "the application failed to start")
 
-    def on_gave_up(self, child: Child, sentence: str) -> None:
+    def _on_outage(self, reason: str) -> None:
+        if self._ending.done():
+            return
         _logger.critical(
-            "a worker crashes too often: more than 5 restarts in 60 s; the server stops",
-            extra={"shard": child.shard, "last_end": sentence},
+            "no worker has been ready for as long as --give-up-after says; the server stops",
+            extra={"give_up_after_s": self.settings.give_up_after, "last_failure": reason},
         )
-        self._end(1, "a worker crashes too often")
+        self._end(1, "no worker gets ready")
+
+    def on_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
+        self._workers.tell_silence(child, silence_s, is_over=is_over)
 
     def on_close_requested(self, child: Child) -> None:
         self.request_shutdown("the application closed the server")
@@ -191,7 +216,7 @@ class Supervisor:
     # The parts, in the order of their start.
 
     def _install_signals(self) -> None:
-        install_signals(self._on_signal)
+        install_signals(self._on_signal, self._reloading.request)
 
     def _on_signal(self, number: signal.Signals) -> None:
         self._signals.append(number)
@@ -201,24 +226,38 @@ class Supervisor:
             self._workers.kill()
 
     async def _claim_port(self) -> None:
-        settings = self.settings
-        check_descriptors(settings.workers)
-        if settings.port:
-            self.runtime_dir = RuntimeDir.claim(settings.port)
-            self._listener = await self._listen(ADDRESS_RETRY_S if self.runtime_dir.after_crash else 0.0)
-        else:
-            self._listener = open_listener(settings.host, 0)
-            self.port = self._listener.getsockname()[1]
-            self.runtime_dir = RuntimeDir.claim(self.port)
+        """The port first: who does not get it has touched nothing of who has it."""
+        check_descriptors(self.settings.workers)
+        self._listener = await self._listen()
+        if self._listener is not None:
+            address, self.port, *_ = self._listener.getsockname()
+            self.runtime_dir = RuntimeDir.claim(self.port, address=address)
 
-    async def _listen(self, retry_s: float) -> socket.socket | None:
-        deadline = time.monotonic() + retry_s
+    async def _listen(self) -> socket.socket | None:
+        """None when the end comes first."""
+        host, port = self.settings.host, self.settings.port
+        deadline = time.monotonic() + ADDRESS_RETRY_S
+        orphans: Orphans | None = None
+        look_at = 0.0
         while not self._ending.done():
             try:
-                return open_listener(self.settings.host, self.settings.port)
-            except AddressTakenError:
-                if time.monotonic() >= deadline:
+                return open_listener(host, port)
+            except AddressTakenError as error:
+                predecessor = find_predecessor(port, error.address)
+                if predecessor is None:
                     raise
+                if predecessor.is_running:
+                    raise StartError(refusal(port, predecessor.pid)) from None
+                now = time.monotonic()
+                is_late = now >= deadline
+                if is_late or now >= look_at:
+                    look_at = now + ORPHANS_PERIOD_S
+                    orphans = orphans or Orphans(predecessor.folder)
+                    # Until then those that can may end in order.
+                    if orphans.end(only_stopped=not is_late):
+                        deadline = max(deadline, now + ORPHANS_PERIOD_S)
+                    elif is_late:
+                        raise
             await asyncio.sleep(ADDRESS_RETRY_PERIOD_S)
         return None
 
@@ -230,19 +269,18 @@ class Supervisor:
 
     def _open_mailboxes(self) -> None:
         assert self.runtime_dir is not None
-        paths = []
-        for shard in range(self.settings.workers):
-            path = self.runtime_dir.socket_path(f"mailbox-{shard}")
-            try:
-                self._mailboxes.append(open_mailbox_listener(path))
-            except OSError as error:
-                raise StartError(f"the mailbox {path} cannot be opened: {error.strerror}") from error
-            paths.append(path)
-        self.mailbox_paths = tuple(paths)
+        paths = [self.runtime_dir.socket_path(f"mailbox-{shard}") for shard in range(self.settings.workers)]
+        self._mailboxes = MailboxListeners(paths, self._workers.move_mailbox)
+        self._mailboxes.open()
 
     def _close_mailboxes(self) -> None:
-        for mailbox in self._mailboxes:
-            mailbox.close()
+        if self._mailboxes is not None:
+            self._mailboxes.close()
+
+    @property
+    def mailbox_paths(self) -> tuple[str, ...]:
+        """By shard: where a shard can be reached."""
+        return () if self._mailboxes is None else self._mailboxes.paths
 
     def _start_bus(self) -> None:
         if self.settings.workers > 1:
@@ -259,6 +297,9 @@ class Supervisor:
         assert self.runtime_dir is not None
         self.control = ControlPlane(self.settings, self, self.runtime_dir, self.mailbox_paths)
         self.control.start()
+
+    async def _reload(self) -> None:
+        await self.control.reload()
 
     async def _stop_control(self) -> None:
         await self.control.stop()
@@ -280,11 +321,11 @@ class Supervisor:
             desk_path=self.control.desk_path,
         )
         assert self._listener is not None
+        assert self._mailboxes is not None
         assert self.runtime_dir is not None
-        self._workers.start(spec, self._listener, self._mailboxes, self.runtime_dir.run * INCARNATIONS_PER_RUN)
-
-    def _on_launched(self, worker: WorkerProcess) -> None:
-        self.control.worker_started(worker)
+        self._workers.start(
+            spec, self._listener, self._mailboxes.listeners, self.runtime_dir.run * INCARNATIONS_PER_RUN
+        )
 
     async def _stop_workers(self) -> None:
         if self.is_ready:
@@ -293,6 +334,25 @@ class Supervisor:
         assert self._listener is not None
         self._listener.close()
         await self._workers.stop()
+
+    def _start_upkeep(self) -> None:
+        assert self._mailboxes is not None
+        assert self.runtime_dir is not None
+        forwarder = self._forwarder
+        kept = [KeptFiles("way to the workers", self._mailboxes.paths, self._mailboxes.restore), *self.control.kept]
+        if forwarder is not None:
+            kept.append(KeptFiles("bus", forwarder.paths, lambda _missing: forwarder.rebind()))
+        self._upkeep = Upkeep(self.runtime_dir.path, self.runtime_dir.restore, kept, self._on_upkeep)
+        self._upkeep.open()
+
+    def _stop_upkeep(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.close()
+
+    def _on_upkeep(self, reason: str, is_amiss: bool) -> None:
+        (self.health.fail if is_amiss else self.health.mend)(reason)
+        for child in self.children:
+            child.tell(HealthChanged(reason, is_well=not is_amiss))
 
     # The end, and what is printed.
 
@@ -304,13 +364,14 @@ class Supervisor:
         # Programs read this line: its form is the same for any number of workers.
         where = f"ws://{address_text(self.host, self.port)}{self.settings.path}"
         line = f"wspulse: ready on {where} ({self.settings.workers} workers, control {self.control.endpoint})\n"
-        try:
-            os.write(1, line.encode())
-        except OSError as error:
-            _logger.warning("the ready line could not be printed", extra={"reason": str(error)})
+        print_ready_line(line.encode())
 
     def _with_source(self, text: str) -> str:
         """A worker's "wspulse: <option>: ..." with the option's name replaced by where its value came from."""
         option, colon, problem = text.removeprefix("wspulse: ").partition(": ")
         source = self.settings.sources.get(option)
         return f"wspulse: {source}{colon}{problem}" if source else text
+
+
+def _nothing() -> None:
+    """Of a part that begins by itself."""

@@ -15,11 +15,12 @@ from typing import Any
 from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.accept.identity import Identification
 from wspulse.actors.accept.listening import Listening
-from wspulse.actors.accept.newcomer import Newcomer, Visitor
+from wspulse.actors.accept.newcomer import Newcomer, Visitor, address_of
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.refusal import Refusal
+from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import Pages, check_request
@@ -38,6 +39,7 @@ class Acceptor:
         *,
         path: str,
         pages: Pages,
+        health: Health,
         connect: Callable[[Request], Any],
         hand_over: Callable[[int, UpgradeRequest, int], None],
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
@@ -46,6 +48,7 @@ class Acceptor:
         self.placement = placement
         self.path = path
         self.pages = pages
+        self.health = health
         self.identification = Identification(shard, placement, connect)
         self.hand_over = hand_over
         self.http: HttpApplication | None = None
@@ -71,11 +74,12 @@ class Acceptor:
 
     def answer(self, head: bytes) -> bytes:
         """What a request for one of our paths is answered that is no upgrade."""
-        answer = check_request(head, path=self.path, draining=self.shard.closing, pages=self.pages)
+        answer = check_request(head, path=self.path, draining=self.shard.closing, pages=self.pages, health=self.health)
         return (answer if isinstance(answer, HTTPAnswer) else rejection(400, "an upgrade is needed here")).encode()
 
     def refuse(self, client: asyncio.Transport, answer: HTTPAnswer) -> None:
         """Have a client of the HTTP application told no."""
+        self.shard.journal.refused(answer, None, address_of(client))
         deadline = self.shard.clock() + self.shard.options.handshake_timeout
         Refusal(self.shard, answer.encode(), deadline).take(client)
 
@@ -84,7 +88,7 @@ class Acceptor:
         if self._listening is not None:
             self._listening.close()
             self._listening = None
-        self.closed = True
+        self.closed = self.shard.journal.is_ending = True
         for newcomer in list(self.newcomers):
             newcomer.drain()
 

@@ -50,8 +50,9 @@ class Handovers:
     def _nobody_took_it(self, request: UpgradeRequest, fd: int) -> None:
         """The owner of the id did not come up in time."""
         shard = self._shard
-        shard.metrics.upgrades_refused += 1
-        answer = rejection(503, "the shard of this connection id is not available").encode()
+        refusal = rejection(503, "the shard of this connection id is not available")
+        shard.journal.refused(refusal, request.head, request.remote_address, request.connection_id)
+        answer = refusal.encode()
         client = _tcp_socket(fd, request.remote_address)
         if shard.aborting:
             # The worker ends: nobody would wait for the client to read it.

@@ -39,6 +39,9 @@ _LAST_REQUEST_S = 2.0
 _FIRST_LINE_BYTES = 16 * 1024
 """A longer first line is longer than a head may be: it is refused with the others."""
 
+_MOST_KINDS = 50
+"""Of uvicorn's lines, which has about thirty; those beyond share one limit."""
+
 _server_log = getLogger("uvicorn.error")
 
 
@@ -177,19 +180,18 @@ class HttpApplication:
 
 
 class _StrangersLines:
-    """A filter that lets few of uvicorn's lines pass that any client may cause."""
-
-    _TEXTS = frozenset({"Invalid HTTP request received.", "Unsupported upgrade request."})
+    """A filter that lets few of each of uvicorn's lines pass: any client may cause them, above all the tracebacks of what its
+    request makes the application raise."""
 
     def __init__(self) -> None:
-        self._limit = LogLimit()
+        self._limits: dict[object, LogLimit] = {}
 
     def filter(self, record: LogRecord) -> bool:
-        if record.msg not in self._TEXTS:
-            return True
-        suppressed = self._limit.admit(monotonic())
-        record.not_logged = suppressed
-        return suppressed is not None
+        # What varies may be part of the text.
+        kind = record.msg if record.msg in self._limits or len(self._limits) < _MOST_KINDS else None
+        not_logged = self._limits.setdefault(kind, LogLimit()).admit(monotonic())
+        record.not_logged = not_logged
+        return not_logged is not None
 
 
 class _Crossing(asyncio.Protocol):

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from wspulse.actors.journal.journal import Journal
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.values.awaitable import is_awaitable
 from wspulse.actors.values.errors import ConnectRejected
@@ -38,6 +39,7 @@ class AskingShard(Protocol):
     index: int
     options: ServerOptions
     closing: bool
+    journal: Journal
 
     def pass_on(self, error: BaseException) -> None:
         """Tell whoever runs the server what the application raised, if that is no Exception."""
@@ -78,7 +80,7 @@ class Identification:
             if waiting and isinstance(error, GeneratorExit):
                 # Nobody wants the answer any more: this is the end of the asking, and none of the application's doing.
                 raise
-            shard.options.logger.error("connect or check_origin raised", exc_info=error)
+            shard.journal.connect_raised(error, request)
             shard.pass_on(error)
             return rejection(500, "internal server error")
         if shard.closing:

@@ -23,12 +23,13 @@ from wspulse.actors.transport.client import shut_down
 from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.transport.transport import AHEAD_BYTES, Transport
 from wspulse.actors.transport.upgrade import Upgrade
+from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import CheckedHead, Pages, check_request, choose_subprotocol, switching_protocols
-from wspulse.actors.wire.head import HeadGatherer
+from wspulse.actors.wire.head import HeadGatherer, NoHTTPError, begins_request
 
-__all__ = ["Newcomer", "Visitor"]
+__all__ = ["Newcomer", "Visitor", "address_of"]
 
 _LAST_HEAD_S = 0.5
 """How long a request that is on its way when the server closes may take to be complete."""
@@ -41,6 +42,7 @@ class Entrance(Protocol):
     placement: Placement
     path: str
     pages: Pages
+    health: Health
     identification: Identification
     http: HttpApplication | None
     closed: bool
@@ -122,7 +124,10 @@ class Newcomer(asyncio.Protocol):
         try:
             complete = gatherer.feed(data)
         except HTTPAnswer as answer:
-            self.refuse(answer)
+            self.refuse(answer, gatherer.begun or data)
+            return
+        except NoHTTPError as error:
+            self._hang_up(client, error)
             return
         if complete:
             self._gatherer = None
@@ -144,14 +149,14 @@ class Newcomer(asyncio.Protocol):
     def _check(self, client: asyncio.Transport, head: bytes) -> None:
         entrance = self._entrance
         draining = self._shard.closing or entrance.closed
-        checked = check_request(head, path=entrance.path, draining=draining, pages=entrance.pages)
+        checked = check_request(
+            head, path=entrance.path, draining=draining, pages=entrance.pages, health=entrance.health
+        )
         if isinstance(checked, HTTPAnswer):
-            self.refuse(checked)
+            self.refuse(checked, head)
             return
         self._head = checked
-        peer = client.get_extra_info("peername")
-        address = (peer[0], peer[1]) if isinstance(peer, tuple) and len(peer) >= 2 else None
-        request = self._request = Request.from_head(head, address)
+        request = self._request = Request.from_head(head, address_of(client))
         asking = entrance.identification.asking(request)
         try:
             awaitable = next(asking)
@@ -227,18 +232,31 @@ class Newcomer(asyncio.Protocol):
         else:
             self.refuse(rejection(503, "the application did not answer in time"))
 
-    def refuse(self, answer: HTTPAnswer) -> None:
+    def refuse(self, answer: HTTPAnswer, head: bytes = b"") -> None:
         """Answer in HTTP, once."""
         client = self._client
         if client is None:
             return
+        if answer.is_refusal:
+            head = self._request.head if self._request is not None else head or self._begun
+            self._shard.journal.refused(answer, head, address_of(client))
         self._leave()
-        if answer.status >= 400:
-            self._shard.metrics.upgrades_refused += 1
         if self._held and not client.is_closing():
             client.resume_reading()
         self._read_on(client)
         Refusal(self._shard, answer.encode(), self._deadline).take(client)
+
+    def _hang_up(self, client: asyncio.Transport, error: NoHTTPError) -> None:
+        """Whoever it is would not understand an answer."""
+        self._shard.journal.no_http(error.is_tls, address_of(client))
+        self._leave()
+        shut_down(client)
+        client.abort()
+
+    @property
+    def _begun(self) -> bytes:
+        """What has come of a head that is not complete."""
+        return self._gatherer.begun if self._gatherer is not None else b""
 
     def _read_on(self, client: asyncio.Transport) -> None:
         """Where the loop has told us that the client says nothing more, have it tell whoever has the socket next."""
@@ -256,6 +274,12 @@ class Newcomer(asyncio.Protocol):
         self._entrance.left(self)
 
 
+def address_of(client: asyncio.Transport) -> tuple[str, int] | None:
+    """Of the peer; None where it has none."""
+    peer = client.get_extra_info("peername")
+    return (peer[0], peer[1]) if isinstance(peer, tuple) and len(peer) >= 2 else None
+
+
 class Visitor(Newcomer):
     """A newcomer where an HTTP application is served too: the path in its first line says whose it is."""
 
@@ -269,13 +293,14 @@ class Visitor(Newcomer):
         client = self._client
         if self._first_bytes is not None and client is not None:
             data = self._first_bytes + data
-            path = path_of_first_line(data)
+            is_request = begins_request(data)
+            path = path_of_first_line(data) if is_request else ""
             if path is None:
                 self._first_bytes = data
                 return
             self._first_bytes = None
             http = self._entrance.http
-            if http is not None and path not in http.paths:
+            if http is not None and path not in http.paths and is_request:
                 self._leave()
                 http.take(client, data, self._deadline - self._shard.clock())
                 return

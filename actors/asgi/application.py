@@ -59,7 +59,7 @@ class AsgiApplication:
         deadline = shard.clock() + shard.options.handshake_timeout
         identity = await self._identify(runtime, request)
         if isinstance(identity, HTTPAnswer):
-            shard.metrics.upgrades_refused += 1
+            shard.journal.refused(identity, request.head, request.remote_address)
             for event in answer_events(identity.encode(), scope):
                 await send(event)
             await _await_end(receive)

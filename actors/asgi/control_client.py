@@ -6,12 +6,12 @@ brings them together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from wspulse.actors.values.frame import Frame
 
-__all__ = ["ControlClient", "ListedConnection"]
+__all__ = ["ControlClient", "ListedConnection", "ListedConnections"]
 
 
 class ListedConnection(Protocol):
@@ -22,6 +22,16 @@ class ListedConnection(Protocol):
 
     @property
     def room(self) -> str: ...
+
+
+class ListedConnections(Protocol):
+    """A list of them, as far as it goes."""
+
+    @property
+    def missing_shards(self) -> Sequence[int]:
+        """Those that are alive and did not answer."""
+
+    def __iter__(self) -> Iterator[ListedConnection]: ...
 
 
 class ControlClient(Protocol):
@@ -37,6 +47,6 @@ class ControlClient(Protocol):
 
     async def kick(self, connection: str, code: int = 1000, reason: str = "kicked") -> None: ...
 
-    async def connections(self, room: str | None = None) -> Sequence[ListedConnection]: ...
+    async def connections(self, room: str | None = None) -> ListedConnections: ...
 
     def close(self) -> None: ...

@@ -120,6 +120,8 @@ class RemoteServer:
         if not isinstance(room_id, str):
             raise id_error("room", room_id)  # the control socket takes None for all rooms
         found = await _as_here(self.control.connections(room_id))
+        if found.missing_shards:
+            raise ShardUnavailableError(f"no answer of shard {', '.join(map(str, found.missing_shards))}")
         return [RemoteServerConnection(self, connection.id, connection.room) for connection in found]
 
 

@@ -5,6 +5,9 @@ something, then each before its subscription takes effect, and each that it has 
 So a shard that a message reaches is in the room's audience, but for what is published while its word is on the way. Of a
 shard that has told nothing yet everything is possible: it is in every audience. So is this shard itself, which tells itself
 nothing: its own mark comes back when the forwarder has taken all that came before.
+
+A shard that is silent can tell nothing, and joins nothing either: what it had told others, they tell. That hearsay holds until
+its own word comes, or it is silent no more.
 """
 
 from __future__ import annotations
@@ -20,13 +23,15 @@ class Audiences:
     """See the module. An audience is an integer in which the bit of each shard that is in it is set; rooms are known by their
     topics."""
 
-    __slots__ = ("_incarnations", "_rooms", "_untold")
+    __slots__ = ("_hearsay", "_incarnations", "_rooms", "_untold")
 
     def __init__(self) -> None:
         self._rooms: dict[bytes, int] = {}
         self._incarnations: dict[int, int] = {}
         """Of each shard that has told something, who it was then."""
         self._untold = EVERYBODY
+        self._hearsay = 0
+        """Those of whose rooms only others have told."""
 
     def of(self, topic: bytes) -> int:
         return self._rooms.get(topic, 0) | self._untold
@@ -39,15 +44,39 @@ class Audiences:
         if are_all:
             self._forget(shard)
             self._untold &= ~bit
+            self._hearsay &= ~bit
         elif self._untold & bit:
-            return  # it is in every audience until it tells of all
-        rooms = self._rooms
-        for topic in topics:
-            rooms[topic] = rooms.get(topic, 0) | bit
+            return  # it is in every audience until it tells of all, or others do
+        self._add(bit, topics)
+
+    def heard_of(self, shard: int, incarnation: int, topics: Iterable[bytes]) -> None:
+        """Another shard says which rooms this one, who is silent, has told it to have joined. Several may; each may know of some
+        that the others do not."""
+        bit = 1 << shard
+        if self._incarnations.get(shard) == incarnation and not self.has_told(shard):
+            self._untold &= ~bit
+            self._hearsay |= bit
+            self._add(bit, topics)
+
+    def silent_no_more(self, shard: int) -> None:
+        """What was hearsay of it holds no longer: it may join others before it can tell us."""
+        if self._hearsay >> shard & 1:
+            self._begin(shard, self._incarnations[shard])
+
+    def has_told(self, shard: int) -> bool:
+        """Whether it has told its rooms itself."""
+        return not (self._untold | self._hearsay) >> shard & 1
+
+    def told(self, shard: int) -> tuple[int, list[bytes]] | None:
+        """Who a shard is, and the rooms that it has told itself; None where it has not. As dear as its beginning."""
+        if not self.has_told(shard):
+            return None
+        bit = 1 << shard
+        return self._incarnations[shard], [topic for topic, audience in self._rooms.items() if audience & bit]
 
     def left(self, shard: int, incarnation: int, topics: Iterable[bytes]) -> None:
         """A shard gets nothing more of these rooms."""
-        if not self._is_heard(shard, incarnation) or self._untold >> shard & 1:
+        if not self._is_heard(shard, incarnation) or not self.has_told(shard):
             return
         rest = ~(1 << shard)
         rooms = self._rooms
@@ -79,6 +108,12 @@ class Audiences:
         self._forget(shard)
         self._incarnations[shard] = incarnation
         self._untold |= 1 << shard
+        self._hearsay &= ~(1 << shard)
+
+    def _add(self, bit: int, topics: Iterable[bytes]) -> None:
+        rooms = self._rooms
+        for topic in topics:
+            rooms[topic] = rooms.get(topic, 0) | bit
 
     def _forget(self, shard: int) -> None:
         """One pass over all rooms, which only the beginnings and ends of shards cost: 10 ms for 100,000 rooms."""

@@ -14,23 +14,28 @@ from struct import Struct
 from typing import NamedTuple
 
 __all__ = [
+    "ECHO_PREFIX",
     "MARK_PREFIX",
     "PROBE_PREFIX",
     "ROOM_PREFIX",
     "BusMessage",
     "GapWatch",
+    "echo_topic",
     "mark_topic",
     "pack",
+    "pack_echo",
     "pack_mark",
     "probe_topic",
     "room_topic",
     "unpack",
+    "unpack_echo",
     "unpack_mark",
 ]
 
 ROOM_PREFIX = b"r"
 PROBE_PREFIX = b"p"
 MARK_PREFIX = b"m"
+ECHO_PREFIX = b"e"
 
 _MOST_SENDERS = 4096
 """Remembered in one room. There are not so many at once: most are of earlier lives of shards."""
@@ -39,6 +44,8 @@ _END = b"\xff"
 _HEAD = Struct("<IQQI")
 _MARK_TOPIC = Struct("<I")
 _MARK = Struct("<IIIQ")
+_ECHO_TOPIC = Struct("<II")
+_ECHO = Struct("<IIQ")
 
 
 class BusMessage(NamedTuple):
@@ -90,6 +97,21 @@ def unpack_mark(data: bytes) -> tuple[int, int, int]:
     """Who sent it, as shard and incarnation, and its number."""
     _, shard, sender, number = _MARK.unpack_from(data, 1)
     return shard, sender, number
+
+
+def echo_topic(shard: int, incarnation: int) -> bytes:
+    """Of what a shard sends to itself."""
+    return ECHO_PREFIX + _ECHO_TOPIC.pack(shard, incarnation)
+
+
+def pack_echo(shard: int, incarnation: int, number: int) -> bytes:
+    return ECHO_PREFIX + _ECHO.pack(shard, incarnation, number)
+
+
+def unpack_echo(data: bytes) -> int:
+    """Its number."""
+    number: int = _ECHO.unpack_from(data, 1)[2]
+    return number
 
 
 def probe_topic(shard: int, incarnation: int, number: int) -> bytes:

@@ -19,10 +19,12 @@ import zmq
 from wspulse.actors.bus.audiences import Audiences
 from wspulse.actors.bus.flow import BusFlow
 from wspulse.actors.bus.message import (
+    ECHO_PREFIX,
     MARK_PREFIX,
     PROBE_PREFIX,
     ROOM_PREFIX,
     GapWatch,
+    echo_topic,
     mark_topic,
     pack,
     pack_mark,
@@ -60,7 +62,7 @@ further bytes there is no further mark."""
 _NUMBERS_KEPT_S = 60.0
 """How long a room's last message is remembered at least after it."""
 
-_ROOM, _MARK, _PROBE = ROOM_PREFIX[0], MARK_PREFIX[0], PROBE_PREFIX[0]
+_ROOM, _MARK, _PROBE, _ECHO = ROOM_PREFIX[0], MARK_PREFIX[0], PROBE_PREFIX[0], ECHO_PREFIX[0]
 
 _logger = logging.getLogger("wspulse.bus")
 
@@ -113,7 +115,7 @@ class ZmqBus:
         self._waiters: Waiters[asyncio.Future[None]] = Waiters()
         self._retry: asyncio.TimerHandle | None = None
         self._mark_again: asyncio.TimerHandle | None = None
-        self._audiences = Audiences()
+        self.audiences = Audiences()
         self.flow = BusFlow()
 
         self._gaps = GapWatch()
@@ -131,10 +133,14 @@ class ZmqBus:
         self.join = self._subscriptions.join
         self.leave = self._subscriptions.leave
         self.tell_all_rooms = self._subscriptions.tell_all
+        self.publish_echo = self._publish_probe
+        self.echoed: Callable[[bytes], None] = lambda _data: None
+        """Called with what came of this shard's echoes: see the bus's watch."""
 
         # Everything counts against this shard itself: its marks come back when the forwarder has taken what came before.
         self.flow.shard_up(shard, incarnation)
         self._subscribe.setsockopt(zmq.SUBSCRIBE, mark_topic(shard))
+        self._subscribe.setsockopt(zmq.SUBSCRIBE, echo_topic(shard, incarnation))
         self._loop.add_reader(self._subscribe.fileno(), self._look)
         self._loop.add_reader(self._push.fileno(), self._push_changed)
 
@@ -194,7 +200,7 @@ class ZmqBus:
         if self._unsent or self._stopped:
             return False
         blocked = self.flow.blocked
-        return not blocked or not blocked & self._audiences.of(room_topic(room_id))
+        return not blocked or not blocked & self.audiences.of(room_topic(room_id))
 
     def _take(self, room_id: str, wire: bytes) -> None:
         batch = self._batches.get(room_id)
@@ -216,7 +222,7 @@ class ZmqBus:
             return
         batches, self._batches = self._batches, {}
         self._batch_bytes = 0
-        flow, audience_of, next_in_room = self.flow, self._audiences.of, self._numbering.next_in_room
+        flow, audience_of, next_in_room = self.flow, self.audiences.of, self._numbering.next_in_room
         for room_id, frames in batches.items():
             topic = room_topic(room_id)
             number, previous = next_in_room(room_id)
@@ -288,7 +294,7 @@ class ZmqBus:
 
     def shard_up(self, shard: int, incarnation: int) -> None:
         """A shard lives, and what is published to its rooms counts against it. It may be said more than once."""
-        self._audiences.shard_up(shard, incarnation)
+        self.audiences.shard_up(shard, incarnation)
         self.flow.shard_up(shard, incarnation)
         self._let_waiters_go_on()
 
@@ -299,7 +305,7 @@ class ZmqBus:
 
     def shard_down(self, shard: int, incarnation: int) -> None:
         """A shard has ended, and with it its subscriptions. A later incarnation of it may be known already."""
-        self._audiences.shard_down(shard, incarnation)
+        self.audiences.shard_down(shard, incarnation)
         if self.flow.incarnation_of(shard) == incarnation:
             self.shard_lost(shard)
 
@@ -313,13 +319,15 @@ class ZmqBus:
                 self._let_waiters_go_on()
 
     def rooms_told(
-        self, shard: int, incarnation: int, joined: list[bytes], left: list[bytes], *, are_all: bool
+        self, shard: int, incarnation: int, joined: list[bytes], left: list[bytes], *, are_all: bool, is_hearsay: bool
     ) -> None:
-        """A shard's word of its rooms, in the order in which it told them."""
-        if joined or are_all:
-            self._audiences.joined(shard, incarnation, joined, are_all=are_all)
+        """A shard's word of its rooms, in the order in which it told them; or another's word of them."""
+        if is_hearsay:
+            self.audiences.heard_of(shard, incarnation, joined)
+        elif joined or are_all:
+            self.audiences.joined(shard, incarnation, joined, are_all=are_all)
         if left:
-            self._audiences.left(shard, incarnation, left)
+            self.audiences.left(shard, incarnation, left)
         if left or are_all:
             self._let_waiters_go_on()
 
@@ -361,6 +369,8 @@ class ZmqBus:
                 self._receive_mark(data)
             elif kind == _PROBE:
                 self._subscriptions.returned(data)
+            elif kind == _ECHO:
+                self.echoed(data)
         self._schedule_look()
 
     def _receive(self, data: bytes) -> None:

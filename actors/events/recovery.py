@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 from wspulse.actors.events.context import Context, InvalidPayloadError
+from wspulse.actors.sessions.connection import is_own_end
 from wspulse.actors.values.awaitable import is_awaitable
 from wspulse.actors.values.log_limit import LogLimit, shortened
 
@@ -20,8 +21,9 @@ def recovery(
     """Middleware that logs what the chain behind it raises, with the traceback, and lets the connection live.
 
     Put it first: it covers what comes after it. `on_error(context, error)`, sync or async, is called besides, to answer
-    the peer; what it raises is not caught. The rest of the chain is skipped. At most five errors a second are logged,
-    the others counted (`not_logged`). InvalidPayloadError passes, for `on_invalid` answers it; so does CancelledError.
+    the peer; what it raises is not caught. The rest of the chain is skipped. At most five errors in ten seconds are
+    logged, the others counted (`not_logged`). InvalidPayloadError passes, for `on_invalid` answers it; so do CancelledError, and
+    ConnectionClosedError of the connection's own session, which has ended and wants no answer.
     """
     if on_error is not None and not callable(on_error):
         raise TypeError(f"wspulse: recovery: {on_error!r} is not callable")
@@ -42,6 +44,8 @@ class _Recovery:
         except InvalidPayloadError:
             raise
         except Exception as error:
+            if is_own_end(error, context.connection):
+                raise
             return self._recovered(context, error)
         return None if pending is None else self._watch(context, pending)
 
@@ -51,6 +55,8 @@ class _Recovery:
         except InvalidPayloadError:
             raise
         except Exception as error:
+            if is_own_end(error, context.connection):
+                raise
             answering = self._recovered(context, error)
             if answering is not None:
                 await answering

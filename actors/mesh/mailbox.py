@@ -95,6 +95,17 @@ class Mailbox:
         """Acknowledge no descriptor any more: their senders keep them for this shard's replacement."""
         self._takes_descriptors = False
 
+    def move(self, listener: socket.socket) -> None:
+        """Serve on another listener from now on, where the file of ours was removed. Streams that came in go on."""
+        former, self._listener = self._listener, listener
+        listener.setblocking(False)
+        waits = self._open and self._shortage is None
+        if waits:
+            self._loop.remove_reader(former.fileno())
+        former.close()
+        if waits:
+            self._accept_again()
+
     def close(self) -> None:
         """Stop serving. The listener is only this process's copy: what comes in waits for the replacement."""
         if self._open:

@@ -10,18 +10,16 @@ from typing import Any, Literal
 
 import msgspec
 
+from wspulse.actors.mesh.lifecycle import ActorMessage, LifecycleMessage
+
 __all__ = ["DESK_SHARD", "QUESTION_TIMEOUT_S", "Envelope", "Message"]
-
-
-class _Message(msgspec.Struct, array_like=True, tag=True, gc=False):
-    pass
 
 
 # What a shard can be asked. `key` is (incarnation, serial): one session and no later one of the same id; None is whichever
 # session has the id now.
 
 
-class SendFrame(_Message):
+class SendFrame(ActorMessage):
     """Queue a frame in wire form for one session. Result: None."""
 
     connection_id: str
@@ -29,7 +27,7 @@ class SendFrame(_Message):
     key: tuple[int, int] | None = None
 
 
-class Kick(_Message):
+class Kick(ActorMessage):
     """Destroy the session now. Result: None, when it is out of the table."""
 
     connection_id: str
@@ -37,7 +35,7 @@ class Kick(_Message):
     reason: str = "kicked"
 
 
-class CloseConnection(_Message):
+class CloseConnection(ActorMessage):
     """Close the session as `connection.close()` does. Result: None, when it is out of the table."""
 
     connection_id: str
@@ -46,24 +44,24 @@ class CloseConnection(_Message):
     reason: str = ""
 
 
-class WatchClosed(_Message):
+class WatchClosed(ActorMessage):
     """Answered with None when that session has ended."""
 
     connection_id: str
     key: tuple[int, int]
 
 
-class ListConnections(_Message):
+class ListConnections(ActorMessage):
     """Result: list of ConnectionRecord, of one room or (None) of all."""
 
     room_id: str | None
 
 
-class ListRooms(_Message):
+class ListRooms(ActorMessage):
     """Result: list of (room id, number of sessions) of those rooms that have any."""
 
 
-class SendPayload(_Message):
+class SendPayload(ActorMessage):
     """Encode a frame with the application's codec and queue it for one session. Result: None.
 
     `frame` is a map with the fields of a frame, encoded as `encoding` ("json" or "msgpack") says. BadRequestError when it
@@ -75,7 +73,7 @@ class SendPayload(_Message):
     encoding: str
 
 
-class BroadcastPayload(_Message):
+class BroadcastPayload(ActorMessage):
     """Encode a frame, as in SendPayload, with the application's codec and broadcast it. Result: None."""
 
     room_id: str
@@ -83,14 +81,14 @@ class BroadcastPayload(_Message):
     encoding: str
 
 
-class GetStats(_Message):
+class GetStats(ActorMessage):
     """Result: what the shard knows of itself, as a map of plain values."""
 
 
 # What shards tell each other.
 
 
-class WatchRoom(_Message):
+class WatchRoom(ActorMessage):
     """The teller has connections that watch who is in this room (or has none any more): report it, or report it no more."""
 
     shard: int
@@ -99,7 +97,7 @@ class WatchRoom(_Message):
     watching: bool
 
 
-class PresenceReport(_Message):
+class PresenceReport(ActorMessage):
     """How sessions of the teller in this room are now, in order: (connection id, "connected", "suspended" or "gone").
 
     `is_complete`: it has no others there.
@@ -112,7 +110,7 @@ class PresenceReport(_Message):
     states: list[tuple[str, Literal["connected", "suspended", "gone"]]]
 
 
-class BusConsumed(_Message):
+class BusConsumed(ActorMessage):
     """The teller has delivered everything that the bus carried from `sender` (an incarnation) up to message `number`."""
 
     shard: int
@@ -120,10 +118,10 @@ class BusConsumed(_Message):
     number: int
 
 
-class BusRooms(_Message):
+class BusRooms(ActorMessage):
     """The teller has joined rooms on the bus, and gets nothing more of some that it has left; known by their topics.
 
-    `are_all`: it has joined no others.
+    `are_all`: it has joined no others. `is_hearsay`: not the teller is meant, but another shard, which has told it so.
     """
 
     shard: int
@@ -131,6 +129,14 @@ class BusRooms(_Message):
     joined: list[bytes]
     left: list[bytes]
     are_all: bool = False
+    is_hearsay: bool = False
+
+
+class BusRoomsWanted(ActorMessage):
+    """The teller has not been told which rooms a third shard has joined, since that is silent: answer with what it told you."""
+
+    shard: int
+    silent_shard: int
 
 
 # The bridge application → the supervisor's bridge desk.
@@ -142,7 +148,7 @@ QUESTION_TIMEOUT_S = 5.0
 """How long a program has to say who somebody is."""
 
 
-class BridgeQuestion(_Message):
+class BridgeQuestion(ActorMessage):
     """Who is this? Result: {room, connection, program}, or {status, text} to refuse with."""
 
     path: str
@@ -151,7 +157,7 @@ class BridgeQuestion(_Message):
     remote: tuple[str, int] | None
 
 
-class BridgeNotice(_Message):
+class BridgeNotice(ActorMessage):
     """A session is "connected", "disconnected", "dropped" or "restored". `program` is the one that let it in."""
 
     kind: str
@@ -162,7 +168,7 @@ class BridgeNotice(_Message):
     program: int
 
 
-class BridgeFrame(_Message):
+class BridgeFrame(ActorMessage):
     """A frame of a client. Result: None, when it has been sent to a program.
 
     `kind` says what the payload is: "json", "msgpack", "text", "bytes", or "" for none.
@@ -174,83 +180,6 @@ class BridgeFrame(_Message):
     id: str
     payload: bytes
     kind: str
-
-
-# Supervisor → worker.
-
-
-class ShardUp(_Message):
-    """A shard's worker is ready under this incarnation."""
-
-    shard: int
-    incarnation: int
-
-
-class ShardDown(_Message):
-    """A shard's worker has ended: its sessions are gone."""
-
-    shard: int
-    incarnation: int
-
-
-class Drain(_Message):
-    """Stop accepting and end all sessions with 1001; answer with Drained. The process stays until Exit.
-
-    `server_closes` is False where only this worker is replaced: its last callbacks may still broadcast.
-    """
-
-    server_closes: bool = True
-
-
-class WatchEvents(_Message):
-    """Publish the events whose topics begin with one of these; none when there are none."""
-
-    prefixes: list[bytes]
-
-
-class Exit(_Message):
-    """All that was to be drained is: end the process."""
-
-
-# Worker → supervisor.
-
-
-class Ready(_Message):
-    """The application is loaded and the shard accepts."""
-
-    shard: int
-    incarnation: int
-
-
-class BootFailed(_Message):
-    """The application cannot be loaded; restarting would not help. `is_usage` tells a wrong option from a raised error."""
-
-    text: str
-    is_usage: bool = False
-
-
-class Alive(_Message):
-    """The worker's loop turns. Sent every second."""
-
-    connections: int
-
-
-class CloseRequested(_Message):
-    """The application called `server.close()`: drain every shard, then end the server."""
-
-
-class Drained(_Message):
-    """This shard has no session left and every on_disconnect has run."""
-
-
-class Events(_Message):
-    """What happened to sessions, in order: (topic, msgpack map) each (only while somebody listens for events).
-
-    `dropped_events` of this worker were dropped before the first of them.
-    """
-
-    events: list[tuple[bytes, bytes]]
-    dropped_events: int
 
 
 Message = (
@@ -267,20 +196,11 @@ Message = (
     | PresenceReport
     | BusConsumed
     | BusRooms
+    | BusRoomsWanted
     | BridgeQuestion
     | BridgeNotice
     | BridgeFrame
-    | ShardUp
-    | ShardDown
-    | Drain
-    | WatchEvents
-    | Exit
-    | Ready
-    | BootFailed
-    | Alive
-    | CloseRequested
-    | Drained
-    | Events
+    | LifecycleMessage
 )
 
 
@@ -316,18 +236,18 @@ class UpgradeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
 # Envelopes on a stream between two processes.
 
 
-class Hello(_Message):
+class Hello(ActorMessage):
     """The first envelope of a stream's accepting side: who is there."""
 
     shard: int
     incarnation: int
 
 
-class Tell(_Message):
+class Tell(ActorMessage):
     message: Message
 
 
-class Ask(_Message):
+class Ask(ActorMessage):
     """`incarnation` is the one that the asker means, 0 for whichever is there; `deadline` is monotonic, 0 for none."""
 
     number: int
@@ -336,35 +256,40 @@ class Ask(_Message):
     message: Message
 
 
-class Withdrawal(_Message):
+class Withdrawal(ActorMessage):
     """Nobody waits any more for the answer to this ask, which has no deadline of its own."""
 
     number: int
 
 
-class Reply(_Message):
+class Reply(ActorMessage):
     number: int
     result: Any = None
 
 
-class Failure(_Message):
+class Failure(ActorMessage):
     number: int
     code: str
     subject: str
 
 
-class Handover(_Message):
+class Handover(ActorMessage):
     """An upgrade whose descriptor travels with the first byte of this envelope."""
 
     number: int
     upgrade: UpgradeRequest
 
 
-class ReceiptsWanted(_Message):
+class ReceiptsWanted(ActorMessage):
     """Before the first handover of a stream: the pipe that travels with it wants their numbers (`wspulse.actors.mesh.receipts`).
 
     A number in it says that the descriptor has arrived and will be answered by the owner: the sender may close its copy.
     """
 
 
-Envelope = Hello | Tell | Ask | Withdrawal | Reply | Failure | Handover | ReceiptsWanted
+class MailboxMoved(ActorMessage):
+    """Supervisor → worker: the file of the worker's mailbox was removed, and the listener that travels with this has been opened
+    in its place. Others find the shard there."""
+
+
+Envelope = Hello | Tell | Ask | Withdrawal | Reply | Failure | Handover | ReceiptsWanted | MailboxMoved

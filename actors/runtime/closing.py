@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
 
 from wspulse.actors.accept.acceptor import Acceptor
 from wspulse.actors.accept.http_app import HttpApplication
+from wspulse.actors.mesh.lifecycle import CloseRequested
 from wspulse.actors.mesh.mailbox import Mailbox
-from wspulse.actors.mesh.message import CloseRequested, Message
-from wspulse.actors.runtime.loop_lag import LoopLag
+from wspulse.actors.mesh.message import Message
 from wspulse.actors.runtime.task_set import TaskSet
 from wspulse.actors.sessions.inbox import Inbox, current_inbox
 from wspulse.actors.sessions.shard import Shard
@@ -29,6 +29,12 @@ _LAST_CALLBACK_S = 2.0
 
 _HTTP_SHARE = 0.7
 """Of the time that a worker has to end: what is left is for the lifespan of the HTTP application."""
+
+
+class Watch(Protocol):
+    """What ticks beside the shard's own ticker."""
+
+    def stop(self) -> None: ...
 
 
 class Closing:
@@ -45,7 +51,7 @@ class Closing:
         http: HttpApplication | None,
         tell_supervisor: Callable[[Message], None] | None,
         drain_s: float,
-        lag: LoopLag,
+        watches: Collection[Watch],
         tasks: TaskSet,
     ) -> None:
         self.server_closing = False
@@ -57,7 +63,7 @@ class Closing:
         self._http = http
         self._tell_supervisor = tell_supervisor
         self._http_patience_s = drain_s * _HTTP_SHARE
-        self._lag = lag
+        self._watches = watches
         self._tasks = tasks
         self._closers: Counter[Inbox] = Counter()
         """With each, how many of its handler's calls wait."""
@@ -128,7 +134,8 @@ class Closing:
             await self.drain()
             if self._listener is None:
                 # Under an ASGI server that speaks no lifespan to us nobody stops the runtime: let nothing tick on.
-                self._lag.stop()
+                for watch in self._watches:
+                    watch.stop()
                 if not self._closers:
                     await self._shard.abort()
         finally:

@@ -10,10 +10,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from wspulse.actors.mesh.lifecycle import ShardDown, ShardSilence, ShardUp
 from wspulse.actors.mesh.message import (
     BroadcastPayload,
     BusConsumed,
     BusRooms,
+    BusRoomsWanted,
     CloseConnection,
     GetStats,
     Kick,
@@ -23,8 +25,6 @@ from wspulse.actors.mesh.message import (
     PresenceReport,
     SendFrame,
     SendPayload,
-    ShardDown,
-    ShardUp,
     WatchClosed,
     WatchRoom,
 )
@@ -62,7 +62,7 @@ class Dispatch:
     def handle(self, message: Message) -> None:
         """Take a message of the supervisor."""
         match message:
-            case ShardUp() | ShardDown():
+            case ShardUp() | ShardDown() | ShardSilence():
                 self._siblings.hear(message)
             case _:
                 self.receive(message)
@@ -77,6 +77,8 @@ class Dispatch:
                 self._siblings.consumed(message)
             case BusRooms():
                 self._siblings.rooms_told(message)
+            case BusRoomsWanted():
+                self._siblings.rooms_wanted(message)
             case Kick():
                 shard.kick(message.connection_id, message.code, message.reason)
             case CloseConnection():

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from wspulse.actors.mesh.message import Events, Message
+from wspulse.actors.mesh.lifecycle import Events
+from wspulse.actors.mesh.message import Message
 from wspulse.actors.sessions.connection import Connection
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard

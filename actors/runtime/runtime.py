@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -21,8 +21,10 @@ from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.accept.http_heads import HeadBounds
 from wspulse.actors.accept.origins import reads_cookies
 from wspulse.actors.bus.contract import Bus
+from wspulse.actors.journal.slow_handlers import SlowHandlers
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S, ActorRef, LocalRef
 from wspulse.actors.mesh.inheritance import Inheritance
+from wspulse.actors.mesh.lifecycle import HealthChanged
 from wspulse.actors.mesh.mailbox import Mailbox
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.mesh.placement import Placement
@@ -38,6 +40,7 @@ from wspulse.actors.runtime.task_set import TaskSet
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.awaitable import result_of
+from wspulse.actors.values.health import Health
 from wspulse.actors.wire.handshake import HEALTH_PATH
 
 __all__ = ["ShardRuntime"]
@@ -85,10 +88,14 @@ class ShardRuntime:
         if tell_supervisor is None:
             # Somebody's own program runs the server, and waits for its loop.
             self.shard.outcome = partial(_interrupt, self.shard.loop)
+        self.health = Health()
+        """Asked by the health check; whoever finds something amiss says it here."""
         self._extensions = Extensions(server._extensions)
         if server._extensions:
             self.shard.resumable = self._extensions.may_resume
-        self._siblings = Siblings(self.shard, mailbox_paths if mailbox is not None else (), bus, self._extensions)
+        self._siblings = Siblings(
+            self.shard, mailbox_paths if mailbox is not None else (), bus, self._extensions, self.health
+        )
         self.up_shards = self._siblings.up_shards
         self._tasks = TaskSet()
         self._handovers = Handovers(self.shard, self._siblings.links)
@@ -97,6 +104,7 @@ class ShardRuntime:
             self.placement,
             path=path,
             pages=self._extensions.pages(path),
+            health=self.health,
             connect=server.checked_connect(),
             hand_over=self._handovers.hand_over,
             spawn=self._tasks.spawn,
@@ -113,10 +121,14 @@ class ShardRuntime:
                 logger=server.options.logger,
             )
         self._lag = LoopLag()
+        journal, slow_s = self.shard.journal, server.options.slow_handler
+        self._slow_handlers = SlowHandlers(
+            self.shard.loop, self.shard.working, slow_s, partial(journal.handler_is_slow, slow_handler_s=slow_s)
+        )
         self._dispatch = Dispatch(
             self.shard,
             siblings=self._siblings,
-            statistics=Statistics(self.shard, self._siblings, self._lag),
+            statistics=Statistics(self.shard, self._siblings, self._lag, self.health),
             extensions=self._extensions,
             tasks=self._tasks,
             is_server_closing=lambda: self.closing.server_closing,
@@ -133,7 +145,7 @@ class ShardRuntime:
             http=self._http,
             tell_supervisor=tell_supervisor,
             drain_s=drain_s,
-            lag=self._lag,
+            watches=(self._lag, self._slow_handlers),
             tasks=self._tasks,
         )
         names = [*mailbox_paths, *(endpoint.removeprefix("ipc://") for endpoint in bus or ())]
@@ -151,11 +163,12 @@ class ShardRuntime:
 
     # Start and stop.
 
-    def _stages(self) -> list[_Stage]:
+    def _stages(self, turn: Callable[[], Awaitable[object]] | None = None) -> list[_Stage]:
         """All that the shard consists of: begun from the first to the last, ended from the last to the first.
 
         The bus is there before anybody can join a room, and who accepts comes last: on_start has ended by then. At the stop
-        on_stop and the last handlers can still call other shards.
+        on_stop and the last handlers can still call other shards. Where another worker of this shard serves until our `turn`,
+        what others send to the shard is its until then.
         """
         mailbox, http, listener = self._mailbox, self._http, self._listener
         stages = [
@@ -164,23 +177,30 @@ class ShardRuntime:
             _Stage(self._siblings.open_bus, self._siblings.close_bus),
             _Stage(partial(self._server.attach, self), None),
             _Stage(partial(self._extensions.open, self), None),
-            _Stage(mailbox.open, mailbox.close) if mailbox is not None else None,
+            _Stage(self._siblings.stand_by, None) if turn is not None else None,
+            _Stage(mailbox.open if turn is None else None, mailbox.close) if mailbox is not None else None,
             _Stage(self._siblings.open_links, self._siblings.close_links),
             _Stage(None, self._lag.stop),
+            _Stage(None, self._slow_handlers.stop),
             _Stage(None, self._tasks.end),
             # The links that close behind it tell it nothing any more.
             _Stage(None, self._extensions.close),
             _Stage(None, self.shard.abort),
             _Stage(self._hooks.start, self._hooks.stop),
             _Stage(http.start, http.stop) if http is not None else None,
+            _Stage(turn, None) if turn is not None else None,
+            _Stage(self._siblings.take_place, None) if turn is not None else None,
+            _Stage(mailbox.open, None) if turn is not None and mailbox is not None else None,
+            _Stage(partial(self._lag.tell, self.shard.options.logger), None),
             _Stage(partial(self._acceptor.open, listener), None) if listener is not None else None,
             _Stage(None, self.closing.release_closers),
         ]
         return [stage for stage in stages if stage is not None]
 
-    async def start(self) -> None:
-        """Join the other shards, run on_start, accept. Raises what on_start raises; then `stop` ends what was begun."""
-        for stage in self._stages():
+    async def start(self, turn: Callable[[], Awaitable[object]] | None = None) -> None:
+        """Join the other shards, run on_start, wait for our `turn`, accept. Raises what on_start raises; then `stop` ends what
+        was begun."""
+        for stage in self._stages(turn):
             if stage.begin is not None:
                 await result_of(stage.begin())
 
@@ -220,7 +240,15 @@ class ShardRuntime:
 
     def handle(self, message: Message) -> None:
         """Take a message of the supervisor."""
-        self._dispatch.handle(message)
+        if isinstance(message, HealthChanged):
+            (self.health.mend if message.is_well else self.health.fail)(message.reason)
+        else:
+            self._dispatch.handle(message)
+
+    def move_mailbox(self, listener: socket.socket) -> None:
+        """Be reached by other processes at another listener."""
+        assert self._mailbox is not None
+        self._mailbox.move(listener)
 
     def receive(self, message: Message) -> Any:
         """Take a message to this shard's actor. Returns the result, or a future of it; raises a WspulseError."""

@@ -7,17 +7,23 @@ shard that starts may end before the supervisor has spoken of it. Nothing here s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from wspulse.actors.bus.local import LocalBus
+from wspulse.actors.bus.watch import BusWatch
 from wspulse.actors.bus.zmq import ZmqBus
+from wspulse.actors.mesh.lifecycle import ShardDown, ShardSilence, ShardUp
 from wspulse.actors.mesh.link import ShardLink
-from wspulse.actors.mesh.message import BusConsumed, BusRooms, ShardDown, ShardUp
+from wspulse.actors.mesh.message import BusConsumed, BusRooms, BusRoomsWanted
 from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.values.health import Health
 
 __all__ = ["Siblings"]
+
+_logger = logging.getLogger("wspulse.link")
 
 
 class Siblings:
@@ -25,17 +31,29 @@ class Siblings:
     of the server's bus; a shard that is the only one has neither."""
 
     def __init__(
-        self, shard: Shard, mailbox_paths: Sequence[str], bus: tuple[str, str] | None, extensions: Extension
+        self,
+        shard: Shard,
+        mailbox_paths: Sequence[str],
+        bus: tuple[str, str] | None,
+        extensions: Extension,
+        health: Health,
     ) -> None:
         self.up_shards: dict[int, int] = {}
         """Shard → incarnation of those that are known to be up."""
         self.links: dict[int, ShardLink] = {}
+        self._is_in_place = True
         self._ready: dict[int, int] = {}
         """Shard → incarnation of those that the supervisor says to be up."""
+        self._silent: set[int] = set()
+        """Those of which the supervisor says that they are not heard."""
+        self._wanted: set[tuple[int, int]] = set()
+        """Who wants to know of which silent shard, and cannot be told yet."""
         self._shard = shard
         self._bus_endpoints = bus
         self._bus: ZmqBus | None = None
+        self._bus_watch: BusWatch | None = None
         self._extensions = extensions
+        self._health = health
         for other, path in enumerate(mailbox_paths):
             if other != shard.index:
                 up, down = partial(self._link_begins, other), partial(self._link_ends, other)
@@ -63,10 +81,32 @@ class Siblings:
             )
             for other, incarnation in self._ready.items():
                 self._bus.shard_up(other, incarnation)
+            self._bus_watch = BusWatch(
+                self._bus,
+                shard=shard.index,
+                incarnation=shard.incarnation,
+                health=self._health,
+                metrics=shard.metrics,
+            )
+            self._bus_watch.begin()
 
     def close_bus(self) -> None:
+        if self._bus_watch is not None:
+            self._bus_watch.stop()
         if self._bus is not None:
             self._bus.stop()
+
+    def stand_by(self) -> None:
+        """Another worker of this shard serves still: tell the others nothing of the bus that would be taken for its word."""
+        self._is_in_place = False
+
+    def take_place(self) -> None:
+        """That other worker has ended."""
+        if not self._is_in_place:
+            self._is_in_place = True
+            for shard, link in self.links.items():
+                if self._bus is not None and link.incarnation:
+                    self._bus.tell_all_rooms(shard)
 
     def open_links(self) -> None:
         for link in self.links.values():
@@ -76,8 +116,8 @@ class Siblings:
         for link in self.links.values():
             link.close()
 
-    def hear(self, message: ShardUp | ShardDown) -> None:
-        """The supervisor says that a shard is up, or down."""
+    def hear(self, message: ShardUp | ShardDown | ShardSilence) -> None:
+        """The supervisor says that a shard is up, or down, or how it is."""
         shard, incarnation = message.shard, message.incarnation
         if shard == self._shard.index:
             return
@@ -88,10 +128,23 @@ class Siblings:
                     self._bus.shard_up(shard, incarnation)
             case ShardDown():
                 self._forget(shard, incarnation)
+                self._silent.discard(shard)
                 if self._ready.get(shard) == incarnation:
                     del self._ready[shard]
                 if self._bus is not None:
                     self._bus.shard_down(shard, incarnation)
+            case ShardSilence():
+                fields = {"shard": shard, "pid": message.pid, "silence_s": round(message.silence_s, 1)}
+                if message.is_over:
+                    self._silent.discard(shard)
+                    self._wanted = {wanted for wanted in self._wanted if wanted[1] != shard}
+                    if self._bus is not None:
+                        self._bus.audiences.silent_no_more(shard)
+                    _logger.warning("another worker that was silent is back", extra=fields)
+                else:
+                    self._silent.add(shard)
+                    _logger.warning("another worker is silent; what is for its connections waits", extra=fields)
+                    self._ask_about(shard, self.links.values())
 
     def consumed(self, message: BusConsumed) -> None:
         """Another shard has delivered what came before a mark of ours."""
@@ -102,19 +155,44 @@ class Siblings:
         """Another shard has joined rooms, or left them."""
         if self._bus is not None:
             self._bus.rooms_told(
-                message.shard, message.incarnation, message.joined, message.left, are_all=message.are_all
+                message.shard,
+                message.incarnation,
+                message.joined,
+                message.left,
+                are_all=message.are_all,
+                is_hearsay=message.is_hearsay,
             )
+
+    def rooms_wanted(self, message: BusRoomsWanted) -> None:
+        """Another shard wants to know what a third one, which is silent, has told us. It may have a way to us before we have one
+        to it."""
+        link = self.links.get(message.shard)
+        if link is None or self._bus is None:
+            return
+        if not link.incarnation:
+            self._wanted.add((message.shard, message.silent_shard))
+        elif (known := self._bus.audiences.told(message.silent_shard)) is not None:
+            link.tell(BusRooms(message.silent_shard, *known, [], are_all=True, is_hearsay=True))
+
+    def _ask_about(self, silent: int, links: Iterable[ShardLink]) -> None:
+        """Until it tells us itself, everything that we publish counts against it, and would wait for it."""
+        if self._bus is not None and not self._bus.audiences.has_told(silent):
+            for link in links:
+                if link.shard != silent:
+                    link.tell(BusRoomsWanted(self._shard.index, silent))
 
     def _tell_rooms(
         self, joined: list[bytes], left: list[bytes], *, are_all: bool = False, shard: int | None = None
     ) -> None:
+        if not self._is_in_place:
+            return  # all of them are told at once, later
         message = BusRooms(self._shard.index, self._shard.incarnation, joined, left, are_all)
         for link in self.links.values() if shard is None else (self.links[shard],):
             link.tell(message)
 
     def _tell_consumed(self, shard: int, sender: int, number: int) -> None:
         link = self.links.get(shard)
-        if link is not None:
+        if link is not None and self._is_in_place:
             link.tell(BusConsumed(self._shard.index, sender, number))
 
     def _link_begins(self, shard: int, incarnation: int) -> None:
@@ -122,6 +200,11 @@ class Siblings:
         if self._bus is not None:
             self._bus.shard_up(shard, incarnation)
             self._bus.tell_all_rooms(shard)
+            for silent in self._silent:
+                self._ask_about(silent, [self.links[shard]])
+            for wanted in [wanted for wanted in self._wanted if wanted[0] == shard]:
+                self._wanted.discard(wanted)
+                self.rooms_wanted(BusRoomsWanted(*wanted))
         self._extensions.shard_up(shard, incarnation)
 
     def _link_ends(self, shard: int, incarnation: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from wspulse.actors.runtime.loop_lag import LoopLag
 from wspulse.actors.runtime.siblings import Siblings
 from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.values.health import Health
 
 __all__ = ["Statistics"]
 
@@ -18,16 +19,17 @@ __all__ = ["Statistics"]
 class Statistics:
     """See the module. The uptime counts from its creation."""
 
-    def __init__(self, shard: Shard, siblings: Siblings, lag: LoopLag) -> None:
+    def __init__(self, shard: Shard, siblings: Siblings, lag: LoopLag, health: Health) -> None:
         self._shard = shard
         self._siblings = siblings
         self._lag = lag
+        self._health = health
         self._started_at = monotonic()
 
     def now(self) -> dict[str, Any]:
-        """Plain values by name, at this moment; names and meanings are those of doc/control.md."""
+        """Plain values by name, at this moment, and under "counters" what was counted since the worker's start; names and
+        meanings are those of doc/control.md."""
         shard = self._shard
-        metrics = shard.metrics
         return {
             "connections": len(shard.sessions),
             "rooms": sum(1 for room in shard.rooms.values() if len(room)),
@@ -36,5 +38,6 @@ class Statistics:
             "loop_lag_s": self._lag.last_s,
             "loop_lag_worst_s": self._lag.worst_s,
             "links_down": self._siblings.links_down,
-            **{name: getattr(metrics, name) for name in type(metrics).__slots__},
+            "unwell": list(self._health.reasons),
+            "counters": shard.metrics.counted(),
         }

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from wspulse.actors.bus.contract import Bus
+from wspulse.actors.journal.journal import Journal
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.state import SessionEvent, SessionState
@@ -29,6 +30,7 @@ class AdmissionShard(Protocol):
 
     options: ServerOptions
     metrics: Metrics
+    journal: Journal
     bus: Bus
     sessions: dict[str, Session]
     rooms: dict[str, Room[Session]]
@@ -57,8 +59,7 @@ class Admission:
     def admit(self, transport: Transport, upgrade: Upgrade) -> None:
         """Make a valid upgrade a session, or the next transport of one, when its room is joined."""
         if self._shard.closing:
-            self._shard.metrics.upgrades_refused += 1
-            transport.refuse(rejection(503, "server is shutting down").encode())
+            self._answer(transport, upgrade, 503, "server is shutting down")
             return
         room = self._shard.rooms.get(upgrade.room_id)
         if room is None:
@@ -96,8 +97,13 @@ class Admission:
 
     def _refuse(self, transport: Transport, status: int, text: str) -> None:
         self._release(transport)
-        self._shard.metrics.upgrades_refused += 1
-        transport.refuse(rejection(status, text).encode())
+        assert transport.upgrade is not None
+        self._answer(transport, transport.upgrade, status, text)
+
+    def _answer(self, transport: Transport, upgrade: Upgrade, status: int, text: str) -> None:
+        answer, request = rejection(status, text), upgrade.request
+        self._shard.journal.refused(answer, request.head, request.remote_address, upgrade.connection_id)
+        transport.refuse(answer.encode())
 
     def _release(self, transport: Transport) -> None:
         """The newcomer no longer holds its room."""
@@ -134,6 +140,9 @@ class Admission:
                 old = None
         self._shard.metrics.upgrades += 1
         transport.accept(upgrade.answer)
+        access = self._shard.journal.access
+        if access is not None:
+            access.opened(transport, upgrade, is_resumed=old is not None)
         if old is None:
             self._shard.new_session(transport, upgrade, self.newcomers[transport])
         elif old.state is SessionState.SUSPENDED:
@@ -143,6 +152,8 @@ class Admission:
             if old.transport is not None:
                 old.transport.hand_over_rest()
             old.apply(SessionEvent.REPLACE, close=CloseReason.REPLACED, transport=transport)
+        if access is not None:
+            access.joined(transport)
         self._release(transport)
         transport.upgrade = None
         transport.start()

@@ -8,10 +8,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+from wspulse.actors.values.errors import ConnectionClosedError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "is_own_end"]
 
 
 class Connection(ABC):
@@ -76,3 +77,11 @@ class Connection(ABC):
 
     def __repr__(self) -> str:
         return f"<Connection {self.id!r} in {self.room_id!r}{', closed' if self.closed else ''}>"
+
+
+def is_own_end(error: BaseException, connection: Connection) -> bool:
+    """Whether what a callback of `connection` raised says only that its own session has ended meanwhile, which is nobody's fault:
+    clients leave while they are answered (contract.md §3). A group of such errors, as of tasks that all sent, says the same."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_own_end(each, connection) for each in error.exceptions)
+    return isinstance(error, ConnectionClosedError) and error.connection_id == connection.id and connection.closed

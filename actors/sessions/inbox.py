@@ -22,15 +22,7 @@ from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.wire.frames import TEXT
 
-__all__ = [
-    "INBOUND_LIMIT_BYTES",
-    "INBOUND_LIMIT_FRAMES",
-    "REST_LIMIT_BYTES",
-    "Callback",
-    "Inbox",
-    "InboxShard",
-    "current_inbox",
-]
+__all__ = ["Callback", "Inbox", "InboxShard", "current_inbox"]
 
 INBOUND_LIMIT_FRAMES = 16
 """Frames that wait for a slow handler before the socket is no longer read: enough to keep a handler busy, little to hold."""
@@ -99,7 +91,8 @@ class InboxShard(Protocol):
     def session_finished(self, inbox: Inbox) -> None:
         """Its last callback has run."""
 
-    def callback_raised(self, connection: Connection, kind: str, error: BaseException) -> None: ...
+    def callback_raised(self, connection: Connection, kind: str, error: BaseException) -> bool:
+        """Returns whether it counts as an error: not where it only says that the session has ended."""
 
     def undecodable(self, connection: Connection, error: BaseException) -> None: ...
 
@@ -127,7 +120,17 @@ class Inbox:
     the loop has yet to call, the task of `_work`, or the predecessor's end. Each restores that whatever a handler raises.
     """
 
-    __slots__ = ("_busy", "_mailbox", "_session", "_shard", "_waiting_bytes", "connection", "context", "successor")
+    __slots__ = (
+        "_busy",
+        "_mailbox",
+        "_session",
+        "_shard",
+        "_waiting_bytes",
+        "connection",
+        "context",
+        "handling",
+        "successor",
+    )
 
     connection: Connection
     """What the application sees of the session, given by the shard."""
@@ -143,6 +146,8 @@ class Inbox:
         """None while nothing waits, which spares an idle session the deque's 760 bytes; the same one until then."""
         self._waiting_bytes = 0
         self._busy = False
+        self.handling: object = None
+        """The entry whose handler is awaited, for whoever looks how long that takes."""
 
     # What comes.
 
@@ -284,6 +289,7 @@ class Inbox:
         try:
             while begun is not None:
                 item, awaitable = begun
+                self.handling = item
                 try:
                     await awaitable
                 except BaseException as error:
@@ -308,6 +314,7 @@ class Inbox:
             current_inbox.set(None)
             # Not there, where the loop's tasks begin at once and this one has ended within its first step.
             shard.working.pop(self, None)
+            self.handling = None
             # The traceback of what a handler raised holds this frame, and an on_disconnect that of its error.
             del item, awaitable, begun
 
@@ -394,7 +401,8 @@ class Inbox:
             self._message_handler_raised(error)
 
     def _message_handler_raised(self, error: BaseException) -> None:
-        self._shard.callback_raised(self.connection, "on_message", error)
+        if not self._shard.callback_raised(self.connection, "on_message", error):
+            return
         mailbox = self._mailbox
         while mailbox and not isinstance(mailbox[0], Callback):
             self._waiting_bytes -= mailbox.popleft()[1]  # type: ignore[operator]

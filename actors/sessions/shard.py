@@ -15,9 +15,10 @@ from contextvars import copy_context
 from typing import Any
 
 from wspulse.actors.bus.contract import Bus
+from wspulse.actors.journal.journal import Journal
 from wspulse.actors.mesh.message import ConnectionRecord
 from wspulse.actors.sessions.admission import Admission
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connection import Connection, is_own_end
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.local_connection import LocalConnection
@@ -30,7 +31,7 @@ from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.codec import decoding_lanes
-from wspulse.actors.values.errors import ConnectionNotFoundError, ServerClosedError, text_of
+from wspulse.actors.values.errors import ConnectionNotFoundError, ProtocolError, ServerClosedError, text_of
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
@@ -66,6 +67,7 @@ class Shard:
         """Seconds in which this shard could serve."""
         self.at = self._ticker.at
         self.metrics = Metrics()
+        self.journal = Journal(options.logger, self.metrics, self.clock, wants_access_log=options.access_log)
         self.encode = wire_encoder(options.codec)
         """A frame in wire form: a whole WebSocket message. Raises what the codec raises."""
         self.decode, self.decode_refused = decoding_lanes(options.codec)
@@ -120,6 +122,8 @@ class Shard:
 
     def transport_gone(self, transport: Ending) -> None:
         self._ending.pop(transport, None)
+        if self.journal.access is not None:
+            self.journal.access.gone(transport)
         self.look_if_quiet()
 
     # What sessions report.
@@ -154,13 +158,13 @@ class Shard:
             successor.predecessor_finished()
         self.look_if_quiet()
 
-    def callback_raised(self, connection: Connection, kind: str, error: BaseException) -> None:
-        self.options.logger.error(
-            "callback raised",
-            exc_info=error,
-            extra={"callback": kind, "connection_id": connection.id, "room_id": connection.room_id},
-        )
+    def callback_raised(self, connection: Connection, kind: str, error: BaseException) -> bool:
+        if is_own_end(error, connection):
+            self.journal.outlived(kind, connection.id)
+            return False
+        self.journal.callback_raised(kind, connection.id, connection.room_id, error)
         self.pass_on(error)
+        return True
 
     def undecodable(self, connection: Connection, error: BaseException) -> None:
         self.metrics.frames_undecodable += 1
@@ -204,6 +208,9 @@ class Shard:
                 "a peer was cut off",
                 extra={"connection_id": connection_id, "reason": why, "not_logged": suppressed},
             )
+
+    def protocol_broken(self, connection_id: str, error: ProtocolError) -> None:
+        self.journal.protocol_broken(connection_id, error, self.options.max_message_size)
 
     def publish_event(self, kind: str, session: Session, error: BaseException | None = None) -> None:
         if self.events is not None:
@@ -285,7 +292,7 @@ class Shard:
 
     def close_all(self) -> None:
         """Refuse newcomers and end every session with 1001."""
-        self.closing = True
+        self.closing = self.journal.is_ending = True
         self.admission.refuse_all(503, "server is shutting down")
         for room in self.rooms.values():
             # Broadcasts of this loop turn are queued for its members, and what is queued is sent first.

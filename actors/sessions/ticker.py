@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextvars import Context
 from logging import Logger
 
+from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.timing.deadlines import Deadlines
 from wspulse.actors.values.timing.service_clock import BEAT_S, SETTLE_S, ServiceClock
 
@@ -31,6 +32,7 @@ class Ticker:
         self._logger = logger
         self._context = context
         self._deadlines = Deadlines()
+        self._log = LogLimit()
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = 0.0
         """When, on the clock, the timer ends."""
@@ -87,8 +89,10 @@ class Ticker:
         for call in self._deadlines.take_due(now):
             try:
                 call(now)
-            except BaseException:
-                # One owner's fault, whatever it raises, must not stop the heartbeat of all others.
-                self._logger.exception("a deadline failed")
+            except BaseException as error:
+                # One owner's fault, whatever it raises, must not stop the others' heartbeats, nor a client's fill the log.
+                not_logged = self._log.admit(now)
+                if not_logged is not None:
+                    self._logger.error("a deadline failed", exc_info=error, extra={"not_logged": not_logged})
         if not self._is_set and not self._stopped:
             self._set(self.clock())

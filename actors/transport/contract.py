@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseRow
+from wspulse.actors.values.errors import ProtocolError
 from wspulse.actors.values.options.server_options import ServerOptions
 
 __all__ = ["Admitting", "Carried", "Ending", "EndingShard", "Receiving", "TransportShard"]
@@ -107,6 +108,9 @@ class TransportShard(EndingShard, Protocol[T_contra]):
     def peer_cut(self, why: str, connection_id: str) -> None:
         """A peer was cut off: "stalled", it took nothing for `write_wait`; "silent", it left a ping unanswered; "closing", it was
         told to go and did not take what it was told."""
+
+    def protocol_broken(self, connection_id: str, error: ProtocolError) -> None:
+        """A peer is cut off since it broke the protocol, or sent too much."""
 
     @property
     def admission(self) -> Admitting[T_contra]: ...

@@ -212,8 +212,7 @@ class Transport(Outlet["TransportShard[Transport]"]):
         """Read on, from the loop, when what was read is handled; a session that is behind again then releases us again."""
         if not self._is_released:
             self._is_released = True
-            # Not in the context of whoever releases it, which is a handler's.
-            self.shard.loop.call_soon(self._next_turn, context=self.shard.context.copy())
+            self.shard.loop.call_soon(self._next_turn, context=self.shard.context.copy())  # not in a handler's
 
     def answers_are_out(self) -> None:
         """Nothing waits for the handler any more of a peer that has ended its stream."""
@@ -355,6 +354,7 @@ class Transport(Outlet["TransportShard[Transport]"]):
     def _protocol_broken(self, error: ProtocolError) -> None:
         session = self.session
         assert session is not None
+        self.shard.protocol_broken(session.id, error)
         session.flush()
         session.transport_lost(error)
         self._apply(TransportEvent.VIOLATE, encode_close(error.close_code, error.reason), answer_s=DISCARD_WAIT_S)

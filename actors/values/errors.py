@@ -173,11 +173,13 @@ class PeerClosedError(TransportError):
 
 
 class ProtocolError(TransportError):
-    """The peer broke RFC 6455, or sent too much. `close_code` is 1002, 1007 or 1009: what the peer is told."""
+    """The peer broke RFC 6455, or sent too much. `close_code` is 1002, 1007 or 1009: what the peer is told; with 1009
+    `message_bytes` is the size that its message has at least."""
 
-    def __init__(self, close_code: int, reason: str) -> None:
+    def __init__(self, close_code: int, reason: str, message_bytes: int = 0) -> None:
         super().__init__(reason)
         self.close_code = close_code
+        self.message_bytes = message_bytes
 
 
 class ConnectionLostError(TransportError):
@@ -202,7 +204,8 @@ class WriteTimeoutError(TransportError):
 
 
 class ConnectRejected(Exception):
-    """Raised by `connect` to refuse an upgrade: the peer gets `status` (default 401) and `text` as the body.
+    """Raised by `connect` to refuse an upgrade: the peer gets `status` (default 401) and `text` as the body: in one
+    line, and cut at 4 KB.
 
     Raises ValueError for a status outside 400 … 599.
     """
@@ -236,10 +239,15 @@ def error_from_code(code: str, subject: str) -> WspulseError:
             return WspulseError(f"wspulse: {subject}")
 
 
+TOLD_CHARACTERS = 4096
+"""Of what an error says, to whom it is told elsewhere: an application's may quote whatever it failed at."""
+
+
 def text_of(error: BaseException) -> str:
-    """What an error says of itself; of one that fails at that, which an application's may, that it does not."""
+    """What an error says of itself, or the first 4,096 characters of it; of one that fails at that, which an application's may,
+    that it does not."""
     try:
-        return str(error)
+        return str(error)[:TOLD_CHARACTERS]
     except BaseException:
         return "its text cannot be had"
 

@@ -1,5 +1,5 @@
 """What of a peer's doing is said to others, in log lines and answers: `shortened`, how much of a text that it made up;
-`LogLimit`, how many lines of a kind per second, with a count of those left out. No I/O, clock passed in.
+`LogLimit`, how many lines of a kind in a while, with a count of those left out. No I/O, clock passed in.
 """
 
 from __future__ import annotations
@@ -7,6 +7,9 @@ from __future__ import annotations
 __all__ = ["LogLimit", "shortened"]
 
 _SHOWN_CHARACTERS = 200
+
+_WINDOW_S = 10
+"""Whoever reads the log sees that it goes on; a traceback of 40 lines, five times in it, is 20 lines per second, and not 200."""
 
 
 def shortened(text: str) -> str:
@@ -16,7 +19,7 @@ def shortened(text: str) -> str:
 
 
 class LogLimit:
-    """A peer must not be able to fill the log: after `burst` lines within a second the rest is only counted."""
+    """A peer must not be able to fill the log: after `burst` lines within ten seconds the rest is only counted."""
 
     __slots__ = ("_burst", "_in_window", "_suppressed", "_window")
 
@@ -28,7 +31,7 @@ class LogLimit:
 
     def admit(self, now: float) -> int | None:
         """None: leave this line out. Else write it; the number is how many were left out since the last one."""
-        window = int(now)
+        window = int(now // _WINDOW_S)
         if window != self._window:
             self._window = window
             self._in_window = 0

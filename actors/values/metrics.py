@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["Metrics"]
 
@@ -24,12 +25,43 @@ class Metrics:
     """Peers that were cut off since they left a ping unanswered for `pong_wait`."""
     peers_reset: int = 0
     """Peers that were told to go, and reset since they did not take what they were told."""
+    messages_too_big: int = 0
+    """Peers that were cut off since a message of theirs was over `max_message_size`."""
+    protocol_errors: int = 0
+    """Peers that were cut off since they broke the protocol."""
+    callbacks_raised: int = 0
+    """Errors of the application's callbacks; not that a callback sent to its own session, which had ended meanwhile."""
+    slow_handlers: int = 0
+    """Callbacks that ran longer than `slow_handler`."""
     upgrades: int = 0
     upgrades_refused: int = 0
+    """Answers in HTTP that refused something; these are their statuses."""
+    refused_400: int = 0
+    refused_401: int = 0
+    refused_403: int = 0
+    refused_404: int = 0
+    refused_405: int = 0
+    refused_408: int = 0
+    refused_409: int = 0
+    refused_426: int = 0
+    refused_429: int = 0
+    refused_431: int = 0
+    refused_500: int = 0
+    refused_503: int = 0
+    refused_505: int = 0
+    refused_other: int = 0
+    no_http: int = 0
+    """Connections that were closed at once, since they began with what can begin no request: TLS, or any other protocol."""
     handovers_out: int = 0
     handovers_in: int = 0
     bus_messages_in: int = 0
     bus_messages_out: int = 0
     bus_gaps: int = 0
     """Bus messages that should have come and did not. Anything but 0 is a fault."""
+    bus_stalls: int = 0
+    """How often the bus stood still: nothing that this shard published came back for seconds."""
     events_dropped: int = 0
+
+    def counted(self) -> dict[str, Any]:
+        """All of them by name. They are counters: what is added here never falls while the worker lives."""
+        return {name: getattr(self, name) for name in type(self).__slots__}

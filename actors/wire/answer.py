@@ -11,10 +11,13 @@ from http import HTTPStatus
 from re import compile as _pattern
 from typing import Final
 
-__all__ = ["HTTPAnswer", "parse_answer", "rejection"]
+__all__ = ["RETRY_AFTER_S", "HTTPAnswer", "parse_answer", "rejection"]
 
 RETRY_AFTER_S: Final = 1
 """Other workers, or this one's replacement, take connections within a second."""
+
+MAX_REASON_BYTES: Final = 4096
+"""Of a refusal's text (contract.md §2): clients look at a line, and an application may pass on whatever it caught."""
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
@@ -32,12 +35,15 @@ class HTTPAnswer(Exception):
         *,
         has_body: bool = True,
         content_type: str = "text/plain; charset=utf-8",
+        is_refusal: bool | None = None,
     ) -> None:
         super().__init__(status, text)
         self.status = status
         self.text = text
         self.headers = tuple(headers)
         self.content_type = content_type
+        self.is_refusal = status >= 400 if is_refusal is None else is_refusal
+        """Whether somebody who wanted something is told no: a probe that asks how we are is not, whatever it hears."""
         self.has_body = has_body
         """False for 304 and for the answer to a HEAD request, which tell the body's size and leave the body out."""
 
@@ -55,10 +61,17 @@ class HTTPAnswer(Exception):
 def rejection(status: int, text: str) -> HTTPAnswer:
     """The answer to an upgrade that was refused behind `check_request`. A 503 says when to come back.
 
-    `text` may be anything: control characters become spaces. An empty one becomes the status's name.
+    `text` may be anything: control characters become spaces, and it is cut at 4 KB, between two characters. An empty one becomes
+    the status's name.
     """
-    line = _CONTROL_CHARACTERS.sub(" ", text).strip() or _PHRASES.get(status, "refused").lower()
+    line = _cut(_CONTROL_CHARACTERS.sub(" ", text).strip()) or _PHRASES.get(status, "refused").lower()
     return HTTPAnswer(status, line, [("Retry-After", str(RETRY_AFTER_S))] if status == 503 else ())
+
+
+def _cut(line: str) -> str:
+    if len(line) * 4 <= MAX_REASON_BYTES:
+        return line
+    return line.encode("utf-8", "replace")[:MAX_REASON_BYTES].decode("utf-8", "ignore").rstrip()
 
 
 def parse_answer(answer: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:

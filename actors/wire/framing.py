@@ -221,7 +221,8 @@ class FrameParser:
                 return None
             size = payload_size(data, position, size)
         if opcode <= BINARY and size + (unfinished.size if unfinished else 0) > self._max_message_size:
-            self._fail(_TOO_BIG, f"message is over {self._max_message_size} bytes")
+            message_bytes = size + (unfinished.size if unfinished else 0)
+            self._fail(_TOO_BIG, f"message is over {self._max_message_size} bytes", message_bytes)
         if first & 0x70:
             self._fail(VIOLATION, "reserved bit is set")
         if opcode > BINARY:
@@ -271,9 +272,9 @@ class FrameParser:
         self.rest = b"."  # not empty, so that every later call comes to where `_unfinished` is looked at
         self._position = 0
 
-    def _fail(self, close_code: int, reason: str) -> NoReturn:
+    def _fail(self, close_code: int, reason: str, message_bytes: int = 0) -> NoReturn:
         self._end(_End(close_code, reason))
-        raise ProtocolError(close_code, reason)
+        raise ProtocolError(close_code, reason, message_bytes)
 
 
 class _End:

@@ -13,8 +13,9 @@ from re import IGNORECASE
 from re import compile as _pattern
 from typing import Final, Protocol
 
+from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import path_of_target
-from wspulse.actors.wire.answer import HTTPAnswer, rejection
+from wspulse.actors.wire.answer import RETRY_AFTER_S, HTTPAnswer, rejection
 
 __all__ = [
     "HEALTH_PATH",
@@ -83,11 +84,13 @@ class CheckedHead:
 _NO_PAGES: Final[Mapping[str, Page]] = {}
 
 
-def check_request(head: bytes, *, path: str, draining: bool, pages: Pages = _NO_PAGES) -> CheckedHead | HTTPAnswer:
+def check_request(
+    head: bytes, *, path: str, draining: bool, pages: Pages = _NO_PAGES, health: Health | None = None
+) -> CheckedHead | HTTPAnswer:
     """Judge a complete head by contract.md §2, in the order of its table, up to the checks of the application.
 
     `path` is the WebSocket path, decoded. Header fields that no check names are not looked at, but their lines must be
-    well-formed. An answer that is no refusal is the one to GET /healthz, or one of `pages`.
+    well-formed. An answer that is no refusal is the one to /healthz, which tells of `health`, or one of `pages`.
     """
     line_end = head.find(b"\r\n")
     if line_end < 0:
@@ -96,7 +99,7 @@ def check_request(head: bytes, *, path: str, draining: bool, pages: Pages = _NO_
     if line is None:
         return HTTPAnswer(400, "malformed request line")
     method, target, version = line.groups()
-    answer = _check_route(method, target, version, path, draining, pages, head)
+    answer = _check_route(method, target, version, path, draining, pages, head, health)
     result = answer if answer is not None else _check_fields(head, line_end, draining)
     if method == b"HEAD" and isinstance(result, HTTPAnswer):
         result.has_body = False
@@ -104,22 +107,48 @@ def check_request(head: bytes, *, path: str, draining: bool, pages: Pages = _NO_
 
 
 def _check_route(
-    method: bytes, target: bytes, version: bytes, path: str, draining: bool, pages: Pages, head: bytes
+    method: bytes,
+    target: bytes,
+    version: bytes,
+    path: str,
+    draining: bool,
+    pages: Pages,
+    head: bytes,
+    health: Health | None,
 ) -> HTTPAnswer | None:
-    if version != b"1.1":
-        return HTTPAnswer(505, "only HTTP/1.1 is spoken here")
+    page: Page | None = None
     if target.partition(b"?")[0] != path.encode():
         requested_path, _ = path_of_target(target.decode("utf-8", "replace"))
         if requested_path == HEALTH_PATH != path:
-            return _check_reading(method, draining) or HTTPAnswer(200, "ok")
+            return _health_answer(method, version, draining, health)
         if requested_path != path:
             page = pages.get(requested_path)
-            if page is not None:
-                return _check_reading(method, draining) or page.answer(head)
-            return HTTPAnswer(404, "not found")
+            if page is None:
+                return HTTPAnswer(404, "not found")
+    if version != b"1.1":
+        return HTTPAnswer(505, "only HTTP/1.1 is spoken here")
+    if page is not None:
+        return _check_reading(method, draining) or page.answer(head)
     if method != b"GET":
         return HTTPAnswer(405, "only GET is allowed", [("Allow", "GET")])
     return None
+
+
+def _health_answer(method: bytes, version: bytes, draining: bool, health: Health | None) -> HTTPAnswer:
+    """Probes speak HTTP/1.0, as HAProxy's and nginx's do by default, and ask with any method that changes nothing."""
+    if version not in (b"1.1", b"1.0"):
+        return HTTPAnswer(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+    if method not in (b"GET", b"HEAD", b"OPTIONS"):
+        return HTTPAnswer(405, "only GET is allowed", [("Allow", "GET, HEAD, OPTIONS")])
+    if draining:
+        return _not_well("draining")
+    if health is None or health.ok:
+        return HTTPAnswer(200, "ok")
+    return _not_well("; ".join(health.reasons))
+
+
+def _not_well(why: str) -> HTTPAnswer:
+    return HTTPAnswer(503, why, [("Retry-After", str(RETRY_AFTER_S))], is_refusal=False)
 
 
 def _check_reading(method: bytes, draining: bool) -> HTTPAnswer | None:

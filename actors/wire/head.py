@@ -10,10 +10,32 @@ from typing import Final
 
 from wspulse.actors.wire.answer import HTTPAnswer
 
-__all__ = ["MAX_HEADERS", "MAX_HEAD_BYTES", "HeadGatherer"]
+__all__ = ["MAX_HEADERS", "MAX_HEAD_BYTES", "HeadGatherer", "NoHTTPError", "begins_request"]
 
 MAX_HEAD_BYTES: Final = 16 * 1024
 MAX_HEADERS: Final = 128
+
+_TOLD_BYTES: Final = 1024
+
+
+_FIRST_BYTES: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ\r\n")
+"""Of a method, which is a token; and the line end that may stand before a request (RFC 9112 §2.2)."""
+
+_TLS_HANDSHAKE: Final = 0x16
+"""The first byte of a TLS client (RFC 8446 §5.1)."""
+
+
+class NoHTTPError(Exception):
+    """What came cannot begin a request, nor does its sender understand an answer."""
+
+    def __init__(self, first_byte: int) -> None:
+        super().__init__(first_byte)
+        self.is_tls = first_byte == _TLS_HANDSHAKE
+
+
+def begins_request(data: bytes) -> bool:
+    """Whether a request may begin with these bytes."""
+    return not data or data[0] in _FIRST_BYTES
 
 
 class HeadGatherer:
@@ -29,10 +51,16 @@ class HeadGatherer:
         self.leftover = b""
         """Once complete: what came behind the head."""
 
+    @property
+    def begun(self) -> bytes:
+        """What has come of a head that is not complete, or is over its limits: as much as is worth telling."""
+        return bytes(self._buffer[:_TOLD_BYTES]) or self.head
+
     def feed(self, data: bytes) -> bool:
         """Append what was received. True when the head is complete; from then on data is added to `leftover`.
 
-        Raises HTTPAnswer 431 for a head over 16 KiB (its empty line counts) or over 128 header fields.
+        Raises HTTPAnswer 431 for a head over 16 KiB (its empty line counts) or over 128 header fields. A first byte that begins
+        no request is refused at once: text with HTTPAnswer 400, anything else with NoHTTPError.
         Takes time linear in the bytes, however they are cut.
         """
         if self.is_complete:
@@ -41,6 +69,8 @@ class HeadGatherer:
         buffer = self._buffer
         searched_bytes = max(len(buffer) - 2, 0)
         if not buffer:
+            if data and data[0] not in _FIRST_BYTES:
+                raise _refused(data[0])
             buffer = data
         else:
             if isinstance(buffer, bytes):
@@ -65,6 +95,10 @@ class HeadGatherer:
         if self.head.count(b"\n") > MAX_HEADERS:
             raise HTTPAnswer(431, f"request has over {MAX_HEADERS} header fields")
         return True
+
+
+def _refused(first_byte: int) -> HTTPAnswer | NoHTTPError:
+    return HTTPAnswer(400, "malformed request line") if 0x20 <= first_byte < 0x7F else NoHTTPError(first_byte)
 
 
 def _head_of(data: bytes) -> bytes:

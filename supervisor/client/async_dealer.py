@@ -47,9 +47,9 @@ class AsyncDealer:
         self._lookout.open()
 
     @property
-    def refused(self) -> bool:
-        """Whether the server does not know this client's key."""
-        return self._dealer.refused
+    def obstacle(self) -> str | None:
+        """Why there will be no connection, when that is known: keys that do not fit."""
+        return self._dealer.obstacle
 
     @property
     def closed(self) -> bool:

@@ -107,6 +107,8 @@ class AsyncEventStream:
 
     async def _subscribe(self, timeout_s: float) -> None:
         info = await self._call(calls.ping(), timeout_s)
+        if self._closed:
+            raise ControlError("this stream of events is closed")
         address = self._address._replace(endpoint=events_endpoint(info.events, self._address.endpoint))
         token = uuid4().hex
         subscription = self._subscription

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from wspulse.supervisor.client.async_events import AsyncEventStream
 from wspulse.supervisor.client.bridge import Bridge, BridgeRequest
 from wspulse.supervisor.protocol.address import find_address
 from wspulse.supervisor.protocol.calls import TIMEOUT_S, Call, FrameLike, answer_number, calls, read_answer
-from wspulse.supervisor.protocol.types import ConnectionInfo, RoomInfo, ServerInfo, ServerStats
+from wspulse.supervisor.protocol.types import ConnectionInfo, Listing, RoomInfo, ServerInfo, ServerStats
 
 __all__ = ["AsyncControl"]
 
@@ -28,9 +29,10 @@ class _Waiting(NamedTuple):
 
 
 class AsyncControl:
-    """A client of a server's control socket for one event loop; any number of tasks may share it.
+    """A client of a server's control socket for one event loop, that of its first call; any number of tasks may share it.
 
-    Everything else is as with `Control`. Use it as `async with AsyncControl() as control`, or `close()` it.
+    In another loop its calls raise RuntimeError. Everything else is as with `Control`. Use it as
+    `async with AsyncControl() as control`, or `close()` it.
     """
 
     def __init__(
@@ -44,8 +46,11 @@ class AsyncControl:
     ) -> None:
         self.address = find_address(endpoint, port=port, server_key=server_key, client_key=client_key)
         self.timeout = timeout
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Where its socket is read, from the first call on."""
         self._dealer: AsyncDealer | None = None
         self._closed = False
+        self._made: weakref.WeakSet[AsyncEventStream | Bridge] = weakref.WeakSet()
         self._number = 0
         self._unsent: OrderedDict[int, None] = OrderedDict()
         self._waiting: dict[int, _Waiting] = {}
@@ -64,8 +69,11 @@ class AsyncControl:
         self.close()
 
     def close(self) -> None:
-        """End; idempotent. Calls that are under way fail."""
+        """End, with the event streams and bridges that were made of it; idempotent. Calls that are under way fail, iterations
+        end."""
         self._closed = True
+        for made in list(self._made):
+            made.close()
         self._fail(list(self._waiting), "this control client is closed")
         if self._dealer is not None:
             self._dealer.close()
@@ -87,12 +95,12 @@ class AsyncControl:
         """Destroy a session now; its client gets a close frame with `code` and `reason`, as from `Server.kick`."""
         await self.call(calls.kick(connection, code, reason))
 
-    async def connections(self, room: str | None = None) -> list[ConnectionInfo]:
-        """The connections of a room, or all."""
+    async def connections(self, room: str | None = None) -> Listing[ConnectionInfo]:
+        """The connections of a room, or all; `missing_shards` of the list says what is not in it."""
         return await self.call(calls.connections(room))
 
-    async def rooms(self) -> list[RoomInfo]:
-        """The rooms that have connections."""
+    async def rooms(self) -> Listing[RoomInfo]:
+        """The rooms that have connections; `missing_shards` of the list says who was not asked or did not answer."""
         return await self.call(calls.rooms())
 
     async def stats(self) -> ServerStats:
@@ -113,7 +121,9 @@ class AsyncControl:
 
     def events(self, *topics: str, timeout: float | None = None) -> AsyncEventStream:
         """What happens, as an asynchronous iterator; see AsyncEventStream. Without topics everything."""
-        return AsyncEventStream(self.call, self.address, topics, timeout=timeout, start_timeout=self.timeout)
+        stream = AsyncEventStream(self.call, self.address, topics, timeout=timeout, start_timeout=self.timeout)
+        self._made.add(stream)
+        return stream
 
     def attach(self, connect: Callable[[BridgeRequest], Any], *, window: int = 256, heartbeat: float = 10) -> Bridge:
         """Be the application of a server that runs with `--app bridge`; see Bridge.
@@ -121,13 +131,16 @@ class AsyncControl:
         `window` items may be unread in this program before its clients are paused; after `heartbeat` seconds in which its
         loop stands still the server takes it for dead.
         """
-        return Bridge(self.address, connect, window=window, heartbeat=heartbeat, start_timeout=self.timeout)
+        bridge = Bridge(self.address, connect, window=window, heartbeat=heartbeat, start_timeout=self.timeout)
+        self._made.add(bridge)
+        return bridge
 
     async def call(self, call: Call[Result], timeout: float | None = None) -> Result:
         """Ask for an operation that was made elsewhere."""
         timeout_s = timeout if timeout is not None else max(call.timeout_s or 0.0, self.timeout)
         if self._closed:
             raise ControlError("this control client is closed")
+        self._check_loop()
         if self._dealer is None:
             self._dealer = AsyncDealer(
                 self.address, on_message=self._take, on_writable=self._send_unsent, on_away=self._went_away
@@ -150,11 +163,19 @@ class AsyncControl:
             self._sent.discard(number)
         return read_answer(data, call)
 
+    def _check_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise RuntimeError(
+                "wspulse: an AsyncControl is for one event loop, that of its first call, and this is another one; make one in "
+                "each loop (async with AsyncControl() as control), or use Control, which needs none"
+            )
+
     def _why_silent(self, number: int, timeout_s: float) -> str:
         if number in self._sent:
             return f"the server at {self.endpoint} did not answer within {timeout_s:g} s"
-        if self._dealer is not None and self._dealer.refused:
-            return f"the server at {self.endpoint} does not know this client's key"
         return f"no server at {self.endpoint} within {timeout_s:g} s"
 
     def _send_unsent(self) -> None:
@@ -175,6 +196,13 @@ class AsyncControl:
             waiting.future.set_result(parts[-1])
 
     def _went_away(self) -> None:
+        dealer = self._dealer
+        if dealer is not None and (obstacle := dealer.obstacle) is not None:
+            # The next call makes another one, which may be let in.
+            self._dealer = None
+            dealer.close()
+            self._fail(list(self._waiting), obstacle)
+            return
         self._fail(list(self._sent), f"the server at {self.endpoint} went away before it answered")
 
     def _fail(self, numbers: list[int], text: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -23,7 +24,7 @@ from wspulse.supervisor.client.events import EventStream
 from wspulse.supervisor.protocol.address import find_address
 from wspulse.supervisor.protocol.calls import TIMEOUT_S, Call, FrameLike, answer_number, calls, read_answer
 from wspulse.supervisor.protocol.received import Received
-from wspulse.supervisor.protocol.types import ConnectionInfo, RoomInfo, ServerInfo, ServerStats
+from wspulse.supervisor.protocol.types import ConnectionInfo, Listing, RoomInfo, ServerInfo, ServerStats
 
 __all__ = ["Control"]
 
@@ -97,12 +98,12 @@ class Control:
         """Destroy a session now; its client gets a close frame with `code` and `reason`, as from `Server.kick`."""
         self._call(calls.kick(connection, code, reason))
 
-    def connections(self, room: str | None = None) -> list[ConnectionInfo]:
-        """The connections of a room, or all."""
+    def connections(self, room: str | None = None) -> Listing[ConnectionInfo]:
+        """The connections of a room, or all; `missing_shards` of the list says what is not in it."""
         return self._call(calls.connections(room))
 
-    def rooms(self) -> list[RoomInfo]:
-        """The rooms that have connections."""
+    def rooms(self) -> Listing[RoomInfo]:
+        """The rooms that have connections; `missing_shards` of the list says who was not asked or did not answer."""
         return self._call(calls.rooms())
 
     def stats(self) -> ServerStats:
@@ -152,22 +153,22 @@ class Control:
         return read_answer(data, call)
 
     def _exchange(self, dealer: Dealer, request: bytes, number: int, deadline: float, timeout_s: float) -> bytes:
-        dealer.went_away()
+        poller = zmq.Poller()
+        poller.register(dealer.socket, zmq.POLLOUT)
+        poller.register(dealer.monitor, zmq.POLLIN)
         while True:
-            left_ms = max(0, int((deadline - monotonic()) * 1000))
-            if dealer.socket.poll(left_ms, zmq.POLLOUT):
-                try:
+            dealer.went_away()
+            if (obstacle := dealer.obstacle) is not None:
+                raise ControlError(obstacle)
+            # Asking makes ZeroMQ see a connection's end first: sending alone may put the request into one that has just ended.
+            if dealer.is_writable:
+                with suppress(zmq.Again):
                     dealer.socket.send(request, zmq.NOBLOCK)
                     break
-                except zmq.Again:
-                    continue
-            dealer.went_away()
-            if dealer.refused:
-                raise ControlError(f"the server at {self.endpoint} does not know this client's key")
-            raise ControlError(f"no server at {self.endpoint} within {timeout_s:g} s")
-        poller = zmq.Poller()
-        poller.register(dealer.socket, zmq.POLLIN)
-        poller.register(dealer.monitor, zmq.POLLIN)
+            left_ms = max(0, int((deadline - monotonic()) * 1000))
+            if not poller.poll(left_ms):
+                raise ControlError(f"no server at {self.endpoint} within {timeout_s:g} s")
+        poller.modify(dealer.socket, zmq.POLLIN)
         while True:
             left_ms = max(0, int((deadline - monotonic()) * 1000))
             if not poller.poll(left_ms):

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -20,6 +21,7 @@ import msgspec
 from wspulse.actors.values.awaitable import result_of
 from wspulse.actors.values.errors import ConnectRejected, ControlError
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.log_limit import LogLimit
 from wspulse.supervisor.client.async_dealer import AsyncDealer
 from wspulse.supervisor.protocol.address import Address
 from wspulse.supervisor.protocol.refusals import refusal
@@ -83,7 +85,8 @@ class Bridge:
 
     `connect(request)` says who may connect, as a server's does: it returns (room, connection id) or raises ConnectRejected;
     it may be async. It runs as a task of its own for each newcomer. The items of one connection come in order. When the
-    server restarts, the bridge attaches again by itself.
+    server restarts, the bridge attaches again by itself; if that is refused, the iteration raises the ControlError behind what
+    had come, and the bridge is closed.
     """
 
     def __init__(
@@ -108,6 +111,8 @@ class Bridge:
         """Whether the server was asked to attach us, since the connection came up."""
         self._problem: ControlError | None = None
         self._epoch = 0
+        self._raised_log = LogLimit()
+        self._unread_log = LogLimit()
         self._credit = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -144,6 +149,9 @@ class Bridge:
         while not self._items:
             if self._closed:
                 raise StopAsyncIteration
+            if self._problem is not None:
+                self.close()
+                raise self._problem
             self._changed.clear()
             await self._changed.wait()
         received = self._items.popleft()
@@ -172,6 +180,14 @@ class Bridge:
 
     def _went_away(self) -> None:
         self._is_asked = False
+        if self._dealer is not None and (obstacle := self._dealer.obstacle) is not None:
+            self._fail(ControlError(obstacle))
+
+    def _fail(self, problem: ControlError) -> None:
+        """It is not attached, and will not be."""
+        self._problem = problem
+        self._attached.set()
+        self._changed.set()
 
     def _send(self, message: dict[str, Any]) -> bool:
         return self._dealer is not None and self._dealer.try_send((msgspec.msgpack.encode(message),))
@@ -192,7 +208,10 @@ class Bridge:
                     self._items.append(_Received(self._epoch, _item(message)))
                     self._changed.set()
         except (ValueError, RecursionError) as error:
-            _logger.error("the server said what is not understood", extra={"reason": str(error)})
+            not_logged = self._unread_log.admit(monotonic())
+            if not_logged is not None:
+                extra = {"reason": str(error), "not_logged": not_logged}
+                _logger.error("the server said what is not understood", extra=extra)
 
     def _answered(self, message: _Message) -> None:
         if message.id != ATTACH:
@@ -201,7 +220,8 @@ class Bridge:
             self._epoch += 1
             self._credit = 0
         else:
-            self._problem = refusal(message.error)
+            self._fail(refusal(message.error))
+            return
         self._attached.set()
 
     async def _decide(self, message: _Message) -> None:
@@ -211,8 +231,11 @@ class Bridge:
             answer = {"id": message.id, "ok": True, "result": {"room": room, "connection": connection}}
         except ConnectRejected as error:
             answer = {"id": message.id, "ok": False, "error": error.text or "refused"}
-        except Exception:
-            _logger.exception("connect raised")
+        except Exception as error:
+            # Any client of the server may be able to cause it.
+            not_logged = self._raised_log.admit(monotonic())
+            if not_logged is not None:
+                _logger.error("connect raised", exc_info=error, extra={"not_logged": not_logged})
             answer = {"id": message.id, "ok": False, "error": "internal error"}
         self._send(answer)
 

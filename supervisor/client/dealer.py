@@ -18,7 +18,16 @@ from wspulse.supervisor.protocol.received import Received
 
 __all__ = ["Dealer", "end_context"]
 
-_WATCHED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+_WATCHED = (
+    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+)
+
+MOST_FAILED_HANDSHAKES = 3
+"""In a row. A server that just ends or begins breaks one off, and nobody else so many: about 100 ms."""
 
 RECONNECT_MS = 20
 RECONNECT_MOST_MS = 500
@@ -50,6 +59,7 @@ class Dealer:
             raise ControlError(f"the control client failed: {error.strerror}") from None
 
     def _open(self, context: zmq.Context[zmq.Socket[bytes]], address: Address, kind: int) -> None:
+        self._endpoint = address.endpoint
         self.socket: zmq.Socket[bytes] = context.socket(kind)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.IMMEDIATE, 1)
@@ -57,8 +67,9 @@ class Dealer:
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MOST_MS)
         self.socket.setsockopt(zmq.SNDHWM, 0)
         self.socket.setsockopt(zmq.RCVHWM, 0)
-        self.refused = False
-        """Whether the server does not know this client's key."""
+        self._is_refused = False
+        self._failed_handshakes = 0
+        """Since the last one that succeeded."""
         with ExitStack() as undo:
             # Whoever ends the context waits for sockets that are left open.
             undo.callback(self.socket.close, 0)
@@ -83,12 +94,28 @@ class Dealer:
         for parts in Received(self.monitor):
             event = parse_monitor_message(parts)["event"]
             if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                self.refused = True
+                self._is_refused = True
             elif event == zmq.EVENT_DISCONNECTED:
                 ended = True
+            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._is_refused, self._failed_handshakes = False, 0
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+                # It was seen at this end, and ZeroMQ tries no more.
+                self._failed_handshakes = MOST_FAILED_HANDSHAKES
             else:
-                self.refused = False
+                self._failed_handshakes += 1
         return ended
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why there will be no connection, as far as `went_away` saw: keys that do not fit. ZeroMQ may have given up by then: for
+        another attempt, another socket is to be made."""
+        if self._is_refused:
+            return f"the server at {self._endpoint} does not know this client's key"
+        if self._failed_handshakes >= MOST_FAILED_HANDSHAKES:
+            why = "its key is another one, or only one of the two has keys"
+            return f"the server at {self._endpoint} breaks off every handshake: {why}"
+        return None
 
     def close(self) -> None:
         with suppress(zmq.ZMQError):

@@ -12,7 +12,9 @@ from typing import Any
 import msgspec
 
 from wspulse.actors.values.frame import Frame
+from wspulse.supervisor.commands.parser import argument_of
 from wspulse.supervisor.protocol.calls import TIMEOUT_S
+from wspulse.supervisor.settings.kinds import Integer, Seconds
 
 __all__ = [
     "WrongUseError",
@@ -29,6 +31,14 @@ __all__ = [
     "top_arguments",
 ]
 
+ID_HELP = "its id; behind -- if it begins with a dash"
+
+PORT = argument_of(Integer(1, 65535))
+
+SHARD = argument_of(Integer(0, 1023))
+
+PATIENCE = argument_of(Seconds(0, 86400))
+
 
 class WrongUseError(Exception):
     """The arguments are wrong; the text says what is."""
@@ -39,9 +49,9 @@ def server_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("which server")
     group.add_argument("--control", metavar="ENDPOINT", help="its control socket, as its ready line says")
     group.add_argument(
-        "--port", type=int, help="the port that it serves; default: 8000 (or WSPULSE_CONTROL, WSPULSE_PORT)"
+        "--port", type=PORT, help="the port that it serves; default: 8000 (or WSPULSE_CONTROL, WSPULSE_PORT)"
     )
-    group.add_argument("--timeout", type=float, default=TIMEOUT_S, metavar="S", help="how long to wait for it")
+    group.add_argument("--timeout", type=PATIENCE, default=TIMEOUT_S, metavar="S", help="how long to wait for it")
     group.add_argument("--server-key", metavar="FILE", help="with CURVE: the server's NAME.key")
     group.add_argument("--client-key", metavar="FILE", help="with CURVE: one's own NAME.key_secret")
 
@@ -53,17 +63,17 @@ def listing_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def send_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("connection", metavar="CONNECTION", help="its id")
+    parser.add_argument("connection", metavar="CONNECTION", help=ID_HELP)
     _frame_arguments(parser)
 
 
 def broadcast_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("room", metavar="ROOM", help="its id")
+    parser.add_argument("room", metavar="ROOM", help=ID_HELP)
     _frame_arguments(parser)
 
 
 def kick_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("connection", metavar="CONNECTION", help="its id")
+    parser.add_argument("connection", metavar="CONNECTION", help=ID_HELP)
     parser.add_argument(
         "--code", type=int, default=1000, help="of the close frame: 1000, 1001, 1008, 1011 to 1014, 3000 to 4999"
     )
@@ -74,7 +84,9 @@ def kick_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def connections_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("room", nargs="?", metavar="ROOM", help="only those of this room")
+    parser.add_argument(
+        "room", nargs="?", metavar="ROOM", help="only those of this room; behind -- if it begins with a dash"
+    )
     listing_arguments(parser)
 
 
@@ -89,12 +101,12 @@ def events_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def restart_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shard", type=int, metavar="SHARD", help="its number, from 0")
+    parser.add_argument("shard", type=SHARD, metavar="SHARD", help="its number, from 0")
     server_arguments(parser)
 
 
 def top_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--period", type=float, default=1.0, metavar="S", help="between two looks")
+    parser.add_argument("--period", type=PATIENCE, default=1.0, metavar="S", help="between two looks")
     server_arguments(parser)
 
 
@@ -118,7 +130,7 @@ def read_frame(options: Any) -> Frame:
     WrongUseError."""
     text = options.payload
     if text is None or text == "-":
-        if sys.stdin.isatty():
+        if sys.stdin is None or sys.stdin.isatty():
             raise WrongUseError("the payload is missing: give JSON as an argument, or on stdin")
         text = sys.stdin.read()
     if options.text:

@@ -7,7 +7,6 @@ JSON for programs. Exit codes: 0 done, 1 the server refused, 2 asked wrongly, 3 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,8 +36,10 @@ from wspulse.supervisor.commands.rendering import (
     rooms_text,
     stats_text,
 )
-from wspulse.supervisor.commands.terminal import leave_stdout
+from wspulse.supervisor.commands.terminal import exit_code_of, leave_stdout, print_error, print_text, printable
+from wspulse.supervisor.protocol.address import absence
 from wspulse.supervisor.protocol.curve import write_pair
+from wspulse.supervisor.protocol.types import Listing
 
 __all__ = ["COMMANDS", "ControlCommand"]
 
@@ -54,41 +55,52 @@ def _command(
     name: str, text: str, add_arguments: Callable[[argparse.ArgumentParser], None], run: Callable[[Any], None]
 ) -> ControlCommand:
     def run_command(arguments: Sequence[str]) -> int:
+        return exit_code_of(lambda: run_parsed(arguments))
+
+    def run_parsed(arguments: Sequence[str]) -> int:
         parser = CommandParser(prog=f"wspulse {name}", description=f"{text[0].upper()}{text[1:]}.")
         add_arguments(parser)
         try:
-            run(parser.parse_intermixed_args(list(arguments)))
-            sys.stdout.flush()
+            run(parser.parse_mixed(arguments))
         except UnparsableError as error:
-            return _fail(f"{error} ({parser.prog} --help tells more)", 2)
+            hint = "; an id that begins with a dash goes behind --" if _has_dashed_word(arguments) else ""
+            return _fail(f"{error}{hint} ({parser.prog} --help tells more)", 2)
         except (WrongUseError, ValueError) as error:
             return _fail(str(error), 2)
         except ControlError as error:
             return _fail(str(error), 3 if error.error_code == "unavailable" else 1)
-        except BrokenPipeError:
+        except BrokenPipeError:  # of what `top` draws
             leave_stdout()
         except OSError as error:
             return _fail(str(error), 1)
-        except KeyboardInterrupt:
-            return 130
         return 0
 
     return ControlCommand(text, run_command)
 
 
+def _has_dashed_word(arguments: Sequence[str]) -> bool:
+    """Whether some word begins with one dash, as no option here does but -h."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return any(len(word) > 1 and word[0] == "-" != word[1] for word in options)
+
+
 def _fail(text: str, code: int) -> int:
-    print(f"wspulse: {text.removeprefix('wspulse: ')}", file=sys.stderr)
+    print_error(printable(f"wspulse: {text.removeprefix('wspulse: ')}"))
     return code
 
 
 def _open(options: Any) -> Control:
-    return Control(
+    """Raises ControlError at once where nobody can be there: a person at the command line waits for it."""
+    control = Control(
         options.control,
         port=options.port,
         timeout=options.timeout,
         server_key=options.server_key,
         client_key=options.client_key,
     )
+    if reason := absence(control.endpoint):
+        raise ControlError(f"no server at {control.endpoint}: {reason}")
+    return control
 
 
 def _send(options: Any) -> None:
@@ -110,26 +122,36 @@ def _kick(options: Any) -> None:
 
 def _connections(options: Any) -> None:
     with _open(options) as control:
-        found = sorted(control.connections(options.room), key=lambda item: (item.room, item.id))
-    print(json_text(found) if options.json else connections_text(found))
+        listing = control.connections(options.room)
+    _warn_of_missing(listing)
+    found = sorted(listing, key=lambda item: (item.room, item.id))
+    print_text(json_text(found) if options.json else connections_text(found))
 
 
 def _rooms(options: Any) -> None:
     with _open(options) as control:
-        found = sorted(control.rooms(), key=lambda item: (-item.connections, item.id))
-    print(json_text(found) if options.json else rooms_text(found))
+        listing = control.rooms()
+    _warn_of_missing(listing)
+    found = sorted(listing, key=lambda item: (-item.connections, item.id))
+    print_text(json_text(found) if options.json else rooms_text(found))
+
+
+def _warn_of_missing(listing: Listing[Any]) -> None:
+    if listing.missing_shards:
+        shards = ", ".join(str(shard) for shard in listing.missing_shards)
+        print_error(f"wspulse: incomplete: no answer of shard {shards}, whose connections are missing")
 
 
 def _stats(options: Any) -> None:
     with _open(options) as control:
         stats = control.stats()
-    print(json_text(stats) if options.json else stats_text(stats))
+    print_text(json_text(stats) if options.json else stats_text(stats))
 
 
 def _events(options: Any) -> None:
     with _open(options) as control, control.events(*options.topics) as events:
         for event in events:
-            print(event_json(event) if options.json else event_line(event), flush=True)
+            print_text(event_json(event) if options.json else event_line(event))
 
 
 def _restart(options: Any) -> None:
@@ -162,7 +184,7 @@ def _keygen(options: Any) -> None:
     if "/" in options.name or not options.name:
         raise WrongUseError(f"{options.name!r} is no name for files; --folder says where they are written")
     public, secret = write_pair(Path(options.folder), options.name)
-    print(f"{public}\n{secret}")
+    print_text(f"{public}\n{secret}")
 
 
 COMMANDS = {

@@ -5,20 +5,19 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from wspulse.supervisor.commands.parser import CommandParser, UnparsableError
+from wspulse.supervisor.commands.parser import CommandParser, UnparsableError, argument_of
 from wspulse.supervisor.commands.table import bytes_text
-from wspulse.supervisor.commands.terminal import print_text
+from wspulse.supervisor.commands.terminal import exit_code_of, print_error, print_text
 from wspulse.supervisor.host.descriptor_limit import OTHERS, PER_WORKER
-from wspulse.supervisor.host.listen_socket import BACKLOG, address_text
-from wspulse.supervisor.host.machine import Machine, read_machine
+from wspulse.supervisor.premises.listen_socket import BACKLOG, address_text
+from wspulse.supervisor.premises.machine import Machine, read_machine
+from wspulse.supervisor.settings.kinds import Integer
 
 __all__ = ["Finding", "Plan", "doctor", "examine"]
 
@@ -186,24 +185,30 @@ def _round_up(number: int) -> int:
 
 # The command line.
 
+_COUNT = argument_of(Integer(1, 100_000_000))
+
 
 def doctor(argv: Sequence[str]) -> int:
     """`wspulse doctor ...`. Returns 0 when nothing must change, 1 when something must, 2 for wrong arguments."""
+    return exit_code_of(lambda: _doctor(argv))
+
+
+def _doctor(argv: Sequence[str]) -> int:
     parser = CommandParser(
         prog="wspulse doctor",
         description="See whether this machine can hold so many connections. Exit code 1 when something must change.",
     )
-    parser.add_argument("--connections", type=_count, default=10_000, metavar="N", help="how many (default: 10000)")
-    parser.add_argument("--workers", type=_count, metavar="N", help="worker processes (default: the usable cores)")
+    parser.add_argument("--connections", type=_COUNT, default=10_000, metavar="N", help="how many (default: 10000)")
+    parser.add_argument("--workers", type=_COUNT, metavar="N", help="worker processes (default: the usable cores)")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8000, help="the port to listen on (default: 8000)")
+    parser.add_argument(
+        "--port", type=argument_of(Integer(0, 65535)), default=8000, help="the port to listen on (default: 8000)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     try:
         arguments = parser.parse_args(list(argv))
-        if not 0 <= arguments.port <= 65535:
-            parser.error("argument --port: allowed is 0 … 65535")
     except UnparsableError as error:
-        print(f"{parser.format_usage()}{parser.prog}: error: {error}", file=sys.stderr)
+        print_error(f"{parser.format_usage()}{parser.prog}: error: {error}")
         return 2
     machine = read_machine(arguments.host, arguments.port)
     plan = Plan(arguments.connections, arguments.workers or machine.usable_cores, arguments.host, arguments.port)
@@ -216,13 +221,6 @@ def doctor(argv: Sequence[str]) -> int:
     else:
         print_text(_text(plan, findings))
     return 0 if is_fine else 1
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 100_000_000:
-        raise argparse.ArgumentTypeError("allowed is 1 … 100000000")
-    return value
 
 
 def _text(plan: Plan, findings: list[Finding]) -> str:

@@ -32,7 +32,7 @@ def rooms_text(rooms: Sequence[RoomInfo]) -> str:
 
 
 def stats_text(stats: ServerStats) -> str:
-    """Two lines on the whole server, and a table of its workers."""
+    """Two lines on the whole server, one for each worker that is not well, and a table of its workers."""
     total = stats.totals
     server = (
         f"wspulse {stats.version}, pid {stats.pid}, up {duration_text(stats.uptime_s)}, "
@@ -44,6 +44,11 @@ def stats_text(stats: ServerStats) -> str:
     )
     if total.links_down:
         sums += f", {total.links_down} links between workers down"
+    if stats.control_refused:
+        sums += f", {stats.control_refused} control clients refused"
+    unwell = [
+        f"worker {worker.shard} is not well: {'; '.join(worker.unwell)}" for worker in stats.workers if worker.unwell
+    ]
     head = [
         "SHARD",
         "PID",
@@ -64,7 +69,7 @@ def stats_text(stats: ServerStats) -> str:
         (
             worker.shard,
             worker.pid,
-            worker.state,
+            worker.state if not worker.silent_for_s else f"{worker.state} {worker.silent_for_s:.0f} s",
             worker.restarts,
             worker.connections,
             worker.rooms,
@@ -79,7 +84,8 @@ def stats_text(stats: ServerStats) -> str:
         )
         for worker in stats.workers
     ]
-    return "\n".join((server, sums, "", _table_text(head, rows)))
+    lacks = (f"the server is not well: {'; '.join(stats.unwell)}",) if stats.unwell else ()
+    return "\n".join((server, *lacks, sums, *unwell, "", _table_text(head, rows)))
 
 
 def event_json(event: Event) -> str:

@@ -81,7 +81,7 @@ def _look(control: Control) -> _Look:
 @contextmanager
 def _keys() -> Iterator[Callable[[float], str]]:
     """Yields `pressed(timeout_s)`, which returns the key that was pressed, or an empty text."""
-    fd = sys.stdin.fileno() if sys.stdin.isatty() else -1
+    fd = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else -1
     before = termios.tcgetattr(fd) if fd >= 0 else None
 
     def pressed(timeout_s: float) -> str:

@@ -12,36 +12,53 @@ import ipaddress
 import os
 import socket
 import stat
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import zmq
 
 from wspulse.supervisor.errors import SettingError, StartError
-from wspulse.supervisor.host.lock import LockContestedError, LockHeldError, take_lock
-from wspulse.supervisor.host.runtime_dir import MAX_SOCKET_PATH_BYTES, RuntimeDir
+from wspulse.supervisor.premises.lock import LockContestedError, LockHeldError, is_at, take_lock
+from wspulse.supervisor.premises.runtime_dir import MAX_SOCKET_PATH_BYTES, RuntimeDir
 from wspulse.supervisor.protocol.endpoint import DEFAULT_SOCKET_NAME, split_tcp
 
-__all__ = ["ControlEndpoint", "bind_private", "claim_endpoint"]
+__all__ = ["IPC", "ControlEndpoint", "bind_private", "claim_endpoint", "remove_stale"]
 
+IPC = "ipc://"
 EVENTS_SUFFIX = ".events"
 LOCK_SUFFIX = ".lock"
 
 
-class ControlEndpoint(NamedTuple):
-    """Two addresses to bind, and the lock that makes them ours."""
+@dataclass(slots=True)
+class ControlEndpoint:
+    """Two addresses to bind, and the lock that makes them ours, where they are no addresses of the runtime directory."""
 
     control: str
     events: str
     lock: int | None = None
     lock_path: Path | None = None
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files of the two sockets; none on tcp."""
+        return tuple(endpoint.removeprefix(IPC) for endpoint in (self.control, self.events) if endpoint.startswith(IPC))
+
+    def restore(self) -> None:
+        """Lock the file beside the sockets again, where somebody has removed it. Raises StartError when it is another server's
+        now, or cannot be had."""
+        if self.lock is None or self.lock_path is None or is_at(self.lock, self.lock_path):
+            return
+        lock = _take(self.lock_path, self.control.removeprefix(IPC))
+        os.close(self.lock)
+        self.lock = lock
+
     def release(self) -> None:
         """Remove what is there: nobody else's, as long as the lock is held."""
         if self.lock is not None and self.lock_path is not None:
             try:
-                for endpoint in (self.control, self.events):
-                    Path(endpoint.removeprefix("ipc://")).unlink(missing_ok=True)
+                if is_at(self.lock, self.lock_path):
+                    for path in self.paths:
+                        Path(path).unlink(missing_ok=True)
             finally:
                 _release_lock(self.lock, self.lock_path)
 
@@ -77,7 +94,7 @@ def bind_private(bound: zmq.Socket[bytes], endpoint: str) -> str:
         bound.bind(endpoint)
     except zmq.ZMQError as error:
         raise StartError(
-            f"the control socket {endpoint} cannot be bound: {error.strerror}; choose another --control"
+            f"the control socket {endpoint} cannot be bound: {os.strerror(error.errno or 0)}; choose another --control"
         ) from None
     finally:
         os.umask(mask)
@@ -104,25 +121,30 @@ def _claim_path(text: str) -> ControlEndpoint:
             "--control", f"{path} makes socket paths of {length} bytes; {MAX_SOCKET_PATH_BYTES} are possible"
         )
     lock_path = folder / f"{given.name}{LOCK_SUFFIX}"
-    try:
-        lock = take_lock(lock_path)
-    except LockHeldError:
-        raise StartError(f"another wspulse has its control socket at {path}; choose another --control") from None
-    except LockContestedError:
-        raise StartError(f"{lock_path} could not be locked: servers come and go there all the time") from None
+    lock = _take(lock_path, path)
     try:
         for stale in (path, folder / f"{given.name}{EVENTS_SUFFIX}"):
-            _remove_stale(stale)
+            remove_stale(stale)
     except BaseException:
         _release_lock(lock, lock_path)
         raise
     return ControlEndpoint(f"ipc://{path}", f"ipc://{path}{EVENTS_SUFFIX}", lock, lock_path)
 
 
+def _take(lock_path: Path, path: Path | str) -> int:
+    try:
+        return take_lock(lock_path)
+    except LockHeldError:
+        raise StartError(f"another wspulse has its control socket at {path}; choose another --control") from None
+    except LockContestedError:
+        raise StartError(f"{lock_path} could not be locked: servers come and go there all the time") from None
+
+
 def _release_lock(lock: int, path: Path) -> None:
-    """The file goes while the lock is held: who has opened it by then sees that it is no longer there."""
+    """The file goes while the lock is held: who has opened it by then sees that it is no longer there. Another's stays."""
     with contextlib.suppress(OSError):
-        path.unlink()
+        if is_at(lock, path):
+            path.unlink()
     os.close(lock)
 
 
@@ -141,8 +163,9 @@ def _check_folder(folder: Path) -> None:
         raise SettingError("--control", f"others may write to its folder {folder}; run chmod go-w {folder}")
 
 
-def _remove_stale(path: Path) -> None:
-    """A crashed server's socket goes; anything else stays and is in the way."""
+def remove_stale(path: Path) -> None:
+    """A socket at which nobody listens, as that of a crashed server, goes; anything else stays and is in the way, which is a
+    StartError."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -152,11 +175,21 @@ def _remove_stale(path: Path) -> None:
     if not stat.S_ISSOCK(mode):
         raise StartError(f"{path} exists and is no socket; remove it or choose another --control")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # Whoever accepts nobody for now would have us wait.
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
-        except OSError:
+        except ConnectionRefusedError:
             _remove(path)
             return
+        except FileNotFoundError:
+            return
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise StartError(
+                f"{path} is another program's socket: {error.strerror}; choose another --control"
+            ) from None
     raise StartError(f"another program listens at {path}; choose another --control")
 
 

@@ -32,6 +32,9 @@ MOST_PREFIXES = 100
 
 SUBSCRIPTION_BYTES = 1024
 
+DRAIN_BUDGET = 256
+"""Subscriptions taken in one go; then the loop's other work has its turn."""
+
 PROBE_PREFIX = b"ping."
 """Topics of probes, by which subscribers see that their subscriptions are active."""
 
@@ -72,6 +75,10 @@ class EventPublisher:
             self._lookout.close()
             self._publisher.close()
 
+    def bound_again(self) -> None:
+        """The socket has got a further address, which may have used up a change of its descriptor."""
+        self._lookout.again()
+
     def publish(self, topic: bytes, event: bytes) -> None:
         """Publish an event: a msgpack map of at most 13 entries, to which its numbers are added."""
         if self._lookout.is_closed:
@@ -110,7 +117,8 @@ class EventPublisher:
 
     def _look(self) -> None:
         before = self.prefixes
-        for change in chain.from_iterable(Received(self._publisher)):
+        received = Received(self._publisher, DRAIN_BUDGET)
+        for change in chain.from_iterable(received):
             if change[:1] == b"\x01":
                 self._topics.add(change[1:])
             elif change[:1] == b"\x00" and change[1:] in self._topics:
@@ -118,6 +126,8 @@ class EventPublisher:
                 self._forget(change[1:])
         if self.prefixes != before:
             self._watch(self.prefixes)
+        if not received.is_all:
+            self._lookout.again()
 
     def _forget(self, prefix: bytes) -> None:
         """Nothing is made any more for topics that begin with `prefix` and that nobody else wants: who comes back to one

@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -26,29 +27,34 @@ from wspulse.actors.mesh.message import (
 )
 from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import BadRequestError, ServerClosedError, ShardUnavailableError
+from wspulse.actors.values.health import Health
 from wspulse.supervisor.control.event_publisher import EventPublisher
 from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.host.installed import installed_version
 from wspulse.supervisor.host.memory import resident_bytes
 from wspulse.supervisor.process.child import Child, ChildState
-from wspulse.supervisor.protocol.wire import NoArguments
+from wspulse.supervisor.process.tally import Counts, added
+from wspulse.supervisor.process.watching.silence import SILENT_S
+from wspulse.supervisor.protocol.wire import Incomplete, NoArguments
 
 __all__ = ["Operations", "Supervised"]
 
 STATS_TIMEOUT_S = 2.0
 """A person watches: a silent worker is shown as silent rather than waited for."""
 
-SILENT_S = 3.0
-"""Workers say every second that they live."""
-
 RECORDS_PER_TURN = 2000
 """About 2 ms of the supervisor's loop."""
+
+
+Listed = list[dict[str, Any]] | Incomplete
+"""The rows of a list; and who is missing, where somebody is."""
 
 
 class Supervised(Protocol):
     """What the operations need of the supervisor."""
 
     children: list[Child]
+    health: Health
 
     @property
     def is_ending(self) -> bool: ...
@@ -105,7 +111,11 @@ class Operations:
         "shutdown": NoArguments,
     }
 
-    def __init__(self, supervised: Supervised, links: ShardLinks, events: EventPublisher) -> None:
+    def __init__(
+        self, supervised: Supervised, links: ShardLinks, events: EventPublisher, refused: Callable[[], int]
+    ) -> None:
+        """`refused()` is how many control clients did not get in."""
+        self._refused = refused
         self._supervised = supervised
         self._links = links
         self._events = events
@@ -142,41 +152,65 @@ class Operations:
         shard = self._links.placement.shard_of(args.connection)
         await self._links.ask(shard, Kick(args.connection, args.code, args.reason))
 
-    async def connections(self, args: ConnectionsArguments, _encoding: str) -> list[dict[str, Any]]:
+    async def connections(self, args: ConnectionsArguments, _encoding: str) -> Listed:
         rows: list[dict[str, Any]] = []
-        for answer in await self._ask_all(ListConnections(args.room)):
+        answers = await self._ask_all(ListConnections(args.room))
+        for answer in answers.values():
             for start in range(0, len(answer), RECORDS_PER_TURN):
                 for record in msgspec.convert(answer[start : start + RECORDS_PER_TURN], list[ConnectionRecord]):
                     rows.append(_row(record))  # noqa: PERF401
                 await asyncio.sleep(0)
-        return rows
+        return answers.listed(rows)
 
-    async def rooms(self, _args: NoArguments, _encoding: str) -> list[dict[str, Any]]:
+    async def rooms(self, _args: NoArguments, _encoding: str) -> Listed:
         members: Counter[str] = Counter()
-        for answer in await self._ask_all(ListRooms()):
+        answers = await self._ask_all(ListRooms())
+        for answer in answers.values():
             for room_id, count in answer:
                 members[room_id] += count
-        return [{"id": room_id, "connections": count} for room_id, count in members.items()]
+        return answers.listed([{"id": room_id, "connections": count} for room_id, count in members.items()])
 
     async def stats(self, _args: NoArguments, _encoding: str) -> dict[str, Any]:
         children = self._supervised.children
         awake = [child.shard for child in children if child.silence_s < SILENT_S]
+        incarnations = {shard: self._links.incarnation(shard) for shard in awake}
         answers = await self._links.ask_all(GetStats(), only=awake, timeout_s=STATS_TIMEOUT_S)
-        workers = [_worker_stats(child, answers.get(child.shard)) for child in children]
-        totals = Counter[str]()
-        for worker in workers:
-            for name, value in worker.items():
+        workers, totals = [], Counter[str]()
+        counted: Counts = {}
+        for child in children:
+            answer = answers.get(child.shard)
+            if isinstance(answer, dict):
+                child.tally.heard(incarnations[child.shard], answer.pop("counters", {}))
+            gauges = _worker_gauges(child, answer)
+            for name, value in gauges.items():
                 if name not in NOT_TOTALLED and isinstance(value, (int, float)):
                     totals[name] += value  # type: ignore[assignment]
+            workers.append({**gauges, **child.tally.of(child.incarnation)})
+            counted = added(counted, child.tally.total)
+        totals["rooms"] = await self._room_count(answers)
         now = time.monotonic()
         return {
             "version": installed_version("wspulse") or "unknown",
             "pid": os.getpid(),
             "uptime_s": now - self._started_at,
             "rss_bytes": resident_bytes(os.getpid()),
-            "totals": dict(totals),
+            "unwell": list(self._supervised.health.reasons),
+            "control_refused": self._refused(),
+            "totals": {**totals, **counted},
             "workers": workers,
         }
+
+    async def _room_count(self, answers: Mapping[int, Any]) -> int:
+        """How many rooms there are on the shards that told how many they have: one may be on several of them."""
+        counts = {shard: answer.get("rooms", 0) for shard, answer in answers.items() if isinstance(answer, dict)}
+        if sum(1 for count in counts.values() if count) < 2:
+            return sum(counts.values())
+        rooms: set[str] = set()
+        for answer in (await self._links.ask_all(ListRooms(), only=counts, timeout_s=STATS_TIMEOUT_S)).values():
+            if not isinstance(answer, ShardUnavailableError):
+                rooms.update(room_id for room_id, _ in answer)
+                await asyncio.sleep(0)
+        return len(rooms)
 
     async def restart(self, args: RestartArguments, _encoding: str) -> None:
         self._check_open()
@@ -199,21 +233,38 @@ class Operations:
         if self._supervised.is_ending:
             raise ServerClosedError
 
-    async def _ask_all(self, message: Message) -> list[Any]:
-        """What all shards answer. Raises ShardUnavailableError when one is alive but silent."""
+    async def _ask_all(self, message: Message) -> _Answers:
+        """What the shards answer. Nobody waits for a worker that has been silent for a while."""
         self._check_open()
-        answers = await self._links.ask_all(message)
-        for answer in answers.values():
+        awake = [child.shard for child in self._supervised.children if child.silence_s < SILENT_S]
+        silent = {child.shard for child in self._supervised.children} - set(awake)
+        answers = _Answers(missing={shard for shard in silent if self._links.is_up(shard)})
+        for shard, answer in (await self._links.ask_all(message, only=awake)).items():
             if isinstance(answer, ShardUnavailableError):
-                raise answer
-        return list(answers.values())
+                answers.missing.add(shard)
+            else:
+                answers[shard] = answer
+        return answers
 
 
-NOT_TOTALLED = frozenset({"shard", "pid", "uptime_s", "loop_lag_s", "loop_lag_worst_s"})
-"""Numbers of which a sum means nothing."""
+class _Answers(dict[int, Any]):
+    """What shards answered, by shard, and those that are alive and did not."""
+
+    def __init__(self, *, missing: set[int]) -> None:
+        super().__init__()
+        self.missing = missing
+
+    def listed(self, rows: list[dict[str, Any]]) -> Listed:
+        """What was made of the answers, as the result of an operation."""
+        return Incomplete(rows, sorted(self.missing)) if self.missing else rows
 
 
-def _worker_stats(child: Child, answer: Any) -> dict[str, Any]:
+NOT_TOTALLED = frozenset({"rooms", "shard", "pid", "silent_for_s", "uptime_s", "loop_lag_s", "loop_lag_worst_s"})
+"""Gauges of which a sum means nothing."""
+
+
+def _worker_gauges(child: Child, answer: Any) -> dict[str, Any]:
+    """What a worker is and has at this moment. Its restarts are none, but nor do they fall."""
     state = child.state.value
     if child.state is ChildState.READY and (child.silence_s >= SILENT_S or isinstance(answer, ShardUnavailableError)):
         state = "silent"
@@ -222,6 +273,7 @@ def _worker_stats(child: Child, answer: Any) -> dict[str, Any]:
         "shard": child.shard,
         "pid": child.pid,
         "state": state,
+        "silent_for_s": round(child.silence_s, 1) if child.silence_s >= SILENT_S else 0.0,
         "restarts": child.restarts,
         "rss_bytes": None if child.pid is None else resident_bytes(child.pid),
         **known,

@@ -8,27 +8,33 @@ and stops the control server, the events, the links to the shards and, for `--ap
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import zmq
 
+from wspulse.actors.mesh.lifecycle import Events, WatchEvents
 from wspulse.actors.mesh.mailbox import Mailbox
-from wspulse.actors.mesh.message import DESK_SHARD, Events, UpgradeRequest, WatchEvents
+from wspulse.actors.mesh.message import DESK_SHARD, UpgradeRequest
 from wspulse.supervisor.control.bridge.service import BridgeService
 from wspulse.supervisor.control.client_gate import ClientGate
-from wspulse.supervisor.control.endpoint import ControlEndpoint, bind_private, claim_endpoint
+from wspulse.supervisor.control.doorman import Doorman
+from wspulse.supervisor.control.endpoint import IPC, ControlEndpoint, bind_private, claim_endpoint, remove_stale
 from wspulse.supervisor.control.event_publisher import EventPublisher
-from wspulse.supervisor.control.operations import SILENT_S, Operations, Supervised
+from wspulse.supervisor.control.operations import Operations, Supervised
 from wspulse.supervisor.control.server import ControlServer
 from wspulse.supervisor.control.shard_links import ShardLinks
-from wspulse.supervisor.errors import SettingError
-from wspulse.supervisor.host.listen_socket import open_mailbox_listener
-from wspulse.supervisor.host.runtime_dir import RuntimeDir
+from wspulse.supervisor.errors import SettingError, StartError
+from wspulse.supervisor.premises.mailbox_listeners import MailboxListeners
+from wspulse.supervisor.premises.runtime_dir import RuntimeDir
+from wspulse.supervisor.premises.upkeep import KeptFiles
 from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.started_parts import StartedParts
-from wspulse.supervisor.process.worker_process import WorkerProcess
+from wspulse.supervisor.process.watching.silence import SILENT_S
 from wspulse.supervisor.protocol.curve import KeyFileError, KeyPair, load_allowed, load_pair
+from wspulse.supervisor.protocol.wire import NoArguments
 from wspulse.supervisor.settings.layers import Settings
 
 __all__ = ["ControlPlane"]
@@ -51,6 +57,10 @@ class ControlPlane:
         self._replacing: set[int] = set()
         self._pids: dict[int, int] = {}
         self._bridge: BridgeService | None = None
+        self._gate: ClientGate | None = None
+        self._doorman = Doorman()
+        self.kept: list[KeptFiles] = []
+        """What is to be looked after, from `start` on."""
         self.endpoint = ""
         self.desk_path = ""
         """Where workers reach the bridge desk, if there is one."""
@@ -66,12 +76,15 @@ class ControlPlane:
         self._started.add("context", context.destroy)
         gate = None
         if keys is not None:
-            gate = ClientGate(context, *keys)
+            self._gate = gate = ClientGate(context, *keys, self._doorman.key_unknown)
             self._started.add("gate", gate.close)
         self._links = ShardLinks(self._mailbox_paths, self._is_silent)
         self._started.add("links", self._links.close)
         self._start_events(context, claimed, gate)
         self._start_server(context, claimed, gate)
+        restore = partial(self._bind_again, claimed)
+        locks = () if claimed.lock_path is None else (str(claimed.lock_path),)
+        self.kept.append(KeptFiles("control socket", claimed.paths, restore, locks=locks))
         self._links.open()
 
     async def stop(self) -> None:
@@ -79,13 +92,18 @@ class ControlPlane:
         if failures := await self._started.stop():
             raise ExceptionGroup("parts of the control plane did not stop", [failure.error for failure in failures])
 
+    async def reload(self) -> None:
+        """What the operation does; of reloads that were asked for here and there one comes after the other."""
+        await self._operations.reload(NoArguments(), "msgpack")
+
     # What the supervisor tells.
 
-    def worker_started(self, worker: WorkerProcess) -> None:
+    def worker_started(self, child: Child) -> None:
+        assert child.pid is not None
         if prefixes := self.events.prefixes:
-            worker.tell(WatchEvents(prefixes))
-        self._pids[worker.shard] = worker.pid
-        self._publish("started", worker.shard)
+            child.tell(WatchEvents(prefixes))
+        self._pids[child.shard] = child.pid
+        self._publish("started", child.shard)
 
     def worker_ready(self, child: Child) -> None:
         self._publish("ready", child.shard)
@@ -127,9 +145,10 @@ class ControlPlane:
     def _start_events(
         self, context: zmq.Context[zmq.Socket[bytes]], claimed: ControlEndpoint, gate: ClientGate | None
     ) -> None:
-        publisher = _open_socket(context, zmq.XPUB, claimed.events, gate)
+        publisher = self._publisher = _open_socket(context, zmq.XPUB, claimed.events, gate)
         EventPublisher.prepare(publisher)
         self._started.add("event socket", lambda: publisher.close(0))
+        self._watch_refusals(publisher, gate)
         self.events = EventPublisher(publisher, bind_private(publisher, claimed.events), self._watch)
         self._started.add("events", self.events.close)
         self.events.open()
@@ -137,10 +156,13 @@ class ControlPlane:
     def _start_server(
         self, context: zmq.Context[zmq.Socket[bytes]], claimed: ControlEndpoint, gate: ClientGate | None
     ) -> None:
-        operations = Operations(self._supervised, self._links, self.events)
-        router = _open_socket(context, zmq.ROUTER, claimed.control, gate)
-        server = ControlServer(router, operations)
+        operations = self._operations = Operations(
+            self._supervised, self._links, self.events, lambda: self._doorman.refused
+        )
+        router = self._router = _open_socket(context, zmq.ROUTER, claimed.control, gate)
+        server = self._server = ControlServer(router, operations)
         self._started.add("server", server.close)
+        self._watch_refusals(router, gate)
         self.endpoint = bind_private(router, claimed.control)
         if self._settings.app == BRIDGE:
             self._start_bridge(server)
@@ -150,9 +172,31 @@ class ControlPlane:
         bridge = self._bridge = server.peer_operations = BridgeService(server.send, server.is_backlogged)
         self._started.add("bridge", bridge.close)
         self.desk_path = self._runtime_dir.socket_path("bridge")
-        mailbox = Mailbox(open_mailbox_listener(self.desk_path), DESK_SHARD, 1, bridge.receive, _no_upgrades)
+        listeners = MailboxListeners([self.desk_path], lambda _shard, listener: _move(mailbox, listener))
+        self._started.add("listener", listeners.close)
+        listeners.open()
+        mailbox = Mailbox(listeners.listeners[0].dup(), DESK_SHARD, 1, bridge.receive, _no_upgrades)
         self._started.add("mailbox", mailbox.close)
         mailbox.open()
+        self.kept.append(KeptFiles("bridge", listeners.paths, listeners.restore))
+
+    def _bind_again(self, claimed: ControlEndpoint, missing: Sequence[str]) -> None:
+        """The sockets stay open, and who is connected connected: each gets its address once more. Raises StartError."""
+        claimed.restore()
+        for bound, endpoint, tell in (
+            (self._router, claimed.control, self._server.bound_again),
+            (self._publisher, claimed.events, self.events.bound_again),
+        ):
+            path = endpoint.removeprefix(IPC)
+            if path in missing:
+                remove_stale(Path(path))  # ZeroMQ would remove whatever is there
+                bind_private(bound, endpoint)
+                tell()
+
+    def _watch_refusals(self, guarded: zmq.Socket[bytes], gate: ClientGate | None) -> None:
+        # Behind the part that closes the socket: it stops before.
+        self._doorman.watch(guarded, has_keys=gate is not None)
+        self._started.add("doorman", self._doorman.close)
 
     def _watch(self, prefixes: list[bytes]) -> None:
         for child in self._supervised.children:
@@ -169,12 +213,20 @@ class ControlPlane:
 def _open_socket(
     context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, gate: ClientGate | None
 ) -> zmq.Socket[bytes]:
-    opened = context.socket(kind)
+    try:
+        opened = context.socket(kind)
+    except zmq.ZMQError as error:
+        raise StartError(f"the control socket {endpoint} cannot be made: {error.strerror}") from None
     if endpoint.startswith("tcp://["):
         opened.setsockopt(zmq.IPV6, 1)
     if gate is not None:
         gate.guard(opened)
     return opened
+
+
+def _move(mailbox: Mailbox, listener: socket.socket) -> bool:
+    mailbox.move(listener.dup())
+    return True
 
 
 def _no_upgrades(_upgrade: UpgradeRequest, fd: int) -> None:

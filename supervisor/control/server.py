@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -25,9 +26,11 @@ from wspulse.actors.values.errors import (
     ShardUnavailableError,
     WspulseError,
 )
+from wspulse.actors.values.log_limit import LogLimit
 from wspulse.supervisor.control.operations import Operations
 from wspulse.supervisor.control.route import PeerRoute
 from wspulse.supervisor.control.socket import ControlSocket, PeerGoneError
+from wspulse.supervisor.process.restart.replacement import RestartFailedError
 from wspulse.supervisor.protocol.wire import (
     ControlRequest,
     UnreadableRequestError,
@@ -53,6 +56,7 @@ PUBLIC_ERRORS = (
     SendBufferFullError,
     ServerClosedError,
     ShardUnavailableError,
+    RestartFailedError,
 )
 """Those whose codes doc/control.md lists. Any other error is our fault and is only logged."""
 
@@ -87,13 +91,18 @@ class ControlServer:
         self.peer_operations: PeerOperations | None = None
         """Set before `open`, where there is a bridge."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outstanding: Counter[bytes] = Counter()
+        self._outstanding: Counter[tuple[bytes, int]] = Counter()
         self._total_requests = 0
         self._total_bytes = 0
         self._loop = asyncio.get_running_loop()
+        self._failed_log = LogLimit()
 
     def open(self) -> None:
         self._control_socket.open()
+
+    def bound_again(self) -> None:
+        """The socket has got a further address."""
+        self._control_socket.bound_again()
 
     async def close(self) -> None:
         """End. Requests under way are not answered."""
@@ -126,7 +135,7 @@ class ControlServer:
             return
         try:
             args = read_args(request, operation.args)
-            self._admit(route[0], len(data))
+            self._admit(route.peer, len(data))
         except WspulseError as error:
             self._refuse(route, request, error)
             return
@@ -152,7 +161,7 @@ class ControlServer:
         if request.id is not None:
             self._answer(route, result_answer(request.encoding, request.id, result))
 
-    def _admit(self, peer: bytes, size: int) -> None:
+    def _admit(self, peer: tuple[bytes, int], size: int) -> None:
         if (
             self._outstanding[peer] >= PEER_REQUESTS
             or self._total_requests >= TOTAL_REQUESTS
@@ -172,7 +181,7 @@ class ControlServer:
         except Exception as error:
             self._refuse(route, request, error)
         finally:
-            peer = route[0]
+            peer = route.peer
             self._outstanding[peer] -= 1
             if not self._outstanding[peer]:
                 del self._outstanding[peer]
@@ -183,7 +192,10 @@ class ControlServer:
         if isinstance(error, PUBLIC_ERRORS):
             code, text = error.code, str(error)
         else:
-            _logger.error("a control request failed", exc_info=error, extra={"op": request.op})
+            not_logged = self._failed_log.admit(monotonic())
+            if not_logged is not None:
+                extra = {"op": request.op, "not_logged": not_logged}
+                _logger.error("a control request failed", exc_info=error, extra=extra)
             code, text = "internal", "wspulse: internal error"
         self._answer(route, error_answer(request.encoding, request.id, code, text))
 

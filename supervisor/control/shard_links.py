@@ -54,6 +54,10 @@ class ShardLinks:
     def is_up(self, shard: int) -> bool:
         return self._links[shard].incarnation != 0
 
+    def incarnation(self, shard: int) -> int:
+        """Who is asked there now; 0 for nobody. What is asked of one incarnation no other answers."""
+        return self._links[shard].incarnation
+
     def broadcaster(self, room_id: str) -> int:
         """The shard that publishes what is broadcast to a room: always the same one while it is well, since one caller's
         broadcasts to one room keep their order."""

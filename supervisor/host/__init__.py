@@ -1,4 +1,3 @@
-"""The machine that the server runs on: listening sockets, the runtime directory, lock files, and the limits of descriptors,
-cores and memory. It may import `errors` and `logs`, and nothing of `wspulse.actors`. Begin with `runtime_dir`, then
-`listen_socket`.
+"""The machine that the server runs on, and its processes as the kernel shows them: cores, memory, the limit of descriptors,
+versions, titles. It may import `errors` and `logs`, and nothing of `wspulse.actors`. Begin with `machine`.
 """

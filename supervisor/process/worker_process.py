@@ -7,6 +7,7 @@ process has ended and was waited for. It never decides anything.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -17,28 +18,19 @@ from contextlib import ExitStack
 from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnProcess
 
-from wspulse.actors.mesh.message import Envelope, Message, Tell
+from wspulse.actors.mesh.message import Envelope, MailboxMoved, Message, Tell
 from wspulse.actors.mesh.stream import Stream
+from wspulse.supervisor.process.watching.end_watch import EndWatch
 from wspulse.supervisor.worker.child_spec import ChildSpec, Start
 from wspulse.supervisor.worker.main import DUMP_SIGNAL, main
+from wspulse.supervisor.worker.stray_signals import PASSED_OVER
 
-__all__ = ["WorkerProcess", "exit_sentence"]
+__all__ = ["WorkerProcess"]
 
-REAP_POLL_S = 0.01
-"""A process's descriptors close a moment before it can be waited for."""
+LAST_WORDS_S = 0.01
+"""What the worker said last may still be in the channel, and tell why it ended: let the loop read it."""
 
 _spawn = multiprocessing.get_context("spawn")
-
-
-def exit_sentence(code: int) -> str:
-    """What an exit code (negative: a signal) means."""
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"was killed by {name}"
 
 
 class WorkerProcess:
@@ -52,6 +44,7 @@ class WorkerProcess:
         listener: socket.socket,
         mailbox: socket.socket | None,
         *,
+        stands_by: bool = False,
         on_message: Callable[[WorkerProcess, Message], None],
         on_exit: Callable[[WorkerProcess, int], None],
     ) -> None:
@@ -63,16 +56,18 @@ class WorkerProcess:
         self._loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            start = Start(shard, incarnation, listener, mailbox, theirs)
+            start = Start(shard, incarnation, listener, mailbox, theirs, stands_by)
             # Not a daemon: those may not have children of their own, which an application may want.
             self._process = _spawn.Process(
                 target=main, args=(spec, start), name=f"wspulse worker {shard}", daemon=False
             )
-            # The new process inherits the mask: a ^C must not end it before it has said that it ignores it. Starting
-            # multiprocessing's resource tracker, which the first start does, would lift the mask again.
-            resource_tracker.ensure_running()
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+            # A new process inherits the mask: no signal is to end it before it has said which it passes over. The first start
+            # begins with multiprocessing's resource tracker, which never lifts it, so that no terminal ends that one.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_OVER)
             try:
+                resource_tracker.ensure_running()
+                # Starting that one has lifted it for these two.
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
                 self._process.start()
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -87,21 +82,25 @@ class WorkerProcess:
             # Nobody would see its end, and another would be started beside it.
             undo.callback(_end, self._process)
             undo.callback(ours.close)
-            # multiprocessing's own sentinel, a pipe, stays open while a process that the application forked has it.
-            self._end_fd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else os.dup(self._process.sentinel)
-            undo.callback(os.close, self._end_fd)
             self._stream = Stream(ours, self._on_envelope, _nothing)
             undo.callback(self._stream.close)
-            self._loop.add_reader(self._end_fd, self._ended)
+            self._end_watch = EndWatch(self._process, self._ended)
             undo.pop_all()
 
     @property
     def is_running(self) -> bool:
-        return self._end_fd >= 0
+        return self._end_watch.is_running
 
     def tell(self, message: Message) -> None:
         """Queue an order; ignored when the worker has ended."""
         self._stream.send(Tell(message))
+
+    def move_mailbox(self, listener: socket.socket) -> bool:
+        """Have the worker be reached at another listener, of which it gets a copy. False when it takes nothing now, and gets
+        none."""
+        number = self._stream.send(MailboxMoved(), listener.fileno())
+        self._stream.flush()
+        return not self._stream.take_back(number)
 
     def dump(self) -> None:
         """Have the worker write its threads' stacks to the log."""
@@ -112,28 +111,17 @@ class WorkerProcess:
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
-        # Not waited for yet, so the pid is this process's and nobody else's.
+        # Not waited for yet, so the pid is this process's and nobody else's; if somebody did in our place, there is none.
         if self.is_running:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def _on_envelope(self, envelope: Envelope, _fd: int | None) -> None:
         if isinstance(envelope, Tell):
             self._on_message(self, envelope.message)
 
-    def _ended(self) -> None:
-        self._loop.remove_reader(self._end_fd)
-        self._reap()
-
-    def _reap(self) -> None:
-        code = self._process.exitcode
-        if code is None:
-            self._loop.call_later(REAP_POLL_S, self._reap)
-            return
-        os.close(self._end_fd)
-        self._end_fd = -1
-        self._process.close()
-        # What the worker said last may still be in the channel, and tell why it ended: let the loop read it.
-        self._loop.call_later(REAP_POLL_S, self._finish, code)
+    def _ended(self, code: int) -> None:
+        self._loop.call_later(LAST_WORDS_S, self._finish, code)
 
     def _finish(self, code: int) -> None:
         self._stream.close()

@@ -11,11 +11,21 @@ import contextlib
 import logging
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from weakref import WeakSet
 
-from wspulse.actors.mesh.message import Message, ShardUp
+from wspulse.actors.mesh.lifecycle import ShardSilence, ShardUp
+from wspulse.actors.mesh.message import Message
+from wspulse.actors.values.timing.standstill import Standstill
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.process.child import Child, ChildEvents, ChildState, LaunchedWorker
+from wspulse.supervisor.premises.working_folder import WorkingFolder
+from wspulse.supervisor.process.child import Child, ChildState
+from wspulse.supervisor.process.child_events import ChildEvents
+from wspulse.supervisor.process.restart.outage import Outage
+from wspulse.supervisor.process.restart.standby import LaunchedWorker
+from wspulse.supervisor.process.watching.adopted import adopts_processes, reap_adopted
+from wspulse.supervisor.process.watching.end_watch import watched
 from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.worker.child_spec import ChildSpec
 
@@ -26,6 +36,9 @@ _logger = logging.getLogger("wspulse.supervisor")
 TICK_S = 1.0
 """Between two messages of a living worker, and between two looks at how long it was silent."""
 
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""It goes on while the machine is suspended, where there is one that does."""
+
 KILL_RESERVE_S = 0.5
 """Killing and waiting for what did not end in time must itself fit into the shutdown timeout."""
 
@@ -34,25 +47,33 @@ KILLED_S = 5.0
 
 
 class Workers:
-    """See the module. `launched(worker)` is called with each process that was started."""
+    """See the module. `on_outage(reason)` is called when no worker was ready for `give_up_after_s`, with how the last one
+    failed."""
 
     def __init__(
         self,
-        events: ChildEvents,
-        launched: Callable[[WorkerProcess], None],
+        events: ChildEvents[Child],
+        on_outage: Callable[[str], None],
         *,
         stall_timeout_s: float,
         shutdown_timeout_s: float,
+        give_up_after_s: float,
     ) -> None:
         self.children: list[Child] = []
         """By shard, from the start on."""
         self.period_s = min(TICK_S, stall_timeout_s / 4)
         """How often a worker says that it lives."""
         self._events = events
-        self._launched = launched
+        self._on_outage = on_outage
+        self._give_up_after_s = give_up_after_s
+        self._looked_at = 0.0
+        self._adopts = adopts_processes()
         self._stall_timeout_s = stall_timeout_s
         self._shutdown_timeout_s = shutdown_timeout_s
         self._changed = asyncio.Event()
+        self._folder = WorkingFolder()
+        self._processes: defaultdict[int, WeakSet[WorkerProcess]] = defaultdict(WeakSet)
+        """By shard: those that were started, as long as anybody holds them."""
         self._hurry = False
 
     def start(
@@ -70,6 +91,7 @@ class Workers:
                 self._events,
                 stall_timeout_s=self._stall_timeout_s,
                 drain_timeout_s=self._shutdown_timeout_s,
+                prepare_timeout_s=self._give_up_after_s,
             )
             for shard in range(len(mailboxes))
         )
@@ -83,9 +105,11 @@ class Workers:
         self,
         shard: int,
         *,
+        stands_by: bool,
         on_message: Callable[[LaunchedWorker, Message], None],
         on_exit: Callable[[LaunchedWorker, int], None],
     ) -> LaunchedWorker:
+        self._folder.enter()
         self._incarnation += 1
         worker = WorkerProcess(
             self._spec,
@@ -93,13 +117,16 @@ class Workers:
             self._incarnation,
             self._listener,
             self._mailboxes[shard],
+            stands_by=stands_by,
             on_message=on_message,
             on_exit=on_exit,
         )
+        self._processes[shard].add(worker)
         for other in self.children:
             if other.shard != shard and other.state is ChildState.READY and other.incarnation is not None:
                 worker.tell(ShardUp(other.shard, other.incarnation))
-        self._launched(worker)
+                if other.is_silent and other.pid is not None:
+                    worker.tell(ShardSilence(other.shard, other.incarnation, other.pid, other.silence_s))
         return worker
 
     @property
@@ -107,54 +134,93 @@ class Workers:
         """Whether all are at once."""
         return all(child.state is ChildState.READY for child in self.children)
 
+    def tell_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
+        """Tell the workers of all other shards that one is silent, or back."""
+        if child.incarnation is not None and child.pid is not None:
+            self.tell_others(child, ShardSilence(child.shard, child.incarnation, child.pid, silence_s, is_over))
+
     def tell_others(self, child: Child, message: Message) -> None:
         """Tell the workers of all other shards."""
         for other in self.children:
             if other is not child:
                 other.tell(message)
 
+    def move_mailbox(self, shard: int, listener: socket.socket) -> bool:
+        """Have the workers of a shard be reached at another listener. False when one of them takes nothing now."""
+        return False not in {worker.move_mailbox(listener) for worker in self._processes[shard] if worker.is_running}
+
     # Watching.
 
     def watch(self) -> None:
-        """Look from now on whether they are stuck."""
-        self._watch = asyncio.get_running_loop().call_later(self.period_s, self._tick)
+        """Look from now on whether they are stuck, whether there is one that serves, and whether this process stands still
+        itself."""
+        self._standstill = Standstill(self.period_s, *_clocks())
+        self._looked_at = time.monotonic()
+        self._outage = Outage(self._give_up_after_s, self._looked_at)
+        self._look_later()
 
     def unwatch(self) -> None:
         self._watch.cancel()
 
+    def _look_later(self) -> None:
+        self._watch = asyncio.get_running_loop().call_later(self.period_s, self._tick)
+
     def _tick(self) -> None:
+        # First: a look that fails must not be the last.
+        self._look_later()
         now = time.monotonic()
+        stood = self._standstill.look(*_clocks())
+        if stood is not None:
+            _logger.warning(stood.sentence, extra=stood.fields)
         for child in self.children:
             child.tick(now)
-        self.watch()
+        if self._adopts:
+            reap_adopted(watched)
+        is_served = any(child.serves or child.served_at > self._looked_at for child in self.children)
+        self._looked_at = now
+        if self._outage.look(now, is_served):
+            failures = (child.last_failure for child in self.children if child.last_failure)
+            self._on_outage(next(failures, "still loading the application"))
 
     # The end.
 
     async def stop(self) -> None:
-        """Drain all, then let all end: calls across shards work while the last sessions' callbacks run."""
+        """Drain all, then let all end: calls across shards work while the last sessions' callbacks run. Raises ExceptionGroup,
+        when all are gone, of what failed on the way."""
         reserve_s = min(KILL_RESERVE_S, self._shutdown_timeout_s / 10)
         deadline = time.monotonic() + self._shutdown_timeout_s - reserve_s
-        for child in self.children:
-            child.stop()
+        failures = self._each(Child.stop)
         done = (ChildState.DRAINED, ChildState.STOPPED)
         await self._until(lambda: self._hurry or all(child.state in done for child in self.children), deadline)
-        for child in self.children:
-            child.exit()
+        failures += self._each(Child.exit)
         await self._until(lambda: self._hurry or self._are_stopped(), deadline)
         for child in self.children:
             if child.state is not ChildState.STOPPED and not self._hurry:
                 _logger.warning(
                     "a worker did not end in time and is killed", extra={"shard": child.shard, "pid": child.pid}
                 )
-            child.kill()
+        failures += self._each(Child.kill)
         await self._until(self._are_stopped, time.monotonic() + KILLED_S)
+        if failures:
+            raise ExceptionGroup("workers could not be told to end", failures)
 
     def kill(self) -> None:
-        """End them now; a `stop` that is under way waits for nothing else."""
+        """End them now; a `stop` that is under way waits for nothing else. Raises ExceptionGroup of what failed."""
         self._hurry = True
-        for child in self.children:
-            child.kill()
+        failures = self._each(Child.kill)
         self._changed.set()
+        if failures:
+            raise ExceptionGroup("workers could not be killed", failures)
+
+    def _each(self, order: Callable[[Child], None]) -> list[Exception]:
+        """Give an order to all; one that cannot be given keeps none of the others from getting it."""
+        failures: list[Exception] = []
+        for child in self.children:
+            try:
+                order(child)
+            except Exception as error:
+                failures.append(error)
+        return failures
 
     def child_changed(self) -> None:
         """A child's state is another one now."""
@@ -170,3 +236,8 @@ class Workers:
                 while not condition():
                     self._changed.clear()
                     await self._changed.wait()
+
+
+def _clocks() -> tuple[float, float, float]:
+    """As `Standstill` wants them."""
+    return time.monotonic(), time.clock_gettime(_BOOT_CLOCK), time.process_time()

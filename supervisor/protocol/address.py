@@ -7,18 +7,24 @@ the one under `$XDG_RUNTIME_DIR` if it is there, else the one under `/tmp`.
 from __future__ import annotations
 
 import os
+import re
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import zmq
 
+from wspulse.actors.values.log_limit import shortened
 from wspulse.supervisor.protocol.curve import KeyPair, load_pair, load_public
-from wspulse.supervisor.protocol.endpoint import DEFAULT_SOCKET_NAME
+from wspulse.supervisor.protocol.endpoint import DEFAULT_SOCKET_NAME, check_endpoint
 
-__all__ = ["DEFAULT_PORT", "Address", "events_endpoint", "find_address"]
+__all__ = ["DEFAULT_PORT", "Address", "absence", "events_endpoint", "find_address"]
 
 DEFAULT_PORT = 8000
+
+MOST_PATH_BYTES = 107
+"""What a Unix socket's address has room for."""
 
 
 class Address(NamedTuple):
@@ -54,7 +60,8 @@ def find_address(
         raise ValueError("wspulse: give an endpoint or a port, not both")
     if (server_key is None) != (client_key is None):
         raise ValueError("wspulse: server_key and client_key go together")
-    found = endpoint or (environ.get("WSPULSE_CONTROL") if port is None else None) or _default(port, environ)
+    found = endpoint or (environ.get("WSPULSE_CONTROL") if port is None else None)
+    found = _checked(found) if found else _default(port, environ)
     if server_key is None or client_key is None:
         return Address(found)
     return Address(found, load_public(Path(server_key)), load_pair(Path(client_key)))
@@ -69,8 +76,47 @@ def events_endpoint(told: str, endpoint: str) -> str:
     return told
 
 
+def absence(endpoint: str) -> str:
+    """Why nobody can be at an `ipc://` endpoint, from a look at its socket; "" where somebody is or may be."""
+    if not endpoint.startswith("ipc://"):
+        return ""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as looking:
+        looking.setblocking(False)
+        try:
+            looking.connect(endpoint.removeprefix("ipc://"))
+        except (FileNotFoundError, NotADirectoryError):
+            return "there is no such socket"
+        except ConnectionRefusedError:
+            return "nobody listens there any more"
+        except OSError:
+            pass  # it may be busy, or not ours to use
+    return ""
+
+
+def _checked(endpoint: str) -> str:
+    """Raises ValueError."""
+    try:
+        check_endpoint(endpoint)
+        if endpoint.endswith(":*") and endpoint.startswith("tcp://"):
+            raise ValueError(f"{endpoint!r} names no port")
+        if endpoint.startswith("ipc://") and len(os.fsencode(endpoint.removeprefix("ipc://"))) > MOST_PATH_BYTES:
+            raise ValueError(
+                f"{shortened(endpoint)!r} is too long for a socket's path; allowed are {MOST_PATH_BYTES} bytes"
+            )
+    except ValueError as error:
+        raise ValueError(f"wspulse: control endpoint: {error}") from None
+    return endpoint
+
+
 def _default(port: int | None, environ: Mapping[str, str]) -> str:
-    name = f"{port or environ.get('WSPULSE_PORT') or DEFAULT_PORT}/{DEFAULT_SOCKET_NAME}"
+    if port is None and (text := environ.get("WSPULSE_PORT")):
+        if not re.fullmatch("[0-9]{1,5}", text):
+            raise ValueError(f"wspulse: WSPULSE_PORT: {shortened(text)!r} is no port")
+        port = int(text)
+    port = DEFAULT_PORT if port is None else port
+    if not 1 <= port <= 65535:
+        raise ValueError(f"wspulse: {port} is no port of a server; allowed is 1 … 65535")
+    name = f"{port}/{DEFAULT_SOCKET_NAME}"
     paths = [Path(f"/tmp/wspulse-{os.geteuid()}") / name]
     if folder := environ.get("XDG_RUNTIME_DIR"):
         paths.insert(0, Path(folder) / "wspulse" / name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -11,7 +11,7 @@ from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import ControlError, id_error
 from wspulse.actors.values.frame import Frame
 from wspulse.supervisor.protocol.refusals import refusal
-from wspulse.supervisor.protocol.types import ConnectionInfo, RoomInfo, ServerInfo, ServerStats
+from wspulse.supervisor.protocol.types import ConnectionInfo, Listing, RoomInfo, ServerInfo, ServerStats
 
 __all__ = ["RESTART_TIMEOUT_S", "TIMEOUT_S", "Call", "FrameLike", "answer_number", "calls", "read_answer"]
 
@@ -50,6 +50,7 @@ class _Answer(msgspec.Struct):
     ok: bool = False
     result: Any = None
     error: dict[str, str] | None = None
+    incomplete: tuple[int, ...] = ()
 
 
 class _Calls:
@@ -78,13 +79,13 @@ class _Calls:
         how = {} if usual else {"code": code, "reason": reason}
         return Call("kick", {"connection": connection, **how}, type(None))
 
-    def connections(self, room: str | None) -> Call[list[ConnectionInfo]]:
+    def connections(self, room: str | None) -> Call[Listing[ConnectionInfo]]:
         if room is not None and not isinstance(room, str):
             raise id_error("room", room)
-        return Call("connections", {} if room is None else {"room": room}, list[ConnectionInfo])
+        return Call("connections", {} if room is None else {"room": room}, Listing[ConnectionInfo])
 
-    def rooms(self) -> Call[list[RoomInfo]]:
-        return Call("rooms", {}, list[RoomInfo])
+    def rooms(self) -> Call[Listing[RoomInfo]]:
+        return Call("rooms", {}, Listing[RoomInfo])
 
     def stats(self) -> Call[ServerStats]:
         return Call("stats", {}, ServerStats)
@@ -117,10 +118,21 @@ def read_answer(data: bytes, call: Call[Result]) -> Result:
     try:
         answer = decode(data, type=_Answer)
         if answer.ok:
-            return msgspec.convert(answer.result, call.result)
+            result = msgspec.convert(answer.result, call.result, dec_hook=_read_listing)
+            if isinstance(result, Listing):
+                result.missing_shards = answer.incomplete
+            return result
     except (ValueError, RecursionError) as error:
         raise ControlError(f"the server's answer cannot be read: {error}", "internal") from None
     raise refusal(answer.error, call.args.get("connection", ""))
+
+
+def _read_listing(kind: Any, value: Any) -> Any:
+    """msgspec knows no lists but `list`."""
+    if get_origin(kind) is not Listing:
+        raise NotImplementedError
+    (item,) = get_args(kind)
+    return Listing(msgspec.convert(row, item) for row in msgspec.convert(value, list))
 
 
 class _Number(msgspec.Struct):

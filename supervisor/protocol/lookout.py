@@ -33,9 +33,11 @@ class Lookout:
         self.again()
 
     def close(self) -> None:
-        """To be called while the sockets are still open; they stay the owner's. Idempotent."""
+        """To be called while the sockets are still open; they stay the owner's. Idempotent. The loop may be closed by then."""
         if not self.is_closed:
             self.is_closed = True
+            if self._loop.is_closed():
+                return
             for watched in self._sockets:
                 self._loop.remove_reader(watched.fileno())
 

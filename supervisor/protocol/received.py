@@ -6,11 +6,17 @@ Made by whoever looks at a socket, for each look. It knows nothing of what the m
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Self
+from typing import Protocol, Self
 
 import zmq
 
 __all__ = ["Received"]
+
+
+class Receiving(Protocol):
+    """A socket, or what stands before one."""
+
+    def recv_multipart(self, flags: int, /) -> list[bytes]: ...
 
 
 class Received(Iterator[list[bytes]]):
@@ -22,7 +28,7 @@ class Received(Iterator[list[bytes]]):
 
     __slots__ = ("_left", "_receive", "is_all")
 
-    def __init__(self, source: zmq.Socket[bytes], most: int | None = None) -> None:
+    def __init__(self, source: Receiving, most: int | None = None) -> None:
         self._receive = source.recv_multipart
         self._left = -1 if most is None else most
         self.is_all = False

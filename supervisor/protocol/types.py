@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-__all__ = ["ConnectionInfo", "Event", "RoomInfo", "ServerInfo", "ServerStats", "Totals", "WorkerStats"]
+__all__ = ["ConnectionInfo", "Event", "Listing", "RoomInfo", "ServerInfo", "ServerStats", "Totals", "WorkerStats"]
+
+
+Item = TypeVar("Item")
+
+
+class Listing(list[Item]):
+    """What there is on all shards."""
+
+    missing_shards: tuple[int, ...] = ()
+    """Those that are alive and did not answer: what they have is not in the list."""
 
 
 class ServerInfo(msgspec.Struct, frozen=True):
@@ -40,11 +50,12 @@ class RoomInfo(msgspec.Struct, frozen=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums over the workers that answered; the frames and upgrades since each worker's start."""
+    """Gauges (connections, rooms, queued, links_down, rss_bytes) over the workers that answered, and counters since the server's
+    start, which never fall: what workers had counted that have ended is in them."""
 
     connections: int = 0
     rooms: int = 0
-    """A room with members on several workers counts on each of them."""
+    """In the totals each room counts once; of a worker, those that it has members of."""
     restarts: int = 0
     queued: int = 0
     frames_in: int = 0
@@ -55,9 +66,30 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     peers_stalled: int = 0
     peers_silent: int = 0
     peers_reset: int = 0
+    messages_too_big: int = 0
+    protocol_errors: int = 0
+    callbacks_raised: int = 0
+    slow_handlers: int = 0
     upgrades: int = 0
     upgrades_refused: int = 0
+    refused_400: int = 0
+    refused_401: int = 0
+    refused_403: int = 0
+    refused_404: int = 0
+    refused_405: int = 0
+    refused_408: int = 0
+    refused_409: int = 0
+    refused_426: int = 0
+    refused_429: int = 0
+    refused_431: int = 0
+    refused_500: int = 0
+    refused_503: int = 0
+    refused_505: int = 0
+    refused_other: int = 0
+    no_http: int = 0
     bus_gaps: int = 0
+    bus_stalls: int = 0
+    """How often a worker found that the bus stood still; each counts for itself."""
     events_dropped: int = 0
     links_down: int = 0
     """Other workers that this one cannot reach now; each way counts for itself."""
@@ -65,12 +97,16 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerStats(Totals, frozen=True, kw_only=True):
-    """One worker. What it counts is 0 where it did not answer."""
+    """One worker. What it has counted since its start, as it told last; the gauges are 0 where it did not answer."""
 
     shard: int
     pid: int | None
     state: str
     """"starting", "ready", "silent", "draining", "drained", "waiting" (for its next start) or "stopped"."""
+    silent_for_s: float = 0.0
+    """How long the supervisor has not heard it; 0 under 3 s, which is nothing out of the ordinary."""
+    unwell: list[str] = []
+    """What is amiss with it, as the health check says; empty for a worker that is well."""
     uptime_s: float = 0.0
     loop_lag_s: float = 0.0
     loop_lag_worst_s: float = 0.0
@@ -87,6 +123,10 @@ class ServerStats(msgspec.Struct, frozen=True):
     rss_bytes: int | None
     totals: Totals
     workers: list[WorkerStats]
+    unwell: list[str] = []
+    """What the server as a whole needs and does not have; its health checks answer 503."""
+    control_refused: int = 0
+    """Control clients that did not get in, for their keys mostly; each attempt counts."""
 
 
 class Event(msgspec.Struct, kw_only=True):

@@ -5,7 +5,7 @@ A request whose first byte is `{` is JSON, anything else msgpack; its answer is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -16,6 +16,7 @@ from wspulse.actors.values.text.lone_surrogates import read_with_lone_surrogates
 
 __all__ = [
     "ControlRequest",
+    "Incomplete",
     "NoArguments",
     "UnreadableRequestError",
     "encode",
@@ -110,7 +111,17 @@ def read_args(request: ControlRequest, type: type[Args]) -> Args:  # noqa: A002
         raise BadRequestError(f"args: {shortened(str(error))}") from None
 
 
+class Incomplete(NamedTuple):
+    """A result over all shards, in which some are missing: alive, and silent."""
+
+    result: Any
+    missing_shards: Sequence[int]
+
+
 def result_answer(encoding: str, request_id: int | str | None, result: Any) -> bytes:
+    if isinstance(result, Incomplete):
+        missing = list(result.missing_shards)
+        return encode(encoding, {"id": request_id, "ok": True, "result": result.result, "incomplete": missing})
     return encode(encoding, {"id": request_id, "ok": True, "result": result})
 
 

@@ -56,6 +56,11 @@ REASONS = {
     "shutdown_timeout": Reason(
         "clients answer a close frame within 3 s; the rest is for the application's last words. Service managers wait longer"
     ),
+    "give_up_after": Reason(
+        "a database's restart passes in less, and a service manager that watches the server is to see what does not pass. A "
+        "server of which one worker is ready goes on for ever; the start counts too, so give more to an application that "
+        "takes longer to load"
+    ),
     "control": Reason(
         "a socket in a folder that only this user may enter needs no keys",
         "a socket in the runtime directory",
@@ -69,7 +74,9 @@ REASONS = {
         "none",
         "the path of a NAME.key, or of a folder of them",
     ),
-    "log_level": Reason("lifecycles and what somebody should look at; debug tells of every connection"),
+    "log_level": Reason(
+        "lifecycles and what somebody should look at; debug tells of every connection, refusal and end"
+    ),
     "log_format": Reason("people read it first; collectors want json"),
 }
 

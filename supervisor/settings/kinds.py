@@ -10,7 +10,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from wspulse.actors.values.log_limit import shortened
+
 __all__ = ["Choice", "Integer", "Kind", "Names", "Seconds", "Switch", "Text"]
+
+
+def _shown(value: object) -> str:
+    """A wrong value as a message shows it: a line of a file may be as long as it likes."""
+    try:
+        return shortened(repr(value))
+    except ValueError:  # Python makes no text of so many digits
+        return "a number of thousands of digits"
 
 
 class Kind(ABC):
@@ -39,7 +49,7 @@ class Text(Kind):
 
     def from_toml(self, value: Any) -> str:
         if not isinstance(value, str):
-            raise ValueError(f"{value!r} is no string")
+            raise ValueError(f"{_shown(value)} is no string")
         return self.check(value)
 
 
@@ -55,7 +65,7 @@ class Choice(Kind):
 
     def from_toml(self, value: Any) -> str:
         if value not in self.names:
-            raise ValueError(f"{value!r} is unknown; allowed is {', '.join(self.names[:-1])} or {self.names[-1]}")
+            raise ValueError(f"{_shown(value)} is unknown; allowed is {', '.join(self.names[:-1])} or {self.names[-1]}")
         return str(value)
 
 
@@ -71,17 +81,17 @@ class Integer(Kind):
 
     def from_text(self, text: str) -> int:
         if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
-            raise ValueError(f"{text!r} is no integer; {self.allowed}")
+            raise ValueError(f"{_shown(text)} is no integer; {self.allowed}")
         return self._in_range(int(text))
 
     def from_toml(self, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"{value!r} is no integer; {self.allowed}")
+            raise ValueError(f"{_shown(value)} is no integer; {self.allowed}")
         return self._in_range(value)
 
     def _in_range(self, value: int) -> int:
         if not self.low <= value <= self.high:
-            raise ValueError(f"{value} is out of range; {self.allowed}")
+            raise ValueError(f"{_shown(value)} is out of range; {self.allowed}")
         return value
 
 
@@ -102,13 +112,16 @@ class Seconds(Kind):
                 raise ValueError
             value = float(text)
         except ValueError:
-            raise ValueError(f"{text!r} is no number; {self.allowed}") from None
+            raise ValueError(f"{_shown(text)} is no number; {self.allowed}") from None
         return self._in_range(value)
 
     def from_toml(self, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"{value!r} is no number; {self.allowed}")
-        return self._in_range(float(value))
+            raise ValueError(f"{_shown(value)} is no number; {self.allowed}")
+        try:
+            return self._in_range(float(value))
+        except OverflowError:
+            raise ValueError(f"{_shown(value)} is out of range; {self.allowed}") from None
 
     def _in_range(self, value: float) -> float:
         above_low = self.low < value if self.above else self.low <= value
@@ -134,12 +147,12 @@ class Switch(Kind):
     def from_text(self, text: str) -> bool:
         value = self.TEXTS.get(text.lower())
         if value is None:
-            raise ValueError(f"{text!r} is neither true nor false; allowed is {', '.join(self.TEXTS)}")
+            raise ValueError(f"{_shown(text)} is neither true nor false; allowed is {', '.join(self.TEXTS)}")
         return value
 
     def from_toml(self, value: Any) -> bool:
         if not isinstance(value, bool):
-            raise ValueError(f"{value!r} is neither true nor false")
+            raise ValueError(f"{_shown(value)} is neither true nor false")
         return value
 
 
@@ -155,9 +168,9 @@ class Names(Kind):
 
     def from_toml(self, value: Any) -> list[str]:
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            raise ValueError(f"{value!r} is no array of strings")
+            raise ValueError(f"{_shown(value)} is no array of strings")
         names = [self.check(name) for name in value]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"{name!r} stands twice")
+                raise ValueError(f"{_shown(name)} stands twice")
         return names

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wspulse.actors.values.log_limit import shortened
 from wspulse.supervisor.errors import SettingError
 from wspulse.supervisor.host.cores import usable_cores
 from wspulse.supervisor.settings.table import TABLE, VARIABLE_PREFIX, Setting
@@ -32,6 +33,7 @@ class Settings:
     path: str
     stall_timeout: float
     shutdown_timeout: float
+    give_up_after: float
     log_level: str
     log_format: str
     control: str | None = None
@@ -100,7 +102,7 @@ def _read_file(file_name: str) -> dict[str, Any]:
             keys = tomllib.load(file)
     except OSError as error:
         raise SettingError(file_name, f"cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is one; thousands of digits are none
         raise SettingError(file_name, f"is no TOML: {' '.join(str(error).split())}") from None
     known = {setting.name for setting in TABLE} - {"config"}
     found: dict[str, Any] = {}
@@ -109,6 +111,6 @@ def _read_file(file_name: str) -> dict[str, Any]:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"allowed is {', '.join(sorted(known))}"
-            raise SettingError(file_name, f"unknown key {key!r}; {hint}")
+            raise SettingError(file_name, f"unknown key {shortened(key)!r}; {hint}")
         found[name] = value
     return found

@@ -134,6 +134,7 @@ TABLE = (
     _server_option("send_buffer_size", CONNECTIONS),
     _server_option("codec", CONNECTIONS, Choice("json", "msgpack", "raw")),
     _server_option("handshake_timeout", CONNECTIONS),
+    _server_option("slow_handler", CONNECTIONS),
     _server_option("subprotocols", CONNECTIONS, Names("NAME", _token), name="subprotocol"),
     _server_option(
         "check_origin", CONNECTIONS, Names("ORIGIN", parse_origin), name="allow_origin", sets="allow_origin"
@@ -143,6 +144,13 @@ TABLE = (
     ),
     Setting(
         "shutdown_timeout", SUPERVISION, Seconds(0, 3600, above=True), "how long sessions have to end at shutdown", 10.0
+    ),
+    Setting(
+        "give_up_after",
+        SUPERVISION,
+        Seconds(1, 3600),
+        "the server ends, with exit code 1, when no worker was ready for so long",
+        60.0,
     ),
     Setting(
         "control",
@@ -163,5 +171,6 @@ TABLE = (
     Setting(
         "log_level", LOGS, Choice("debug", "info", "warning", "error", "critical"), "the least that is logged", "info"
     ),
+    _server_option("access_log", LOGS),
     Setting("log_format", LOGS, Choice("text", "json"), "lines for people or one JSON object per line", "text"),
 )

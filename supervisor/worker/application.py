@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import operator
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -22,6 +21,7 @@ from wspulse.actors.apps.bridge import bridge
 from wspulse.actors.apps.builtin import builtin
 from wspulse.actors.server import Server
 from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec, RawCodec
+from wspulse.supervisor.logs.tracebacks import traceback_text
 
 __all__ = ["BootError", "failure_text", "load_application"]
 
@@ -63,7 +63,7 @@ def failure_text(error: BaseException) -> str:
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
     # Where nothing else is left (a module that is not there, a syntax error), the way to it is better than nothing.
-    return "".join(traceback.format_exception(type(error), error, frames or error.__traceback__))
+    return traceback_text(error, frames or error.__traceback__) + "\n"
 
 
 def _is_ours(frames: TracebackType) -> bool:

@@ -46,3 +46,5 @@ class Start:
     mailbox: socket.socket | None
     channel: socket.socket
     """The worker's end of its stream to the supervisor."""
+    stands_by: bool = False
+    """Another worker serves this shard; when all but that is done, say Prepared and wait for TakeOver."""

@@ -3,6 +3,7 @@
 Started by `WorkerProcess` with multiprocessing's spawn. It loads the application, runs one shard on a uvloop, tells the
 supervisor how it is, and obeys:
 
+    TakeOver             serve, where it is prepared and another worker of the shard had to end first
     Drain, SIGTERM       end all sessions, answer Drained, stay (others may still ask this shard) until Exit
     Exit                 stop the shard and end
     channel ends         the supervisor is dead: close the listener first, so that a new server can have the port,
@@ -19,34 +20,38 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 
 import uvloop
 
-from wspulse.actors.mesh.message import (
+from wspulse.actors.mesh.lifecycle import (
     Alive,
     BootFailed,
     Drain,
     Drained,
-    Envelope,
+    Draining,
     Exit,
-    Message,
+    Prepared,
     Ready,
-    Tell,
+    TakeOver,
     WatchEvents,
 )
+from wspulse.actors.mesh.message import Envelope, MailboxMoved, Message, Tell
 from wspulse.actors.mesh.stream import Stream
 from wspulse.actors.runtime.event_feed import EventFeed
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.server import Server
 from wspulse.supervisor.host.descriptor_limit import raise_descriptor_limit
 from wspulse.supervisor.host.process_title import set_process_title
-from wspulse.supervisor.logs import configure_logs
+from wspulse.supervisor.logs.configuration import configure_logs
 from wspulse.supervisor.worker.application import BootError, failure_text, load_application
 from wspulse.supervisor.worker.child_spec import ChildSpec, Start
 from wspulse.supervisor.worker.forked_child import keep_descriptors_from_children, keep_loop_from_children
+from wspulse.supervisor.worker.signal_stack import enlarge_signal_stack
+from wspulse.supervisor.worker.stray_signals import PASSED_OVER, pass_over_signals
 
 __all__ = ["DUMP_SIGNAL", "main"]
 
@@ -77,13 +82,17 @@ def main(spec: ChildSpec, start: Start) -> None:
         # What was imported stays. A full collection that walks it (26,000 objects) stops the loop for 9 ms.
         gc.collect()
         gc.freeze()
-        runner.run(Worker(spec, start, server).run())
+        try:
+            code = runner.run(Worker(spec, start, server).run())
+        except Exception:
+            # Multiprocessing would print it, and wait for somebody to read it.
+            _logger.critical("a worker failed", exc_info=True)
+            code = 1
+    sys.exit(code)
 
 
 def _prepare_process(spec: ChildSpec, start: Start) -> None:
-    # The terminal sends SIGINT to all; the supervisor turns it into orders. Both were blocked across the start.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    pass_over_signals()
     threading.Thread(target=_end_with_supervisor, name="wspulse parent watch", daemon=True).start()
     for name in os.listdir("/dev/fd"):  # noqa: PTH208 - a program that the application starts must not keep our port open
         with contextlib.suppress(OSError):
@@ -98,6 +107,9 @@ def _prepare_process(spec: ChildSpec, start: Start) -> None:
     configure_logs(spec.log_level, spec.log_format, f"worker {start.shard}")
     faulthandler.enable()
     faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
+    enlarge_signal_stack()
+    # They were blocked across the start; and stay so in the threads that were started here.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_OVER | {signal.SIGTERM})
     raise_descriptor_limit()
 
 
@@ -136,8 +148,11 @@ class Worker:
         self._drain = asyncio.Event()
         self._server_closes = True
         self._exit = asyncio.Event()
+        self._turn = asyncio.Event()
+        self._is_in_order = True
 
-    async def run(self) -> None:
+    async def run(self) -> int:
+        """Returns the exit code: 1 when something of the end has failed, and was logged."""
         spec, start = self._spec, self._start
         loop = asyncio.get_running_loop()
         self._stream = Stream(start.channel, self._on_envelope, self._on_end)
@@ -155,19 +170,31 @@ class Worker:
             drain_s=spec.drain_s,
         )
         self._feed = EventFeed(self._runtime.shard, self._tell, lambda: self._stream.backlogged)
-        loop.add_signal_handler(signal.SIGTERM, self._drain.set)
+        loop.add_signal_handler(signal.SIGTERM, self._terminate)
         keep_loop_from_children(loop)
         self._say_alive()
         if await self._boot():
             await self._drain.wait()
-            self._stop_accepting()
-            await self._runtime.drain(server_closes=self._server_closes)
+            try:
+                self._stop_accepting()
+                await self._runtime.drain(server_closes=self._server_closes)
+            except Exception:  # the rest of the end, on_stop with it, is not its to prevent
+                _logger.exception("the sessions of a worker could not all be ended in order")
+                self._is_in_order = False
         self._tell(Drained())
         await self._exit.wait()
-        await self._runtime.stop()
-        self._feed.flush()
-        self._alive.cancel()
-        self._stream.close()
+        try:
+            await self._runtime.stop()
+        except Exception:  # each of its stages has ended by now
+            _logger.exception("a part of a worker did not stop in order")
+            self._is_in_order = False
+        finally:
+            self._tell_counters()
+            self._feed.flush()
+            self._alive.cancel()
+            self._stream.flush()  # what it said last, which is otherwise written when the turn ends
+            self._stream.close()
+        return 0 if self._is_in_order else 1
 
     async def _boot(self) -> bool:
         """Start the shard, unless the order to end comes first. Returns whether it is up."""
@@ -189,14 +216,26 @@ class Worker:
     async def _start_shard(self) -> BaseException | None:
         """Returns what the start raised, sys.exit() in an on_start too, which out of a task would end the loop."""
         try:
-            await self._runtime.start()
+            await self._runtime.start(self._await_turn if self._start.stands_by else None)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             return error
         return None
 
+    def _terminate(self) -> None:
+        """SIGTERM: how long the drain may take is the supervisor's to say, as of any other."""
+        self._tell(Draining())
+        self._drain.set()
+
+    async def _await_turn(self) -> None:
+        self._tell(Prepared())
+        await self._turn.wait()
+
     def _on_envelope(self, envelope: Envelope, fd: int | None) -> None:
+        if isinstance(envelope, MailboxMoved):
+            self._runtime.move_mailbox(socket.socket(fileno=fd))
+            return
         if not isinstance(envelope, Tell):
             _logger.error("the supervisor sent what is no order", extra={"envelope": type(envelope).__name__})
             return
@@ -204,6 +243,8 @@ class Worker:
             case Drain():
                 self._server_closes = envelope.message.server_closes
                 self._drain.set()
+            case TakeOver():
+                self._turn.set()
             case WatchEvents():
                 self._feed.watch(envelope.message.prefixes)
             case Exit():
@@ -227,7 +268,10 @@ class Worker:
     def _tell(self, message: Message) -> None:
         self._stream.send(Tell(message))
 
+    def _tell_counters(self) -> None:
+        self._tell(Alive(self._runtime.connections, self._runtime.shard.metrics.counted()))
+
     def _say_alive(self) -> None:
-        self._tell(Alive(self._runtime.connections))
+        self._tell_counters()
         loop = asyncio.get_running_loop()
         self._alive = loop.call_later(self._spec.alive_period_s, self._say_alive)

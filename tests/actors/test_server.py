@@ -80,6 +80,8 @@ def test_every_callback_and_option_that_is_given_arrives() -> None:
         "codec": MsgpackCodec(),
         "check_origin": handler,
         "handshake_timeout": 6.0,
+        "slow_handler": 8.0,
+        "access_log": True,
         "publish_messages": True,
         "http_app": handler,
         "logger": logging.getLogger("mine"),

@@ -65,6 +65,7 @@ async def test_reconnect_that_is_refused_as_a_duplicate_leaves_the_session_that_
             with pytest.raises(InvalidStatus) as refused:
                 await rejecting.client(name, room)
             assert refused.value.response.status_code == 409
+            await rejecting.notes.has(name, "restore")
             assert rejecting.notes.kinds(name) == ["connect", "drop", "restore"]
             await new.order_only("close_self")
             await new.closed()

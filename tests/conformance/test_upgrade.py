@@ -13,6 +13,7 @@ from tests.support.raw_peer import RawPeer, head, masked
 REFUSALS = {
     "another HTTP version": (head("/ws", version="HTTP/1.0"), 505, ()),
     "another path": (head("/elsewhere"), 404, ()),
+    "HAProxy's probe of another path": (b"OPTIONS / HTTP/1.0\r\n\r\n", 404, ()),
     "a malformed line on another path": (head("/elsewhere", "no colon"), 404, ()),
     "another method": (head("/ws", method="POST"), 405, (b"Allow: GET",)),
     "no upgrade": (b"GET /ws HTTP/1.1\r\nHost: x\r\n\r\n", 426, (b"Sec-WebSocket-Version: 13",)),
@@ -46,12 +47,23 @@ async def test_refused_upgrade_gets_its_answer(plain: ContractServer, what: str)
     assert b"secret detail" not in answer, "an internal error reached the peer"
 
 
-async def test_health_check_answers_ok(plain: ContractServer) -> None:
+PROBES = {
+    "a client's": b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    "HAProxy's": b"OPTIONS /healthz HTTP/1.0\r\n\r\n",
+    "HAProxy's with a method": b"HEAD /healthz HTTP/1.0\r\n\r\n",
+    "nginx's": b"GET /healthz HTTP/1.0\r\nHost: 127.0.0.1:8000\r\nConnection: close\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("whose", PROBES)
+async def test_health_check_answers_ok(plain: ContractServer, whose: str) -> None:
+    probe = PROBES[whose]
     async with await RawPeer.dial(plain.process.port) as peer:
-        peer.writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        peer.writer.write(probe)
         answer = await peer.rest()
     assert answer.startswith(b"HTTP/1.1 200 ")
-    assert answer.endswith(b"\r\n\r\nok")
+    assert b"Content-Length: 2\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n" if probe.startswith(b"HEAD") else b"\r\n\r\nok")
 
 
 async def test_client_that_ends_its_side_behind_its_request_gets_its_answer(plain: ContractServer) -> None:

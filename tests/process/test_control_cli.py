@@ -63,7 +63,7 @@ def test_lists_are_tables_for_people_and_json_for_programs(server: ServerProcess
     [
         (("kick", "nobody"), 1, "wspulse: connection not found: nobody\n"),
         (("restart", "7"), 1, "allowed is 0 … 1"),
-        (("restart", "x"), 2, "invalid int value"),
+        (("restart", "x"), 2, "is no integer"),
         (("send", "alice", "{x"), 2, "is no JSON"),
         (("send",), 2, "required: CONNECTION"),
     ],

@@ -84,9 +84,16 @@ def test_stuck_worker_delays_only_what_is_for_it() -> None:
                 assert answer["id"] == stats
                 assert time.monotonic() - begin < 4
                 assert [worker["state"] for worker in answer["result"]["workers"]] == ["silent", "ready", "ready"]
-                late = {answer["id"]: answer["error"]["code"] for answer in (program.receive(), program.receive())}
-                assert late == {waiting: "shard_unavailable", listing: "shard_unavailable"}
+                late = {answer["id"]: answer for answer in (program.receive(), program.receive())}
+                assert late[waiting]["error"]["code"] == "shard_unavailable"
+                assert [each["id"] for each in late[listing]["result"]] == [well]
+                assert late[listing]["incomplete"] == [0]
                 assert 4.5 < time.monotonic() - begin < 6.5
+                begin = time.monotonic()
+                program.send("rooms")
+                answer = program.receive()
+                assert (answer["result"], answer["incomplete"]) == ([{"id": "lobby", "connections": 1}], [0])
+                assert time.monotonic() - begin < 1
                 # By now it is known to be silent: a broadcast goes by way of another shard.
                 for room in ("a", "b", "c", "lobby"):
                     program.result("broadcast", room=room, frame={"payload": 3})

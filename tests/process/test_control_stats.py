@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -72,3 +75,36 @@ async def test_upgrades_and_those_that_are_refused_are_counted(server: ServerPro
             after = await counted(control)
         assert after.upgrades - before.upgrades == 2
         assert after.upgrades_refused - before.upgrades_refused == 3
+
+
+async def test_totals_do_not_fall_when_workers_are_killed_or_replaced() -> None:
+    with serve_process("--app", "relay", workers=2) as server:
+        async with AsyncControl(server.control) as control:
+
+            async def say(count: int) -> None:
+                """One client more, who hears itself so many times."""
+                async with await RawPeer.upgraded(server.port, "/ws?id=ada&room=den") as peer:
+                    for _ in range(count):
+                        peer.writer.write(masked(1, b'{"event":"said"}'))
+                        await peer.expect("said")
+
+            await say(5)
+            before = await counted(control)
+            assert (before.frames_in, before.frames_out, before.upgrades) == (5, 5, 1)
+            for pid in server.worker_pids().values():
+                os.kill(pid, signal.SIGKILL)
+            await eventually_restarted(control, 2)
+            assert (await counted(control)).frames_in == 5
+            await say(3)
+            await control.reload()
+            after = await counted(control)
+            assert (after.frames_in, after.frames_out, after.upgrades) == (8, 8, 2), "what nobody looked at counts too"
+            assert after.restarts == 2, "a planned one is none"
+
+
+async def eventually_restarted(control: AsyncControl, restarts: int) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            stats = await control.stats()
+            if stats.totals.restarts == restarts and all(worker.state == "ready" for worker in stats.workers):
+                return

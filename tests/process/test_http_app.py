@@ -99,9 +99,13 @@ async def test_request_line_may_come_byte_by_byte(carrying: ContractServer) -> N
 
 
 async def test_what_is_no_http_is_refused(carrying: ContractServer) -> None:
-    async with await RawPeer.dial(port_of(carrying)) as peer:
-        peer.writer.write(b"\x16\x03\x01 this is TLS, or worse\r\n\r\n")
-        assert (await peer.rest()).startswith(b"HTTP/1.1 400 ")
+    for first, answer in (
+        (b"\x16\x03\x01 this is TLS, or worse\r\n\r\n", b""),
+        (b"no request\r\n\r\n", b"HTTP/1.1 400 "),
+    ):
+        async with await RawPeer.dial(port_of(carrying)) as peer:
+            peer.writer.write(first)
+            assert (await peer.rest())[:13] == answer
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -12,13 +12,14 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from tests.support.child_stage import FakeWorker
 from tests.support.eventually import eventually
-from wspulse.actors.mesh.message import Alive, BootFailed, Exit, Message, Ready
+from wspulse.actors.mesh.lifecycle import Alive, BootFailed, Exit, Ready
+from wspulse.actors.mesh.message import Message
 from wspulse.supervisor.errors import SettingError, StartError
 from wspulse.supervisor.process.child import ChildState
 from wspulse.supervisor.process.worker_process import WorkerProcess
@@ -148,20 +149,71 @@ async def test_first_signal_waits_for_the_drain_and_ends_with_zero(monkeypatch: 
         assert 0.8 < asyncio.get_running_loop().time() - began < 1.1, "killed shortly before its time was over"
 
 
-async def test_worker_that_crashes_too_often_ends_the_server_with_one(
+class Crashing(StubbornWorker):
+    """Ready, and gone in the next moment; behind the first ones it does not even get ready."""
+
+    ready: ClassVar[int]
+
+    def __init__(self, *arguments: Any, **calls: Any) -> None:
+        if Crashing.ready:
+            Crashing.ready -= 1
+            super().__init__(*arguments, **calls)
+        else:
+            PretendedProcess.__init__(self, *arguments, **calls)
+        self.soon(self.ends, 7)
+
+
+async def test_server_that_has_no_worker_for_as_long_as_it_may_ends_with_one_and_says_why(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Crashing(StubbornWorker):
-        def __init__(self, *arguments: Any, **calls: Any) -> None:
-            super().__init__(*arguments, **calls)
-            self.soon(self.ends, 7)
-
+    Crashing.ready = 8
     monkeypatch.setattr("wspulse.supervisor.process.workers.WorkerProcess", Crashing)
     for name in ("FIRST_DELAY_S", "LAST_DELAY_S"):
-        monkeypatch.setattr(f"wspulse.supervisor.process.restart_intensity.{name}", 0.0)
-    assert await supervisor(workers="1").run() == 1
+        monkeypatch.setattr(f"wspulse.supervisor.process.restart.backoff.{name}", 0.05)
+    async with asyncio.timeout(10):
+        assert await supervisor(workers="1", give_up_after="1", stall_timeout="0.5").run() == 1
     (said,) = [record for record in caplog.records if record.levelname == "CRITICAL"]
-    assert said.__dict__["last_end"] == "ended with exit code 7"
+    assert said.__dict__["last_failure"] == "ended with exit code 7"
+    assert said.__dict__["give_up_after_s"] == 1.0
+    assert sum(record.message == "a worker died" for record in caplog.records) > 8
+
+
+class FailsLater(StubbornWorker):
+    """The first ones become ready; those that come later cannot start."""
+
+    starts: ClassVar[int]
+
+    def __init__(self, *arguments: Any, **calls: Any) -> None:
+        FailsLater.starts += 1
+        if FailsLater.starts <= 2:
+            super().__init__(*arguments, **calls)
+        else:
+            PretendedProcess.__init__(self, *arguments, **calls)
+            self.soon(self.says, BootFailed("Traceback\nOSError: database"))
+
+    def tell(self, message: Message) -> None:
+        super().tell(message)
+        if isinstance(message, Exit):
+            self.soon(self.ends, 1)
+
+
+async def test_start_that_fails_once_the_server_was_ready_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    FailsLater.starts = 0
+    monkeypatch.setattr("wspulse.supervisor.process.workers.WorkerProcess", FailsLater)
+    made = supervisor()
+    async with running(made) as ending:
+        await eventually(lambda: made.is_ready, "it is ready")
+        made.children[0].kill()
+        await eventually(lambda: FailsLater.starts > 4, "it is tried again and again", 5)
+        assert not ending.done()
+        assert made.children[1].state is ChildState.READY
+        assert made.children[0].restarts >= 2
+        made.request_shutdown("the test is over")
+        for child in made.children:
+            child.kill()
+        assert await ending == 0
 
 
 @pytest.mark.parametrize(("is_usage", "code"), [(True, 2), (False, 1)])

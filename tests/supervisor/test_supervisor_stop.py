@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.eventually import eventually
-from wspulse.actors.mesh.message import BootFailed
+from wspulse.actors.mesh.lifecycle import BootFailed
 from wspulse.supervisor.control.event_publisher import EventPublisher
 from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.control.server import ControlServer

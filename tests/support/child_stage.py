@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from tests.support.sim_loop import SimLoop
-from wspulse.actors.mesh.message import Alive, BootFailed, Message, Ready
-from wspulse.supervisor.process.child import Child, LaunchedWorker
+from wspulse.actors.mesh.lifecycle import Alive, BootFailed, Ready
+from wspulse.actors.mesh.message import Message
+from wspulse.supervisor.process.child import Child
+from wspulse.supervisor.process.restart.standby import LaunchedWorker
 
 __all__ = ["FakeWorker", "Stage", "child_stage"]
 
@@ -24,10 +26,13 @@ class FakeWorker:
         incarnation: int,
         on_message: Callable[[LaunchedWorker, Message], None],
         on_exit: Callable[[LaunchedWorker, int], None],
+        *,
+        stands_by: bool = False,
     ) -> None:
         self.pid = 1000 + incarnation
         self.incarnation = incarnation
         self.told: list[Message] = []
+        self.stands_by = stands_by
         self.dumps = 0
         self.kills = 0
         self._on_message = on_message
@@ -56,20 +61,21 @@ class Stage:
         self.loop = loop
         self.workers: list[FakeWorker] = []
         self.events: list[tuple[Any, ...]] = []
-        self.refuse: OSError | None = None
-        self.child = Child(2, self.launch, self, stall_timeout_s=30.0, drain_timeout_s=10.0)
+        self.refuse: Exception | None = None
+        self.child = Child(2, self.launch, self, stall_timeout_s=30.0, drain_timeout_s=10.0, prepare_timeout_s=60.0)
 
     def launch(
         self,
         shard: int,
         *,
+        stands_by: bool,
         on_message: Callable[[LaunchedWorker, Message], None],
         on_exit: Callable[[LaunchedWorker, int], None],
     ) -> LaunchedWorker:
         assert shard == 2
         if self.refuse is not None:
             raise self.refuse
-        self.workers.append(FakeWorker(len(self.workers) + 1, on_message, on_exit))
+        self.workers.append(FakeWorker(len(self.workers) + 1, on_message, on_exit, stands_by=stands_by))
         return self.workers[-1]
 
     @property
@@ -103,6 +109,8 @@ class Stage:
             self.pass_time(due - self.loop.now)
         return self.loop.now - began
 
+    def on_started(self, child: Child) -> None: ...
+
     def on_ready(self, child: Child) -> None:
         self.events.append(("ready", child.incarnation))
 
@@ -118,8 +126,8 @@ class Stage:
     def on_boot_failed(self, child: Child, failure: BootFailed) -> None:
         self.events.append(("boot failed", failure.text))
 
-    def on_gave_up(self, child: Child, sentence: str) -> None:
-        self.events.append(("gave up", sentence))
+    def on_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
+        self.events.append(("back" if is_over else "silent", silence_s))
 
     def on_close_requested(self, child: Child) -> None:
         self.events.append(("close requested",))

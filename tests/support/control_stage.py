@@ -12,10 +12,12 @@ from typing import Any, cast
 from wspulse import AsyncControl
 from wspulse.actors.mesh.mailbox import Mailbox
 from wspulse.actors.mesh.message import GetStats, ListConnections, ListRooms, Message, UpgradeRequest
+from wspulse.actors.values.health import Health
 from wspulse.supervisor.control.plane import ControlPlane
-from wspulse.supervisor.host.listen_socket import open_mailbox_listener
-from wspulse.supervisor.host.runtime_dir import RuntimeDir
+from wspulse.supervisor.premises.listen_socket import open_mailbox_listener
+from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 from wspulse.supervisor.process.child import Child, ChildState
+from wspulse.supervisor.process.tally import Tally
 from wspulse.supervisor.settings.layers import Settings
 
 __all__ = ["ControlStage", "PretendedShard", "control_stage"]
@@ -65,6 +67,8 @@ class PretendedChild:
     def __init__(self, shard: int) -> None:
         self.shard = shard
         self.pid: int | None = None
+        self.incarnation: int | None = 1
+        self.tally = Tally()
         self.state = ChildState.READY
         self.restarts = 0
         self.connections = 0
@@ -82,6 +86,7 @@ class ControlStage:
     def __init__(self, runtime_dir: RuntimeDir, settings: Settings) -> None:
         self.runtime_dir = runtime_dir
         self.is_ending = False
+        self.health = Health()
         self.restarted: list[int] = []
         self.restart: Callable[[int], Any] = lambda _shard: None
         """Called, and awaited where it returns something to await, for each restart."""
@@ -137,6 +142,7 @@ async def control_stage(
             port=8000,
             path="/ws",
             stall_timeout=30.0,
+            give_up_after=60.0,
             shutdown_timeout=10.0,
             log_level="info",
             log_format="text",

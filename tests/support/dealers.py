@@ -66,8 +66,11 @@ class Dealers:
         self._made.append(Dealer(self.context, kind=kind, receive_most=receive_most))
         return self._made[-1]
 
-    def dial(self, endpoint: str, *, kind: int = zmq.DEALER, receive_most: int = 0) -> Dealer:
+    def dial(self, endpoint: str, *, kind: int = zmq.DEALER, receive_most: int = 0, identity: bytes = b"") -> Dealer:
+        """One that is connected. `identity`: what it calls itself."""
         dealer = self.prepared(kind=kind, receive_most=receive_most)
+        if identity:
+            dealer.socket.setsockopt(zmq.IDENTITY, identity)
         dealer.socket.connect(endpoint)
         return dealer
 

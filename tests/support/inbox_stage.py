@@ -52,8 +52,9 @@ class NotedShard:
     def session_finished(self, inbox: Inbox) -> None:
         self.finished.append(inbox)
 
-    def callback_raised(self, _connection: Connection, kind: str, error: BaseException) -> None:
+    def callback_raised(self, _connection: Connection, kind: str, error: BaseException) -> bool:
         self.raised.append((kind, error))
+        return True
 
     def undecodable(self, _connection: Connection, _error: BaseException) -> None:
         self.undecodables += 1

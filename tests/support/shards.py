@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from wspulse.actors.mesh.message import ShardDown, ShardUp
+from wspulse.actors.mesh.lifecycle import ShardDown, ShardUp
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.server import Server
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
@@ -38,11 +38,16 @@ class Shards:
 
     async def start_shard(self, number: int) -> None:
         """Start a shard, or its replacement, under a new incarnation."""
+        runtime = self.new_runtime(number)
+        await runtime.start()
+        self.take_in(runtime)
+
+    def new_runtime(self, number: int) -> ShardRuntime:
+        """A shard, or its replacement, under a new incarnation, that is not started."""
         self._incarnation += 1
-        server = self._make_server()
         several = self.count > 1
-        runtime = ShardRuntime(
-            server,
+        return ShardRuntime(
+            self._make_server(),
             shard=number,
             workers=self.count,
             incarnation=self._incarnation,
@@ -54,14 +59,18 @@ class Shards:
             if self._forwarder is not None
             else None,
         )
-        await runtime.start()
+
+    def take_in(self, runtime: ShardRuntime) -> None:
+        """Tell everybody of a shard that is ready."""
+        server, number = runtime._server, runtime.shard.index
+        assert isinstance(server, Server)
         if number < len(self.runtimes):
             self.servers[number], self.runtimes[number] = server, runtime
         else:
             self.servers.append(server)
             self.runtimes.append(runtime)
         for other in self.runtimes:
-            other.handle(ShardUp(number, self._incarnation))
+            other.handle(ShardUp(number, runtime.shard.incarnation))
             runtime.handle(ShardUp(other.shard.index, other.shard.incarnation))
 
     async def stop_shard(self, number: int) -> None:

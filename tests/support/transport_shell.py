@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from socket import SO_LINGER
 from typing import Any
 
+from wspulse.actors.journal.journal import Journal
 from wspulse.actors.transport.contract import Ending
 from wspulse.actors.transport.state import TransportState
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseRow
+from wspulse.actors.values.errors import ProtocolError
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
@@ -204,6 +206,7 @@ class NotedShard:
         self.context = copy_context()
         self.admission = NotedAdmission()
         self.metrics = Metrics()
+        self.journal = Journal(self.options.logger, self.metrics, self.clock)
         self.index = 0
         self.closing = False
         self.aborting = False
@@ -218,6 +221,9 @@ class NotedShard:
 
     def peer_cut(self, why: str, _connection_id: str) -> None:
         self.cut.append(why)
+
+    def protocol_broken(self, connection_id: str, error: ProtocolError) -> None:
+        self.journal.protocol_broken(connection_id, error, self.options.max_message_size)
 
     def transport_ending(self, transport: Ending) -> None:
         if transport not in self.ending:

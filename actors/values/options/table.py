@@ -109,6 +109,18 @@ OPTION_TABLE = (
         "from the connection to its complete upgrade",
     ),
     _row(
+        "slow_handler",
+        "an async callback that runs longer is named in a warning, with its connection and event; 0: none is",
+        "longer than a handler waits for a database that is well; its connection is deaf meanwhile",
+        "a handler that runs longer is named in the log; 0: none is",
+    ),
+    _row(
+        "access_log",
+        "whether each upgrade, each refusal and each end of a connection is logged at info, by the logger's child `access`",
+        "busy servers have thousands of them per second",
+        "whether each upgrade, refusal and end is logged",
+    ),
+    _row(
         "publish_messages",
         "whether each inbound frame is also published as an event on the control socket",
         "it costs a message per frame while somebody subscribes",

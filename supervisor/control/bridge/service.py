@@ -67,6 +67,7 @@ class BridgeService:
         self._forgotten: Counter[str] = Counter()
         """Not yet logged."""
         self._forgotten_log = LogLimit(1)
+        self._coming_log = LogLimit(20)
         self._timer = self._loop.call_later(TICK_S, self._tick)
 
     def close(self) -> None:
@@ -114,6 +115,11 @@ class BridgeService:
         """A request of a program. Returns its result; raises BadRequestError."""
         result = None
         if request.op == "attach":
+            if route.is_named:
+                # ROUTER gives a name to the newest connection that comes with it, and what is for a program along with it.
+                raise BadRequestError(
+                    "attach: a program has no ZMQ_ROUTING_ID of its own: another client with the same one would get its questions"
+                )
             args = read_attach(request)
             number = self._desk.attach(route, request.encoding, args.window, args.heartbeat, monotonic())
             result = {"program": number}
@@ -183,11 +189,17 @@ class BridgeService:
             case AdoptSoon():
                 self._loop.call_soon(self._adopt_orphans)
             case ReportAttached(program):
-                _logger.info("a bridge program has attached", extra={"program": program})
+                self._log_coming("a bridge program has attached", program=program)
             case ReportGone(program, reason):
-                _logger.info("a bridge program is gone", extra={"program": program, "reason": reason})
+                self._log_coming("a bridge program is gone", program=program, reason=reason)
             case ReportForgotten():
                 self._log_forgotten(instruction)
+
+    def _log_coming(self, text: str, **fields: object) -> None:
+        """One that attaches again and again must not fill the log."""
+        not_logged = self._coming_log.admit(monotonic())
+        if not_logged is not None:
+            _logger.info(text, extra={**fields, "not_logged": not_logged})
 
     def _log_forgotten(self, report: ReportForgotten) -> None:
         self._forgotten.update(connections=report.connections, frames=report.frames)

@@ -16,6 +16,9 @@ from wspulse.supervisor.protocol.wire import ControlRequest, NoArguments, read_a
 
 __all__ = ["AttachArguments", "frame_fields", "read_attach", "read_credit", "read_identity", "read_nothing"]
 
+MAX_REASON_CHARACTERS = 4096
+"""Of the text that refuses a client: the client is told no more (contract.md §2)."""
+
 MAX_ID_BYTES = 256
 """contract.md §2, of room and connection ids."""
 
@@ -88,7 +91,7 @@ def read_identity(answer: ControlRequest, program: int) -> dict[str, Any]:
     """A program's answer to `connect`, as the worker wants it."""
     if answer.error is not None:
         text = answer.error.get("message") if isinstance(answer.error, dict) else answer.error
-        return {"status": 401, "text": str(text)}
+        return {"status": 401, "text": text[:MAX_REASON_CHARACTERS] if isinstance(text, str) else "refused"}
     try:
         decode = decode_json if answer.encoding == "json" else msgspec.msgpack.decode
         identity = decode(answer.args, type=_Identity)

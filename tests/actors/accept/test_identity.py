@@ -73,3 +73,14 @@ async def test_asking_that_nobody_waits_for_any_more_ends_without_a_word(caplog:
     gc.collect()
     assert caplog.text == ""
     assert shard.passed_on == []
+
+
+async def test_ids_that_are_too_long_fill_no_log_however_many_ask(caplog: pytest.LogCaptureFixture) -> None:
+    identification, _ = asked_of(lambda _request: ("room", "x" * 257))
+    for _ in range(100):
+        answer = await identification.identify(Request.from_head(head("/ws"), ("10.0.0.1", 5)))
+        assert isinstance(answer, HTTPAnswer)
+        assert answer.status == 500
+    assert [record.message for record in caplog.records] == ["connect or check_origin raised"] * len(caplog.records)
+    assert 1 <= len(caplog.records) <= 10  # five in each of the windows that this may touch
+    assert vars(caplog.records[0])["remote_address"] == "10.0.0.1:5"

@@ -18,6 +18,7 @@ from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.transport.transport import Transport
+from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import Request
 
 AHEAD_BYTES = 512 * 1024
@@ -31,11 +32,13 @@ class Door:
         self.shard = NotedShard(**options)
         self.handed_over: list[tuple[int, UpgradeRequest]] = []
         self.tasks: list[asyncio.Task[None]] = []
+        self.health = Health()
         self.acceptor = Acceptor(
             cast("Any", self.shard),
             Placement(shards),
             path="/ws",
             pages={"/": StaticPage("hello", "text/plain")},
+            health=self.health,
             connect=connect,
             hand_over=lambda owner, request, _fd: self.handed_over.append((owner, request)),
             spawn=self._spawn,
@@ -120,10 +123,17 @@ async def test_pages_and_health_are_no_refusals() -> None:
         newcomer, client = door.greet()
         newcomer.data_received(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert status(client) == b"200"
+    door.health.fail("a folder is gone")
+    for path, answer in (("/", b"200"), ("/healthz", b"503")):
+        newcomer, client = door.greet()
+        newcomer.data_received(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert status(client) == answer
+    assert door.acceptor.answer(b"GET /healthz HTTP/1.1\r\nHost: x").startswith(b"HTTP/1.1 503 ")
+    refused = door.shard.metrics.upgrades_refused
     newcomer, client = door.greet()
     newcomer.data_received(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
     assert status(client) == b"404"
-    assert door.shard.metrics.upgrades_refused == 1
+    assert door.shard.metrics.upgrades_refused == refused + 1
 
 
 async def test_close_answers_complete_requests_at_once_and_others_after_half_a_second() -> None:

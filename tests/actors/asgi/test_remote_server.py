@@ -17,6 +17,7 @@ from wspulse import (
 )
 from wspulse.actors.asgi.remote_server import RemoteServer
 from wspulse.supervisor.protocol.refusals import refusal
+from wspulse.supervisor.protocol.types import Listing
 
 ENDPOINT = "ipc:///run/chat/control.sock"
 
@@ -36,6 +37,7 @@ class FakeControl:
         self.asked: list[tuple[Any, ...]] = []
         self.error: ControlError | None = None
         self.closed = False
+        self.missing_shards: tuple[int, ...] = ()
         self.made.append(self)
 
     async def _ask(self, *asked: Any) -> None:
@@ -55,9 +57,11 @@ class FakeControl:
     async def kick(self, connection: str) -> None:
         await self._ask("kick", connection)
 
-    async def connections(self, room: str | None = None) -> list[Listed]:
+    async def connections(self, room: str | None = None) -> Listing[Listed]:
         await self._ask("connections", room)
-        return [Listed("ann", room or "")]
+        listing = Listing([Listed("ann", room or "")])
+        listing.missing_shards = self.missing_shards
+        return listing
 
     def close(self) -> None:
         self.closed = True
@@ -168,3 +172,11 @@ async def test_server_that_is_mounted_and_joined_sends_to_the_one_it_joined(
         server.asgi(join=join)
     await server.broadcast("lobby", Frame())
     assert len(controls) == 1
+
+
+async def test_list_that_lacks_a_silent_shard_is_none_as_inside_the_server(controls: list[FakeControl]) -> None:
+    server = joined()
+    assert len(await server.get_connections("lobby")) == 1
+    controls[0].missing_shards = (1, 3)
+    with pytest.raises(ShardUnavailableError, match="no answer of shard 1, 3"):
+        await server.get_connections("lobby")

@@ -89,3 +89,53 @@ def test_nothing_stays_of_rooms_that_all_have_left() -> None:
     audiences.left(2, 1, [b"room", b"unheard of"])
     audiences.shard_down(2, 1)
     assert not audiences._rooms
+
+
+def test_silent_shard_is_in_the_audiences_of_the_rooms_that_others_say_it_told_them() -> None:
+    audiences = told(0, 1, 2)
+    audiences.shard_up(3, 1)
+    audiences.heard_of(3, 1, [b"room"])
+    assert [audience(audiences, topic) for topic in (b"room", b"other", b"third")] == [{3}, set(), set()]
+    audiences.heard_of(3, 1, [b"other"])
+    assert [audience(audiences, topic) for topic in (b"room", b"other", b"third")] == [{3}, {3}, set()]
+
+
+def test_own_word_of_a_shard_goes_before_hearsay() -> None:
+    audiences = told(0, 1, 2)
+    audiences.shard_up(3, 1)
+    audiences.heard_of(3, 1, [b"room"])
+    audiences.joined(3, 1, [b"other"], are_all=True)
+    assert [audience(audiences, topic) for topic in (b"room", b"other")] == [set(), {3}]
+    audiences.heard_of(3, 1, [b"third"])
+    assert audience(audiences, b"third") == set()
+
+
+def test_hearsay_of_another_life_is_not_heard() -> None:
+    audiences = told(0, 1, 2)
+    for incarnation in (1, 2, 3):
+        if incarnation == 2:
+            audiences.shard_up(3, incarnation)
+        audiences.heard_of(3, 1 if incarnation == 2 else 3, [b"room"])
+        assert audience(audiences, b"other") == {3}, "everything is possible of it"
+
+
+def test_hearsay_ends_when_the_shard_is_silent_no_more() -> None:
+    audiences = told(0, 1, 2)
+    audiences.shard_up(3, 1)
+    audiences.heard_of(3, 1, [b"room"])
+    audiences.silent_no_more(3)
+    assert audience(audiences, b"other") == {3}
+    audiences.joined(3, 1, [b"third"], are_all=True)
+    assert [audience(audiences, topic) for topic in (b"room", b"third")] == [set(), {3}]
+    audiences.silent_no_more(3)
+    assert audience(audiences, b"room") == set(), "it has told itself"
+
+
+def test_only_what_a_shard_told_itself_is_told_of_it() -> None:
+    audiences = told(0, 1)
+    audiences.joined(1, 1, [b"room", b"other"], are_all=False)
+    audiences.shard_up(2, 5)
+    audiences.heard_of(2, 5, [b"room"])
+    assert audiences.told(1) == (1, [b"room", b"other"])
+    assert audiences.told(2) is None
+    assert audiences.told(3) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.support.eventually import eventually
 from tests.support.shards import Shards, serve_shards
 from wspulse import Connection, Frame, Server
-from wspulse.actors.bus.message import room_topic
+from wspulse.actors.bus.message import pack_echo, room_topic, unpack_echo
 from wspulse.actors.bus.zmq import ZmqBus
-from wspulse.actors.mesh.message import ListRooms, ShardDown
+from wspulse.actors.mesh.lifecycle import ShardDown
+from wspulse.actors.mesh.message import ListRooms
 from wspulse.actors.values.errors import ShardUnavailableError
 from wspulse.actors.values.metrics import Metrics
 
@@ -207,7 +208,7 @@ def bus_of(shards: Shards, shard: int) -> ZmqBus:
 
 def audience(shards: Shards, of: int, room: str) -> set[int]:
     """Which shards a shard counts for a room, besides itself."""
-    bits = bus_of(shards, of)._audiences.of(room_topic(room))
+    bits = bus_of(shards, of).audiences.of(room_topic(room))
     return {shard for shard in range(shards.count) if bits >> shard & 1 and shard != of}
 
 
@@ -389,3 +390,23 @@ async def test_starting_shard_that_ended_before_anybody_spoke_of_it_holds_nobody
         assert bus_of(shards, 0).flow.incarnation_of(1) == 3
         siblings._link_ends(1, 3)
         assert bus_of(shards, 0).flow.incarnation_of(1) == 0
+
+
+async def test_echo_comes_back_to_the_shard_that_sent_it_and_to_no_other() -> None:
+    async with serve_shards(make_server, 3) as shards:
+        buses = [bus_of(shards, shard) for shard in range(3)]
+        came: list[tuple[int, int]] = []
+        for shard, bus in enumerate(buses):
+
+            def echoed(data: bytes, shard: int = shard, known: Callable[[bytes], None] = bus.echoed) -> None:
+                came.append((shard, unpack_echo(data)))
+                known(data)
+
+            bus.echoed = echoed
+        await eventually(lambda: len({shard for shard, _ in came}) == 3, "each subscription has taken effect")
+        sent = {(shard, 1000 * (shard + 1) + number) for shard in range(3) for number in range(10)}
+        for shard, number in sent:
+            buses[shard].publish_echo(pack_echo(shard, buses[shard]._incarnation, number))
+        await eventually(lambda: sent <= set(came), "all are back")
+        assert {each for each in came if each[1] >= 1000} == sent
+        assert all(runtime.health.ok for runtime in shards.runtimes)

@@ -122,7 +122,7 @@ async def test_log_is_bounded_when_a_peer_makes_a_handler_raise_all_the_time(cap
     router.on("buy", broken)
     for _ in range(1000):
         await router.dispatch(FakeConnection(), FRAME)
-    assert len(caplog.records) <= 10  # five in each of the seconds that this may touch
+    assert len(caplog.records) <= 10  # five in each of the windows that this may touch
 
 
 def test_recovery_raises_type_error_when_on_error_is_not_callable() -> None:

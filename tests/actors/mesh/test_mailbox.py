@@ -146,3 +146,46 @@ async def test_asker_who_does_not_read_is_answered_within_a_bound_and_gets_every
         await eventually(lambda: len(came) == 51, "all are answered")
         assert [envelope.number for envelope in came if isinstance(envelope, Reply)] == list(range(50))
         asker.close()
+
+
+async def test_mailbox_that_is_moved_serves_who_was_there_and_who_comes_to_the_other_place(tmp_path: Path) -> None:
+    async with actor(tmp_path) as (made, link):
+        await link.ask(Kick("a"), timeout_s=2)
+        other = socket.socket(socket.AF_UNIX)
+        other.bind(str(tmp_path / "other"))
+        other.listen(8)
+        made.mailbox.move(other)
+        await link.ask(Kick("b"), timeout_s=2)
+        later = ShardLink(1, str(tmp_path / "other"))
+        later.open()
+        await later.ask(Kick("c"), timeout_s=2)
+        later.close()
+        assert made.asked == 3
+        made.mailbox.close()
+        assert other.fileno() == -1, "it is the mailbox's to close"
+
+
+async def test_mailbox_that_is_moved_before_it_opens_or_in_a_shortage_accepts_at_the_other_place(
+    tmp_path: Path,
+) -> None:
+    for has_shortage in (False, True):
+        path = tmp_path / f"other-{has_shortage}"
+        former, other = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+        other.bind(str(path))
+        other.listen(8)
+        mailbox = Mailbox(former, 1, 1, lambda _message: "done", lambda _request, fd: os.close(fd))
+        if has_shortage:
+            former.bind(str(tmp_path / "former"))
+            former.listen(8)
+            mailbox.open()
+            mailbox._loop.remove_reader(former.fileno())
+            mailbox._accept_later(OSError(24, "Too many open files"))
+        mailbox.move(other)
+        assert former.fileno() == -1
+        if not has_shortage:
+            mailbox.open()
+        link = ShardLink(1, str(path))
+        link.open()
+        assert await link.ask(Kick("a"), timeout_s=2) == "done"
+        link.close()
+        mailbox.close()

@@ -9,7 +9,8 @@ import msgspec
 from tests.support.eventually import eventually
 from tests.support.raw_peer import RawPeer, masked
 from wspulse import Server
-from wspulse.actors.mesh.message import Events, Message
+from wspulse.actors.mesh.lifecycle import Events
+from wspulse.actors.mesh.message import Message
 from wspulse.actors.runtime.event_feed import EventFeed
 from wspulse.actors.wire.frames import TEXT
 

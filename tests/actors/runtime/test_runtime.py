@@ -12,9 +12,10 @@ from tests.support.shards import serve_shards
 from wspulse import Frame, Request, Server
 from wspulse.actors.accept.acceptor import Acceptor
 from wspulse.actors.bus.zmq import ZmqBus
+from wspulse.actors.mesh.lifecycle import Drain
 from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.mailbox import Mailbox
-from wspulse.actors.mesh.message import BroadcastPayload, Drain
+from wspulse.actors.mesh.message import BroadcastPayload
 from wspulse.actors.runtime.extension import Extended, Extension
 from wspulse.actors.runtime.loop_lag import LoopLag
 from wspulse.actors.runtime.runtime import ShardRuntime

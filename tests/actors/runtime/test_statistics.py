@@ -34,3 +34,12 @@ async def test_links_down_is_the_number_of_other_shards_that_cannot_be_reached()
 async def test_links_down_is_zero_where_there_is_one_shard() -> None:
     async with serve_shards(make_server, 1) as shards:
         assert await links_down(shards, 0) == 0
+
+
+async def test_what_is_amiss_with_a_worker_is_told() -> None:
+    async with serve_shards(make_server, 1) as shards:
+        runtime = shards.runtimes[0]
+        runtime.health.fail("a folder is gone")
+        assert (await runtime.refs[0].ask(GetStats()))["unwell"] == ["a folder is gone"]
+        runtime.health.mend("a folder is gone")
+        assert (await runtime.refs[0].ask(GetStats()))["unwell"] == []

@@ -108,6 +108,18 @@ def test_call_that_fails_keeps_no_other_from_being_called(
     assert [record.message for record in caplog.records] == ["a deadline failed"]
 
 
+def test_calls_that_fail_all_the_time_fill_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage()
+
+    def fail(_now: float) -> None:
+        raise KeyError("a fault")
+
+    for _ in range(100):
+        stage.ticker.at(stage.ticker.clock() + 1, fail)
+    stage.pass_time(4)
+    assert len(caplog.records) == 5
+
+
 def test_nobody_is_called_when_it_was_stopped() -> None:
     stage = Stage()
     stage.after(1)

@@ -26,6 +26,7 @@ from wspulse.actors.values.errors import (
     error_from_code,
     error_subject,
     id_error,
+    text_of,
 )
 
 TEXTS = [
@@ -128,3 +129,13 @@ def test_connect_rejected_with_a_status_that_rejects_nothing_is_refused(status: 
 def test_error_of_an_id_says_what_was_given_and_what_is_allowed() -> None:
     assert str(id_error("room", 5)) == "wspulse: a room id is a str, not int: 5"
     assert len(str(id_error("connection", b"x" * 10_000))) < 300
+
+
+def test_of_what_an_error_says_others_are_told_a_bounded_part() -> None:
+    class Unspeakable(Exception):
+        def __str__(self) -> str:
+            raise LookupError
+
+    assert text_of(ValueError("x" * 5_000_000)) == "x" * 4096
+    assert text_of(ValueError("short")) == "short"
+    assert text_of(Unspeakable()) == "its text cannot be had"

@@ -12,9 +12,10 @@ from websockets.utils import accept_key
 
 from tests.support.request_heads import GOOD_FIELDS, KEY
 from tests.support.request_heads import request_head as head
+from wspulse.actors.values.health import Health
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import CheckedHead, check_request, choose_subprotocol, key_of, switching_protocols
-from wspulse.actors.wire.head import HeadGatherer
+from wspulse.actors.wire.head import HeadGatherer, NoHTTPError
 
 
 def upgrade(data: bytes, path: str = "/ws") -> CheckedHead:
@@ -92,12 +93,16 @@ def test_request_line_that_cannot_be_read_is_400(line: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.0", "0.9", "1.2", "2.0"])
-def test_other_version_is_505_before_all_else(version: str) -> None:
-    assert status(f"POST /nowhere HTTP/{version}\r\nbad line".encode(), draining=True) == 505
+def test_other_version_is_505_before_all_but_the_path(version: str) -> None:
+    assert status(f"POST /ws HTTP/{version}\r\nbad line".encode(), draining=True) == 505
 
 
-def test_unknown_path_is_404_before_all_else() -> None:
-    assert status(b"POST /nowhere HTTP/1.1\r\nbad line", draining=True) == 404
+@pytest.mark.parametrize("version", ["1.0", "1.1", "2.0"])
+def test_unknown_path_is_404_before_all_else(version: str) -> None:
+    assert status(f"POST /nowhere HTTP/{version}\r\nbad line".encode(), draining=True) == 404
+
+
+def test_path_without_what_is_asked_for_is_404() -> None:
     for target in ("/", "/ws/", "/WS", "//ws", "/ws#x", "*", "ws", "/wss", "http://h/x", "127.0.0.1:8000", "/%77s/"):
         assert status(head(f"GET {target} HTTP/1.1")) == 404
 
@@ -194,15 +199,45 @@ def test_good_request_to_a_draining_server_is_503_and_says_when_to_come_back() -
 # Health.
 
 
-def test_health_is_200_ok_and_503_while_draining() -> None:
-    assert (refusal(b"GET /healthz HTTP/1.1").status, refusal(b"GET /healthz?x HTTP/1.1").text) == (200, "ok")
-    assert status(b"GET /healthz HTTP/1.1", draining=True) == 503
-    assert status(b"POST /healthz HTTP/1.1") == 405
-    assert status(b"GET /healthz HTTP/1.0") == 505
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_health_is_200_ok_and_503_while_draining(method: str, version: str) -> None:
+    for target in ("/healthz", "/healthz?x", "http://host/healthz"):
+        answer = refusal(f"{method} {target} HTTP/{version}".encode())
+        assert (answer.status, answer.text, answer.is_refusal) == (200, "ok", False)
+    answer = refusal(f"{method} /healthz HTTP/{version}".encode(), draining=True)
+    assert (answer.status, answer.text, answer.is_refusal) == (503, "draining", False)
+    assert ("Retry-After", "1") in answer.headers
+
+
+def test_health_of_another_method_is_405_and_in_another_version_505() -> None:
+    answer = refusal(b"POST /healthz HTTP/1.0")
+    assert answer.status == 405
+    assert ("Allow", "GET, HEAD, OPTIONS") in answer.headers
+    assert status(b"GET /healthz HTTP/2.0") == 505
+
+
+def test_health_is_503_and_says_what_is_amiss_while_upgrades_and_pages_are_served_on() -> None:
+    health = Health()
+    health.fail("the bus stands still")
+    health.fail("a folder\nis gone")
+
+    def ask(data: bytes) -> CheckedHead | HTTPAnswer:
+        return check_request(data, path="/ws", draining=False, health=health)
+
+    answer = ask(b"GET /healthz HTTP/1.1")
+    assert isinstance(answer, HTTPAnswer)
+    assert (answer.status, answer.text) == (503, "the bus stands still; a folder is gone")
+    assert isinstance(ask(head()), CheckedHead)
+    for reason in health.reasons:
+        health.mend(reason)
+    answer = ask(b"GET /healthz HTTP/1.1")
+    assert isinstance(answer, HTTPAnswer)
+    assert (answer.status, answer.text) == (200, "ok")
 
 
 def test_answer_to_head_tells_the_size_and_has_no_body() -> None:
-    for data in (b"HEAD /healthz HTTP/1.1", b"HEAD /ws HTTP/1.1", b"HEAD /nowhere HTTP/1.1"):
+    for data in (b"HEAD /healthz HTTP/1.0", b"HEAD /healthz HTTP/1.1", b"HEAD /ws HTTP/1.1", b"HEAD /nowhere HTTP/1.1"):
         answer = refusal(data)
         response = answer.encode()
         assert response.endswith(b"\r\n\r\n")
@@ -288,7 +323,7 @@ def test_no_bytes_make_the_machine_raise_anything_but_an_answer(data: bytes) -> 
     gatherer = HeadGatherer()
     try:
         complete = gatherer.feed(data + b"\r\n\r\n")
-    except HTTPAnswer:
+    except (HTTPAnswer, NoHTTPError):
         return
     assert complete
     result = check_request(gatherer.head, path="/ws", draining=False)

@@ -10,7 +10,7 @@ from tests.support.request_heads import GOOD_FIELDS
 from tests.support.request_heads import request_head as head
 from wspulse.actors.wire.answer import HTTPAnswer
 from wspulse.actors.wire.handshake import check_request
-from wspulse.actors.wire.head import HeadGatherer
+from wspulse.actors.wire.head import HeadGatherer, NoHTTPError
 
 MAX_HEAD_BYTES = 16 * 1024
 MAX_HEADERS = 128
@@ -111,3 +111,34 @@ def test_lines_that_end_in_a_bare_line_feed_end_the_head_and_are_400() -> None:
 def test_nothing_but_empty_lines_is_400() -> None:
     assert status_of(gathered(b"\r\n\r\n").head) == 400
     assert status_of(gathered(b"\n\n").head) == 400
+
+
+@pytest.mark.parametrize("first", b"\x00\x16\x01\x1f\x7f\x80\xff")
+def test_first_byte_of_another_protocol_is_refused_at_once_and_tls_is_known(first: int) -> None:
+    with pytest.raises(NoHTTPError) as refused:
+        HeadGatherer().feed(bytes((first,)))
+    assert refused.value.is_tls == (first == 0x16)
+
+
+@pytest.mark.parametrize("text", [b" GET /ws", b'{"op": 1}', b"<xml>", b"(", b"/", b"@", b"\x22"])
+def test_first_letter_that_begins_no_method_is_400_at_once(text: bytes) -> None:
+    with pytest.raises(HTTPAnswer) as refused:
+        HeadGatherer().feed(text)
+    assert refused.value.status == 400
+
+
+def test_every_byte_of_a_method_and_line_ends_may_come_first() -> None:
+    for first in (
+        *range(ord("a"), ord("z") + 1),
+        *range(ord("A"), ord("Z") + 1),
+        *b"!#$%&'*+-.^_`|~0123456789",
+        *b"\r\n",
+    ):
+        assert HeadGatherer().feed(bytes((first,))) is False
+
+
+def test_byte_of_another_protocol_behind_the_first_is_no_matter_of_the_gatherer() -> None:
+    gatherer = HeadGatherer()
+    assert not gatherer.feed(b"G")
+    assert gatherer.feed(b"\x16\x00\r\n\r\n")
+    assert gatherer.head == b"G\x16\x00"

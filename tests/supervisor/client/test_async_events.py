@@ -125,3 +125,23 @@ async def test_oldest_events_are_dropped_for_a_task_that_does_not_read(
             server.dealers[-1].on_message(message(seq))
         found = [await anext(events), await anext(events)]
     assert [(event.seq, event.missed) for event in found] == [(2, True), (3, False)]
+
+
+async def test_stream_that_is_closed_while_it_asks_where_the_events_are_opens_nothing(server: Server) -> None:
+    asked, go = asyncio.Event(), asyncio.Event()
+    answer = server.call
+
+    async def hold(call: Call[ServerInfo], _timeout_s: float) -> ServerInfo:
+        asked.set()
+        await go.wait()
+        return await answer(call, _timeout_s)
+
+    server.call = hold  # type: ignore[method-assign]
+    stream = server.stream()
+    starting = asyncio.create_task(stream.__aenter__())
+    await asked.wait()
+    stream.close()
+    go.set()
+    with pytest.raises(ControlError, match="closed"):
+        await starting
+    assert not server.dealers

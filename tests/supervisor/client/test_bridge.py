@@ -135,6 +135,16 @@ async def test_who_may_not_connect_is_told_why_and_of_a_failure_nothing(
         assert await made.asks(8) == {"id": 8, "ok": False, "error": "internal error"}
 
 
+async def test_clients_that_make_connect_raise_all_the_time_fill_no_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with attached(tmp_path, fail) as made:
+        for number in range(40):
+            assert (await made.asks(number))["error"] == "internal error"
+    lines = [record for record in caplog.records if record.message == "connect raised"]
+    assert 1 <= len(lines) <= 10  # five in each of the windows that this may touch
+
+
 async def test_slow_connect_holds_up_no_other(tmp_path: Path) -> None:
     go = asyncio.Event()
 
@@ -250,3 +260,36 @@ async def test_iteration_ends_when_the_bridge_is_closed(tmp_path: Path) -> None:
             bridge.close()
             bridge.close()
             assert await taking is None
+
+
+async def test_bridge_ends_with_the_client_that_made_it(tmp_path: Path) -> None:
+    with pretended_control(tmp_path) as server:
+        control = AsyncControl(server.endpoint)
+        granting = asyncio.create_task(attach(server))
+        bridge = await control.attach(admit).__aenter__()
+        await granting
+        taking = asyncio.create_task(anext(bridge, None))
+        await asyncio.sleep(0)
+        control.close()
+        async with asyncio.timeout(5):
+            assert await taking is None
+
+
+async def test_bridge_that_is_not_attached_again_raises_why_behind_what_had_come(tmp_path: Path) -> None:
+    with pretended_control(tmp_path) as server:
+        async with AsyncControl(server.endpoint) as control:
+            granting = asyncio.create_task(attach(server))
+            bridge = await control.attach(admit).__aenter__()
+            identity = (await granting).identity
+            server.says(identity, {"op": "connected", "args": {"connection": "ada", "room": "den"}})
+            server.says(identity, {"op": "ping"})
+            assert (await server.takes()).op == "pong"
+            server.stop()
+            server.start()
+            server.refuses(await server.takes(), "unknown_op", "wspulse: unknown op: attach")
+            async with asyncio.timeout(5):
+                assert (await anext(bridge)).connection == "ada"
+                with pytest.raises(ControlError, match="unknown op: attach") as refused:
+                    await anext(bridge)
+                assert refused.value.error_code == "unknown_op"
+                assert await anext(bridge, None) is None, "it has ended"

@@ -320,3 +320,24 @@ async def test_calls_of_a_blocking_client_from_many_threads_share_few_sockets(tm
         assert len(identities) == 1, "one that is idle is used again"
         client.close()
     await asyncio.get_running_loop().shutdown_default_executor()
+
+
+def test_asynchronous_client_says_that_it_is_for_one_loop_and_can_be_closed_outside(tmp_path: Path) -> None:
+    with pretended_control(tmp_path) as server:
+        control = AsyncControl(server.endpoint)
+
+        async def ask() -> None:
+            call = asyncio.create_task(control.rooms())
+            server.answers(await server.takes(), [])
+            assert await call == []
+
+        async def ask_again() -> None:
+            with pytest.raises(RuntimeError, match="wspulse: an AsyncControl is for one event loop"):
+                await control.rooms()
+            with pytest.raises(RuntimeError, match="wspulse: an AsyncControl is for one event loop"):
+                await anext(control.events())
+
+        asyncio.run(ask())
+        asyncio.run(ask_again())
+        control.close()
+        assert not server.has_request

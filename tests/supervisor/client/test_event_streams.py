@@ -48,6 +48,10 @@ class Stream:
         events = [await self.next() for _ in range(count)]
         return [event.room for event in events if event is not None]
 
+    def close_client(self) -> None:
+        """Of the stream itself nobody speaks."""
+        self._client.close()
+
     def close(self) -> None:
         if hasattr(self, "_stream"):
             self._stream.close()
@@ -168,3 +172,15 @@ async def test_closed_stream_ends_whoever_waits_for_it(tmp_path: Path) -> None:
         stream.close()
         assert await waiting is None
         assert await stream.next() is None
+
+
+async def test_close_of_the_client_ends_its_streams_and_their_sockets(kind: str, tmp_path: Path) -> None:
+    async with control_stage(tmp_path, up=False) as stage, opened(kind, stage.endpoint) as stream:
+        happens(stage, "connect", "a")
+        assert await stream.rooms(1) == ["a"]
+        taking = asyncio.create_task(stream.next())
+        await asyncio.sleep(0)
+        stream.close_client()
+        async with asyncio.timeout(5):
+            assert await taking is None
+        await eventually(lambda: not stage.plane.events.prefixes, "nobody is subscribed any more")

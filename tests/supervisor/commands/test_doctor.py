@@ -17,7 +17,7 @@ import pytest
 from wspulse.actors.mesh.placement import Placement
 from wspulse.supervisor.cli import main
 from wspulse.supervisor.commands.doctor import Finding, Plan, examine
-from wspulse.supervisor.host.machine import Machine, read_machine
+from wspulse.supervisor.premises.machine import Machine, read_machine
 
 GOOD = Machine(
     python=(3, 12, 1),

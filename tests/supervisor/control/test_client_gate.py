@@ -30,7 +30,8 @@ class Door:
         self._peers = peers
         self._knocked: list[tuple[Dealer, Monitor]] = []
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self.gate = ClientGate(self._context, pair, allowed)
+        self.refused: list[tuple[str, str]] = []
+        self.gate = ClientGate(self._context, pair, allowed, lambda *refused: self.refused.append(refused))
         self.router = self._context.socket(zmq.ROUTER)
         self.router.setsockopt(zmq.LINGER, 0)
         self.gate.guard(self.router)
@@ -89,6 +90,7 @@ async def test_client_whose_key_is_not_listed_is_refused_and_learns_why() -> Non
         event = recv_monitor_message(monitor)
         assert (event["event"], event["value"]) == (zmq.EVENT_HANDSHAKE_FAILED_AUTH, 400)
         assert not made.router.poll(0), "nothing of it was heard"
+        assert made.refused == [(stranger.public.decode(), "127.0.0.1")]
         made.knocks(server.public, listed)
         await made.hears()
 
@@ -108,7 +110,7 @@ async def test_gate_answers_every_question_in_the_form_of_rfc_27() -> None:
     """Whatever is asked: a question without an answer would hold up all who come after."""
     pair = new_pair()
     with zmq.Context() as context:
-        gate = ClientGate(context, new_pair(), frozenset({pair.public}))
+        gate = ClientGate(context, new_pair(), frozenset({pair.public}), lambda _key, _address: None)
         with context.socket(zmq.DEALER) as asker:
             asker.setsockopt(zmq.LINGER, 0)
             asker.connect("inproc://zeromq.zap.01")

@@ -8,6 +8,7 @@ import socket
 import stat
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import zmq
 
 from wspulse.supervisor.control.endpoint import ControlEndpoint, bind_private, claim_endpoint
 from wspulse.supervisor.errors import SettingError, StartError
-from wspulse.supervisor.host.runtime_dir import RuntimeDir
+from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 
 
 @pytest.fixture
@@ -126,6 +127,32 @@ def test_socket_at_which_another_program_listens_stays(folder: Path, runtime_dir
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(folder / "c"))
         other.listen()
+        with pytest.raises(StartError, match=f"another program listens at {folder}/c; choose another --control"):
+            claim(f"ipc://{folder}/c", runtime_dir)
+        assert (folder / "c").exists()
+
+
+def test_socket_that_is_no_stream_is_not_taken_for_a_crashed_servers(folder: Path, runtime_dir: RuntimeDir) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(folder / "c"))
+        with pytest.raises(StartError, match=f"{folder}/c is another program's socket: .*; choose another --control"):
+            claim(f"ipc://{folder}/c", runtime_dir)
+        assert (folder / "c").exists()
+
+
+@pytest.mark.timeout(10)
+def test_listener_that_accepts_nobody_for_now_is_another_program_all_the_same(
+    folder: Path, runtime_dir: RuntimeDir
+) -> None:
+    with ExitStack() as sockets:
+        other = sockets.enter_context(socket.socket(socket.AF_UNIX))
+        other.bind(str(folder / "c"))
+        other.listen(0)
+        while True:
+            waiting = sockets.enter_context(socket.socket(socket.AF_UNIX))
+            waiting.setblocking(False)
+            if waiting.connect_ex(str(folder / "c")) != 0:
+                break
         with pytest.raises(StartError, match=f"another program listens at {folder}/c; choose another --control"):
             claim(f"ipc://{folder}/c", runtime_dir)
         assert (folder / "c").exists()

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import zmq
 
 from tests.support.eventually import eventually
+from wspulse.supervisor.control import event_publisher
 from wspulse.supervisor.control.event_publisher import EventPublisher
 
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -225,3 +227,14 @@ async def test_closed_publisher_publishes_nothing_more(tmp_path: Path) -> None:
         made.publisher.publish_probe("mine")
         assert received(some) == []
         some.close()
+
+
+async def test_subscriptions_that_come_at_once_are_taken_a_bounded_number_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_publisher, "DRAIN_BUDGET", 1)
+    async with stage(tmp_path) as made:
+        socket = made.subscribe_only(b"a", b"b", b"c")
+        await eventually(lambda: made.watched[-1:] == [[b"a", b"b", b"c"]], "all are known in the end")
+        assert len(made.watched) == 3
+        socket.close()

@@ -117,7 +117,7 @@ async def test_stats_are_summed_where_a_sum_means_something(tmp_path: Path) -> N
             child.pid, child.restarts = os.getpid(), shard.shard
             shard.answers[GetStats] = {
                 "connections": 3 + shard.shard,
-                "frames_dropped": 10,
+                "counters": {"frames_dropped": 10},
                 "uptime_s": 7.0,
                 "loop_lag_s": 0.5,
                 "loop_lag_worst_s": 0.75,
@@ -135,7 +135,15 @@ async def test_stats_are_summed_where_a_sum_means_something(tmp_path: Path) -> N
         assert stats.totals.rss_bytes >= 2 * min(one, stats.workers[1].rss_bytes or 0)
         with dealers() as peers:
             totals = (await peers.dial(stage.endpoint).ask("stats"))["result"]["totals"]
-        assert not totals.keys() & {"shard", "pid", "uptime_s", "loop_lag_s", "loop_lag_worst_s", "state"}
+        assert not totals.keys() & {
+            "shard",
+            "pid",
+            "uptime_s",
+            "silent_for_s",
+            "loop_lag_s",
+            "loop_lag_worst_s",
+            "state",
+        }
 
 
 async def test_stats_show_a_worker_that_was_not_heard_for_3_s_as_silent_and_do_not_ask_it(tmp_path: Path) -> None:
@@ -147,6 +155,7 @@ async def test_stats_show_a_worker_that_was_not_heard_for_3_s_as_silent_and_do_n
             shard.answers[GetStats] = {"connections": 1}
         stats = await control.stats()
         assert [worker.state for worker in stats.workers] == ["ready", "silent", "waiting"]
+        assert [worker.silent_for_s for worker in stats.workers] == [0, 3, 60]
         assert [worker.connections for worker in stats.workers] == [1, 5, 5]
         assert asked_of(stage) == [[GetStats()], [], []]
 

@@ -11,13 +11,15 @@ import msgspec
 import pytest
 
 from tests.support.control_stage import ControlStage, control_stage
+from tests.support.dealers import dealers
 from tests.support.eventually import eventually
 from wspulse import AsyncControl, ControlError
-from wspulse.actors.mesh.message import Events, Message, WatchEvents
+from wspulse.actors.mesh.lifecycle import Events, WatchEvents
+from wspulse.actors.mesh.message import Message
 from wspulse.supervisor.client.async_events import AsyncEventStream
 from wspulse.supervisor.control.bridge.service import BridgeService
 from wspulse.supervisor.errors import SettingError, StartError
-from wspulse.supervisor.process.worker_process import WorkerProcess
+from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.protocol.curve import write_pair
 
 
@@ -36,7 +38,7 @@ class PretendedProcess:
 def started(stage: ControlStage, shard: int, pid: int) -> PretendedProcess:
     """A worker of this shard is started; it is told what is wanted, if something is."""
     process = PretendedProcess(shard, pid)
-    stage.plane.worker_started(cast("WorkerProcess", process))
+    stage.plane.worker_started(cast("Child", process))
     return process
 
 
@@ -207,3 +209,16 @@ async def test_bridge_is_told_which_worker_has_ended(tmp_path: Path, monkeypatch
         started(stage, 1, 101)
         stage.plane.worker_down(stage.children[1])
     assert told == [1]
+
+
+async def test_second_client_of_a_name_gets_nothing_of_a_programs(tmp_path: Path) -> None:
+    async with control_stage(tmp_path, app="bridge") as stage:
+        with dealers() as peers:
+            named = peers.dial(stage.endpoint, identity=b"bot")
+            assert (await named.error("attach"))[0] == "bad_request"
+            program = peers.dial(stage.endpoint)
+            assert (await program.ask("attach"))["ok"]
+            assert (await named.error("detach")) == (
+                "bad_request",
+                "wspulse: bad request: detach: this peer is not attached",
+            )

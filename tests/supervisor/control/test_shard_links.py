@@ -16,7 +16,7 @@ from tests.support.eventually import eventually
 from wspulse.actors.mesh.message import GetStats, Kick, ListRooms
 from wspulse.actors.values.errors import ConnectionNotFoundError, ShardUnavailableError
 from wspulse.supervisor.control.shard_links import ShardLinks
-from wspulse.supervisor.host.listen_socket import open_mailbox_listener
+from wspulse.supervisor.premises.listen_socket import open_mailbox_listener
 
 MIB = 1024 * 1024
 

@@ -33,8 +33,8 @@ class Stage:
         router.bind(self.endpoint)
         self.socket.open()
 
-    def dealer(self, *, receive_most: int = 0) -> Dealer:
-        return self._dealers.dial(self.endpoint, receive_most=receive_most)
+    def dealer(self, *, receive_most: int = 0, identity: bytes = b"") -> Dealer:
+        return self._dealers.dial(self.endpoint, receive_most=receive_most, identity=identity)
 
     async def route_of(self, dealer: Dealer) -> PeerRoute:
         """What leads back to this peer."""
@@ -94,10 +94,10 @@ async def test_hundreds_of_messages_in_one_go_are_all_taken_in_order(tmp_path: P
 async def test_answer_to_a_peer_that_is_gone_is_an_error(tmp_path: Path) -> None:
     with serve(tmp_path) as stage:
         with pytest.raises(PeerGoneError):
-            stage.socket.send((b"nobody",), b"answer")
+            stage.socket.send(PeerRoute(b"\0nobody"), b"answer")
         stage.socket.close()
         with pytest.raises(PeerGoneError):
-            stage.socket.send((b"nobody",), b"answer")
+            stage.socket.send(PeerRoute(b"\0nobody"), b"answer")
 
 
 async def test_answers_wait_for_a_peer_that_reads_late_and_keep_their_order(tmp_path: Path) -> None:
@@ -194,3 +194,34 @@ async def test_end_of_a_peer_lets_go_of_what_waits_for_it(tmp_path: Path, caplog
         deaf.socket.close()
         await eventually(lambda: not stage.socket.is_backlogged(route), "what waits is dropped")
         assert not caplog.records
+
+
+async def test_answer_goes_to_the_connection_that_asked_and_to_no_other_of_its_identity(tmp_path: Path) -> None:
+    with serve(tmp_path) as stage:
+        asked = await stage.route_of(stage.dealer(identity=b"backend"))
+        second = stage.dealer(identity=b"backend")
+        asked_later = await stage.route_of(second)
+        with pytest.raises(PeerGoneError):
+            stage.socket.send(asked, b"for the first")
+        stage.socket.send(asked_later, b"for the second")
+        assert await second.parts() == [b"for the second"]
+
+
+async def test_client_that_comes_again_under_its_identity_is_answered(tmp_path: Path) -> None:
+    with serve(tmp_path) as stage:
+        for number in range(3):
+            client = stage.dealer(identity=b"backend")
+            stage.socket.send(await stage.route_of(client), b"%d" % number)
+            assert await client.parts() == [b"%d" % number]
+            client.socket.close()
+
+
+async def test_answers_that_wait_for_one_of_an_identity_are_not_lost_with_those_for_the_other(tmp_path: Path) -> None:
+    with serve(tmp_path) as stage:
+        first = stage.dealer(identity=b"backend", receive_most=1)
+        stage.fill(await stage.route_of(first))
+        second = stage.dealer(identity=b"backend")
+        route = await stage.route_of(second)
+        stage.socket.send(route, b"for the second")
+        assert await second.parts() == [b"for the second"]
+        await eventually(lambda: not stage.socket._unsent, "what the other did not take is dropped")

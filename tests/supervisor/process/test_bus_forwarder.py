@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ from pathlib import Path
 import pytest
 import zmq
 
+from tests.support.server_process import wait_until
+from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 
 Socket = zmq.Socket[bytes]
@@ -99,6 +103,77 @@ def test_stop_ends_its_thread_with_and_without_traffic(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", ["push", "publish"])
 def test_path_that_cannot_be_bound_is_an_error_and_leaves_nothing(missing: str, tmp_path: Path) -> None:
     paths = {name: str(tmp_path / name) for name in ("push", "publish")} | {missing: str(tmp_path / "none" / missing)}
-    with pytest.raises(zmq.ZMQError):
+    with pytest.raises(StartError, match=r"the bus cannot be opened at .*: No such file or directory"):
         BusForwarder(paths["push"], paths["publish"])
     assert threads() == []
+
+
+def test_sockets_whose_files_are_removed_are_bound_again_and_no_message_is_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with ends(folder, 2, 2) as made:
+        early, late = made.subscribers
+        for number in range(100):
+            made.senders[0].send(b"%d" % number)
+            if number % 10 == 5:
+                shutil.rmtree(folder)
+                folder.mkdir()
+                made.forwarder.rebind()
+                wait_until(lambda: len(list(folder.iterdir())) == 2, 5, "the files are there again")
+        numbers = [[b"%d" % number] for number in range(100)]
+        assert made.received(early, 100) == numbers
+        assert made.received(late, 100) == numbers
+        sender, subscriber = made.context.socket(zmq.PUSH), made.context.socket(zmq.SUB)
+        sender.connect(made.forwarder.push_endpoint)
+        subscriber.subscribe(b"")
+        subscriber.connect(made.forwarder.subscribe_endpoint)
+        made.senders.insert(0, sender)
+        made._probe(subscriber)
+        sender.send(b"last")
+        for each in (early, late, subscriber):
+            assert made.received(each, 1) == [[b"last"]]
+
+
+def test_sockets_that_cannot_be_bound_again_are_when_they_can(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with ends(folder) as made:
+        shutil.rmtree(folder)
+        made.forwarder.rebind()
+        made.senders[0].send(b"1")
+        assert made.received(made.subscribers[0], 1) == [[b"1"]]
+        assert threads() == ["wspulse bus"]
+        folder.mkdir()
+        made.forwarder.rebind()
+        wait_until(lambda: len(list(folder.iterdir())) == 2, 5, "the files are there again")
+
+
+def test_library_that_takes_no_orders_forwards_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_sockets: object) -> int:
+        raise zmq.ZMQError(zmq.ENOTSUP)
+
+    monkeypatch.setattr(zmq, "proxy_steerable", refuse)
+    with ends(tmp_path) as made:
+        made.senders[0].send(b"1")
+        assert made.received(made.subscribers[0], 1) == [[b"1"]]
+        made.forwarder.rebind()
+        made.forwarder.stop()
+        assert threads() == []
+
+
+def test_forwarder_that_fails_goes_on_and_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("wspulse.supervisor.process.bus_forwarder.AGAIN_S", 0.01)
+    proxy, failures = zmq.proxy_steerable, [zmq.ZMQError(errno.ENOMEM), zmq.ZMQError(errno.EMFILE)]
+
+    def failing(pull: Socket, publish: Socket, capture: None, orders: Socket) -> None:
+        if failures:
+            raise failures.pop()
+        proxy(pull, publish, capture, orders)
+
+    monkeypatch.setattr(zmq, "proxy_steerable", failing)
+    with ends(tmp_path) as made:
+        made.senders[0].send(b"hello")
+        assert made.received(made.subscribers[0], 1) == [[b"hello"]]
+        assert [record.getMessage() for record in caplog.records] == ["the bus failed; it goes on in a moment"] * 2

@@ -8,12 +8,18 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.child_stage import Stage, child_stage
-from wspulse.actors.mesh.message import Alive, BootFailed, CloseRequested, Drain, Drained, Exit, Ready, ShardUp
-from wspulse.actors.values.errors import ServerClosedError
+from wspulse.actors.mesh.lifecycle import (
+    Alive,
+    BootFailed,
+    CloseRequested,
+    Drain,
+    Drained,
+    Draining,
+    Exit,
+    Ready,
+    ShardUp,
+)
 from wspulse.supervisor.process.child import ChildState
-
-MOST_RESTARTS = 5
-"""More of one shard within 60 s end the server."""
 
 
 @pytest.fixture
@@ -29,6 +35,18 @@ def test_started_worker_becomes_ready_and_is_counted(stage: Stage) -> None:
     stage.worker.says(Alive(7))
     assert (stage.child.state, stage.child.connections) == (ChildState.READY, 7)
     assert stage.events == [("ready", 1)]
+
+
+def test_what_workers_count_is_kept_over_their_ends(stage: Stage) -> None:
+    stage.child.start()
+    stage.become_ready()
+    stage.worker.says(Alive(7, {"frames_in": 30}))
+    stage.worker.ends(-signal.SIGKILL)
+    stage.next_start()
+    stage.become_ready()
+    stage.worker.says(Alive(1, {"frames_in": 2}))
+    assert stage.child.tally.total == {"frames_in": 32}
+    assert stage.child.tally.of(stage.child.incarnation) == {"frames_in": 2}
 
 
 def test_crashed_worker_is_replaced_under_a_new_incarnation(stage: Stage) -> None:
@@ -55,117 +73,71 @@ def test_next_start_waits_longer_after_each_crash_and_not_after_a_worker_that_ra
     assert waits == pytest.approx([0.1, 0.2, 0.4, 0.1])
 
 
-def test_crash_without_end_gives_up_and_says_how_the_last_worker_ended(stage: Stage) -> None:
+def test_shard_whose_workers_always_crash_is_given_the_next_one_for_ever(stage: Stage) -> None:
     stage.child.start()
-    for _ in range(MOST_RESTARTS):
-        stage.worker.ends(1)
-        stage.next_start()
-    stage.worker.ends(-signal.SIGSEGV)
-    assert stage.events[-1] == ("gave up", "was killed by SIGSEGV")
-    assert stage.child.restarts == MOST_RESTARTS
+    for _ in range(200):
+        stage.worker.ends(-signal.SIGSEGV)
+        assert stage.next_start() < 5.1
+    assert stage.child.restarts == 200
+    assert stage.child.last_failure == "was killed by SIGSEGV"
 
 
-def test_start_that_the_system_refuses_counts_as_a_crash(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    "refusal",
+    [OSError(24, "Too many open files"), BlockingIOError(11, "again"), MemoryError(), RuntimeError("a thread")],
+)
+def test_start_that_the_system_refuses_is_tried_again_and_counts_as_no_crash(
+    stage: Stage, refusal: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     stage.child.start()
-    stage.refuse = OSError("no more processes")
+    stage.refuse = refusal
     stage.worker.ends(1)
     stage.pass_time(60)
-    assert stage.is_quiet
-    assert stage.events[-1] == ("gave up", "could not be started: no more processes")
+    assert (stage.child.state, stage.child.restarts) == (ChildState.WAITING, 1)
+    said = [record for record in caplog.records if record.message == "no worker could be started; it is tried again"]
+    assert 10 < len(said) < 20
+    stage.refuse = None
+    assert stage.next_start() < 5.1
+    stage.become_ready()
+    assert stage.child.restarts == 1
 
 
-def test_planned_restart_drains_waits_and_counts_nothing(stage: Stage) -> None:
+def test_worker_that_somebody_terminated_is_replaced_at_once_each_time_and_is_no_crash(stage: Stage) -> None:
     stage.child.start()
-    stage.become_ready()
-    old = stage.worker
-    restart = stage.child.restart()
-    assert old.told == [Drain(server_closes=False)]
-    old.says(Drained())
-    assert old.told == [Drain(server_closes=False), Exit()]
-    old.ends(0)
-    assert len(stage.workers) == 2, "the replacement starts at once"
-    assert not restart.done()
-    stage.become_ready()
-    assert restart.done()
-    assert restart.exception() is None
+    for _ in range(20):
+        stage.become_ready()
+        stage.worker.says(Drained())
+        assert stage.worker.told == [Exit()]
+        count = len(stage.workers)
+        stage.worker.ends(0)
+        assert len(stage.workers) == count + 1
     assert stage.child.restarts == 0
-    assert old.kills == 0
 
 
-def test_second_restart_joins_the_first(stage: Stage) -> None:
+def test_worker_that_somebody_terminated_and_that_does_not_drain_is_killed_and_replaced(stage: Stage) -> None:
     stage.child.start()
     stage.become_ready()
-    assert stage.child.restart() is stage.child.restart()
-    assert stage.worker.told == [Drain(server_closes=False)]
-    stage.child.stop()
-
-
-def test_planned_restart_kills_a_worker_that_does_not_drain(stage: Stage) -> None:
-    stage.child.start()
-    stage.become_ready()
-    stage.child.restart()
+    stage.worker.says(Draining())
+    assert stage.child.state is ChildState.DRAINING
     stage.pass_time(9.9)
     assert stage.worker.kills == 0
-    stage.pass_time(0.1)
+    stage.pass_time(0.2)
     assert stage.worker.kills == 1
     stage.worker.ends(-signal.SIGKILL)
     assert (len(stage.workers), stage.child.restarts) == (2, 0)
-    stage.child.stop()
 
 
-def test_replacement_that_crashes_is_a_crash_and_the_restart_waits_for_the_next(stage: Stage) -> None:
+def test_worker_that_dies_of_a_termination_signal_is_no_crash(stage: Stage) -> None:
+    """An application may have put its own handler in the place of ours, or the default."""
     stage.child.start()
     stage.become_ready()
-    restart = stage.child.restart()
-    stage.worker.ends(0)
-    stage.worker.ends(-signal.SIGSEGV)
-    assert (stage.child.state, stage.child.restarts) == (ChildState.WAITING, 1)
-    stage.next_start()
-    stage.become_ready()
-    assert restart.done()
-    assert restart.exception() is None
-
-
-def test_restart_during_the_backoff_starts_at_once(stage: Stage) -> None:
-    stage.child.start()
-    stage.worker.ends(1)
-    stage.child.restart()
-    assert len(stage.workers) == 2
-    stage.pass_time(5)
-    assert len(stage.workers) == 2, "the start that was waiting is none any more"
-    stage.child.stop()
-
-
-def test_restart_of_a_starting_worker_kills_it(stage: Stage) -> None:
-    stage.child.start()
-    stage.child.restart()
-    assert stage.worker.kills == 1
-    stage.worker.ends(-signal.SIGKILL)
+    stage.worker.ends(-signal.SIGTERM)
     assert (len(stage.workers), stage.child.restarts) == (2, 0)
-    stage.child.stop()
-
-
-def test_restart_fails_when_the_server_ends_first(stage: Stage) -> None:
-    stage.child.start()
-    stage.become_ready()
-    restart = stage.child.restart()
-    stage.child.stop()
-    with pytest.raises(ServerClosedError):
-        restart.result()
-    stage.worker.ends(0)
-    with pytest.raises(ServerClosedError):
-        stage.child.restart().result()
-    assert len(stage.workers) == 1
-
-
-def test_worker_that_drained_by_itself_may_go_and_is_replaced(stage: Stage) -> None:
-    """Somebody sent one worker SIGTERM."""
-    stage.child.start()
-    stage.become_ready()
-    stage.worker.says(Drained())
-    assert stage.worker.told == [Exit()]
-    stage.worker.ends(0)
-    stage.next_start()
+    stage.worker.ends(-signal.SIGTERM)
+    assert (len(stage.workers), stage.child.restarts) == (2, 0)
+    assert stage.next_start() == pytest.approx(0.1), "what it does to itself at each start must not spin"
+    stage.worker.ends(-signal.SIGTERM)
+    assert stage.next_start() == pytest.approx(0.2)
 
 
 def test_stop_drains_then_waits_for_exit(stage: Stage) -> None:
@@ -214,23 +186,57 @@ def test_ready_that_crosses_the_order_to_end_is_not_ready(stage: Stage) -> None:
     assert stage.child.state is ChildState.DRAINING
 
 
-def test_boot_failure_is_told_and_starts_nothing(stage: Stage) -> None:
+def test_worker_that_cannot_start_is_told_of_and_let_go_and_another_one_is_started(stage: Stage) -> None:
     stage.child.start()
     stage.worker.says(BootFailed("why"))
     stage.worker.says(Drained())
     assert stage.events == [("boot failed", "why")]
-    stage.child.stop()
-    assert stage.events[-1] == ("drained",)
-    stage.child.exit()
+    assert stage.worker.told == [Exit()], "once"
     stage.worker.ends(1)
-    assert stage.events[-1] == ("stopped",)
-    assert len(stage.workers) == 1
+    assert (stage.child.state, stage.child.restarts) == (ChildState.WAITING, 1)
+    assert stage.next_start() == pytest.approx(0.1)
+    stage.become_ready()
+    assert stage.child.state is ChildState.READY
 
 
-def test_worker_that_ends_by_itself_after_a_boot_failure_is_not_restarted(stage: Stage) -> None:
+def test_worker_that_cannot_start_and_does_not_go_is_killed(stage: Stage) -> None:
     stage.child.start()
     stage.worker.says(BootFailed("why"))
+    stage.pass_time(4.9)
+    assert stage.worker.kills == 0
+    stage.pass_time(0.1)
+    assert stage.worker.kills == 1
+
+
+def test_start_that_fails_again_and_again_is_told_as_a_whole_once_and_then_by_its_last_line(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    traceback = "Traceback (most recent call last):\n  in pool\nConnectionRefusedError: database\n"
+    stage.child.start()
+    for _ in range(3):
+        stage.worker.says(BootFailed(traceback))
+        stage.worker.ends(1)
+        stage.next_start()
+    told = [record.__dict__ for record in caplog.records if record.message == "a worker could not start"]
+    assert [entry["reason"] for entry in told] == ["ConnectionRefusedError: database"] * 3
+    assert [entry["restart_in_s"] for entry in told] == pytest.approx([0.1, 0.2, 0.4])
+    assert [entry.get("traceback") for entry in told] == [traceback, None, None]
+    stage.become_ready()
     stage.worker.ends(1)
+    stage.next_start()
+    stage.worker.says(BootFailed(traceback))
+    stage.worker.ends(1)
+    assert caplog.records[-1].__dict__["traceback"] == traceback, "it is another outage"
+
+
+def test_stop_while_a_worker_that_cannot_start_leaves_starts_nothing(stage: Stage) -> None:
+    stage.child.start()
+    stage.worker.says(Alive(0))
+    stage.worker.says(BootFailed("why"))
+    stage.child.stop()
+    assert stage.events[-1] == ("drained",)
+    stage.worker.ends(1)
+    assert stage.events[-1] == ("stopped",)
     assert stage.is_quiet
     assert len(stage.workers) == 1
 
@@ -267,3 +273,42 @@ def test_slow_import_is_told_once(stage: Stage, caplog: pytest.LogCaptureFixture
         stage.child.tick(stage.loop.now)
     assert [record.message for record in caplog.records] == ["a worker is still loading the application"]
     assert (stage.worker.dumps, stage.worker.kills) == (0, 0)
+
+
+def tick_each_second(stage: Stage, seconds: int) -> None:
+    for _ in range(seconds):
+        stage.pass_time(1)
+        stage.child.tick(stage.loop.now)
+
+
+def test_worker_that_is_silent_for_3_s_is_told_of_once_and_when_it_is_back(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.child.start()
+    stage.become_ready()
+    tick_each_second(stage, 12)
+    assert stage.child.is_silent
+    assert stage.child.silence_s == 12
+    stage.pass_time(0.5)
+    stage.worker.says(Alive(0))
+    assert (stage.child.is_silent, stage.child.silence_s) == (False, 0)
+    assert stage.events == [("ready", 1), ("silent", 3), ("back", 12.5)]
+    said = [record.__dict__ for record in caplog.records if "silent" in record.getMessage()]
+    assert [(record["levelname"], record["shard"], record["pid"], record["silence_s"]) for record in said] == [
+        ("WARNING", 2, 1001, 3),
+        ("WARNING", 2, 1001, 12.5),
+    ]
+
+
+def test_worker_that_ends_while_it_is_silent_is_not_told_to_be_back_and_its_replacement_is_another(
+    stage: Stage,
+) -> None:
+    stage.child.start()
+    stage.become_ready()
+    tick_each_second(stage, 5)
+    stage.worker.ends(-signal.SIGKILL)
+    assert (stage.child.is_silent, stage.child.silence_s) == (False, 0)
+    stage.next_start()
+    stage.become_ready()
+    assert not stage.child.is_silent
+    assert stage.events == [("ready", 1), ("silent", 3), ("down", 1), ("ready", 2)]

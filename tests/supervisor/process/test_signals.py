@@ -12,32 +12,99 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.eventually import eventually
-from wspulse.supervisor.process.signals import install_signals, remove_signals
+from wspulse.supervisor.process.signals import STRAY, ignore_signals, install_signals, remove_signals
+from wspulse.supervisor.worker import stray_signals
+
+ALL = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD, *STRAY)
 
 
 @pytest.fixture(autouse=True)
-def signals_as_they_were() -> Iterator[None]:
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-    before = [signal.getsignal(number) for number in numbers]
+def signals_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(stray_signals, "_limits", {})
+    before = [signal.getsignal(number) for number in ALL]
     yield
-    for number, handler in zip(numbers, before, strict=True):
+    for number, handler in zip(ALL, before, strict=True):
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_each_signal_is_told_in_the_loop(number: signal.Signals) -> None:
-    told: list[tuple[signal.Signals, bool]] = []
-    install_signals(lambda number: told.append((number, asyncio.get_running_loop().is_running())))
+class Told:
+    """What the supervisor would be told; it fails out of the loop."""
+
+    def __init__(self) -> None:
+        self.stops: list[signal.Signals] = []
+        self.hangups = 0
+        install_signals(self.stop, self.hang_up)
+
+    def stop(self, number: signal.Signals) -> None:
+        assert asyncio.get_running_loop().is_running()
+        self.stops.append(number)
+
+    def hang_up(self) -> None:
+        assert asyncio.get_running_loop().is_running()
+        self.hangups += 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+async def test_each_signal_for_the_end_is_told_in_the_loop(number: signal.Signals) -> None:
+    told = Told()
     for count in (1, 2):
         os.kill(os.getpid(), number)
-        await eventually(lambda: len(told) == count, "it was told")  # noqa: B023 - awaited here
-    assert told == [(number, True)] * 2
+        await eventually(lambda: len(told.stops) == count, "it was told")  # noqa: B023 - awaited here
+    assert told.stops == [number] * 2
+    assert told.hangups == 0
+    remove_signals()
+
+
+async def test_hangup_is_told_in_the_loop() -> None:
+    told = Told()
+    os.kill(os.getpid(), signal.SIGHUP)
+    await eventually(lambda: told.hangups == 1, "it was told")
+    assert told.stops == []
+    remove_signals()
+
+
+NAMES = [
+    "SIGUSR1",
+    "SIGUSR2",
+    "SIGALRM",
+    "SIGVTALRM",
+    "SIGPROF",
+    "SIGIO",
+    "SIGPWR",
+    "SIGSTKFLT",
+    "SIGXCPU",
+    "SIGTTIN",
+    "SIGTTOU",
+]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "SIGRTMIN", "SIGRTMAX", "SIGRTMIN+5"])
+async def test_signal_without_a_meaning_is_named_in_a_line(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    if not hasattr(signal, name.partition("+")[0]):
+        pytest.skip("the system has no such signal")
+    told = Told()
+    number = signal.SIGRTMIN + 5 if "+" in name else getattr(signal, name)
+    os.kill(os.getpid(), number)
+    await eventually(lambda: caplog.records, "it was logged")
+    (record,) = caplog.records
+    assert (record.levelname, record.message) == ("WARNING", "a signal that means nothing was passed over")
+    assert record.__dict__["signal"] == name
+    assert (told.stops, told.hangups) == ([], 0)
+    remove_signals()
+
+
+async def test_signals_without_number_or_end_fill_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    Told()
+    for _ in range(200):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        await asyncio.sleep(0)
+    assert len(caplog.records) <= 20
     remove_signals()
 
 
 async def test_ended_children_are_waited_for_by_us_even_where_that_was_switched_off() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    install_signals(lambda _number: None)
+    Told()
     assert signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL
     ended = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", "raise SystemExit(7)"], check=False)
     assert ended.returncode == 7
@@ -45,7 +112,16 @@ async def test_ended_children_are_waited_for_by_us_even_where_that_was_switched_
 
 
 async def test_removed_signals_have_their_default_again() -> None:
-    install_signals(lambda _number: None)
+    Told()
     remove_signals()
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, *STRAY):
+        assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_process_whose_server_has_ended_is_ended_by_those_that_ask_for_it_only() -> None:
+    ignore_signals()
+    assert {signal.getsignal(number) for number in (signal.SIGHUP, *STRAY)} == {signal.SIG_IGN}
+    assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
+    assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    assert signal.getsignal(signal.SIGQUIT) is not signal.SIG_IGN

@@ -8,29 +8,18 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
 from tests.support.eventually import eventually
-from wspulse.actors.mesh.message import Alive, Drain, Drained, Exit, Message, Ready
-from wspulse.supervisor.process.worker_process import WorkerProcess, exit_sentence
+from wspulse.actors.mesh.lifecycle import Alive, Drain, Drained, Exit, Ready
+from wspulse.actors.mesh.message import Message
+from wspulse.supervisor.process.watching.end_watch import exit_sentence
+from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.worker.child_spec import ChildSpec
-
-
-@pytest.mark.parametrize(
-    ("code", "sentence"),
-    [
-        (0, "ended with exit code 0"),
-        (7, "ended with exit code 7"),
-        (-9, "was killed by SIGKILL"),
-        (-11, "was killed by SIGSEGV"),
-        (-63, "was killed by signal 63"),
-    ],
-)
-def test_exit_code_becomes_a_sentence(code: int, sentence: str) -> None:
-    assert exit_sentence(code) == sentence
 
 
 class Started:
@@ -87,14 +76,20 @@ async def started() -> AsyncIterator[Started]:
             await worker.ended()
 
 
+def lives(worker: Started) -> list[Alive]:
+    return [message for message in worker.said if isinstance(message, Alive)]
+
+
 async def test_worker_says_that_it_is_ready_and_alive_and_ends_when_it_is_told(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     async with started() as worker:
         await worker.says(Ready)
         assert Ready(0, 7) in worker.said
-        count = worker.said.count(Alive(0))
-        await eventually(lambda: worker.said.count(Alive(0)) > count + 1, "it says so again and again")
+        count = len(lives(worker))
+        await eventually(lambda: len(lives(worker)) > count + 1, "it says so again and again")
+        assert lives(worker)[-1].connections == 0
+        assert lives(worker)[-1].counters.items() >= {"frames_in": 0, "upgrades": 0}.items()
         worker.process.tell(Drain())
         await worker.says(Drained)
         assert worker.codes == [], "it stays: others may still ask it"
@@ -166,3 +161,46 @@ async def test_worker_whose_end_cannot_be_watched_is_ended_and_counts_as_not_sta
             Started(listener)
     assert len(pids) == 1
     assert not psutil.pid_exists(pids[0]), "it runs beside its replacement"
+
+
+async def test_worker_whose_end_the_system_does_not_tell_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the seccomp filters of old container runtimes have it, and kernels before 5.3."""
+    caplog.set_level("INFO")
+
+    def refuse(_pid: int) -> int:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    monkeypatch.setattr("wspulse.supervisor.process.watching.end_watch._told", set())
+    for _ in range(2):
+        async with started() as worker:
+            await worker.says(Ready)
+            worker.process.tell(Exit())
+            await worker.ended()
+            assert worker.codes == [0]
+            assert not worker.process.is_running
+    assert sum("pidfd_open" in record.message for record in caplog.records) == 1
+
+
+async def test_worker_whose_exit_code_somebody_else_has_taken_has_ended_all_the_same() -> None:
+    async with started() as worker:
+        await worker.says(Ready)
+        os.kill(worker.process.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, worker.process.pid, os.WEXITED)  # noqa: ASYNC222 - before the loop runs
+        await worker.ended()
+        assert worker.codes == [255]
+        assert not worker.process.is_running
+
+
+async def test_worker_that_cannot_be_executed_says_so_by_its_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The folder of its Python was replaced by a deployment."""
+    monkeypatch.setattr("multiprocessing.spawn._python_exe", os.fsencode(tmp_path / "python"))
+    async with started() as worker:
+        await worker.ended()
+        assert [exit_sentence(code) for code in worker.codes] == [
+            f"ended with exit code 255: {tmp_path}/python cannot be executed (No such file or directory)"
+        ]

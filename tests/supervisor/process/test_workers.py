@@ -14,10 +14,23 @@ import pytest
 
 from tests.support.child_stage import FakeWorker
 from tests.support.sim_loop import SimLoop
-from wspulse.actors.mesh.message import Alive, BootFailed, Drain, Drained, Exit, Message, Ready, ShardDown, ShardUp
+from wspulse.actors.mesh.lifecycle import (
+    Alive,
+    BootFailed,
+    Drain,
+    Drained,
+    Exit,
+    Prepared,
+    Ready,
+    ShardDown,
+    ShardSilence,
+    ShardUp,
+)
+from wspulse.actors.mesh.message import Message
+from wspulse.actors.values.timing.standstill import IDLE
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.process.child import Child, LaunchedWorker
-from wspulse.supervisor.process.worker_process import WorkerProcess
+from wspulse.supervisor.process.child import Child
+from wspulse.supervisor.process.restart.standby import LaunchedWorker
 from wspulse.supervisor.process.workers import Workers
 from wspulse.supervisor.worker.child_spec import ChildSpec
 
@@ -30,11 +43,15 @@ class Supervised:
     def __init__(self) -> None:
         self.workers: Workers
 
+    def on_started(self, child: Child) -> None: ...
     def on_ready(self, child: Child) -> None: ...
     def on_down(self, child: Child, incarnation: int) -> None: ...
     def on_boot_failed(self, child: Child, failure: BootFailed) -> None: ...
-    def on_gave_up(self, child: Child, sentence: str) -> None: ...
     def on_close_requested(self, child: Child) -> None: ...
+
+    def on_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
+        self.workers.tell_silence(child, silence_s, is_over=is_over)
+
     def on_message(self, child: Child, message: Message) -> None: ...
 
     def on_drained(self, child: Child) -> None:
@@ -49,16 +66,18 @@ class Stage:
 
     def __init__(self, loop: SimLoop, shutdown_timeout_s: float) -> None:
         self.loop = loop
+        self.outages: list[str] = []
         events = Supervised()
         self.workers = events.workers = Workers(
-            events, self._launched, stall_timeout_s=30.0, shutdown_timeout_s=shutdown_timeout_s
+            events,
+            self.outages.append,
+            stall_timeout_s=30.0,
+            shutdown_timeout_s=shutdown_timeout_s,
+            give_up_after_s=60.0,
         )
-        self.launched: list[WorkerProcess] = []
+        self.launched: list[FakeWorker] = []
         self.current: dict[int, FakeWorker] = {}
         self.refuse: OSError | None = None
-
-    def _launched(self, worker: WorkerProcess) -> None:
-        self.launched.append(worker)
 
     def launch(
         self,
@@ -68,13 +87,17 @@ class Stage:
         _listener: socket.socket,
         _mailbox: socket.socket | None,
         *,
+        stands_by: bool,
         on_message: Callable[[LaunchedWorker, Message], None],
         on_exit: Callable[[LaunchedWorker, int], None],
     ) -> FakeWorker:
         if self.refuse is not None:
             raise self.refuse
-        self.current[shard] = FakeWorker(incarnation, on_message, on_exit)
-        return self.current[shard]
+        worker = FakeWorker(incarnation, on_message, on_exit, stands_by=stands_by)
+        self.launched.append(worker)
+        if not stands_by:
+            self.current[shard] = worker
+        return worker
 
     def start(self, count: int) -> None:
         nothing = cast("Any", None)
@@ -152,6 +175,31 @@ def test_new_worker_is_told_which_others_are_ready_and_no_more() -> None:
         made.workers.children[2].restart()
         made.current[2].ends(-9)
         assert made.current[2].told == [ShardUp(1, FIRST_INCARNATION + 1)]
+
+
+def test_silence_of_a_worker_is_told_to_all_others_and_to_those_that_start_meanwhile() -> None:
+    with stage(3) as made:
+        made.workers.watch()
+        silent = made.current[1]
+        for _ in range(4):
+            for shard in (0, 2):
+                made.current[shard].says(Alive(0))
+            made.pass_time(1)
+        told = ShardSilence(1, silent.incarnation, silent.pid, 3.0)
+        assert made.told == [[told], [], [told]]
+        made.current[2].ends(-9)
+        made.pass_time(1)
+        *ups, silence = made.current[2].told
+        assert ups == [ShardUp(0, FIRST_INCARNATION), ShardUp(1, FIRST_INCARNATION + 1)]
+        assert isinstance(silence, ShardSilence)
+        assert (silence.shard, silence.pid, silence.is_over) == (1, silent.pid, False)
+        assert silence.silence_s > 4
+        made.pass_time(0.5)
+        silent.says(Alive(0))
+        back = ShardSilence(1, silent.incarnation, silent.pid, 5.5, is_over=True)
+        assert made.told[0] == [told, back]
+        assert made.told[2][-1] == back
+        made.workers.unwatch()
 
 
 def test_tidings_go_to_the_workers_of_all_other_shards() -> None:
@@ -248,7 +296,13 @@ def test_order_to_kill_ends_a_stop_that_waits(caplog: pytest.LogCaptureFixture) 
 
 @pytest.mark.parametrize(("stall_timeout_s", "period_s"), [(30.0, 1.0), (1.0, 0.25)])
 def test_workers_say_that_they_live_several_times_per_stall_timeout(stall_timeout_s: float, period_s: float) -> None:
-    workers = Workers(Supervised(), lambda _worker: None, stall_timeout_s=stall_timeout_s, shutdown_timeout_s=10.0)
+    workers = Workers(
+        Supervised(),
+        lambda _reason: None,
+        stall_timeout_s=stall_timeout_s,
+        shutdown_timeout_s=10.0,
+        give_up_after_s=60.0,
+    )
     assert workers.period_s == period_s
 
 
@@ -264,3 +318,105 @@ def test_silent_worker_is_dumped_and_killed_while_they_are_watched_and_no_other(
         made.pass_time(100)
         assert (made.current[1].dumps, made.kills[1]) == (0, 0)
         assert made.loop.next_timer() == float("inf")
+
+
+def keep_crashing(made: Stage, shards: set[int], for_s: int) -> None:
+    """Every worker of these shards that is there at a full second crashes; the others say that they live."""
+    for _ in range(for_s):
+        made.pass_time(1)
+        for shard, worker in made.current.items():
+            if shard not in shards:
+                worker.says(Alive(0))
+            elif made.workers.children[shard].pid is not None:
+                worker.ends(-11)
+
+
+def test_one_worker_that_serves_keeps_the_server_however_long_the_others_crash() -> None:
+    with stage(3) as made:
+        made.workers.watch()
+        keep_crashing(made, {0, 1}, 600)
+        assert made.outages == []
+        assert min(made.workers.children[shard].restarts for shard in (0, 1)) > 90
+        made.workers.unwatch()
+
+
+def test_server_without_any_worker_for_a_minute_is_an_outage_with_its_reason() -> None:
+    with stage(2) as made:
+        made.workers.watch()
+        keep_crashing(made, {0, 1}, 60)
+        assert made.outages == []
+        keep_crashing(made, {0, 1}, 2)
+        assert made.outages[0] == "was killed by SIGSEGV"
+        made.workers.unwatch()
+
+
+def test_worker_that_is_ready_between_two_looks_and_crashes_again_is_no_outage() -> None:
+    with stage(1) as made:
+        made.workers.watch()
+        for _ in range(120):
+            made.pass_time(0.6)
+            if made.workers.children[0].pid is not None:
+                made.is_ready(0)
+                made.current[0].ends(-11)
+        assert made.outages == []
+        made.workers.unwatch()
+
+
+def test_planned_restart_of_the_only_worker_is_no_outage_however_long_its_drain_takes() -> None:
+    with stage(1, shutdown_timeout_s=600.0) as made:
+        made.workers.watch()
+        made.workers.children[0].restart()
+        made.launched[-1].says(Prepared())
+        for _ in range(300):
+            made.pass_time(1)
+            made.current[0].says(Alive(0))
+        assert made.outages == []
+        made.workers.unwatch()
+
+
+def test_supervisor_that_stood_still_says_so_once_and_accuses_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+    with stage(2) as made:
+        made.workers.watch()
+        made.pass_time(2)
+        made.loop.now += 12
+        made.loop.run_until_idle()
+        made.pass_time(0.5)
+        assert [(record.getMessage(), record.__dict__["stood_still_s"]) for record in caplog.records] == [(IDLE, 11)]
+        assert made.told == [[], []]
+        made.workers.unwatch()
+
+
+def test_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    with stage(1) as made:
+        made.workers.watch()
+        looks: list[float] = []
+
+        def tick(now: float) -> None:
+            looks.append(now)
+            raise RuntimeError("a fault of ours")
+
+        monkeypatch.setattr(made.workers.children[0], "tick", tick)
+        made.pass_time(3.5)
+        assert len(looks) == 3
+        made.workers.unwatch()
+        assert len(made.loop.reports) == 3
+        made.loop.reports.clear()
+
+
+def test_worker_that_cannot_be_told_to_end_keeps_no_other_from_being_told_and_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with stage(3) as made:
+
+        def refuse(_message: Message) -> None:
+            raise RuntimeError("planted")
+
+        monkeypatch.setattr(made.current[0], "tell", refuse)
+        stopping = made.stop()
+        made.drained(1)
+        made.drained(2)
+        assert [worker.told[0] for worker in (made.current[1], made.current[2])] == [Drain(), Drain()]
+        made.pass_time(9.6)
+        assert made.current[0].kills == 1
+        made.end()
+        assert isinstance(stopping.exception(), ExceptionGroup)

@@ -14,7 +14,7 @@ from wspulse.supervisor.settings.layers import resolve
 def test_defaults_are_those_of_the_documentation() -> None:
     settings = resolve({}, {})
     assert (settings.app, settings.host, settings.port, settings.path) == ("relay", "127.0.0.1", 8000, "/ws")
-    assert (settings.stall_timeout, settings.shutdown_timeout) == (30.0, 10.0)
+    assert (settings.stall_timeout, settings.shutdown_timeout, settings.give_up_after) == (30.0, 10.0, 60.0)
     assert settings.workers >= 1
     assert settings.overrides == {}, "the application's own options stand"
 
@@ -112,7 +112,7 @@ def test_wrong_value_names_its_source_and_what_is_allowed(
         ("suspend_on_clean_close = 1", "suspend_on_clean_close: 1 is neither true nor false"),
         ('subprotocol = "a"', "subprotocol: 'a' is no array of strings"),
         ("prot = 1", "unknown key 'prot'; did you mean port?"),
-        ("zzzzzz = 1", "unknown key 'zzzzzz'; allowed is allow_origin, app"),
+        ("zzzzzz = 1", "unknown key 'zzzzzz'; allowed is access_log, allow_origin, app"),
         ('config = "other.toml"', "unknown key 'config'"),
         ("port = ", "is no TOML: "),
     ],

@@ -19,7 +19,7 @@ from wspulse.supervisor.protocol.wire import read_request
 __all__ = ["ASKED", "HEARTBEAT_S", "NO_PROGRAM", "ONE", "THREE", "TWO", "DeskStage"]
 
 
-ONE, TWO, THREE = (b"one",), (b"two",), (b"three",)
+ONE, TWO, THREE = PeerRoute(b"\0one"), PeerRoute(b"\0two"), PeerRoute(b"\0three")
 ASKED = BridgeQuestion("/ws", {}, {}, None)
 HEARTBEAT_S = 10.0
 NO_PROGRAM = {"status": 503, "text": "no program is attached"}
@@ -93,7 +93,9 @@ class DeskStage:
         for each in self.since():
             if isinstance(each, Deliver):
                 more = "adopted" if each.args.get("adopted") else each.frame.payload.decode() if each.frame else ""
-                lines.append(f"{each.peer.route[0].decode()} {each.op} {each.args['connection']} {more}".strip())
+                lines.append(
+                    f"{each.peer.route.identity[1:].decode()} {each.op} {each.args['connection']} {more}".strip()
+                )
         return lines
 
     def peer(self, route: PeerRoute) -> AttachedPeer:

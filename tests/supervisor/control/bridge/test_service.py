@@ -18,7 +18,7 @@ from wspulse.supervisor.control.route import PeerRoute
 from wspulse.supervisor.control.socket import PeerGoneError
 from wspulse.supervisor.protocol.wire import read_request
 
-ONE, TWO = (b"one",), (b"two",)
+ONE, TWO = PeerRoute(b"\0one"), PeerRoute(b"\0two")
 
 
 class Stage:
@@ -36,7 +36,7 @@ class Stage:
         if message["op"] == "ping":
             self.pinged.set()
         else:
-            self.sent.append((route[0].decode(), message))
+            self.sent.append((route.identity[1:].decode(), message))
 
     def says(self, route: PeerRoute, op: str, **args: Any) -> Any:
         return self.service.take(route, read_request(msgspec.json.encode({"op": op, "args": args})))
@@ -258,3 +258,12 @@ async def test_delivery_that_cannot_be_made_up_stops_no_other_program(monkeypatc
             made.frame("a", b"1")
         made.frame("b", b"2")
         assert made.told() == ["two message b 2"]
+
+
+async def test_peer_that_names_itself_is_no_program_since_another_may_have_its_name() -> None:
+    async with stage() as made:
+        with pytest.raises(BadRequestError, match="attach: a program has no ZMQ_ROUTING_ID of its own"):
+            made.says(PeerRoute(b"bot", connection=20), "attach")
+        asking = made.service.receive(BridgeQuestion("/ws", {}, {}, None))
+        assert (await asking)["status"] == 503
+        assert not made.sent

@@ -1,0 +1,147 @@
+"""`Journal`: counts what becomes of a shard's clients and callbacks, and logs it within limits.
+
+Made by the shard. Whoever refuses, cuts off or is raised at tells it once; it decides what is a line and at which level. What
+strangers can cause has a limit for each kind of line, so that none of them hides another. It never decides about a client.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from logging import DEBUG, INFO, WARNING, Logger
+from typing import Any
+
+from wspulse.actors.journal.access import AccessLog, address_text, whose
+from wspulse.actors.values.errors import ProtocolError
+from wspulse.actors.values.log_limit import LogLimit, shortened
+from wspulse.actors.values.metrics import Metrics
+from wspulse.actors.values.request import Request
+from wspulse.actors.wire.answer import HTTPAnswer
+
+__all__ = ["Journal"]
+
+_OPERATORS = frozenset({403, 404, 409, 429, 503})
+"""Refusals that tell the operator something: of an origin or a path that was not thought of, of ids that collide, of limits, of
+workers that are not there. Bad tokens (401) and bad requests are the clients' matter; behind a 500 stands an error of its own."""
+
+_TOO_BIG = 1009
+
+
+class Journal:
+    """See the module. `clock` is in seconds and monotonic. Each connection is told of where `wants_access_log`, at info, or where
+    the logger tells what is for debugging."""
+
+    def __init__(
+        self, logger: Logger, metrics: Metrics, clock: Callable[[], float], *, wants_access_log: bool = False
+    ) -> None:
+        self._logger = logger
+        self.access: AccessLog | None = None
+        if wants_access_log:
+            self.access = AccessLog(logger.getChild("access"), INFO)
+        elif logger.isEnabledFor(DEBUG):
+            self.access = AccessLog(logger, DEBUG)
+        self._metrics = metrics
+        self._clock = clock
+        self._limits: defaultdict[str, LogLimit] = defaultdict(LogLimit)
+        """By the kind of line: a few names of ours, never a client's."""
+        self.is_ending = False
+        """Whether the shard ends, and with it refuses everybody."""
+
+    # Clients.
+
+    def refused(
+        self, answer: HTTPAnswer, head: bytes | None, address: tuple[str, int] | None, connection_id: str = ""
+    ) -> None:
+        """A request was answered `answer`. `head` is what has come of its head, None where that is not known."""
+        status = answer.status
+        metrics = self._metrics
+        metrics.upgrades_refused += 1
+        name = f"refused_{status}"
+        if not hasattr(metrics, name):
+            name = "refused_other"
+        setattr(metrics, name, getattr(metrics, name) + 1)
+        if head == b"":
+            # Whoever looks which ports are open says nothing, and nothing is to be said of that.
+            return
+        is_operators = status in _OPERATORS and not (status == 503 and self.is_ending)
+        not_logged = self._limits[name].admit(self._clock()) if is_operators else None
+        if not_logged is None and self.access is None:
+            return
+        fields = {"status": status, "reason": shortened(answer.text), **whose(head, address)}
+        if connection_id:
+            fields["connection_id"] = connection_id
+        if status == 403 and head is not None:
+            fields["origin"] = shortened(Request(head, address).headers.get("origin", ""))
+        if self.access is not None:
+            self.access.refused(fields)
+        if not_logged is not None:
+            self._logger.warning("a request was refused", extra={**fields, "not_logged": not_logged})
+
+    def no_http(self, is_tls: bool, address: tuple[str, int] | None) -> None:
+        """A connection was closed at once, since what came begins no request."""
+        self._metrics.no_http += 1
+        text = "a TLS client spoke to a port without TLS" if is_tls else "a connection began with what is no HTTP"
+        not_logged = self._limits[text].admit(self._clock()) if is_tls else None
+        level = DEBUG if not_logged is None else WARNING
+        if self._logger.isEnabledFor(level):
+            extra: dict[str, Any] = {"remote_address": address_text(address)}
+            if not_logged is not None:
+                extra["not_logged"] = not_logged
+            self._logger.log(level, text, extra=extra)
+
+    def protocol_broken(self, connection_id: str, error: ProtocolError, max_message_size: int) -> None:
+        """A client is cut off since it broke the protocol, or sent too much."""
+        if error.close_code == _TOO_BIG:
+            self._metrics.messages_too_big += 1
+            text = "a message was over max_message_size, and its connection is closed with 1009"
+            fields: dict[str, Any] = {"message_bytes": error.message_bytes, "max_message_size": max_message_size}
+        else:
+            self._metrics.protocol_errors += 1
+            text = "a client broke the protocol, and its connection is closed"
+            fields = {"close_code": error.close_code, "reason": error.reason}
+        not_logged = self._limits[text].admit(self._clock())
+        if not_logged is not None:
+            self._logger.warning(text, extra={"connection_id": connection_id, **fields, "not_logged": not_logged})
+
+    # The application.
+
+    def connect_raised(self, error: BaseException, request: Request) -> None:
+        """`connect` or `check_origin` raised, or gave what is no identity; a client may well be able to cause that."""
+        not_logged = self._limits["connect"].admit(self._clock())
+        if not_logged is not None:
+            extra = {**whose(request.head, request.remote_address), "not_logged": not_logged}
+            self._logger.error("connect or check_origin raised", exc_info=error, extra=extra)
+
+    def callback_raised(self, callback: str, connection_id: str, room_id: str, error: BaseException) -> None:
+        self._metrics.callbacks_raised += 1
+        not_logged = self._limits[callback].admit(self._clock())
+        if not_logged is not None:
+            extra = {
+                "callback": callback,
+                "connection_id": connection_id,
+                "room_id": room_id,
+                "not_logged": not_logged,
+            }
+            self._logger.error("callback raised", exc_info=error, extra=extra)
+
+    def handler_is_slow(self, callback: str, event: str, connection_id: str, slow_handler_s: float) -> None:
+        self._metrics.slow_handlers += 1
+        not_logged = self._limits["slow"].admit(self._clock())
+        if not_logged is not None:
+            extra = {
+                "callback": callback,
+                "event": shortened(event),
+                "connection_id": connection_id,
+                "slow_handler_s": slow_handler_s,
+                "not_logged": not_logged,
+            }
+            self._logger.warning(
+                "a handler runs longer than slow_handler; its connection is deaf meanwhile", extra=extra
+            )
+
+    def outlived(self, callback: str, connection_id: str) -> None:
+        """A callback sent to its own session, which had ended meanwhile."""
+        self._logger.debug(
+            "a callback sent to its own session, which had ended",
+            extra={"callback": callback, "connection_id": connection_id},
+        )

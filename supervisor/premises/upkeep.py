@@ -1,0 +1,169 @@
+"""`Upkeep`: looks from time to time whether the files that a running server needs are still there, and has them made again.
+
+One per server, started by the supervisor when all other parts are. Somebody else may remove them at any time: a cleaner of old
+files, the end of a user's last login, a deployment. The parts that own the files make them again (`KeptFiles`); what could not be
+made again is said once in the log, and to `failed`, until it can. Every look is a few calls of `lstat`. It ends nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from wspulse.supervisor.errors import StartError
+
+__all__ = ["KeptFiles", "Upkeep"]
+
+LOOK_S = 2.0
+"""Nobody is cut off meanwhile, but whoever comes finds nothing."""
+
+TOUCH_S = 3600.0
+"""Cleaners take files for old after some hours (the XDG specification says six), or days."""
+
+_Identity = tuple[int, int]
+"""Device and inode. A bound socket's is not given to another file while it is open."""
+
+_logger = logging.getLogger("wspulse.supervisor")
+
+
+class KeptFiles:
+    """The sockets of one part of the server, by their paths, and the locks that it holds. `restore(missing)` makes those again
+    that are missing, or soon; it is called again while they are, and also without any when it raised an error (OSError or
+    StartError)."""
+
+    def __init__(
+        self, name: str, sockets: Sequence[str], restore: Callable[[Sequence[str]], None], *, locks: Sequence[str] = ()
+    ) -> None:
+        self.name = name
+        self.paths = (*sockets, *locks)
+        self.restore = restore
+        self._kinds = dict.fromkeys(sockets, stat.S_IFSOCK) | dict.fromkeys(locks, stat.S_IFREG)
+        self._identities: dict[str, _Identity | None] = dict.fromkeys(self.paths)
+        """None: the next that is there is ours."""
+        self.missing()
+
+    def missing(self) -> list[str]:
+        """The paths where there is nothing, or something else."""
+        return [path for path in self.paths if not self._is_there(path)]
+
+    def _is_there(self, path: str) -> bool:
+        try:
+            status = os.lstat(path)
+        except OSError:
+            self._identities[path] = None
+            return False
+        identity = status.st_dev, status.st_ino
+        if stat.S_IFMT(status.st_mode) != self._kinds[path] or self._identities[path] not in (None, identity):
+            self._identities[path] = None
+            return False
+        self._identities[path] = identity
+        return True
+
+
+class Upkeep:
+    """See the module. `restore_folder` makes the folder again and says whether it had to; `failed(reason, is_so)` is told of what
+    cannot be made again, and when it can."""
+
+    def __init__(
+        self,
+        folder: Path,
+        restore_folder: Callable[[], bool],
+        kept: Sequence[KeptFiles],
+        failed: Callable[[str, bool], None],
+    ) -> None:
+        self._folder = folder
+        self._restore_folder = restore_folder
+        self._kept = kept
+        self._failed = failed
+        self._asked: set[str] = set()
+        """Parts whose files were missing at the last look, and that said they would make them again."""
+        self._failing: set[str] = set()
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._touched_at = self._loop.time()
+
+    def open(self) -> None:
+        """Look from now on."""
+        self._timer = self._loop.call_later(LOOK_S, self._tick)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tick(self) -> None:
+        self.open()
+        self.look()
+        now = self._loop.time()
+        if now - self._touched_at >= TOUCH_S:
+            self._touched_at = now
+            self._touch()
+
+    def look(self) -> None:
+        """Look now: first for the folder, without which nothing can be made again."""
+        try:
+            if self._restore_folder():
+                _logger.warning(
+                    "the runtime directory, or the record in it, was removed, and is made again",
+                    extra={"path": str(self._folder)},
+                )
+            self._is_well("runtime directory")
+        except (OSError, StartError) as error:
+            self._is_amiss("runtime directory", error)
+        for kept in self._kept:
+            self._look_at(kept)
+
+    def _look_at(self, kept: KeptFiles) -> None:
+        name = kept.name
+        missing = kept.missing()
+        if not missing and name not in self._failing:
+            self._asked.discard(name)
+            return
+        if missing and name not in self._asked and name not in self._failing:
+            _logger.warning(
+                "files that the server needs were removed, and are made again",
+                extra={"part": name, "paths": ", ".join(missing)},
+            )
+        try:
+            kept.restore(missing)
+        except (OSError, StartError) as error:
+            self._is_amiss(name, error)
+            return
+        missing = kept.missing()
+        if not missing:
+            self._asked.discard(name)
+            self._is_well(name)
+        elif name in self._asked:
+            self._is_amiss(name, None)
+        else:
+            self._asked.add(name)
+
+    def _is_amiss(self, name: str, error: Exception | None) -> None:
+        if name not in self._failing:
+            self._failing.add(name)
+            fields = {"part": name, "reason": str(error or "it is still not there")}
+            _logger.error(
+                "what the server needs was removed, and cannot be made again; it is tried again", extra=fields
+            )
+            self._failed(_reason(name), True)
+
+    def _is_well(self, name: str) -> None:
+        if name in self._failing:
+            self._failing.discard(name)
+            _logger.info("what the server needs is there again", extra={"part": name})
+            self._failed(_reason(name), False)
+
+    def _touch(self) -> None:
+        paths = [path for kept in self._kept for path in kept.paths]
+        for path in (str(self._folder.parent), str(self._folder), *paths):
+            with contextlib.suppress(OSError):
+                os.utime(path)
+
+
+def _reason(name: str) -> str:
+    """What the health check tells: nothing of this machine."""
+    return f"the {name} was removed"

@@ -1,0 +1,139 @@
+"""`Standby`: a worker that is made ready beside the one that serves its shard, to take its place; and what of a worker's process
+it and a `Child` need.
+
+Made by a `Replacement` for a planned restart, so that new code that cannot be loaded, or whose on_start fails, costs nobody
+anything: the worker that serves is told to drain only when its replacement waits for no more than that. Until then the standby
+has neither the shard's mailbox nor its sessions, and accepts nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from wspulse.actors.mesh.lifecycle import BootFailed, CloseRequested, Exit, Prepared, TakeOver
+from wspulse.actors.mesh.message import Message
+from wspulse.supervisor.process.watching.end_watch import exit_sentence
+
+__all__ = ["LEAVE_S", "Launch", "LaunchedWorker", "Standby", "StandbyEvents", "last_line"]
+
+LEAVE_S = 5.0
+"""How long a worker that could not start has to end by itself, which runs what the application registered for its exit."""
+
+
+class LaunchedWorker(Protocol):
+    """What is needed of a `WorkerProcess`."""
+
+    pid: int
+    incarnation: int
+
+    def tell(self, message: Message) -> None: ...
+    def dump(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+class Launch(Protocol):
+    """Starts a worker; one that `stands_by` says Prepared and then waits for TakeOver. Raises OSError when there can be no
+    process."""
+
+    def __call__(
+        self,
+        shard: int,
+        *,
+        stands_by: bool,
+        on_message: Callable[[LaunchedWorker, Message], None],
+        on_exit: Callable[[LaunchedWorker, int], None],
+    ) -> LaunchedWorker: ...
+
+
+class StandbyEvents(Protocol):
+    """What a standby tells its `Replacement`; once it has taken over, the child, which is its worker's."""
+
+    @property
+    def events(self) -> WorkerEvents: ...
+
+    def on_standby_prepared(self) -> None:
+        """It waits for nothing but the end of the worker that serves."""
+
+    def on_standby_failed(self, text: str) -> None:
+        """It will not be prepared; `text` may be a traceback. It is to be dismissed."""
+
+    def on_standby_gone(self, standby: Standby) -> None:
+        """The process of one that was dismissed has ended."""
+
+
+class WorkerEvents(Protocol):
+    """What a child takes of its worker."""
+
+    def on_replacement_closes(self) -> None: ...
+    def on_worker_message(self, worker: LaunchedWorker, message: Message) -> None: ...
+    def on_worker_exit(self, worker: LaunchedWorker, code: int) -> None: ...
+
+
+class Standby:
+    """See the module. Starts the process, or raises what `launch` raises. It has `patience_s` to be prepared."""
+
+    def __init__(self, shard: int, launch: Launch, events: StandbyEvents, *, patience_s: float) -> None:
+        self.was_heard = False
+        """Whether its loop runs."""
+        self._events = events
+        self._patience_s = patience_s
+        self._is_taken = False
+        self._is_over = False
+        """It has failed, or was dismissed."""
+        self._loop = asyncio.get_running_loop()
+        self.worker = launch(shard, stands_by=True, on_message=self._on_message, on_exit=self._on_exit)
+        self._timer = self._loop.call_later(patience_s, self._is_late)
+
+    def take_over(self) -> LaunchedWorker:
+        """Let it serve, as soon as it is prepared. Whatever it says from here on is the child's to hear."""
+        self._is_taken = True
+        self._timer.cancel()
+        self.worker.tell(TakeOver())
+        return self.worker
+
+    def dismiss(self) -> None:
+        """Let it end; `on_standby_gone` follows. One whose loop does not run yet hears nothing, and has nothing to end."""
+        self._is_over = True
+        self._timer.cancel()
+        if self.was_heard:
+            self._timer = self._loop.call_later(LEAVE_S, self.worker.kill)
+            self.worker.tell(Exit())
+        else:
+            self.worker.kill()
+
+    def _on_message(self, worker: LaunchedWorker, message: Message) -> None:
+        self.was_heard = True
+        if self._is_taken:
+            self._events.events.on_worker_message(worker, message)
+        elif not self._is_over:
+            match message:
+                case Prepared():
+                    self._timer.cancel()
+                    self._events.on_standby_prepared()
+                case BootFailed():
+                    self._fail(message.text)
+                case CloseRequested():
+                    self._events.events.on_replacement_closes()
+
+    def _on_exit(self, worker: LaunchedWorker, code: int) -> None:
+        if self._is_taken:
+            self._events.events.on_worker_exit(worker, code)
+            return
+        if not self._is_over:
+            self._fail(exit_sentence(code))
+        self._timer.cancel()
+        self._events.on_standby_gone(self)
+
+    def _is_late(self) -> None:
+        self._fail(f"it was not ready after {self._patience_s:g} s (--give-up-after)")
+
+    def _fail(self, text: str) -> None:
+        self._is_over = True
+        self._events.on_standby_failed(text)
+
+
+def last_line(text: str) -> str:
+    """What a traceback comes to."""
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "")

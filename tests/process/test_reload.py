@@ -1,0 +1,140 @@
+"""Whole servers as processes that are told to load their application anew, where that goes wrong, and where it goes well."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from tests.support.server_process import ServerProcess, serve_process, wait_until
+from wspulse import Control, ControlError
+from wspulse.actors.mesh.placement import Placement
+
+APP = """
+import os
+from wspulse import Server, Frame
+
+server = Server(lambda request: ("lobby", request.query.get("id", "")))
+
+@server.on_start
+async def note():
+    with open("starts", "a") as file:
+        print("VERSION", server.shard, file=file)
+
+@server.on_message
+async def tell(connection, frame):
+    await connection.send(Frame("VERSION"))
+"""
+
+BROKEN = {
+    "syntax": ("def nothing(:\n", "SyntaxError: "),
+    "import": ("import there_is_no_such_module\n", "ModuleNotFoundError: No module named 'there_is_no_such_module'"),
+    "attribute": ("del server\n", "wspulse: app: versions has no attribute 'server'"),
+    "on_start": (
+        "@server.on_start\nasync def pool():\n    raise ConnectionRefusedError('the database is away')\n",
+        "ConnectionRefusedError: the database is away",
+    ),
+    "death": ("os._exit(7)\n", "ended with exit code 7"),
+}
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    write(tmp_path, "first")
+    return tmp_path
+
+
+def write(folder: Path, version: str, more: str = "") -> None:
+    """The application's next version. Two that are written within a second and are of one length would be taken for one."""
+    (folder / "versions.py").write_text(APP.replace("VERSION", version) + more)
+
+
+def client_on(server: ServerProcess, shard: int) -> ClientConnection:
+    return connect(f"{server.url}?id={Placement(2).new_id(shard)}", open_timeout=8)
+
+
+def version(client: ClientConnection) -> str:
+    client.send("{}")
+    return str(json.loads(client.recv(timeout=5))["event"])
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_reload_of_code_that_cannot_start_says_why_and_cuts_nobody_off(app: Path, how: str) -> None:
+    more, reason = BROKEN[how]
+    with (
+        serve_process("--app", "versions:server", cwd=app, env={"PYTHONDONTWRITEBYTECODE": "1"}) as server,
+        client_on(server, 0) as one,
+        client_on(server, 1) as other,
+        Control(server.control) as control,
+    ):
+        pids = server.worker_pids()
+        write(app, "second", more)
+        with pytest.raises(ControlError) as caught:
+            control.reload()
+        assert caught.value.error_code == "start_failed"
+        assert str(caught.value).startswith("wspulse: the new worker 0 could not start, the old one goes on: ")
+        assert reason in str(caught.value)
+        assert [version(one), version(other)] == ["first", "first"]
+        wait_until(lambda: server.worker_pids() == pids, 5, "the workers are those that were there, and no others")
+        assert [worker.restarts for worker in control.stats().workers] == [0, 0]
+        assert "the replacement of a worker could not start (shard=0" in server.stderr()
+
+        write(app, "third")
+        control.reload()
+        for client, shard in ((one, 0), (other, 1)):
+            with pytest.raises(ConnectionClosed):
+                client.recv(timeout=5)
+            with client_on(server, shard) as newcomer:
+                assert version(newcomer) == "third"
+        server.terminate()
+        assert server.wait() == 0
+
+
+def test_reload_command_ends_with_one_and_the_last_line_of_the_traceback(app: Path) -> None:
+    with serve_process("--app", "versions:server", workers=1, cwd=app) as server:
+        write(app, "second", BROKEN["import"][0])
+        run = "from wspulse.supervisor.cli import main; raise SystemExit(main())"
+        words = [sys.executable, "-c", run, "reload", "--control", str(server.control)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            "wspulse: the new worker 0 could not start, the old one goes on: ModuleNotFoundError: No module named "
+            "'there_is_no_such_module'\n"
+        )
+        with connect(server.url) as client:
+            assert version(client) == "first"
+
+
+def test_worker_serves_while_its_replacement_loads(app: Path) -> None:
+    """Its on_start does not end before it is let go, by the test: then the old worker has still answered."""
+    os.mkfifo(app / "gate")
+    waits = "@server.on_start\nasync def wait():\n    import asyncio\n    await asyncio.to_thread(open('gate').read)\n"
+    waits = waits.replace("open('gate').read", "lambda: open('gate').read()")
+    with (
+        serve_process("--app", "versions:server", workers=1, cwd=app) as server,
+        connect(server.url) as client,
+        Control(server.control) as control,
+    ):
+        write(app, "second", waits)
+        run = "from wspulse.supervisor.cli import main; raise SystemExit(main())"
+        reloading = subprocess.Popen([sys.executable, "-c", run, "reload", "--control", str(server.control)])
+        try:
+            wait_until(lambda: "second" in (app / "starts").read_text(), 10, "the replacement's on_start runs")
+            assert version(client) == "first"
+            with connect(server.url) as newcomer:
+                assert version(newcomer) == "first"
+            assert [worker.state for worker in control.stats().workers] == ["ready"]
+            (app / "gate").write_text("go")
+            assert reloading.wait(10) == 0
+        finally:
+            reloading.kill()
+            reloading.wait()
+        with connect(server.url) as newcomer:
+            assert version(newcomer) == "second"
+        assert (app / "starts").read_text().split() == ["first", "0", "second", "0"]

@@ -1,0 +1,116 @@
+"""The subcommands that steer a server, in front of a client that is only pretended: what they ask for, and what they print."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from wspulse.supervisor.cli import main
+from wspulse.supervisor.protocol.types import Listing
+
+
+class PretendedControl:
+    """Keeps what is asked of it, and answers with what the test put there by the operation's name."""
+
+    endpoint = "tcp://127.0.0.1:1"
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.answers: dict[str, Any] = {}
+
+    def __enter__(self) -> PretendedControl:
+        return self
+
+    def __exit__(self, *_ended: object) -> None:
+        self.asked.append(("closed",))
+
+    def __getattr__(self, operation: str) -> Any:
+        def ask(*arguments: Any) -> Any:
+            self.asked.append((operation, *arguments))
+            return self.answers.get(operation)
+
+        return ask
+
+
+@pytest.fixture
+def control(monkeypatch: pytest.MonkeyPatch) -> PretendedControl:
+    pretended = PretendedControl()
+    monkeypatch.setattr("wspulse.supervisor.commands.control.Control", lambda *_where, **_keys: pretended)
+    return pretended
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        (["kick", "--", "-evil"], ("kick", "-evil")),
+        (["kick", "--port", "8001", "--", "-evil"], ("kick", "-evil")),
+        (["kick", "--", "--"], ("kick", "--")),
+        (["kick", "--", "--port"], ("kick", "--port")),
+        (["kick", "--", "plain"], ("kick", "plain")),
+        (["kick", "plain", "--"], ("kick", "plain")),
+        (["kick", "-7"], ("kick", "-7")),
+        (["connections", "--json", "--", "-room"], ("connections", "-room")),
+        (["events", "worker.", "--json", "--", "-x", "-y"], ("events", "worker.", "-x", "-y")),
+        (["restart", "--", "1"], ("restart", 1)),
+    ],
+)
+def test_what_stands_behind_two_dashes_is_no_option(
+    arguments: list[str], asked: tuple[Any, ...], control: PretendedControl, capsys: pytest.CaptureFixture[str]
+) -> None:
+    control.answers = {"connections": Listing(), "events": _NoEvents()}
+    assert main(arguments) == 0, capsys.readouterr().err
+    assert control.asked == [asked, ("closed",)]
+
+
+class _NoEvents:
+    def __enter__(self) -> list[Any]:
+        return []
+
+    def __exit__(self, *_ended: object) -> None:
+        pass
+
+
+def test_a_frame_goes_to_an_id_that_begins_with_a_dash(control: PretendedControl) -> None:
+    assert main(["send", "--event", "news", "--", "-evil", '{"a": 1}']) == 0
+    operation, connection, frame = control.asked[0]
+    assert (operation, connection, frame.event, bytes(frame.payload)) == ("send", "-evil", "news", b'{"a": 1}')
+    assert main(["broadcast", "--text", "--", "-room", "-text-"]) == 0
+    operation, room, frame = control.asked[2]
+    assert (operation, room, frame.payload) == ("broadcast", "-room", "-text-")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["kick", "--", "-a", "-b"], "wspulse: unrecognized arguments: -b (wspulse kick --help tells more)\n"),
+        (
+            ["restart", "--", "-x"],
+            "wspulse: argument SHARD: '-x' is no integer; allowed is 0 … 1023 (wspulse restart --help tells more)\n",
+        ),
+        (["kick", "-evil"], "; an id that begins with a dash goes behind -- (wspulse kick --help tells more)\n"),
+    ],
+)
+def test_wrong_words_are_named_as_they_were_given(
+    arguments: list[str], said: str, control: PretendedControl, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.endswith(said)
+    assert control.asked == []
+
+
+@pytest.mark.parametrize("command", ["connections", "rooms"])
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_list_that_is_incomplete_says_so_beside_what_it_has(
+    command: str, option: list[str], control: PretendedControl, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listing: Listing[Any] = Listing()
+    control.answers = {command: listing}
+    assert main([command, *option]) == 0
+    whole = capsys.readouterr()
+    assert whole.err == ""
+    listing.missing_shards = (1, 3)
+    assert main([command, *option]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == whole.out
+    assert printed.err == "wspulse: incomplete: no answer of shard 1, 3, whose connections are missing\n"
