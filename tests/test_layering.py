@@ -81,7 +81,7 @@ LESS_THAN_THE_ORDER = {
     "wspulse.actors.bus": ("wspulse.actors.values", "wspulse.actors.mesh.actor"),
     "wspulse.actors.journal": ("wspulse.actors.values", "wspulse.actors.wire"),
     "wspulse.actors.transport": ("wspulse.actors.values", "wspulse.actors.wire"),
-    "wspulse.actors.events": ("wspulse.actors.values", "wspulse.actors.sessions.connection"),
+    "wspulse.actors.events": ("wspulse.actors.values", "wspulse.actors.sessions.connections.connection"),
 }
 """What these may import of their own package besides themselves, where it is less than the order allows."""
 

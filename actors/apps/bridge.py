@@ -17,7 +17,7 @@ import msgspec
 from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.message import DESK_SHARD, QUESTION_TIMEOUT_S, BridgeFrame, BridgeNotice, BridgeQuestion
 from wspulse.actors.server import Server
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.codec import JSONCodec
 from wspulse.actors.values.errors import ConnectRejected, ShardUnavailableError, text_of
 from wspulse.actors.values.frame import Frame

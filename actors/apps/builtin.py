@@ -10,7 +10,7 @@ from wspulse.actors.apps.chat_page import chat_pages
 from wspulse.actors.apps.presence import Presence
 from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.server import Server
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.errors import ShardUnavailableError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.log_limit import LogLimit

@@ -27,7 +27,7 @@ import msgspec
 from wspulse.actors.apps.watched_room import State, WatchedRoom
 from wspulse.actors.mesh.message import PresenceReport, WatchRoom
 from wspulse.actors.runtime.extension import Extended, Extension
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError

@@ -19,7 +19,7 @@ from wspulse.actors.asgi.early_farewell import EarlyFarewell
 from wspulse.actors.calls.in_process import InProcess
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.runtime.served import Served
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 

@@ -16,7 +16,7 @@ from wspulse.actors.asgi.control_client import ControlClient
 from wspulse.actors.asgi.socket import answer_events
 from wspulse.actors.calls.in_process import InProcess
 from wspulse.actors.runtime.runtime import ShardRuntime
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.errors import (
     ConnectionClosedError,

@@ -12,7 +12,7 @@ from _thread import get_ident
 from wspulse.actors.calls.deployment import Deployment
 from wspulse.actors.calls.from_thread import FromThread
 from wspulse.actors.runtime.runtime import ShardRuntime
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import ServerClosedError, ShardUnavailableError, id_error, wrong_thread
 from wspulse.actors.values.frame import Frame

@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from wspulse.actors.runtime.runtime import ShardRuntime
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.frame import Frame
 
 __all__ = ["Deployment"]

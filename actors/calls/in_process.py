@@ -14,8 +14,8 @@ import msgspec
 
 from wspulse.actors.mesh.message import ConnectionRecord, Kick, ListConnections, SendFrame
 from wspulse.actors.runtime.runtime import ShardRuntime
-from wspulse.actors.sessions.connection import Connection
-from wspulse.actors.sessions.remote_connection import RemoteConnection
+from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
 from wspulse.actors.values.errors import (
     ConnectionNotFoundError,
     ServerClosedError,

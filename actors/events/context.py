@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.awaitable import is_awaitable
 from wspulse.actors.values.errors import WspulseError
 from wspulse.actors.values.frame import Frame

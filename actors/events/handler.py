@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from wspulse.actors.events.context import Context, InvalidPayloadError, Step
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.log_limit import shortened
 

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from wspulse.actors.events.context import Context, InvalidPayloadError
-from wspulse.actors.sessions.connection import is_own_end
+from wspulse.actors.sessions.connections.connection import is_own_end
 from wspulse.actors.values.awaitable import is_awaitable
 from wspulse.actors.values.log_limit import LogLimit, shortened
 

@@ -17,7 +17,7 @@ from msgspec import UNSET
 from wspulse.actors.events.context import Chain, Context, InvalidPayloadError, Step
 from wspulse.actors.events.handler import EventHandler, callable_name, checked_callable
 from wspulse.actors.events.recovery import recovery
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.awaitable import is_awaitable, result_of
 from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
 from wspulse.actors.values.frame import Frame

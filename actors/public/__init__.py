@@ -22,7 +22,7 @@ from wspulse.actors.events.context import Context, InvalidPayloadError
 from wspulse.actors.events.recovery import recovery
 from wspulse.actors.events.router import EventRouter
 from wspulse.actors.server import Server
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec
 from wspulse.actors.values.errors import (
     ConnectionClosedError,

@@ -15,7 +15,7 @@ import msgspec
 
 from wspulse.actors.mesh.lifecycle import Events
 from wspulse.actors.mesh.message import Message
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.codec import JSONCodec

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from wspulse.actors.mesh.actor import ActorRef
 from wspulse.actors.mesh.message import PresenceReport, WatchRoom
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.wire.handshake import Pages
 

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import Context, ContextVar
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any, NamedTuple
 
-from wspulse.actors.sessions.connection import Connection
-from wspulse.actors.sessions.handlers import Handlers
+from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.sessions.inbox_contract import InboxSession, InboxShard
 from wspulse.actors.transport.state import TransportState
-from wspulse.actors.transport.transport import Transport
-from wspulse.actors.values.close_code import CloseReason, CloseRow
+from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.frame import Frame
-from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.wire.frames import TEXT
 
 __all__ = ["Callback", "Inbox", "InboxShard", "current_inbox"]
@@ -65,54 +63,6 @@ _Begun = tuple[_Waiting | Callback, Awaitable[Any]]
 """An entry of the mailbox whose handler was called, and what it has yet to be awaited."""
 
 
-class InboxShard(Protocol):
-    """What an inbox needs of its shard."""
-
-    handlers: Handlers
-    metrics: Metrics
-    loop: asyncio.AbstractEventLoop
-    context: Context
-    """In which nothing of a session's is set: each session's own begins as a copy of it."""
-    aborting: bool
-    """Whether patience has ended: no handler begins any more."""
-    decode: Callable[[Any], Frame]
-    decode_refused: Callable[[Any, Exception], Frame]
-    """Takes what `decode` has raised at, with the error; raises that, or another."""
-    keeps_kind: bool
-    """Whether `decode` gets text as `str`."""
-    wants_text: bool
-    """Whether what the codec passes through may go out as text."""
-    working: dict[Inbox, asyncio.Task[None]]
-    """The tasks of those whose async handlers run."""
-
-    def spawn(self, inbox: Inbox, work: Coroutine[Any, Any, None]) -> None:
-        """Run a session's async handlers in a task, in its context; the task is kept in `working`."""
-
-    def session_finished(self, inbox: Inbox) -> None:
-        """Its last callback has run."""
-
-    def callback_raised(self, connection: Connection, kind: str, error: BaseException) -> bool:
-        """Returns whether it counts as an error: not where it only says that the session has ended."""
-
-    def undecodable(self, connection: Connection, error: BaseException) -> None: ...
-
-    def rest_dropped(self, connection: Connection) -> None:
-        """A frame of a lost transport was dropped, since too many wait."""
-
-
-class InboxSession(Protocol):
-    """What an inbox needs of its session."""
-
-    @property
-    def transport(self) -> Transport | None: ...
-
-    def transport_failed(self, error: BaseException, close: CloseRow) -> None:
-        """End the transport, telling the peer why."""
-
-    def finished(self) -> None:
-        """The last callback has run: nothing more comes to the inbox."""
-
-
 class Inbox:
     """See the module. A task runs only while the mailbox has work and its handler is async.
 
@@ -135,7 +85,7 @@ class Inbox:
     connection: Connection
     """What the application sees of the session, given by the shard."""
 
-    def __init__(self, shard: InboxShard, session: InboxSession) -> None:
+    def __init__(self, shard: InboxShard[Inbox], session: InboxSession) -> None:
         self._shard = shard
         self._session = session
         self.context = shard.context.copy()

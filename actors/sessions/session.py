@@ -11,8 +11,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from wspulse.actors.sessions.connection import Connection
-from wspulse.actors.sessions.inbox import Inbox, InboxShard
+from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.sessions.inbox import Inbox
+from wspulse.actors.sessions.inbox_contract import InboxShard
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.send_buffer import SendBuffer
 from wspulse.actors.sessions.state import Effect, SessionEvent, SessionState, transition
@@ -32,7 +33,7 @@ class Flushable(Protocol):
     def flush(self) -> None: ...
 
 
-class SessionShard(InboxShard, Protocol):
+class SessionShard(InboxShard[Inbox], Protocol):
     """What a session and its connection need of their shard."""
 
     options: ServerOptions

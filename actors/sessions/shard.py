@@ -18,10 +18,10 @@ from wspulse.actors.bus.contract import Bus
 from wspulse.actors.journal.journal import Journal
 from wspulse.actors.mesh.message import ConnectionRecord
 from wspulse.actors.sessions.admission import Admission
-from wspulse.actors.sessions.connection import Connection, is_own_end
+from wspulse.actors.sessions.connections.connection import Connection, is_own_end
+from wspulse.actors.sessions.connections.local_connection import LocalConnection
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
-from wspulse.actors.sessions.local_connection import LocalConnection
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.session import Flushable, Session
 from wspulse.actors.sessions.state import SessionEvent, SessionState

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from typing import Any, cast
 
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.transport.state import TransportState

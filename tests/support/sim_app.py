@@ -26,7 +26,7 @@ from wspulse.actors.values.frame import Frame
 if TYPE_CHECKING:
     from tests.support.sim_model import Model
     from wspulse.actors.bus.contract import Bus
-    from wspulse.actors.sessions.connection import Connection
+    from wspulse.actors.sessions.connections.connection import Connection
     from wspulse.actors.sessions.shard import Shard
 
 __all__ = ["Script", "SimApp"]

@@ -15,7 +15,7 @@ from wspulse.actors.sessions.state import SessionState
 if TYPE_CHECKING:
     from tests.support.sim_app import Script
     from tests.support.sim_peer import SimPeer
-    from wspulse.actors.sessions.connection import Connection
+    from wspulse.actors.sessions.connections.connection import Connection
     from wspulse.actors.sessions.session import Session
 
 __all__ = ["CLOSED", "CONNECTED", "SUSPENDED", "FrameModel", "RoomModel", "SessionModel"]

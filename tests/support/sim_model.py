@@ -23,7 +23,7 @@ from wspulse.actors.values.errors import (
 
 if TYPE_CHECKING:
     from tests.support.sim_peer import SimPeer
-    from wspulse.actors.sessions.connection import Connection
+    from wspulse.actors.sessions.connections.connection import Connection
     from wspulse.actors.sessions.session import Session
     from wspulse.actors.values.options.server_options import ServerOptions
 

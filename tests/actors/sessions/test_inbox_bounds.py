@@ -6,7 +6,7 @@ import asyncio
 
 from tests.support.eventually import eventually
 from tests.support.inbox_stage import Gate, made, turn
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.wire.frames import TEXT

@@ -16,8 +16,8 @@ from tests.support.eventually import eventually
 from tests.support.raw_peer import RawPeer, masked
 from wspulse import Connection, ConnectionClosedError, Frame, Request, Server
 from wspulse.actors.accept.newcomer import Newcomer
+from wspulse.actors.sessions.connections.local_connection import LocalConnection
 from wspulse.actors.sessions.inbox import Callback, Inbox
-from wspulse.actors.sessions.local_connection import LocalConnection
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.transport.patience.heartbeat import Heartbeat
 from wspulse.actors.transport.transport import Transport

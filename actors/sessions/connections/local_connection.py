@@ -8,7 +8,7 @@ from __future__ import annotations
 from _thread import get_ident
 from typing import Any
 
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.state import SessionState
 from wspulse.actors.values.close_code import check_close

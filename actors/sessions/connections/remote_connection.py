@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
 from wspulse.actors.mesh.message import CloseConnection, ConnectionRecord, Message, SendFrame, WatchClosed
-from wspulse.actors.sessions.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import ConnectionClosedError, ConnectionNotFoundError, ShardUnavailableError
 from wspulse.actors.values.frame import Frame
