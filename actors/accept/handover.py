@@ -72,6 +72,7 @@ def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
         Request.from_head(request.head, request.remote_address),
         switching_protocols(key_of(request.head), request.subprotocol),
         request.deadline - shard.clock.behind_s,
+        request.subprotocol,
     )
     transport = Transport(shard, upgrade)
     if request.leftover:

@@ -184,7 +184,7 @@ class Newcomer(asyncio.Protocol):
         owner = self._entrance.placement.shard_of(connection_id)
         if owner == self._shard.index:
             answer = switching_protocols(head.key, subprotocol)
-            self._become(client, Transport(self._shard, Upgrade(*result, request, answer, self._deadline)))
+            self._become(client, Transport(self._shard, Upgrade(*result, request, answer, self._deadline, subprotocol)))
         else:
             deadline = self._deadline + self._shard.clock.behind_s
             upgrade = UpgradeRequest(*result, head.head, self._leftover, subprotocol, deadline, request.remote_address)

@@ -66,8 +66,8 @@ class AsgiApplication:
             return
         # What the same client did before, above all dropping its last connection, is to be known first.
         await asyncio.sleep(0)
-        transport = Transport(shard, Upgrade(*identity, request, _ACCEPT, deadline))
         subprotocol = choose_subprotocol(shard.options.subprotocols, scope.get("subprotocols") or ())
+        transport = Transport(shard, Upgrade(*identity, request, _ACCEPT, deadline, subprotocol))
         asgi_socket = AsgiSocket(shard, transport, scope, send, subprotocol)
         transport.connection_made(asgi_socket)
         reader = shard.loop.create_task(asgi_socket.read(receive))

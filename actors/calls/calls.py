@@ -93,6 +93,19 @@ class Calls:
         """
         return await self._deployment.get_connections(room_id)
 
+    def local_connection(self, connection_id: str) -> Connection | None:
+        """The session of that id, if it lives in this process; asks nobody."""
+        session = self._running().shard.sessions.get(connection_id)
+        return None if session is None else session.connection
+
+    def local_connections(self) -> list[Connection]:
+        """All sessions that live in this process, suspended ones included; asks nobody."""
+        return [session.connection for session in self._running().shard.sessions.values()]
+
+    def local_rooms(self) -> dict[str, int]:
+        """The rooms that have sessions in this process, with how many; asks nobody."""
+        return {room.id: len(room) for room in self._running().shard.rooms.values() if len(room)}
+
     async def close(self) -> None:
         """Close the whole server: 1001 to all, every on_disconnect runs, then it returns. Idempotent.
 

@@ -118,7 +118,7 @@ async def _records(runtime: ShardRuntime, shard: int, room_id: str) -> list[Conn
     if shard not in runtime.up_shards:
         return []
     try:
-        result = await runtime.ask(shard, ListConnections(room_id))
+        result = await runtime.ask(shard, ListConnections(room_id, with_state=True))
     except ShardUnavailableError:
         if shard in runtime.up_shards:
             raise

@@ -52,9 +52,11 @@ class WatchClosed(ActorMessage):
 
 
 class ListConnections(ActorMessage):
-    """Result: list of ConnectionRecord, of one room or (None) of all."""
+    """Result: list of ConnectionRecord, of one room or (None) of all; with what the application keeps in `connection.state` where
+    that is asked for."""
 
     room_id: str | None
+    with_state: bool = False
 
 
 class ListRooms(ActorMessage):
@@ -215,6 +217,9 @@ class ConnectionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     state: str
     connected_at: float
     queued_frames: int
+    subprotocol: str | None = None
+    latency_s: float | None = None
+    application_state: dict[str, Any] | None = None
 
 
 class UpgradeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):

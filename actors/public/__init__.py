@@ -23,7 +23,7 @@ from wspulse.actors.events.recovery import recovery
 from wspulse.actors.events.router import EventRouter
 from wspulse.actors.server import Server
 from wspulse.actors.sessions.connections.connection import Connection
-from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec
+from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec, RawCodec
 from wspulse.actors.values.errors import (
     ConnectionClosedError,
     ConnectionNotFoundError,
@@ -59,6 +59,7 @@ __all__ = [
     "InvalidPayloadError",
     "JSONCodec",
     "MsgpackCodec",
+    "RawCodec",
     "Request",
     "SendBufferFullError",
     "Server",

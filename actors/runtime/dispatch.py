@@ -87,7 +87,7 @@ class Dispatch:
             case WatchClosed():
                 return shard.find(message.connection_id, message.key).watch()
             case ListConnections():
-                return shard.records(message.room_id)
+                return shard.records(message.room_id, with_state=message.with_state)
             case ListRooms():
                 return [(room.id, len(room)) for room in shard.rooms.values() if len(room)]
             case SendPayload():

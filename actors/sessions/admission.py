@@ -11,6 +11,7 @@ from typing import Protocol
 
 from wspulse.actors.bus.contract import Bus
 from wspulse.actors.journal.journal import Journal
+from wspulse.actors.sessions.connections.local_connection import LocalConnection
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.state import SessionEvent, SessionState
@@ -146,11 +147,13 @@ class Admission:
         if old is None:
             self._shard.new_session(transport, upgrade, self.newcomers[transport])
         elif old.state is SessionState.SUSPENDED:
+            _comes_back(old, upgrade)
             old.apply(SessionEvent.RESUME, transport=transport)
         else:
             # The old transport is dead for the application, even where its peer still answers. What it had brought is not.
             if old.transport is not None:
                 old.transport.hand_over_rest()
+            _comes_back(old, upgrade)
             old.apply(SessionEvent.REPLACE, close=CloseReason.REPLACED, transport=transport)
         if access is not None:
             access.joined(transport)
@@ -167,3 +170,10 @@ class Admission:
     def forget_room(self, room_id: str) -> None:
         """The room is left: nobody waits for it any more."""
         self.waiting.pop(room_id, None)
+
+
+def _comes_back(session: Session, upgrade: Upgrade) -> None:
+    """The application is to see what the reconnect brought before any handler runs."""
+    connection = session.connection
+    assert isinstance(connection, LocalConnection)
+    connection.resumed(upgrade)

@@ -64,6 +64,7 @@ class Session:
 
     __slots__ = (
         "_buffer",
+        "_room_in_buffer",
         "_turn",
         "connected_at",
         "dropped_frames",
@@ -98,6 +99,7 @@ class Session:
         self.watchers: set[asyncio.Future[None]] | None = None
         self._buffer: SendBuffer | None = None
         self._turn: list[bytes] | None = None
+        self._room_in_buffer: asyncio.Future[None] | None = None
 
     @property
     def connection(self) -> Connection:
@@ -135,6 +137,17 @@ class Session:
                 turn.append(wire)
                 if len(turn) >= self.shard.options.send_buffer_size:
                     self.flush()
+
+    async def room_in_buffer(self) -> None:
+        """Wait until a send that was refused may be tried again, or the session has ended."""
+        if self._room_in_buffer is None:
+            self._room_in_buffer = self.shard.loop.create_future()
+        await asyncio.shield(self._room_in_buffer)
+
+    def _wake_senders(self) -> None:
+        future, self._room_in_buffer = self._room_in_buffer, None
+        if future is not None:
+            future.set_result(None)
 
     def flush(self) -> None:
         """One write of what was sent in this loop turn."""
@@ -178,6 +191,8 @@ class Session:
             data, count = buffer.take(_DRAIN_BYTES)
             self.shard.metrics.frames_out += count
             transport.write(data)
+        if self._room_in_buffer is not None and not (transport.blocked and buffer and buffer.full):
+            self._wake_senders()
         if not buffer and not transport.blocked:
             self._buffer = None
             self.room.set_swift(self, transport.write)
@@ -263,6 +278,7 @@ class Session:
             self.unblocked()
 
     def _detach(self, close: CloseRow | None) -> None:
+        self._wake_senders()
         transport = self.transport
         assert transport is not None
         if close is None:
@@ -293,6 +309,7 @@ class Session:
         self.error = error
         self._turn = None
         self._buffer = None
+        self._wake_senders()
         if event is SessionEvent.DUPLICATE:
             self.inbox.discard_frames()
         elif event not in (SessionEvent.LOSE, SessionEvent.EXPIRE):

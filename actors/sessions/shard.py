@@ -32,6 +32,7 @@ from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.codec import decoding_lanes
 from wspulse.actors.values.errors import ConnectionNotFoundError, ProtocolError, ServerClosedError, text_of
+from wspulse.actors.values.expressible import expressible
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
@@ -103,7 +104,7 @@ class Shard:
         """Begin the session of a newcomer whose 101 is written."""
         self._serial += 1
         session = Session(self, upgrade.connection_id, room, self._serial, time.time())
-        session.inbox.connection = LocalConnection(session, upgrade.request, upgrade.state)
+        session.inbox.connection = LocalConnection(session, upgrade)
         self.sessions[session.id] = session
         self._unfinished.add(session.inbox)
         predecessor = self._finishing.get(session.id)
@@ -268,8 +269,9 @@ class Shard:
             session.room.flush()
             session.apply(SessionEvent.CLOSE, close=CloseReason.CLOSE._replace(code=code, reason=reason))
 
-    def records(self, room_id: str | None) -> list[ConnectionRecord]:
-        """A snapshot of the sessions of one room or of all, suspended ones included."""
+    def records(self, room_id: str | None, *, with_state: bool = False) -> list[ConnectionRecord]:
+        """A snapshot of the sessions of one room or of all, suspended ones included. Of the application's state goes with it what
+        msgpack can express."""
         sessions: Iterable[Session]
         if room_id is None:
             sessions = self.sessions.values()
@@ -286,6 +288,9 @@ class Shard:
                 session.state.value,
                 session.connected_at,
                 session.queued_frames,
+                session.connection.subprotocol,
+                session.connection.latency_s,
+                expressible(session.connection.state) if with_state else None,
             )
             for session in sessions
         ]

@@ -172,6 +172,11 @@ class Transport(Outlet["TransportShard[Transport]"]):
         """Whether the socket has ended, though `connection_lost` may still be on its way."""
         return self._client is None or self._client.is_closing()
 
+    @property
+    def latency_s(self) -> float | None:
+        """How long the peer took to answer the last ping that it has answered."""
+        return None if self._heartbeat is None else self._heartbeat.latency_s
+
     def keep(self, data: bytes) -> None:
         """Keep what the peer sent before it could have an answer."""
         self._parser.feed(data)

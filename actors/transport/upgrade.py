@@ -22,3 +22,5 @@ class Upgrade:
     """The 101."""
     deadline: float
     """When, on the shard's clock, the handshake has timed out."""
+    subprotocol: str | None = None
+    """That the answer chooses."""

@@ -5,14 +5,27 @@ The connections of this shard are in `local_connection`, those of others in `rem
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
-from wspulse.actors.values.errors import ConnectionClosedError
+from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 
-__all__ = ["Connection", "is_own_end"]
+__all__ = ["Connection", "Resumption", "is_own_end"]
+
+_SHORTEST_LOOK_S, _LONGEST_LOOK_S = 0.01, 0.2
+"""How often a full buffer of another shard is looked at."""
+
+
+class Resumption(NamedTuple):
+    """What a reconnect brought."""
+
+    request: Request
+    """Its own upgrade request."""
+    state: dict[str, Any] | None
+    """What `connect` returned for it as the state; the session's own stays as it is."""
 
 
 class Connection(ABC):
@@ -36,9 +49,37 @@ class Connection(ABC):
         """The upgrade request that created the session. Raises RuntimeError on a connection of another shard."""
 
     @property
+    def resumed_with(self) -> Resumption | None:
+        """What the last reconnect brought, None before the first: a fresh token, a new role. Raises RuntimeError on a connection
+        of another shard."""
+        return None
+
+    @property
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """A dict for the application. Raises RuntimeError on a connection of another shard."""
+        """A dict for the application. On a connection of another shard it is a snapshot of what msgpack can express of it, and
+        cannot be changed."""
+
+    @property
+    def subprotocol(self) -> str | None:
+        """That the client's last upgrade chose, None for none."""
+        return None
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the session waits for its client to come back."""
+        return False
+
+    @property
+    def queued(self) -> int:
+        """How many frames wait to be sent to the client."""
+        return 0
+
+    @property
+    def latency_s(self) -> float | None:
+        """How long the client took to answer the last ping that it has answered, in seconds; None while there is none, and under
+        an ASGI server, which pings by itself."""
+        return None
 
     @property
     @abstractmethod
@@ -58,6 +99,19 @@ class Connection(ABC):
     @abstractmethod
     def send_nowait(self, frame: Frame) -> None:
         """`send` for sync code. Raises RuntimeError on a connection of another shard."""
+
+    async def send_wait(self, frame: Frame) -> None:
+        """`send` that waits while the client does not read and its buffer is full, instead of raising SendBufferFullError. Calls
+        that wait together are promised no order among them. It waits until the session ends, so bound it with `asyncio.timeout`:
+        nothing is sent after that."""
+        look_s = _SHORTEST_LOOK_S
+        while True:
+            try:
+                await self.send(frame)
+                return
+            except SendBufferFullError:
+                await asyncio.sleep(look_s)
+            look_s = min(2 * look_s, _LONGEST_LOOK_S)
 
     @abstractmethod
     async def close(self, code: int = 1000, reason: str = "") -> None:

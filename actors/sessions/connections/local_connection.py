@@ -8,11 +8,12 @@ from __future__ import annotations
 from _thread import get_ident
 from typing import Any
 
-from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection, Resumption
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.state import SessionState
+from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import check_close
-from wspulse.actors.values.errors import wrong_thread
+from wspulse.actors.values.errors import SendBufferFullError, wrong_thread
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 
@@ -24,12 +25,19 @@ _SEND = "`server.from_thread.send(connection.id, frame)`"
 class LocalConnection(Connection):
     """A connection whose session lives on this shard."""
 
-    __slots__ = ("_request", "_session", "_state")
+    __slots__ = ("_request", "_resumed_with", "_session", "_state", "_subprotocol")
 
-    def __init__(self, session: Session, request: Request, state: dict[str, Any] | None) -> None:
+    def __init__(self, session: Session, upgrade: Upgrade) -> None:
         self._session = session
-        self._request = request
-        self._state = state
+        self._request = upgrade.request
+        self._state = upgrade.state
+        self._subprotocol = upgrade.subprotocol
+        self._resumed_with: Resumption | None = None
+
+    def resumed(self, upgrade: Upgrade) -> None:
+        """The client has come back with this."""
+        self._resumed_with = Resumption(upgrade.request, upgrade.state)
+        self._subprotocol = upgrade.subprotocol
 
     @property
     def id(self) -> str:
@@ -50,6 +58,27 @@ class LocalConnection(Connection):
         return self._state
 
     @property
+    def resumed_with(self) -> Resumption | None:
+        return self._resumed_with
+
+    @property
+    def subprotocol(self) -> str | None:
+        return self._subprotocol
+
+    @property
+    def suspended(self) -> bool:
+        return self._session.state is SessionState.SUSPENDED
+
+    @property
+    def queued(self) -> int:
+        return self._session.queued_frames
+
+    @property
+    def latency_s(self) -> float | None:
+        transport = self._session.transport
+        return None if transport is None else transport.latency_s
+
+    @property
     def closed(self) -> bool:
         return self._session.state is SessionState.CLOSED
 
@@ -66,6 +95,19 @@ class LocalConnection(Connection):
         if get_ident() != shard.thread:
             raise wrong_thread(_SEND)
         session.send(shard.encode(frame))
+
+    async def send_wait(self, frame: Frame) -> None:
+        session = self._session
+        shard = session.shard
+        if get_ident() != shard.thread:
+            raise wrong_thread(_SEND)
+        wire = shard.encode(frame)
+        while True:
+            try:
+                session.send(wire)
+                return
+            except SendBufferFullError:
+                await session.room_in_buffer()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         check_close(code, reason)

@@ -6,11 +6,12 @@ Made by `server.get_connections`. It addresses exactly the session that it was m
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Protocol, cast
 
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
 from wspulse.actors.mesh.message import CloseConnection, ConnectionRecord, Message, SendFrame, WatchClosed
-from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection, Resumption
 from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import ConnectionClosedError, ConnectionNotFoundError, ShardUnavailableError
 from wspulse.actors.values.frame import Frame
@@ -53,7 +54,28 @@ class RemoteConnection(Connection):
 
     @property
     def state(self) -> dict[str, Any]:
-        raise self._local_only("state")
+        # A dict for type checkers, that nobody can change for nothing.
+        return cast("dict[str, Any]", MappingProxyType(self._record.application_state or {}))
+
+    @property
+    def resumed_with(self) -> Resumption | None:
+        raise self._local_only("resumed_with")
+
+    @property
+    def subprotocol(self) -> str | None:
+        return self._record.subprotocol
+
+    @property
+    def suspended(self) -> bool:
+        return self._record.state == "suspended"
+
+    @property
+    def queued(self) -> int:
+        return self._record.queued_frames
+
+    @property
+    def latency_s(self) -> float | None:
+        return self._record.latency_s
 
     @property
     def closed(self) -> bool:

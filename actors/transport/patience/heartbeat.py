@@ -22,6 +22,10 @@ _payload_of = Struct("!d").pack
 class BeatingShard(Protocol):
     options: ServerOptions
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds, monotonic."""
+
     def at(self, when: float, call: Callable[[float], None], /) -> None:
         """Have `call(now)` called at `when` or a little later; it cannot be cancelled."""
 
@@ -61,7 +65,7 @@ class Heartbeat:
     them is one, and a pong with another payload is none.
     """
 
-    __slots__ = ("_doubt", "_next_ping", "_payload", "_pinged_at", "_stopped_at", "_transport")
+    __slots__ = ("_doubt", "_next_ping", "_payload", "_pinged_at", "_stopped_at", "_transport", "latency_s")
 
     def __init__(self, transport: Beating, now: float) -> None:
         self._transport: Beating | None = transport
@@ -71,6 +75,8 @@ class Heartbeat:
         """When that was sent, moved on by the time in which the pong clock stood."""
         self._stopped_at: float | None = None
         self._doubt: Doubt | None = None
+        self.latency_s: float | None = None
+        """How long the last answer took, counted from the last ping before it."""
         self._next_ping = now + transport.shard.options.ping_period
         transport.shard.at(self._next_ping, self)
 
@@ -91,8 +97,11 @@ class Heartbeat:
 
     def hear(self, pong: bytes) -> None:
         """A pong with this payload came. One that answers no ping of ours is no sign of life."""
-        if pong == self._payload:
+        transport = self._transport
+        if pong == self._payload and transport is not None:
             self._payload = self._doubt = None
+            shard = transport.shard
+            self.latency_s = shard.clock() - (self._next_ping - shard.options.ping_period)
 
     def __call__(self, now: float) -> None:
         transport = self._transport

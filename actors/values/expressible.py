@@ -1,0 +1,26 @@
+"""`expressible`: what of an application's state can travel to another process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+__all__ = ["expressible"]
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def expressible(state: dict[str, Any]) -> dict[str, Any]:
+    """Those entries of which msgpack can express key and value."""
+    if not state or _can_travel(state):
+        return state
+    return {key: value for key, value in state.items() if _can_travel({key: value})}
+
+
+def _can_travel(entries: dict[str, Any]) -> bool:
+    try:
+        _encode(entries)
+    except Exception:  # what an application's objects raise
+        return False
+    return True
