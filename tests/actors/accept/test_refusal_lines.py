@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.eventually import eventually
+from tests.support.http_site import Application
 from tests.support.raw_peer import RawPeer, head
 from wspulse import ConnectRejected, Request, Server
 
@@ -105,3 +106,36 @@ async def test_broken_protocol_is_counted_and_named(caplog: pytest.LogCaptureFix
         assert server._running().shard.metrics.protocol_errors == 1
     told = vars(caplog.records[0])
     assert (told["connection_id"], told["close_code"], told["reason"]) == ("ada", 1002, "frame is not masked")
+
+
+async def test_head_that_the_http_application_is_not_given_is_counted_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "wspulse")
+    server = Server(identify, http_app=Application())
+    async with server.serve() as running:
+        async with await RawPeer.dial(running.port) as peer:
+            peer.writer.write(b"GET /hello HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000)
+            assert (await peer.rest()).startswith(b"HTTP/1.1 431 ")
+        assert server._running().shard.metrics.refused_431 == 1
+    (line,) = [record for record in caplog.records if record.message == "a request was refused"]
+    assert vars(line)["remote_address"].startswith("127.0.0.1:")
+
+
+async def test_refusal_under_an_asgi_server_leaves_a_line_and_a_count(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server(identify, check_origin=may_come)
+    headers = [(b"origin", b"https://evil.example")]
+    scope = {"type": "websocket", "path": "/ws", "headers": headers, "client": ("10.0.0.1", 5), "subprotocols": []}
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    async with server.asgi_lifespan():
+        await server.asgi()(scope, receive, send)
+        assert server._running().shard.metrics.refused_403 == 1
+    assert sent[0]["type"] == "websocket.close"
+    (line,) = caplog.records
+    told = vars(line)
+    assert (told["status"], told["origin"], told["remote_address"]) == (403, "https://evil.example", "10.0.0.1:5")

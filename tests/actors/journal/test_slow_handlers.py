@@ -140,3 +140,24 @@ async def test_what_a_handler_got_is_let_go_of_when_it_returns() -> None:
         shard = server._running().shard
         await eventually(lambda: handled and not shard.working, "it is handled")
         assert shard.sessions["ada"].inbox.handling is None
+
+
+async def test_entry_whose_handler_is_awaited_is_the_one_that_may_be_slow() -> None:
+    server = Server(lambda _request: ("room", "ada"), slow_handler=3600)
+    gates = [asyncio.Event(), asyncio.Event()]
+    begun: list[str] = []
+
+    @server.on_message
+    async def on_message(_connection: Connection, frame: Frame) -> None:
+        begun.append(frame.event)
+        await gates[len(begun) - 1].wait()
+
+    async with server.serve() as running, websockets.connect(running.url) as client:
+        inbox = server._running().shard.sessions["ada"].inbox
+        for event in "ab":
+            await client.send(f'{{"event": "{event}"}}')
+        for number, event in enumerate("ab"):
+            await eventually(lambda: len(begun) == number + 1, "it is handled")  # noqa: B023
+            handling: Any = inbox.handling
+            assert handling[0].event == event
+            gates[number].set()
