@@ -102,6 +102,7 @@ MACHINES = (
     "actors/bus/numbering",
     "actors/bus/waiters",
     "actors/transport/farewell",
+    "actors/transport/limits",
     "actors/transport/owed",
     "actors/transport/patience/doubt",
     "actors/transport/patience/heartbeat",

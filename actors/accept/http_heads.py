@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 from wspulse.actors.transport.client import shut_down
-from wspulse.actors.transport.transport import AHEAD_BYTES
+from wspulse.actors.transport.limits import AHEAD_BYTES
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.head import MAX_HEAD_BYTES, MAX_HEADERS
 

@@ -20,8 +20,9 @@ from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.client import shut_down
+from wspulse.actors.transport.limits import AHEAD_BYTES
 from wspulse.actors.transport.refusal import Refusal
-from wspulse.actors.transport.transport import AHEAD_BYTES, Transport
+from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import Request

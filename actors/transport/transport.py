@@ -23,6 +23,7 @@ from wspulse.actors.transport.client import (
 )
 from wspulse.actors.transport.contract import Carried, TransportShard
 from wspulse.actors.transport.farewell import Farewell, farewell_of
+from wspulse.actors.transport.limits import AHEAD_BYTES, TURN_BYTES, TURN_FRAMES
 from wspulse.actors.transport.outlet import Outlet
 from wspulse.actors.transport.patience.heartbeat import Heartbeat
 from wspulse.actors.transport.patience.parting import CLOSE_WAIT_S, DISCARD_WAIT_S
@@ -35,16 +36,7 @@ from wspulse.actors.values.errors import ConnectionLostError, KeepaliveTimeoutEr
 from wspulse.actors.wire.frames import BINARY, CLOSE, PING, PONG, encode_close, encode_frame
 from wspulse.actors.wire.framing import SPENT, FrameParser
 
-__all__ = ["AHEAD_BYTES", "Transport"]
-
-AHEAD_BYTES = 512 * 1024
-"""How much a peer may send ahead of its 101 before its socket is no longer read."""
-
-_TURN_FRAMES = 128
-"""How many messages and control frames of one socket are handled in a turn of the loop: about 0.2 ms of them."""
-
-_TURN_BYTES = 128 * 1024
-"""After a read of so many the turn is over: uvloop reads up to 250 KB, and where they were there does so 32 times."""
+__all__ = ["Transport"]
 
 _OPEN, _HELD = TransportState.OPEN, TransportState.HELD
 _ANSWERING = frozenset({TransportState.WAITING, TransportState.WAITING_HELD, _OPEN, _HELD})
@@ -110,7 +102,7 @@ class Transport(Outlet["TransportShard[Transport]"]):
                 if not parser.rest or self.state is not _OPEN:
                     break
                 frames += 1
-                if frames == _TURN_FRAMES:
+                if frames == TURN_FRAMES:
                     self._end_turn()
                     break
                 message = parser.next()
@@ -121,7 +113,7 @@ class Transport(Outlet["TransportShard[Transport]"]):
             if self._owed is not None and not self.blocked:
                 self._write_owed()
             session.flush()
-        if len(data) >= _TURN_BYTES:
+        if len(data) >= TURN_BYTES:
             self._end_turn()
 
     def eof_received(self) -> bool:
@@ -367,7 +359,7 @@ class Transport(Outlet["TransportShard[Transport]"]):
     def _look_for_close(self) -> None:
         """In a turn's share of what was read; a peer may flood us to the end."""
         try:
-            found = comes_to_close(self._parser, _TURN_FRAMES)
+            found = comes_to_close(self._parser, TURN_FRAMES)
             if found:
                 self._apply(TransportEvent.HEAR)
             elif found is None:

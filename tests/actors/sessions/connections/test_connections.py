@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -32,6 +33,10 @@ def made(**options: Any) -> Server:
 async def dialled(shards: Shards, shard: int, name: str = "", query: str = "", **options: Any) -> ClientConnection:
     name = name or Placement(SHARDS).new_id(shard)
     return await connect(f"{shards.url}?id={name}{query}", proxy=None, **options)
+
+
+def _is_suspended(connection: Connection) -> bool:
+    return connection.suspended
 
 
 async def both(shards: Shards) -> tuple[Connection, Connection]:
@@ -109,7 +114,7 @@ async def test_what_a_reconnect_brought_is_there_in_its_restore_handler_and_the_
             await eventually(lambda: seen and seen[-1][0] == "first", "its handler has run")
             (local,) = await shards.servers[0].get_connections("room")
             client.transport.abort()
-            await eventually(lambda local=local: local.suspended, "the server has noticed")
+            await eventually(partial(_is_suspended, local), "the server has noticed")
         (remote,) = await shards.servers[1].get_connections("room")
         with pytest.raises(RuntimeError, match="`resumed_with` needs it to be on this one"):
             _ = remote.resumed_with
