@@ -43,7 +43,8 @@ class Declaration:
                 self._set(name, given[name])
 
     def connect(self, handler: Handler) -> Handler:
-        """Set who may connect: `handler(request)` returns (room_id, connection_id) or (room_id, connection_id, state).
+        """Set who may connect: `handler(request)` returns (room_id, connection_id), (room_id, connection_id, state) or
+        Accept(...).
 
         It runs in the worker that accepted the socket, before any frame is exchanged. Raising ConnectRejected refuses the
         upgrade. An empty connection id becomes a random UUID. (contract.md §2)

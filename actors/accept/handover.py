@@ -70,9 +70,10 @@ def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
         request.connection_id,
         request.state,
         Request.from_head(request.head, request.remote_address),
-        switching_protocols(key_of(request.head), request.subprotocol),
+        switching_protocols(key_of(request.head), request.subprotocol, request.headers),
         request.deadline - shard.clock.behind_s,
         request.subprotocol,
+        request.resume,
     )
     transport = Transport(shard, upgrade)
     if request.leftover:

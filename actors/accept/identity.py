@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import copy_context
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from wspulse.actors.accept.accept import Accept
 from wspulse.actors.journal.journal import Journal
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.values.awaitable import is_awaitable
@@ -26,8 +27,17 @@ MAX_ID_BYTES = 256
 """Of a room id and of a connection id, in UTF-8 (contract.md §2)."""
 
 
-Identity = tuple[str, str, dict[str, Any] | None]
-"""Who connects, and to which room: room id, connection id, state."""
+class Identity(NamedTuple):
+    """Who connects, to which room, and what the 101 says to it beside."""
+
+    room_id: str
+    connection_id: str
+    state: dict[str, Any] | None
+    headers: tuple[tuple[str, str], ...] = ()
+    subprotocol: str | None = None
+    """The application's choice; None leaves it to the server's option."""
+    resume: bool = True
+
 
 Asking = Generator[Awaitable[Any], Any, Identity | HTTPAnswer]
 """Gives what is to be awaited, wants what that returned or raised, and returns the identity, or the refusal."""
@@ -73,9 +83,11 @@ class Identification:
             if is_awaitable(answer):
                 waiting = True
                 answer = yield answer
-            room_id, connection_id, state = checked_identity(answer)
+            identity = checked_identity(answer)
+            if identity.subprotocol is not None and identity.subprotocol not in _offered(request):
+                raise ValueError(f"wspulse: Accept: the client did not offer the subprotocol {identity.subprotocol}")
         except ConnectRejected as error:
-            return rejection(error.status, error.text)
+            return rejection(error.status, error.text, error.headers)
         except BaseException as error:
             if waiting and isinstance(error, GeneratorExit):
                 # Nobody wants the answer any more: this is the end of the asking, and none of the application's doing.
@@ -85,7 +97,9 @@ class Identification:
             return rejection(500, "internal server error")
         if shard.closing:
             return rejection(503, "server is shutting down")
-        return room_id, connection_id or self._placement.new_id(shard.index), state
+        if not identity.connection_id:
+            identity = identity._replace(connection_id=self._placement.new_id(shard.index))
+        return identity
 
     async def identify(self, request: Request) -> Identity | HTTPAnswer:
         """Ask to the end. Raises CancelledError where the task is cancelled meanwhile, and nothing else."""
@@ -129,9 +143,14 @@ def _result(end: StopIteration) -> Identity | HTTPAnswer:
 
 def checked_identity(answer: Any) -> Identity:
     """What `connect` returned. Raises TypeError or ValueError for anything else than it may return."""
+    extras: tuple[Any, ...] = ()
+    if isinstance(answer, Accept):
+        extras = answer.headers, answer.subprotocol, answer.resume
+        answer = answer.room_id, answer.connection_id, answer.state
     if not isinstance(answer, tuple) or len(answer) not in (2, 3):
         raise TypeError(
-            f"wspulse: connect returned {answer!r}; allowed is (room_id, connection_id) or (room_id, connection_id, state)"
+            f"wspulse: connect returned {answer!r}; allowed is (room_id, connection_id), "
+            "(room_id, connection_id, state) or Accept(...)"
         )
     for name, value in zip(("room id", "connection id"), answer, strict=False):
         if not isinstance(value, str):
@@ -144,4 +163,9 @@ def checked_identity(answer: Any) -> Identity:
             raise TypeError(f"wspulse: connect returned a state of type {type(state).__name__}; allowed is dict")
         # It may travel to another worker: what does not survive that is refused everywhere alike.
         state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=dict[str, Any])
-    return answer[0], answer[1], state
+    return Identity(answer[0], answer[1], state, *extras)
+
+
+def _offered(request: Request) -> set[str]:
+    """The subprotocols that the client offers."""
+    return {name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")}

@@ -180,16 +180,28 @@ class Newcomer(asyncio.Protocol):
         client, head, request = self._client, self._head, self._request
         if client is None or head is None or request is None:
             return
-        subprotocol = choose_subprotocol(self._shard.options.subprotocols, head.offered_subprotocols)
-        _, connection_id, _ = result
+        room_id, connection_id, state, headers, subprotocol, resume = result
+        if subprotocol is None:
+            subprotocol = choose_subprotocol(self._shard.options.subprotocols, head.offered_subprotocols)
         owner = self._entrance.placement.shard_of(connection_id)
         if owner == self._shard.index:
-            answer = switching_protocols(head.key, subprotocol)
-            self._become(client, Transport(self._shard, Upgrade(*result, request, answer, self._deadline, subprotocol)))
+            answer = switching_protocols(head.key, subprotocol, headers)
+            upgrade = Upgrade(room_id, connection_id, state, request, answer, self._deadline, subprotocol, resume)
+            self._become(client, Transport(self._shard, upgrade))
         else:
-            deadline = self._deadline + self._shard.clock.behind_s
-            upgrade = UpgradeRequest(*result, head.head, self._leftover, subprotocol, deadline, request.remote_address)
-            self._hand_over(client, owner, upgrade)
+            handover = UpgradeRequest(
+                room_id,
+                connection_id,
+                state,
+                head.head,
+                self._leftover,
+                subprotocol,
+                self._deadline + self._shard.clock.behind_s,
+                request.remote_address,
+                headers,
+                resume,
+            )
+            self._hand_over(client, owner, handover)
 
     def _become(self, client: asyncio.Transport, transport: Transport) -> None:
         if self._leftover:

@@ -25,9 +25,6 @@ from wspulse.actors.wire.handshake import choose_subprotocol
 
 __all__ = ["AsgiApplication", "lifespan_of", "no_websocket"]
 
-_ACCEPT = b"HTTP/1.1 101 \r\n\r\n"
-"""What the transport writes as its answer; the ASGI server makes the real one."""
-
 _REFUSED_EVENTS = 2
 """uvicorn's "disconnect" for its answer, then for the end of its socket."""
 
@@ -66,8 +63,15 @@ class AsgiApplication:
             return
         # What the same client did before, above all dropping its last connection, is to be known first.
         await asyncio.sleep(0)
-        subprotocol = choose_subprotocol(shard.options.subprotocols, scope.get("subprotocols") or ())
-        transport = Transport(shard, Upgrade(*identity, request, _ACCEPT, deadline, subprotocol))
+        room_id, connection_id, state, headers, subprotocol, resume = identity
+        if subprotocol is None:
+            subprotocol = choose_subprotocol(shard.options.subprotocols, scope.get("subprotocols") or ())
+        # What the transport writes as its answer; the ASGI server makes the real one.
+        accept = "".join(("HTTP/1.1 101 \r\n", *(f"{name}: {value}\r\n" for name, value in headers), "\r\n")).encode(
+            "latin-1"
+        )
+        upgrade = Upgrade(room_id, connection_id, state, request, accept, deadline, subprotocol, resume)
+        transport = Transport(shard, upgrade)
         asgi_socket = AsgiSocket(shard, transport, scope, send, subprotocol)
         transport.connection_made(asgi_socket)
         reader = shard.loop.create_task(asgi_socket.read(receive))

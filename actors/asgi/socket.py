@@ -268,7 +268,7 @@ def answer_events(answer: bytes, scope: Mapping[str, Any], subprotocol: str | No
     one, else a close, which servers turn into a 403."""
     status, headers, body = parse_answer(answer)
     if status == 101:
-        return [{"type": "websocket.accept", "subprotocol": subprotocol, "headers": []}]
+        return [{"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers}]
     if "websocket.http.response" in (scope.get("extensions") or {}):
         return [
             {"type": "websocket.http.response.start", "status": status, "headers": headers},

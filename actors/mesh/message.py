@@ -236,6 +236,10 @@ class UpgradeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     deadline: float
     """Monotonic time at which the handshake has timed out."""
     remote_address: tuple[str, int] | None
+    headers: tuple[tuple[str, str], ...] = ()
+    """That the 101 has beside its own."""
+    resume: bool = True
+    """Whether the session may have a resume window."""
 
 
 # Envelopes on a stream between two processes.

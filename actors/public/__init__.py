@@ -16,6 +16,7 @@ Run it with `python -m wspulse.supervisor --workers 4 --app module:server`. This
 wspulse what it needs of the other.
 """
 
+from wspulse.actors.accept.accept import Accept
 from wspulse.actors.accept.origins import allow_origins
 from wspulse.actors.asgi.remote_server import RemoteServer
 from wspulse.actors.events.context import Context, InvalidPayloadError
@@ -42,6 +43,7 @@ from wspulse.supervisor.client.blocking import Control
 from wspulse.supervisor.client.bridge import BridgeItem, BridgeRequest
 
 __all__ = [
+    "Accept",
     "AsyncControl",
     "BridgeItem",
     "BridgeRequest",

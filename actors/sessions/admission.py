@@ -177,3 +177,4 @@ def _comes_back(session: Session, upgrade: Upgrade) -> None:
     connection = session.connection
     assert isinstance(connection, LocalConnection)
     connection.resumed(upgrade)
+    session.resumes = upgrade.resume

@@ -72,6 +72,7 @@ class Session:
         "error",
         "id",
         "inbox",
+        "resumes",
         "room",
         "serial",
         "shard",
@@ -96,6 +97,8 @@ class Session:
         self.error: BaseException | None = None
         """Why the transport was lost (while suspended), then why the session ended."""
         self.dropped_frames = 0
+        self.resumes = True
+        """Whether the application lets it wait for its client to come back."""
         self.watchers: set[asyncio.Future[None]] | None = None
         self._buffer: SendBuffer | None = None
         self._turn: list[bytes] | None = None
@@ -224,7 +227,7 @@ class Session:
     def _loss(self, said_goodbye: bool) -> SessionEvent:
         shard = self.shard
         options = shard.options
-        if options.resume_window == 0 or (said_goodbye and not options.suspend_on_clean_close):
+        if options.resume_window == 0 or not self.resumes or (said_goodbye and not options.suspend_on_clean_close):
             return SessionEvent.LOSE
         if shard.resumable is not None and not shard.resumable(self.connection):
             return SessionEvent.LOSE

@@ -105,6 +105,7 @@ class Shard:
         self._serial += 1
         session = Session(self, upgrade.connection_id, room, self._serial, time.time())
         session.inbox.connection = LocalConnection(session, upgrade)
+        session.resumes = upgrade.resume
         self.sessions[session.id] = session
         self._unfinished.add(session.inbox)
         predecessor = self._finishing.get(session.id)

@@ -24,3 +24,5 @@ class Upgrade:
     """When, on the shard's clock, the handshake has timed out."""
     subprotocol: str | None = None
     """That the answer chooses."""
+    resume: bool = True
+    """Whether its session may have a resume window."""

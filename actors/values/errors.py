@@ -26,6 +26,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from wspulse.actors.values.log_limit import shortened
+from wspulse.actors.values.text.headers import Headers, checked_headers
 
 __all__ = [
     "BadRequestError",
@@ -205,17 +206,18 @@ class WriteTimeoutError(TransportError):
 
 class ConnectRejected(Exception):
     """Raised by `connect` to refuse an upgrade: the peer gets `status` (default 401) and `text` as the body: in one
-    line, and cut at 4 KB.
+    line, and cut at 4 KB; and `headers`, WWW-Authenticate say.
 
-    Raises ValueError for a status outside 400 … 599.
+    Raises ValueError for a status outside 400 … 599 and for headers that cannot be sent.
     """
 
-    def __init__(self, text: str = "", status: int = 401) -> None:
+    def __init__(self, text: str = "", status: int = 401, headers: Headers = ()) -> None:
         if not 400 <= status <= 599:
             raise ValueError(f"wspulse: ConnectRejected: status is {status}; allowed is 400 … 599")
         super().__init__(text)
         self.text = str(text)  # many will pass the exception that they caught
         self.status = status
+        self.headers = checked_headers(headers, "ConnectRejected")
 
 
 def error_from_code(code: str, subject: str) -> WspulseError:

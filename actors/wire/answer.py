@@ -58,14 +58,16 @@ class HTTPAnswer(Exception):
         return head.encode("latin-1", "replace") + (body if self.has_body else b"")
 
 
-def rejection(status: int, text: str) -> HTTPAnswer:
-    """The answer to an upgrade that was refused behind `check_request`. A 503 says when to come back.
+def rejection(status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> HTTPAnswer:
+    """The answer to an upgrade that was refused behind `check_request`. A 503 says when to come back, unless `headers` do.
 
     `text` may be anything: control characters become spaces, and it is cut at 4 KB, between two characters. An empty one becomes
     the status's name.
     """
     line = _cut(_CONTROL_CHARACTERS.sub(" ", text).strip()) or _PHRASES.get(status, "refused").lower()
-    return HTTPAnswer(status, line, [("Retry-After", str(RETRY_AFTER_S))] if status == 503 else ())
+    if status == 503 and not any(name.lower() == "retry-after" for name, _ in headers):
+        headers = (*headers, ("Retry-After", str(RETRY_AFTER_S)))
+    return HTTPAnswer(status, line, headers)
 
 
 def _cut(line: str) -> str:

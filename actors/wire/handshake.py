@@ -240,7 +240,7 @@ def choose_subprotocol(ours: Sequence[str], offered: Sequence[str]) -> str | Non
     return None
 
 
-def switching_protocols(key: str, subprotocol: str | None) -> bytes:
+def switching_protocols(key: str, subprotocol: str | None, headers: Sequence[tuple[str, str]] = ()) -> bytes:
     """The 101, complete."""
     accept = b2a_base64(sha1(key.encode() + _GUID).digest())  # ends in the LF that its line ends in
     return b"".join(
@@ -248,6 +248,7 @@ def switching_protocols(key: str, subprotocol: str | None) -> bytes:
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
             accept[:-1],
             b"" if subprotocol is None else b"\r\nSec-WebSocket-Protocol: " + subprotocol.encode(),
+            *(f"\r\n{name}: {value}".encode("latin-1") for name, value in headers),
             b"\r\n\r\n",
         )
     )

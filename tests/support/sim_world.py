@@ -107,8 +107,8 @@ def server_options(
 
 _SMALL: tuple[tuple[object, str, object], ...] = (
     (transport, "AHEAD_BYTES", 12),
-    (transport, "_TURN_FRAMES", 3),
-    (transport, "_TURN_BYTES", 60),
+    (transport, "TURN_FRAMES", 3),
+    (transport, "TURN_BYTES", 60),
     (doubt, "_FAR_BYTES", FAR_BYTES),
     (client, "_BEHIND_BYTES", FAR_BYTES),
     (client, "_asked", lambda socket, question: 0 if socket is None else socket.kernel_says(question)),

@@ -33,7 +33,7 @@ OPTION_TABLE = (
         "connect",
         "required",
         "callable(request)",
-        "says who connects: (room_id, connection_id) or (room_id, connection_id, state); ConnectRejected refuses",
+        "says who connects: (room_id, connection_id), (room_id, connection_id, state) or Accept; ConnectRejected refuses",
         "only the application knows its users",
     ),
     _row(

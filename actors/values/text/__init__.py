@@ -1,1 +1,3 @@
-"""What texts of peers may hold that Python's own may not. It may import nothing of the rest. Begin with `lone_surrogates`."""
+"""What texts may hold that Python's own may not, or that no header may. It may import nothing of the rest. Begin with
+`lone_surrogates`.
+"""

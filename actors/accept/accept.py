@@ -1,0 +1,50 @@
+"""`Accept`: what `connect` may return where a room and an id do not say enough.
+
+Made by the application; `identity` takes it apart.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wspulse.actors.values.text.headers import Headers, checked_headers, is_token
+
+__all__ = ["Accept"]
+
+
+class Accept:
+    """Lets a client in: `room_id`, `connection_id` and `state` are what a tuple of them means.
+
+    `headers` are added to the 101, Set-Cookie above all;
+    `subprotocol` is the one to choose, which the client must have offered; with `resume=False` the session has no resume window,
+    whatever the server's is. Raises TypeError and ValueError for what cannot be sent.
+    """
+
+    __slots__ = ("connection_id", "headers", "resume", "room_id", "state", "subprotocol")
+
+    def __init__(
+        self,
+        room_id: str,
+        connection_id: str = "",
+        *,
+        state: dict[str, Any] | None = None,
+        headers: Headers = (),
+        subprotocol: str | None = None,
+        resume: bool = True,
+    ) -> None:
+        self.room_id = room_id
+        self.connection_id = connection_id
+        self.state = state
+        self.headers = checked_headers(headers, "Accept")
+        if subprotocol is not None and not is_token(subprotocol):
+            raise ValueError(
+                f"wspulse: Accept: subprotocol is {subprotocol!r}; allowed is a token, as RFC 6455 names it"
+            )
+        self.subprotocol = subprotocol
+        self.resume = _checked_bool(resume)
+
+
+def _checked_bool(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"wspulse: Accept: resume is {value!r}; allowed is True or False")
+    return value
