@@ -54,8 +54,8 @@ class FakeControl:
     async def broadcast(self, room: str, frame: Frame) -> None:
         await self._ask("broadcast", room, frame)
 
-    async def kick(self, connection: str) -> None:
-        await self._ask("kick", connection)
+    async def kick(self, connection: str, code: int = 1000, reason: str = "kicked") -> None:
+        await self._ask("kick", connection, code, reason)
 
     async def connections(self, room: str | None = None) -> Listing[Listed]:
         await self._ask("connections", room)
@@ -98,10 +98,10 @@ async def test_calls_go_to_the_control_socket_of_the_server_that_was_joined(cont
     assert control.asked == [
         ("send", "ann", frame),
         ("broadcast", "lobby", frame),
-        ("kick", "ann"),
+        ("kick", "ann", 1000, "kicked"),
         ("connections", "lobby"),
         ("send", "ann", frame),
-        ("kick", "ann"),
+        ("kick", "ann", 1000, "kicked"),
     ]
 
 
