@@ -19,7 +19,7 @@ from wspulse.actors.mesh.lifecycle import CloseRequested
 from wspulse.actors.mesh.mailbox import Mailbox
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.runtime.task_set import TaskSet
-from wspulse.actors.sessions.inbox import Inbox, current_inbox
+from wspulse.actors.sessions.inbox import Inbox, calling_inbox
 from wspulse.actors.sessions.shard import Shard
 
 __all__ = ["Closing"]
@@ -100,7 +100,7 @@ class Closing:
         if self._closed is None:
             self._closed = asyncio.get_running_loop().create_future()
             self._closer = asyncio.current_task()
-        caller = current_inbox.get()
+        caller = calling_inbox()
         if caller is not None:
             self._closers[caller] += 1
             self._shard.look_if_quiet()

@@ -20,7 +20,7 @@ from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.wire.frames import TEXT
 
-__all__ = ["Callback", "Inbox", "InboxShard", "current_inbox"]
+__all__ = ["Callback", "Inbox", "calling_inbox"]
 
 INBOUND_LIMIT_FRAMES = 16
 """Frames that wait for a slow handler before the socket is no longer read: enough to keep a handler busy, little to hold."""
@@ -42,8 +42,13 @@ _TURN_ENTRIES = 64
 """How many entries of one mailbox are handled before the other sessions have their turn: a lost transport may leave tens of
 thousands of tiny frames, and an async handler need not ever suspend."""
 
-current_inbox: ContextVar[Inbox | None] = ContextVar("wspulse_inbox", default=None)
-"""That of the session whose async handler is running, for calls that must not wait for it."""
+_current_session: ContextVar[InboxSession | None] = ContextVar("wspulse_session", default=None)
+"""Whose async handler is running, or whose began what is. The session, since its context would keep its inbox alive."""
+
+
+def calling_inbox() -> Inbox | None:
+    """That of the session whose handler calls, for calls that must not wait for it; None for all others."""
+    return getattr(_current_session.get(), "inbox", None)
 
 
 class Callback(NamedTuple):
@@ -233,7 +238,8 @@ class Inbox:
     async def _work(self, item: _Waiting | Callback, awaitable: Awaitable[Any]) -> None:
         """Await a handler that was called, and run what has come meanwhile."""
         shard = self._shard
-        current_inbox.set(self)
+        if _current_session.get() is not self._session:
+            _current_session.set(self._session)
         begun: _Begun | None = (item, awaitable)
         left = _TURN_ENTRIES
         try:
@@ -260,8 +266,6 @@ class Inbox:
                     await self._give_way()
                 begun = self._drain(_call)
         finally:
-            # The session's context lives on, and nothing of what its later handlers begin runs inside this task.
-            current_inbox.set(None)
             # Not there, where the loop's tasks begin at once and this one has ended within its first step.
             shard.working.pop(self, None)
             self.handling = None

@@ -354,7 +354,12 @@ class Shard:
 
     def spawn(self, inbox: Inbox, work: Coroutine[Any, Any, None]) -> None:
         """Run a session's async handlers in a task; the shard holds it."""
-        task = self.loop.create_task(work, context=inbox.context)
+        loop = self.loop
+        if loop.get_task_factory() is None:
+            # As the loop does it, but for a number in the name of each, which costs 0.2 µs.
+            task = asyncio.Task(work, loop=loop, name="wspulse session", context=inbox.context)
+        else:
+            task = loop.create_task(work, context=inbox.context)
         if not task.done():
             self.working[inbox] = task
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tests.support.sim_frames import CLOSED, CONNECTED, SessionModel
 from tests.support.sim_patience import CLOSES, KICKS
 from wspulse.actors.sessions.handlers import Handlers
-from wspulse.actors.sessions.inbox import current_inbox
+from wspulse.actors.sessions.inbox import calling_inbox
 from wspulse.actors.values.errors import (
     ConnectionClosedError,
     ConnectionNotFoundError,
@@ -272,7 +272,7 @@ class SimApp:
 
     async def shut_down(self) -> None:
         """`server.close()`, as the runtime of a single shard carries it out."""
-        exempt = current_inbox.get()
+        exempt = calling_inbox()
         if self.is_shut:
             return
         self.shut_down_now()
