@@ -82,6 +82,8 @@ class Child:
         """The end of the current worker is no crash."""
         self._boot_failure = ""
         """Why the current worker could not start: the text, which may be a traceback."""
+        self._is_terminated = False
+        """Somebody sent the current worker SIGTERM before it was ready."""
         self._told_slow_boot = False
 
     @property
@@ -137,6 +139,7 @@ class Child:
         self.ready_at = None
         self._ends_by_order = False
         self._boot_failure = ""
+        self._is_terminated = False
         self._told_slow_boot = False
         self._liveness = Liveness(self._stall_timeout_s, self.started_at)
         self._silence = Silence(self.started_at)
@@ -263,8 +266,12 @@ class Child:
         """By order, or since somebody sent it SIGTERM."""
         if self.state is ChildState.READY:
             self._ends_by_order = True
-            self.state = ChildState.DRAINING
-            self._kill_later(self._drain_timeout_s)
+        elif self.state is ChildState.STARTING:
+            self._is_terminated = True
+        else:
+            return
+        self.state = ChildState.DRAINING
+        self._kill_later(self._drain_timeout_s)
 
     def _on_drained(self) -> None:
         self.state = ChildState.DRAINED
@@ -274,7 +281,8 @@ class Child:
         if self._boot_failure:
             return  # it has its order
         # A planned restart, or somebody sent this one worker SIGTERM: nobody waits for it.
-        self._ends_by_order = True
+        if not self._is_terminated:
+            self._ends_by_order = True
         if self._timer is None:
             self._kill_later(self._drain_timeout_s)
         self.exit()
@@ -335,8 +343,8 @@ class Child:
         elif self._boot_failure:
             self._next_start.after_failed_start(self._boot_failure, fields)
             self._wait()
-        elif code == -signal.SIGTERM:
-            self._next_start.after_termination(exit_sentence(code), fields)
+        elif code == -signal.SIGTERM or self._is_terminated:
+            self._next_start.after_termination("was told to end (SIGTERM) while it started", fields)
             self._wait()
         else:
             is_replaced = self._take_replacement()

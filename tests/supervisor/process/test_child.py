@@ -140,6 +140,27 @@ def test_worker_that_dies_of_a_termination_signal_is_no_crash(stage: Stage) -> N
     assert stage.next_start() == pytest.approx(0.2)
 
 
+def test_worker_that_is_terminated_while_it_starts_is_followed_with_backoff_and_is_killed_when_it_stays(
+    stage: Stage,
+) -> None:
+    stage.child.start()
+    stage.worker.says(Alive(0))
+    stage.worker.says(Draining())
+    stage.worker.says(Drained())
+    assert stage.worker.told == [Exit()]
+    stage.worker.ends(0)
+    assert stage.next_start() == pytest.approx(0.1), "what it does to itself at each start must not spin"
+    stage.worker.says(Alive(0))
+    stage.worker.says(Draining())
+    stage.pass_time(9.9)
+    assert stage.worker.kills == 0
+    stage.pass_time(0.2)
+    assert stage.worker.kills == 1, "an on_start that cannot be cancelled"
+    stage.worker.ends(-signal.SIGKILL)
+    assert stage.next_start() == pytest.approx(0.2)
+    assert stage.child.restarts == 0
+
+
 def test_stop_drains_then_waits_for_exit(stage: Stage) -> None:
     stage.child.start()
     stage.become_ready()
