@@ -8,9 +8,10 @@ child knows nothing of the others.
                     └── WAITING (backoff) ◀── crash, failed start ──┼── by order ──▶ start()
                                                                     └── stop() ──▶ STOPPED
 
-By order ends a worker that is to be replaced, and one that somebody sent SIGTERM. For a planned restart of a worker that is
-ready its replacement is prepared first; when the worker has ended, that is the one that is STARTING. A child never gives up:
-whether the server is to go on is the supervisor's to decide.
+By order ends a worker that is to be replaced, and one that somebody sent SIGTERM; where that was before it was ready, the next
+start waits, since it may be what the application does to itself. For a planned restart of a worker that is ready its replacement
+is prepared first; when the worker has ended, that is the one that is STARTING. A child never gives up: whether the server is to
+go on is the supervisor's to decide.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from wspulse.supervisor.process.watching.silence import Silence
 __all__ = ["Child", "ChildState"]
 
 SLOW_BOOT_S = 10.0
-"""An import may take as long as it likes, but somebody may wonder why the server is not ready."""
+"""Nobody is killed for a slow import (`Outage` bounds it), but somebody may wonder why the server is not ready."""
 
 _logger = logging.getLogger("wspulse.supervisor")
 
