@@ -26,6 +26,7 @@ from wspulse.actors.mesh.message import Message
 from wspulse.actors.values.errors import ServerClosedError
 from wspulse.supervisor.host.process_state import process_state
 from wspulse.supervisor.process.child_events import ChildEvents, ChildState
+from wspulse.supervisor.process.kill_timer import KillTimer
 from wspulse.supervisor.process.restart.next_start import NextStart
 from wspulse.supervisor.process.restart.replacement import Replacement, RestartFailedError
 from wspulse.supervisor.process.restart.standby import LEAVE_S, Launch, LaunchedWorker
@@ -76,8 +77,7 @@ class Child:
         self._liveness = Liveness(stall_timeout_s, 0.0)
         self._silence = Silence(0.0)
         self._next_start = NextStart(self._start_again)
-        self._timer: asyncio.TimerHandle | None = None
-        """While a worker ends by itself: when it is killed."""
+        self._kill_timer = KillTimer(self._loop, self._kill_late)
         self._stopping = False
         self._ends_by_order = False
         """The end of the current worker is no crash."""
@@ -177,7 +177,7 @@ class Child:
     def stop(self) -> None:
         """End all sessions, for good. A worker that has not been heard yet has none, and is killed."""
         self._stopping = True
-        self._cancel_timer()
+        self._kill_timer.cancel()
         self._next_start.cancel()
         self._replacement.fail(ServerClosedError())
         self._replacement.dismiss()
@@ -272,7 +272,7 @@ class Child:
         else:
             return
         self.state = ChildState.DRAINING
-        self._kill_later(self._drain_timeout_s)
+        self._kill_timer.set(self._drain_timeout_s)
 
     def _on_drained(self) -> None:
         self.state = ChildState.DRAINED
@@ -284,8 +284,8 @@ class Child:
         # A planned restart, or somebody sent this one worker SIGTERM: nobody waits for it.
         if not self._is_terminated:
             self._ends_by_order = True
-        if self._timer is None:
-            self._kill_later(self._drain_timeout_s)
+        if not self._kill_timer.is_set:
+            self._kill_timer.set(self._drain_timeout_s)
         self.exit()
 
     def _on_boot_failed(self, failure: BootFailed) -> None:
@@ -293,7 +293,7 @@ class Child:
         self.state = ChildState.DRAINED
         self._events.on_boot_failed(self, failure)
         if not self._stopping:
-            self._kill_later(LEAVE_S)
+            self._kill_timer.set(LEAVE_S)
             self.exit()
 
     # What its replacement tells.
@@ -331,7 +331,7 @@ class Child:
             self.served_at = time.monotonic()
         self._worker = None
         self.connections = 0
-        self._cancel_timer()
+        self._kill_timer.cancel()
         self._events.on_down(self, worker.incarnation)
         if self._stopping:
             if code != 0 and was_draining and not self._boot_failure:
@@ -382,14 +382,9 @@ class Child:
         self._ends_by_order = False
         self._replacement.fail(RestartFailedError(self.shard, self.last_failure, serves=False))
 
-    def _kill_later(self, seconds: float) -> None:
-        self._cancel_timer()
-        self._timer = self._loop.call_later(seconds, self.kill)
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _kill_late(self) -> None:
+        _logger.warning("a worker did not end in time and is killed", extra=self._fields())
+        self.kill()
 
     def _fields(self) -> dict[str, object]:
         return {"shard": self.shard, "pid": self.pid, "incarnation": self.incarnation}
