@@ -7,6 +7,7 @@ up to a bound, beyond which they are dropped and counted, and the count is writt
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -122,14 +123,17 @@ class LineWriter:
     def _written(self, data: bytes) -> bool:
         """Whether all of it is. It is not when the disk is full, or the reader or the terminal gone."""
         rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[os.write(self._fd, rest) :]
-            except BlockingIOError:
-                # Somebody who shares the descriptor has made it one that does not block.
-                select.select([], [self._fd], [])
-            except OSError as error:
-                if error.errno == errno.EIO:
+        try:
+            while rest:
+                try:
+                    rest = rest[os.write(self._fd, rest) :]
+                except BlockingIOError:
+                    # Somebody who shares the descriptor has made it one that does not block.
+                    select.select([], [self._fd], [])
+        except OSError as error:
+            if error.errno == errno.EIO:
+                # Where no descriptor is free for that: at the next line.
+                with contextlib.suppress(OSError):
                     leave_terminal(self._fd)
-                return False
+            return False
         return True

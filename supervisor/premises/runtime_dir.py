@@ -133,10 +133,15 @@ class RuntimeDir:
             os.close(self._lock)
 
     def _write_record(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        record = os.open(self.path / RECORD, flags, 0o600)
+        """As a whole or not at all: a disk that is full must not cost the former record, which says what names are used."""
+        whole, begun = self.path / RECORD, self.path / f"{RECORD}.new"
+        record = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             os.write(record, f"{os.getpid()} {self.run} {self._address}".rstrip().encode() + b"\n")
+            begun.rename(whole)
+        except BaseException:
+            begun.unlink(missing_ok=True)
+            raise
         finally:
             os.close(record)
 

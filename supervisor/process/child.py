@@ -8,9 +8,10 @@ child knows nothing of the others.
                     └── WAITING (backoff) ◀── crash, failed start ──┼── by order ──▶ start()
                                                                     └── stop() ──▶ STOPPED
 
-By order ends a worker that is to be replaced, and one that somebody sent SIGTERM. For a planned restart of a worker that is
-ready its replacement is prepared first; when the worker has ended, that is the one that is STARTING. A child never gives up:
-whether the server is to go on is the supervisor's to decide.
+By order ends a worker that is to be replaced, and one that somebody sent SIGTERM; where that was before it was ready, the next
+start waits, since it may be what the application does to itself. For a planned restart of a worker that is ready its replacement
+is prepared first; when the worker has ended, that is the one that is STARTING. A child never gives up: whether the server is to
+go on is the supervisor's to decide.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from wspulse.actors.mesh.message import Message
 from wspulse.actors.values.errors import ServerClosedError
 from wspulse.supervisor.host.process_state import process_state
 from wspulse.supervisor.process.child_events import ChildEvents, ChildState
+from wspulse.supervisor.process.kill_timer import KillTimer
 from wspulse.supervisor.process.restart.next_start import NextStart
 from wspulse.supervisor.process.restart.replacement import Replacement, RestartFailedError
 from wspulse.supervisor.process.restart.standby import LEAVE_S, Launch, LaunchedWorker
@@ -36,7 +38,7 @@ from wspulse.supervisor.process.watching.silence import Silence
 __all__ = ["Child", "ChildState"]
 
 SLOW_BOOT_S = 10.0
-"""An import may take as long as it likes, but somebody may wonder why the server is not ready."""
+"""Nobody is killed for a slow import (`Outage` bounds it), but somebody may wonder why the server is not ready."""
 
 _logger = logging.getLogger("wspulse.supervisor")
 
@@ -75,13 +77,14 @@ class Child:
         self._liveness = Liveness(stall_timeout_s, 0.0)
         self._silence = Silence(0.0)
         self._next_start = NextStart(self._start_again)
-        self._timer: asyncio.TimerHandle | None = None
-        """While a worker ends by itself: when it is killed."""
+        self._kill_timer = KillTimer(self._loop, self._kill_late)
         self._stopping = False
         self._ends_by_order = False
         """The end of the current worker is no crash."""
         self._boot_failure = ""
         """Why the current worker could not start: the text, which may be a traceback."""
+        self._is_terminated = False
+        """Somebody sent the current worker SIGTERM before it was ready."""
         self._told_slow_boot = False
 
     @property
@@ -137,6 +140,7 @@ class Child:
         self.ready_at = None
         self._ends_by_order = False
         self._boot_failure = ""
+        self._is_terminated = False
         self._told_slow_boot = False
         self._liveness = Liveness(self._stall_timeout_s, self.started_at)
         self._silence = Silence(self.started_at)
@@ -173,7 +177,7 @@ class Child:
     def stop(self) -> None:
         """End all sessions, for good. A worker that has not been heard yet has none, and is killed."""
         self._stopping = True
-        self._cancel_timer()
+        self._kill_timer.cancel()
         self._next_start.cancel()
         self._replacement.fail(ServerClosedError())
         self._replacement.dismiss()
@@ -263,8 +267,12 @@ class Child:
         """By order, or since somebody sent it SIGTERM."""
         if self.state is ChildState.READY:
             self._ends_by_order = True
-            self.state = ChildState.DRAINING
-            self._kill_later(self._drain_timeout_s)
+        elif self.state is ChildState.STARTING:
+            self._is_terminated = True
+        else:
+            return
+        self.state = ChildState.DRAINING
+        self._kill_timer.set(self._drain_timeout_s)
 
     def _on_drained(self) -> None:
         self.state = ChildState.DRAINED
@@ -274,9 +282,10 @@ class Child:
         if self._boot_failure:
             return  # it has its order
         # A planned restart, or somebody sent this one worker SIGTERM: nobody waits for it.
-        self._ends_by_order = True
-        if self._timer is None:
-            self._kill_later(self._drain_timeout_s)
+        if not self._is_terminated:
+            self._ends_by_order = True
+        if not self._kill_timer.is_set:
+            self._kill_timer.set(self._drain_timeout_s)
         self.exit()
 
     def _on_boot_failed(self, failure: BootFailed) -> None:
@@ -284,7 +293,7 @@ class Child:
         self.state = ChildState.DRAINED
         self._events.on_boot_failed(self, failure)
         if not self._stopping:
-            self._kill_later(LEAVE_S)
+            self._kill_timer.set(LEAVE_S)
             self.exit()
 
     # What its replacement tells.
@@ -322,7 +331,7 @@ class Child:
             self.served_at = time.monotonic()
         self._worker = None
         self.connections = 0
-        self._cancel_timer()
+        self._kill_timer.cancel()
         self._events.on_down(self, worker.incarnation)
         if self._stopping:
             if code != 0 and was_draining and not self._boot_failure:
@@ -335,8 +344,8 @@ class Child:
         elif self._boot_failure:
             self._next_start.after_failed_start(self._boot_failure, fields)
             self._wait()
-        elif code == -signal.SIGTERM:
-            self._next_start.after_termination(exit_sentence(code), fields)
+        elif code == -signal.SIGTERM or self._is_terminated:
+            self._next_start.after_termination("was told to end (SIGTERM) while it started", fields)
             self._wait()
         else:
             is_replaced = self._take_replacement()
@@ -373,14 +382,9 @@ class Child:
         self._ends_by_order = False
         self._replacement.fail(RestartFailedError(self.shard, self.last_failure, serves=False))
 
-    def _kill_later(self, seconds: float) -> None:
-        self._cancel_timer()
-        self._timer = self._loop.call_later(seconds, self.kill)
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _kill_late(self) -> None:
+        _logger.warning("a worker did not end in time and is killed", extra=self._fields())
+        self.kill()
 
     def _fields(self) -> dict[str, object]:
         return {"shard": self.shard, "pid": self.pid, "incarnation": self.incarnation}

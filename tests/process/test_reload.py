@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from wspulse import Control, ControlError
 from wspulse.actors.mesh.placement import Placement
 
 APP = """
+import asyncio
 import os
 from wspulse import Server, Frame
 
@@ -138,3 +140,22 @@ def test_worker_serves_while_its_replacement_loads(app: Path) -> None:
         with connect(server.url) as newcomer:
             assert version(newcomer) == "second"
         assert (app / "starts").read_text().split() == ["first", "0", "second", "0"]
+
+
+def test_shard_whose_replacement_somebody_terminates_while_the_old_worker_drains_gets_another_one(app: Path) -> None:
+    write(app, "first", "@server.on_disconnect\nasync def linger(connection, error):\n    await asyncio.sleep(3)\n")
+    with (
+        serve_process("--app", "versions:server", cwd=app, env={"PYTHONDONTWRITEBYTECODE": "1"}) as server,
+        client_on(server, 0),
+        Control(server.control) as control,
+    ):
+        before = server.pids()
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: control.stats().workers[0].state == "draining", 10, "the replacement is prepared")
+        (standby,) = server.pids() - before
+        os.kill(standby, signal.SIGTERM)
+        wait_until(lambda: "the reload failed" in server.stderr(), 2, "the reload has an answer")
+        wait_until(lambda: control.stats().workers[0].state == "ready", 8, "the shard has a worker")
+        assert server.worker_pids()[0] not in before | {standby}
+        with client_on(server, 0) as newcomer:
+            assert version(newcomer) == "first"

@@ -140,9 +140,10 @@ class Replacement:
             self.events.on_replacements_gone()
 
     def _fail_start(self, text: str) -> None:
-        fields = {"shard": self._shard, "reason": last_line(text), "traceback": text}
+        reason = last_line(text)
+        fields = {"shard": self._shard, "reason": reason} | ({} if text == reason else {"traceback": text})
         _logger.error("the replacement of a worker could not start", extra=fields)
-        self.fail(RestartFailedError(self._shard, last_line(text), serves=self.events.is_ready))
+        self.fail(RestartFailedError(self._shard, reason, serves=self.events.is_ready))
 
 
 def _retrieve(outcome: asyncio.Future[None]) -> None:

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from wspulse.actors.mesh.lifecycle import BootFailed, CloseRequested, Exit, Prepared, TakeOver
+from wspulse.actors.mesh.lifecycle import BootFailed, CloseRequested, Drained, Draining, Exit, Prepared, TakeOver
 from wspulse.actors.mesh.message import Message
 from wspulse.supervisor.process.watching.end_watch import exit_sentence
 
@@ -106,7 +106,8 @@ class Standby:
     def _on_message(self, worker: LaunchedWorker, message: Message) -> None:
         self.was_heard = True
         if self._is_taken:
-            self._events.events.on_worker_message(worker, message)
+            if not isinstance(message, Prepared):  # its turn came before it was
+                self._events.events.on_worker_message(worker, message)
         elif not self._is_over:
             match message:
                 case Prepared():
@@ -114,6 +115,8 @@ class Standby:
                     self._events.on_standby_prepared()
                 case BootFailed():
                     self._fail(message.text)
+                case Draining() | Drained():
+                    self._fail("it was told to end (SIGTERM)")
                 case CloseRequested():
                     self._events.events.on_replacement_closes()
 

@@ -18,7 +18,7 @@ what the workers said meanwhile is still unread."""
 
 
 class Silence:
-    """See the module. It is armed by the worker's first message: an import may take as long as it likes."""
+    """See the module. It is armed by the worker's first message: one that loads its application says nothing."""
 
     __slots__ = ("_heard_at", "_looked_at", "is_told")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
@@ -167,6 +168,26 @@ def test_terminal_that_was_closed_is_left_by_all_that_print_to_it() -> None:
         os.write(theirs, b"x")
     with writing(theirs) as writer:
         writer.write(b"lost\n")
+        assert writer.flush(5)
+        assert os.write(theirs, b"x") == 1
+    os.close(theirs)
+
+
+def test_terminal_that_cannot_be_left_for_want_of_a_descriptor_is_left_at_a_later_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = os.openpty()
+    os.close(ours)
+
+    def refuse(_path: str, _flags: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with writing(theirs) as writer:
+        with monkeypatch.context() as short:
+            short.setattr(os, "open", refuse)
+            writer.write(b"lost\n")
+            assert writer.flush(5)
+        writer.write(b"lost too\n")
         assert writer.flush(5)
         assert os.write(theirs, b"x") == 1
     os.close(theirs)

@@ -254,6 +254,39 @@ def test_file_that_somebody_has_removed_is_written_again(environ: dict[str, str]
     claimed.release()
 
 
+def test_record_that_finds_no_room_is_written_when_there_is_some(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed = RuntimeDir.claim(8000, environ)
+    (claimed.path / "lock").unlink()
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", no_room)
+        with pytest.raises(OSError, match="No space left"):
+            claimed.restore()
+    assert list(claimed.path.iterdir()) == []
+    assert claimed.restore() is True
+    assert (claimed.path / "lock").read_text() == f"{os.getpid()} 0\n"
+    claimed.release()
+
+
+def test_start_that_finds_no_room_leaves_the_names_of_a_crashed_server_unused(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash(RuntimeDir.claim(8000, environ))
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", no_room)
+        with pytest.raises(StartError, match="No space left"):
+            RuntimeDir.claim(8000, environ)
+    after = RuntimeDir.claim(8000, environ)
+    assert after.run == 1
+    after.release()
+    assert not after.path.exists()
+
+
+def no_room(_fd: int, _data: bytes) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_folder_that_another_server_has_made_in_our_folders_place_is_not_taken(environ: dict[str, str]) -> None:
     claimed = RuntimeDir.claim(8000, environ)
     shutil.rmtree(claimed.path)
@@ -307,11 +340,8 @@ def test_look_at_a_folder_does_not_take_it_from_who_claims_it_in_the_same_moment
 
 
 def test_full_disk_is_an_error_and_the_folder_is_free(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_fd: int, _data: bytes) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", refuse)
+        patch.setattr(os, "write", no_room)
         with pytest.raises(StartError, match=r"/8000 cannot be prepared: No space left on device"):
             RuntimeDir.claim(8000, environ)
     claimed = RuntimeDir.claim(8000, environ)

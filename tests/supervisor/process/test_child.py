@@ -127,6 +127,31 @@ def test_worker_that_somebody_terminated_and_that_does_not_drain_is_killed_and_r
     assert (len(stage.workers), stage.child.restarts) == (2, 0)
 
 
+def test_worker_that_is_killed_since_it_does_not_drain_is_named(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    stage.child.start()
+    stage.become_ready()
+    stage.worker.says(Draining())
+    stage.pass_time(10.1)
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert record.getMessage() == "a worker did not end in time and is killed"
+    assert (record.__dict__["shard"], record.__dict__["pid"]) == (2, stage.worker.pid)
+
+
+def test_worker_that_drained_while_the_supervisor_stood_still_ends_by_itself(stage: Stage) -> None:
+    stage.child.start()
+    stage.become_ready()
+    stage.worker.says(Draining())
+    stage.loop.now += 30
+    stage.loop.run_until_idle()
+    assert stage.worker.kills == 0, "what it said meanwhile is still unread"
+    stage.worker.says(Drained())
+    assert stage.worker.told == [Exit()]
+    stage.pass_time(4.9)
+    assert stage.worker.kills == 0
+    stage.pass_time(0.2)
+    assert stage.worker.kills == 1
+
+
 def test_worker_that_dies_of_a_termination_signal_is_no_crash(stage: Stage) -> None:
     """An application may have put its own handler in the place of ours, or the default."""
     stage.child.start()
@@ -138,6 +163,27 @@ def test_worker_that_dies_of_a_termination_signal_is_no_crash(stage: Stage) -> N
     assert stage.next_start() == pytest.approx(0.1), "what it does to itself at each start must not spin"
     stage.worker.ends(-signal.SIGTERM)
     assert stage.next_start() == pytest.approx(0.2)
+
+
+def test_worker_that_is_terminated_while_it_starts_is_followed_with_backoff_and_is_killed_when_it_stays(
+    stage: Stage,
+) -> None:
+    stage.child.start()
+    stage.worker.says(Alive(0))
+    stage.worker.says(Draining())
+    stage.worker.says(Drained())
+    assert stage.worker.told == [Exit()]
+    stage.worker.ends(0)
+    assert stage.next_start() == pytest.approx(0.1), "what it does to itself at each start must not spin"
+    stage.worker.says(Alive(0))
+    stage.worker.says(Draining())
+    stage.pass_time(9.9)
+    assert stage.worker.kills == 0
+    stage.pass_time(0.2)
+    assert stage.worker.kills == 1, "an on_start that cannot be cancelled"
+    stage.worker.ends(-signal.SIGKILL)
+    assert stage.next_start() == pytest.approx(0.2)
+    assert stage.child.restarts == 0
 
 
 def test_stop_drains_then_waits_for_exit(stage: Stage) -> None:

@@ -15,6 +15,7 @@ from wspulse.actors.mesh.lifecycle import (
     CloseRequested,
     Drain,
     Drained,
+    Draining,
     Exit,
     Prepared,
     Ready,
@@ -105,8 +106,7 @@ def test_replacement_that_cannot_start_leaves_the_worker_serving_and_is_the_answ
     assert (stage.child.state, old.told, old.kills, stage.child.restarts) == (ChildState.READY, [], 0, 0)
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert record.__dict__["reason"] == reason
-    if how == "boot failure":
-        assert record.__dict__["traceback"] == TRACEBACK
+    assert record.__dict__.get("traceback") == (TRACEBACK if how == "boot failure" else None)
     stage.refuse = None
     assert stage.child.restart() is not restart, "it can be tried again"
     stage.worker.says(Prepared())
@@ -139,6 +139,7 @@ def test_worker_that_crashes_while_its_replacement_is_prepared_is_followed_by_th
     assert (stage.child.state, stage.child.restarts, len(stage.workers)) == (ChildState.STARTING, 1, 2)
     new.says(Prepared())
     new.says(Ready(2, 2))
+    assert stage.events == [("ready", 1), ("down", 1), ("ready", 2)]
     assert restart.done()
     assert stage.child.state is ChildState.READY
     new.ends(1)
@@ -164,6 +165,37 @@ def test_worker_that_somebody_terminates_meanwhile_is_followed_by_its_replacemen
     assert (old.told, new.told) == ([Exit()], [])
     old.ends(0)
     assert (new.told, stage.child.restarts) == ([TakeOver()], 0)
+
+
+def test_replacement_that_somebody_terminates_while_it_is_prepared_leaves_the_worker_serving_and_is_the_answer(
+    stage: Stage,
+) -> None:
+    restart = stage.child.restart()
+    old, new = both(stage)
+    new.says(Alive(0))
+    new.says(Draining())
+    new.says(Drained())
+    with pytest.raises(RestartFailedError, match="the old one goes on: it was told to end"):
+        restart.result()
+    assert (stage.child.state, old.told, new.told) == (ChildState.READY, [], [Exit()])
+    new.ends(0)
+    assert len(stage.workers) == 2
+    assert stage.is_quiet
+
+
+def test_replacement_that_somebody_terminates_when_it_is_prepared_does_not_get_the_shard(stage: Stage) -> None:
+    stage.child.restart()
+    old, new = both(stage)
+    new.says(Alive(0))
+    new.says(Prepared())
+    new.says(Draining())
+    new.says(Drained())
+    old.says(Drained())
+    old.ends(0)
+    assert new.told == [Exit()]
+    assert not stage.worker.stands_by
+    stage.become_ready()
+    assert stage.child.state is ChildState.READY
 
 
 def test_worker_that_does_not_drain_is_killed(stage: Stage) -> None:

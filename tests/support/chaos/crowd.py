@@ -129,7 +129,8 @@ class Crowd:
                 if member.end is None:
                     try:
                         # A server that stands still takes nothing; then this member has nothing more to say.
-                        await asyncio.wait_for(member.say(), 1)
+                        async with asyncio.timeout(1):
+                            await member.say()
                     except (ConnectionClosed, TimeoutError):
                         pass
             await asyncio.sleep(self._pause_s)
