@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import path_of_target
-from wspulse.actors.wire.answer import RETRY_AFTER_S, HTTPAnswer, rejection
+from wspulse.actors.wire.answer import HTTPAnswer, rejection
 
 __all__ = [
     "HEALTH_PATH",
@@ -148,7 +148,9 @@ def _health_answer(method: bytes, version: bytes, draining: bool, health: Health
 
 
 def _not_well(why: str) -> HTTPAnswer:
-    return HTTPAnswer(503, why, [("Retry-After", str(RETRY_AFTER_S))], is_refusal=False)
+    answer = rejection(503, why)
+    answer.is_refusal = False
+    return answer
 
 
 def _check_reading(method: bytes, draining: bool) -> HTTPAnswer | None:
