@@ -72,10 +72,14 @@ class Acceptor:
         """The protocol of a connection whose first request is for this server."""
         return Newcomer(self)
 
-    def answer(self, head: bytes) -> bytes:
+    def answer(self, request: Request) -> bytes:
         """What a request for one of our paths is answered that is no upgrade."""
-        answer = check_request(head, path=self.path, draining=self.shard.closing, pages=self.pages, health=self.health)
-        return (answer if isinstance(answer, HTTPAnswer) else rejection(400, "an upgrade is needed here")).encode()
+        draining = self.shard.closing or self.closed
+        checked = check_request(request.head, path=self.path, draining=draining, pages=self.pages, health=self.health)
+        answer = checked if isinstance(checked, HTTPAnswer) else rejection(400, "an upgrade is needed here")
+        if answer.is_refusal:
+            self.shard.journal.refused(answer, request.head, request.remote_address)
+        return answer.encode()
 
     def refuse(self, client: asyncio.Transport, answer: HTTPAnswer) -> None:
         """Have a client of the HTTP application told no."""

@@ -15,6 +15,7 @@ from email.utils import formatdate
 from functools import partial
 from importlib.util import find_spec
 from logging import INFO, Logger, LogRecord, getLogger
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
@@ -41,6 +42,9 @@ _FIRST_LINE_BYTES = 16 * 1024
 
 _MOST_KINDS = 50
 """Of uvicorn's lines, which has about thirty; those beyond share one limit."""
+
+_SPEAKING = ("uvicorn", "websockets")
+"""Packages whose lines uvicorn's logger has."""
 
 _server_log = getLogger("uvicorn.error")
 
@@ -70,7 +74,7 @@ class HttpApplication:
         *,
         paths: Collection[str],
         make_newcomer: Callable[[], asyncio.Protocol],
-        answer: Callable[[bytes], bytes],
+        answer: Callable[[Request], bytes],
         bounds: HeadBounds,
         logger: Logger,
     ) -> None:
@@ -159,7 +163,7 @@ class HttpApplication:
         """The application, but for the server's own paths: any request of a connection may ask for them, not only the
         first."""
         if scope["type"] == "http" and scope["path"] in self.paths:
-            status, headers, body = parse_answer(self._answer(Request.from_scope(scope).head))
+            status, headers, body = parse_answer(self._answer(Request.from_scope(scope)))
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
         else:
@@ -181,12 +185,18 @@ class HttpApplication:
 
 class _StrangersLines:
     """A filter that lets few of each of uvicorn's lines pass: any client may cause them, above all the tracebacks of what its
-    request makes the application raise."""
+    request makes the application raise. Applications log by that logger too: their own lines are theirs to bound."""
 
     def __init__(self) -> None:
+        specs = filter(None, map(find_spec, _SPEAKING))
+        self._folders = tuple(
+            str(Path(each, "_"))[:-1] for spec in specs for each in spec.submodule_search_locations or ()
+        )
         self._limits: dict[object, LogLimit] = {}
 
     def filter(self, record: LogRecord) -> bool:
+        if not record.pathname.startswith(self._folders):
+            return True
         # What varies may be part of the text.
         kind = record.msg if record.msg in self._limits or len(self._limits) < _MOST_KINDS else None
         not_logged = self._limits.setdefault(kind, LogLimit()).admit(monotonic())

@@ -26,6 +26,9 @@ workers that are not there. Bad tokens (401) and bad requests are the clients' m
 
 _TOO_BIG = 1009
 
+_CUTS = {"stalled": "peers_stalled", "silent": "peers_silent", "closing": "peers_reset"}
+"""Why a peer was cut off → what counts it."""
+
 
 class Journal:
     """See the module. `clock` is in seconds and monotonic. Each connection is told of where `wants_access_log`, at info, or where
@@ -102,6 +105,15 @@ class Journal:
         not_logged = self._limits[text].admit(self._clock())
         if not_logged is not None:
             self._logger.warning(text, extra={"connection_id": connection_id, **fields, "not_logged": not_logged})
+
+    def peer_cut(self, why: str, connection_id: str) -> None:
+        """A peer is given up since it took nothing or said nothing. The id is empty where its session has let it go."""
+        name = _CUTS[why]
+        setattr(self._metrics, name, getattr(self._metrics, name) + 1)
+        not_logged = self._limits[name].admit(self._clock())
+        if not_logged is not None:
+            extra: dict[str, Any] = {"connection_id": connection_id} if connection_id else {}
+            self._logger.warning("a peer was cut off", extra={**extra, "reason": why, "not_logged": not_logged})
 
     # The application.
 

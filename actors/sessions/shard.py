@@ -95,7 +95,6 @@ class Shard:
         self._serial = 0
         self._undecodable_log = LogLimit()
         self._rest_log = LogLimit()
-        self._cut_log = LogLimit()
         self.admission = Admission(self)
 
     # Sessions.
@@ -197,19 +196,7 @@ class Shard:
             )
 
     def peer_cut(self, why: str, connection_id: str) -> None:
-        match why:
-            case "stalled":
-                self.metrics.peers_stalled += 1
-            case "silent":
-                self.metrics.peers_silent += 1
-            case _:
-                self.metrics.peers_reset += 1
-        suppressed = self._cut_log.admit(self.clock())
-        if suppressed is not None:
-            self.options.logger.warning(
-                "a peer was cut off",
-                extra={"connection_id": connection_id, "reason": why, "not_logged": suppressed},
-            )
+        self.journal.peer_cut(why, connection_id)
 
     def protocol_broken(self, connection_id: str, error: ProtocolError) -> None:
         self.journal.protocol_broken(connection_id, error, self.options.max_message_size)

@@ -19,19 +19,20 @@ def shortened(text: str) -> str:
 
 
 class LogLimit:
-    """A peer must not be able to fill the log: after `burst` lines within ten seconds the rest is only counted."""
+    """A peer must not be able to fill the log: after `burst` lines within `window_s` the rest is only counted."""
 
-    __slots__ = ("_burst", "_in_window", "_suppressed", "_window")
+    __slots__ = ("_burst", "_in_window", "_suppressed", "_window", "_window_s")
 
-    def __init__(self, burst: int = 5) -> None:
+    def __init__(self, burst: int = 5, *, window_s: float = _WINDOW_S) -> None:
         self._burst = burst
+        self._window_s = window_s
         self._window = -1
         self._in_window = 0
         self._suppressed = 0
 
     def admit(self, now: float) -> int | None:
         """None: leave this line out. Else write it; the number is how many were left out since the last one."""
-        window = int(now // _WINDOW_S)
+        window = int(now // self._window_s)
         if window != self._window:
             self._window = window
             self._in_window = 0

@@ -139,7 +139,7 @@ def _health_answer(method: bytes, version: bytes, draining: bool, health: Health
     if version not in (b"1.1", b"1.0"):
         return HTTPAnswer(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
     if method not in (b"GET", b"HEAD", b"OPTIONS"):
-        return HTTPAnswer(405, "only GET is allowed", [("Allow", "GET, HEAD, OPTIONS")])
+        return HTTPAnswer(405, "only GET, HEAD and OPTIONS are allowed", [("Allow", "GET, HEAD, OPTIONS")])
     if draining:
         return _not_well("draining")
     if health is None or health.ok:
@@ -156,7 +156,7 @@ def _not_well(why: str) -> HTTPAnswer:
 def _check_reading(method: bytes, draining: bool) -> HTTPAnswer | None:
     """What stands against an answer that is no upgrade."""
     if method not in (b"GET", b"HEAD"):
-        return HTTPAnswer(405, "only GET is allowed", [("Allow", "GET, HEAD")])
+        return HTTPAnswer(405, "only GET and HEAD are allowed", [("Allow", "GET, HEAD")])
     return rejection(503, "draining") if draining else None
 
 

@@ -133,6 +133,8 @@ class AsyncControl:
         """
         bridge = Bridge(self.address, connect, window=window, heartbeat=heartbeat, start_timeout=self.timeout)
         self._made.add(bridge)
+        if self._closed:
+            bridge.close()
         return bridge
 
     async def call(self, call: Call[Result], timeout: float | None = None) -> Result:

@@ -118,6 +118,8 @@ class Bridge:
         self._closed = False
 
     async def __aenter__(self) -> Self:
+        if self._closed:
+            raise ControlError("this bridge is closed, or the control client that made it")
         self._dealer = AsyncDealer(
             self._address, on_message=self._take, on_writable=self._attach, on_away=self._went_away
         )
@@ -127,6 +129,10 @@ class Bridge:
         except TimeoutError:
             self.close()
             raise ControlError(f"no server at {self._address.endpoint} within {self._start_timeout_s:g} s") from None
+        except BaseException:
+            # Who waits no longer reads nothing: clients that were given to this program would be deaf.
+            self.close()
+            raise
         if self._problem is not None:
             self.close()
             raise self._problem

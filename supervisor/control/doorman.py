@@ -22,7 +22,7 @@ DRAIN_BUDGET = 64
 """Failures looked at in one go: a client with wrong keys comes again and again."""
 
 QUIET_S = 60.0
-"""Between two lines of one kind; the later one says how many were left out."""
+"""In which there is one line of a kind; the next one says how many were left out."""
 
 _REASONS: dict[int, str] = {
     zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: "a control client was refused: it takes this for another server, by its key",
@@ -76,6 +76,6 @@ class Doorman:
 
     def _tell(self, text: str, **fields: str) -> None:
         self.refused += 1
-        not_logged = self._log.setdefault(text, LogLimit(1)).admit(monotonic() / QUIET_S)
+        not_logged = self._log.setdefault(text, LogLimit(1, window_s=QUIET_S)).admit(monotonic())
         if not_logged is not None:
             _logger.warning(text, extra={**fields, "not_logged": not_logged})

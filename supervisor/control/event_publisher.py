@@ -117,24 +117,29 @@ class EventPublisher:
 
     def _look(self) -> None:
         before = self.prefixes
+        given_up: list[bytes] = []
         received = Received(self._publisher, DRAIN_BUDGET)
         for change in chain.from_iterable(received):
             if change[:1] == b"\x01":
                 self._topics.add(change[1:])
             elif change[:1] == b"\x00" and change[1:] in self._topics:
                 self._topics.remove(change[1:])
-                self._forget(change[1:])
-        if self.prefixes != before:
-            self._watch(self.prefixes)
+                given_up.append(change[1:])
+        prefixes = self.prefixes
+        self._forget(given_up, tuple(prefixes))
+        if prefixes != before:
+            self._watch(prefixes)
         if not received.is_all:
             self._lookout.again()
 
-    def _forget(self, prefix: bytes) -> None:
-        """Nothing is made any more for topics that begin with `prefix` and that nobody else wants: who comes back to one
-        of them must see in the numbers that something may be missing."""
-        others = tuple(self.prefixes)
-        if prefix.startswith(PROBE_PREFIX) or prefix.startswith(others):
+    def _forget(self, given_up: list[bytes], wanted: tuple[bytes, ...]) -> None:
+        """Nothing is made any more for topics that begin with a prefix that was given up, and with none that is wanted: who comes
+        back to one of them must see in the numbers that something may be missing."""
+        gone = tuple(
+            prefix for prefix in given_up if not prefix.startswith(PROBE_PREFIX) and not prefix.startswith(wanted)
+        )
+        if not gone:
             return
         self._number += 1
-        for topic in [topic for topic in self._previous if topic.startswith(prefix) and not topic.startswith(others)]:
+        for topic in [topic for topic in self._previous if topic.startswith(gone) and not topic.startswith(wanted)]:
             del self._previous[topic]

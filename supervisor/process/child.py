@@ -206,7 +206,8 @@ class Child:
         """Look whether the worker is silent, or stuck."""
         if self._worker is None:
             return
-        if (silent_for_s := self._silence.look(now)) is not None:
+        # An import or an on_start may take its time, and nobody waits for what is to serve yet.
+        if self.ready_at is not None and (silent_for_s := self._silence.look(now)) is not None:
             fields = {"silence_s": round(silent_for_s, 1), "process_state": process_state(self._worker.pid)}
             _logger.warning("a worker is silent", extra={**self._fields(), **fields})
             self._events.on_silence(self, silent_for_s, is_over=False)

@@ -97,7 +97,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerStats(Totals, frozen=True, kw_only=True):
-    """One worker. What it has counted since its start, as it told last; the gauges are 0 where it did not answer."""
+    """One worker. What it has counted since its start, as it told last; the gauges are 0 where it did not answer, but for
+    `connections`, of which it tells every second."""
 
     shard: int
     pid: int | None

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.support.raw_peer import RawPeer
 from wspulse import Server
+from wspulse.actors.sessions.shard import Shard
 
 __all__ = ["GET", "TIMEOUT_S", "Application", "Site", "site", "statuses"]
 
@@ -71,10 +72,11 @@ class Application:
 
 
 class Site:
-    def __init__(self, port: int, application: Application, state: Any) -> None:
+    def __init__(self, port: int, application: Application, state: Any, shard: Shard) -> None:
         self.port = port
         self.application = application
         self.state = state
+        self.shard = shard
 
     async def answer_to(self, *pieces: bytes, ends: bool = False) -> bytes:
         """Everything that comes until the connection ends."""
@@ -93,7 +95,7 @@ async def site(timeout_s: float = TIMEOUT_S) -> AsyncIterator[Site]:
     async with server.serve() as running:
         runtime = server._in_process.running()
         assert runtime._http is not None
-        yield Site(running.port, application, runtime._http._state)
+        yield Site(running.port, application, runtime._http._state, runtime.shard)
 
 
 def statuses(answers: bytes) -> list[bytes]:

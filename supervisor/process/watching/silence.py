@@ -18,7 +18,8 @@ what the workers said meanwhile is still unread."""
 
 
 class Silence:
-    """See the module. It is armed by the worker's first message: one that loads its application says nothing."""
+    """See the module. It is armed by the worker's first message, and looked at once the worker serves: one that loads its
+    application says nothing."""
 
     __slots__ = ("_heard_at", "_looked_at", "is_told")
 

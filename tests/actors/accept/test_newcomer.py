@@ -128,7 +128,8 @@ async def test_pages_and_health_are_no_refusals() -> None:
         newcomer, client = door.greet()
         newcomer.data_received(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert status(client) == answer
-    assert door.acceptor.answer(b"GET /healthz HTTP/1.1\r\nHost: x").startswith(b"HTTP/1.1 503 ")
+    probe = Request(b"GET /healthz HTTP/1.1\r\nHost: x", None)
+    assert door.acceptor.answer(probe).startswith(b"HTTP/1.1 503 ")
     refused = door.shard.metrics.upgrades_refused
     newcomer, client = door.greet()
     newcomer.data_received(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")

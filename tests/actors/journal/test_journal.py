@@ -60,3 +60,19 @@ def test_connect_that_raises_all_the_time_fills_no_log_and_shows_no_token(caplog
     stage.journal.connect_raised(ValueError("x"), Request(b"GET /ws HTTP/1.1", None))
     line = fields(caplog.records[-1])
     assert (line["not_logged"], line["path"], line["remote_address"]) == (995, "/ws", None)
+
+
+def test_peers_that_take_nothing_are_counted_and_told_by_kind(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage()
+    for _ in range(100):
+        stage.journal.peer_cut("closing", "")
+    stage.journal.peer_cut("stalled", "ada")
+    stage.journal.peer_cut("silent", "bob")
+    metrics = stage.metrics
+    assert (metrics.peers_reset, metrics.peers_stalled, metrics.peers_silent) == (100, 1, 1)
+    assert told(caplog) == [("WARNING", "a peer was cut off")] * 7
+    assert [(line["reason"], line["connection_id"]) for line in map(fields, caplog.records[5:])] == [
+        ("stalled", "ada"),
+        ("silent", "bob"),
+    ]
+    assert "connection_id" not in fields(caplog.records[0]), "its session has let it go"

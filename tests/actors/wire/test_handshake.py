@@ -214,6 +214,7 @@ def test_health_of_another_method_is_405_and_in_another_version_505() -> None:
     answer = refusal(b"POST /healthz HTTP/1.0")
     assert answer.status == 405
     assert ("Allow", "GET, HEAD, OPTIONS") in answer.headers
+    assert answer.text == "only GET, HEAD and OPTIONS are allowed"
     assert status(b"GET /healthz HTTP/2.0") == 505
 
 

@@ -293,3 +293,26 @@ async def test_bridge_that_is_not_attached_again_raises_why_behind_what_had_come
                     await anext(bridge)
                 assert refused.value.error_code == "unknown_op"
                 assert await anext(bridge, None) is None, "it has ended"
+
+
+async def test_program_that_waits_no_longer_to_be_attached_is_gone(tmp_path: Path) -> None:
+    with pretended_control(tmp_path) as server:
+        async with AsyncControl(server.endpoint) as control:
+            bridge = control.attach(admit)
+            attaching = asyncio.create_task(bridge.__aenter__())
+            await server.takes()
+            attaching.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await attaching
+            assert bridge._dealer is None
+
+
+async def test_bridge_of_a_client_that_is_closed_is_never_attached(tmp_path: Path) -> None:
+    with pretended_control(tmp_path) as server:
+        control = AsyncControl(server.endpoint)
+        made_before = control.attach(admit)
+        control.close()
+        for bridge in (made_before, control.attach(admit)):
+            with pytest.raises(ControlError, match="closed"):
+                await bridge.__aenter__()
+            assert bridge._dealer is None

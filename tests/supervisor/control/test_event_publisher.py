@@ -135,6 +135,21 @@ async def test_who_comes_back_to_a_topic_sees_that_something_may_be_missing(tmp_
         other.close()
 
 
+async def test_subscriber_of_very_many_topics_that_leaves_costs_moments(tmp_path: Path) -> None:
+    async with stage(tmp_path) as made:
+        many = made.prepare()
+        many.setsockopt(zmq.SNDHWM, 0)
+        for number in range(30_000):
+            many.setsockopt(zmq.SUBSCRIBE, b"message.%d" % number)
+        many.connect(made.endpoint)
+        await eventually(lambda: len(made.publisher._topics) == 30_000, "all are known")
+        many.close()
+        async with asyncio.timeout(5):  # a look at all for each of them takes 20 s
+            while made.publisher._topics:
+                await made.until_told()
+        assert made.watched[-1] == []
+
+
 async def test_probe_has_no_number_and_workers_are_told_of_none(tmp_path: Path) -> None:
     async with stage(tmp_path) as made:
         everything = await made.subscribe(b"a", b"ping.")

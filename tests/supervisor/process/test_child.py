@@ -358,3 +358,15 @@ def test_worker_that_ends_while_it_is_silent_is_not_told_to_be_back_and_its_repl
     stage.become_ready()
     assert not stage.child.is_silent
     assert stage.events == [("ready", 1), ("silent", 3), ("down", 1), ("ready", 2)]
+
+
+def test_worker_whose_start_keeps_its_loop_is_not_told_to_be_silent_before_it_serves(stage: Stage) -> None:
+    stage.child.start()
+    stage.worker.says(Alive(0))
+    tick_each_second(stage, 12)
+    assert not stage.child.is_silent
+    stage.become_ready()
+    tick_each_second(stage, 2)
+    stage.worker.says(Alive(0))
+    tick_each_second(stage, 5)
+    assert [event for event in stage.events if event[0] in ("silent", "back")] == [("silent", 3)]

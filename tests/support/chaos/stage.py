@@ -78,6 +78,14 @@ class Stage:
             assert loop.time() < end, f"{states}\n{self.server.stderr()[-3000:]}"
             await asyncio.sleep(0.05)
 
+    async def all_are_well(self, timeout_s: float) -> None:
+        """Wait until `stats` shows nothing amiss with the server, nor with any worker. AssertionError with what it showed."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_s
+        while amiss := _amiss(await self.stats()):
+            assert loop.time() < end, f"{amiss}\n{self.server.stderr()[-3000:]}"
+            await asyncio.sleep(0.05)
+
     async def members_of(self, shard: int) -> set[str]:
         async with AsyncControl(self.server.control) as control:
             return {each.id for each in await control.connections() if each.shard == shard}
@@ -128,6 +136,14 @@ async def stage(folder: Path, *args: str, members: int = 50, unread_log: bool = 
     finally:
         if pipe >= 0:
             os.close(pipe)
+
+
+def _amiss(stats: Any) -> list[str]:
+    found = [*stats.unwell, *(f"shard {each.shard}: {why}" for each in stats.workers for why in each.unwell)]
+    found += [
+        f"shard {each.shard} does not reach {each.links_down} others" for each in stats.workers if each.links_down
+    ]
+    return found
 
 
 def _prepare(folder: Path) -> None:

@@ -49,6 +49,9 @@ async def _all_is_well(stage: Stage) -> None:
     stage.crowd.assert_in_order()
     await stage.until(lambda: stage.health() == 200, 5, "health says ok")
     await stage.all_are_ready(REPLACED_S)
+    # A probe reaches one worker, and the next one another.
+    await stage.all_are_well(5)
+    assert (await stage.stats()).totals.bus_gaps == 0
 
 
 async def _loses_a_worker_and_gets_it_back(stage: Stage, shard: int, number: int = signal.SIGKILL) -> None:
@@ -94,7 +97,7 @@ async def _files_of_the_runtime_directory_are_removed(stage: Stage) -> None:
 
 
 async def _is_mended(stage: Stage) -> None:
-    """The control socket answers again, or health and the log say that it does not."""
+    """The control socket answers again, and all is well."""
 
     async def answers() -> bool:
         try:
@@ -190,13 +193,16 @@ async def _each_worker_is_killed(stage: Stage) -> None:
 
 
 async def _each_helper_is_killed(stage: Stage) -> None:
-    for pid in _helpers(stage):
+    helpers = _helpers(stage)
+    assert helpers, "there is nobody to be killed"
+    for pid in helpers:
         os.kill(pid, signal.SIGKILL)
     await _all_is_well(stage)
     await _loses_a_worker_and_gets_it_back(stage, 0)
 
 
 def _helpers(stage: Stage) -> set[int]:
+    """Processes that Python itself has started."""
     return stage.server.pids() - {stage.server.pid, *stage.server.worker_pids().values()}
 
 
@@ -219,9 +225,11 @@ async def _each_process_is_stopped(stage: Stage) -> None:
 
 
 async def _supervisor_is_stopped(stage: Stage) -> None:
+    loop = asyncio.get_running_loop()
     with stage.stopped(stage.server.pid):
+        end = loop.time() + AWAY_S
         await stage.until(lambda: stage.health() == 503, 8, "health says that rooms stand still")
-        await asyncio.sleep(AWAY_S - 8)
+        await asyncio.sleep(end - loop.time())
         assert not stage.crowd.ends, stage.crowd.ends
     await _all_is_well(stage)
 
@@ -261,6 +269,7 @@ async def _worker_gets_each_harmless_signal(stage: Stage) -> None:
 
 
 async def _helper_gets_each_signal(stage: Stage) -> None:
+    assert _helpers(stage), "there is nobody to be struck"
     for number in sorted(signal.valid_signals() - {signal.SIGSTOP, signal.SIGTSTP, *SCALING}):
         for pid in _helpers(stage):
             os.kill(pid, number)
