@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import zmq
 
+from wspulse.supervisor.host.small_file import read_small_file
+
 __all__ = ["KeyFileError", "KeyPair", "load_allowed", "load_pair", "load_public", "write_pair"]
 
 PUBLIC_SUFFIX = ".key"
@@ -92,6 +94,6 @@ def _public_keys(path: Path) -> list[bytes]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        return read_small_file(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise KeyFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None

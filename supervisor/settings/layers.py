@@ -17,6 +17,7 @@ from typing import Any
 from wspulse.actors.values.log_limit import shortened
 from wspulse.supervisor.errors import SettingError
 from wspulse.supervisor.host.cores import usable_cores
+from wspulse.supervisor.host.small_file import read_small_file
 from wspulse.supervisor.settings.table import TABLE, VARIABLE_PREFIX, Setting
 
 __all__ = ["Settings", "resolve"]
@@ -98,8 +99,7 @@ def _find(
 
 def _read_file(file_name: str) -> dict[str, Any]:
     try:
-        with Path(file_name).open("rb") as file:
-            keys = tomllib.load(file)
+        keys = tomllib.loads(read_small_file(Path(file_name)).decode())
     except OSError as error:
         raise SettingError(file_name, f"cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:  # TOMLDecodeError is one; thousands of digits are none
