@@ -1,7 +1,7 @@
 """`Room`: the members of one room on one shard, and the fan-out to them.
 
-Created by the shard with the first joiner. The bus (or, with one shard, the server) gives it frames; the shard flushes it
-at the end of the loop turn. A member is *swift* while its transport takes everything, and then costs one bound call; a
+Created by the shard's table of rooms with the first joiner. The bus (or, with one shard, the server) gives it frames; the shard
+flushes it at the end of the loop turn. A member is *swift* while its transport takes everything, and then costs one bound call; a
 member that is blocked or suspended is *slow* and has its own send buffer.
 """
 
@@ -26,15 +26,17 @@ M = TypeVar("M", bound=RoomMember)
 
 
 class Room(Generic[M]):
-    """One room of one shard. `joiners` counts newcomers on their way in; they keep the room alive."""
+    """One room of one shard. `joiners` counts those on their way in; they keep the room alive."""
 
-    __slots__ = ("_limit", "_metrics", "_pending", "_slow", "_swift", "_writers", "gone_at", "id", "joiners")
+    __slots__ = ("_limit", "_metrics", "_pending", "_slow", "_swift", "_writers", "gone_at", "id", "joiners", "waiting")
 
     def __init__(self, room_id: str, limit_frames: int, metrics: Metrics) -> None:
         self.id = room_id
         self.joiners = 0
         self.gone_at: float | None = None
         """When the last member left, until somebody comes again."""
+        self.waiting: list[Callable[[], None]] | None = []
+        """What is called when the room is joined; None from then on."""
         self._limit = limit_frames
         self._metrics = metrics
         self._pending: list[bytes] = []

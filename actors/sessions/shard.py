@@ -24,6 +24,7 @@ from wspulse.actors.sessions.connections.local_connection import LocalConnection
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.room import Room
+from wspulse.actors.sessions.rooms.table import RoomTable
 from wspulse.actors.sessions.session import Flushable, Session
 from wspulse.actors.sessions.state import SessionEvent, SessionState
 from wspulse.actors.sessions.ticker import Ticker
@@ -76,7 +77,9 @@ class Shard:
         self.wants_text = options.codec.binary is False
         self.bus: Bus
         self.sessions: dict[str, Session] = {}
-        self.rooms: dict[str, Room[Session]] = {}
+        self.room_table = RoomTable(self)
+        self.rooms = self.room_table.rooms
+        self.deliver = self.room_table.deliver
         self.closing = False
         self.aborting = False
         self.events: Callable[[str, Session, BaseException | None], None] | None = None
@@ -145,7 +148,7 @@ class Shard:
         if self.sessions.get(session.id) is session:
             del self.sessions[session.id]
         session.room.remove(session)
-        self.look_at_room(session.room)
+        self.room_table.look_at(session.room)
         self._finishing[session.id] = session.inbox
         self.publish_event("disconnect", session, session.error)
 
@@ -217,37 +220,6 @@ class Shard:
     def publish_event(self, kind: str, session: Session, error: BaseException | None = None) -> None:
         if self.events is not None:
             self.events(kind, session, error)
-
-    # Rooms.
-
-    def deliver(self, room_id: str, wire: bytes) -> None:
-        """A frame of the bus, for the members here; they get it at the end of this loop turn."""
-        room = self.rooms.get(room_id)
-        if room is not None and room.post(wire):
-            self.schedule(room)
-
-    def look_at_room(self, room: Room[Session]) -> None:
-        """Let go of a room that nobody needs."""
-        if room.joiners or len(room):
-            return
-        delay_s = self.bus.leave_delay_s
-        if delay_s == 0:
-            self._drop_room(room)
-            return
-        now = self.clock()
-        room.gone_at = now
-
-        def leave(_now: float) -> None:
-            if room.gone_at == now and not room.joiners and not len(room):
-                self._drop_room(room)
-
-        self.at(now + delay_s, leave)
-
-    def _drop_room(self, room: Room[Session]) -> None:
-        if self.rooms.get(room.id) is room:
-            del self.rooms[room.id]
-            self.admission.forget_room(room.id)
-            self.bus.leave(room.id)
 
     # Orders.
 

@@ -106,9 +106,8 @@ _admit = Admission.admit
 def _admit_at_once(admission: Admission, transport: Transport, upgrade: Upgrade) -> None:
     """`Admission.admit` that does not wait until the room is joined."""
     _admit(admission, transport, upgrade)
-    room = admission.newcomers.get(transport)
-    if room is not None:
-        admission.room_joined(room)
+    if transport in admission.newcomers:
+        admission._decide(transport)
 
 
 _end = Session._end

@@ -227,7 +227,6 @@ def check_nothing_left(model: Model, shard: Shard, app: SimApp, peers: list[SimP
             ("sessions", shard.sessions),
             ("rooms", shard.rooms),
             ("newcomers", shard.admission.newcomers),
-            ("waiting newcomers", shard.admission.waiting),
             ("finishing", shard._finishing),
             ("unfinished", shard._unfinished),
             ("ending transports", shard._ending),
