@@ -19,12 +19,10 @@ from wspulse.actors.values.awaitable import is_awaitable
 from wspulse.actors.values.errors import ConnectRejected
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
+from wspulse.actors.values.text.ids import MAX_ID_BYTES
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 
-__all__ = ["MAX_ID_BYTES", "Asking", "Identification", "Identity", "checked_identity"]
-
-MAX_ID_BYTES = 256
-"""Of a room id and of a connection id, in UTF-8 (contract.md §2)."""
+__all__ = ["Asking", "Identification", "Identity", "checked_identity"]
 
 
 class Identity(NamedTuple):

@@ -51,6 +51,24 @@ class WatchClosed(ActorMessage):
     key: tuple[int, int]
 
 
+class JoinRoom(ActorMessage):
+    """Have the session join a room as `connection.join()` does. Result: None, when every broadcast issued from then on reaches
+    it. `deadline` is monotonic: it joins no more after that."""
+
+    connection_id: str
+    room_id: str
+    deadline: float
+    key: tuple[int, int] | None = None
+
+
+class LeaveRoom(ActorMessage):
+    """Have the session leave a room as `connection.leave()` does. Result: None."""
+
+    connection_id: str
+    room_id: str
+    key: tuple[int, int] | None = None
+
+
 class ListConnections(ActorMessage):
     """Result: list of ConnectionRecord, of one room or (None) of all; with what the application keeps in `connection.state` where
     that is asked for."""
@@ -189,6 +207,8 @@ Message = (
     | Kick
     | CloseConnection
     | WatchClosed
+    | JoinRoom
+    | LeaveRoom
     | ListConnections
     | ListRooms
     | SendPayload
@@ -220,6 +240,8 @@ class ConnectionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     subprotocol: str | None = None
     latency_s: float | None = None
     application_state: dict[str, Any] | None = None
+    further_rooms: tuple[str, ...] = ()
+    """That it is in beside its first one."""
 
 
 class UpgradeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from wspulse.actors.mesh.lifecycle import ShardDown, ShardSilence, ShardUp
@@ -18,7 +19,9 @@ from wspulse.actors.mesh.message import (
     BusRoomsWanted,
     CloseConnection,
     GetStats,
+    JoinRoom,
     Kick,
+    LeaveRoom,
     ListConnections,
     ListRooms,
     Message,
@@ -32,9 +35,10 @@ from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.runtime.siblings import Siblings
 from wspulse.actors.runtime.statistics import Statistics
 from wspulse.actors.runtime.task_set import TaskSet
+from wspulse.actors.sessions.rooms.membership import join_room, leave_room
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.control_frame import encode_control_frame, read_control_frame
-from wspulse.actors.values.errors import ServerClosedError
+from wspulse.actors.values.errors import BadRequestError, ServerClosedError
 
 __all__ = ["Dispatch"]
 
@@ -86,6 +90,8 @@ class Dispatch:
                 shard.close_session(session, message.code, message.reason)
             case WatchClosed():
                 return shard.find(message.connection_id, message.key).watch()
+            case JoinRoom() | LeaveRoom():
+                return self._change_rooms(message)
             case ListConnections():
                 return shard.records(message.room_id, with_state=message.with_state)
             case ListRooms():
@@ -103,6 +109,16 @@ class Dispatch:
                 shard.options.logger.error(
                     "a message came that no shard takes", extra={"message_type": type(message).__name__}
                 )
+        return None
+
+    def _change_rooms(self, message: JoinRoom | LeaveRoom) -> asyncio.Future[None] | None:
+        session = self._shard.find(message.connection_id, message.key)
+        try:
+            if isinstance(message, JoinRoom):
+                return join_room(session, message.room_id, message.deadline - monotonic())
+            leave_room(session, message.room_id)
+        except ValueError as error:
+            raise BadRequestError(str(error).removeprefix("wspulse: ")) from None
         return None
 
     def _encode(self, message: SendPayload | BroadcastPayload) -> bytes:

@@ -24,6 +24,7 @@ from wspulse.actors.sessions.connections.local_connection import LocalConnection
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.room import Room
+from wspulse.actors.sessions.rooms.membership import rooms_of
 from wspulse.actors.sessions.rooms.table import RoomTable
 from wspulse.actors.sessions.session import Flushable, Session
 from wspulse.actors.sessions.state import SessionEvent, SessionState
@@ -144,11 +145,14 @@ class Shard:
         self.at(self.clock() + self.options.resume_window, end)
 
     def session_ended(self, session: Session) -> None:
-        """Out of the table and the room; its callbacks are still on their way."""
+        """Out of the table and its rooms; its callbacks are still on their way."""
         if self.sessions.get(session.id) is session:
             del self.sessions[session.id]
         session.room.remove(session)
         self.room_table.look_at(session.room)
+        if session.further is not None:
+            session.further.end(session.id)
+            session.further = None
         self._finishing[session.id] = session.inbox
         self.publish_event("disconnect", session, session.error)
 
@@ -239,7 +243,7 @@ class Shard:
         """End it as `connection.close()` does; a session that has ended stays as it is."""
         if session.state is not SessionState.CLOSED:
             # Broadcasts of this loop turn are queued for it too, and what is queued is sent first.
-            session.room.flush()
+            session.flush_rooms()
             session.apply(SessionEvent.CLOSE, close=CloseReason.CLOSE._replace(code=code, reason=reason))
 
     def records(self, room_id: str | None, *, with_state: bool = False) -> list[ConnectionRecord]:
@@ -264,6 +268,7 @@ class Shard:
                 session.connection.subprotocol,
                 session.connection.latency_s,
                 expressible(session.connection.state) if with_state else None,
+                rooms_of(session)[1:],
             )
             for session in sessions
         ]

@@ -95,6 +95,14 @@ class AsyncControl:
         """Destroy a session now; its client gets a close frame with `code` and `reason`, as from `Server.kick`."""
         await self.call(calls.kick(connection, code, reason))
 
+    async def join(self, connection: str, room: str) -> None:
+        """Have a connection join a room, as its own `join` does."""
+        await self.call(calls.join(connection, room))
+
+    async def leave(self, connection: str, room: str) -> None:
+        """Have a connection leave a room, as its own `leave` does."""
+        await self.call(calls.leave(connection, room))
+
     async def connections(self, room: str | None = None) -> Listing[ConnectionInfo]:
         """The connections of a room, or all; `missing_shards` of the list says what is not in it."""
         return await self.call(calls.connections(room))

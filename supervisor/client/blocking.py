@@ -98,6 +98,14 @@ class Control:
         """Destroy a session now; its client gets a close frame with `code` and `reason`, as from `Server.kick`."""
         self._call(calls.kick(connection, code, reason))
 
+    def join(self, connection: str, room: str) -> None:
+        """Have a connection join a room, as its own `join` does."""
+        self._call(calls.join(connection, room))
+
+    def leave(self, connection: str, room: str) -> None:
+        """Have a connection leave a room, as its own `leave` does."""
+        self._call(calls.leave(connection, room))
+
     def connections(self, room: str | None = None) -> Listing[ConnectionInfo]:
         """The connections of a room, or all; `missing_shards` of the list says what is not in it."""
         return self._call(calls.connections(room))

@@ -10,6 +10,7 @@ import msgspec
 from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import ControlError, id_error
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.text.ids import checked_room_id
 from wspulse.supervisor.protocol.refusals import refusal
 from wspulse.supervisor.protocol.types import ConnectionInfo, Listing, RoomInfo, ServerInfo, ServerStats
 
@@ -79,6 +80,12 @@ class _Calls:
         how = {} if usual else {"code": code, "reason": reason}
         return Call("kick", {"connection": connection, **how}, type(None))
 
+    def join(self, connection: str, room: str) -> Call[None]:
+        return _membership("join", connection, room)
+
+    def leave(self, connection: str, room: str) -> Call[None]:
+        return _membership("leave", connection, room)
+
     def connections(self, room: str | None) -> Call[Listing[ConnectionInfo]]:
         if room is not None and not isinstance(room, str):
             raise id_error("room", room)
@@ -133,6 +140,12 @@ def _read_listing(kind: Any, value: Any) -> Any:
         raise NotImplementedError
     (item,) = get_args(kind)
     return Listing(msgspec.convert(row, item) for row in msgspec.convert(value, list))
+
+
+def _membership(op: str, connection: str, room: str) -> Call[None]:
+    if not isinstance(connection, str):
+        raise id_error("connection", connection)
+    return Call(op, {"connection": connection, "room": checked_room_id(room)}, type(None))
 
 
 class _Number(msgspec.Struct):

@@ -222,6 +222,48 @@ async def send_to_old(connection: Connection, room: str, id: str) -> list[str]: 
     return ["sent"]
 
 
+async def one_of(connection: Connection, id: str, room: str) -> Connection:  # noqa: A002
+    """Itself, or the member of a room that has this id, wherever it lives."""
+    if not id:
+        return connection
+    return next(found for found in await server.get_connections(room) if found.id == id)
+
+
+async def join(connection: Connection, to: Any, id: str = "", room: str = "") -> list[str]:  # noqa: A002
+    member = await one_of(connection, id, room)
+    await member.join(to)
+    return list(member.rooms)
+
+
+async def join_many(connection: Connection, count: int, prefix: str) -> int:
+    """How many rooms it could join, one after another."""
+    for number in range(count):
+        await connection.join(f"{prefix}{number}")
+    return len(connection.rooms)
+
+
+async def leave(connection: Connection, to: Any, id: str = "", room: str = "") -> list[str]:  # noqa: A002
+    member = await one_of(connection, id, room)
+    await member.leave(to)
+    return list(member.rooms)
+
+
+async def rooms_of(connection: Connection, id: str = "", room: str = "") -> list[str]:  # noqa: A002
+    return list((await one_of(connection, id, room)).rooms)
+
+
+async def join_when_closed(connection: Connection, room: str, id: str, to: str) -> list[str]:  # noqa: A002
+    """Take a connection, wait for its end, then have it join and leave."""
+    member = await one_of(connection, id, room)
+    await server.kick(id)
+    await member.leave(to)
+    try:
+        await member.join(to)
+    except Exception as error:
+        return [type(error).__name__]
+    return ["joined"]
+
+
 async def close_self(connection: Connection, **how: Any) -> None:
     await connection.close(**how)
 
@@ -259,6 +301,11 @@ OPERATIONS: dict[str, Any] = {
         close_room,
         wait_closed,
         send_to_old,
+        join,
+        join_many,
+        leave,
+        rooms_of,
+        join_when_closed,
         close_self,
         close_server,
         block,
