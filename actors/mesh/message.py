@@ -262,6 +262,8 @@ class UpgradeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """That the 101 has beside its own."""
     resume: bool = True
     """Whether the session may have a resume window."""
+    rooms: tuple[str, ...] = ()
+    """That it joins beside `room_id`."""
 
 
 # Envelopes on a stream between two processes.

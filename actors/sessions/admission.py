@@ -1,12 +1,12 @@
 """`Admission`: how a newcomer becomes something: a new session, the next transport of one, or a refusal.
 
-Part of the shard's actor, made with it. Acceptors and handovers bring valid upgrades; a newcomer first waits until its room is
+Part of the shard's actor, made with it. Acceptors and handovers bring valid upgrades; a newcomer first waits until its rooms are
 joined, then one step without an await decides, so that whatever happened to its id meanwhile is seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
 
@@ -41,8 +41,10 @@ class AdmissionShard(Protocol):
     def at(self, when: float, call: Callable[[float], None]) -> None:
         """Have `call(now)` called at `when` or a little later; it cannot be cancelled."""
 
-    def new_session(self, transport: Transport, upgrade: Upgrade, room: Room[Session]) -> None:
-        """Begin the session of a newcomer whose 101 is written."""
+    def new_session(
+        self, transport: Transport, upgrade: Upgrade, room: Room[Session], further: Iterable[Room[Session]]
+    ) -> None:
+        """Begin the session of a newcomer whose 101 is written; the further rooms were entered for it."""
 
 
 class Admission:
@@ -51,17 +53,21 @@ class Admission:
     def __init__(self, shard: AdmissionShard) -> None:
         self._shard = shard
         self.newcomers: dict[Transport, Room[Session]] = {}
+        self._further: dict[Transport, list[Room[Session]]] = {}
+        """Of those that want more rooms than one, the others."""
 
     def admit(self, transport: Transport, upgrade: Upgrade) -> None:
-        """Make a valid upgrade a session, or the next transport of one, when its room is joined."""
+        """Make a valid upgrade a session, or the next transport of one, when its rooms are joined."""
         if self._shard.closing:
             self._answer(transport, upgrade, 503, "server is shutting down")
             return
-        room = self.newcomers[transport] = self._shard.room_table.enter(upgrade.room_id)
-        if room.waiting is None:
+        enter = self._shard.room_table.enter
+        self.newcomers[transport] = enter(upgrade.room_id)
+        if upgrade.rooms:
+            self._further[transport] = [enter(room_id) for room_id in upgrade.rooms]
+        if not self._wait(transport):
             self._decide(transport)
             return
-        room.waiting.append(partial(self._room_joined, transport))
         self._shard.at(upgrade.deadline, lambda _now: self._late(transport))
 
     def gone(self, transport: Transport) -> None:
@@ -69,8 +75,16 @@ class Admission:
         if transport in self.newcomers:
             self._release(transport)
 
+    def _wait(self, transport: Transport) -> bool:
+        """Wait for one of its rooms that is not joined yet, if there is one."""
+        for room in (self.newcomers[transport], *self._further.get(transport, ())):
+            if room.waiting is not None:
+                room.waiting.append(partial(self._room_joined, transport))
+                return True
+        return False
+
     def _room_joined(self, transport: Transport) -> None:
-        if transport in self.newcomers:
+        if transport in self.newcomers and not self._wait(transport):
             self._decide(transport)
 
     def _late(self, transport: Transport) -> None:
@@ -88,8 +102,11 @@ class Admission:
         transport.refuse(answer.encode())
 
     def _release(self, transport: Transport) -> None:
-        """The newcomer no longer holds its room."""
-        self._shard.room_table.let_go(self.newcomers.pop(transport))
+        """The newcomer no longer holds its rooms."""
+        table = self._shard.room_table
+        table.let_go(self.newcomers.pop(transport))
+        for room in self._further.pop(transport, ()):
+            table.let_go(room)
 
     def _decide(self, transport: Transport) -> None:
         """The one step in which a newcomer becomes something."""
@@ -124,7 +141,8 @@ class Admission:
         if access is not None:
             access.opened(transport, upgrade, is_resumed=old is not None)
         if old is None:
-            self._shard.new_session(transport, upgrade, self.newcomers[transport])
+            further = self._further.pop(transport, ())
+            self._shard.new_session(transport, upgrade, self.newcomers[transport], further)
         elif old.state is SessionState.SUSPENDED:
             _comes_back(old, upgrade)
             old.apply(SessionEvent.RESUME, transport=transport)

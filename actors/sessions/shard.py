@@ -24,7 +24,7 @@ from wspulse.actors.sessions.connections.local_connection import LocalConnection
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.room import Room
-from wspulse.actors.sessions.rooms.membership import rooms_of
+from wspulse.actors.sessions.rooms.membership import add_room, rooms_of
 from wspulse.actors.sessions.rooms.table import RoomTable
 from wspulse.actors.sessions.session import Flushable, Session
 from wspulse.actors.sessions.state import SessionEvent, SessionState
@@ -104,8 +104,10 @@ class Shard:
 
     # Sessions.
 
-    def new_session(self, transport: Transport, upgrade: Upgrade, room: Room[Session]) -> None:
-        """Begin the session of a newcomer whose 101 is written."""
+    def new_session(
+        self, transport: Transport, upgrade: Upgrade, room: Room[Session], further: Iterable[Room[Session]]
+    ) -> None:
+        """Begin the session of a newcomer whose 101 is written; the further rooms were entered for it."""
         self._serial += 1
         session = Session(self, upgrade.connection_id, room, self._serial, time.time())
         session.inbox.connection = LocalConnection(session, upgrade)
@@ -116,6 +118,8 @@ class Shard:
         if predecessor is not None:
             session.inbox.wait_for(predecessor)
         session.attach(transport)
+        for other in further:
+            add_room(session, other)
         self.publish_event("connect", session)
         if self.handlers.on_connect is not None:
             session.inbox.post("on_connect")

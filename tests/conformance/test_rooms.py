@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from tests.support.contract import ContractServer
 
@@ -198,3 +199,40 @@ async def test_slow_member_of_a_further_room_loses_the_oldest_and_keeps_its_sock
                 number, _ = await slow.expect("numbered")
                 assert number > last
                 last = number
+
+
+async def test_rooms_of_accept_are_joined_when_the_client_sees_the_101(plain: ContractServer) -> None:
+    for _ in range(8):
+        first, second, third = fresh("first"), fresh("second"), fresh("third")
+        async with (
+            await plain.client(plain.new_id("says"), fresh("aside")) as speaker,
+            await plain.client(plain.new_id("member"), first, rooms=f"{second},{third},{first},{second}") as member,
+        ):
+            await asyncio.gather(
+                *(speaker.order_only("broadcast", room=room, payload=room) for room in (first, second, third))
+            )
+            assert sorted([await member.expect("said") for _ in range(3)]) == [first, second, third]
+            assert await member.order("rooms_of") == [first, second, third]
+
+
+async def test_resumed_session_keeps_its_rooms_whatever_accept_says_then(resuming: ContractServer) -> None:
+    first, second, third = fresh("first"), fresh("second"), fresh("third")
+    name = resuming.new_id("member")
+    await resuming.suspended(name, first, rooms=second)
+    async with (
+        await resuming.client(name, third, rooms=third) as again,
+        await resuming.client(resuming.new_id("says"), fresh("aside")) as speaker,
+    ):
+        assert await again.order("rooms_of") == [first, second]
+        await speaker.order("broadcast", room=third, payload="not for it")
+        await speaker.order("broadcast", room=second, payload="for it")
+        assert await again.expect("said") == "for it"
+
+
+@pytest.mark.parametrize("rooms", [",".join(map(str, range(129))), "x" * 257])
+async def test_accept_with_too_many_rooms_or_one_that_is_no_id_is_a_fault_of_the_application(
+    plain: ContractServer, rooms: str
+) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        await plain.client(plain.new_id("member"), "first", rooms=rooms)
+    assert refused.value.response.status_code == 500

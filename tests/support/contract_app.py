@@ -13,7 +13,7 @@ import time
 from typing import Any
 from uuid import uuid4
 
-from wspulse import Connection, ConnectRejected, Frame, Request, SendBufferFullError, Server
+from wspulse import Accept, Connection, ConnectRejected, Frame, Request, SendBufferFullError, Server
 
 server = Server(**json.loads(os.environ.get("CONTRACT_OPTIONS", "{}")))
 _log = os.open(os.environ["CONTRACT_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -47,7 +47,7 @@ def note(kind: str, connection: Connection, error: BaseException | None = None, 
 
 
 @server.connect
-async def connect(request: Request) -> tuple[str, str, dict[str, Any]]:
+async def connect(request: Request) -> tuple[str, str, dict[str, Any]] | Accept:
     query = request.query
     if "wait" in query:
         await asyncio.sleep(float(query["wait"]))
@@ -55,6 +55,9 @@ async def connect(request: Request) -> tuple[str, str, dict[str, Any]]:
         raise ConnectRejected("bad token")
     if query.get("token") == "broken":
         raise RuntimeError("secret detail")
+    if "rooms" in query:
+        state = {"session": uuid4().hex, "slow": ""}
+        return Accept(query.get("room", "lobby"), query.get("id", ""), rooms=query["rooms"].split(","), state=state)
     return query.get("room", "lobby"), query.get("id", ""), {"session": uuid4().hex, "slow": query.get("slow", "")}
 
 

@@ -227,6 +227,7 @@ def check_nothing_left(model: Model, shard: Shard, app: SimApp, peers: list[SimP
             ("sessions", shard.sessions),
             ("rooms", shard.rooms),
             ("newcomers", shard.admission.newcomers),
+            ("newcomers' further rooms", shard.admission._further),
             ("finishing", shard._finishing),
             ("unfinished", shard._unfinished),
             ("ending transports", shard._ending),
