@@ -18,9 +18,9 @@ class Accept:
     """Lets a client in: `room_id`, `connection_id` and `state` are what a tuple of them means.
 
     `rooms` are joined too, before the 101, as `connection.join` does: with `rooms=[f"user:{name}"]` all tabs of a user are
-    reached by one broadcast. A session that resumes keeps the rooms that it has. `headers` are added to the 101, Set-Cookie above all;
-    `subprotocol` is the one to choose, which the client must have offered; with `resume=False` the session has no resume window,
-    whatever the server's is. Raises TypeError and ValueError for what cannot be sent.
+    reached by one broadcast. A session that resumes keeps the rooms that it has. `headers` are added to the 101, Set-Cookie
+    above all; `subprotocol` is the one to choose, which the client must have offered; with `resume=False` the session has no
+    resume window, whatever the server's is. Raises TypeError and ValueError for what cannot be sent.
     """
 
     __slots__ = ("connection_id", "headers", "resume", "room_id", "rooms", "state", "subprotocol")

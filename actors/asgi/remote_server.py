@@ -7,7 +7,7 @@ sends, broadcasts, kicks and lists goes over the control socket. It accepts no W
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from logging import Logger
 from typing import Any, ClassVar, NoReturn, TypeVar
 
@@ -32,7 +32,7 @@ from wspulse.actors.values.errors import (
 )
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
-from wspulse.actors.values.text.ids import checked_room_id
+from wspulse.actors.values.text.ids import checked_excluded, checked_room_id
 from wspulse.actors.wire.answer import rejection
 
 __all__ = ["RemoteServer", "RemoteServerConnection"]
@@ -112,8 +112,9 @@ class RemoteServer:
     async def send(self, connection_id: str, frame: Frame) -> None:
         await _as_here(self.control.send(connection_id, frame))
 
-    async def broadcast(self, room_id: str, frame: Frame) -> None:
-        await _as_here(self.control.broadcast(room_id, frame))
+    async def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = ()) -> None:
+        excluded = sorted(checked_excluded(exclude))
+        await _as_here(self.control.broadcast(room_id, frame, excluded))
 
     async def kick(self, connection_id: str, code: int, reason: str) -> None:
         await _as_here(self.control.kick(connection_id, code, reason))

@@ -94,11 +94,12 @@ class SendPayload(ActorMessage):
 
 
 class BroadcastPayload(ActorMessage):
-    """Encode a frame, as in SendPayload, with the application's codec and broadcast it. Result: None."""
+    """Encode a frame, as in SendPayload, with the application's codec and broadcast it to all but `exclude`. Result: None."""
 
     room_id: str
     frame: bytes
     encoding: str
+    exclude: tuple[str, ...] = ()
 
 
 class GetStats(ActorMessage):

@@ -100,7 +100,7 @@ class Dispatch:
                 session = shard.find(message.connection_id)
                 session.send(self._encode(message))
             case BroadcastPayload():
-                return self._publish(message.room_id, self._encode(message))
+                return self._publish(message.room_id, self._encode(message), frozenset(message.exclude))
             case GetStats():
                 return self._statistics.now()
             case WatchRoom() | PresenceReport():
@@ -133,12 +133,12 @@ class Dispatch:
             shard.pass_on(error)
             raise RuntimeError("wspulse: the codec raised what is no Exception") from error
 
-    def _publish(self, room_id: str, wire: bytes) -> asyncio.Task[None] | None:
+    def _publish(self, room_id: str, wire: bytes, excluded: frozenset[str]) -> asyncio.Task[None] | None:
         """Broadcast a frame in wire form, at once where the bus takes it. Raises ServerClosedError; the task
         ShardUnavailableError."""
         if self._is_server_closing():
             raise ServerClosedError
         bus = self._shard.bus
-        if bus.publish(room_id, wire):
+        if bus.publish_but(room_id, wire, excluded) if excluded else bus.publish(room_id, wire):
             return None
-        return self._tasks.spawn(bus.publish_when_free(room_id, wire))
+        return self._tasks.spawn(bus.publish_when_free(room_id, wire, excluded))

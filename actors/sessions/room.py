@@ -18,6 +18,8 @@ __all__ = ["Room", "RoomMember"]
 class RoomMember(Protocol):
     """What a room needs of a session."""
 
+    id: str
+
     def buffer_broadcast(self, frames: list[bytes]) -> None:
         """Take the frames of a turn while the transport takes none."""
 
@@ -79,6 +81,18 @@ class Room(Generic[M]):
             self.flush()
             return False
         return len(pending) == 1
+
+    def write_but(self, wire: bytes, excluded: frozenset[str]) -> None:
+        """Write a frame to all members but those with these ids, behind what the room has got before. It costs a write of its own
+        for each of them, at once."""
+        self.flush()
+        slow = [session for session in self._slow if session.id not in excluded]
+        writers = [write for session, write in self._swift.items() if session.id not in excluded]
+        for write in writers:
+            write(wire)
+        self._metrics.frames_out += len(writers)
+        for session in slow:
+            session.buffer_broadcast([wire])
 
     def flush(self) -> None:
         """One write of the turn's joined frames to each swift member; each frame to the buffers of the slow ones."""

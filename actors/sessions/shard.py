@@ -80,7 +80,7 @@ class Shard:
         self.sessions: dict[str, Session] = {}
         self.room_table = RoomTable(self)
         self.rooms = self.room_table.rooms
-        self.deliver = self.room_table.deliver
+        self.deliver, self.deliver_but = self.room_table.deliver, self.room_table.deliver_but
         self.closing = False
         self.aborting = False
         self.events: Callable[[str, Session, BaseException | None], None] | None = None

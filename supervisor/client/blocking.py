@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -90,9 +91,9 @@ class Control:
         """Queue a frame for one connection."""
         self._call(calls.send(connection, frame))
 
-    def broadcast(self, room: str, frame: FrameLike) -> None:
-        """Queue a frame for every connection of a room."""
-        self._call(calls.broadcast(room, frame))
+    def broadcast(self, room: str, frame: FrameLike, exclude: Iterable[str] = ()) -> None:
+        """Queue a frame for every connection of a room, but for those whose ids are in `exclude`."""
+        self._call(calls.broadcast(room, frame, exclude))
 
     def kick(self, connection: str, code: int = 1000, reason: str = "kicked") -> None:
         """Destroy a session now; its client gets a close frame with `code` and `reason`, as from `Server.kick`."""

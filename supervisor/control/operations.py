@@ -83,6 +83,7 @@ class SendArguments(_Arguments):
 class BroadcastArguments(_Arguments):
     room: str
     frame: msgspec.Raw
+    exclude: tuple[str, ...] = ()
 
 
 class KickArguments(_Arguments):
@@ -152,7 +153,7 @@ class Operations:
         self._check_open()
         frame = bytes(args.frame)
         shard = self._links.broadcaster(args.room)
-        await self._links.ask(shard, BroadcastPayload(args.room, frame, encoding), len(frame))
+        await self._links.ask(shard, BroadcastPayload(args.room, frame, encoding, args.exclude), len(frame))
 
     async def kick(self, args: KickArguments, _encoding: str) -> None:
         self._check_open()

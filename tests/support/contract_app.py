@@ -152,12 +152,24 @@ async def send_unencodable(connection: Connection) -> None:
     await server.broadcast(connection.room_id, Frame("never", object()))
 
 
-async def broadcast(_: Connection, room: str, payload: Any = None, event: str = "said") -> None:
-    await server.broadcast(room, Frame(event, payload))
+async def broadcast(_: Connection, room: str, payload: Any = None, event: str = "said", exclude: Any = ()) -> None:
+    await server.broadcast(room, Frame(event, payload), exclude)
 
 
-async def broadcast_nowait(_: Connection, room: str, payload: Any = None, event: str = "said") -> None:
-    server.broadcast_nowait(room, Frame(event, payload))
+async def broadcast_nowait(
+    _: Connection, room: str, payload: Any = None, event: str = "said", exclude: Any = ()
+) -> None:
+    server.broadcast_nowait(room, Frame(event, payload), exclude)
+
+
+async def broadcast_from_thread(_: Connection, room: str, payload: Any, exclude: Any) -> None:
+    await asyncio.to_thread(server.from_thread.broadcast, room, Frame("said", payload), exclude)
+
+
+async def broadcast_by_turns(_: Connection, room: str, count: int, exclude: list[str]) -> None:
+    """In one turn: those with an even number to all, the others but to some."""
+    for number in range(count):
+        server.broadcast_nowait(room, Frame("numbered", [number]), exclude if number % 2 else ())
 
 
 async def broadcast_many(
@@ -296,6 +308,8 @@ OPERATIONS: dict[str, Any] = {
         send_unencodable,
         broadcast,
         broadcast_nowait,
+        broadcast_from_thread,
+        broadcast_by_turns,
         broadcast_many,
         number_until_gone,
         kick,

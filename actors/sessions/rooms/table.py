@@ -87,6 +87,12 @@ class RoomTable:
         if room is not None and room.post(wire):
             self._shard.schedule(room)
 
+    def deliver_but(self, room_id: str, wire: bytes, excluded: frozenset[str]) -> None:
+        """A frame of the bus, for the members here but those with these ids; they get it now."""
+        room = self.rooms.get(room_id)
+        if room is not None:
+            room.write_but(wire, excluded)
+
     def _drop(self, room: Room[Session]) -> None:
         if self.rooms.get(room.id) is room:
             del self.rooms[room.id]

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from wspulse.actors.values.errors import id_error
 
-__all__ = ["MAX_ID_BYTES", "checked_room_id"]
+__all__ = ["MAX_ID_BYTES", "checked_excluded", "checked_room_id"]
 
 MAX_ID_BYTES = 256
 """Of a room id and of a connection id, in UTF-8."""
+
+
+def checked_excluded(exclude: Iterable[str]) -> frozenset[str]:
+    """The connection ids that a broadcast leaves out. Raises TypeError for one that is no str, or where a single id is given in
+    the place of several."""
+    if isinstance(exclude, (str, bytes)) or not isinstance(exclude, Iterable):
+        raise TypeError(f"wspulse: exclude is a list of connection ids, not {type(exclude).__name__}")
+    excluded = tuple(exclude)
+    for connection_id in excluded:
+        if not isinstance(connection_id, str):
+            raise id_error("connection", connection_id)
+    return frozenset(excluded)
 
 
 def checked_room_id(room_id: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pytest
@@ -53,8 +54,8 @@ class FakeControl:
     async def send(self, connection: str, frame: Frame) -> None:
         await self._ask("send", connection, frame)
 
-    async def broadcast(self, room: str, frame: Frame) -> None:
-        await self._ask("broadcast", room, frame)
+    async def broadcast(self, room: str, frame: Frame, exclude: Iterable[str] = ()) -> None:
+        await self._ask("broadcast", room, frame, *exclude)
 
     async def kick(self, connection: str, code: int = 1000, reason: str = "kicked") -> None:
         await self._ask("kick", connection, code, reason)
@@ -96,6 +97,7 @@ async def test_calls_go_to_the_control_socket_of_the_server_that_was_joined(cont
     server, frame = joined(), Frame("news")
     await server.send("ann", frame)
     await server.broadcast("lobby", frame)
+    await server.broadcast("lobby", frame, exclude=["bob"])
     await server.kick("ann")
     (ann,) = await server.get_connections("lobby")
     assert (ann.id, ann.room_id, ann.rooms) == ("ann", "lobby", ("lobby", "other"))
@@ -106,6 +108,7 @@ async def test_calls_go_to_the_control_socket_of_the_server_that_was_joined(cont
     assert control.asked == [
         ("send", "ann", frame),
         ("broadcast", "lobby", frame),
+        ("broadcast", "lobby", frame, "bob"),
         ("kick", "ann", 1000, "kicked"),
         ("connections", "lobby"),
         ("send", "ann", frame),

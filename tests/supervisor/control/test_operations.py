@@ -68,6 +68,16 @@ async def test_broadcasts_to_one_room_go_by_one_shard(tmp_path: Path) -> None:
         assert all(isinstance(message, BroadcastPayload) and message.room_id == "den" for message in by)
 
 
+async def test_broadcast_takes_along_whom_it_leaves_out(tmp_path: Path) -> None:
+    async with control_stage(tmp_path, workers=1) as stage, AsyncControl(stage.endpoint) as control:
+        await control.broadcast("den", {"payload": 1}, exclude=["bob", "ann"])
+        (broadcast,) = stage.shards[0].asked
+        assert isinstance(broadcast, BroadcastPayload)
+        assert broadcast.exclude == ("ann", "bob")
+        with pytest.raises(TypeError):
+            await control.broadcast("den", {}, exclude="ann")
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
