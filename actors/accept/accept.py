@@ -5,9 +5,11 @@ Made by the application; `identity` takes it apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from wspulse.actors.values.text.headers import Headers, checked_headers, is_token
+from wspulse.actors.values.text.ids import checked_room_id
 
 __all__ = ["Accept"]
 
@@ -15,18 +17,20 @@ __all__ = ["Accept"]
 class Accept:
     """Lets a client in: `room_id`, `connection_id` and `state` are what a tuple of them means.
 
-    `headers` are added to the 101, Set-Cookie above all;
-    `subprotocol` is the one to choose, which the client must have offered; with `resume=False` the session has no resume window,
-    whatever the server's is. Raises TypeError and ValueError for what cannot be sent.
+    `rooms` are joined too, before the 101, as `connection.join` does: with `rooms=[f"user:{name}"]` all tabs of a user are
+    reached by one broadcast. A session that resumes keeps the rooms that it has. `headers` are added to the 101, Set-Cookie
+    above all; `subprotocol` is the one to choose, which the client must have offered; with `resume=False` the session has no
+    resume window, whatever the server's is. Raises TypeError and ValueError for what cannot be sent.
     """
 
-    __slots__ = ("connection_id", "headers", "resume", "room_id", "state", "subprotocol")
+    __slots__ = ("connection_id", "headers", "resume", "room_id", "rooms", "state", "subprotocol")
 
     def __init__(
         self,
         room_id: str,
         connection_id: str = "",
         *,
+        rooms: Iterable[str] = (),
         state: dict[str, Any] | None = None,
         headers: Headers = (),
         subprotocol: str | None = None,
@@ -34,6 +38,7 @@ class Accept:
     ) -> None:
         self.room_id = room_id
         self.connection_id = connection_id
+        self.rooms = _checked_rooms(rooms)
         self.state = state
         self.headers = checked_headers(headers, "Accept")
         if subprotocol is not None and not is_token(subprotocol):
@@ -42,6 +47,12 @@ class Accept:
             )
         self.subprotocol = subprotocol
         self.resume = _checked_bool(resume)
+
+
+def _checked_rooms(rooms: object) -> tuple[str, ...]:
+    if isinstance(rooms, (str, bytes)) or not isinstance(rooms, Iterable):
+        raise TypeError(f"wspulse: Accept: rooms is {rooms!r}; allowed is a list of room ids")
+    return tuple(map(checked_room_id, rooms))
 
 
 def _checked_bool(value: object) -> bool:

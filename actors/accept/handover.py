@@ -74,6 +74,7 @@ def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
         request.deadline - shard.clock.behind_s,
         request.subprotocol,
         request.resume,
+        request.rooms,
     )
     transport = Transport(shard, upgrade)
     if request.leftover:

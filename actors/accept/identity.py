@@ -19,12 +19,10 @@ from wspulse.actors.values.awaitable import is_awaitable
 from wspulse.actors.values.errors import ConnectRejected
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
+from wspulse.actors.values.text.ids import MAX_ID_BYTES
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 
-__all__ = ["MAX_ID_BYTES", "Asking", "Identification", "Identity", "checked_identity"]
-
-MAX_ID_BYTES = 256
-"""Of a room id and of a connection id, in UTF-8 (contract.md §2)."""
+__all__ = ["Asking", "Identification", "Identity", "checked_identity"]
 
 
 class Identity(NamedTuple):
@@ -37,6 +35,8 @@ class Identity(NamedTuple):
     subprotocol: str | None = None
     """The application's choice; None leaves it to the server's option."""
     resume: bool = True
+    rooms: tuple[str, ...] = ()
+    """Beside the first one, each once."""
 
 
 Asking = Generator[Awaitable[Any], Any, Identity | HTTPAnswer]
@@ -86,6 +86,11 @@ class Identification:
             identity = checked_identity(answer)
             if identity.subprotocol is not None and identity.subprotocol not in _offered(request):
                 raise ValueError(f"wspulse: Accept: the client did not offer the subprotocol {identity.subprotocol}")
+            if len(identity.rooms) > shard.options.max_rooms_per_connection:
+                raise ValueError(
+                    f"wspulse: Accept: {len(identity.rooms)} rooms beside the first one; allowed are "
+                    f"{shard.options.max_rooms_per_connection}"
+                )
         except ConnectRejected as error:
             return rejection(error.status, error.text, error.headers)
         except BaseException as error:
@@ -145,7 +150,7 @@ def checked_identity(answer: Any) -> Identity:
     """What `connect` returned. Raises TypeError or ValueError for anything else than it may return."""
     extras: tuple[Any, ...] = ()
     if isinstance(answer, Accept):
-        extras = answer.headers, answer.subprotocol, answer.resume
+        extras = answer.headers, answer.subprotocol, answer.resume, _further(answer)
         answer = answer.room_id, answer.connection_id, answer.state
     if not isinstance(answer, tuple) or len(answer) not in (2, 3):
         raise TypeError(
@@ -164,6 +169,11 @@ def checked_identity(answer: Any) -> Identity:
         # It may travel to another worker: what does not survive that is refused everywhere alike.
         state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=dict[str, Any])
     return Identity(answer[0], answer[1], state, *extras)
+
+
+def _further(answer: Accept) -> tuple[str, ...]:
+    """The rooms beside the first one, each once."""
+    return tuple(room_id for room_id in dict.fromkeys(answer.rooms) if room_id != answer.room_id)
 
 
 def _offered(request: Request) -> set[str]:

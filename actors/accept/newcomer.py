@@ -180,13 +180,15 @@ class Newcomer(asyncio.Protocol):
         client, head, request = self._client, self._head, self._request
         if client is None or head is None or request is None:
             return
-        room_id, connection_id, state, headers, subprotocol, resume = result
+        room_id, connection_id, state, headers, subprotocol, resume, rooms = result
         if subprotocol is None:
             subprotocol = choose_subprotocol(self._shard.options.subprotocols, head.offered_subprotocols)
         owner = self._entrance.placement.shard_of(connection_id)
         if owner == self._shard.index:
             answer = switching_protocols(head.key, subprotocol, headers)
-            upgrade = Upgrade(room_id, connection_id, state, request, answer, self._deadline, subprotocol, resume)
+            upgrade = Upgrade(
+                room_id, connection_id, state, request, answer, self._deadline, subprotocol, resume, rooms
+            )
             self._become(client, Transport(self._shard, upgrade))
         else:
             handover = UpgradeRequest(
@@ -200,6 +202,7 @@ class Newcomer(asyncio.Protocol):
                 request.remote_address,
                 headers,
                 resume,
+                rooms,
             )
             self._hand_over(client, owner, handover)
 

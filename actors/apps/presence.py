@@ -161,6 +161,7 @@ class Presence(Extension):
         return [
             (record.id, "connected" if record.state == "connected" else "suspended")
             for record in self._shard.records(room_id)
+            if record.room_id == room_id  # an operator may have had others join it
         ]
 
     # The other workers.

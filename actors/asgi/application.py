@@ -63,14 +63,14 @@ class AsgiApplication:
             return
         # What the same client did before, above all dropping its last connection, is to be known first.
         await asyncio.sleep(0)
-        room_id, connection_id, state, headers, subprotocol, resume = identity
+        room_id, connection_id, state, headers, subprotocol, resume, rooms = identity
         if subprotocol is None:
             subprotocol = choose_subprotocol(shard.options.subprotocols, scope.get("subprotocols") or ())
         # What the transport writes as its answer; the ASGI server makes the real one.
         accept = "".join(("HTTP/1.1 101 \r\n", *(f"{name}: {value}\r\n" for name, value in headers), "\r\n")).encode(
             "latin-1"
         )
-        upgrade = Upgrade(room_id, connection_id, state, request, accept, deadline, subprotocol, resume)
+        upgrade = Upgrade(room_id, connection_id, state, request, accept, deadline, subprotocol, resume, rooms)
         transport = Transport(shard, upgrade)
         asgi_socket = AsgiSocket(shard, transport, scope, send, subprotocol)
         transport.connection_made(asgi_socket)

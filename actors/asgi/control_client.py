@@ -6,7 +6,7 @@ brings them together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from wspulse.actors.values.frame import Frame
@@ -22,6 +22,9 @@ class ListedConnection(Protocol):
 
     @property
     def room(self) -> str: ...
+
+    @property
+    def rooms(self) -> tuple[str, ...]: ...
 
 
 class ListedConnections(Protocol):
@@ -43,9 +46,13 @@ class ControlClient(Protocol):
 
     async def send(self, connection: str, frame: Frame) -> None: ...
 
-    async def broadcast(self, room: str, frame: Frame) -> None: ...
+    async def broadcast(self, room: str, frame: Frame, exclude: Iterable[str] = ...) -> None: ...
 
     async def kick(self, connection: str, code: int = 1000, reason: str = "kicked") -> None: ...
+
+    async def join(self, connection: str, room: str) -> None: ...
+
+    async def leave(self, connection: str, room: str) -> None: ...
 
     async def connections(self, room: str | None = None) -> ListedConnections: ...
 

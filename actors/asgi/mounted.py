@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from logging import Logger
 from multiprocessing import current_process
 from typing import Any
@@ -58,10 +58,10 @@ class Mounted:
             return self._in_process.send(connection_id, frame)
         return self._start_and(lambda: self._in_process.send(connection_id, frame))
 
-    def broadcast(self, room_id: str, frame: Frame) -> Awaitable[None] | None:
+    def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = ()) -> Awaitable[None] | None:
         if self._is_started():
-            return self._in_process.broadcast(room_id, frame)
-        return self._start_and(lambda: self._in_process.broadcast(room_id, frame))
+            return self._in_process.broadcast(room_id, frame, exclude)
+        return self._start_and(lambda: self._in_process.broadcast(room_id, frame, exclude))
 
     async def kick(self, connection_id: str, code: int, reason: str) -> None:
         if not self._is_started():

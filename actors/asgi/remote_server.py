@@ -7,7 +7,7 @@ sends, broadcasts, kicks and lists goes over the control socket. It accepts no W
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from logging import Logger
 from typing import Any, ClassVar, NoReturn, TypeVar
 
@@ -19,6 +19,7 @@ from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.errors import (
+    BadRequestError,
     ConnectionClosedError,
     ConnectionNotFoundError,
     ControlError,
@@ -31,6 +32,7 @@ from wspulse.actors.values.errors import (
 )
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
+from wspulse.actors.values.text.ids import checked_excluded, checked_room_id
 from wspulse.actors.wire.answer import rejection
 
 __all__ = ["RemoteServer", "RemoteServerConnection"]
@@ -110,11 +112,18 @@ class RemoteServer:
     async def send(self, connection_id: str, frame: Frame) -> None:
         await _as_here(self.control.send(connection_id, frame))
 
-    async def broadcast(self, room_id: str, frame: Frame) -> None:
-        await _as_here(self.control.broadcast(room_id, frame))
+    async def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = ()) -> None:
+        excluded = sorted(checked_excluded(exclude))
+        await _as_here(self.control.broadcast(room_id, frame, excluded))
 
     async def kick(self, connection_id: str, code: int, reason: str) -> None:
         await _as_here(self.control.kick(connection_id, code, reason))
+
+    async def join(self, connection_id: str, room_id: str) -> None:
+        await _as_membership(self.control.join(connection_id, room_id))
+
+    async def leave(self, connection_id: str, room_id: str) -> None:
+        await _as_membership(self.control.leave(connection_id, room_id))
 
     async def get_connections(self, room_id: str) -> list[Connection]:
         if not isinstance(room_id, str):
@@ -122,7 +131,9 @@ class RemoteServer:
         found = await _as_here(self.control.connections(room_id))
         if found.missing_shards:
             raise ShardUnavailableError(f"no answer of shard {', '.join(map(str, found.missing_shards))}")
-        return [RemoteServerConnection(self, connection.id, connection.room) for connection in found]
+        return [
+            RemoteServerConnection(self, connection.id, connection.rooms or (connection.room,)) for connection in found
+        ]
 
 
 async def _as_here(call: Awaitable[Result]) -> Result:
@@ -136,15 +147,25 @@ async def _as_here(call: Awaitable[Result]) -> Result:
         raise
 
 
+async def _as_membership(call: Awaitable[None]) -> None:
+    """As `_as_here`; ids are checked before, so what the owner refuses is one room too many, or the first one."""
+    try:
+        await _as_here(call)
+    except ControlError as error:
+        if error.error_code == BadRequestError.code:
+            raise ValueError(str(error)) from None
+        raise
+
+
 class RemoteServerConnection(Connection):
     """A connection of a server that runs elsewhere, addressed by its id: a later session of the same id is meant too."""
 
-    __slots__ = ("_closed", "_id", "_room_id", "_server")
+    __slots__ = ("_closed", "_id", "_rooms", "_server")
 
-    def __init__(self, server: RemoteServer, connection_id: str, room_id: str) -> None:
+    def __init__(self, server: RemoteServer, connection_id: str, rooms: tuple[str, ...]) -> None:
         self._server = server
         self._id = connection_id
-        self._room_id = room_id
+        self._rooms = rooms
         self._closed = False
 
     @property
@@ -153,7 +174,11 @@ class RemoteServerConnection(Connection):
 
     @property
     def room_id(self) -> str:
-        return self._room_id
+        return self._rooms[0]
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        return self._rooms
 
     @property
     def request(self) -> Request:
@@ -180,6 +205,18 @@ class RemoteServerConnection(Connection):
         except ConnectionNotFoundError:
             pass
         self._closed = True
+
+    async def join(self, room_id: str) -> None:
+        try:
+            await self._server.join(self._id, checked_room_id(room_id))
+        except ConnectionNotFoundError:
+            raise ConnectionClosedError(self._id) from None
+
+    async def leave(self, room_id: str) -> None:
+        try:
+            await self._server.leave(self._id, checked_room_id(room_id))
+        except ConnectionNotFoundError:
+            pass
 
     async def wait_closed(self) -> None:
         self._refuse("wait_closed")

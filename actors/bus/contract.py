@@ -26,7 +26,10 @@ class Bus(Protocol):
 
     def publish(self, room_id: str, wire: bytes) -> bool: ...
 
-    async def publish_when_free(self, room_id: str, wire: bytes) -> None:
+    def publish_but(self, room_id: str, wire: bytes, excluded: frozenset[str]) -> bool:
+        """`publish` for all members but the connections with these ids, of which nobody need be there."""
+
+    async def publish_when_free(self, room_id: str, wire: bytes, excluded: frozenset[str] = frozenset()) -> None:
         """Wait, behind earlier callers of this room, until the bus takes it. Raises ShardUnavailableError after 5 s; it was
         not taken then, nor is it where the caller is cancelled."""
 

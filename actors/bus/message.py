@@ -2,7 +2,12 @@
 
     b"r" room 0xff │ sender u32 │ number u64 │ previous u64 │ count u32 │ length u32 × count │ the frames, joined
 
-`sender` is the publishing shard's incarnation, `number` counts its messages, `previous` is the number of its message before
+A frame that some members are not to get has a message of its own, with a count of 0, and behind it an extension:
+
+    number of the extension, 1 u8 │ length u32 │ connection ids, joined by 0xff │ the frame
+
+Whoever does not know an extension finds no frame in it. `sender` is the publishing shard's incarnation, `number` counts its
+messages, `previous` is the number of its message before
 this one in the same room, 0 for unknown. The topic ends with a byte that UTF-8 never has, so that no room's topic is the
 beginning of another's.
 """
@@ -23,6 +28,7 @@ __all__ = [
     "echo_topic",
     "mark_topic",
     "pack",
+    "pack_but",
     "pack_echo",
     "pack_mark",
     "probe_topic",
@@ -42,6 +48,8 @@ _MOST_SENDERS = 4096
 
 _END = b"\xff"
 _HEAD = Struct("<IQQI")
+_EXCLUDING = 1
+_EXTENSION = Struct("<BI")
 _MARK_TOPIC = Struct("<I")
 _MARK = Struct("<IIIQ")
 _ECHO_TOPIC = Struct("<II")
@@ -54,6 +62,8 @@ class BusMessage(NamedTuple):
     number: int
     previous: int
     frames: list[bytes]
+    excluded: frozenset[str] = frozenset()
+    """The connections that do not get them."""
 
 
 def room_topic(room_id: str) -> bytes:
@@ -65,6 +75,13 @@ def pack(topic: bytes, sender: int, number: int, previous: int, frames: list[byt
     return b"".join((topic, _HEAD.pack(sender, number, previous, len(frames)), lengths, *frames))
 
 
+def pack_but(topic: bytes, sender: int, number: int, previous: int, frame: bytes, excluded: frozenset[str]) -> bytes:
+    """A message with one frame for all members but these."""
+    ids = _END.join(sorted(connection_id.encode("utf-8", "surrogatepass") for connection_id in excluded))
+    head = _HEAD.pack(sender, number, previous, 0)
+    return b"".join((topic, head, _EXTENSION.pack(_EXCLUDING, len(ids)), ids, frame))
+
+
 def unpack(data: bytes) -> BusMessage:
     end = data.index(_END)
     room_id = data[1:end].decode("utf-8", "surrogatepass")
@@ -73,6 +90,14 @@ def unpack(data: bytes) -> BusMessage:
     at += _HEAD.size
     if count == 1:
         return BusMessage(room_id, sender, number, previous, [data[at + 4 :]])
+    if count == 0 and at < len(data):
+        extension, length = _EXTENSION.unpack_from(data, at)
+        if extension != _EXCLUDING:
+            return BusMessage(room_id, sender, number, previous, [])
+        at += _EXTENSION.size
+        ids = data[at : at + length].split(_END)
+        excluded = frozenset(each.decode("utf-8", "surrogatepass") for each in ids)
+        return BusMessage(room_id, sender, number, previous, [data[at + length :]], excluded)
     lengths = Struct(f"<{count}I").unpack_from(data, at)
     at += 4 * count
     frames = []

@@ -14,13 +14,26 @@ import zmq
 
 from wspulse.actors.bus.message import GapWatch, probe_topic, room_topic
 
-__all__ = ["Subscriptions", "TellRooms"]
+__all__ = ["Subscriptions", "TellRooms", "subscribing_socket"]
 
 _PROBE_FIRST_S = 0.0002
 _PROBE_MOST_S = 0.05
 
 _LEFT_TOLD_S = 1.0
 """How long rooms that were left are gathered: others count for us what does not come, and nobody waits for their word."""
+
+
+def subscribing_socket(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> zmq.Socket[bytes]:
+    """That of the bus, at the forwarder's endpoint."""
+    subscribe: zmq.Socket[bytes] = context.socket(zmq.SUB)
+    # No high-water mark on the receiving side: there it would drop silently. Flow control bounds what can pile up.
+    subscribe.setsockopt(zmq.RCVHWM, 0)
+    # Nor on its subscriptions, of which it drops silently as well what is beyond it: a shard whose rooms are all joined at
+    # once would lack some, or the probe that proves them.
+    subscribe.setsockopt(zmq.SNDHWM, 0)
+    subscribe.setsockopt(zmq.LINGER, 0)
+    subscribe.connect(endpoint)
+    return subscribe
 
 
 class TellRooms(Protocol):

@@ -13,15 +13,16 @@ from typing import Generic, TypeVar
 __all__ = ["Waiters"]
 
 T = TypeVar("T")
+F = TypeVar("F")
 
 
-class Waiters(Generic[T]):
-    """See the module. `T` is whatever the bus knows a caller by; `bool()` says whether anybody waits."""
+class Waiters(Generic[T, F]):
+    """See the module. `T` is whatever the bus knows a caller by, `F` a frame; `bool()` says whether anybody waits."""
 
     __slots__ = ("_rooms",)
 
     def __init__(self) -> None:
-        self._rooms: OrderedDict[str, OrderedDict[T, bytes]] = OrderedDict()
+        self._rooms: OrderedDict[str, OrderedDict[T, F]] = OrderedDict()
         """In each, the frame of every caller in their order; the room whose turn it is comes first."""
 
     def __bool__(self) -> bool:
@@ -38,8 +39,8 @@ class Waiters(Generic[T]):
         for callers in self._rooms.values():
             yield from callers
 
-    def wait(self, room_id: str, caller: T, wire: bytes) -> None:
-        self._rooms.setdefault(room_id, OrderedDict())[caller] = wire
+    def wait(self, room_id: str, caller: T, frame: F) -> None:
+        self._rooms.setdefault(room_id, OrderedDict())[caller] = frame
 
     def leave(self, room_id: str, caller: T) -> None:
         """The caller waits no more; it may have gone on already."""
@@ -49,7 +50,7 @@ class Waiters(Generic[T]):
             if not callers:
                 del self._rooms[room_id]
 
-    def going_on(self, is_free: Callable[[str], bool]) -> Iterator[tuple[str, T, bytes]]:
+    def going_on(self, is_free: Callable[[str], bool]) -> Iterator[tuple[str, T, F]]:
         """Take out who goes on, one after another: room, caller and frame. `is_free` says of a room whether anything can be
         published to it, and is asked before each."""
         rooms = self._rooms
@@ -59,13 +60,13 @@ class Waiters(Generic[T]):
             if not is_free(room_id):
                 continue
             callers = rooms[room_id]
-            caller, wire = callers.popitem(last=False)
+            caller, frame = callers.popitem(last=False)
             if callers:
                 turns.append(room_id)
                 rooms.move_to_end(room_id)
             else:
                 del rooms[room_id]
-            yield room_id, caller, wire
+            yield room_id, caller, frame
 
     def clear(self) -> None:
         self._rooms.clear()

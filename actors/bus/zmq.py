@@ -10,7 +10,6 @@ operation on a socket may use one up: a reader drains until EAGAIN, and whoever 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -18,6 +17,7 @@ import zmq
 
 from wspulse.actors.bus.audiences import Audiences
 from wspulse.actors.bus.flow import BusFlow
+from wspulse.actors.bus.gap_log import GapLog
 from wspulse.actors.bus.message import (
     ECHO_PREFIX,
     MARK_PREFIX,
@@ -27,17 +27,17 @@ from wspulse.actors.bus.message import (
     echo_topic,
     mark_topic,
     pack,
+    pack_but,
     pack_mark,
     room_topic,
     unpack,
     unpack_mark,
 )
 from wspulse.actors.bus.numbering import Numbering
-from wspulse.actors.bus.subscriptions import Subscriptions, TellRooms
+from wspulse.actors.bus.subscriptions import Subscriptions, TellRooms, subscribing_socket
 from wspulse.actors.bus.waiters import Waiters
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
 from wspulse.actors.values.errors import ShardUnavailableError
-from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.metrics import Metrics
 
 __all__ = ["ZmqBus"]
@@ -64,12 +64,10 @@ _NUMBERS_KEPT_S = 60.0
 
 _ROOM, _MARK, _PROBE, _ECHO = ROOM_PREFIX[0], MARK_PREFIX[0], PROBE_PREFIX[0], ECHO_PREFIX[0]
 
-_logger = logging.getLogger("wspulse.bus")
-
 
 class ZmqBus:
-    """See the module. `deliver(room_id, wire)` takes a frame; `tell_consumed(shard, sender, number)` answers a mark of another
-    shard; `tell_rooms` tells others of our rooms. What others tell comes as `consumed` and `rooms_told`."""
+    """See the module. `deliver(room_id, wire)` takes a frame, `deliver_but` one that some do not get; `tell_consumed(shard,
+    sender, number)` answers a mark of another shard; `tell_rooms` tells others of our rooms."""
 
     leave_delay_s = 5.0
 
@@ -82,6 +80,7 @@ class ZmqBus:
         incarnation: int,
         metrics: Metrics,
         deliver: Callable[[str, bytes], None],
+        deliver_but: Callable[[str, bytes, frozenset[str]], None],
         tell_consumed: Callable[[int, int, int], None],
         tell_rooms: TellRooms,
     ) -> None:
@@ -89,6 +88,7 @@ class ZmqBus:
         self._incarnation = incarnation
         self._metrics = metrics
         self._deliver = deliver
+        self._deliver_but = deliver_but
         self._tell_consumed = tell_consumed
         self._loop = asyncio.get_running_loop()
         self._context = zmq.Context()
@@ -96,30 +96,22 @@ class ZmqBus:
         self._push.setsockopt(zmq.SNDHWM, _PUSH_HIGH_WATER)
         self._push.setsockopt(zmq.LINGER, 500)
         self._push.connect(push_endpoint)
-        self._subscribe: zmq.Socket[bytes] = self._context.socket(zmq.SUB)
-        # No high-water mark on the receiving side: there it would drop silently. Flow control bounds what can pile up.
-        self._subscribe.setsockopt(zmq.RCVHWM, 0)
-        # Nor on its subscriptions, of which it drops silently as well what is beyond it: a shard whose rooms are all joined at
-        # once would lack some, or the probe that proves them.
-        self._subscribe.setsockopt(zmq.SNDHWM, 0)
-        self._subscribe.setsockopt(zmq.LINGER, 0)
-        self._subscribe.connect(subscribe_endpoint)
+        self._subscribe = subscribing_socket(self._context, subscribe_endpoint)
         self._stopped = False
-
         self._numbering = Numbering()
         self._period: asyncio.TimerHandle | None = None
         self._batches: dict[str, list[bytes]] = {}
         self._batch_bytes = 0
         self._flush_scheduled = False
         self._unsent: deque[bytes] = deque()
-        self._waiters: Waiters[asyncio.Future[None]] = Waiters()
+        self._waiters: Waiters[asyncio.Future[None], tuple[bytes, frozenset[str]]] = Waiters()
         self._retry: asyncio.TimerHandle | None = None
         self._mark_again: asyncio.TimerHandle | None = None
         self.audiences = Audiences()
         self.flow = BusFlow()
 
         self._gaps = GapWatch()
-        self._gap_log = LogLimit()
+        self._gap_log = GapLog()
         self._look_scheduled = False
         self._subscriptions = Subscriptions(
             self._subscribe,
@@ -134,8 +126,7 @@ class ZmqBus:
         self.leave = self._subscriptions.leave
         self.tell_all_rooms = self._subscriptions.tell_all
         self.publish_echo = self._publish_probe
-        self.echoed: Callable[[bytes], None] = lambda _data: None
-        """Called with what came of this shard's echoes: see the bus's watch."""
+        self.echoed: Callable[[bytes], None] = lambda _data: None  # for the bus's watch, with what came of our echoes
 
         # Everything counts against this shard itself: its marks come back when the forwarder has taken what came before.
         self.flow.shard_up(shard, incarnation)
@@ -171,13 +162,18 @@ class ZmqBus:
         self._take(room_id, wire)
         return True
 
-    async def publish_when_free(self, room_id: str, wire: bytes) -> None:
-        if self.publish(room_id, wire):
+    def publish_but(self, room_id: str, wire: bytes, excluded: frozenset[str]) -> bool:
+        if is_open := self._is_open(room_id):
+            self._take_but(room_id, wire, excluded)
+        return is_open
+
+    async def publish_when_free(self, room_id: str, wire: bytes, excluded: frozenset[str] = frozenset()) -> None:
+        if self.publish_but(room_id, wire, excluded) if excluded else self.publish(room_id, wire):
             return
         if self._stopped:
             raise ShardUnavailableError("the bus is closed")
         future: asyncio.Future[None] = self._loop.create_future()
-        self._waiters.wait(room_id, future, wire)
+        self._waiters.wait(room_id, future, (wire, excluded))
         timer = self._loop.call_later(ASK_TIMEOUT_S, self._stalled, room_id, future)
         try:
             await future
@@ -233,6 +229,17 @@ class ZmqBus:
         if self._period is None:
             self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period)
 
+    def _take_but(self, room_id: str, wire: bytes, excluded: frozenset[str]) -> None:
+        """A message of its own, behind what this turn has published before."""
+        self._flush()
+        topic = room_topic(room_id)
+        data = pack_but(topic, self._incarnation, *self._numbering.next_in_room(room_id), wire, excluded)
+        self._send(data)
+        if self.flow.published(self.audiences.of(topic), len(data)):
+            self._mark(self.flow.due_marks())
+        if self._period is None:
+            self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period)
+
     def _end_period(self) -> None:
         self._numbering.end_period()
         self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period) if self._numbering.remembers else None
@@ -277,9 +284,9 @@ class ZmqBus:
     def _let_waiters_go_on(self) -> None:
         if not self._waiters:
             return
-        for room_id, future, wire in self._waiters.going_on(self._is_free):
+        for room_id, future, (wire, excluded) in self._waiters.going_on(self._is_free):
             if not future.done():
-                self._take(room_id, wire)
+                self._take_but(room_id, wire, excluded) if excluded else self._take(room_id, wire)
                 future.set_result(None)
 
     def _set_retry(self) -> None:
@@ -378,17 +385,10 @@ class ZmqBus:
         message = unpack(data)
         if not self._gaps.follows(message):
             self._metrics.bus_gaps += 1
-            suppressed = self._gap_log.admit(self._loop.time())
-            if suppressed is not None:
-                _logger.error(
-                    "the bus lost a message",
-                    extra={
-                        "room_id": message.room_id,
-                        "sender": message.sender,
-                        "expected": message.previous,
-                        "not_logged": suppressed,
-                    },
-                )
+            self._gap_log.missed(message, self._loop.time())
+        if message.excluded:
+            self._deliver_but(message.room_id, message.frames[0], message.excluded)
+            return
         for wire in message.frames:
             self._deliver(message.room_id, wire)
 

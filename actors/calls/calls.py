@@ -8,6 +8,7 @@ and starts nothing.
 from __future__ import annotations
 
 from _thread import get_ident
+from collections.abc import Iterable
 
 from wspulse.actors.calls.deployment import Deployment
 from wspulse.actors.calls.from_thread import FromThread
@@ -16,6 +17,7 @@ from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import ServerClosedError, ShardUnavailableError, id_error, wrong_thread
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.text.ids import checked_excluded
 
 __all__ = ["Calls"]
 
@@ -53,17 +55,18 @@ class Calls:
         if pending is not None:
             await pending
 
-    async def broadcast(self, room_id: str, frame: Frame) -> None:
-        """Queue a frame for every session of a room, on every shard, in one total order.
+    async def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = ()) -> None:
+        """Queue a frame for every session of a room, on every shard, in one total order; but for the connections whose ids are in
+        `exclude`, of which some may not be there. That costs more than a broadcast to all.
 
         Returns when the bus has taken the frame; it waits while a shard with members of this room is 16 MB behind. Raises
         ServerClosedError, what the codec raises, and ShardUnavailableError when that took 5 s (delivery is then unknown).
         """
-        pending = self._deployment.broadcast(room_id, frame)
+        pending = self._deployment.broadcast(room_id, frame, exclude)
         if pending is not None:
             await pending
 
-    def broadcast_nowait(self, room_id: str, frame: Frame) -> None:
+    def broadcast_nowait(self, room_id: str, frame: Frame, exclude: Iterable[str] = ()) -> None:
         """`broadcast` for sync code: raises ShardUnavailableError at once when the bus is full for this room."""
         runtime = self._deployment.running()
         if not isinstance(room_id, str):
@@ -73,7 +76,11 @@ class Calls:
             raise wrong_thread("`server.from_thread.broadcast(room_id, frame)`")
         if runtime.closing.server_closing:
             raise ServerClosedError
-        if not shard.bus.publish(room_id, shard.encode(frame)):
+        if exclude and (excluded := checked_excluded(exclude)):
+            taken = shard.bus.publish_but(room_id, shard.encode(frame), excluded)
+        else:
+            taken = shard.bus.publish(room_id, shard.encode(frame))
+        if not taken:
             raise ShardUnavailableError("the bus is full")
 
     async def kick(self, connection_id: str, code: int = 1000, reason: str = "kicked") -> None:

@@ -7,7 +7,7 @@ control socket). None of them looks at how the server was declared.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
 from wspulse.actors.runtime.runtime import ShardRuntime
@@ -30,7 +30,7 @@ class Deployment(Protocol):
 
     def send(self, connection_id: str, frame: Frame) -> Awaitable[None] | None: ...
 
-    def broadcast(self, room_id: str, frame: Frame) -> Awaitable[None] | None: ...
+    def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = ()) -> Awaitable[None] | None: ...
 
     def kick(self, connection_id: str, code: int, reason: str) -> Awaitable[None]: ...
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from _thread import get_ident
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from threading import Lock
@@ -29,7 +29,7 @@ class AsyncCalls(Protocol):
 
     async def send(self, connection_id: str, frame: Frame) -> None: ...
 
-    async def broadcast(self, room_id: str, frame: Frame) -> None: ...
+    async def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = ...) -> None: ...
 
     async def kick(self, connection_id: str, code: int = ..., reason: str = ...) -> None: ...
 
@@ -51,9 +51,9 @@ class FromThread:
         """`Server.send`."""
         self._carry_out(lambda: self._calls.send(connection_id, frame))
 
-    def broadcast(self, room_id: str, frame: Frame) -> None:
+    def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = ()) -> None:
         """`Server.broadcast`; those of one thread keep the order of its calls."""
-        self._carry_out(lambda: self._calls.broadcast(room_id, frame))
+        self._carry_out(lambda: self._calls.broadcast(room_id, frame, exclude))
 
     def kick(self, connection_id: str, code: int = 1000, reason: str = "kicked") -> None:
         """`Server.kick`."""

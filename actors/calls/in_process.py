@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from _thread import get_ident
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 
 import msgspec
 
@@ -24,6 +24,7 @@ from wspulse.actors.values.errors import (
     wrong_thread,
 )
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.text.ids import checked_excluded
 
 __all__ = ["InProcess"]
 
@@ -62,7 +63,7 @@ class InProcess:
             return None
         return _send_elsewhere(runtime, owner, SendFrame(connection_id, wire))
 
-    def broadcast(self, room_id: str, frame: Frame) -> Awaitable[None] | None:
+    def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = ()) -> Awaitable[None] | None:
         runtime = self.runtime or self.running()
         if get_ident() != runtime.shard.thread:
             raise wrong_thread("`server.from_thread.broadcast(room_id, frame)`")
@@ -71,6 +72,10 @@ class InProcess:
         if runtime.closing.server_closing:
             raise ServerClosedError
         shard = runtime.shard
+        if exclude and (excluded := checked_excluded(exclude)):
+            wire = shard.encode(frame)
+            taken = shard.bus.publish_but(room_id, wire, excluded)
+            return None if taken else shard.bus.publish_when_free(room_id, wire, excluded)
         wire = shard.encode(frame)
         if shard.bus.publish(room_id, wire):
             return None

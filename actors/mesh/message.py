@@ -51,6 +51,24 @@ class WatchClosed(ActorMessage):
     key: tuple[int, int]
 
 
+class JoinRoom(ActorMessage):
+    """Have the session join a room as `connection.join()` does. Result: None, when every broadcast issued from then on reaches
+    it. `deadline` is monotonic: it joins no more after that."""
+
+    connection_id: str
+    room_id: str
+    deadline: float
+    key: tuple[int, int] | None = None
+
+
+class LeaveRoom(ActorMessage):
+    """Have the session leave a room as `connection.leave()` does. Result: None."""
+
+    connection_id: str
+    room_id: str
+    key: tuple[int, int] | None = None
+
+
 class ListConnections(ActorMessage):
     """Result: list of ConnectionRecord, of one room or (None) of all; with what the application keeps in `connection.state` where
     that is asked for."""
@@ -76,11 +94,12 @@ class SendPayload(ActorMessage):
 
 
 class BroadcastPayload(ActorMessage):
-    """Encode a frame, as in SendPayload, with the application's codec and broadcast it. Result: None."""
+    """Encode a frame, as in SendPayload, with the application's codec and broadcast it to all but `exclude`. Result: None."""
 
     room_id: str
     frame: bytes
     encoding: str
+    exclude: tuple[str, ...] = ()
 
 
 class GetStats(ActorMessage):
@@ -189,6 +208,8 @@ Message = (
     | Kick
     | CloseConnection
     | WatchClosed
+    | JoinRoom
+    | LeaveRoom
     | ListConnections
     | ListRooms
     | SendPayload
@@ -220,6 +241,8 @@ class ConnectionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     subprotocol: str | None = None
     latency_s: float | None = None
     application_state: dict[str, Any] | None = None
+    further_rooms: tuple[str, ...] = ()
+    """That it is in beside its first one."""
 
 
 class UpgradeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -240,6 +263,8 @@ class UpgradeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """That the 101 has beside its own."""
     resume: bool = True
     """Whether the session may have a resume window."""
+    rooms: tuple[str, ...] = ()
+    """That it joins beside `room_id`."""
 
 
 # Envelopes on a stream between two processes.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from wspulse.actors.mesh.lifecycle import ShardDown, ShardSilence, ShardUp
@@ -18,7 +19,9 @@ from wspulse.actors.mesh.message import (
     BusRoomsWanted,
     CloseConnection,
     GetStats,
+    JoinRoom,
     Kick,
+    LeaveRoom,
     ListConnections,
     ListRooms,
     Message,
@@ -32,9 +35,10 @@ from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.runtime.siblings import Siblings
 from wspulse.actors.runtime.statistics import Statistics
 from wspulse.actors.runtime.task_set import TaskSet
+from wspulse.actors.sessions.rooms.membership import join_room, leave_room
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.control_frame import encode_control_frame, read_control_frame
-from wspulse.actors.values.errors import ServerClosedError
+from wspulse.actors.values.errors import BadRequestError, ServerClosedError
 
 __all__ = ["Dispatch"]
 
@@ -86,6 +90,8 @@ class Dispatch:
                 shard.close_session(session, message.code, message.reason)
             case WatchClosed():
                 return shard.find(message.connection_id, message.key).watch()
+            case JoinRoom() | LeaveRoom():
+                return self._change_rooms(message)
             case ListConnections():
                 return shard.records(message.room_id, with_state=message.with_state)
             case ListRooms():
@@ -94,7 +100,7 @@ class Dispatch:
                 session = shard.find(message.connection_id)
                 session.send(self._encode(message))
             case BroadcastPayload():
-                return self._publish(message.room_id, self._encode(message))
+                return self._publish(message.room_id, self._encode(message), frozenset(message.exclude))
             case GetStats():
                 return self._statistics.now()
             case WatchRoom() | PresenceReport():
@@ -103,6 +109,16 @@ class Dispatch:
                 shard.options.logger.error(
                     "a message came that no shard takes", extra={"message_type": type(message).__name__}
                 )
+        return None
+
+    def _change_rooms(self, message: JoinRoom | LeaveRoom) -> asyncio.Future[None] | None:
+        session = self._shard.find(message.connection_id, message.key)
+        try:
+            if isinstance(message, JoinRoom):
+                return join_room(session, message.room_id, message.deadline - monotonic())
+            leave_room(session, message.room_id)
+        except ValueError as error:
+            raise BadRequestError(str(error).removeprefix("wspulse: ")) from None
         return None
 
     def _encode(self, message: SendPayload | BroadcastPayload) -> bytes:
@@ -117,12 +133,12 @@ class Dispatch:
             shard.pass_on(error)
             raise RuntimeError("wspulse: the codec raised what is no Exception") from error
 
-    def _publish(self, room_id: str, wire: bytes) -> asyncio.Task[None] | None:
+    def _publish(self, room_id: str, wire: bytes, excluded: frozenset[str]) -> asyncio.Task[None] | None:
         """Broadcast a frame in wire form, at once where the bus takes it. Raises ServerClosedError; the task
         ShardUnavailableError."""
         if self._is_server_closing():
             raise ServerClosedError
         bus = self._shard.bus
-        if bus.publish(room_id, wire):
+        if bus.publish_but(room_id, wire, excluded) if excluded else bus.publish(room_id, wire):
             return None
-        return self._tasks.spawn(bus.publish_when_free(room_id, wire))
+        return self._tasks.spawn(bus.publish_when_free(room_id, wire, excluded))

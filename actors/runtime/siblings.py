@@ -68,7 +68,7 @@ class Siblings:
         """Give the shard its bus."""
         shard = self._shard
         if self._bus_endpoints is None:
-            shard.bus = LocalBus(shard.deliver)
+            shard.bus = LocalBus(shard.deliver, shard.deliver_but)
         else:
             shard.bus = self._bus = ZmqBus(
                 *self._bus_endpoints,
@@ -76,6 +76,7 @@ class Siblings:
                 incarnation=shard.incarnation,
                 metrics=shard.metrics,
                 deliver=shard.deliver,
+                deliver_but=shard.deliver_but,
                 tell_consumed=self._tell_consumed,
                 tell_rooms=self._tell_rooms,
             )

@@ -1,18 +1,19 @@
 """`Admission`: how a newcomer becomes something: a new session, the next transport of one, or a refusal.
 
-Part of the shard's actor, made with it. Acceptors and handovers bring valid upgrades; a newcomer first waits until its room is
+Part of the shard's actor, made with it. Acceptors and handovers bring valid upgrades; a newcomer first waits until its rooms are
 joined, then one step without an await decides, so that whatever happened to its id meanwhile is seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
-from wspulse.actors.bus.contract import Bus
 from wspulse.actors.journal.journal import Journal
 from wspulse.actors.sessions.connections.local_connection import LocalConnection
 from wspulse.actors.sessions.room import Room
+from wspulse.actors.sessions.rooms.table import RoomTable
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.state import SessionEvent, SessionState
 from wspulse.actors.transport.transport import Transport
@@ -32,65 +33,59 @@ class AdmissionShard(Protocol):
     options: ServerOptions
     metrics: Metrics
     journal: Journal
-    bus: Bus
     sessions: dict[str, Session]
-    rooms: dict[str, Room[Session]]
+    room_table: RoomTable
     closing: bool
     """Whether newcomers are refused."""
 
     def at(self, when: float, call: Callable[[float], None]) -> None:
         """Have `call(now)` called at `when` or a little later; it cannot be cancelled."""
 
-    def look_at_room(self, room: Room[Session]) -> None:
-        """Let go of a room that nobody needs."""
-
-    def new_session(self, transport: Transport, upgrade: Upgrade, room: Room[Session]) -> None:
-        """Begin the session of a newcomer whose 101 is written."""
+    def new_session(
+        self, transport: Transport, upgrade: Upgrade, room: Room[Session], further: Iterable[Room[Session]]
+    ) -> None:
+        """Begin the session of a newcomer whose 101 is written; the further rooms were entered for it."""
 
 
 class Admission:
-    """See the module. `newcomers` are those that wait, each with the room that it keeps alive; `waiting` the same by the
-    room that they wait for."""
+    """See the module. `newcomers` are those that wait, each with the room that it keeps alive."""
 
     def __init__(self, shard: AdmissionShard) -> None:
         self._shard = shard
         self.newcomers: dict[Transport, Room[Session]] = {}
-        self.waiting: dict[str, list[Transport]] = {}
+        self._further: dict[Transport, list[Room[Session]]] = {}
+        """Of those that want more rooms than one, the others."""
 
     def admit(self, transport: Transport, upgrade: Upgrade) -> None:
-        """Make a valid upgrade a session, or the next transport of one, when its room is joined."""
+        """Make a valid upgrade a session, or the next transport of one, when its rooms are joined."""
         if self._shard.closing:
             self._answer(transport, upgrade, 503, "server is shutting down")
             return
-        room = self._shard.rooms.get(upgrade.room_id)
-        if room is None:
-            room = self._shard.rooms[upgrade.room_id] = Room(
-                upgrade.room_id, self._shard.options.send_buffer_size, self._shard.metrics
-            )
-            room.joiners += 1
-            self.newcomers[transport] = room
-            self.waiting[room.id] = [transport]
-            self._shard.bus.join(room.id, lambda: self.room_joined(room))
-        else:
-            room.joiners += 1
-            self.newcomers[transport] = room
-            waiting = self.waiting.get(room.id)
-            if waiting is None:
-                self._decide(transport)
-            else:
-                waiting.append(transport)
-        if transport in self.newcomers:
-            self._shard.at(upgrade.deadline, lambda _now: self._late(transport))
+        enter = self._shard.room_table.enter
+        self.newcomers[transport] = enter(upgrade.room_id)
+        if upgrade.rooms:
+            self._further[transport] = [enter(room_id) for room_id in upgrade.rooms]
+        if not self._wait(transport):
+            self._decide(transport)
+            return
+        self._shard.at(upgrade.deadline, lambda _now: self._late(transport))
 
     def gone(self, transport: Transport) -> None:
         """A newcomer's socket ended while it waited: nobody else notices."""
         if transport in self.newcomers:
             self._release(transport)
 
-    def room_joined(self, room: Room[Session]) -> None:
-        for transport in self.waiting.pop(room.id, ()):
-            if transport in self.newcomers:
-                self._decide(transport)
+    def _wait(self, transport: Transport) -> bool:
+        """Wait for one of its rooms that is not joined yet, if there is one."""
+        for room in (self.newcomers[transport], *self._further.get(transport, ())):
+            if room.waiting is not None:
+                room.waiting.append(partial(self._room_joined, transport))
+                return True
+        return False
+
+    def _room_joined(self, transport: Transport) -> None:
+        if transport in self.newcomers and not self._wait(transport):
+            self._decide(transport)
 
     def _late(self, transport: Transport) -> None:
         if transport in self.newcomers:
@@ -107,10 +102,11 @@ class Admission:
         transport.refuse(answer.encode())
 
     def _release(self, transport: Transport) -> None:
-        """The newcomer no longer holds its room."""
-        room = self.newcomers.pop(transport)
-        room.joiners -= 1
-        self._shard.look_at_room(room)
+        """The newcomer no longer holds its rooms."""
+        table = self._shard.room_table
+        table.let_go(self.newcomers.pop(transport))
+        for room in self._further.pop(transport, ()):
+            table.let_go(room)
 
     def _decide(self, transport: Transport) -> None:
         """The one step in which a newcomer becomes something."""
@@ -145,7 +141,8 @@ class Admission:
         if access is not None:
             access.opened(transport, upgrade, is_resumed=old is not None)
         if old is None:
-            self._shard.new_session(transport, upgrade, self.newcomers[transport])
+            further = self._further.pop(transport, ())
+            self._shard.new_session(transport, upgrade, self.newcomers[transport], further)
         elif old.state is SessionState.SUSPENDED:
             _comes_back(old, upgrade)
             old.apply(SessionEvent.RESUME, transport=transport)
@@ -165,11 +162,6 @@ class Admission:
         """Answer every newcomer that waits."""
         for transport in list(self.newcomers):
             self._refuse(transport, status, text)
-        self.waiting.clear()
-
-    def forget_room(self, room_id: str) -> None:
-        """The room is left: nobody waits for it any more."""
-        self.waiting.pop(room_id, None)
 
 
 def _comes_back(session: Session, upgrade: Upgrade) -> None:

@@ -1,7 +1,7 @@
 """`Room`: the members of one room on one shard, and the fan-out to them.
 
-Created by the shard with the first joiner. The bus (or, with one shard, the server) gives it frames; the shard flushes it
-at the end of the loop turn. A member is *swift* while its transport takes everything, and then costs one bound call; a
+Created by the shard's table of rooms with the first joiner. The bus (or, with one shard, the server) gives it frames; the shard
+flushes it at the end of the loop turn. A member is *swift* while its transport takes everything, and then costs one bound call; a
 member that is blocked or suspended is *slow* and has its own send buffer.
 """
 
@@ -18,6 +18,8 @@ __all__ = ["Room", "RoomMember"]
 class RoomMember(Protocol):
     """What a room needs of a session."""
 
+    id: str
+
     def buffer_broadcast(self, frames: list[bytes]) -> None:
         """Take the frames of a turn while the transport takes none."""
 
@@ -26,15 +28,17 @@ M = TypeVar("M", bound=RoomMember)
 
 
 class Room(Generic[M]):
-    """One room of one shard. `joiners` counts newcomers on their way in; they keep the room alive."""
+    """One room of one shard. `joiners` counts those on their way in; they keep the room alive."""
 
-    __slots__ = ("_limit", "_metrics", "_pending", "_slow", "_swift", "_writers", "gone_at", "id", "joiners")
+    __slots__ = ("_limit", "_metrics", "_pending", "_slow", "_swift", "_writers", "gone_at", "id", "joiners", "waiting")
 
     def __init__(self, room_id: str, limit_frames: int, metrics: Metrics) -> None:
         self.id = room_id
         self.joiners = 0
         self.gone_at: float | None = None
         """When the last member left, until somebody comes again."""
+        self.waiting: list[Callable[[], None]] | None = []
+        """What is called when the room is joined; None from then on."""
         self._limit = limit_frames
         self._metrics = metrics
         self._pending: list[bytes] = []
@@ -77,6 +81,18 @@ class Room(Generic[M]):
             self.flush()
             return False
         return len(pending) == 1
+
+    def write_but(self, wire: bytes, excluded: frozenset[str]) -> None:
+        """Write a frame to all members but those with these ids, behind what the room has got before. It costs a write of its own
+        for each of them, at once."""
+        self.flush()
+        slow = [session for session in self._slow if session.id not in excluded]
+        writers = [write for session, write in self._swift.items() if session.id not in excluded]
+        for write in writers:
+            write(wire)
+        self._metrics.frames_out += len(writers)
+        for session in slow:
+            session.buffer_broadcast([wire])
 
     def flush(self) -> None:
         """One write of the turn's joined frames to each swift member; each frame to the buffers of the slow ones."""

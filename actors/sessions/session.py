@@ -15,6 +15,7 @@ from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.inbox_contract import InboxShard
 from wspulse.actors.sessions.room import Room
+from wspulse.actors.sessions.rooms.further import FurtherRooms, RoomEntrance
 from wspulse.actors.sessions.send_buffer import SendBuffer
 from wspulse.actors.sessions.state import Effect, SessionEvent, SessionState, transition
 from wspulse.actors.transport.transport import Transport
@@ -41,6 +42,11 @@ class SessionShard(InboxShard[Inbox], Protocol):
     """The loop's, in which alone a session may be touched."""
     encode: Callable[[Frame], bytes]
     """A frame in wire form. Raises what the codec raises."""
+
+    @property
+    def room_table(self) -> RoomEntrance[Session]:
+        """The rooms of the shard."""
+
     resumable: Callable[[Connection], bool] | None
     """Whose sessions have the resume window; None: all."""
 
@@ -70,6 +76,7 @@ class Session:
         "dropped_frames",
         "epoch",
         "error",
+        "further",
         "id",
         "inbox",
         "resumes",
@@ -90,6 +97,9 @@ class Session:
         self.transport: Transport | None = None
         self.id = connection_id
         self.room = room
+        """The first one, which it never leaves."""
+        self.further: FurtherRooms[Session] | None = None
+        """The others, once it has joined one."""
         self.serial = serial
         self.connected_at = connected_at
         self.state = SessionState.CONNECTED
@@ -182,7 +192,7 @@ class Session:
 
     def blocked(self) -> None:
         """The transport takes no more for now."""
-        self.room.set_slow(self)
+        self._set_slow()
 
     def unblocked(self) -> None:
         """The transport takes frames again: hand it what is buffered, and rejoin the room's swift members."""
@@ -199,6 +209,8 @@ class Session:
         if not buffer and not transport.blocked:
             self._buffer = None
             self.room.set_swift(self, transport.write)
+            if self.further is not None:
+                self.further.set_swift(transport.write)
 
     def _push(self, wire: bytes) -> None:
         buffer = self._buffer
@@ -207,6 +219,27 @@ class Session:
         if buffer.push(wire):
             self.dropped_frames += 1
             self.shard.metrics.frames_dropped += 1
+
+    # Rooms.
+
+    def flush_rooms(self) -> None:
+        """Have broadcasts of this loop turn queued for it."""
+        self.room.flush()
+        if self.further is not None:
+            self.further.flush()
+
+    def place(self, room: Room[Session]) -> None:
+        """Be a member of a room, as the transport is now."""
+        transport = self.transport
+        if transport is None or transport.blocked:
+            room.set_slow(self)
+        else:
+            room.set_swift(self, transport.write)
+
+    def _set_slow(self) -> None:
+        self.room.set_slow(self)
+        if self.further is not None:
+            self.further.set_slow()
 
     # What the transport reports.
 
@@ -253,7 +286,7 @@ class Session:
                     self._detach(close)
                 case Effect.START_WINDOW:
                     self.error = error
-                    self.room.set_slow(self)
+                    self._set_slow()
                     self.shard.start_window(self)
                 case Effect.TELL_DROP:
                     self.shard.publish_event("drop", self, error)
@@ -270,13 +303,13 @@ class Session:
                     self._end(event, self.error if event is SessionEvent.EXPIRE else error)
 
     def attach(self, transport: Transport) -> None:
-        """Take a transport that has answered 101, replay what is buffered, and join the room's fan-out."""
+        """Take a transport that has answered 101, replay what is buffered, and join the fan-out of its rooms."""
         self.transport = transport
         transport.session = self
         if self.inbox.behind:
             transport.hold()
         if transport.blocked:
-            self.room.set_slow(self)
+            self._set_slow()
         else:
             self.unblocked()
 

@@ -24,6 +24,8 @@ from wspulse.actors.sessions.connections.local_connection import LocalConnection
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.room import Room
+from wspulse.actors.sessions.rooms.membership import add_room, rooms_of
+from wspulse.actors.sessions.rooms.table import RoomTable
 from wspulse.actors.sessions.session import Flushable, Session
 from wspulse.actors.sessions.state import SessionEvent, SessionState
 from wspulse.actors.sessions.ticker import Ticker
@@ -76,7 +78,9 @@ class Shard:
         self.wants_text = options.codec.binary is False
         self.bus: Bus
         self.sessions: dict[str, Session] = {}
-        self.rooms: dict[str, Room[Session]] = {}
+        self.room_table = RoomTable(self)
+        self.rooms = self.room_table.rooms
+        self.deliver, self.deliver_but = self.room_table.deliver, self.room_table.deliver_but
         self.closing = False
         self.aborting = False
         self.events: Callable[[str, Session, BaseException | None], None] | None = None
@@ -99,8 +103,10 @@ class Shard:
 
     # Sessions.
 
-    def new_session(self, transport: Transport, upgrade: Upgrade, room: Room[Session]) -> None:
-        """Begin the session of a newcomer whose 101 is written."""
+    def new_session(
+        self, transport: Transport, upgrade: Upgrade, room: Room[Session], further: Iterable[Room[Session]]
+    ) -> None:
+        """Begin the session of a newcomer whose 101 is written; the further rooms were entered for it."""
         self._serial += 1
         session = Session(self, upgrade.connection_id, room, self._serial, time.time())
         session.inbox.connection = LocalConnection(session, upgrade)
@@ -111,6 +117,8 @@ class Shard:
         if predecessor is not None:
             session.inbox.wait_for(predecessor)
         session.attach(transport)
+        for other in further:
+            add_room(session, other)
         self.publish_event("connect", session)
         if self.handlers.on_connect is not None:
             session.inbox.post("on_connect")
@@ -140,11 +148,14 @@ class Shard:
         self.at(self.clock() + self.options.resume_window, end)
 
     def session_ended(self, session: Session) -> None:
-        """Out of the table and the room; its callbacks are still on their way."""
+        """Out of the table and its rooms; its callbacks are still on their way."""
         if self.sessions.get(session.id) is session:
             del self.sessions[session.id]
         session.room.remove(session)
-        self.look_at_room(session.room)
+        self.room_table.look_at(session.room)
+        if session.further is not None:
+            session.further.end(session.id)
+            session.further = None
         self._finishing[session.id] = session.inbox
         self.publish_event("disconnect", session, session.error)
 
@@ -205,37 +216,6 @@ class Shard:
         if self.events is not None:
             self.events(kind, session, error)
 
-    # Rooms.
-
-    def deliver(self, room_id: str, wire: bytes) -> None:
-        """A frame of the bus, for the members here; they get it at the end of this loop turn."""
-        room = self.rooms.get(room_id)
-        if room is not None and room.post(wire):
-            self.schedule(room)
-
-    def look_at_room(self, room: Room[Session]) -> None:
-        """Let go of a room that nobody needs."""
-        if room.joiners or len(room):
-            return
-        delay_s = self.bus.leave_delay_s
-        if delay_s == 0:
-            self._drop_room(room)
-            return
-        now = self.clock()
-        room.gone_at = now
-
-        def leave(_now: float) -> None:
-            if room.gone_at == now and not room.joiners and not len(room):
-                self._drop_room(room)
-
-        self.at(now + delay_s, leave)
-
-    def _drop_room(self, room: Room[Session]) -> None:
-        if self.rooms.get(room.id) is room:
-            del self.rooms[room.id]
-            self.admission.forget_room(room.id)
-            self.bus.leave(room.id)
-
     # Orders.
 
     def find(self, connection_id: str, key: tuple[int, int] | None = None) -> Session:
@@ -254,7 +234,7 @@ class Shard:
         """End it as `connection.close()` does; a session that has ended stays as it is."""
         if session.state is not SessionState.CLOSED:
             # Broadcasts of this loop turn are queued for it too, and what is queued is sent first.
-            session.room.flush()
+            session.flush_rooms()
             session.apply(SessionEvent.CLOSE, close=CloseReason.CLOSE._replace(code=code, reason=reason))
 
     def records(self, room_id: str | None, *, with_state: bool = False) -> list[ConnectionRecord]:
@@ -279,6 +259,7 @@ class Shard:
                 session.connection.subprotocol,
                 session.connection.latency_s,
                 expressible(session.connection.state) if with_state else None,
+                rooms_of(session)[1:],
             )
             for session in sessions
         ]

@@ -26,3 +26,5 @@ class Upgrade:
     """That the answer chooses."""
     resume: bool = True
     """Whether its session may have a resume window."""
+    rooms: tuple[str, ...] = ()
+    """That a session which begins is in beside `room_id`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -87,13 +87,21 @@ class AsyncControl:
         """Queue a frame for one connection."""
         await self.call(calls.send(connection, frame))
 
-    async def broadcast(self, room: str, frame: FrameLike) -> None:
-        """Queue a frame for every connection of a room."""
-        await self.call(calls.broadcast(room, frame))
+    async def broadcast(self, room: str, frame: FrameLike, exclude: Iterable[str] = ()) -> None:
+        """Queue a frame for every connection of a room, but for those whose ids are in `exclude`."""
+        await self.call(calls.broadcast(room, frame, exclude))
 
     async def kick(self, connection: str, code: int = 1000, reason: str = "kicked") -> None:
         """Destroy a session now; its client gets a close frame with `code` and `reason`, as from `Server.kick`."""
         await self.call(calls.kick(connection, code, reason))
+
+    async def join(self, connection: str, room: str) -> None:
+        """Have a connection join a room, as its own `join` does."""
+        await self.call(calls.join(connection, room))
+
+    async def leave(self, connection: str, room: str) -> None:
+        """Have a connection leave a room, as its own `leave` does."""
+        await self.call(calls.leave(connection, room))
 
     async def connections(self, room: str | None = None) -> Listing[ConnectionInfo]:
         """The connections of a room, or all; `missing_shards` of the list says what is not in it."""

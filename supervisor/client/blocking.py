@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -90,13 +91,21 @@ class Control:
         """Queue a frame for one connection."""
         self._call(calls.send(connection, frame))
 
-    def broadcast(self, room: str, frame: FrameLike) -> None:
-        """Queue a frame for every connection of a room."""
-        self._call(calls.broadcast(room, frame))
+    def broadcast(self, room: str, frame: FrameLike, exclude: Iterable[str] = ()) -> None:
+        """Queue a frame for every connection of a room, but for those whose ids are in `exclude`."""
+        self._call(calls.broadcast(room, frame, exclude))
 
     def kick(self, connection: str, code: int = 1000, reason: str = "kicked") -> None:
         """Destroy a session now; its client gets a close frame with `code` and `reason`, as from `Server.kick`."""
         self._call(calls.kick(connection, code, reason))
+
+    def join(self, connection: str, room: str) -> None:
+        """Have a connection join a room, as its own `join` does."""
+        self._call(calls.join(connection, room))
+
+    def leave(self, connection: str, room: str) -> None:
+        """Have a connection leave a room, as its own `leave` does."""
+        self._call(calls.leave(connection, room))
 
     def connections(self, room: str | None = None) -> Listing[ConnectionInfo]:
         """The connections of a room, or all; `missing_shards` of the list says what is not in it."""

@@ -24,6 +24,7 @@ __all__ = [
     "keygen_arguments",
     "kick_arguments",
     "listing_arguments",
+    "membership_arguments",
     "read_frame",
     "restart_arguments",
     "send_arguments",
@@ -80,6 +81,12 @@ def kick_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reason", default="kicked", help="what the client is told, up to 123 bytes (default: %(default)s)"
     )
+    server_arguments(parser)
+
+
+def membership_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("connection", metavar="CONNECTION", help=ID_HELP)
+    parser.add_argument("room", metavar="ROOM", help=ID_HELP)
     server_arguments(parser)
 
 

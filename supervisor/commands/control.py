@@ -21,6 +21,7 @@ from wspulse.supervisor.commands.arguments import (
     keygen_arguments,
     kick_arguments,
     listing_arguments,
+    membership_arguments,
     read_frame,
     restart_arguments,
     send_arguments,
@@ -120,6 +121,16 @@ def _kick(options: Any) -> None:
         control.kick(options.connection, options.code, options.reason)
 
 
+def _join(options: Any) -> None:
+    with _open(options) as control:
+        control.join(options.connection, options.room)
+
+
+def _leave(options: Any) -> None:
+    with _open(options) as control:
+        control.leave(options.connection, options.room)
+
+
 def _connections(options: Any) -> None:
     with _open(options) as control:
         listing = control.connections(options.room)
@@ -193,6 +204,8 @@ COMMANDS = {
         ("send", "send a frame to one connection", send_arguments, _send),
         ("broadcast", "send a frame to all connections of a room", broadcast_arguments, _broadcast),
         ("kick", "close a connection now", kick_arguments, _kick),
+        ("join", "have a connection join a room", membership_arguments, _join),
+        ("leave", "have a connection leave a room", membership_arguments, _leave),
         ("connections", "list the connections", connections_arguments, _connections),
         ("rooms", "list the rooms", listing_arguments, _rooms),
         ("stats", "show what the server counts", listing_arguments, _stats),

@@ -22,9 +22,17 @@ def json_text(value: Any) -> str:
 
 def connections_text(connections: Sequence[ConnectionInfo]) -> str:
     rows = [
-        (item.id, item.room, item.shard, item.state, _time_text(item.connected_at), item.queued) for item in connections
+        (
+            item.id,
+            " ".join(item.rooms or (item.room,)),
+            item.shard,
+            item.state,
+            _time_text(item.connected_at),
+            item.queued,
+        )
+        for item in connections
     ]
-    return _table_text(("CONNECTION", "ROOM", "SHARD", "STATE", "SINCE", "QUEUED"), rows)
+    return _table_text(("CONNECTION", "ROOMS", "SHARD", "STATE", "SINCE", "QUEUED"), rows)
 
 
 def rooms_text(rooms: Sequence[RoomInfo]) -> str:

@@ -15,11 +15,14 @@ from typing import Any, ClassVar, Protocol
 
 import msgspec
 
+from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
 from wspulse.actors.mesh.message import (
     BroadcastPayload,
     ConnectionRecord,
     GetStats,
+    JoinRoom,
     Kick,
+    LeaveRoom,
     ListConnections,
     ListRooms,
     Message,
@@ -28,6 +31,7 @@ from wspulse.actors.mesh.message import (
 from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import BadRequestError, ServerClosedError, ShardUnavailableError
 from wspulse.actors.values.health import Health
+from wspulse.actors.values.text.ids import checked_room_id
 from wspulse.supervisor.control.event_publisher import EventPublisher
 from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.host.installed import installed_version
@@ -79,12 +83,18 @@ class SendArguments(_Arguments):
 class BroadcastArguments(_Arguments):
     room: str
     frame: msgspec.Raw
+    exclude: tuple[str, ...] = ()
 
 
 class KickArguments(_Arguments):
     connection: str
     code: int = 1000
     reason: str = "kicked"
+
+
+class MembershipArguments(_Arguments):
+    connection: str
+    room: str
 
 
 class ConnectionsArguments(_Arguments):
@@ -103,6 +113,8 @@ class Operations:
         "send": SendArguments,
         "broadcast": BroadcastArguments,
         "kick": KickArguments,
+        "join": MembershipArguments,
+        "leave": MembershipArguments,
         "connections": ConnectionsArguments,
         "rooms": NoArguments,
         "stats": NoArguments,
@@ -141,7 +153,7 @@ class Operations:
         self._check_open()
         frame = bytes(args.frame)
         shard = self._links.broadcaster(args.room)
-        await self._links.ask(shard, BroadcastPayload(args.room, frame, encoding), len(frame))
+        await self._links.ask(shard, BroadcastPayload(args.room, frame, encoding, args.exclude), len(frame))
 
     async def kick(self, args: KickArguments, _encoding: str) -> None:
         self._check_open()
@@ -151,6 +163,21 @@ class Operations:
             raise BadRequestError(str(error).removeprefix("wspulse: ")) from None
         shard = self._links.placement.shard_of(args.connection)
         await self._links.ask(shard, Kick(args.connection, args.code, args.reason))
+
+    async def join(self, args: MembershipArguments, _encoding: str) -> None:
+        deadline = time.monotonic() + ASK_TIMEOUT_S
+        await self._change_rooms(JoinRoom(args.connection, args.room, deadline))
+
+    async def leave(self, args: MembershipArguments, _encoding: str) -> None:
+        await self._change_rooms(LeaveRoom(args.connection, args.room))
+
+    async def _change_rooms(self, message: JoinRoom | LeaveRoom) -> None:
+        self._check_open()
+        try:
+            checked_room_id(message.room_id)
+        except ValueError as error:
+            raise BadRequestError(str(error).removeprefix("wspulse: ")) from None
+        await self._links.ask(self._links.placement.shard_of(message.connection_id), message)
 
     async def connections(self, args: ConnectionsArguments, _encoding: str) -> Listed:
         rows: list[dict[str, Any]] = []
@@ -284,6 +311,7 @@ def _row(record: ConnectionRecord) -> dict[str, Any]:
     return {
         "id": record.id,
         "room": record.room_id,
+        "rooms": [record.room_id, *record.further_rooms],
         "shard": record.shard,
         "state": record.state,
         "connected_at": record.connected_at,

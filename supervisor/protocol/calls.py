@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import ControlError, id_error
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.text.ids import checked_excluded, checked_room_id
 from wspulse.supervisor.protocol.refusals import refusal
 from wspulse.supervisor.protocol.types import ConnectionInfo, Listing, RoomInfo, ServerInfo, ServerStats
 
@@ -65,11 +66,13 @@ class _Calls:
         fields, encoding = _fields(frame)
         return Call("send", {"connection": connection, "frame": fields}, type(None), encoding)
 
-    def broadcast(self, room: str, frame: FrameLike) -> Call[None]:
+    def broadcast(self, room: str, frame: FrameLike, exclude: Iterable[str] = ()) -> Call[None]:
         if not isinstance(room, str):
             raise id_error("room", room)
         fields, encoding = _fields(frame)
-        return Call("broadcast", {"room": room, "frame": fields}, type(None), encoding)
+        excluded = sorted(checked_excluded(exclude))
+        without = {"exclude": excluded} if excluded else {}
+        return Call("broadcast", {"room": room, "frame": fields, **without}, type(None), encoding)
 
     def kick(self, connection: str, code: int = 1000, reason: str = "kicked") -> Call[None]:
         if not isinstance(connection, str):
@@ -78,6 +81,12 @@ class _Calls:
         usual = code == 1000 and reason == "kicked"
         how = {} if usual else {"code": code, "reason": reason}
         return Call("kick", {"connection": connection, **how}, type(None))
+
+    def join(self, connection: str, room: str) -> Call[None]:
+        return _membership("join", connection, room)
+
+    def leave(self, connection: str, room: str) -> Call[None]:
+        return _membership("leave", connection, room)
 
     def connections(self, room: str | None) -> Call[Listing[ConnectionInfo]]:
         if room is not None and not isinstance(room, str):
@@ -133,6 +142,12 @@ def _read_listing(kind: Any, value: Any) -> Any:
         raise NotImplementedError
     (item,) = get_args(kind)
     return Listing(msgspec.convert(row, item) for row in msgspec.convert(value, list))
+
+
+def _membership(op: str, connection: str, room: str) -> Call[None]:
+    if not isinstance(connection, str):
+        raise id_error("connection", connection)
+    return Call(op, {"connection": connection, "room": checked_room_id(room)}, type(None))
 
 
 class _Number(msgspec.Struct):

@@ -40,6 +40,8 @@ class ConnectionInfo(msgspec.Struct, frozen=True):
     """Unix time in seconds."""
     queued: int
     """Frames that wait for the client."""
+    rooms: tuple[str, ...] = ()
+    """All that it is in, `room` first."""
 
 
 class RoomInfo(msgspec.Struct, frozen=True):

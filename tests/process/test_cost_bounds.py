@@ -88,7 +88,7 @@ class Scene:
             loop=self.loop,  # type: ignore[arg-type]
             real_time=time.monotonic,
         )
-        self.shard.bus = LocalBus(self.shard.deliver)
+        self.shard.bus = LocalBus(self.shard.deliver, self.shard.deliver_but)
         self.transports: list[Transport] = []
         self.wires: list[Wire] = []
         for number in range(members):

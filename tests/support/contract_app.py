@@ -13,7 +13,7 @@ import time
 from typing import Any
 from uuid import uuid4
 
-from wspulse import Connection, ConnectRejected, Frame, Request, SendBufferFullError, Server
+from wspulse import Accept, Connection, ConnectRejected, Frame, Request, SendBufferFullError, Server
 
 server = Server(**json.loads(os.environ.get("CONTRACT_OPTIONS", "{}")))
 _log = os.open(os.environ["CONTRACT_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -47,7 +47,7 @@ def note(kind: str, connection: Connection, error: BaseException | None = None, 
 
 
 @server.connect
-async def connect(request: Request) -> tuple[str, str, dict[str, Any]]:
+async def connect(request: Request) -> tuple[str, str, dict[str, Any]] | Accept:
     query = request.query
     if "wait" in query:
         await asyncio.sleep(float(query["wait"]))
@@ -55,6 +55,9 @@ async def connect(request: Request) -> tuple[str, str, dict[str, Any]]:
         raise ConnectRejected("bad token")
     if query.get("token") == "broken":
         raise RuntimeError("secret detail")
+    if "rooms" in query:
+        state = {"session": uuid4().hex, "slow": ""}
+        return Accept(query.get("room", "lobby"), query.get("id", ""), rooms=query["rooms"].split(","), state=state)
     return query.get("room", "lobby"), query.get("id", ""), {"session": uuid4().hex, "slow": query.get("slow", "")}
 
 
@@ -149,12 +152,24 @@ async def send_unencodable(connection: Connection) -> None:
     await server.broadcast(connection.room_id, Frame("never", object()))
 
 
-async def broadcast(_: Connection, room: str, payload: Any = None, event: str = "said") -> None:
-    await server.broadcast(room, Frame(event, payload))
+async def broadcast(_: Connection, room: str, payload: Any = None, event: str = "said", exclude: Any = ()) -> None:
+    await server.broadcast(room, Frame(event, payload), exclude)
 
 
-async def broadcast_nowait(_: Connection, room: str, payload: Any = None, event: str = "said") -> None:
-    server.broadcast_nowait(room, Frame(event, payload))
+async def broadcast_nowait(
+    _: Connection, room: str, payload: Any = None, event: str = "said", exclude: Any = ()
+) -> None:
+    server.broadcast_nowait(room, Frame(event, payload), exclude)
+
+
+async def broadcast_from_thread(_: Connection, room: str, payload: Any, exclude: Any) -> None:
+    await asyncio.to_thread(server.from_thread.broadcast, room, Frame("said", payload), exclude)
+
+
+async def broadcast_by_turns(_: Connection, room: str, count: int, exclude: list[str]) -> None:
+    """In one turn: those with an even number to all, the others but to some."""
+    for number in range(count):
+        server.broadcast_nowait(room, Frame("numbered", [number]), exclude if number % 2 else ())
 
 
 async def broadcast_many(
@@ -222,6 +237,48 @@ async def send_to_old(connection: Connection, room: str, id: str) -> list[str]: 
     return ["sent"]
 
 
+async def one_of(connection: Connection, id: str, room: str) -> Connection:  # noqa: A002
+    """Itself, or the member of a room that has this id, wherever it lives."""
+    if not id:
+        return connection
+    return next(found for found in await server.get_connections(room) if found.id == id)
+
+
+async def join(connection: Connection, to: Any, id: str = "", room: str = "") -> list[str]:  # noqa: A002
+    member = await one_of(connection, id, room)
+    await member.join(to)
+    return list(member.rooms)
+
+
+async def join_many(connection: Connection, count: int, prefix: str) -> int:
+    """How many rooms it could join, one after another."""
+    for number in range(count):
+        await connection.join(f"{prefix}{number}")
+    return len(connection.rooms)
+
+
+async def leave(connection: Connection, to: Any, id: str = "", room: str = "") -> list[str]:  # noqa: A002
+    member = await one_of(connection, id, room)
+    await member.leave(to)
+    return list(member.rooms)
+
+
+async def rooms_of(connection: Connection, id: str = "", room: str = "") -> list[str]:  # noqa: A002
+    return list((await one_of(connection, id, room)).rooms)
+
+
+async def join_when_closed(connection: Connection, room: str, id: str, to: str) -> list[str]:  # noqa: A002
+    """Take a connection, wait for its end, then have it join and leave."""
+    member = await one_of(connection, id, room)
+    await server.kick(id)
+    await member.leave(to)
+    try:
+        await member.join(to)
+    except Exception as error:
+        return [type(error).__name__]
+    return ["joined"]
+
+
 async def close_self(connection: Connection, **how: Any) -> None:
     await connection.close(**how)
 
@@ -251,6 +308,8 @@ OPERATIONS: dict[str, Any] = {
         send_unencodable,
         broadcast,
         broadcast_nowait,
+        broadcast_from_thread,
+        broadcast_by_turns,
         broadcast_many,
         number_until_gone,
         kick,
@@ -259,6 +318,11 @@ OPERATIONS: dict[str, Any] = {
         close_room,
         wait_closed,
         send_to_old,
+        join,
+        join_many,
+        leave,
+        rooms_of,
+        join_when_closed,
         close_self,
         close_server,
         block,

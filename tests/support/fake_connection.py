@@ -48,5 +48,15 @@ class FakeConnection(Connection):
     async def close(self, code: int = 1000, reason: str = "") -> None:
         raise NotImplementedError
 
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        return (self._room_id,)
+
+    async def join(self, room_id: str) -> None:
+        raise NotImplementedError
+
+    async def leave(self, room_id: str) -> None:
+        raise NotImplementedError
+
     async def wait_closed(self) -> None:
         raise NotImplementedError

@@ -41,8 +41,9 @@ class HandlerError(Exception):
 
 
 class Script(NamedTuple):
-    """What a callback does. Actions: ("sleep", s) ("gate",) ("yield",) ("send", id) ("broadcast", room) ("close",)
-    ("kick", id) ("shutdown",); a sync callback starts a task for the last three and leaves out the first three.
+    """What a callback does. Actions: ("sleep", s) ("gate",) ("yield",) ("send", id) ("broadcast", room, excluded)
+    ("join", room) ("leave", room) ("close",) ("kick", id) ("shutdown",); a sync callback starts a task for the last five and
+    leaves out the first three.
     `end`: "" or "raise", "cancel", "exit".
     """
 
@@ -156,8 +157,8 @@ class SimApp:
         if what == "send":
             self.send(session if action[1] is None else action[1])
         elif what == "broadcast":
-            self.broadcast_nowait(action[1])
-        elif what in ("close", "kick", "shutdown"):
+            self.broadcast_nowait(*action[1:])
+        elif what in ("join", "leave", "close", "kick", "shutdown"):
             self.start(self._act_async(session, action))
 
     async def _act_async(self, session: SessionModel, action: tuple[Any, ...]) -> None:
@@ -171,7 +172,11 @@ class SimApp:
             self.gates.append(gate)
             await gate
         elif what == "broadcast":
-            await self.broadcast(action[1])
+            await self.broadcast(*action[1:])
+        elif what == "join":
+            await self.join(session, action[1])
+        elif what == "leave":
+            await self.leave(session, action[1])
         elif what == "close":
             self.close(session)
         elif what == "kick":
@@ -229,16 +234,57 @@ class SimApp:
         if session.state is CLOSED:
             model.fail(f"{session}: send took a frame for a closed session")
 
-    def broadcast_nowait(self, room_id: str) -> None:
-        self.bus.publish(room_id, self._broadcast_wire())
+    def broadcast_nowait(self, room_id: str, excluded: frozenset[str] = frozenset()) -> bool:
+        if excluded:
+            return self.bus.publish_but(room_id, self._broadcast_wire(), excluded)
+        return self.bus.publish(room_id, self._broadcast_wire())
 
-    async def broadcast(self, room_id: str) -> None:
-        wire = self._broadcast_wire()
-        if not self.bus.publish(room_id, wire):
+    async def broadcast(self, room_id: str, excluded: frozenset[str] = frozenset()) -> None:
+        if not self.broadcast_nowait(room_id, excluded):
             try:
-                await self.bus.publish_when_free(room_id, wire)
+                await self.bus.publish_when_free(room_id, self._broadcast_wire(), excluded)
             except ShardUnavailableError:
                 pass
+
+    async def join(self, session: SessionModel, room_id: str) -> None:
+        membership = session.membership(self.model.room(room_id))
+        epoch = membership.epoch
+        membership.joining += 1
+        try:
+            await session.connection.join(room_id)
+        except ConnectionClosedError:
+            if session.state is not CLOSED:
+                self.model.fail(f"{session}: closed for join, and {session.state}")
+        except ShardUnavailableError:
+            if self.bus.leave_delay_s == 0 and not hasattr(self.bus, "is_joining"):
+                self.model.fail(f"{session}: join of {room_id} failed in front of a local bus")
+        else:
+            if epoch == membership.epoch and session.state is not CLOSED:
+                membership.joined()
+                if room_id not in session.connection.rooms:
+                    self.model.fail(f"{session}: join of {room_id} returned, and it is in {session.connection.rooms}")
+        finally:
+            membership.joining -= 1
+
+    async def join_and_say(self, session: SessionModel, room_id: str) -> None:
+        """The first thing after a join is a broadcast, which must reach the one that has joined."""
+        await self.join(session, room_id)
+        self.broadcast_nowait(room_id)
+
+    async def leave(self, session: SessionModel, room_id: str) -> None:
+        room = self.model.room(room_id)
+        try:
+            await session.connection.leave(room_id)
+        except ValueError:
+            if room is not session.room:
+                self.model.fail(f"{session}: could not leave {room_id}")
+            return
+        if room is session.room:
+            self.model.fail(f"{session}: left its first room")
+        elif (membership := session.memberships.get(room)) is not None:
+            membership.leaves()
+        if room_id in session.connection.rooms:
+            self.model.fail(f"{session}: leave of {room_id} returned, and it is in {session.connection.rooms}")
 
     def _broadcast_wire(self) -> bytes:
         return self.shard.encode(Frame(payload=b"b%d" % self.model.new_number()))

@@ -26,14 +26,24 @@ def broadcast_number(wire: bytes) -> int:
     return int(wire[3:])
 
 
-def watched_local_bus(model: Model, deliver: Callable[[str, bytes], None]) -> LocalBus:
+def watched_local_bus(
+    model: Model,
+    deliver: Callable[[str, bytes], None],
+    deliver_but: Callable[[str, bytes, frozenset[str]], None],
+) -> LocalBus:
     def delivered(room_id: str, wire: bytes) -> None:
         number = broadcast_number(wire)
         model.published(room_id, number)
         model.delivered(number)
         deliver(room_id, wire)
 
-    return LocalBus(delivered)
+    def delivered_but(room_id: str, wire: bytes, excluded: frozenset[str]) -> None:
+        number = broadcast_number(wire)
+        model.published(room_id, number, excluded)
+        model.delivered(number)
+        deliver_but(room_id, wire, excluded)
+
+    return LocalBus(delivered, delivered_but)
 
 
 class SimBus:
@@ -43,15 +53,22 @@ class SimBus:
     between `join` and its `joined` on.
     """
 
-    def __init__(self, model: Model, deliver: Callable[[str, bytes], None], leave_delay_s: float) -> None:
+    def __init__(
+        self,
+        model: Model,
+        deliver: Callable[[str, bytes], None],
+        deliver_but: Callable[[str, bytes, frozenset[str]], None],
+        leave_delay_s: float,
+    ) -> None:
         self.leave_delay_s = leave_delay_s
         self._model = model
         self._deliver = deliver
+        self._deliver_but = deliver_but
         self._full = False
         self._subscribed: set[str] = set()
         self._joins: deque[tuple[str, Callable[[], None]]] = deque()
-        self._flying: deque[tuple[str, int, list[bytes]]] = deque()
-        self._waiters: deque[tuple[asyncio.Future[None], str, bytes]] = deque()
+        self._flying: deque[tuple[str, int, list[bytes], frozenset[str]]] = deque()
+        self._waiters: deque[tuple[asyncio.Future[None], str, bytes, frozenset[str]]] = deque()
 
     # The contract.
 
@@ -61,10 +78,16 @@ class SimBus:
         self._take(room_id, wire)
         return True
 
-    async def publish_when_free(self, room_id: str, wire: bytes) -> None:
+    def publish_but(self, room_id: str, wire: bytes, excluded: frozenset[str]) -> bool:
+        if self._full or self._waiters:
+            return False
+        self._take(room_id, wire, excluded)
+        return True
+
+    async def publish_when_free(self, room_id: str, wire: bytes, excluded: frozenset[str] = frozenset()) -> None:
         loop = self._model.loop
         future: asyncio.Future[None] = loop.create_future()
-        waiter = (future, room_id, wire)
+        waiter = (future, room_id, wire, excluded)
         self._waiters.append(waiter)
         timer = loop.call_later(_STALL_S, self._stalled, waiter)
         try:
@@ -101,9 +124,9 @@ class SimBus:
         """Take again, those who wait first."""
         self._full = False
         while self._waiters:
-            future, room_id, wire = self._waiters.popleft()
+            future, room_id, wire, excluded = self._waiters.popleft()
             if not future.done():
-                self._take(room_id, wire)
+                self._take(room_id, wire, excluded)
                 future.set_result(None)
 
     def join_step(self) -> None:
@@ -119,22 +142,25 @@ class SimBus:
     def deliver_step(self) -> None:
         """The oldest messages come back."""
         if self._flying:
-            room_id, _, wires = self._flying.popleft()
+            room_id, _, wires, excluded = self._flying.popleft()
             if room_id in self._subscribed:
                 for wire in wires:
                     self._model.delivered(broadcast_number(wire))
-                    self._deliver(room_id, wire)
+                    if excluded:
+                        self._deliver_but(room_id, wire, excluded)
+                    else:
+                        self._deliver(room_id, wire)
 
-    def _take(self, room_id: str, wire: bytes) -> None:
-        self._model.published(room_id, broadcast_number(wire))
+    def _take(self, room_id: str, wire: bytes, excluded: frozenset[str] = frozenset()) -> None:
+        self._model.published(room_id, broadcast_number(wire), excluded)
         turn = self._model.loop.turns
         flying = self._flying
-        if flying and flying[-1][0] == room_id and flying[-1][1] == turn:
+        if flying and flying[-1][0] == room_id and flying[-1][1] == turn and not excluded and not flying[-1][3]:
             flying[-1][2].append(wire)
         else:
-            flying.append((room_id, turn, [wire]))
+            flying.append((room_id, turn, [wire], excluded))
 
-    def _stalled(self, waiter: tuple[asyncio.Future[None], str, bytes]) -> None:
+    def _stalled(self, waiter: tuple[asyncio.Future[None], str, bytes, frozenset[str]]) -> None:
         if waiter in self._waiters:
             self._waiters.remove(waiter)
         if not waiter[0].done():

@@ -60,9 +60,16 @@ def check_table(model: Model, shard: Shard) -> None:
 
 def check_records(model: Model, shard: Shard, room_id: str) -> None:
     """get_connections: every session of the room, suspended ones included."""
-    found = sorted((record.id, record.state) for record in shard.records(room_id))
-    wanted = sorted((session.id, session.state.value) for session in model.live.values() if session.room.id == room_id)
-    if found != wanted:
+    found = {(record.id, record.state) for record in shard.records(room_id)}
+    room = model.room(room_id)
+    wanted, possible = set(), set()
+    for session in model.live.values():
+        membership = session.memberships.get(room)
+        if membership is not None and (membership.is_member or membership.joining):
+            possible.add((session.id, session.state.value))
+            if membership.is_member:
+                wanted.add((session.id, session.state.value))
+    if not wanted <= found <= possible:
         model.fail(f"room {room_id} has {found}, should have {wanted}")
 
 
@@ -90,10 +97,9 @@ def check_idle(model: Model, shard: Shard, late_until: float) -> None:
         if queued > model.limit_frames:
             model.fail(f"{session}: {queued} frames are queued for a limit of {model.limit_frames}")
         if not session.real.dropped_frames:
-            unwritten = model.unwritten(session)
-            # Broadcasts that were issued before the 101 may come or not.
-            if not unwritten <= queued <= unwritten + max(0, session.broadcast_from - session.broadcast_last - 1):
-                model.fail(f"{session}: {queued} frames are queued, should be {unwritten}")
+            must, may = model.unwritten(session)
+            if not must <= queued <= must + may:
+                model.fail(f"{session}: {queued} frames are queued, should be {must} to {must + may}")
 
 
 def _check_reading(model: Model, session: SessionModel, peer: SimPeer) -> None:
@@ -188,7 +194,14 @@ def check_endings(model: Model, peers: list[SimPeer], late_until: float) -> None
 
 
 def check_newcomers(model: Model, peers: list[SimPeer], bus: SimBus | None, late_until: float) -> None:
-    """Who waits for an answer waits for its room, and not longer than the handshake may take."""
+    """Who waits for an answer waits for its rooms, and not longer than the handshake may take; who has joined one, has all that
+    was issued since."""
+    if bus is None or not bus.busy:
+        for session in model.live.values():
+            for membership in session.memberships.values():
+                newest = membership.room.published - 1
+                if membership.is_member and newest >= membership.must_from and newest not in membership.room.turn_of:
+                    model.fail(f"{session}: broadcast {newest} of {membership.room.id} never came to its shard")
     for peer in peers:
         socket = peer.socket
         if socket.closing:
@@ -201,7 +214,7 @@ def check_newcomers(model: Model, peers: list[SimPeer], bus: SimBus | None, late
                 model.fail(f"{peer}: answered {peer.answer}, and it does not see an end")
             if not socket.reading and not peer.eof_delivered:
                 model.fail(f"{peer}: answered {peer.answer}, and what it sends is not read")
-        elif bus is None or not bus.is_joining(peer.room_id):
+        elif bus is None or not any(map(bus.is_joining, (peer.room_id, *peer.rooms))):
             model.fail(f"{peer}: its room is joined, and it has no answer")
         elif max(peer.answer_by, late_until) + _SLACK_S < model.now:
             model.fail(f"{peer}: no answer by {peer.answer_by}")
@@ -227,7 +240,7 @@ def check_nothing_left(model: Model, shard: Shard, app: SimApp, peers: list[SimP
             ("sessions", shard.sessions),
             ("rooms", shard.rooms),
             ("newcomers", shard.admission.newcomers),
-            ("waiting newcomers", shard.admission.waiting),
+            ("newcomers' further rooms", shard.admission._further),
             ("finishing", shard._finishing),
             ("unfinished", shard._unfinished),
             ("ending transports", shard._ending),

@@ -11,7 +11,7 @@ from tests.support.sim_world import EVERY_CALLBACK, World, server_options
 __all__ = ["Draw"]
 
 _IDS = ("a", "b", "c")
-_ROOMS = ("r", "s")
+_ROOMS = ("r", "s", "t")
 
 
 class Draw:
@@ -35,7 +35,7 @@ class Draw:
             callbacks = frozenset(kind for kind in sorted(EVERY_CALLBACK) if draw() < 0.6)
         leave_delay_s = (None, None, 0.0, 0.5)[int(draw() * 4)]
         self._ids = _IDS[: 1 + int(draw() * 3)]
-        self._rooms = _ROOMS[: 1 + int(draw() * 2)]
+        self._rooms = _ROOMS[: 1 + int(draw() * 3)]
         self._simple = draw() < 0.4
         """Whether handlers are mostly sync and short."""
         self.world = World(seed, self._options, callbacks, leave_delay_s)
@@ -59,6 +59,16 @@ class Draw:
         peers = self.world.peers
         return peers[int(self._random() * len(peers))] if peers else None
 
+    def _room(self) -> str:
+        return self._rooms[int(self._random() * len(self._rooms))]
+
+    def _excluded(self) -> frozenset[str]:
+        """Whom a broadcast leaves out: nobody, mostly."""
+        draw = self._random
+        if draw() < 0.75:
+            return frozenset()
+        return frozenset({self._ids[int(draw() * len(self._ids))], "nobody"})
+
     def _script(self) -> Script | None:
         draw = self._random
         if draw() < (0.7 if self._simple else 0.35):
@@ -77,8 +87,12 @@ class Draw:
                 actions.append(("send", None))
             elif which < 0.7:
                 actions.append(("send", self._ids[int(draw() * len(self._ids))]))
+            elif which < 0.82:
+                actions.append(("broadcast", self._room(), self._excluded()))
+            elif which < 0.87:
+                actions.append(("join", self._room()))
             elif which < 0.9:
-                actions.append(("broadcast", self._rooms[int(draw() * len(self._rooms))]))
+                actions.append(("leave", self._room()))
             elif which < 0.945:
                 actions.append(("close",))
             elif which < 0.99:

@@ -26,7 +26,7 @@ CONNECTED, SUSPENDED, CLOSED = SessionState.CONNECTED, SessionState.SUSPENDED, S
 class RoomModel:
     """The broadcasts of one room, in the one order that the bus gave them."""
 
-    __slots__ = ("delivered_turns", "delivered_upto", "id", "published", "turn_of")
+    __slots__ = ("delivered_turns", "delivered_upto", "excluded", "id", "published", "turn_of")
 
     def __init__(self, room_id: str) -> None:
         self.id = room_id
@@ -36,6 +36,42 @@ class RoomModel:
         self.turn_of: dict[int, int] = {}
         """Place → the loop turn of its delivery to the shard."""
         self.delivered_turns: list[int] = []
+        self.excluded: dict[int, frozenset[str]] = {}
+        """Place → the connections that do not get it, where there are some."""
+
+    def is_for(self, connection_id: str, place: int) -> bool:
+        return connection_id not in self.excluded.get(place, ())
+
+
+class MembershipModel:
+    """A session in a room, from its first join of it on."""
+
+    __slots__ = ("epoch", "is_member", "joining", "last", "left_at", "must_from", "room")
+
+    def __init__(self, room: RoomModel) -> None:
+        self.room = room
+        self.is_member = False
+        self.joining = 0
+        """Joins that have not returned."""
+        self.epoch = 0
+        """Rises with every leave: a join that returns after it made nobody a member."""
+        self.must_from = 0
+        """Broadcasts from this place on were issued after the 101, or the join's return: they must come."""
+        self.left_at = 0
+        """Broadcasts from this place on were issued after the leave: they must not come."""
+        self.last = -1
+        """The place of the last one that was written."""
+
+    def joined(self) -> None:
+        if not self.is_member:
+            self.is_member = True
+            self.must_from = self.room.published
+
+    def leaves(self) -> None:
+        self.epoch += 1
+        if self.is_member or self.joining:
+            self.is_member = False
+            self.left_at = self.room.published
 
 
 class SessionModel:
@@ -43,8 +79,6 @@ class SessionModel:
 
     __slots__ = (
         "active",
-        "broadcast_from",
-        "broadcast_last",
         "connection",
         "deadline",
         "direct_last",
@@ -53,6 +87,7 @@ class SessionModel:
         "expected",
         "has_context",
         "id",
+        "memberships",
         "number",
         "peer",
         "peers",
@@ -82,9 +117,8 @@ class SessionModel:
         """The loop turn of each accepted direct frame, in the order of the calls."""
         self.direct_last = -1
         """The place of the last direct frame that was written."""
-        self.broadcast_from = room.published
-        """Broadcasts from this place on were issued after the 101: they must come."""
-        self.broadcast_last = -1
+        self.memberships: dict[RoomModel, MembershipModel] = {}
+        self.membership(room).joined()
         self.expected: list[tuple[str, BaseException | None]] = []
         """Callbacks that must run, other than on_message, in this order."""
         self.active: str | None = None
@@ -96,6 +130,12 @@ class SessionModel:
         """What its on_message raised last, and for which peer's message."""
         self.raised_by: SimPeer | None = None
         self.scripts: dict[str, Script] = {}
+
+    def membership(self, room: RoomModel) -> MembershipModel:
+        found = self.memberships.get(room)
+        if found is None:
+            found = self.memberships[room] = MembershipModel(room)
+        return found
 
     def __repr__(self) -> str:
         return f"s{self.number}({self.id})"
@@ -146,10 +186,12 @@ class FrameModel:
         del self._direct[number]
         session.direct_turns.pop()
 
-    def published(self, room_id: str, number: int) -> None:
+    def published(self, room_id: str, number: int, excluded: frozenset[str] = frozenset()) -> None:
         """The bus took a broadcast: it has its place now."""
         room = self.room(room_id)
         self._broadcast[number] = (room, room.published)
+        if excluded:
+            room.excluded[room.published] = excluded
         room.published += 1
 
     def delivered(self, number: int) -> None:
@@ -182,26 +224,38 @@ class FrameModel:
             session.direct_last = place
         else:
             room, place = self._broadcast[number]
-            if room is not session.room:
-                self.fail(f"{peer}: broadcast {number} to {room.id} was written to {session} of {session.room.id}")
-            elif place <= session.broadcast_last:
+            membership = session.memberships.get(room)
+            if membership is None:
+                self.fail(f"{peer}: broadcast {number} to {room.id} was written to {session}, who never was there")
+                return
+            if not membership.is_member and not membership.joining and place >= membership.left_at:
+                self.fail(f"{session}: broadcast {number} to {room.id} was issued after it had left, and written to it")
+            elif place <= membership.last:
                 self.fail(f"{session}: broadcast {number} was written twice or out of order")
-            elif place != session.broadcast_last + 1:
-                self._look_at_broadcasts(session, place)
-            session.broadcast_last = place
+            elif not room.is_for(session.id, place):
+                self.fail(f"{session}: broadcast {number} was written to it, which it excludes")
+            elif place != membership.last + 1:
+                self._look_at_broadcasts(session, membership, place)
+            membership.last = place
 
     def look_at_rest(self, session: SessionModel) -> None:
         """Nothing that was accepted may be unwritten now, but what a full buffer dropped."""
         if session.direct_last + 1 != len(session.direct_turns):
             self._look_at_gap(session, session.direct_turns[session.direct_last + 1 :], "direct")
-        if session.broadcast_last + 1 < session.room.delivered_upto:
-            self._look_at_broadcasts(session, session.room.delivered_upto)
+        for membership in session.memberships.values():
+            if membership.last + 1 < membership.room.delivered_upto:
+                self._look_at_broadcasts(session, membership, membership.room.delivered_upto)
 
-    def _look_at_broadcasts(self, session: SessionModel, before: int) -> None:
-        turn_of = session.room.turn_of
-        first = max(session.broadcast_last + 1, session.broadcast_from)
+    def _look_at_broadcasts(self, session: SessionModel, membership: MembershipModel, before: int) -> None:
+        if not membership.is_member:
+            return  # what was under way when it left may be missing
+        room = membership.room
+        turn_of = room.turn_of
+        first = max(membership.last + 1, membership.must_from)
         turns = []
         for place in range(first, before):
+            if not room.is_for(session.id, place):
+                continue
             if place not in turn_of:
                 self.fail(f"{session}: the bus did not deliver broadcast {place} to a shard that had joined")
                 return
@@ -212,16 +266,29 @@ class FrameModel:
         """Frames accepted in these turns were left out. Each needs a buffer full of newer ones."""
         for turn in turns:
             # Frames that wait for the end of a turn are put in order there: one turn earlier still counts as newer.
-            direct, room = session.direct_turns, session.room.delivered_turns
-            newer = len(direct) - bisect_left(direct, turn - 1) + len(room) - bisect_left(room, turn - 1) - 1
+            newer = -1
+            for turns_of in (session.direct_turns, *(room.delivered_turns for room in session.memberships)):
+                newer += len(turns_of) - bisect_left(turns_of, turn - 1)
             if newer < self.limit_frames:
                 self.fail(
                     f"{session}: a {kind} frame of turn {turn} was lost, with {newer} newer ones for a buffer of "
                     f"{self.limit_frames}"
                 )
 
-    def unwritten(self, session: SessionModel) -> int:
-        """How many accepted frames are not written, those that were dropped behind the last written one included."""
-        room = session.room
-        first = max(session.broadcast_last + 1, session.broadcast_from)
-        return len(session.direct_turns) - session.direct_last - 1 + max(0, room.delivered_upto - first)
+    def unwritten(self, session: SessionModel) -> tuple[int, int]:
+        """How many accepted frames are not written, those that were dropped behind the last written one included; and how many
+        may be besides: broadcasts issued before a 101 or a join's return, or before a leave."""
+        must = len(session.direct_turns) - session.direct_last - 1
+        may = 0
+        for membership in session.memberships.values():
+            room, first = membership.room, membership.last + 1
+            if membership.is_member:
+                must_from = max(first, membership.must_from)
+                places = range(must_from, room.delivered_upto)
+                must += sum(room.is_for(session.id, place) for place in places) if room.excluded else len(places)
+                may += max(0, membership.must_from - first)
+            elif membership.joining:
+                may += max(0, room.published - first)
+            else:
+                may += max(0, membership.left_at - first)
+        return must, may

@@ -28,6 +28,8 @@ _WEIGHTS: list[tuple[Callable[[Steps], None], int]] = [
     (Steps._send, 10),
     (Steps._broadcast, 9),
     (Steps._burst, 6),
+    (Steps._join, 5),
+    (Steps._leave, 3),
     (Steps._reading, 8),
     (Steps._advance, 9),
     (Steps._bus, 10),

@@ -123,6 +123,8 @@ class Model(PatienceModel):
                     self.fail(f"{peer}: a newcomer that is gone ended the session of its id")
             live = SessionModel(len(self.sessions) + 1, peer.connection_id, self.room(peer.room_id), peer)
             live.scripts = peer.scripts
+            for room_id in peer.rooms:
+                live.membership(self.room(room_id)).joined()
             self.sessions.append(live)
             self.live[live.id] = live
         elif live.state is SUSPENDED:

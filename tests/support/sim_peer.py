@@ -76,6 +76,7 @@ class SimPeer:
         "reads",
         "reset",
         "room_id",
+        "rooms",
         "saw_end",
         "scripts",
         "session",
@@ -97,6 +98,7 @@ class SimPeer:
         self.number = number
         self.connection_id = connection_id
         self.room_id = room_id
+        self.rooms: tuple[str, ...] = ()
         self.reads = True
         self.pongs = True
         """Whether it answers pings."""

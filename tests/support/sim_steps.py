@@ -26,11 +26,20 @@ class Steps(Draw):
         connection_id = self._ids[int(draw() * len(self._ids))]
         room_id = self._rooms[int(draw() * len(self._rooms))]
         capacity_bytes = 10 + int(draw() * 70)
+        rooms = tuple(room for room in self._rooms if room != room_id and draw() < 0.5) if draw() < 0.2 else ()
+        if rooms and draw() < 0.5:
+            scripts["on_connect"] = Script(False, (("broadcast", rooms[-1]),))
         self._say(
-            f"p{len(self.world.all_peers) + 1} connects as {connection_id} to {room_id}, {scripts}, early {early}"
+            f"p{len(self.world.all_peers) + 1} connects as {connection_id} to {room_id} and {rooms}, {scripts}, early {early}"
         )
         peer = self.world.connect(
-            connection_id, room_id, capacity_bytes=capacity_bytes, reads=draw() < 0.85, scripts=scripts, early=early
+            connection_id,
+            room_id,
+            rooms=rooms,
+            capacity_bytes=capacity_bytes,
+            reads=draw() < 0.85,
+            scripts=scripts,
+            early=early,
         )
         peer.pongs = draw() < 0.85
         peer.polite = draw() < 0.8
@@ -244,9 +253,25 @@ class Steps(Draw):
         app = self.world.app
         room_id = self._rooms[int(draw() * len(self._rooms))]
         count = 1 + int(draw() * 3) if draw() < 0.7 else 1 + int(draw() * 10)
-        self._say("broadcast %s frames to %s", count, room_id)
-        for _ in range(count):
-            app.broadcast_nowait(room_id)
+        excluded = self._excluded()
+        self._say("broadcast %s frames to %s without %s", count, room_id, sorted(excluded))
+        for number in range(count):
+            app.broadcast_nowait(room_id, excluded if number < 2 else frozenset())
+
+    def _join(self) -> None:
+        live = self.world.model.live
+        if live:
+            session, room_id = live[sorted(live)[int(self._random() * len(live))]], self._room()
+            self._say("%s joins %s", session, room_id)
+            app = self.world.app
+            self.world.app.start((app.join if self._random() < 0.5 else app.join_and_say)(session, room_id))
+
+    def _leave(self) -> None:
+        live = self.world.model.live
+        if live:
+            session, room_id = live[sorted(live)[int(self._random() * len(live))]], self._room()
+            self._say("%s leaves %s", session, room_id)
+            self.world.app.start(self.world.app.leave(session, room_id))
 
     def _burst(self) -> None:
         """Direct frames and broadcasts of one turn, to a peer that may stop or start reading among them."""
@@ -259,13 +284,14 @@ class Steps(Draw):
         if draw() < 0.7:
             session.peer.reads = False
         self._say("a burst to %s", session)
+        room_id = session.room.id if draw() < 0.6 else self._room()
         for _ in range(2 + int(draw() * 5)):
             which = draw()
             if which < 0.55:
                 app.send(session)
             elif which < 0.9:
                 for _ in range(1 + int(draw() * self._options.send_buffer_size)):
-                    app.broadcast_nowait(session.room.id)
+                    app.broadcast_nowait(room_id)
             elif which < 0.97 or not session.peer.can_send:
                 session.peer.read(1 + int(draw() * 40))
             else:

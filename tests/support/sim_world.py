@@ -145,9 +145,9 @@ class World:
         model.clock = shard.clock
         self.bus: SimBus | None = None
         if leave_delay_s is None:
-            shard.bus = watched_local_bus(model, shard.deliver)
+            shard.bus = watched_local_bus(model, shard.deliver, shard.deliver_but)
         else:
-            shard.bus = self.bus = SimBus(model, shard.deliver, leave_delay_s)
+            shard.bus = self.bus = SimBus(model, shard.deliver, shard.deliver_but, leave_delay_s)
         shard.events = model.event
         app.shard = shard
         app.bus = shard.bus
@@ -168,19 +168,21 @@ class World:
         *,
         capacity_bytes: int = 64,
         reads: bool = True,
+        rooms: tuple[str, ...] = (),
         scripts: dict[str, Script] | None = None,
         early: tuple[Script | None, ...] = (),
     ) -> SimPeer:
         """A valid upgrade arrives, with messages behind it that do not wait for the answer."""
         model = self.model
         peer = SimPeer(len(self.all_peers) + 1, connection_id, room_id)
+        peer.rooms = rooms
         if scripts:
             peer.scripts = scripts
         peer.reads = reads
         self.all_peers.append(peer)
         self.peers.append(peer)
         peer.answer_by = model.now + HANDSHAKE_TIMEOUT_S
-        upgrade = Upgrade(room_id, connection_id, None, _REQUEST, _ANSWER, peer.answer_by)
+        upgrade = Upgrade(room_id, connection_id, None, _REQUEST, _ANSWER, peer.answer_by, rooms=rooms)
         newcomer = Transport(self.shard, upgrade)
         peer.transport = newcomer
         peer.socket = SimSocket(model, peer, newcomer, capacity_bytes)

@@ -45,6 +45,11 @@ class Connection(ABC):
 
     @property
     @abstractmethod
+    def rooms(self) -> tuple[str, ...]:
+        """All rooms that it is in: `room_id` first, then those that it has joined, in their order."""
+
+    @property
+    @abstractmethod
     def request(self) -> Request:
         """The upgrade request that created the session. Raises RuntimeError on a connection of another shard."""
 
@@ -123,6 +128,27 @@ class Connection(ABC):
         session that waits for its client ends without telling it.
 
         Returns when the session is out of the table; its on_disconnect (with None) may still be running.
+        """
+
+    @abstractmethod
+    async def join(self, room_id: str) -> None:
+        """Be in this room too, beside `room_id` and what was joined before, until it leaves or its session ends; resumes keep it.
+
+        When it returns, every broadcast to the room that is issued from then on, by anyone on any shard, reaches it; one that
+        was issued before may. A room that it is in already: nothing happens. A session that waits for its client may join too.
+        Raises TypeError and ValueError for what is no room id (over 256 bytes in UTF-8), ValueError for more than
+        `max_rooms_per_connection` (128) rooms beside the first, ConnectionClosedError, and ShardUnavailableError where the bus,
+        or the session's shard, does not answer within 5 s: then it has not joined. Where a `leave` of the same room comes
+        meanwhile, it returns, and has left.
+        """
+
+    @abstractmethod
+    async def leave(self, room_id: str) -> None:
+        """Be in this room no more: when it returns, nothing comes that is issued from then on, and what is on its way may be
+        missing; only what waits already for a client that does not read is still sent.
+
+        A room that it is not in: nothing happens, nor for a session that has ended. Raises TypeError, ValueError for `room_id`,
+        which cannot be left, and ShardUnavailableError for another shard that does not answer within 5 s.
         """
 
     @abstractmethod

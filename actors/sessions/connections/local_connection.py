@@ -8,7 +8,9 @@ from __future__ import annotations
 from _thread import get_ident
 from typing import Any
 
+from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
 from wspulse.actors.sessions.connections.connection import Connection, Resumption
+from wspulse.actors.sessions.rooms.membership import join_room, leave_room, rooms_of
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.state import SessionState
 from wspulse.actors.transport.upgrade import Upgrade
@@ -16,6 +18,7 @@ from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import SendBufferFullError, wrong_thread
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
+from wspulse.actors.values.text.ids import checked_room_id
 
 __all__ = ["LocalConnection"]
 
@@ -46,6 +49,10 @@ class LocalConnection(Connection):
     @property
     def room_id(self) -> str:
         return self._session.room.id
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        return rooms_of(self._session)
 
     @property
     def request(self) -> Request:
@@ -115,6 +122,20 @@ class LocalConnection(Connection):
         if get_ident() != shard.thread:
             raise wrong_thread("`server.from_thread.kick(connection.id)`")
         shard.close_session(self._session, code, reason)
+
+    async def join(self, room_id: str) -> None:
+        self._check_thread("join")
+        joined = join_room(self._session, checked_room_id(room_id), ASK_TIMEOUT_S)
+        if joined is not None:
+            await joined
+
+    async def leave(self, room_id: str) -> None:
+        self._check_thread("leave")
+        leave_room(self._session, checked_room_id(room_id))
+
+    def _check_thread(self, call: str) -> None:
+        if get_ident() != self._session.shard.thread:
+            raise wrong_thread(f"`asyncio.run_coroutine_threadsafe(connection.{call}(room_id), loop)`")
 
     async def wait_closed(self) -> None:
         await self._session.watch()

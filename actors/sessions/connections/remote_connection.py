@@ -6,16 +6,31 @@ Made by `server.get_connections`. It addresses exactly the session that it was m
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from types import MappingProxyType
 from typing import Any, Protocol, cast
 
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
-from wspulse.actors.mesh.message import CloseConnection, ConnectionRecord, Message, SendFrame, WatchClosed
+from wspulse.actors.mesh.message import (
+    CloseConnection,
+    ConnectionRecord,
+    JoinRoom,
+    LeaveRoom,
+    Message,
+    SendFrame,
+    WatchClosed,
+)
 from wspulse.actors.sessions.connections.connection import Connection, Resumption
 from wspulse.actors.values.close_code import check_close
-from wspulse.actors.values.errors import ConnectionClosedError, ConnectionNotFoundError, ShardUnavailableError
+from wspulse.actors.values.errors import (
+    BadRequestError,
+    ConnectionClosedError,
+    ConnectionNotFoundError,
+    ShardUnavailableError,
+)
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
+from wspulse.actors.values.text.ids import checked_room_id
 
 __all__ = ["OtherShards", "RemoteConnection"]
 
@@ -47,6 +62,10 @@ class RemoteConnection(Connection):
     @property
     def room_id(self) -> str:
         return self._record.room_id
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        return (self._record.room_id, *self._record.further_rooms)
 
     @property
     def request(self) -> Request:
@@ -105,6 +124,27 @@ class RemoteConnection(Connection):
         except ConnectionNotFoundError:
             pass
         self._closed = True
+
+    async def join(self, room_id: str) -> None:
+        if self._closed:
+            raise ConnectionClosedError(self.id)
+        message = JoinRoom(self.id, checked_room_id(room_id), monotonic() + ASK_TIMEOUT_S, self._key())
+        if not await self._change(message):
+            raise ConnectionClosedError(self.id)
+
+    async def leave(self, room_id: str) -> None:
+        await self._change(LeaveRoom(self.id, checked_room_id(room_id), self._key()))
+
+    async def _change(self, message: JoinRoom | LeaveRoom) -> bool:
+        """Whether there was a session. Raises ValueError for what it refuses."""
+        try:
+            await self._shards.ask(self._record.shard, message)
+        except (ConnectionNotFoundError, ConnectionClosedError):
+            self._closed = True
+            return False
+        except BadRequestError as error:
+            raise ValueError(f"wspulse: {error.problem}") from None
+        return True
 
     async def wait_closed(self) -> None:
         if self._closed:

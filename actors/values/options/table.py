@@ -91,6 +91,12 @@ OPTION_TABLE = (
         "frames that may wait for one client",
     ),
     _row(
+        "max_rooms_per_connection",
+        "how many rooms a connection may be in beside its first one; joining one more is a ValueError",
+        "each costs some 200 bytes, and the worker's place on the bus where nobody else there is in it",
+        "rooms that a connection may join beside its first one",
+    ),
+    _row(
         "codec",
         "how frames become messages: JSONCodec, MsgpackCodec, or yours with encode, decode and binary",
         "every client speaks JSON",

@@ -58,3 +58,18 @@ def test_resume_that_is_no_bool_is_refused() -> None:
     resume: Any = "no"
     with pytest.raises(TypeError, match="wspulse: Accept: resume is 'no'; allowed is True or False"):
         Accept("den", resume=resume)
+
+
+def test_rooms_are_taken_from_anything_that_gives_room_ids() -> None:
+    assert Accept("den").rooms == ()
+    assert Accept("den", rooms=(f"user:{name}" for name in "ab")).rooms == ("user:a", "user:b")
+
+
+@pytest.mark.parametrize(
+    ("rooms", "error"),
+    [("den", TypeError), (None, TypeError), ([7], TypeError), (["x" * 257], ValueError), (["\ud83d"], ValueError)],
+    ids=repr,
+)
+def test_rooms_that_are_none_are_refused(rooms: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"wspulse: .*room"):
+        Accept("den", rooms=rooms)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pytest
 
 from wspulse import (
+    ConnectionClosedError,
     ConnectionNotFoundError,
     ControlError,
     Frame,
@@ -25,6 +27,7 @@ ENDPOINT = "ipc:///run/chat/control.sock"
 class Listed(NamedTuple):
     id: str
     room: str
+    rooms: tuple[str, ...] = ()
 
 
 class FakeControl:
@@ -51,15 +54,21 @@ class FakeControl:
     async def send(self, connection: str, frame: Frame) -> None:
         await self._ask("send", connection, frame)
 
-    async def broadcast(self, room: str, frame: Frame) -> None:
-        await self._ask("broadcast", room, frame)
+    async def broadcast(self, room: str, frame: Frame, exclude: Iterable[str] = ()) -> None:
+        await self._ask("broadcast", room, frame, *exclude)
 
     async def kick(self, connection: str, code: int = 1000, reason: str = "kicked") -> None:
         await self._ask("kick", connection, code, reason)
 
+    async def join(self, connection: str, room: str) -> None:
+        await self._ask("join", connection, room)
+
+    async def leave(self, connection: str, room: str) -> None:
+        await self._ask("leave", connection, room)
+
     async def connections(self, room: str | None = None) -> Listing[Listed]:
         await self._ask("connections", room)
-        listing = Listing([Listed("ann", room or "")])
+        listing = Listing([Listed("ann", room or "", (room or "", "other"))])
         listing.missing_shards = self.missing_shards
         return listing
 
@@ -88,9 +97,10 @@ async def test_calls_go_to_the_control_socket_of_the_server_that_was_joined(cont
     server, frame = joined(), Frame("news")
     await server.send("ann", frame)
     await server.broadcast("lobby", frame)
+    await server.broadcast("lobby", frame, exclude=["bob"])
     await server.kick("ann")
     (ann,) = await server.get_connections("lobby")
-    assert (ann.id, ann.room_id) == ("ann", "lobby")
+    assert (ann.id, ann.room_id, ann.rooms) == ("ann", "lobby", ("lobby", "other"))
     await ann.send(frame)
     await ann.close()
     (control,) = controls
@@ -98,11 +108,30 @@ async def test_calls_go_to_the_control_socket_of_the_server_that_was_joined(cont
     assert control.asked == [
         ("send", "ann", frame),
         ("broadcast", "lobby", frame),
+        ("broadcast", "lobby", frame, "bob"),
         ("kick", "ann", 1000, "kicked"),
         ("connections", "lobby"),
         ("send", "ann", frame),
         ("kick", "ann", 1000, ""),
     ]
+
+
+async def test_join_and_leave_go_to_the_server_and_raise_as_there(controls: list[FakeControl]) -> None:
+    (ann,) = await joined().get_connections("lobby")
+    (control,) = controls
+    control.asked.clear()
+    await ann.join("den")
+    await ann.leave("den")
+    assert control.asked == [("join", "ann", "den"), ("leave", "ann", "den")]
+    with pytest.raises(TypeError):
+        await ann.join(7)  # type: ignore[arg-type]
+    control.error = refusal({"code": "bad_request", "message": "wspulse: bad request: one too many"}, "ann")
+    with pytest.raises(ValueError, match="one too many"):
+        await ann.join("den")
+    control.error = refusal({"code": "connection_not_found", "message": "wspulse: connection not found: ann"}, "ann")
+    with pytest.raises(ConnectionClosedError):
+        await ann.join("den")
+    await ann.leave("den")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from wspulse.actors.bus.message import (
     GapWatch,
     mark_topic,
     pack,
+    pack_but,
     pack_mark,
     room_topic,
     unpack,
@@ -83,3 +84,15 @@ def test_what_is_seen_in_a_room_is_bounded_however_often_its_senders_are_replace
         assert watch.follows(_message(1, 0, sender=sender))
     assert len(watch._rooms["r"]) <= 4096
     assert not watch.follows(_message(3, 2, sender=9_999))
+
+
+@pytest.mark.parametrize("excluded", [{"ann"}, {"ann", "bob", "\ud83d", "é" * 100}, {""}])
+def test_frame_that_some_do_not_get_survives_its_wire_form(excluded: set[str]) -> None:
+    data = pack_but(room_topic("den"), 3, 9, 4, b"\xff frame", frozenset(excluded))
+    assert unpack(data) == ("den", 3, 9, 4, [b"\xff frame"], frozenset(excluded))
+
+
+def test_extension_of_a_later_version_has_no_frame_and_breaks_nothing() -> None:
+    data = bytearray(pack_but(room_topic("den"), 3, 9, 4, b"frame", frozenset({"ann"})))
+    data[data.index(0xFF) + 1 + 24] = 2
+    assert unpack(bytes(data)) == ("den", 3, 9, 4, [], frozenset())

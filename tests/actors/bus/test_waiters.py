@@ -5,9 +5,9 @@ from __future__ import annotations
 from wspulse.actors.bus.waiters import Waiters
 
 
-def waiting(*callers: str) -> Waiters[str]:
+def waiting(*callers: str) -> Waiters[str, bytes]:
     """Each caller waits with a frame for the room that its name begins with."""
-    waiters: Waiters[str] = Waiters()
+    waiters: Waiters[str, bytes] = Waiters()
     for caller in callers:
         waiters.wait(caller[0], caller, caller.encode())
     return waiters
@@ -55,7 +55,7 @@ def test_caller_that_leaves_holds_nothing_and_leaves_the_order_of_the_others() -
 
 
 def test_many_callers_of_one_room_go_on_in_a_time_that_grows_with_their_number_only() -> None:
-    waiters: Waiters[int] = Waiters()
+    waiters: Waiters[int, bytes] = Waiters()
     for number in range(100_000):
         waiters.wait("a", number, b"")
     asked = 0

@@ -115,6 +115,7 @@ def bus_without_forwarder(folder: Path) -> ZmqBus:
         incarnation=1,
         metrics=Metrics(),
         deliver=lambda room_id, _wire: pytest.fail(room_id),
+        deliver_but=lambda room_id, _wire, _excluded: pytest.fail(room_id),
         tell_consumed=lambda *_: None,
         tell_rooms=lambda *_, **__: None,
     )

@@ -9,7 +9,8 @@ from wspulse.actors.values.metrics import Metrics
 class _Member:
     """As much of a session as a room sees."""
 
-    def __init__(self, room: Room[_Member], *, blocks_after: int | None = None) -> None:
+    def __init__(self, room: Room[_Member], *, blocks_after: int | None = None, id: str = "m") -> None:  # noqa: A002
+        self.id = id
         self.room = room
         self.written: list[bytes] = []
         self.buffered: list[bytes] = []
@@ -118,3 +119,27 @@ def test_flush_without_frames_writes_nothing() -> None:
     member = _Member(room)
     room.flush()
     assert member.written == []
+
+
+def test_frame_that_some_do_not_get_comes_behind_those_of_the_turn_and_before_later_ones() -> None:
+    room, metrics = _room()
+    one, other = _Member(room, id="one"), _Member(room, id="other")
+    slow, left_out = _Member(room, id="slow"), _Member(room, id="left out")
+    for member in (slow, left_out):
+        room.set_slow(member)
+    room.post(b"1")
+    room.write_but(b"2", frozenset({"other", "left out", "nobody"}))
+    room.post(b"3")
+    room.flush()
+    assert (one.written, other.written) == ([b"1", b"2", b"3"], [b"1", b"3"])
+    assert (slow.buffered, left_out.buffered) == ([b"1", b"2", b"3"], [b"1", b"3"])
+    assert metrics.frames_out == 5
+
+
+def test_member_that_blocks_while_it_is_written_to_holds_up_no_other_of_a_frame_that_some_do_not_get() -> None:
+    room, _ = _room()
+    blocks, other = _Member(room, blocks_after=1, id="blocks"), _Member(room, id="other")
+    room.write_but(b"1", frozenset({"nobody"}))
+    room.write_but(b"2", frozenset({"nobody"}))
+    assert (blocks.written, blocks.buffered) == ([b"1"], [b"2"])
+    assert other.written == [b"1", b"2"]

@@ -146,7 +146,7 @@ def test_broadcast_in_the_turn_of_a_close_is_written_before_the_close_frame(make
         world.app.shut_down_now()
     session = world.model.sessions[0]
     assert session.state is CLOSED
-    assert session.broadcast_last == 0
+    assert session.membership(session.room).last == 0
     assert peer.close_seen is not None
 
 

@@ -166,7 +166,15 @@ async def test_payload_that_is_raw_json_goes_in_json(kind: str, tmp_path: Path) 
 
 async def test_results_have_their_types(kind: str, tmp_path: Path) -> None:
     async with both(kind, tmp_path) as (server, client):
-        row = {"id": "ada", "room": "den", "shard": 1, "state": "connected", "connected_at": 1.5, "queued": 3}
+        row: dict[str, Any] = {
+            "id": "ada",
+            "room": "den",
+            "rooms": ("den", "hall"),
+            "shard": 1,
+            "state": "connected",
+            "connected_at": 1.5,
+            "queued": 3,
+        }
         for name, told in (
             ("connections", [row | {"of a later version": True}]),
             ("rooms", [{"id": "den", "connections": 2}]),

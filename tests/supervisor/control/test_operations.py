@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from wspulse.actors.mesh.message import (
     BroadcastPayload,
     ConnectionRecord,
     GetStats,
+    JoinRoom,
     Kick,
+    LeaveRoom,
     ListConnections,
     ListRooms,
     Message,
@@ -26,6 +29,7 @@ from wspulse.actors.mesh.message import (
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.values.errors import BadRequestError, ConnectionNotFoundError, SendBufferFullError
 from wspulse.supervisor.process.child import ChildState
+from wspulse.supervisor.protocol.calls import Call
 
 
 def asked_of(stage: ControlStage) -> list[list[Message]]:
@@ -64,6 +68,16 @@ async def test_broadcasts_to_one_room_go_by_one_shard(tmp_path: Path) -> None:
         assert all(isinstance(message, BroadcastPayload) and message.room_id == "den" for message in by)
 
 
+async def test_broadcast_takes_along_whom_it_leaves_out(tmp_path: Path) -> None:
+    async with control_stage(tmp_path, workers=1) as stage, AsyncControl(stage.endpoint) as control:
+        await control.broadcast("den", {"payload": 1}, exclude=["bob", "ann"])
+        (broadcast,) = stage.shards[0].asked
+        assert isinstance(broadcast, BroadcastPayload)
+        assert broadcast.exclude == ("ann", "bob")
+        with pytest.raises(TypeError):
+            await control.broadcast("den", {}, exclude="ann")
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -80,8 +94,31 @@ async def test_refusal_of_the_shard_is_the_answer(error: Exception, code: str, t
         assert (refused.value.error_code, str(refused.value)) == (code, str(error))
 
 
+async def test_join_and_leave_are_asked_of_the_owner_with_a_deadline(tmp_path: Path) -> None:
+    async with control_stage(tmp_path, workers=1) as stage, AsyncControl(stage.endpoint) as control:
+        await control.join("ada", "den")
+        await control.leave("ada", "den")
+        join, leave = stage.shards[0].asked
+        assert isinstance(join, JoinRoom)
+        assert (join.connection_id, join.room_id, join.key) == ("ada", "den", None)
+        assert 0 < join.deadline - time.monotonic() <= 5
+        assert leave == LeaveRoom("ada", "den")
+
+
+@pytest.mark.parametrize("room", ["x" * 257, "\ud83d"])
+async def test_join_of_what_is_no_room_id_is_refused_by_client_and_server(room: str, tmp_path: Path) -> None:
+    async with control_stage(tmp_path, workers=1) as stage, AsyncControl(stage.endpoint) as control:
+        with pytest.raises(ValueError, match="room id"):
+            await control.join("ada", room)
+        if room.isascii():
+            with pytest.raises(ControlError) as refused:
+                await control.call(Call("join", {"connection": "ada", "room": room}, type(None)))
+            assert refused.value.error_code == "bad_request"
+        assert stage.shards[0].asked == []
+
+
 def record(name: str, shard: int) -> ConnectionRecord:
-    return ConnectionRecord(name, "den", shard, 1, 1, "connected", 5.5, shard)
+    return ConnectionRecord(name, "den", shard, 1, 1, "connected", 5.5, shard, further_rooms=("hall",))
 
 
 async def test_connections_of_all_shards_are_listed_and_a_room_is_passed_on(tmp_path: Path) -> None:
@@ -92,6 +129,7 @@ async def test_connections_of_all_shards_are_listed_and_a_room_is_passed_on(tmp_
         assert len(found) == 5000
         assert {(each.shard, each.queued) for each in found} == {(0, 0), (1, 1)}
         assert (found[0].id, found[0].room, found[0].state, found[0].connected_at) == ("c0-0", "den", "connected", 5.5)
+        assert found[0].rooms == ("den", "hall")
         assert asked_of(stage) == [[ListConnections("den")]] * 2
 
 

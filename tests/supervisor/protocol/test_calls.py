@@ -19,6 +19,8 @@ def test_restarts_have_120_s_and_other_operations_the_clients_own_time() -> None
         calls.send("a", {}),
         calls.broadcast("r", {}),
         calls.kick("a"),
+        calls.join("a", "r"),
+        calls.leave("a", "r"),
         calls.connections(None),
         calls.rooms(),
         calls.stats(),

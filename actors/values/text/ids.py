@@ -1,0 +1,37 @@
+"""What an id may be: a text of at most 256 bytes in UTF-8 (contract.md §2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from wspulse.actors.values.errors import id_error
+
+__all__ = ["MAX_ID_BYTES", "checked_excluded", "checked_room_id"]
+
+MAX_ID_BYTES = 256
+"""Of a room id and of a connection id, in UTF-8."""
+
+
+def checked_excluded(exclude: Iterable[str]) -> frozenset[str]:
+    """The connection ids that a broadcast leaves out. Raises TypeError for one that is no str, or where a single id is given in
+    the place of several."""
+    if isinstance(exclude, (str, bytes)) or not isinstance(exclude, Iterable):
+        raise TypeError(f"wspulse: exclude is a list of connection ids, not {type(exclude).__name__}")
+    excluded = tuple(exclude)
+    for connection_id in excluded:
+        if not isinstance(connection_id, str):
+            raise id_error("connection", connection_id)
+    return frozenset(excluded)
+
+
+def checked_room_id(room_id: object) -> str:
+    """Raises TypeError for what is no str, ValueError for a text that is too long, or cannot be sent."""
+    if not isinstance(room_id, str):
+        raise id_error("room", room_id)
+    try:
+        size = len(room_id.encode())
+    except UnicodeEncodeError:
+        raise ValueError("wspulse: a room id holds half a surrogate pair, which UTF-8 has no bytes for") from None
+    if size > MAX_ID_BYTES:
+        raise ValueError(f"wspulse: a room id has at most {MAX_ID_BYTES} bytes in UTF-8, not {size}")
+    return room_id
