@@ -94,6 +94,26 @@ async def test_events_are_timed_checked_and_stopped_where_the_room_is_closed(
     ]
 
 
+async def test_trade_is_asked_of_the_others_and_their_answers_come_back(program: Load) -> None:
+    server = program("asking")
+    async with serve(server) as running:
+        ann, ben = await running.connect(id="ann"), await running.connect(id="ben")
+        await ann.send("trade", {"gold": 5})
+        offer = await ben.expect("trade?")
+        assert offer.payload == {"gold": 5}
+        await ben.drop()
+        await ben.reconnect()
+        await ben.reply(offer, {"silver": 50})
+        assert (await ann.expect("traded")).payload == {"with": "ben", "for": {"silver": 50}}
+        await ann.send("trade", {"gold": 6})
+        await ben.reply(await ben.expect("trade?"), "broke", error=True)
+        assert (await ann.expect("refused")).payload == {"by": "ben", "since": "broke"}
+        await ann.send("trade", {"gold": 7})
+        await ben.expect("trade?")
+        await server.kick("ben")
+        assert (await ann.expect("silent")).payload == {"who": "ben"}
+
+
 async def test_export_waits_for_a_slow_client_and_loses_no_row(program: Load) -> None:
     async with serve(program("backpressure"), timeout=30) as running:
         client = await running.connect()

@@ -13,7 +13,7 @@ import time
 from typing import Any
 from uuid import uuid4
 
-from wspulse import Connection, ConnectRejected, Frame, Request, SendBufferFullError, Server
+from wspulse import Connection, ConnectRejected, Frame, ReplyError, Request, SendBufferFullError, Server
 
 server = Server(**json.loads(os.environ.get("CONTRACT_OPTIONS", "{}")))
 _log = os.open(os.environ["CONTRACT_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -222,6 +222,29 @@ async def send_to_old(connection: Connection, room: str, id: str) -> list[str]: 
     return ["sent"]
 
 
+async def call(connection: Connection, room: str = "", id: str = "", timeout_s: float = 5, **asked: Any) -> list[Any]:  # noqa: A002
+    """Ask the client of a connection of the room, or the one who orders it. Says "called" before it waits for another one."""
+    if id:
+        connections = await server.get_connections(room)
+        called = next(other for other in connections if other.id == id)
+        await connection.send(Frame("called"))
+        connection = called
+    try:
+        answer = await connection.call(Frame(asked.get("event", "ask"), asked.get("payload")), timeout_s)
+    except ReplyError as error:
+        return ["ReplyError", error.payload]
+    return [answer.event, answer.decode()]
+
+
+async def call_and_give_up(connection: Connection, seconds: float) -> str:
+    try:
+        async with asyncio.timeout(seconds):
+            await connection.call(Frame("ask"))
+    except TimeoutError as error:
+        return str(error)
+    return "answered"
+
+
 async def close_self(connection: Connection, **how: Any) -> None:
     await connection.close(**how)
 
@@ -258,6 +281,8 @@ OPERATIONS: dict[str, Any] = {
         close_one,
         close_room,
         wait_closed,
+        call,
+        call_and_give_up,
         send_to_old,
         close_self,
         close_server,

@@ -41,8 +41,8 @@ class HandlerError(Exception):
 
 
 class Script(NamedTuple):
-    """What a callback does. Actions: ("sleep", s) ("gate",) ("yield",) ("send", id) ("broadcast", room) ("close",)
-    ("kick", id) ("shutdown",); a sync callback starts a task for the last three and leaves out the first three.
+    """What a callback does. Actions: ("sleep", s) ("gate",) ("yield",) ("call", s) ("send", id) ("broadcast", room) ("close",)
+    ("kick", id) ("shutdown",); a sync callback starts a task for the last three and leaves out the first four.
     `end`: "" or "raise", "cancel", "exit".
     """
 
@@ -87,6 +87,9 @@ class SimApp:
     def _on_message(self, connection: Connection, frame: Frame) -> Any:
         model = self.model
         session = model.of[connection]
+        if frame.id:
+            model.fail(f"{session}: a handler is given {frame.payload}, an answer to a call")
+            return None
         number = int(frame.payload)
         model.message_begins(session, number)
         self._in_its_context(session)
@@ -172,6 +175,8 @@ class SimApp:
             await gate
         elif what == "broadcast":
             await self.broadcast(action[1])
+        elif what == "call":
+            await self.model.calls.call(session, action[1], is_handlers=True)
         elif what == "close":
             self.close(session)
         elif what == "kick":

@@ -6,13 +6,23 @@ Made by `server.get_connections`. It addresses exactly the session that it was m
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from types import MappingProxyType
 from typing import Any, Protocol, cast
 
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
-from wspulse.actors.mesh.message import CloseConnection, ConnectionRecord, Message, SendFrame, WatchClosed
+from wspulse.actors.mesh.message import (
+    CallConnection,
+    CloseConnection,
+    ConnectionRecord,
+    Message,
+    SendFrame,
+    WatchClosed,
+)
+from wspulse.actors.sessions.asking.answer import asking_frame, checked_timeout, no_answer, replied
 from wspulse.actors.sessions.connections.connection import Connection, Resumption
 from wspulse.actors.values.close_code import check_close
+from wspulse.actors.values.codec import Codec
 from wspulse.actors.values.errors import ConnectionClosedError, ConnectionNotFoundError, ShardUnavailableError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
@@ -25,6 +35,10 @@ class OtherShards(Protocol):
 
     encode: Callable[[Frame], bytes]
     """A frame in wire form. Raises what the codec raises."""
+    codec: Codec
+
+    def decode(self, opcode: int, payload: bytes) -> Frame:
+        """The frame in a message. Raises what the codec raises."""
 
     async def ask(self, shard: int, message: Message, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
         """Raises ShardUnavailableError and what the shard raises."""
@@ -94,6 +108,30 @@ class RemoteConnection(Connection):
 
     def send_nowait(self, frame: Frame) -> None:
         raise self._local_only("send_nowait")
+
+    async def call(self, frame: Frame, timeout_s: float = 5.0) -> Frame:
+        checked_timeout(timeout_s)
+        shards, record = self._shards, self._record
+        asking = asking_frame(frame, shards.codec)
+        wire = shards.encode(asking)
+        if self._closed:
+            raise ConnectionClosedError(self.id)
+        due = monotonic() + timeout_s
+        try:
+            answer = await shards.ask(
+                record.shard, CallConnection(record.id, self._key(), asking.id, wire, timeout_s), timeout_s
+            )
+        except (ConnectionNotFoundError, ConnectionClosedError):
+            self._closed = True
+            raise ConnectionClosedError(self.id) from None
+        except ShardUnavailableError:
+            if monotonic() < due:
+                raise
+            answer = None
+        if answer is None:
+            raise no_answer(self.id, timeout_s)
+        opcode, payload = answer
+        return replied(frame, shards.decode(opcode, payload))
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         check_close(code, reason)
