@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -23,9 +24,12 @@ from wspulse import (
     Request,
     SendBufferFullError,
     Server,
+    ShardUnavailableError,
 )
+from wspulse.actors.mesh.message import ConnectionRecord
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.asking.asking_inbox import AskingInbox
+from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
 
 SHARDS = 2
 
@@ -146,6 +150,54 @@ async def test_call_on_a_connection_that_has_ended_is_refused() -> None:
             with pytest.raises(ConnectionClosedError):
                 await connection.call(Frame("ask"))
             assert connection.closed
+
+
+async def test_call_to_another_shard_fails_when_that_ends_and_never_asks_a_later_session() -> None:
+    async with serve_shards(made, SHARDS) as shards, await dialled(shards) as client:
+        _, remote = await both(shards)
+        calling = asyncio.create_task(remote.call(Frame("ask"), 20))
+        await client.recv()
+        await shards.stop_shard(0)
+        with pytest.raises((ConnectionClosedError, ShardUnavailableError)):
+            await asyncio.wait_for(calling, 5)
+        await shards.start_shard(0)
+        async with await connect(f"{shards.url}?id={remote.id}", proxy=None) as later:
+            with pytest.raises((ConnectionClosedError, ShardUnavailableError)):
+                await remote.call(Frame("ask"), 2)
+            await shards.servers[0].send(remote.id, Frame("the first"))
+            assert json.loads(await later.recv())["event"] == "the first"
+
+
+async def test_call_to_a_shard_that_does_not_answer_ends_in_its_own_time() -> None:
+    class SilentShards:
+        codec = JSONCodec()
+
+        def encode(self, _frame: Frame) -> bytes:
+            return b""
+
+        def decode(self, _opcode: int, _payload: bytes) -> Frame:
+            raise NotImplementedError
+
+        async def ask(self, shard: int, message: object, timeout_s: float | None = None) -> None:
+            assert timeout_s is not None
+            await asyncio.sleep(timeout_s + 0.01)  # a timer may be early by what the loop cannot tell apart
+            raise ShardUnavailableError("it did not answer in time")
+
+    record = ConnectionRecord("a", "room", 1, 1, 1, "connected", 0.0, 0)
+    with pytest.raises(TimeoutError, match="no answer of a within"):
+        await RemoteConnection(SilentShards(), record).call(Frame("ask"), 0.05)
+
+
+async def test_time_in_which_the_loop_stood_still_is_not_the_clients() -> None:
+    async with serve_shards(made, 1) as shards, await dialled(shards):
+        (local,) = await shards.servers[0].get_connections("room")
+        calling = asyncio.create_task(local.call(Frame("ask"), 1))
+        await asyncio.sleep(0)
+        time.sleep(1.2)  # noqa: ASYNC251 - the loop is to be stuck
+        await asyncio.sleep(0.2)
+        assert not calling.done()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(calling, 5)
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["same shard", "another shard"])
