@@ -140,6 +140,18 @@ async def test_nothing_is_left_of_calls_however_they_end(which: int) -> None:
         await eventually(lambda: not inbox.asked, "nothing waits")
 
 
+@pytest.mark.parametrize("which", [0, 1], ids=["same shard", "another shard"])
+async def test_call_that_waits_ends_with_its_session(which: int) -> None:
+    async with serve_shards(made, SHARDS) as shards, await dialled(shards) as client:
+        connection = (await both(shards))[which]
+        calling = asyncio.create_task(connection.call(Frame("ask"), 20))
+        await client.recv()
+        await shards.servers[0].kick(connection.id)
+        with pytest.raises(ConnectionClosedError):
+            await asyncio.wait_for(calling, 5)
+        assert connection.closed
+
+
 async def test_call_on_a_connection_that_has_ended_is_refused() -> None:
     async with serve_shards(made, SHARDS) as shards:
         client = await dialled(shards)
