@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.document_blocks import blocks
-from wspulse import Server
+from wspulse import Frame, Server
 from wspulse.testing import UpgradeRefusedError, serve
 
 Load = Callable[[str], Server]
@@ -79,17 +79,39 @@ async def test_events_are_timed_checked_and_stopped_where_the_room_is_closed(
     caplog.set_level(logging.INFO, "events")
     async with serve(program("events")) as running:
         member, stranger = await running.connect(), await running.connect(room="closed")
-        await member.send("ping", id="1")
-        assert (await member.expect("pong")).id == "1"
+        await member.send("room.rename", " den ", id="1")
+        assert (await member.expect("room.rename")) == Frame("room.rename", {"name": "den"}, "1")
+        await member.send("room.rename", " ", id="2")
+        assert (await member.expect("room.rename.error")).payload["code"] == "empty"
         await member.send("chat.say", {"text": "hi"})
         assert (await member.expect("chat.said")).payload == {"text": "hi"}
         await member.send("chat.say", {"text": 1})
         assert (await member.expect("error")).payload["path"] == "$.text"
-        await stranger.send("ping")
+        await stranger.send("room.rename", "den", id="3")
         await stranger.expect_nothing(within=0.05)
     assert [record.message.split(" took ")[0] for record in caplog.records if record.name == "events"] == [
-        *("ping", "chat.say", "chat.say", "ping")
+        *("room.rename", "chat.say", "chat.say", "room.rename")
     ]
+
+
+async def test_trade_is_asked_of_the_others_and_their_answers_come_back(program: Load) -> None:
+    server = program("asking")
+    async with serve(server) as running:
+        ann, ben = await running.connect(id="ann"), await running.connect(id="ben")
+        await ann.send("trade", {"gold": 5})
+        offer = await ben.expect("trade?")
+        assert offer.payload == {"gold": 5}
+        await ben.drop()
+        await ben.reconnect()
+        await ben.reply(offer, {"silver": 50})
+        assert (await ann.expect("traded")).payload == {"with": "ben", "for": {"silver": 50}}
+        await ann.send("trade", {"gold": 6})
+        await ben.reply(await ben.expect("trade?"), "broke", error=True)
+        assert (await ann.expect("refused")).payload == {"by": "ben", "since": "broke"}
+        await ann.send("trade", {"gold": 7})
+        await ben.expect("trade?")
+        await server.kick("ben")
+        assert (await ann.expect("silent")).payload == {"who": "ben"}
 
 
 async def test_export_waits_for_a_slow_client_and_loses_no_row(program: Load) -> None:

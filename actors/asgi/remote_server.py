@@ -198,6 +198,9 @@ class RemoteServerConnection(Connection):
     def send_nowait(self, frame: Frame) -> None:
         self._refuse("send_nowait")
 
+    async def call(self, frame: Frame, timeout_s: float = 5.0) -> Frame:
+        self._refuse("call")
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """End the session as `server.kick` does: over the control socket there is no gentler way."""
         try:

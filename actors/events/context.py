@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from wspulse.actors.events.answer import Answers
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.awaitable import is_awaitable
 from wspulse.actors.values.errors import WspulseError
@@ -51,6 +52,7 @@ class Chain(NamedTuple):
     """Middleware in its order, then the handler."""
     data_type: Any
     on_invalid: Callable[[Context, InvalidPayloadError], Any]
+    answers: Answers
 
 
 class Context:
@@ -89,25 +91,36 @@ class Context:
         """
         pending = self.advance()
         if pending is not None:
-            await pending
+            value = await pending
+            if value is not None:
+                self.answer(value)
 
     def abort(self) -> None:
         """Skip the rest of the chain. The step that calls it, and those around it, run to their end."""
         self.aborted = True
 
-    def advance(self) -> Awaitable[None] | None:
-        """Run steps until one is to be awaited; returns what then has to be awaited, None when all is done.
+    def answer(self, value: Any) -> None:
+        """Answer the frame with what its handler returned, which is not None."""
+        self._chain.answers.value(self.connection, self.frame, value)
+
+    def advance(self) -> Awaitable[Any] | None:
+        """Run steps until one is to be awaited; returns that, whose result, unless that is None, is to be given to `answer`; None
+        when all is done.
 
         For the event router and the middleware that comes with it: a chain without async steps never needs a task.
         """
         steps = self._chain.steps
         try:
             while self._position < len(steps) and not self.aborted:
-                step = steps[self._position]
-                self._position += 1
-                result = step(self)
-                if result is not None and is_awaitable(result):
-                    return self._wait(result) if self._position < len(steps) else result
+                position = self._position
+                self._position = position + 1
+                result = steps[position](self)
+                if result is not None:
+                    if is_awaitable(result):
+                        return self._wait(result) if self._position < len(steps) else result
+                    if position + 1 == len(steps):
+                        # The last step is the handler; what middleware returns is nobody's.
+                        self.answer(result)
         except BaseException:
             # Who catches it around `next` must not have the chain go on behind the step that failed, which may be the
             # one that checks permissions.
@@ -123,7 +136,9 @@ class Context:
             raise
         pending = self.advance()
         if pending is not None:
-            await pending
+            value = await pending
+            if value is not None:
+                self.answer(value)
 
     # The payload.
 

@@ -6,7 +6,7 @@ Made by the event router at registration, where everything that can be wrong wit
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
@@ -14,6 +14,7 @@ import msgspec
 
 from wspulse.actors.events.context import Context, InvalidPayloadError, Step
 from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.values.awaitable import is_awaitable
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.log_limit import shortened
 
@@ -103,7 +104,7 @@ def _with_payload(function: Callable[..., Any]) -> Step:
         try:
             data = context.data
         except InvalidPayloadError as error:
-            return context._chain.on_invalid(context, error)
+            return _without_value(context._chain.on_invalid(context, error))
         return function(context, data)
 
     return call
@@ -116,10 +117,19 @@ def _with_checked_payload(function: Callable[..., Any]) -> Step:
         try:
             context.data  # noqa: B018  (decoding is the point)
         except InvalidPayloadError as error:
-            return context._chain.on_invalid(context, error)
+            return _without_value(context._chain.on_invalid(context, error))
         return function(context)
 
     return call
+
+
+def _without_value(result: Any) -> Any:
+    """What `on_invalid` returns is no answer of the handler in whose place it was called."""
+    return _await_only(result) if is_awaitable(result) else None
+
+
+async def _await_only(pending: Awaitable[Any]) -> None:
+    await pending
 
 
 def _positional(what: str, function: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -10,6 +10,7 @@ from typing import Any
 from wspulse.actors.events.context import Context, InvalidPayloadError
 from wspulse.actors.sessions.connections.connection import is_own_end
 from wspulse.actors.values.awaitable import is_awaitable
+from wspulse.actors.values.errors import ReplyError
 from wspulse.actors.values.log_limit import LogLimit, shortened
 
 __all__ = ["recovery"]
@@ -22,8 +23,8 @@ def recovery(
 
     Put it first: it covers what comes after it. `on_error(context, error)`, sync or async, is called besides, to answer
     the peer; what it raises is not caught. The rest of the chain is skipped. At most five errors in ten seconds are
-    logged, the others counted (`not_logged`). InvalidPayloadError passes, for `on_invalid` answers it; so do CancelledError, and
-    ConnectionClosedError of the connection's own session, which has ended and wants no answer.
+    logged, the others counted (`not_logged`). InvalidPayloadError passes, for `on_invalid` answers it, and ReplyError, which is
+    an answer; so do CancelledError, and ConnectionClosedError of the connection's own session, which has ended and wants none.
     """
     if on_error is not None and not callable(on_error):
         raise TypeError(f"wspulse: recovery: {on_error!r} is not callable")
@@ -41,7 +42,7 @@ class _Recovery:
     def __call__(self, context: Context) -> Awaitable[None] | None:
         try:
             pending = context.advance()
-        except InvalidPayloadError:
+        except (InvalidPayloadError, ReplyError):
             raise
         except Exception as error:
             if is_own_end(error, context.connection):
@@ -49,10 +50,12 @@ class _Recovery:
             return self._recovered(context, error)
         return None if pending is None else self._watch(context, pending)
 
-    async def _watch(self, context: Context, pending: Awaitable[None]) -> None:
+    async def _watch(self, context: Context, pending: Awaitable[Any]) -> None:
         try:
-            await pending
-        except InvalidPayloadError:
+            value = await pending
+            if value is not None:
+                context.answer(value)
+        except (InvalidPayloadError, ReplyError):
             raise
         except Exception as error:
             if is_own_end(error, context.connection):

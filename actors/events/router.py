@@ -14,12 +14,13 @@ from typing import Any, TypeVar, overload
 
 from msgspec import UNSET
 
+from wspulse.actors.events.answer import Answers
 from wspulse.actors.events.context import Chain, Context, InvalidPayloadError, Step
 from wspulse.actors.events.handler import EventHandler, callable_name, checked_callable
 from wspulse.actors.events.recovery import recovery
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.awaitable import is_awaitable, result_of
-from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
+from wspulse.actors.values.errors import ConnectionClosedError, ReplyError, SendBufferFullError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.log_limit import LogLimit, shortened
 
@@ -36,6 +37,10 @@ class EventRouter:
     order of `use`, that of a router before that of the routers it includes. One that returns without having called
     `next` lets the chain go on by itself, so that a sync middleware is what runs before the handler; `context.abort()`
     stops the chain. What a handler or middleware raises reaches the session (close 1011), unless `recovery()` is used.
+
+    What a handler returns answers the frame: a frame with the same event, the same id and the value as its payload. None
+    answers nothing; where the frame has no id nothing is sent, and a warning says so. `raise ReplyError(payload)`, in a handler
+    or in middleware, answers with the event `<event>.error` and the same id.
 
     Mistakes raise ValueError or TypeError at registration. What is registered while frames are handled counts from the
     next frame on.
@@ -55,6 +60,7 @@ class EventRouter:
         self._fallback_chains: list[tuple[str, Chain]] = []
         """Prefix → what is run for events that begin so and have no handler; the longest prefix first."""
         self._unmatched_log = LogLimit()
+        self._answers = Answers(self._logger)
 
     # Registration.
 
@@ -158,9 +164,8 @@ class EventRouter:
         context = Context(connection, frame, chain)
         try:
             pending = context.advance()
-        except InvalidPayloadError as error:
-            pending = chain.on_invalid(context, error)
-            return pending if is_awaitable(pending) else None
+        except (InvalidPayloadError, ReplyError) as error:
+            return _refused(context, chain, error)
         return None if pending is None else _finish(context, chain, pending)
 
     async def dispatch(self, connection: Connection, frame: Frame) -> None:
@@ -215,10 +220,12 @@ class EventRouter:
     def _compile(self) -> dict[str, Chain]:
         chains: dict[str, Chain] = {}
         fallbacks: list[tuple[str, Chain]] = []
-        self._collect("", (), self._on_invalid or _answer_invalid, chains, fallbacks)
+        answers = self._answers
+        self._collect("", (), self._on_invalid or _answer_invalid, answers, chains, fallbacks)
         if self._fallback is None:
             handler = EventHandler("fallback", self._warn_unmatched)
-            fallbacks.append(("", _chain(tuple(self._middleware), handler, self._on_invalid or _answer_invalid)))
+            on_invalid = self._on_invalid or _answer_invalid
+            fallbacks.append(("", _chain(tuple(self._middleware), handler, on_invalid, answers)))
         # Stable: of two with one prefix the outer one, which comes first, is taken.
         fallbacks.sort(key=lambda item: -len(item[0]))
         self._chains, self._fallback_chains = chains, fallbacks
@@ -229,17 +236,18 @@ class EventRouter:
         prefix: str,
         middleware: tuple[Step, ...],
         on_invalid: Callable[[Context, InvalidPayloadError], Any],
+        answers: Answers,
         chains: dict[str, Chain],
         fallbacks: list[tuple[str, Chain]],
     ) -> None:
         middleware = (*middleware, *self._middleware)
         on_invalid = self._on_invalid or on_invalid
         for event, handler in self._handlers.items():
-            chains[prefix + event] = _chain(middleware, handler, on_invalid)
+            chains[prefix + event] = _chain(middleware, handler, on_invalid, answers)
         if self._fallback is not None:
-            fallbacks.append((prefix, _chain(middleware, self._fallback, on_invalid)))
+            fallbacks.append((prefix, _chain(middleware, self._fallback, on_invalid, answers)))
         for child_prefix, child in self._children:
-            child._collect(prefix + child_prefix, middleware, on_invalid, chains, fallbacks)
+            child._collect(prefix + child_prefix, middleware, on_invalid, answers, chains, fallbacks)
 
     def _fallback_chain(self, event: str) -> Chain:
         """Looked up each time: what a peer makes up must not fill a cache."""
@@ -270,16 +278,41 @@ def _what(event: Any) -> str:
 
 
 def _chain(
-    middleware: tuple[Step, ...], handler: EventHandler, on_invalid: Callable[[Context, InvalidPayloadError], Any]
+    middleware: tuple[Step, ...],
+    handler: EventHandler,
+    on_invalid: Callable[[Context, InvalidPayloadError], Any],
+    answers: Answers,
 ) -> Chain:
-    return Chain((*middleware, *handler.middleware, handler.step), handler.data_type, on_invalid)
+    return Chain((*middleware, *handler.middleware, handler.step), handler.data_type, on_invalid, answers)
 
 
-async def _finish(context: Context, chain: Chain, pending: Awaitable[None]) -> None:
+async def _finish(context: Context, chain: Chain, pending: Awaitable[Any]) -> None:
+    try:
+        value = await pending
+        if value is not None:
+            context.answer(value)
+    except (InvalidPayloadError, ReplyError) as error:
+        await result_of(_refused(context, chain, error))
+
+
+def _refused(context: Context, chain: Chain, error: InvalidPayloadError | ReplyError) -> Awaitable[None] | None:
+    """Answer what the chain raised as an answer. Returns what is still to be awaited."""
+    if isinstance(error, ReplyError):
+        chain.answers.error(context.connection, context.frame, error)
+        return None
+    try:
+        pending = chain.on_invalid(context, error)
+    except ReplyError as reply:
+        chain.answers.error(context.connection, context.frame, reply)
+        return None
+    return _refuse(context, chain, pending) if is_awaitable(pending) else None
+
+
+async def _refuse(context: Context, chain: Chain, pending: Awaitable[Any]) -> None:
     try:
         await pending
-    except InvalidPayloadError as error:
-        await result_of(chain.on_invalid(context, error))
+    except ReplyError as reply:
+        chain.answers.error(context.connection, context.frame, reply)
 
 
 def _answer_invalid(context: Context, error: InvalidPayloadError) -> None:

@@ -151,6 +151,14 @@ class Journal:
                 "a handler runs longer than slow_handler; its connection is deaf meanwhile", extra=extra
             )
 
+    def answer_dropped(self, connection_id: str) -> None:
+        """A client answered a call late, twice, or one that was never made."""
+        self._metrics.answers_dropped += 1
+        not_logged = self._limits["answer"].admit(self._clock())
+        if not_logged is not None:
+            extra = {"connection_id": connection_id, "not_logged": not_logged}
+            self._logger.debug("an answer came for which no call waits, and was dropped", extra=extra)
+
     def outlived(self, callback: str, connection_id: str) -> None:
         """A callback sent to its own session, which had ended meanwhile."""
         self._logger.debug(

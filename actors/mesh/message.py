@@ -27,6 +27,17 @@ class SendFrame(ActorMessage):
     key: tuple[int, int] | None = None
 
 
+class CallConnection(ActorMessage):
+    """Send a frame in wire form, whose id is `call_id`, to that session. Result: the message that answers it, as (opcode,
+    payload), or None when none has come within `timeout_s`; ConnectionClosedError when the session ends first."""
+
+    connection_id: str
+    key: tuple[int, int]
+    call_id: str
+    wire: bytes
+    timeout_s: float
+
+
 class Kick(ActorMessage):
     """Destroy the session now. Result: None, when it is out of the table."""
 
@@ -205,6 +216,7 @@ class BridgeFrame(ActorMessage):
 
 Message = (
     SendFrame
+    | CallConnection
     | Kick
     | CloseConnection
     | WatchClosed

@@ -17,6 +17,7 @@ from wspulse.actors.mesh.message import (
     BusConsumed,
     BusRooms,
     BusRoomsWanted,
+    CallConnection,
     CloseConnection,
     GetStats,
     JoinRoom,
@@ -35,6 +36,8 @@ from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.runtime.siblings import Siblings
 from wspulse.actors.runtime.statistics import Statistics
 from wspulse.actors.runtime.task_set import TaskSet
+from wspulse.actors.sessions.asking.asking_inbox import Waiting
+from wspulse.actors.sessions.asking.call import begin_call
 from wspulse.actors.sessions.rooms.membership import join_room, leave_room
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.control_frame import encode_control_frame, read_control_frame
@@ -88,6 +91,10 @@ class Dispatch:
             case CloseConnection():
                 session = shard.find(message.connection_id, message.key)
                 shard.close_session(session, message.code, message.reason)
+            case CallConnection():
+                session = shard.find(message.connection_id, message.key)
+                waiting = begin_call(session, message.call_id, message.wire, message.timeout_s)
+                return self._tasks.spawn(_answer(waiting))
             case WatchClosed():
                 return shard.find(message.connection_id, message.key).watch()
             case JoinRoom() | LeaveRoom():
@@ -142,3 +149,9 @@ class Dispatch:
         if bus.publish_but(room_id, wire, excluded) if excluded else bus.publish(room_id, wire):
             return None
         return self._tasks.spawn(bus.publish_when_free(room_id, wire, excluded))
+
+
+async def _answer(waiting: Waiting) -> tuple[int, bytes] | None:
+    """Raises ConnectionClosedError."""
+    answer = await waiting
+    return None if answer is None else (answer.opcode, answer.data)

@@ -37,9 +37,11 @@ from wspulse.actors.runtime.served import Served
 from wspulse.actors.runtime.siblings import Siblings
 from wspulse.actors.runtime.statistics import Statistics
 from wspulse.actors.runtime.task_set import TaskSet
+from wspulse.actors.sessions.asking.answer import decoded
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.awaitable import result_of
+from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.health import Health
 from wspulse.actors.wire.handshake import HEALTH_PATH
 
@@ -85,6 +87,7 @@ class ShardRuntime:
         )
         self.encode = self.shard.encode
         """A frame in wire form. Raises what the codec raises."""
+        self.codec = server.options.codec
         if tell_supervisor is None:
             # Somebody's own program runs the server, and waits for its loop.
             self.shard.outcome = partial(_interrupt, self.shard.loop)
@@ -253,6 +256,10 @@ class ShardRuntime:
     def receive(self, message: Message) -> Any:
         """Take a message to this shard's actor. Returns the result, or a future of it; raises a WspulseError."""
         return self._dispatch.receive(message)
+
+    def decode(self, opcode: int, payload: bytes) -> Frame:
+        """The frame in a message. Raises what the codec raises."""
+        return decoded(self.shard, opcode, payload)
 
     async def ask(self, shard: int, message: Message, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
         """Ask a shard, this one included. Raises ShardUnavailableError and what the shard raises."""

@@ -81,6 +81,7 @@ class Inbox:
         "_session",
         "_shard",
         "_waiting_bytes",
+        "asked",
         "connection",
         "context",
         "handling",
@@ -101,13 +102,15 @@ class Inbox:
         """None while nothing waits, which spares an idle session the deque's 760 bytes; the same one until then."""
         self._waiting_bytes = 0
         self._busy = False
+        self.asked: dict[str, asyncio.Future[Any]] | None = None
+        """The calls that wait for answers of the client, by their ids; once there was one (`AskingInbox`)."""
         self.handling: object = None
         """The entry whose handler is awaited, for whoever looks how long that takes."""
 
     # What comes.
 
     def receive(self, opcode: int, payload: bytes) -> None:
-        """Handle a message of the peer, or put it behind those that wait."""
+        """Handle a message of the peer, or put it behind those that wait. `AskingInbox` looks for answers first."""
         shard = self._shard
         shard.metrics.frames_in += 1
         on_message = shard.handlers.on_message

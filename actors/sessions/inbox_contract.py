@@ -51,6 +51,9 @@ class InboxShard(Protocol[AnyInbox]):
 
     def undecodable(self, connection: Connection, error: BaseException) -> None: ...
 
+    def answer_dropped(self, connection: Connection) -> None:
+        """A client answered what nobody waits for."""
+
     def rest_dropped(self, connection: Connection) -> None:
         """A frame of a lost transport was dropped, since too many wait."""
 

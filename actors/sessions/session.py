@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from wspulse.actors.sessions.asking.call import end_calls
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.inbox_contract import InboxShard
@@ -49,6 +50,9 @@ class SessionShard(InboxShard[Inbox], Protocol):
 
     resumable: Callable[[Connection], bool] | None
     """Whose sessions have the resume window; None: all."""
+
+    @property
+    def clock(self) -> Callable[[], float]: ...
 
     def schedule(self, item: Flushable) -> None:
         """Have `item.flush()` called at the end of this loop turn."""
@@ -346,6 +350,8 @@ class Session:
         self._turn = None
         self._buffer = None
         self._wake_senders()
+        if self.inbox.asked:
+            end_calls(self.inbox, self.id)
         if event is SessionEvent.DUPLICATE:
             self.inbox.discard_frames()
         elif event not in (SessionEvent.LOSE, SessionEvent.EXPIRE):

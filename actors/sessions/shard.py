@@ -206,6 +206,9 @@ class Shard:
                 extra={"connection_id": connection.id, "not_logged": suppressed},
             )
 
+    def answer_dropped(self, connection: Connection) -> None:
+        self.journal.answer_dropped(connection.id)
+
     def peer_cut(self, why: str, connection_id: str) -> None:
         self.journal.peer_cut(why, connection_id)
 

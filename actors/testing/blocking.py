@@ -135,6 +135,10 @@ class BlockingClient:
         __tracebackhide__ = True
         self._thread.run(self._client.send(event, payload, id=id))
 
+    def reply(self, to: Frame, payload: Any = UNSET, *, error: bool = False) -> None:
+        __tracebackhide__ = True
+        self._thread.run(self._client.reply(to, payload, error=error))
+
     def send_raw(self, message: str | bytes) -> None:
         __tracebackhide__ = True
         self._thread.run(self._client.send_raw(message))

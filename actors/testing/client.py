@@ -120,6 +120,10 @@ class Client:
         data = self._codec.encode(Frame(event, payload, id))
         await self.send_raw(data.decode() if self._codec.binary is False and isinstance(data, bytes) else data)
 
+    async def reply(self, to: Frame, payload: Any = UNSET, *, error: bool = False) -> None:
+        """Answer a frame, as one that `connection.call` has sent: same id and event, or with `error` the event and ".error"."""
+        await self.send(f"{to.event}.error" if error else to.event, payload, id=to.id)
+
     async def send_raw(self, message: str | bytes) -> None:
         """Send a message as it is: `str` as text, `bytes` as binary. Fails when the connection has ended."""
         __tracebackhide__ = True

@@ -16,6 +16,7 @@
         ├── KeepaliveTimeoutError      no pong in time
         └── WriteTimeoutError          the peer took nothing of a write in time
     ConnectRejected                    raised by the application's `connect`; no WspulseError: it answers, it does not fail
+    ReplyError                         raised by a handler as its answer, and by the `call` that gets it; no WspulseError either
 
 Errors carry fields and build their text from them. `code` is the name that an error has on the control socket and
 between processes; `error_from_code` is the way back. An id that is none is an `id_error`, a TypeError.
@@ -23,7 +24,7 @@ between processes; `error_from_code` is the way back. An id that is none is an `
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from wspulse.actors.values.log_limit import shortened
 from wspulse.actors.values.text.headers import Headers, checked_headers
@@ -39,6 +40,7 @@ __all__ = [
     "KeepaliveTimeoutError",
     "PeerClosedError",
     "ProtocolError",
+    "ReplyError",
     "SendBufferFullError",
     "ServerClosedError",
     "ShardUnavailableError",
@@ -218,6 +220,22 @@ class ConnectRejected(Exception):
         self.text = str(text)  # many will pass the exception that they caught
         self.status = status
         self.headers = checked_headers(headers, "ConnectRejected")
+
+
+class ReplyError(Exception):
+    """An answer that is an error: a frame with the id of the one that asked, whose event ends in ".error".
+
+    Raised by a handler of an event router, it answers the frame so, with `payload`; the connection lives. Raised by
+    `connection.call`, it is what the client has answered: `payload` is decoded to plain values (None where there was none),
+    and stays as it came where it cannot be.
+    """
+
+    def __init__(self, payload: Any = None) -> None:
+        super().__init__(payload)
+        self.payload = payload
+
+    def __str__(self) -> str:
+        return f"wspulse: the answer is an error: {shortened(repr(self.payload))}"
 
 
 def error_from_code(code: str, subject: str) -> WspulseError:

@@ -19,6 +19,8 @@ class Metrics:
     frames_undecodable: int = 0
     frames_in_dropped: int = 0
     """Frames that lost transports had read, and that a handler was too far behind to be given."""
+    answers_dropped: int = 0
+    """Answers to calls for which none waited: they came late, or twice, or to nothing that was asked."""
     peers_stalled: int = 0
     """Peers that were cut off since they took nothing for `write_wait`."""
     peers_silent: int = 0

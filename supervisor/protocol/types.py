@@ -65,6 +65,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     frames_dropped: int = 0
     frames_undecodable: int = 0
     frames_in_dropped: int = 0
+    answers_dropped: int = 0
     peers_stalled: int = 0
     peers_silent: int = 0
     peers_reset: int = 0

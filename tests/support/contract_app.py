@@ -13,7 +13,16 @@ import time
 from typing import Any
 from uuid import uuid4
 
-from wspulse import Accept, Connection, ConnectRejected, Frame, Request, SendBufferFullError, Server
+from wspulse import (
+    Accept,
+    Connection,
+    ConnectRejected,
+    Frame,
+    ReplyError,
+    Request,
+    SendBufferFullError,
+    Server,
+)
 
 server = Server(**json.loads(os.environ.get("CONTRACT_OPTIONS", "{}")))
 _log = os.open(os.environ["CONTRACT_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -279,6 +288,29 @@ async def join_when_closed(connection: Connection, room: str, id: str, to: str) 
     return ["joined"]
 
 
+async def call(connection: Connection, room: str = "", id: str = "", timeout_s: float = 5, **asked: Any) -> list[Any]:  # noqa: A002
+    """Ask the client of a connection of the room, or the one who orders it. Says "called" before it waits for another one."""
+    if id:
+        connections = await server.get_connections(room)
+        called = next(other for other in connections if other.id == id)
+        await connection.send(Frame("called"))
+        connection = called
+    try:
+        answer = await connection.call(Frame(asked.get("event", "ask"), asked.get("payload")), timeout_s)
+    except ReplyError as error:
+        return ["ReplyError", error.payload]
+    return [answer.event, answer.decode()]
+
+
+async def call_and_give_up(connection: Connection, seconds: float) -> str:
+    try:
+        async with asyncio.timeout(seconds):
+            await connection.call(Frame("ask"))
+    except TimeoutError as error:
+        return str(error)
+    return "answered"
+
+
 async def close_self(connection: Connection, **how: Any) -> None:
     await connection.close(**how)
 
@@ -317,6 +349,8 @@ OPERATIONS: dict[str, Any] = {
         close_one,
         close_room,
         wait_closed,
+        call,
+        call_and_give_up,
         send_to_old,
         join,
         join_many,

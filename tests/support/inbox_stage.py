@@ -34,6 +34,7 @@ class NotedShard:
         self.raised: list[tuple[str, BaseException]] = []
         self.undecodables = 0
         self.dropped = 0
+        self.answers_dropped = 0
         self.finished: list[Inbox] = []
 
     def decode(self, data: bytes) -> Frame:
@@ -58,6 +59,9 @@ class NotedShard:
 
     def undecodable(self, _connection: Connection, _error: BaseException) -> None:
         self.undecodables += 1
+
+    def answer_dropped(self, _connection: Connection) -> None:
+        self.answers_dropped += 1
 
     def rest_dropped(self, _connection: Connection) -> None:
         self.dropped += 1

@@ -13,7 +13,11 @@ from contextvars import copy_context
 from typing import Any
 from unittest.mock import patch
 
+from wspulse.actors.sessions import session as sessions
 from wspulse.actors.sessions.admission import Admission
+from wspulse.actors.sessions.asking.answer import Answer
+from wspulse.actors.sessions.asking.asking_inbox import AskingInbox, Waiting
+from wspulse.actors.sessions.asking.call import _Deadline, end_calls
 from wspulse.actors.sessions.inbox import Callback, Inbox
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.rooms.further import FurtherRooms
@@ -33,7 +37,9 @@ from wspulse.actors.transport.state import TRANSITIONS as TRANSPORT_TRANSITIONS
 from wspulse.actors.transport.state import TransportEffect, TransportEvent, TransportState
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
+from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
+from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.timing.service_clock import ServiceClock
 
 __all__ = ["FAULTS", "planted"]
@@ -172,6 +178,34 @@ def _end_without_frames(session: Session, event: SessionEvent, error: BaseExcept
     _end(session, SessionEvent.DUPLICATE if lost else event, error)
 
 
+def _detach_and_end_calls(session: Session, close: CloseRow | None) -> None:
+    if session.inbox.asked:
+        end_calls(session.inbox, session.id)
+    _detach(session, close)
+
+
+def _answer_and_handle(inbox: AskingInbox, frame: Frame, opcode: int, payload: bytes) -> None:
+    _answered(inbox, frame, opcode, payload)
+    inbox._append(frame, len(payload))
+    if not inbox._busy:
+        inbox._pump()
+
+
+def _answer_any(inbox: AskingInbox, frame: Frame, opcode: int, payload: bytes) -> None:
+    """`AskingInbox.answered` that takes each answer for one to the oldest call."""
+    for waiting in (inbox.asked or {}).values():
+        if not waiting.done():
+            waiting.set_result(Answer(frame, opcode, payload))
+            return
+
+
+def _begin_call_and_lose_track(inbox: AskingInbox, call_id: str, waiting: Waiting) -> None:
+    """`AskingInbox.call_begins` that does not have the socket read."""
+    if inbox.asked is None:
+        inbox.asked = {}
+    inbox.asked[call_id] = waiting
+
+
 def _no_wait(inbox: Inbox, predecessor: Inbox) -> None:
     """`Inbox.wait_for` that does not wait."""
 
@@ -235,6 +269,7 @@ def _decide_as_if_open(admission: Admission, transport: Transport) -> None:
     transport.half_closed = half_closed
 
 
+_detach, _answered = Session._detach, AskingInbox.answered
 _pause_writing, _ping, _decide = Transport.pause_writing, Transport.ping, Admission._decide
 _beat, _clock_beat, _part = Heartbeat.__call__, ServiceClock.beat, Parting.__init__
 
@@ -245,6 +280,14 @@ _context_of_all = copy_context()
 FAULTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "context that sessions share": ((Inbox, "context", property(lambda _inbox: _context_of_all, lambda *_args: None)),),
     "context that does not last": ((Inbox, "context", property(lambda inbox: copy_context(), lambda *_args: None)),),
+    "answer reaches a handler too": ((AskingInbox, "answered", _answer_and_handle),),
+    "answer goes to another call": ((AskingInbox, "answered", _answer_any),),
+    "call survives its session": ((sessions, "end_calls", _never),),
+    "suspension ends a call": ((Session, "_detach", _detach_and_end_calls),),
+    "call's time is never over": ((_Deadline, "_look", _never),),
+    "call that has ended is kept": ((AskingInbox, "call_ends", _never),),
+    "call waits behind frames that wait for its handler": ((AskingInbox, "call_begins", _begin_call_and_lose_track),),
+    "socket is read on when the last call has ended": ((AskingInbox, "_hold", _never),),
     "window without an epoch check": ((Shard, "start_window", _window(lambda _session: True)),),
     "window not fenced against a resume": (
         (Shard, "start_window", _window(lambda session: session.state is SessionState.SUSPENDED)),

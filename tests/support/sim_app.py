@@ -41,9 +41,9 @@ class HandlerError(Exception):
 
 
 class Script(NamedTuple):
-    """What a callback does. Actions: ("sleep", s) ("gate",) ("yield",) ("send", id) ("broadcast", room, excluded)
+    """What a callback does. Actions: ("sleep", s) ("gate",) ("yield",) ("call", s) ("send", id) ("broadcast", room, excluded)
     ("join", room) ("leave", room) ("close",) ("kick", id) ("shutdown",); a sync callback starts a task for the last five and
-    leaves out the first three.
+    leaves out the first four.
     `end`: "" or "raise", "cancel", "exit".
     """
 
@@ -88,6 +88,9 @@ class SimApp:
     def _on_message(self, connection: Connection, frame: Frame) -> Any:
         model = self.model
         session = model.of[connection]
+        if frame.id:
+            model.fail(f"{session}: a handler is given {frame.payload}, an answer to a call")
+            return None
         number = int(frame.payload)
         model.message_begins(session, number)
         self._in_its_context(session)
@@ -177,6 +180,8 @@ class SimApp:
             await self.join(session, action[1])
         elif what == "leave":
             await self.leave(session, action[1])
+        elif what == "call":
+            await self.model.calls.call(session, action[1], is_handlers=True)
         elif what == "close":
             self.close(session)
         elif what == "kick":

@@ -81,8 +81,10 @@ class Draw:
                 actions.append(("sleep", (0.001, 0.01, 0.5, 2.0)[int(draw() * 4)]))
             elif which < 0.35:
                 actions.append(("gate",))
-            elif which < 0.4:
+            elif which < 0.38:
                 actions.append(("yield",))
+            elif which < 0.44:
+                actions.append(("call", (0.3, 2.0, 9.0)[int(draw() * 3)]))
             elif which < 0.58:
                 actions.append(("send", None))
             elif which < 0.7:

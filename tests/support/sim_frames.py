@@ -213,7 +213,7 @@ class FrameModel:
             self.fail(f"{peer}: frame {payload!r} was written to a transport that carries no session")
             return
         number = int(payload[1:])
-        if payload[0] == 100:
+        if payload[0] in b"dc":
             owner, place = self._direct[number]
             if owner is not session:
                 self.fail(f"{peer}: direct frame {number} of {owner} was written to {session}")

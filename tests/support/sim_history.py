@@ -36,6 +36,8 @@ _WEIGHTS: list[tuple[Callable[[Steps], None], int]] = [
     (Steps._release, 5),
     (Steps._list, 2),
     (Steps._watch, 1),
+    (Steps._call, 3),
+    (Steps._answer, 3),
     (Steps._shut_down, 1),
 ]
 STEPS = [step for step, weight in _WEIGHTS for _ in range(weight)]

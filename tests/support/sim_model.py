@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.support.sim_calls import SimCalls
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
 from tests.support.sim_loop import SimLoop
 from tests.support.sim_patience import AT_ONCE, CLOSES, EPSILON_S, PatienceModel
@@ -52,6 +53,7 @@ class Model(PatienceModel):
         """Whose connection_lost runs right now."""
         self.closing = False
         self.raises = 0
+        self.calls = SimCalls(self)
         self._accepting: SimPeer | None = None
         self._duplicate: SessionModel | None = None
         self._ended: list[SimPeer] = []

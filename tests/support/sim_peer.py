@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SimPeer"]
 
-_MESSAGE, _PING, _PONG, _CLOSE, _BROKEN = "message", "ping", "pong", "close", "broken"
+_MESSAGE, _PING, _PONG, _CLOSE, _BROKEN, _ANSWER = "message", "ping", "pong", "close", "broken", "answer"
 
 
 def _masked(opcode: int, payload: bytes) -> bytes:
@@ -197,12 +197,14 @@ class SimPeer:
 
     def send(self, kind: str, value: int = 0, payload: bytes = b"") -> None:
         """Put a frame behind what it has sent: "message" (value: its number), "ping", "pong" (with a payload), "close" (its
-        code), "broken"."""
+        code), "broken", "answer" (value: the call's number, with what kind as payload)."""
         if kind == _MESSAGE:
             frame = _masked(2, b"%d" % value)
             self.messages_sent.append(value)
         elif kind == _PONG:
             frame = _masked(10, payload)
+        elif kind == _ANSWER:
+            frame = _masked(2, b"%s%d" % (payload, value))
         elif kind == _PING:
             frame = _PING_FRAME
         elif kind == _CLOSE:
@@ -216,6 +218,10 @@ class SimPeer:
         # A broken frame is known by its first two bytes, every other one when it is complete.
         self._marks.append((self._sent_bytes + (2 if kind == _BROKEN else len(frame)), kind, value, payload))
         self._sent_bytes += len(frame)
+
+    def answer_call(self, kind: bytes, number: int) -> None:
+        """Answer a call: with "a", or with "e" for an error."""
+        self.send(_ANSWER, number, kind)
 
     def hand_over(self, most_bytes: int | None = None) -> bytes:
         """What the server reads now; notes what is in it."""
@@ -236,6 +242,8 @@ class SimPeer:
             elif kind == _PONG:
                 if payload == self.ping:
                     self.answered, self.ping = payload, None
+            elif kind == _ANSWER:
+                self.socket.model.calls.delivered(self, payload, value)
             elif kind == _PING:
                 self.pinged = True
             elif kind == _CLOSE:
@@ -263,6 +271,8 @@ class SimPeer:
                 self.close_seen = (code, payload[2:].decode())
                 if self.polite and self.can_send:
                     self.send(_CLOSE, 0 if code == 1005 else code)
+            elif opcode == 2 and payload[:1] == b"c":
+                self.socket.model.calls.asked(self, int(payload[1:]))
 
     def wait_for(self, frames: list[tuple[int, bytes]], size_bytes: int) -> None:
         self._queue.append([size_bytes, frames])

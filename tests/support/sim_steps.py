@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.support.sim_app import Script
+from tests.support.sim_call_steps import CallSteps
 from tests.support.sim_checks import check_endings, check_records
-from tests.support.sim_draw import Draw
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED
 from tests.support.sim_world import EVERY_CALLBACK
 
@@ -13,7 +13,7 @@ __all__ = ["Steps"]
 _CLOSE_CODES = (1000, 1000, 1001, 0, 4001, 1011)
 
 
-class Steps(Draw):
+class Steps(CallSteps):
     """See the module. Each step does one thing from outside; the history lets the loop turn between them."""
 
     def _connect(self) -> None:
@@ -85,7 +85,8 @@ class Steps(Draw):
             return
         count = 17 + int(draw() * 6)
         self._say("%s sends %s messages", peer, count)
-        self.world.send_message(peer, Script(True, (("gate",),), "raise" if draw() < 0.2 else ""))
+        waits_for = ("gate",) if draw() < 0.6 else ("call", (2.0, 9.0)[int(draw() * 2)])
+        self.world.send_message(peer, Script(True, (waits_for,), "raise" if draw() < 0.2 else ""))
         for _ in range(count - 1):
             self.world.send_message(peer, self._script() if draw() < 0.1 else None)
         which = draw()

@@ -14,12 +14,14 @@ from typing import Any
 
 from tests.support.sim_app import Script, SimApp
 from tests.support.sim_bus import SimBus, watched_local_bus
+from tests.support.sim_calls import MORE_FRAMES
 from tests.support.sim_checks import check_endings, check_idle, check_newcomers, check_nothing_left, check_table
 from tests.support.sim_loop import SimLoop
 from tests.support.sim_model import Model
 from tests.support.sim_patience import FAR_BYTES
 from tests.support.sim_peer import SimPeer
 from tests.support.sim_socket import SimSocket
+from wspulse.actors.sessions.asking import asking_inbox
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport import client, outlet, transport
 from wspulse.actors.transport.patience import doubt
@@ -47,17 +49,24 @@ _REQUEST = Request(b"GET /ws HTTP/1.1", None)
 
 
 class SimCodec:
-    """Frames whose payload is the whole message: a number."""
+    """Frames whose payload is the whole message: a number. The ids of calls are kept here by their numbers."""
 
     binary = True
 
+    def __init__(self) -> None:
+        self._call_ids: dict[int, str] = {}
+
     def encode(self, frame: Frame, /) -> bytes:
         payload: bytes = frame.payload
+        if frame.id:
+            self._call_ids[int(payload[1:])] = frame.id
         return payload
 
     def decode(self, data: bytes, /) -> Frame:
         if data == b"undecodable":
             raise ValueError("undecodable")
+        if data[0] in b"ae":
+            return Frame("ask" if data[0] == 97 else "ask.error", data, self._call_ids[int(data[1:])])
         return Frame("", data)
 
 
@@ -109,6 +118,7 @@ _SMALL: tuple[tuple[object, str, object], ...] = (
     (transport, "AHEAD_BYTES", 12),
     (transport, "TURN_FRAMES", 3),
     (transport, "TURN_BYTES", 60),
+    (asking_inbox, "MORE_FRAMES", MORE_FRAMES),
     (doubt, "_FAR_BYTES", FAR_BYTES),
     (client, "_BEHIND_BYTES", FAR_BYTES),
     (client, "_asked", lambda socket, question: 0 if socket is None else socket.kernel_says(question)),
@@ -217,6 +227,7 @@ class World:
         self.settle()
         check_idle(self.model, self.shard, self.late_until)
         check_newcomers(self.model, self.peers, self.bus, self.late_until)
+        self.model.calls.check(self.late_until)
 
     def settle(self) -> None:
         """The checks that hold between any two events."""

@@ -118,6 +118,18 @@ class Connection(ABC):
                 await asyncio.sleep(look_s)
             look_s = min(2 * look_s, _LONGEST_LOOK_S)
 
+    async def call(self, frame: Frame, timeout_s: float = 5.0) -> Frame:
+        """Ask the client: send `frame` with an id of its own, and return the frame that comes back with that id.
+
+        No handler sees the answer, and it overtakes the frames that wait for one, so that a handler may call its own client.
+        A suspension in between does not end the call: the answer may come after the client has come back. `timeout_s` is in
+        seconds, above 0 and at most a day. Cancelling forgets the call; an answer that comes then, late or twice, is dropped.
+
+        Raises TimeoutError; ConnectionClosedError when the session has ended or ends; ReplyError where the answer's event is
+        that of `frame` with ".error" behind it; what `send` raises; RuntimeError with the raw codec, whose frames have no ids.
+        """
+        raise RuntimeError(f"wspulse: connection {self.id}: `call` is not possible from here")
+
     @abstractmethod
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """End the session: what is queued is sent, then a close frame with `code` and `reason`. Bypasses the resume window;

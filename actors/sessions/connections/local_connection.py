@@ -9,6 +9,8 @@ from _thread import get_ident
 from typing import Any
 
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
+from wspulse.actors.sessions.asking.answer import asking_frame, checked_timeout, no_answer, replied
+from wspulse.actors.sessions.asking.call import begin_call
 from wspulse.actors.sessions.connections.connection import Connection, Resumption
 from wspulse.actors.sessions.rooms.membership import join_room, leave_room, rooms_of
 from wspulse.actors.sessions.session import Session
@@ -115,6 +117,18 @@ class LocalConnection(Connection):
                 return
             except SendBufferFullError:
                 await session.room_in_buffer()
+
+    async def call(self, frame: Frame, timeout_s: float = 5.0) -> Frame:
+        session = self._session
+        shard = session.shard
+        if get_ident() != shard.thread:
+            raise wrong_thread("`asyncio.run_coroutine_threadsafe(connection.call(frame), loop)`")
+        checked_timeout(timeout_s)
+        asking = asking_frame(frame, shard.options.codec)
+        answer = await begin_call(session, asking.id, shard.encode(asking), timeout_s)
+        if answer is None:
+            raise no_answer(self.id, timeout_s)
+        return replied(frame, answer.frame)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         check_close(code, reason)

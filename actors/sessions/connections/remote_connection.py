@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
 from wspulse.actors.mesh.message import (
+    CallConnection,
     CloseConnection,
     ConnectionRecord,
     JoinRoom,
@@ -20,8 +21,10 @@ from wspulse.actors.mesh.message import (
     SendFrame,
     WatchClosed,
 )
+from wspulse.actors.sessions.asking.answer import asking_frame, checked_timeout, no_answer, replied
 from wspulse.actors.sessions.connections.connection import Connection, Resumption
 from wspulse.actors.values.close_code import check_close
+from wspulse.actors.values.codec import Codec
 from wspulse.actors.values.errors import (
     BadRequestError,
     ConnectionClosedError,
@@ -40,6 +43,10 @@ class OtherShards(Protocol):
 
     encode: Callable[[Frame], bytes]
     """A frame in wire form. Raises what the codec raises."""
+    codec: Codec
+
+    def decode(self, opcode: int, payload: bytes) -> Frame:
+        """The frame in a message. Raises what the codec raises."""
 
     async def ask(self, shard: int, message: Message, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
         """Raises ShardUnavailableError and what the shard raises."""
@@ -113,6 +120,30 @@ class RemoteConnection(Connection):
 
     def send_nowait(self, frame: Frame) -> None:
         raise self._local_only("send_nowait")
+
+    async def call(self, frame: Frame, timeout_s: float = 5.0) -> Frame:
+        checked_timeout(timeout_s)
+        shards, record = self._shards, self._record
+        asking = asking_frame(frame, shards.codec)
+        wire = shards.encode(asking)
+        if self._closed:
+            raise ConnectionClosedError(self.id)
+        due = monotonic() + timeout_s
+        try:
+            answer = await shards.ask(
+                record.shard, CallConnection(record.id, self._key(), asking.id, wire, timeout_s), timeout_s
+            )
+        except (ConnectionNotFoundError, ConnectionClosedError):
+            self._closed = True
+            raise ConnectionClosedError(self.id) from None
+        except ShardUnavailableError:
+            if monotonic() < due:
+                raise
+            answer = None
+        if answer is None:
+            raise no_answer(self.id, timeout_s)
+        opcode, payload = answer
+        return replied(frame, shards.decode(opcode, payload))
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         check_close(code, reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from msgspec import UNSET
 
 from tests.support.fake_connection import FakeConnection
 from wspulse import Context, Frame, InvalidPayloadError, JSONCodec, MsgpackCodec
+from wspulse.actors.events.answer import Answers
 from wspulse.actors.events.context import Chain
 
 
@@ -17,9 +19,12 @@ class Order(msgspec.Struct):
     items: list[int]
 
 
+ANSWERS = Answers(logging.getLogger("answers"))
+
+
 def make_context(payload: Any, data_type: Any = Any) -> Context:
     frame = Frame("order", payload)
-    return Context(FakeConnection(), frame, Chain((), data_type, lambda context, error: None))
+    return Context(FakeConnection(), frame, Chain((), data_type, lambda context, error: None, ANSWERS))
 
 
 def test_values_are_kept_when_they_were_set() -> None:
@@ -63,7 +68,7 @@ def test_data_is_decoded_once_when_it_is_asked_for_twice() -> None:
 @pytest.mark.parametrize("codec", [JSONCodec(), MsgpackCodec()])
 def test_data_is_decoded_by_the_codec_of_its_frame(codec: JSONCodec | MsgpackCodec) -> None:
     frame = codec.decode(codec.encode(Frame("order", Order([1, 2]))))
-    context = Context(FakeConnection(), frame, Chain((), Order, lambda context, error: None))
+    context = Context(FakeConnection(), frame, Chain((), Order, lambda context, error: None, ANSWERS))
     assert context.data == Order([1, 2])
 
 

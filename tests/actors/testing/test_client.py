@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
-from wspulse import Connection, ConnectRejected, Frame, MsgpackCodec, Request, SendBufferFullError, Server
+from wspulse import Connection, ConnectRejected, Frame, MsgpackCodec, ReplyError, Request, SendBufferFullError, Server
 from wspulse.testing import Client, Closed, UpgradeRefusedError, serve
 
 
@@ -275,3 +275,20 @@ def test_client_shows_its_url_when_printed(caplog: pytest.LogCaptureFixture) -> 
 async def test_clients_class_is_public() -> None:
     async with serve(make_server()) as running:
         assert isinstance(await running.connect(), Client)
+
+
+async def test_reply_answers_what_the_server_asked() -> None:
+    server = make_server()
+    async with serve(server) as running:
+        client = await running.connect(id="alice")
+        (connection,) = await server.get_connections("lobby")
+        for error in (False, True):
+            calling = asyncio.create_task(connection.call(Frame("ask", 1)))
+            await client.reply(await client.expect("ask"), {"n": 2}, error=error)
+            if error:
+                with pytest.raises(ReplyError) as raised:
+                    await calling
+                assert raised.value.payload == {"n": 2}
+            else:
+                answer = await calling
+                assert (answer.event, answer.decode()) == ("ask", {"n": 2})

@@ -17,6 +17,7 @@ from wspulse.actors.values.errors import (
     KeepaliveTimeoutError,
     PeerClosedError,
     ProtocolError,
+    ReplyError,
     SendBufferFullError,
     ServerClosedError,
     ShardUnavailableError,
@@ -63,9 +64,9 @@ def test_errors_carry_fields() -> None:
     assert (ProtocolError(1009, "big").close_code, ProtocolError(1009, "big").reason) == (1009, "big")
 
 
-def test_every_error_is_a_wspulse_error_but_connect_rejected() -> None:
+def test_every_error_is_a_wspulse_error_but_those_that_answer() -> None:
     classes = {value for _, value in inspect.getmembers(errors, inspect.isclass) if issubclass(value, Exception)}
-    assert {value for value in classes if not issubclass(value, WspulseError)} == {ConnectRejected}
+    assert {value for value in classes if not issubclass(value, WspulseError)} == {ConnectRejected, ReplyError}
     assert {error.__name__ for error in classes if not error.__name__.startswith("_")} <= set(errors.__all__)
 
 
