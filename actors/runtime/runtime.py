@@ -215,6 +215,13 @@ class ShardRuntime:
         """See `Closing.close`."""
         await self.closing.close()
 
+    async def end(self, patience_s: float) -> None:
+        """Drain for so long at most, and stop."""
+        try:
+            await self.closing.drain_within(patience_s)
+        finally:
+            await self.stop()
+
     async def stop(self) -> None:
         """End what `start` began, in reverse. What still runs is given up. A stage that fails, or in which the caller is
         cancelled, keeps no other from ending; the first such error is raised in the end."""

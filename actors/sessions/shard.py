@@ -38,7 +38,10 @@ from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.wire.encoder import wire_encoder
 
-__all__ = ["Shard"]
+__all__ = ["CANCELLED_S", "Shard"]
+
+CANCELLED_S = 1.0
+"""How long handlers may take over their cancellation when the shard ends."""
 
 
 class Shard:
@@ -335,7 +338,7 @@ class Shard:
                     future.set_result(None)
 
     async def abort(self) -> None:
-        """Drop every transport and cancel every handler that still runs: the end of patience."""
+        """Drop every transport and cancel every handler that still runs: the end of patience. They have a second for that."""
         self.aborting = True
         for transport in [*self._ending, *self.admission.newcomers]:
             transport.abort()
@@ -348,7 +351,9 @@ class Shard:
                 task.cancel()
             self._ticker.stop()
         if tasks:
-            await asyncio.wait(tasks)
+            _, refusing = await asyncio.wait(tasks, timeout=CANCELLED_S)
+            if refusing:
+                self.options.logger.error("handlers refuse to be cancelled", extra={"handlers": len(refusing)})
 
     # The loop.
 
