@@ -74,6 +74,8 @@ class Server(Declaration, Calls):
         check_origin: Callable[[Request], Any] | None = None,
         handshake_timeout: float = DEFAULTS.handshake_timeout,
         slow_handler: float = DEFAULTS.slow_handler,
+        handler_timeout: float = DEFAULTS.handler_timeout,
+        cancel_on_disconnect: bool = DEFAULTS.cancel_on_disconnect,
         access_log: bool = DEFAULTS.access_log,
         publish_messages: bool = DEFAULTS.publish_messages,
         http_app: Callable[..., Any] | None = None,

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from wspulse.actors.sessions.connections.connection import Connection
-from wspulse.actors.sessions.inbox import Inbox
+from wspulse.actors.sessions.inbox import Inbox, current_inbox
 from wspulse.actors.sessions.inbox_contract import InboxShard
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.send_buffer import SendBuffer
 from wspulse.actors.sessions.state import Effect, SessionEvent, SessionState, transition
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.close_code import CloseRow
-from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
+from wspulse.actors.values.errors import ConnectionClosedError, PeerClosedError, SendBufferFullError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.options.server_options import ServerOptions
 
@@ -253,6 +253,9 @@ class Session:
                     self._detach(close)
                 case Effect.START_WINDOW:
                     self.error = error
+                    if error is None or isinstance(error, PeerClosedError):
+                        # Its client has left; one that is only cut off wants its answers when it is back.
+                        self._cancel_handler()
                     self.room.set_slow(self)
                     self.shard.start_window(self)
                 case Effect.TELL_DROP:
@@ -308,8 +311,14 @@ class Session:
         transport.session = None
         transport.finish(close.code, close.reason, data, at_once=close.discards_queue)
 
+    def _cancel_handler(self) -> None:
+        """Nobody waits for what an on_message does; unless it is that itself, or what it began, that ends its session."""
+        if self.shard.options.cancel_on_disconnect and current_inbox.get() is not self.inbox:
+            self.shard.cancellations.cancel(self.inbox)
+
     def _end(self, event: SessionEvent, error: BaseException | None) -> None:
         self.error = error
+        self._cancel_handler()
         self._turn = None
         self._buffer = None
         self._wake_senders()

@@ -23,6 +23,7 @@ from wspulse.actors.sessions.connections.expressible import expressible
 from wspulse.actors.sessions.connections.local_connection import LocalConnection
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
+from wspulse.actors.sessions.patience.cancellations import Cancellations
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.session import Flushable, Session
 from wspulse.actors.sessions.state import SessionEvent, SessionState
@@ -94,6 +95,9 @@ class Shard:
         self._quiet: list[tuple[asyncio.Future[None], Collection[Inbox]]] = []
         self.working: dict[Inbox, asyncio.Task[None]] = {}
         """The tasks of sessions whose async handlers run; each takes itself out at its end, which spares it a callback."""
+        self.cancellations = Cancellations(
+            loop, self.context, self.clock, self.at, self.working, self.journal.handler_is_given_up
+        )
         self._dirty: list[Flushable] = []
         self._serial = 0
         self._undecodable_log = LogLimit()
@@ -346,7 +350,7 @@ class Shard:
             # A handler that was called and never begins would warn that nobody awaited it.
             await asyncio.sleep(0)
         finally:
-            tasks = list(self.working.values())
+            tasks = [*self.working.values(), *self.cancellations.given_up]
             for task in tasks:
                 task.cancel()
             self._ticker.stop()
