@@ -19,6 +19,7 @@ from wspulse.actors.calls.calls import Calls
 from wspulse.actors.calls.deployment import Deployment
 from wspulse.actors.calls.in_process import InProcess
 from wspulse.actors.declaration import Declaration
+from wspulse.actors.runtime.closing import PATIENCE_S, checked_patience
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.values.asgi import AsgiCallable
 from wspulse.actors.values.codec import Codec
@@ -74,6 +75,8 @@ class Server(Declaration, Calls):
         check_origin: Callable[[Request], Any] | None = None,
         handshake_timeout: float = DEFAULTS.handshake_timeout,
         slow_handler: float = DEFAULTS.slow_handler,
+        handler_timeout: float = DEFAULTS.handler_timeout,
+        cancel_on_disconnect: bool = DEFAULTS.cancel_on_disconnect,
         access_log: bool = DEFAULTS.access_log,
         publish_messages: bool = DEFAULTS.publish_messages,
         http_app: Callable[..., Any] | None = None,
@@ -127,13 +130,17 @@ class Server(Declaration, Calls):
         return self._mounted
 
     @asynccontextmanager
-    async def serve(self, host: str = "127.0.0.1", port: int = 0, path: str = "/ws") -> AsyncIterator[Running]:
+    async def serve(
+        self, host: str = "127.0.0.1", port: int = 0, path: str = "/ws", *, patience_s: float = PATIENCE_S
+    ) -> AsyncIterator[Running]:
         """Run one shard inside the current process and loop, for tests, notebooks and small applications.
 
-        Port 0 takes a free one. On the way out every session ends with 1001 and its on_disconnect runs. Raises ValueError
-        without a `connect`, OSError when the address cannot be had.
+        Port 0 takes a free one. On the way out every session ends with 1001 and its on_disconnect runs; callbacks that have not
+        ended after `patience_s` (0 to 3600 s) are cancelled, and what refuses that for a second more is left behind. Raises
+        ValueError without a `connect` or for a wrong `patience_s`, OSError when the address cannot be had.
         """
         self.checked_connect()
+        patience_s = checked_patience(patience_s)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.create_server((host, port), family=family, backlog=4096) as listener:
             listener.setblocking(False)
@@ -142,7 +149,4 @@ class Server(Declaration, Calls):
                 await runtime.start()
                 yield Running(host, listener.getsockname()[1], path)
             finally:
-                try:
-                    await runtime.drain()
-                finally:
-                    await runtime.stop()
+                await runtime.end(patience_s)

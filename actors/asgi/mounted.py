@@ -17,6 +17,7 @@ from typing import Any
 
 from wspulse.actors.asgi.early_farewell import EarlyFarewell
 from wspulse.actors.calls.in_process import InProcess
+from wspulse.actors.runtime.closing import PATIENCE_S
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.runtime.served import Served
 from wspulse.actors.sessions.connections.connection import Connection
@@ -130,16 +131,13 @@ class Mounted:
         return True
 
     async def stop(self) -> None:
-        """A lifespan ends; with the last one every session ends with 1001, and on_stop runs."""
+        """A lifespan ends; with the last one every session ends with 1001, and on_stop runs. Callbacks have 10 s to end."""
         self._lifespans -= 1
         runtime = self._runtime
         if self._lifespans or runtime is None:
             return
         self._farewell.unchain()
-        try:
-            await runtime.drain()
-        finally:
-            await runtime.stop()
+        await runtime.end(PATIENCE_S)
 
     async def _start(self) -> ShardRuntime:
         self._server.checked_connect()

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from typing import Any, Protocol
+from typing import Protocol
+
+from wspulse.actors.values.timing.running_handler import Handling, running_handler
 
 __all__ = ["SlowHandlers"]
 
@@ -22,12 +24,8 @@ class Named(Protocol):
     def id(self) -> str: ...
 
 
-class Handling(Protocol):
+class Working(Handling, Protocol):
     """An inbox, as this sees it."""
-
-    handling: Any
-    """The entry of the mailbox whose handler is awaited: a callback, which has a `kind`, or a frame and its size. It may be
-    replaced by anything; the inbox sets it anew for each entry."""
 
     @property
     def connection(self) -> Named: ...
@@ -40,7 +38,7 @@ class SlowHandlers:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        working: Collection[Handling],
+        working: Collection[Working],
         slow_handler_s: float,
         tell: Callable[[str, str, str], None],
     ) -> None:
@@ -58,26 +56,9 @@ class SlowHandlers:
     def _look(self) -> None:
         self._timer = self._loop.call_later(self._period_s, self._look)
         for inbox in self._working:
-            handling = inbox.handling
-            if not isinstance(handling, _Seen):
-                inbox.handling = _Seen(handling)
+            mark = running_handler(inbox)
+            if mark is None:
                 continue
-            handling.looks += 1
-            if handling.looks == _LOOKS:
-                self._tell(*_named(handling.item), inbox.connection.id)
-
-
-class _Seen:
-    """The mark: what is handled, and how many looks ago that was found."""
-
-    __slots__ = ("item", "looks")
-
-    def __init__(self, item: Any) -> None:
-        self.item = item
-        self.looks = 0
-
-
-def _named(item: Any) -> tuple[str, str]:
-    """Which callback it is, and of which event."""
-    kind = getattr(item, "kind", None)
-    return (kind, "") if kind is not None else ("on_message", item[0].event)
+            mark.slow_looks += 1
+            if mark.slow_looks == _LOOKS:
+                self._tell(mark.callback, mark.event, inbox.connection.id)

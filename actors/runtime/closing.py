@@ -20,15 +20,28 @@ from wspulse.actors.mesh.mailbox import Mailbox
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.runtime.task_set import TaskSet
 from wspulse.actors.sessions.inbox import Inbox, calling_inbox
-from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.sessions.shard import CANCELLED_S, Shard
+from wspulse.actors.values.options.kinds import Duration
 
-__all__ = ["Closing"]
+__all__ = ["PATIENCE_S", "Closing", "checked_patience"]
+
+PATIENCE_S = 10.0
+"""How long the callbacks of a server that a program runs by itself may take at its end."""
+
 
 _LAST_CALLBACK_S = 2.0
 """How long the handler that called `server.close()` may still run when all else has ended."""
 
 _HTTP_SHARE = 0.7
 """Of the time that a worker has to end: what is left is for the lifespan of the HTTP application."""
+
+
+def checked_patience(patience_s: float) -> float:
+    """Raises ValueError for what is none."""
+    try:
+        return Duration(0, 3600).checked(patience_s)
+    except ValueError as error:
+        raise ValueError(f"wspulse: patience_s: {error}") from None
 
 
 class Watch(Protocol):
@@ -93,6 +106,30 @@ class Closing:
         await self._shard.quiet(self._closers)
         if requests is not None:
             await requests
+
+    async def drain_within(self, patience_s: float) -> None:
+        """`drain`, for so long; then cancel the handlers that still run, and wait a second for the callbacks behind them."""
+        try:
+            async with asyncio.timeout(patience_s) as timeout:
+                await self.drain()
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            shard = self._shard
+            # One that was called and has not begun would never be awaited.
+            await asyncio.sleep(0)
+            tasks = [task for inbox, task in shard.working.items() if inbox not in self._closers]
+            shard.options.logger.warning(
+                "the server ends, and cancels handlers that still run",
+                extra={"handlers": len(tasks), "patience_s": patience_s},
+            )
+            for task in tasks:
+                task.cancel()
+            try:
+                async with asyncio.timeout(CANCELLED_S):
+                    await shard.quiet(self._closers)
+            except TimeoutError:
+                pass
 
     async def close(self) -> None:
         """`server.close()`: the whole server, from any shard and from inside any handler. Returns when it has closed."""

@@ -39,6 +39,7 @@ from wspulse.actors.runtime.statistics import Statistics
 from wspulse.actors.runtime.task_set import TaskSet
 from wspulse.actors.sessions.asking.answer import decoded
 from wspulse.actors.sessions.handlers import Handlers
+from wspulse.actors.sessions.patience.handler_timeouts import HandlerTimeouts
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.awaitable import result_of
 from wspulse.actors.values.frame import Frame
@@ -128,6 +129,13 @@ class ShardRuntime:
         self._slow_handlers = SlowHandlers(
             self.shard.loop, self.shard.working, slow_s, partial(journal.handler_is_slow, slow_handler_s=slow_s)
         )
+        self._handler_timeouts = HandlerTimeouts(
+            self.shard.loop,
+            self.shard.context,
+            self.shard.working,
+            server.options.handler_timeout,
+            self.shard.cancellations.cancel,
+        )
         self._dispatch = Dispatch(
             self.shard,
             siblings=self._siblings,
@@ -148,7 +156,7 @@ class ShardRuntime:
             http=self._http,
             tell_supervisor=tell_supervisor,
             drain_s=drain_s,
-            watches=(self._lag, self._slow_handlers),
+            watches=(self._lag, self._slow_handlers, self._handler_timeouts),
             tasks=self._tasks,
         )
         names = [*mailbox_paths, *(endpoint.removeprefix("ipc://") for endpoint in bus or ())]
@@ -185,6 +193,7 @@ class ShardRuntime:
             _Stage(self._siblings.open_links, self._siblings.close_links),
             _Stage(None, self._lag.stop),
             _Stage(None, self._slow_handlers.stop),
+            _Stage(None, self._handler_timeouts.stop),
             _Stage(None, self._tasks.end),
             # The links that close behind it tell it nothing any more.
             _Stage(None, self._extensions.close),
@@ -217,6 +226,13 @@ class ShardRuntime:
     async def close(self) -> None:
         """See `Closing.close`."""
         await self.closing.close()
+
+    async def end(self, patience_s: float) -> None:
+        """Drain for so long at most, and stop."""
+        try:
+            await self.closing.drain_within(patience_s)
+        finally:
+            await self.stop()
 
     async def stop(self) -> None:
         """End what `start` began, in reverse. What still runs is given up. A stage that fails, or in which the caller is

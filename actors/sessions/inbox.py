@@ -104,7 +104,7 @@ class Inbox:
         self._busy = False
         self.asked: dict[str, asyncio.Future[Any]] | None = None
         """The calls that wait for answers of the client, by their ids; once there was one (`AskingInbox`)."""
-        self.handling: object = None
+        self.handling: Any = None
         """The entry whose handler is awaited, for whoever looks how long that takes."""
 
     # What comes.
@@ -146,7 +146,8 @@ class Inbox:
             self._message_handler_raised(error)
             is_awaited = False
         if is_awaited:
-            shard.spawn(self, self._work((frame, 0), result))
+            self.handling = item = (frame, 0)
+            shard.spawn(self, self._work(item, result))
             return
         self._busy = False
         if self._mailbox:
@@ -236,19 +237,18 @@ class Inbox:
         self._busy = True
         begun = self._drain(self.context.run)
         if begun is not None:
+            self.handling = begun[0]
             self._shard.spawn(self, self._work(*begun))
 
     async def _work(self, item: _Waiting | Callback, awaitable: Awaitable[Any]) -> None:
-        """Await a handler that was called, and run what has come meanwhile."""
+        """Await a handler that was called and is `handling`, and run what has come meanwhile."""
         shard = self._shard
         if _current_session.get() is not self._session:
             _current_session.set(self._session)
-        begun: _Begun | None = (item, awaitable)
+        raised: BaseException | None = None
         left = _TURN_ENTRIES
         try:
-            while begun is not None:
-                item, awaitable = begun
-                self.handling = item
+            while True:
                 try:
                     await awaitable
                 except BaseException as error:
@@ -256,7 +256,17 @@ class Inbox:
                         raise
                     if isinstance(error, GeneratorExit) and self._is_thrown_away():
                         raise
-                    self._raised(item, error)
+                    raised = error
+                if self.handling is not item:
+                    # Somebody has looked how long it takes.
+                    if shard.cancellations.has_given_up():
+                        if raised is not None and not isinstance(raised, asyncio.CancelledError):
+                            shard.callback_raised(self.connection, "on_message", raised)
+                        break
+                    raised = shard.cancellations.outcome(self.handling, raised)
+                if raised is not None:
+                    self._raised(item, raised)
+                    raised = None
                 if isinstance(item, Callback):
                     self._done(item)
                 if self._mailbox is None:
@@ -266,20 +276,36 @@ class Inbox:
                 left -= 1
                 if left == 0:
                     left = _TURN_ENTRIES
+                    self.handling = None
                     await self._give_way()
                 begun = self._drain(_call)
+                if begun is None:
+                    break
+                item, awaitable = begun
+                self.handling = item
         finally:
-            # Not there, where the loop's tasks begin at once and this one has ended within its first step.
-            shard.working.pop(self, None)
-            self.handling = None
+            if not shard.cancellations.given_up or not shard.cancellations.has_given_up():
+                # Not there, where the loop's tasks begin at once and this one has ended within its first step.
+                shard.working.pop(self, None)
+                self.handling = None
             # The traceback of what a handler raised holds this frame, and an on_disconnect that of its error.
-            del item, awaitable, begun
+            raised = begun = None
+            del item, awaitable
+
+    def go_on_without(self, item: _Waiting | Callback, error: BaseException | None) -> None:
+        """Its handler of `item` is given up: the task that awaits it is not ours any more, and that counts as `error`."""
+        self.handling = None
+        if error is not None:
+            self._raised(item, error)
+        self._pump()
 
     def _is_thrown_away(self) -> bool:
         """Whether a GeneratorExit is no handler's doing: the loop was given up, and `_work` does not run in its task."""
         shard = self._shard
         task = asyncio.current_task(shard.loop)
-        return task is None or shard.working.get(self, task) is not task
+        if task is None:
+            return True
+        return shard.working.get(self, task) is not task and task not in shard.cancellations.given_up
 
     async def _give_way(self) -> None:
         """Let the loop run once. Raises CancelledError where the shard aborts; any other cancellation was a handler's."""

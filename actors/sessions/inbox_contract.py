@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.handlers import Handlers
+from wspulse.actors.sessions.patience.cancellations import Cancellations
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.frame import Frame
@@ -37,6 +38,8 @@ class InboxShard(Protocol[AnyInbox]):
     """Whether `decode` gets text as `str`."""
     wants_text: bool
     """Whether what the codec passes through may go out as text."""
+    cancellations: Cancellations
+    """What ends handlers that still run."""
     working: dict[AnyInbox, asyncio.Task[None]]
     """The tasks of those whose async handlers run."""
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from wspulse.actors.sessions.asking.call import end_calls
 from wspulse.actors.sessions.connections.connection import Connection
-from wspulse.actors.sessions.inbox import Inbox
+from wspulse.actors.sessions.inbox import Inbox, calling_inbox
 from wspulse.actors.sessions.inbox_contract import InboxShard
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.rooms.further import FurtherRooms, RoomEntrance
@@ -21,7 +21,7 @@ from wspulse.actors.sessions.send_buffer import SendBuffer
 from wspulse.actors.sessions.state import Effect, SessionEvent, SessionState, transition
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.close_code import CloseRow
-from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
+from wspulse.actors.values.errors import ConnectionClosedError, PeerClosedError, SendBufferFullError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.options.server_options import ServerOptions
 
@@ -290,6 +290,9 @@ class Session:
                     self._detach(close)
                 case Effect.START_WINDOW:
                     self.error = error
+                    if error is None or isinstance(error, PeerClosedError):
+                        # Its client has left; one that is only cut off wants its answers when it is back.
+                        self._cancel_handler()
                     self._set_slow()
                     self.shard.start_window(self)
                 case Effect.TELL_DROP:
@@ -345,8 +348,14 @@ class Session:
         transport.session = None
         transport.finish(close.code, close.reason, data, at_once=close.discards_queue)
 
+    def _cancel_handler(self) -> None:
+        """Nobody waits for what an on_message does; unless it is that itself, or what it began, that ends its session."""
+        if self.shard.options.cancel_on_disconnect and calling_inbox() is not self.inbox:
+            self.shard.cancellations.cancel(self.inbox)
+
     def _end(self, event: SessionEvent, error: BaseException | None) -> None:
         self.error = error
+        self._cancel_handler()
         self._turn = None
         self._buffer = None
         self._wake_senders()

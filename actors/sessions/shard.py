@@ -23,6 +23,7 @@ from wspulse.actors.sessions.connections.expressible import expressible
 from wspulse.actors.sessions.connections.local_connection import LocalConnection
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
+from wspulse.actors.sessions.patience.cancellations import Cancellations
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.rooms.membership import add_room, rooms_of
 from wspulse.actors.sessions.rooms.table import RoomTable
@@ -40,7 +41,10 @@ from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.wire.encoder import wire_encoder
 
-__all__ = ["Shard"]
+__all__ = ["CANCELLED_S", "Shard"]
+
+CANCELLED_S = 1.0
+"""How long handlers may take over their cancellation when the shard ends."""
 
 
 class Shard:
@@ -95,6 +99,9 @@ class Shard:
         self._quiet: list[tuple[asyncio.Future[None], Collection[Inbox]]] = []
         self.working: dict[Inbox, asyncio.Task[None]] = {}
         """The tasks of sessions whose async handlers run; each takes itself out at its end, which spares it a callback."""
+        self.cancellations = Cancellations(
+            loop, self.context, self.clock, self.at, self.working, self.journal.handler_is_given_up
+        )
         self._dirty: list[Flushable] = []
         self._serial = 0
         self._undecodable_log = LogLimit()
@@ -306,7 +313,7 @@ class Shard:
                     future.set_result(None)
 
     async def abort(self) -> None:
-        """Drop every transport and cancel every handler that still runs: the end of patience."""
+        """Drop every transport and cancel every handler that still runs: the end of patience. They have a second for that."""
         self.aborting = True
         for transport in [*self._ending, *self.admission.newcomers]:
             transport.abort()
@@ -314,12 +321,14 @@ class Shard:
             # A handler that was called and never begins would warn that nobody awaited it.
             await asyncio.sleep(0)
         finally:
-            tasks = list(self.working.values())
+            tasks = [*self.working.values(), *self.cancellations.given_up]
             for task in tasks:
                 task.cancel()
             self._ticker.stop()
         if tasks:
-            await asyncio.wait(tasks)
+            _, refusing = await asyncio.wait(tasks, timeout=CANCELLED_S)
+            if refusing:
+                self.options.logger.error("handlers refuse to be cancelled", extra={"handlers": len(refusing)})
 
     # The loop.
 

@@ -85,7 +85,9 @@ class serve:  # noqa: N801  (it is used like a function)
             process = None
             if isinstance(self._target, Server):
                 codec = self._codec or self._target.options.codec
-                url = (await stack.enter_async_context(self._target.serve(path=self._path))).url
+                # `_close` loses its patience first, and says so.
+                serving = self._target.serve(path=self._path, patience_s=self._timeout_s + 2 * _FAREWELL_S)
+                url = (await stack.enter_async_context(serving)).url
                 shard = self._target._running().shard
                 shard.outcome = partial(self._note_outcome, shard.outcome)
             else:

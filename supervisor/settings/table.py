@@ -136,6 +136,8 @@ TABLE = (
     _server_option("codec", CONNECTIONS, Choice("json", "msgpack", "raw")),
     _server_option("handshake_timeout", CONNECTIONS),
     _server_option("slow_handler", CONNECTIONS),
+    _server_option("handler_timeout", CONNECTIONS),
+    _server_option("cancel_on_disconnect", CONNECTIONS),
     _server_option("subprotocols", CONNECTIONS, Names("NAME", _token), name="subprotocol"),
     _server_option(
         "check_origin", CONNECTIONS, Names("ORIGIN", parse_origin), name="allow_origin", sets="allow_origin"

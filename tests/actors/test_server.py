@@ -81,6 +81,8 @@ def test_every_callback_and_option_that_is_given_arrives() -> None:
         "check_origin": handler,
         "handshake_timeout": 6.0,
         "slow_handler": 8.0,
+        "handler_timeout": 9.0,
+        "cancel_on_disconnect": True,
         "access_log": True,
         "publish_messages": True,
         "http_app": handler,

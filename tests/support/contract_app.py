@@ -327,6 +327,37 @@ async def pause(_: Connection, seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+async def hold(connection: Connection, on_cancel: str = "", seconds: float | None = None) -> None:
+    """Wait for what never comes, or so long; note when that is cancelled, and take it as told."""
+    note("held", connection)
+    never = asyncio.get_running_loop().create_future()
+    while True:
+        try:
+            await asyncio.wait([never], timeout=seconds)
+            return
+        except asyncio.CancelledError:
+            note("cancelled", connection)
+            if on_cancel == "swallow":
+                return
+            if on_cancel == "clean up":
+                await asyncio.sleep(0.2)
+                note("cleaned", connection)
+            if on_cancel != "refuse":
+                raise
+
+
+async def end_self(connection: Connection, how: str) -> None:
+    """End the own session from inside its handler, and go on."""
+    if how == "close":
+        await connection.close()
+    elif how == "close in a task":
+        await asyncio.gather(connection.close())
+    else:
+        await server.kick(connection.id)
+    await asyncio.sleep(0.1)
+    note("went on", connection)
+
+
 async def where(_: Connection) -> list[int]:
     return [server.shard, os.getpid()]
 
@@ -361,6 +392,8 @@ OPERATIONS: dict[str, Any] = {
         close_server,
         block,
         pause,
+        hold,
+        end_self,
         where,
     )
 }

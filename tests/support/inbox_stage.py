@@ -10,6 +10,7 @@ from typing import Any, cast
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
+from wspulse.actors.sessions.patience.cancellations import Cancellations
 from wspulse.actors.transport.state import TransportState
 from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.frame import Frame
@@ -31,6 +32,16 @@ class NotedShard:
         self.context = copy_context()
         self.aborting = False
         self.working: dict[Inbox, asyncio.Task[None]] = {}
+        self.given_up: list[str] = []
+        self.timers: list[asyncio.TimerHandle] = []
+        self.cancellations = Cancellations(
+            self.loop,
+            self.context,
+            self.loop.time,
+            lambda when, call: self.timers.append(self.loop.call_at(when, call, when)),
+            self.working,
+            lambda _id, event: self.given_up.append(event),
+        )
         self.raised: list[tuple[str, BaseException]] = []
         self.undecodables = 0
         self.dropped = 0

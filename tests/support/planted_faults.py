@@ -19,6 +19,8 @@ from wspulse.actors.sessions.asking.answer import Answer
 from wspulse.actors.sessions.asking.asking_inbox import AskingInbox, Waiting
 from wspulse.actors.sessions.asking.call import _Deadline, end_calls
 from wspulse.actors.sessions.inbox import Callback, Inbox
+from wspulse.actors.sessions.patience.cancellations import Cancellations
+from wspulse.actors.sessions.patience.handler_timeouts import HandlerTimeouts
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.rooms.further import FurtherRooms
 from wspulse.actors.sessions.send_buffer import SendBuffer
@@ -40,6 +42,7 @@ from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.timing.running_handler import RunningHandler
 from wspulse.actors.values.timing.service_clock import ServiceClock
 
 __all__ = ["FAULTS", "planted"]
@@ -270,6 +273,52 @@ def _decide_as_if_open(admission: Admission, transport: Transport) -> None:
 
 
 _detach, _answered = Session._detach, AskingInbox.answered
+
+
+def _cancel_another(cancellations: Cancellations, inbox: Any, mark: RunningHandler) -> None:
+    """`Cancellations._cancel` that hits another session's handler, where there is one."""
+    others = [other for other in cancellations._working if other is not inbox]
+    if others and inbox.handling is mark:
+        cancellations._working[others[0]].cancel()
+    else:
+        _cancel(cancellations, inbox, mark)
+
+
+def _cancel_whatever_runs(cancellations: Cancellations, inbox: Any, mark: RunningHandler) -> None:
+    """`Cancellations._cancel` that does not look whether it is still the same handler."""
+    if inbox.handling is not mark and inbox in cancellations._working:
+        cancellations._working[inbox].cancel()
+    else:
+        _cancel(cancellations, inbox, mark)
+
+
+def _cancel_callbacks_too(mark: RunningHandler) -> str:
+    return "on_message"
+
+
+def _cancel_own(session: Session) -> None:
+    """`Session._cancel_handler` that does not look who ends the session."""
+    if session.shard.options.cancel_on_disconnect:
+        session.shard.cancellations.cancel(session.inbox)
+
+
+def _as_it_raised(_cancellations: Cancellations, mark: RunningHandler, raised: BaseException | None) -> Any:
+    """`Cancellations.outcome` that counts what the handler makes of its cancellation."""
+    mark.inbox = None
+    return raised
+
+
+def _in_half_the_time(
+    timeouts: HandlerTimeouts, loop: Any, context: Any, working: Any, timeout_s: float, cancel: Any
+) -> None:
+    _init_timeouts(timeouts, loop, context, working, timeout_s / 2, cancel)
+
+
+def _is_waited_for(_cancellations: Cancellations) -> bool:
+    return False
+
+
+_cancel, _init_timeouts = Cancellations._cancel, HandlerTimeouts.__init__
 _pause_writing, _ping, _decide = Transport.pause_writing, Transport.ping, Admission._decide
 _beat, _clock_beat, _part = Heartbeat.__call__, ServiceClock.beat, Parting.__init__
 
@@ -352,6 +401,17 @@ FAULTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "socket stays open when both close frames are there": (_row(_T.CLOSING, _E.HEAR, _T.LINGERING),),
     "socket stays open when the peer has closed": (_row(_T.OPEN, _E.PEER_CLOSE, _T.LINGERING, _F.SAY),),
     "peer that broke the protocol sees no end": (_row(_T.OPEN, _E.VIOLATE, _T.LINGERING, _F.SAY),),
+    "cancellation hits another session's handler": ((Cancellations, "_cancel", _cancel_another),),
+    "cancellation hits the next handler": ((Cancellations, "_cancel", _cancel_whatever_runs),),
+    "callback that is no message's is cancelled": ((RunningHandler, "callback", property(_cancel_callbacks_too)),),
+    "handler that ends its own session is cancelled": ((Session, "_cancel_handler", _cancel_own),),
+    "handler of a client that is only cut off is cancelled": ((sessions, "PeerClosedError", BaseException),),
+    "handler of those who have left goes on": ((Session, "_cancel_handler", _never),),
+    "handler that is late goes on": ((HandlerTimeouts, "_look", _never),),
+    "handler that is late is cancelled too early": ((HandlerTimeouts, "__init__", _in_half_the_time),),
+    "handler that is late has not raised": ((Cancellations, "outcome", _as_it_raised),),
+    "handler that refuses its cancellation wedges its session": ((Cancellations, "_give_up", _never),),
+    "handler that is given up takes its session with it": ((Cancellations, "has_given_up", _is_waited_for),),
     "newcomer whose socket was not read is not read when it is refused": (
         _row(_T.WAITING_HELD, _E.REFUSE, _T.GONE, _F.REFUSE, _F.LET_GO),
     ),

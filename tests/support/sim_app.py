@@ -24,6 +24,7 @@ from wspulse.actors.values.errors import (
 from wspulse.actors.values.frame import Frame
 
 if TYPE_CHECKING:
+    from tests.support.sim_handlers import Run
     from tests.support.sim_model import Model
     from wspulse.actors.bus.contract import Bus
     from wspulse.actors.sessions.connections.connection import Connection
@@ -44,13 +45,18 @@ class Script(NamedTuple):
     """What a callback does. Actions: ("sleep", s) ("gate",) ("yield",) ("call", s) ("send", id) ("broadcast", room, excluded)
     ("join", room) ("leave", room) ("close",) ("kick", id) ("shutdown",); a sync callback starts a task for the last five and
     leaves out the first four.
-    `end`: "" or "raise", "cancel", "exit".
+    `end`: "" or "raise", "cancel", "exit". `on_cancel`, what it does about a cancellation: "" lets it pass; "swallow",
+    "clean up", "refuse".
     """
 
     is_async: bool
     actions: tuple[tuple[Any, ...], ...]
     end: str = ""
+    on_cancel: str = ""
 
+
+_REFUSES_S = 12.0
+"""How long a handler refuses its cancellation: longer than it is waited for."""
 
 _ENDS: dict[str, type[BaseException]] = {
     "raise": HandlerError,
@@ -92,13 +98,13 @@ class SimApp:
             model.fail(f"{session}: a handler is given {frame.payload}, an answer to a call")
             return None
         number = int(frame.payload)
-        model.message_begins(session, number)
+        run = model.message_begins(session, number)
         self._in_its_context(session)
         script = self.scripts.get(number)
         if script is None:
-            model.callback_ends(session)
+            model.callback_ends(run)
             return None
-        return self._play(session, script, number)
+        return self._play(run, script, number)
 
     def _on_connect(self, connection: Connection) -> Any:
         return self._callback("on_connect", connection, None)
@@ -114,13 +120,13 @@ class SimApp:
 
     def _callback(self, kind: str, connection: Connection, error: BaseException | None) -> Any:
         session = self.model.of[connection]
-        self.model.callback_begins(session, kind, error)
+        run = self.model.callback_begins(session, kind, error)
         self._in_its_context(session)
         script = session.scripts.get(kind)
         if script is None:
-            self.model.callback_ends(session)
+            self.model.callback_ends(run)
             return None
-        return self._play(session, script, None)
+        return self._play(run, script, None)
 
     def _in_its_context(self, session: SessionModel) -> None:
         found, expected = _whose.get(), session.number if session.has_context else -1
@@ -129,30 +135,56 @@ class SimApp:
         _whose.set(session.number)
         session.has_context = True
 
-    def _play(self, session: SessionModel, script: Script, number: int | None) -> Any:
+    def _play(self, run: Run, script: Script, number: int | None) -> Any:
         if script.is_async:
-            return self._play_async(session, script, number)
+            run.is_async = True
+            return self._play_async(run, script, number)
         try:
             for action in script.actions:
-                self._act(session, action)
-            self._end(session, script, number)
+                self._act(run.session, action)
+            self._end(run, script, number)
         finally:
-            self.model.callback_ends(session)
+            self.model.callback_ends(run)
         return None
 
-    async def _play_async(self, session: SessionModel, script: Script, number: int | None) -> None:
-        self._in_its_context(session)
+    async def _play_async(self, run: Run, script: Script, number: int | None) -> None:
+        run.task = asyncio.current_task()
+        self._in_its_context(run.session)
         try:
             for action in script.actions:
-                await self._act_async(session, action)
-            self._end(session, script, number)
+                try:
+                    await self._act_async(run.session, action)
+                except asyncio.CancelledError:
+                    await self._bear(run, script, number)
+            self._end(run, script, number)
         finally:
-            self.model.callback_ends(session)
+            self.model.callback_ends(run)
 
-    def _end(self, session: SessionModel, script: Script, number: int | None) -> None:
+    async def _bear(self, run: Run, script: Script, number: int | None) -> None:
+        """Take a cancellation as the script says; raises it unless the handler is to go on."""
+        if self.shard.aborting:
+            raise asyncio.CancelledError
+        is_first = self.model.handler_cancelled(run)
+        if number is not None and run.is_late and is_first:
+            self.model.message_is_late(run, number)
+        if not is_first or not script.on_cancel:
+            raise asyncio.CancelledError
+        if script.on_cancel == "clean up":
+            await asyncio.sleep(0.3)
+            raise asyncio.CancelledError
+        ends_at = self.model.loop.now + _REFUSES_S
+        while script.on_cancel == "refuse" and (left_s := ends_at - self.model.loop.now) > 0:
+            try:
+                await asyncio.sleep(left_s)
+            except asyncio.CancelledError:
+                if self.shard.aborting:
+                    raise
+                self.model.handler_cancelled(run)
+
+    def _end(self, run: Run, script: Script, number: int | None) -> None:
         if script.end:
             error = _ENDS[script.end]("as the script says")
-            self.model.handler_raises(session, number, error)
+            self.model.handler_raises(run, number, error)
             raise error
 
     def _act(self, session: SessionModel, action: tuple[Any, ...]) -> None:
@@ -335,7 +367,7 @@ class SimApp:
                 if not peer.socket.lost:
                     model.fail(f"close() returned before {peer} was gone")
             # Callbacks of later sessions of the caller's id wait for the caller.
-            if (mine is None or session.id != mine.id) and (session.active or session.expected):
+            if (mine is None or session.id != mine.id) and (model.running(session.id) is session or session.expected):
                 model.fail(f"close() returned before {session.active or session.expected} of {session}")
 
     def shut_down_now(self) -> None:

@@ -78,6 +78,7 @@ def check_idle(model: Model, shard: Shard, late_until: float) -> None:
     """The loop has nothing to do now. `late_until`: when the clock last jumped past timers."""
     window_over = model.now - _SLACK_S
     has_messages = "on_message" in model.callbacks
+    model.check_handlers(late_until)
     for session in model.sessions:
         state = session.state
         running = model.running(session.id)

@@ -29,6 +29,8 @@ class Draw:
             1 + int(draw() * 5),
             (12.0, 30.0)[int(draw() * 2)],
             (1.0, 6.0)[int(draw() * 2)],
+            (0.0, 0.0, 0.0, 3.0)[int(draw() * 4)],
+            draw() < 0.3,
         )
         callbacks = EVERY_CALLBACK
         if draw() < 0.1:
@@ -45,6 +47,8 @@ class Draw:
             trace.append(
                 f"seed {seed}: resume_window={window:g} suspend_on_clean_close={self._options.suspend_on_clean_close} "
                 f"on_duplicate={self._options.on_duplicate} send_buffer_size={self._options.send_buffer_size} "
+                f"handler_timeout={self._options.handler_timeout:g} "
+                f"cancel_on_disconnect={self._options.cancel_on_disconnect} "
                 f"pong_wait={self._options.pong_wait:g} write_wait={self._options.write_wait:g} "
                 f"callbacks={'all' if callbacks is EVERY_CALLBACK else sorted(callbacks)} "
                 f"bus={'local' if leave_delay_s is None else f'remote, leaves after {leave_delay_s:g} s'}"
@@ -103,4 +107,6 @@ class Draw:
                 actions.append(("shutdown",))
         end = draw()
         how = "" if end > 0.1 else "raise" if end > 0.03 else "cancel" if end > 0.01 else "exit"
-        return Script(is_async, tuple(actions), how)
+        taken = draw()
+        on_cancel = "" if taken < 0.6 else "swallow" if taken < 0.75 else "clean up" if taken < 0.9 else "refuse"
+        return Script(is_async, tuple(actions), how, on_cancel)

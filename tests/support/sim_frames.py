@@ -87,6 +87,7 @@ class SessionModel:
         "expected",
         "has_context",
         "id",
+        "late_by",
         "memberships",
         "number",
         "peer",
@@ -129,6 +130,8 @@ class SessionModel:
         self.raised: BaseException | None = None
         """What its on_message raised last, and for which peer's message."""
         self.raised_by: SimPeer | None = None
+        self.late_by: SimPeer | None = None
+        """Whose message its on_message took too long over."""
         self.scripts: dict[str, Script] = {}
 
     def membership(self, room: RoomModel) -> MembershipModel:

@@ -6,12 +6,14 @@ itself what is allowed then, and keeps the first violation. The checks that need
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from tests.support.sim_calls import SimCalls
 from tests.support.sim_frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
+from tests.support.sim_handlers import HandlerModel, Run
 from tests.support.sim_loop import SimLoop
-from tests.support.sim_patience import AT_ONCE, CLOSES, EPSILON_S, PatienceModel
+from tests.support.sim_patience import AT_ONCE, CLOSES, EPSILON_S
 from wspulse.actors.values.errors import (
     ConnectionLostError,
     DuplicateConnectionIDError,
@@ -34,7 +36,7 @@ _NORMAL_CODES = (0, 1000, 1001)
 """Of a peer's close frame; 0 stands for one without a code."""
 
 
-class Model(PatienceModel):
+class Model(HandlerModel):
     """See the module."""
 
     def __init__(self, loop: SimLoop, options: ServerOptions, callbacks: frozenset[str]) -> None:
@@ -52,13 +54,11 @@ class Model(PatienceModel):
         self.losing: SimPeer | None = None
         """Whose connection_lost runs right now."""
         self.closing = False
-        self.raises = 0
         self.calls = SimCalls(self)
         self._accepting: SimPeer | None = None
         self._duplicate: SessionModel | None = None
         self._ended: list[SimPeer] = []
         self._serials: set[int] = set()
-        self._active: dict[str, SessionModel] = {}
         self._of_session: dict[Session, SessionModel] = {}
 
     # Writes.
@@ -196,6 +196,8 @@ class Model(PatienceModel):
             self._look_at_loss(model, peer, error)
             if self._says_goodbye(peer, error):
                 self.fail(f"{model}: suspended after a clean close")
+            if error is None or isinstance(error, PeerClosedError):
+                self.nobody_waits(model)
         model.state = SUSPENDED
         model.drop_error = error
         model.deadline = self.now + self.options.resume_window
@@ -251,6 +253,7 @@ class Model(PatienceModel):
             if expected[1] != "duplicate connection id":
                 # What the application has ended hears of nothing else but that.
                 model.expected.clear()
+        self.nobody_waits(model)
         model.state = CLOSED
         if self.live.get(model.id) is model:
             del self.live[model.id]
@@ -298,6 +301,9 @@ class Model(PatienceModel):
             socket = peer.socket
             allowed = socket.paused and now >= socket.progress_at + self.options.write_wait - EPSILON_S
             peer.owed_messages = peer.messages_delivered
+        elif isinstance(error, TimeoutError):
+            allowed = model.late_by is peer
+            expected = (1011, "internal error")
         elif error is model.raised:
             allowed = model.raised_by is peer
             expected = (1011, "internal error")
@@ -313,13 +319,13 @@ class Model(PatienceModel):
         if kind in self.callbacks:
             model.expected.append((kind, error))
 
-    def callback_begins(self, model: SessionModel, kind: str, error: BaseException | None) -> None:
-        self._enter(model, kind)
+    def callback_begins(self, model: SessionModel, kind: str, error: BaseException | None) -> Run:
+        run = self.enter(model, kind)
         if self.trace is not None:
             self.note(f"{model} {kind} begins, {error!r}")
         if not model.expected or model.expected[0] != (kind, error):
             self.fail(f"{model}: {kind} with {error!r}, expected is {model.expected[:1]}")
-            return
+            return run
         del model.expected[0]
         if kind == "on_transport_restore":
             model.restores += 1
@@ -331,9 +337,10 @@ class Model(PatienceModel):
                     self.fail(
                         f"{model}: {kind} before message {peer.handled + 1} of {peer.messages_delivered} of {peer}"
                     )
+        return run
 
-    def message_begins(self, model: SessionModel, number: int) -> None:
-        self._enter(model, "on_message")
+    def message_begins(self, model: SessionModel, number: int) -> Run:
+        run = self.enter(model, "on_message")
         if self.trace is not None:
             self.note(f"{model} on_message {number} begins")
         peer = self.senders[number]
@@ -348,30 +355,28 @@ class Model(PatienceModel):
             or (model.expected and model.expected[0][0] in ("on_connect", "on_transport_restore"))
         ):
             self.fail(f"{model}: message {number} of {peer} with {model.expected} still to come")
+        return run
 
-    def _enter(self, model: SessionModel, kind: str) -> None:
-        other = self._active.get(model.id)
-        if other is not None:
-            self.fail(f"{model}: {kind} while {other.active} of {other} runs")
-        model.active = kind
-        self._active[model.id] = model
-
-    def callback_ends(self, model: SessionModel) -> None:
-        if self.trace is not None:
-            self.note(f"{model} {model.active} ends")
-        model.active = None
-        self._active.pop(model.id, None)
-
-    def handler_raises(self, model: SessionModel, number: int | None, error: BaseException) -> None:
-        self.raises += 1
+    def handler_raises(self, run: Run, number: int | None, error: BaseException) -> None:
+        if self._is_given_up(run) or run.cancelled_at is not None:
+            # As late it counts once, and for nobody only what it raises besides.
+            counts = not isinstance(error, asyncio.CancelledError) and (self._is_given_up(run) or not run.is_late)
+            self.raises += counts
+            if not counts or self._is_given_up(run):
+                return
+        else:
+            self.raises += 1
         if number is not None:
+            model = run.session
             model.raised = error
             model.raised_by = self.senders[number]
             model.raised_by.owed_messages = 0
 
-    def running(self, connection_id: str) -> SessionModel | None:
-        """The session of this id that has a callback running."""
-        return self._active.get(connection_id)
+    def message_is_late(self, run: Run, number: int) -> None:
+        """Its on_message is cancelled, and has raised."""
+        model = run.session
+        model.late_by = model.raised_by = self.senders[number]
+        model.raised_by.owed_messages = 0
 
     # After each step.
 

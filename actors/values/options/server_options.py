@@ -85,6 +85,8 @@ class ServerOptions:
     ] = None
     handshake_timeout: Annotated[float, Duration(0, 60, above=True)] = 10.0
     slow_handler: Annotated[float, Duration(0, 3600)] = 10.0
+    handler_timeout: Annotated[float, Duration(0, 3600)] = 0.0
+    cancel_on_disconnect: Annotated[bool, Truth()] = False
     access_log: Annotated[bool, Truth()] = False
     publish_messages: Annotated[bool, Truth()] = False
     http_app: Annotated[Callable[..., Any] | None, Checked("an ASGI application", "none", _http_application)] = None
@@ -102,7 +104,8 @@ class ServerOptions:
         if self.pong_wait <= self.ping_period:
             raise _fail("pong_wait", f"{self.pong_wait:g} must be above ping_period ({self.ping_period:g})")
         self._check("write_wait", "max_message_size", "send_buffer_size", "max_rooms_per_connection")
-        self._check("codec", "check_origin", "http_app", "handshake_timeout", "slow_handler", "access_log", "logger")
+        self._check("codec", "check_origin", "http_app", "handshake_timeout", "slow_handler")
+        self._check("handler_timeout", "cancel_on_disconnect", "access_log", "logger")
 
     def _check(self, *options: str) -> None:
         """Bring them to their final form. Raises ValueError for the first that is wrong."""

@@ -121,6 +121,18 @@ OPTION_TABLE = (
         "a handler that runs longer is named in the log; 0: none is",
     ),
     _row(
+        "handler_timeout",
+        "an async on_message that runs longer (by up to a quarter) is cancelled, which counts as raising: 1011; 0: none is",
+        "only the application knows what is too long for it, and what may be cut short",
+        "an async on_message that runs longer is cancelled; 0: none is",
+    ),
+    _row(
+        "cancel_on_disconnect",
+        "whether an async on_message that runs is cancelled when its session ends or its client has closed the connection",
+        "a handler may be in the middle of what has to be finished, whoever has left",
+        "whether an on_message is cancelled when its client has left",
+    ),
+    _row(
         "access_log",
         "whether each upgrade, each refusal and each end of a connection is logged at info, by the logger's child `access`",
         "busy servers have thousands of them per second",

@@ -37,6 +37,7 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert defaults.handshake_timeout == 10
     assert defaults.publish_messages is False
     assert (defaults.slow_handler, defaults.access_log) == (10, False)
+    assert (defaults.handler_timeout, defaults.cancel_on_disconnect) == (0, False)
     assert defaults.logger is logging.getLogger("wspulse")
 
 
@@ -48,6 +49,7 @@ SECONDS = [
     ("write_wait", [0.001, 30], [0, 30.001], {}),
     ("handshake_timeout", [0.001, 60], [0, 60.001], {}),
     ("slow_handler", [0, 0.001, 3600], [-1, 3600.001], {}),
+    ("handler_timeout", [0, 0.001, 3600], [-1, 3600.001], {}),
 ]
 
 
@@ -86,7 +88,7 @@ def test_counts_are_integers_in_range(option: str, low: int, high: int) -> None:
         assert refusal(**{option: wrong}).startswith(f"wspulse: {option}: {wrong!r} is ")
 
 
-@pytest.mark.parametrize("option", ["suspend_on_clean_close", "publish_messages", "access_log"])
+@pytest.mark.parametrize("option", ["suspend_on_clean_close", "publish_messages", "access_log", "cancel_on_disconnect"])
 def test_switches_are_true_or_false(option: str) -> None:
     for value in (True, False):
         assert getattr(options(**{option: value}), option) is value

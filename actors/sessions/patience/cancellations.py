@@ -1,0 +1,106 @@
+"""`Cancellations`: ends `on_message` handlers that still run, for a session that has ended or a time that is over.
+
+One per shard, which makes it. A handler may catch its cancellation, await something, and end as it likes. One that has not
+ended 5 s later is given up: its task runs on by itself, held here, and its session goes on without it. It touches no
+callback but `on_message`, and no handler that has not begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any, Protocol
+
+from wspulse.actors.values.timing.running_handler import Handling, RunningHandler, running_handler
+
+__all__ = ["GIVEN_UP_S", "Cancellations"]
+
+GIVEN_UP_S = 5.0
+"""How long a handler may take over its cancellation: enough to roll a transaction back."""
+
+
+class Named(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+class Cancellable(Handling, Protocol):
+    """An inbox, as this sees it."""
+
+    @property
+    def connection(self) -> Named: ...
+
+    def go_on_without(self, item: Any, error: BaseException | None) -> None:
+        """Its handler of `item` is given up, and that counts as `error`."""
+
+
+class Cancellations:
+    """See the module. `working` are the tasks of inboxes whose async handlers run; `tell(connection_id, event)` that one was
+    given up. `clock` and `at` are the shard's, whose time stands while its loop is blocked; what is called runs in `context`."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: Context,
+        clock: Callable[[], float],
+        at: Callable[[float, Callable[[float], None]], None],
+        working: dict[Any, asyncio.Task[None]],
+        tell: Callable[[str, str], None],
+    ) -> None:
+        self.given_up: set[asyncio.Task[None]] = set()
+        """The tasks of handlers that nobody waits for any more."""
+        self._loop = loop
+        self._context = context
+        self._clock = clock
+        self._at = at
+        self._working = working
+        self._tell = tell
+
+    def cancel(self, inbox: Cancellable, verdict: BaseException | None = None) -> None:
+        """Have the on_message that runs cancelled in the next turn, if it runs then and is not cancelled already. It counts as
+        having raised `verdict`, whatever it does then; None: only as what it raises besides."""
+        mark = running_handler(inbox)
+        if mark is None or mark.is_to_be_cancelled or mark.callback != "on_message":
+            return
+        mark.is_to_be_cancelled = True
+        mark.verdict = verdict
+        # By then its task has begun, and a coroutine that never begins would warn that nobody awaited it.
+        self._loop.call_soon(self._cancel, inbox, mark, context=self._context)
+
+    def _cancel(self, inbox: Cancellable, mark: RunningHandler) -> None:
+        if inbox.handling is mark:
+            mark.is_cancelled = True
+            mark.inbox = inbox
+            self._at(self._clock() + GIVEN_UP_S, lambda _now: self._give_up(mark))
+            self._working[inbox].cancel()
+
+    def outcome(self, mark: RunningHandler, raised: BaseException | None) -> BaseException | None:
+        """As what the handler counts that has ended, in the running task, and has `raised` something."""
+        mark.inbox = None
+        if not mark.is_cancelled:
+            return raised
+        task = asyncio.current_task(self._loop)
+        if task is not None:
+            # The next handler of this task is not cancelled.
+            task.uncancel()
+        if mark.verdict is not None:
+            mark.verdict.__cause__ = raised
+            return mark.verdict
+        return None if isinstance(raised, asyncio.CancelledError) else raised
+
+    def _give_up(self, mark: RunningHandler) -> None:
+        inbox: Cancellable | None = mark.inbox
+        if inbox is None or inbox.handling is not mark:
+            return
+        mark.inbox = None
+        task = self._working.pop(inbox)
+        self.given_up.add(task)
+        task.add_done_callback(self.given_up.discard)
+        task.cancel()
+        self._tell(inbox.connection.id, mark.event)
+        inbox.go_on_without(mark.item, mark.verdict)
+
+    def has_given_up(self) -> bool:
+        """Whether the running task is one that nobody waits for."""
+        return asyncio.current_task(self._loop) in self.given_up

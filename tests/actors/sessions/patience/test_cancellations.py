@@ -1,0 +1,273 @@
+"""`Cancellations` and the inboxes whose handlers they end: how a handler may take it, and what goes on behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.support.eager_tasks import eager_tasks
+from tests.support.eventually import eventually
+from tests.support.inbox_stage import Gate, NotedShard, made, turn
+from tests.support.raw_peer import RawPeer, masked
+from wspulse import Server
+from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.sessions.inbox import Inbox
+from wspulse.actors.sessions.patience import cancellations
+from wspulse.actors.values.frame import Frame
+from wspulse.actors.wire.frames import TEXT
+
+
+class Handler:
+    """An on_message that takes a cancellation as its frame says, and notes what becomes of it."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.gate = asyncio.Event()
+        self.cleaned = asyncio.Event()
+        self.pending: list[int] = []
+        """How many cancellations each handler finds asked for."""
+
+    async def __call__(self, _connection: Connection, frame: Frame) -> None:
+        how = frame.payload.decode()
+        task = asyncio.current_task()
+        assert task is not None
+        self.pending.append(task.cancelling())
+        self.log.append(f"{how} begins")
+        try:
+            while not self.gate.is_set():
+                try:
+                    await self.gate.wait()
+                except asyncio.CancelledError:
+                    self.log.append(f"{how} is cancelled")
+                    if how == "swallows":
+                        return
+                    if how == "raises":
+                        raise LookupError from None
+                    if how == "cleans":
+                        await self.cleaned.wait()
+                    if how != "refuses":
+                        raise
+            if how == "refuses":
+                raise LookupError
+        finally:
+            self.log.append(f"{how} ends")
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.handler = Handler()
+        self.ends: list[object] = []
+        inbox, shard, session = made(on_message=self.handler, on_disconnect=lambda *_: self.ends.append("end"))
+        self.inbox: Inbox = inbox
+        self.shard: NotedShard = shard
+        self.session = session
+        self.inbox.connection = Named()  # type: ignore[assignment]
+
+    def cancel(self, verdict: BaseException | None = None) -> None:
+        self.shard.cancellations.cancel(self.inbox, verdict)
+
+    async def __aenter__(self) -> Stage:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.ended()
+
+    async def ended(self) -> None:
+        self.handler.gate.set()
+        await eventually(lambda: not self.shard.working and not self.shard.cancellations.given_up, "all have ended")
+        for timer in self.shard.timers:
+            timer.cancel()
+
+
+class Named:
+    id = "ada"
+
+
+WAYS = ["lets it pass", "swallows", "raises", "cleans"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_handler_that_is_too_late_counts_as_raising_however_it_takes_its_cancellation(way: str) -> None:
+    async with Stage() as stage:
+        late = TimeoutError("late")
+        stage.inbox.receive(TEXT, way.encode())
+        stage.inbox.receive(TEXT, b"behind")
+        await turn()
+        stage.handler.cleaned.set()
+        stage.cancel(late)
+        await eventually(lambda: not stage.shard.working, "it has ended")
+        assert stage.handler.log == [f"{way} begins", f"{way} is cancelled", f"{way} ends"]
+        assert stage.shard.raised == [("on_message", late)]
+        assert stage.session.failed == [(late, 1011)]
+        cause = {"swallows": type(None), "raises": LookupError}.get(way, asyncio.CancelledError)
+        assert type(late.__cause__) is cause
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_handler_of_a_session_that_has_ended_counts_as_what_it_raises_besides(way: str) -> None:
+    async with Stage() as stage:
+        stage.inbox.receive(TEXT, way.encode())
+        await turn()
+        stage.handler.cleaned.set()
+        stage.cancel()
+        await eventually(lambda: not stage.shard.working, "it has ended")
+        raised = [type(error) for _, error in stage.shard.raised]
+        assert raised == ([LookupError] if way == "raises" else [])
+        assert [code for _, code in stage.session.failed] == ([1011] if way == "raises" else [])
+
+
+async def test_frames_behind_a_cancelled_handler_wait_for_its_end_and_are_not_cancelled() -> None:
+    async with Stage() as stage:
+        for way in (b"cleans", b"two", b"three"):
+            stage.inbox.receive(TEXT, way)
+        await turn()
+        stage.cancel()
+        await eventually(lambda: "cleans is cancelled" in stage.handler.log, "it is cancelled")
+        await turn()
+        assert "two begins" not in stage.handler.log
+        stage.handler.cleaned.set()
+        await eventually(lambda: "two begins" in stage.handler.log, "the next one runs")
+        await stage.ended()
+        assert stage.handler.log[2:] == ["cleans ends", "two begins", "two ends", "three begins", "three ends"]
+        assert stage.handler.pending == [0, 0, 0]
+
+
+async def test_handler_is_cancelled_once() -> None:
+    async with Stage() as stage:
+        stage.inbox.receive(TEXT, b"cleans")
+        await turn()
+        for _ in range(3):
+            stage.cancel()
+            await turn()
+        stage.handler.cleaned.set()
+        await stage.ended()
+        assert stage.handler.log == ["cleans begins", "cleans is cancelled", "cleans ends"]
+
+
+@pytest.mark.parametrize("factory", [None, eager_tasks])
+async def test_handler_that_was_called_and_has_not_begun_begins_before_it_is_cancelled(factory: Any) -> None:
+    async with Stage() as stage:
+        asyncio.get_running_loop().set_task_factory(factory)
+        stage.inbox.receive(TEXT, b"one")
+        stage.cancel()
+        await eventually(lambda: not stage.shard.working, "it has ended")
+        assert stage.handler.log == ["one begins", "one is cancelled", "one ends"]
+
+
+async def test_handler_that_ends_in_the_turn_of_its_cancellation_has_ended_by_itself() -> None:
+    async with Stage() as stage:
+        stage.inbox.receive(TEXT, b"one")
+        await turn()
+        stage.handler.gate.set()  # its task wakes before the cancellation comes
+        stage.cancel(TimeoutError())
+        stage.inbox.receive(TEXT, b"two")
+        await turn()
+        assert stage.shard.raised == []
+        assert stage.handler.log == ["one begins", "one ends", "two begins", "two ends"]
+
+
+async def test_callback_that_is_no_messages_is_not_cancelled() -> None:
+    gate = asyncio.Event()
+
+    async def wait(_connection: Connection) -> None:
+        await gate.wait()
+
+    inbox, shard, _ = made(on_connect=wait)
+    inbox.post("on_connect")
+    await turn()
+    shard.cancellations.cancel(inbox, TimeoutError())
+    await turn()
+    assert inbox in shard.working
+    gate.set()
+    await eventually(lambda: not shard.working, "it has ended")
+    assert shard.raised == []
+
+
+async def test_handler_that_refuses_is_given_up_and_its_session_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Stage() as stage:
+        monkeypatch.setattr(cancellations, "GIVEN_UP_S", 0.02)
+        stage.inbox.receive(TEXT, b"refuses")
+        stage.inbox.receive(TEXT, b"behind")
+        stage.inbox.post("on_disconnect")
+        await turn()
+        stage.cancel()
+        await eventually(lambda: "behind begins" in stage.handler.log, "the next one runs")
+        assert stage.handler.log.count("refuses is cancelled") == 2
+        assert "refuses ends" not in stage.handler.log
+        assert len(stage.shard.cancellations.given_up) == 1
+        assert len(stage.shard.given_up) == 1
+        # It ends while the next one runs, which is none of that one's business.
+        handling = stage.inbox.handling
+        assert handling[0].payload == b"behind"
+        await stage.ended()
+        assert stage.ends == ["end"]
+        assert stage.shard.finished == [stage.inbox]
+        # What it raised in the end is not lost, and ends nobody's transport.
+        assert [type(error) for _, error in stage.shard.raised] == [LookupError]
+        assert stage.session.failed == []
+
+
+async def test_handler_that_is_late_and_refuses_has_raised_when_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Stage() as stage:
+        monkeypatch.setattr(cancellations, "GIVEN_UP_S", 0.02)
+        late = TimeoutError()
+        stage.inbox.receive(TEXT, b"refuses")
+        await turn()
+        stage.cancel(late)
+        await eventually(lambda: stage.session.failed, "its transport has ended")
+        assert stage.session.failed == [(late, 1011)]
+        assert not stage.inbox.busy
+        assert stage.inbox.handling is None
+
+
+async def test_handler_that_was_given_up_ends_beside_the_next_one_and_leaves_it_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with Stage() as stage:
+        monkeypatch.setattr(cancellations, "GIVEN_UP_S", 0.02)
+        stage.inbox.receive(TEXT, b"refuses")
+        await turn()
+        stage.cancel()
+        await eventually(lambda: not stage.inbox.busy, "it is given up")
+        (given_up,) = stage.shard.cancellations.given_up
+        second = Gate()
+        stage.shard.handlers.on_message = second
+        stage.inbox.receive(TEXT, b"second")
+        await turn()
+        stage.handler.gate.set()
+        await asyncio.wait([given_up])
+        assert stage.inbox in stage.shard.working
+        assert stage.inbox.handling[0].payload == b"second"
+        second.event.set()
+
+
+async def test_shard_that_ends_cancels_those_that_were_given_up_and_leaves_no_timer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log: list[str] = []
+    server = Server(lambda _request: ("room", "ada"))
+
+    async def refuse(*_: object) -> None:
+        while len(log) < 3:
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError:
+                log.append("cancelled")
+
+    server.on_message(refuse)
+    async with server.serve(patience_s=0) as running:
+        peer = await RawPeer.upgraded(running.port, "/ws", glued=masked(TEXT, b"{}"))
+        shard = server._running().shard
+        await eventually(lambda: shard.working, "the handler runs")
+        monkeypatch.setattr(cancellations, "GIVEN_UP_S", 0.02)
+        shard.cancellations.cancel(shard.sessions["ada"].inbox)
+        await eventually(lambda: shard.cancellations.given_up, "it is given up")
+        peer.writer.write(masked(TEXT, b"{}"))
+        await eventually(lambda: shard.working, "the next one runs")
+        monkeypatch.setattr(cancellations, "GIVEN_UP_S", 60)
+        shard.cancellations.cancel(shard.sessions["ada"].inbox)
+        await peer.close()
+    assert shard.working == {}
+    assert shard.cancellations.given_up == set()
