@@ -11,7 +11,7 @@ import pytest
 from tests.support.asgi_peer import AsgiPeer
 from tests.support.eventually import eventually
 from tests.support.raw_peer import RawPeer, masked
-from wspulse import Connection, Server
+from wspulse import Connection, Frame, Server
 from wspulse.actors.asgi import mounted
 from wspulse.actors.wire.frames import TEXT
 
@@ -90,6 +90,27 @@ async def test_handler_that_refuses_its_cancellation_keeps_no_server_from_ending
     stage.refuses = False
     task.cancel()
     await asyncio.wait([task], timeout=5)
+
+
+async def test_handler_that_closes_the_server_is_not_among_those_who_are_cancelled() -> None:
+    stage = Stage()
+    stage.server.connect(lambda request: ("room", request.query["id"]))
+
+    @stage.server.on_message
+    async def work(connection: Connection, frame: Frame) -> None:
+        if connection.id == "ada":
+            await stage.wait(connection, frame)
+        await stage.server.close()
+        stage.log.append("closed")
+
+    async with stage.server.serve(patience_s=0.05) as running:
+        peers = []
+        for name in ("ada", "bob"):
+            peers.append(await RawPeer.upgraded(running.port, f"/ws?id={name}", glued=masked(TEXT, b"{}")))
+            await eventually(lambda: len(stage.server._running().shard.working) == len(peers), "the handler runs")
+        for peer in peers:
+            await peer.close()
+    assert "closed" in stage.log
 
 
 async def test_mounted_server_is_bounded_likewise(monkeypatch: pytest.MonkeyPatch) -> None:

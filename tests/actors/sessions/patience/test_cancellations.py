@@ -141,6 +141,7 @@ async def test_handler_is_cancelled_once() -> None:
         for _ in range(3):
             stage.cancel()
             await turn()
+        assert stage.handler.log == ["cleans begins", "cleans is cancelled"]
         stage.handler.cleaned.set()
         await stage.ended()
         assert stage.handler.log == ["cleans begins", "cleans is cancelled", "cleans ends"]
@@ -160,12 +161,16 @@ async def test_handler_that_ends_in_the_turn_of_its_cancellation_has_ended_by_it
     async with Stage() as stage:
         stage.inbox.receive(TEXT, b"one")
         await turn()
-        stage.handler.gate.set()  # its task wakes before the cancellation comes
-        stage.cancel(TimeoutError())
         stage.inbox.receive(TEXT, b"two")
+        second = stage.shard.handlers.on_message = Gate()
+        stage.handler.gate.set()  # its task wakes before the cancellation comes, and goes on with the next one
+        stage.cancel(TimeoutError())
         await turn()
+        assert stage.handler.log == ["one begins", "one ends"]
+        assert second.begun == [b"two"]
+        assert stage.inbox in stage.shard.working
         assert stage.shard.raised == []
-        assert stage.handler.log == ["one begins", "one ends", "two begins", "two ends"]
+        second.event.set()
 
 
 async def test_callback_that_is_no_messages_is_not_cancelled() -> None:
