@@ -15,32 +15,21 @@ from typing import Any, NamedTuple
 
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.inbox_contract import InboxSession, InboxShard
+from wspulse.actors.sessions.inbox_limits import (
+    FRAME_BYTES,
+    INBOUND_LIMIT_BYTES,
+    INBOUND_LIMIT_FRAMES,
+    RELEASE_BYTES,
+    RELEASE_FRAMES,
+    REST_LIMIT_BYTES,
+    TURN_ENTRIES,
+)
 from wspulse.actors.transport.state import TransportState
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.wire.frames import TEXT
 
 __all__ = ["Callback", "Inbox", "calling_inbox"]
-
-INBOUND_LIMIT_FRAMES = 16
-"""Frames that wait for a slow handler before the socket is no longer read: enough to keep a handler busy, little to hold."""
-
-INBOUND_LIMIT_BYTES = 256 * 1024
-"""The same in bytes, which count where messages are large: about what one read may bring. One message may always wait."""
-
-_RELEASE_FRAMES = INBOUND_LIMIT_FRAMES // 2
-_RELEASE_BYTES = INBOUND_LIMIT_BYTES // 2
-
-REST_LIMIT_BYTES = 4 * 1024 * 1024
-"""What lost transports may leave to a handler that is behind. One leaves at most what is read at once and what came ahead of
-its 101, 768 KB; so this is for a client that comes back again and again while the handler does not return."""
-
-_FRAME_BYTES = 128
-"""What a waiting frame takes besides its payload."""
-
-_TURN_ENTRIES = 64
-"""How many entries of one mailbox are handled before the other sessions have their turn: a lost transport may leave tens of
-thousands of tiny frames, and an async handler need not ever suspend."""
 
 _current_session: ContextVar[InboxSession | None] = ContextVar("wspulse_session", default=None)
 """Whose async handler is running, or whose began what is. The session, since its context would keep its inbox alive."""
@@ -135,7 +124,7 @@ class Inbox:
             shard.undecodable(connection, error)
             return
         if self._busy or self._mailbox:
-            self._append(frame, len(payload) + _FRAME_BYTES)
+            self._append(frame, len(payload) + FRAME_BYTES)
             return
         # The usual case has a lane of its own, which needs no mailbox.
         self._busy = True
@@ -246,7 +235,7 @@ class Inbox:
         if _current_session.get() is not self._session:
             _current_session.set(self._session)
         raised: BaseException | None = None
-        left = _TURN_ENTRIES
+        left = TURN_ENTRIES
         try:
             while True:
                 try:
@@ -275,7 +264,7 @@ class Inbox:
                     break
                 left -= 1
                 if left == 0:
-                    left = _TURN_ENTRIES
+                    left = TURN_ENTRIES
                     self.handling = None
                     await self._give_way()
                 begun = self._drain(_call)
@@ -319,7 +308,7 @@ class Inbox:
         """Call one handler after the other, by `run` in the session's context, until one is to be awaited, which is returned,
         nothing waits, or the turn is over."""
         shard = self._shard
-        left = _TURN_ENTRIES
+        left = TURN_ENTRIES
         item: _Waiting | Callback | None = None
         try:
             while mailbox := self._mailbox:
@@ -333,7 +322,7 @@ class Inbox:
                 item = mailbox.popleft()
                 if not isinstance(item, Callback):
                     self._waiting_bytes -= item[1]
-                if len(mailbox) <= _RELEASE_FRAMES and self._waiting_bytes <= _RELEASE_BYTES:
+                if len(mailbox) <= RELEASE_FRAMES and self._waiting_bytes <= RELEASE_BYTES:
                     transport = self._session.transport
                     if transport is not None and transport.state is TransportState.HELD:
                         transport.release()

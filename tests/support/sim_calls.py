@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.support.sim_frames import CLOSED, CONNECTED, SessionModel
-from wspulse.actors.sessions.inbox import INBOUND_LIMIT_FRAMES
+from wspulse.actors.sessions.inbox_limits import INBOUND_LIMIT_FRAMES
 from wspulse.actors.values.errors import ConnectionClosedError, ReplyError, SendBufferFullError
 from wspulse.actors.values.frame import Frame
 

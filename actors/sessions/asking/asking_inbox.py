@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from wspulse.actors.sessions.asking.answer import CALL_ID_PREFIX, Answer, decoded
-from wspulse.actors.sessions.inbox import INBOUND_LIMIT_BYTES, INBOUND_LIMIT_FRAMES, Inbox
+from wspulse.actors.sessions.inbox import Inbox
+from wspulse.actors.sessions.inbox_limits import FRAME_BYTES, INBOUND_LIMIT_BYTES, INBOUND_LIMIT_FRAMES
 from wspulse.actors.transport.state import TransportState
 from wspulse.actors.values.frame import Frame
 
@@ -22,8 +23,6 @@ MORE_FRAMES = 256
 """So many more than else may wait for a handler while a call waits, whose answer may stand behind them."""
 
 MORE_BYTES = 1024 * 1024
-
-_FRAME_BYTES = 128
 
 Waiting: TypeAlias = "asyncio.Future[Answer | None]"
 """A call that waits: its answer, or None when its time is over."""
@@ -49,7 +48,7 @@ class AskingInbox(Inbox):
             self.answered(frame, opcode, payload)
         elif on_message is not None:
             if self._busy or self._mailbox:
-                self._append(frame, len(payload) + _FRAME_BYTES)
+                self._append(frame, len(payload) + FRAME_BYTES)
             else:
                 self._handle_at_once(on_message, frame)
 
@@ -63,7 +62,8 @@ class AskingInbox(Inbox):
             self._message_handler_raised(error)
             is_awaited = False
         if is_awaited:
-            self._shard.spawn(self, self._work((frame, 0), result))
+            self.handling = item = (frame, 0)
+            self._shard.spawn(self, self._work(item, result))
             return
         self._busy = False
         if self._mailbox:
