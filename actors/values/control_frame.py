@@ -1,4 +1,4 @@
-"""Frames from the control socket: a map with `event`, `payload` and `id`, in JSON or msgpack, becomes a `Frame`.
+"""Frames from the control socket: a map with `event`, `payload`, `id` and `room`, in JSON or msgpack, becomes a `Frame`.
 
 Used by a shard, which knows the application's codec; the supervisor passes such maps on without looking into them.
 """
@@ -12,7 +12,7 @@ import msgspec
 
 from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec
 from wspulse.actors.values.errors import BadRequestError
-from wspulse.actors.values.frame import Frame, MsgpackFrame
+from wspulse.actors.values.frame import Frame, MsgpackFrame, told_room
 from wspulse.actors.values.log_limit import shortened
 from wspulse.actors.values.text.lone_surrogates import read_with_lone_surrogates
 
@@ -25,10 +25,10 @@ class _PlainFrame(Frame):
     payload: Any = msgspec.UNSET
 
 
-_read_json = msgspec.json.Decoder(Frame).decode
-_read_json_plain = msgspec.json.Decoder(_PlainFrame).decode
-_read_msgpack = msgspec.msgpack.Decoder(MsgpackFrame).decode
-_read_msgpack_plain = msgspec.msgpack.Decoder(_PlainFrame).decode
+_read_json = msgspec.json.Decoder(Frame, dec_hook=told_room).decode
+_read_json_plain = msgspec.json.Decoder(_PlainFrame, dec_hook=told_room).decode
+_read_msgpack = msgspec.msgpack.Decoder(MsgpackFrame, dec_hook=told_room).decode
+_read_msgpack_plain = msgspec.msgpack.Decoder(_PlainFrame, dec_hook=told_room).decode
 
 
 def read_control_frame(data: bytes, encoding: str, codec: Codec) -> Frame:

@@ -9,19 +9,28 @@ from msgspec import UNSET
 
 from wspulse.actors.values.text.lone_surrogates import decode_json
 
-__all__ = ["Frame", "MsgpackFrame"]
+__all__ = ["Frame", "InboundFrame", "MsgpackFrame", "ignored_room", "told_room"]
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
     Payload = Any
+    RoomName = str
 else:
     # What a decoder does with the field: leave the payload's bytes alone. Construction does not check types.
     Payload = msgspec.Raw
 
+    class _Anything(type):
+        def __instancecheck__(cls, value: object) -> bool:
+            return True
+
+    class RoomName(metaclass=_Anything):
+        """What a decoder gives to its `dec_hook`, which says what becomes of the room in a message."""
+
 
 class Frame(msgspec.Struct, omit_defaults=True):
-    """One WebSocket message: an event's name, a payload, and an id that the application may use to match answers.
+    """One WebSocket message: an event's name, a payload, and an id that the application may use to match answers. A client
+    that is in several rooms may be told by `room` which of them a frame is about; what a client says there is ignored.
 
     Outbound, `payload` is any value that msgspec can encode, or `msgspec.Raw` (bytes in the codec's encoding, passed
     through); None is JSON null, UNSET (the default) leaves the payload out. Inbound it is `msgspec.Raw`, byte for byte
@@ -32,6 +41,7 @@ class Frame(msgspec.Struct, omit_defaults=True):
     event: str = ""
     payload: Payload = UNSET
     id: str = ""
+    room: RoomName = ""
 
     @overload
     def decode(self) -> Any: ...
@@ -61,3 +71,23 @@ class MsgpackFrame(Frame, omit_defaults=True):
 
     def _decode_raw(self, payload: msgspec.Raw, type: Any) -> Any:  # noqa: A002
         return msgspec.msgpack.decode(payload, type=type)
+
+
+class InboundFrame(msgspec.Struct):
+    """What is read of a message where its room cannot even be decoded."""
+
+    event: str = ""
+    payload: Payload = UNSET
+    id: str = ""
+
+
+def ignored_room(_kind: type, _room: object) -> str:
+    """For decoders of what clients send, as `dec_hook`."""
+    return ""
+
+
+def told_room(_kind: type, room: object) -> str:
+    """For decoders of frames that are to be sent, as `dec_hook`."""
+    if not isinstance(room, str):
+        raise TypeError("`room` is no text")
+    return room

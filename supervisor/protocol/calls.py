@@ -25,9 +25,9 @@ RESTART_TIMEOUT_S = 120.0
 Result = TypeVar("Result")
 
 FrameLike = Frame | Mapping[str, Any]
-"""A frame, or a map with `event`, `payload` and `id`."""
+"""A frame, or a map with `event`, `payload`, `id` and `room`."""
 
-_FIELDS = {"event", "payload", "id"}
+_FIELDS = {"event", "payload", "id", "room"}
 
 
 class Call(NamedTuple, Generic[Result]):
@@ -160,11 +160,13 @@ def _fields(frame: FrameLike) -> tuple[dict[str, Any], str]:
         fields: dict[str, Any] = {"event": frame.event, "id": frame.id}
         if frame.payload is not msgspec.UNSET:
             fields["payload"] = frame.payload
+        if frame.room:
+            fields["room"] = frame.room
     elif isinstance(frame, Mapping):
         fields = dict(frame)
         if unknown := fields.keys() - _FIELDS:
             raise ValueError(
-                f"wspulse: a frame has no {', '.join(sorted(map(repr, unknown)))}; it has event, payload, id"
+                f"wspulse: a frame has no {', '.join(sorted(map(repr, unknown)))}; it has event, payload, id, room"
             )
     else:
         raise TypeError(f"wspulse: a frame is a Frame or a map, not {type(frame).__name__}")

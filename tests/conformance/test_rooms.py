@@ -236,3 +236,12 @@ async def test_accept_with_too_many_rooms_or_one_that_is_no_id_is_a_fault_of_the
     with pytest.raises(InvalidStatus) as refused:
         await plain.client(plain.new_id("member"), "first", rooms=rooms)
     assert refused.value.response.status_code == 500
+
+
+@pytest.mark.parametrize("room", ['"forged"', "5", "null", '{"a": [1]}', "1e999", '"\\ud83d"', "9" * 100])
+async def test_room_of_a_frame_is_the_applications_to_set_and_ignored_inbound(plain: ContractServer, room: str) -> None:
+    async with await plain.client(plain.new_id("member"), "first") as member:
+        await member.socket.send(f'{{"event": "room", "room": {room}, "id": "7", "payload": 1}}')
+        assert await member.receive() == {"event": "room", "payload": "", "id": "7", "room": "told"}
+        await member.socket.send(f'{{"event": "echo", "room": {room}, "payload": 1.50}}')
+        assert await member.receive() == {"event": "echo", "payload": 1.5}

@@ -114,6 +114,8 @@ async def on_message(connection: Connection, frame: Frame) -> None:
         await connection.send(frame)
     elif frame.event == "say":
         await server.broadcast(connection.room_id, frame)
+    elif frame.event == "room":
+        await connection.send(Frame("room", frame.room, frame.id, room="told"))
     elif frame.event == "raise":
         raise RAISED[frame.decode() or ""]("the handler of this test raises")
     elif frame.event == "do":

@@ -251,11 +251,12 @@ def test_codec_of_ones_own_is_asked_once_for_each_message() -> None:
         def decode(self, data: bytes, /) -> Frame:
             raise KeyError(data)
 
-    for codec in (Own(), msgpack_codec):
-        first, second = decoding_lanes(codec)
-        assert first == codec.decode
+    codec = Own()
+    first, second = decoding_lanes(codec)
+    assert first == codec.decode
+    for own_or_msgpack in (second, decoding_lanes(msgpack_codec)[1]):
         with pytest.raises(KeyError):
-            second(b"", KeyError())
+            own_or_msgpack(b"", KeyError())
 
 
 @pytest.mark.parametrize("codec", [json_codec, msgpack_codec])
@@ -265,3 +266,28 @@ def test_codec_of_ones_own_is_asked_once_for_each_message() -> None:
 def test_text_with_half_an_emoji_that_the_application_sends_raises(codec: Codec, frame: Frame) -> None:
     with pytest.raises(UnicodeEncodeError, match="surrogates not allowed"):
         codec.encode(frame)
+
+
+@pytest.mark.parametrize("room", [b"\xa1x", b"\x05", b"\xc0", b"\x91\xa1x", b"\xa1\xff", b"\xd7\xff" + b"\xff" * 8])
+def test_room_of_an_inbound_msgpack_frame_is_ignored_whatever_it_is(room: bytes) -> None:
+    data = b"\x83\xa5event\xa1e\xa4room" + room + b"\xa7payload\x07"
+    read, refused = decoding_lanes(MsgpackCodec())
+    try:
+        frame = read(data)
+    except Exception as error:
+        frame = refused(data, error)
+    assert (frame, frame.room, frame.decode()) == (MsgpackCodec().decode(data), "", 7)
+    assert MsgpackCodec().encode(frame) == b"\x82\xa5event\xa1e\xa7payload\x07"
+
+
+@pytest.mark.parametrize("room", [b'"x"', b"5", b'{"a":[1,"b"]}', b"1e999", b"9" * 5000, b'"\\ud83d"'])
+def test_room_of_an_inbound_json_frame_is_ignored_whatever_it_is(room: bytes) -> None:
+    frame = JSONCodec().decode(b'{"event":"e","room":' + room + b',"payload":"\\ud83d"}')
+    assert frame == Frame("e", msgspec.Raw(b'"\\ud83d"'))
+    assert JSONCodec().encode(frame) == b'{"event":"e","payload":"\\ud83d"}'
+
+
+def test_room_goes_out_where_it_is_set() -> None:
+    assert JSONCodec().encode(Frame("e", 1, room="den")) == b'{"event":"e","payload":1,"room":"den"}'
+    assert JSONCodec().encode(Frame("e", room="")) == b'{"event":"e"}'
+    assert msgspec.msgpack.decode(MsgpackCodec().encode(Frame("e", room="den"))) == {"event": "e", "room": "den"}

@@ -63,3 +63,11 @@ def test_words_of_a_codec_that_refuses_are_shortened_and_say_wspulse_once() -> N
     with pytest.raises(BadRequestError) as raised:
         encode_control_frame(refuse, Frame())
     assert str(raised.value) == f"wspulse: bad request: frame: the codec refuses it: {'x' * 200}…"
+
+
+@pytest.mark.parametrize("codec", [JSONCodec(), MsgpackCodec()])
+def test_room_of_a_frame_from_the_control_socket_goes_out(codec: JSONCodec | MsgpackCodec) -> None:
+    for data, encoding in ((b'{"room":"den"}', "json"), (msgspec.msgpack.encode({"room": "den"}), "msgpack")):
+        assert read_control_frame(data, encoding, codec).room == "den"
+    with pytest.raises(BadRequestError):
+        read_control_frame(b'{"room":5}', "json", codec)
