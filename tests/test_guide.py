@@ -148,3 +148,19 @@ async def test_what_came_from_socketio_says_the_same(program: Load, capsys: pyte
         with pytest.raises(UpgradeRefusedError, match="401 bad token"):
             await running.connect(query={"token": "guess"})
     assert capsys.readouterr().out == "alice left\n"
+
+
+async def test_whisper_reaches_every_tab_of_a_user_and_a_logout_ends_them_with_its_reason(program: Load) -> None:
+    async with serve(program("tabs")) as running:
+        bob = await running.connect(query={"user": "bob", "tab": "1"})
+        tabs = [await running.connect(query={"user": "ada", "tab": tab}) for tab in "12"]
+        with pytest.raises(UpgradeRefusedError, match="401 say who you are"):
+            await running.connect(query={"user": "bob/ada", "tab": "1"})
+        await bob.send("whisper", {"to": "ada", "text": "hello"})
+        for tab in tabs:
+            assert (await tab.expect("whisper")).payload == {"from": "bob", "text": "hello"}
+        await tabs[0].send("log out")
+        for tab in tabs:
+            closed = await tab.closed()
+            assert (closed.code, closed.reason) == (4001, "logged out")
+        assert bob.is_open
