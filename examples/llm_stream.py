@@ -23,7 +23,6 @@ from wspulse import (
     Frame,
     InvalidPayloadError,
     Request,
-    SendBufferFullError,
     Server,
 )
 
@@ -55,13 +54,7 @@ async def model(prompt: str, max_tokens: int) -> AsyncIterator[str]:
 async def send_patiently(connection: Connection, frame: Frame) -> None:
     """Send, waiting while the peer takes nothing. Raises TimeoutError, ConnectionClosedError."""
     async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                await connection.send(frame)
-            except SendBufferFullError:
-                await asyncio.sleep(0.05)
-            else:
-                return
+        await connection.send_wait(frame)
 
 
 async def stream(connection: Connection, question: str, ask: Ask) -> None:
@@ -78,7 +71,7 @@ async def stream(connection: Connection, question: str, ask: Ask) -> None:
         pass  # gone for good: nobody is left to read the rest
     except TimeoutError:
         logger.warning("a client takes nothing; its answer ends", extra={"connection_id": connection.id})
-        await connection.close()
+        await connection.close(4008, "you read too slowly")
     finally:
         connection.state["answers"].pop(question, None)
 
