@@ -53,6 +53,8 @@ def control(monkeypatch: pytest.MonkeyPatch) -> PretendedControl:
         (["connections", "--json", "--", "-room"], ("connections", "-room")),
         (["events", "worker.", "--json", "--", "-x", "-y"], ("events", "worker.", "-x", "-y")),
         (["restart", "--", "1"], ("restart", 1)),
+        (["join", "--", "-evil", "den"], ("join", "-evil", "den")),
+        (["leave", "ada", "den"], ("leave", "ada", "den")),
     ],
 )
 def test_what_stands_behind_two_dashes_is_no_option(
