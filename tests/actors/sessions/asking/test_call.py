@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -199,7 +199,7 @@ async def test_call_to_a_shard_that_does_not_answer_ends_in_its_own_time() -> No
 
     record = ConnectionRecord("a", "room", 1, 1, 1, "connected", 0.0, 0)
     with pytest.raises(TimeoutError, match="no answer of a within"):
-        await RemoteConnection(SilentShards(), record).call(Frame("ask"), 0.05)
+        await RemoteConnection(cast("Any", SilentShards()), record).call(Frame("ask"), 0.05)
 
 
 async def test_time_in_which_the_loop_stood_still_is_not_the_clients() -> None:
