@@ -37,6 +37,36 @@ class ListedConnections(Protocol):
     def __iter__(self) -> Iterator[ListedConnection]: ...
 
 
+class ListedMember(Protocol):
+    """One session of a room, as the control socket tells of it."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def rooms(self) -> tuple[str, ...]: ...
+
+    @property
+    def state(self) -> dict[str, Any]: ...
+
+    @property
+    def suspended(self) -> bool: ...
+
+    @property
+    def since(self) -> float: ...
+
+    @property
+    def shard(self) -> int: ...
+
+
+class ListedMembers(Protocol):
+    @property
+    def missing_shards(self) -> Sequence[int]:
+        """Those that are alive and did not answer."""
+
+    def __iter__(self) -> Iterator[ListedMember]: ...
+
+
 class ControlClient(Protocol):
     """A client of one control endpoint, in one event loop. Its coroutines raise ControlError."""
 
@@ -53,6 +83,8 @@ class ControlClient(Protocol):
     async def join(self, connection: str, room: str) -> None: ...
 
     async def leave(self, connection: str, room: str) -> None: ...
+
+    async def presence(self, room: str) -> ListedMembers: ...
 
     async def connections(self, room: str | None = None) -> ListedConnections: ...
 

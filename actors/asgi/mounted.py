@@ -21,6 +21,7 @@ from wspulse.actors.runtime.closing import PATIENCE_S
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.runtime.served import Served
 from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.sessions.connections.member import Member
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 
@@ -68,6 +69,11 @@ class Mounted:
         if not self._is_started():
             await self.started()
         await self._in_process.kick(connection_id, code, reason)
+
+    async def presence(self, room_id: str) -> list[Member]:
+        if not self._is_started():
+            await self.started()
+        return await self._in_process.presence(room_id)
 
     async def get_connections(self, room_id: str) -> list[Connection]:
         if not self._is_started():

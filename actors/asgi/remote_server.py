@@ -17,6 +17,7 @@ from wspulse.actors.asgi.socket import answer_events
 from wspulse.actors.calls.in_process import InProcess
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.sessions.connections.member import Member
 from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.errors import (
     BadRequestError,
@@ -124,6 +125,14 @@ class RemoteServer:
 
     async def leave(self, connection_id: str, room_id: str) -> None:
         await _as_membership(self.control.leave(connection_id, room_id))
+
+    async def presence(self, room_id: str) -> list[Member]:
+        if not isinstance(room_id, str):
+            raise id_error("room", room_id)
+        found = await _as_here(self.control.presence(room_id))
+        if found.missing_shards:
+            raise ShardUnavailableError(f"shard {found.missing_shards[0]} did not answer")
+        return [Member(each.id, each.rooms, each.state, each.suspended, each.since, each.shard) for each in found]
 
     async def get_connections(self, room_id: str) -> list[Connection]:
         if not isinstance(room_id, str):

@@ -14,6 +14,7 @@ from wspulse.actors.calls.deployment import Deployment
 from wspulse.actors.calls.from_thread import FromThread
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.sessions.connections.member import Member
 from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import ServerClosedError, ShardUnavailableError, id_error, wrong_thread
 from wspulse.actors.values.frame import Frame
@@ -99,6 +100,14 @@ class Calls:
         Raises ServerClosedError, and ShardUnavailableError when a shard is alive but silent; a dead one has no sessions.
         """
         return await self._deployment.get_connections(room_id)
+
+    async def presence(self, room_id: str) -> list[Member]:
+        """Who is in a room, over all shards, those who wait for their client to come back included; nobody in a room that there
+        is not. A worker that died has nobody any more.
+
+        Raises as `get_connections` does.
+        """
+        return await self._deployment.presence(room_id)
 
     def local_connection(self, connection_id: str) -> Connection | None:
         """The session of that id, if it lives in this process; asks nobody."""

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.sessions.connections.member import Member
 from wspulse.actors.values.frame import Frame
 
 __all__ = ["Deployment"]
@@ -35,3 +36,5 @@ class Deployment(Protocol):
     def kick(self, connection_id: str, code: int, reason: str) -> Awaitable[None]: ...
 
     def get_connections(self, room_id: str) -> Awaitable[list[Connection]]: ...
+
+    def presence(self, room_id: str) -> Awaitable[list[Member]]: ...

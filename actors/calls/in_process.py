@@ -15,6 +15,7 @@ import msgspec
 from wspulse.actors.mesh.message import ConnectionRecord, Kick, ListConnections, SendFrame
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.sessions.connections.member import Member, member_of
 from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
 from wspulse.actors.values.errors import (
     ConnectionNotFoundError,
@@ -107,6 +108,26 @@ class InProcess:
         ):
             connections += [RemoteConnection(runtime, record) for record in records]
         return connections
+
+    async def presence(self, room_id: str) -> list[Member]:
+        runtime = self.running()
+        if get_ident() != runtime.shard.thread:
+            raise wrong_thread("`asyncio.run_coroutine_threadsafe(server.presence(room_id), loop)`")
+        if not isinstance(room_id, str):
+            raise id_error("room", room_id)
+        if runtime.closing.server_closing:
+            raise ServerClosedError
+        shard = runtime.shard
+        others = (_records(runtime, other, room_id) for other in runtime.refs if other != shard.index)
+        here = shard.records(room_id, with_state=True)
+        # As a copy: what the application does to its state later is not told of as if it had been so.
+        members = [member_of(record) for record in msgspec.msgpack.decode(_encode(here), type=list[ConnectionRecord])]
+        for records in await asyncio.gather(*others):
+            members += map(member_of, records)
+        return members
+
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 async def _send_elsewhere(runtime: ShardRuntime, owner: int, message: SendFrame) -> None:

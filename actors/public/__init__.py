@@ -24,6 +24,7 @@ from wspulse.actors.events.recovery import recovery
 from wspulse.actors.events.router import EventRouter
 from wspulse.actors.server import Server
 from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.sessions.connections.member import Member
 from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec, RawCodec
 from wspulse.actors.values.errors import (
     ConnectionClosedError,
@@ -61,6 +62,7 @@ __all__ = [
     "Frame",
     "InvalidPayloadError",
     "JSONCodec",
+    "Member",
     "MsgpackCodec",
     "RawCodec",
     "ReplyError",

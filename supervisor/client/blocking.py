@@ -25,7 +25,7 @@ from wspulse.supervisor.client.events import EventStream
 from wspulse.supervisor.protocol.address import find_address
 from wspulse.supervisor.protocol.calls import TIMEOUT_S, Call, FrameLike, answer_number, calls, read_answer
 from wspulse.supervisor.protocol.received import Received
-from wspulse.supervisor.protocol.types import ConnectionInfo, Listing, RoomInfo, ServerInfo, ServerStats
+from wspulse.supervisor.protocol.types import ConnectionInfo, Listing, MemberInfo, RoomInfo, ServerInfo, ServerStats
 
 __all__ = ["Control"]
 
@@ -110,6 +110,10 @@ class Control:
     def connections(self, room: str | None = None) -> Listing[ConnectionInfo]:
         """The connections of a room, or all; `missing_shards` of the list says what is not in it."""
         return self._call(calls.connections(room))
+
+    def presence(self, room: str) -> Listing[MemberInfo]:
+        """Who is in a room, with the application's `state` of each; `missing_shards` of the list says what is not in it."""
+        return self._call(calls.presence(room))
 
     def rooms(self) -> Listing[RoomInfo]:
         """The rooms that have connections; `missing_shards` of the list says who was not asked or did not answer."""

@@ -25,6 +25,7 @@ __all__ = [
     "kick_arguments",
     "listing_arguments",
     "membership_arguments",
+    "presence_arguments",
     "read_frame",
     "restart_arguments",
     "send_arguments",
@@ -94,6 +95,11 @@ def connections_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "room", nargs="?", metavar="ROOM", help="only those of this room; behind -- if it begins with a dash"
     )
+    listing_arguments(parser)
+
+
+def presence_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("room", metavar="ROOM", help=ID_HELP)
     listing_arguments(parser)
 
 

@@ -22,6 +22,7 @@ from wspulse.supervisor.commands.arguments import (
     kick_arguments,
     listing_arguments,
     membership_arguments,
+    presence_arguments,
     read_frame,
     restart_arguments,
     send_arguments,
@@ -34,6 +35,7 @@ from wspulse.supervisor.commands.rendering import (
     event_json,
     event_line,
     json_text,
+    presence_text,
     rooms_text,
     stats_text,
 )
@@ -139,6 +141,14 @@ def _connections(options: Any) -> None:
     print_text(json_text(found) if options.json else connections_text(found))
 
 
+def _presence(options: Any) -> None:
+    with _open(options) as control:
+        listing = control.presence(options.room)
+    _warn_of_missing(listing)
+    found = sorted(listing, key=lambda item: item.id)
+    print_text(json_text(found) if options.json else presence_text(found))
+
+
 def _rooms(options: Any) -> None:
     with _open(options) as control:
         listing = control.rooms()
@@ -207,6 +217,7 @@ COMMANDS = {
         ("join", "have a connection join a room", membership_arguments, _join),
         ("leave", "have a connection leave a room", membership_arguments, _leave),
         ("connections", "list the connections", connections_arguments, _connections),
+        ("presence", "list who is in a room", presence_arguments, _presence),
         ("rooms", "list the rooms", listing_arguments, _rooms),
         ("stats", "show what the server counts", listing_arguments, _stats),
         ("top", "watch workers and rooms live", top_arguments, _top),

@@ -10,9 +10,9 @@ import msgspec
 
 from wspulse.supervisor.commands.table import bytes_text, duration_text, table_lines
 from wspulse.supervisor.commands.terminal import printable
-from wspulse.supervisor.protocol.types import ConnectionInfo, Event, RoomInfo, ServerStats
+from wspulse.supervisor.protocol.types import ConnectionInfo, Event, MemberInfo, RoomInfo, ServerStats
 
-__all__ = ["connections_text", "event_json", "event_line", "json_text", "rooms_text", "stats_text"]
+__all__ = ["connections_text", "event_json", "event_line", "json_text", "presence_text", "rooms_text", "stats_text"]
 
 
 def json_text(value: Any) -> str:
@@ -33,6 +33,21 @@ def connections_text(connections: Sequence[ConnectionInfo]) -> str:
         for item in connections
     ]
     return _table_text(("CONNECTION", "ROOMS", "SHARD", "STATE", "SINCE", "QUEUED"), rows)
+
+
+def presence_text(members: Sequence[MemberInfo]) -> str:
+    rows = [
+        (
+            item.id,
+            " ".join(item.rooms),
+            item.shard,
+            "suspended" if item.suspended else "connected",
+            _time_text(item.since),
+            json_text(item.state),
+        )
+        for item in members
+    ]
+    return _table_text(("CONNECTION", "ROOMS", "SHARD", "STATE", "SINCE", "OF THE APPLICATION"), rows)
 
 
 def rooms_text(rooms: Sequence[RoomInfo]) -> str:

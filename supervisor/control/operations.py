@@ -101,6 +101,10 @@ class ConnectionsArguments(_Arguments):
     room: str | None = None
 
 
+class PresenceArguments(_Arguments):
+    room: str
+
+
 class RestartArguments(_Arguments):
     shard: int
 
@@ -116,6 +120,7 @@ class Operations:
         "join": MembershipArguments,
         "leave": MembershipArguments,
         "connections": ConnectionsArguments,
+        "presence": PresenceArguments,
         "rooms": NoArguments,
         "stats": NoArguments,
         "restart": RestartArguments,
@@ -186,6 +191,16 @@ class Operations:
             for start in range(0, len(answer), RECORDS_PER_TURN):
                 for record in msgspec.convert(answer[start : start + RECORDS_PER_TURN], list[ConnectionRecord]):
                     rows.append(_row(record))  # noqa: PERF401
+                await asyncio.sleep(0)
+        return answers.listed(rows)
+
+    async def presence(self, args: PresenceArguments, _encoding: str) -> Listed:
+        rows: list[dict[str, Any]] = []
+        answers = await self._ask_all(ListConnections(args.room, with_state=True))
+        for answer in answers.values():
+            for start in range(0, len(answer), RECORDS_PER_TURN):
+                for record in msgspec.convert(answer[start : start + RECORDS_PER_TURN], list[ConnectionRecord]):
+                    rows.append(_member(record))  # noqa: PERF401
                 await asyncio.sleep(0)
         return answers.listed(rows)
 
@@ -316,4 +331,15 @@ def _row(record: ConnectionRecord) -> dict[str, Any]:
         "state": record.state,
         "connected_at": record.connected_at,
         "queued": record.queued_frames,
+    }
+
+
+def _member(record: ConnectionRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "rooms": [record.room_id, *record.further_rooms],
+        "state": record.application_state or {},
+        "suspended": record.state == "suspended",
+        "since": record.connected_at,
+        "shard": record.shard,
     }

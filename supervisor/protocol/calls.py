@@ -12,7 +12,7 @@ from wspulse.actors.values.errors import ControlError, id_error
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.text.ids import checked_excluded, checked_room_id
 from wspulse.supervisor.protocol.refusals import refusal
-from wspulse.supervisor.protocol.types import ConnectionInfo, Listing, RoomInfo, ServerInfo, ServerStats
+from wspulse.supervisor.protocol.types import ConnectionInfo, Listing, MemberInfo, RoomInfo, ServerInfo, ServerStats
 
 __all__ = ["RESTART_TIMEOUT_S", "TIMEOUT_S", "Call", "FrameLike", "answer_number", "calls", "read_answer"]
 
@@ -87,6 +87,11 @@ class _Calls:
 
     def leave(self, connection: str, room: str) -> Call[None]:
         return _membership("leave", connection, room)
+
+    def presence(self, room: str) -> Call[Listing[MemberInfo]]:
+        if not isinstance(room, str):
+            raise id_error("room", room)
+        return Call("presence", {"room": room}, Listing[MemberInfo])
 
     def connections(self, room: str | None) -> Call[Listing[ConnectionInfo]]:
         if room is not None and not isinstance(room, str):

@@ -44,6 +44,21 @@ class ConnectionInfo(msgspec.Struct, frozen=True):
     """All that it is in, `room` first."""
 
 
+class MemberInfo(msgspec.Struct, frozen=True):
+    """One session of a room, as a snapshot."""
+
+    id: str
+    rooms: tuple[str, ...]
+    """All that it is in, its first one first."""
+    state: dict[str, Any]
+    """The application's, of which what msgpack can express."""
+    suspended: bool
+    """Whether it waits for its client to come back."""
+    since: float
+    """When the session began, in Unix time."""
+    shard: int
+
+
 class RoomInfo(msgspec.Struct, frozen=True):
     """A room that has members."""
 

@@ -40,6 +40,7 @@ ASGI_CANNOT = {
     "test_no_extension_is_negotiated": "uvicorn compresses unless told not to",
     "test_peer_without_pongs_is_dropped_with_1011": "the heartbeat is the ASGI server's",
     "test_peer_that_answers_no_ping_is_dropped_whatever_else_it_sends": "the heartbeat is the ASGI server's",
+    "test_control_socket_tells_of_presence_with_the_applications_state": "a mounted server has no control socket",
     "test_kick_of_a_peer_that_does_not_read_resets_its_connection": "the socket is the ASGI server's",
     "test_peer_that_half_closes_after_asking_gets_its_answer": "the socket is the ASGI server's",
     "test_violation_is_answered_with_its_code_and_reported[mounted-an unmasked frame]": _ITS_FRAMES,

@@ -210,6 +210,11 @@ async def kick(_: Connection, id: str, room: str = "", **how: Any) -> None:  # n
     await server.kick(id, **how)
 
 
+async def presence(_: Connection, room: Any) -> list[list[Any]]:
+    found = sorted(await server.presence(room), key=lambda member: member.id)
+    return [[each.id, list(each.rooms), sorted(each.state), each.suspended, each.shard] for each in found]
+
+
 async def list_room(_: Connection, room: str) -> list[str]:
     return sorted(connection.id for connection in await server.get_connections(room))
 
@@ -378,6 +383,7 @@ OPERATIONS: dict[str, Any] = {
         broadcast_many,
         number_until_gone,
         kick,
+        presence,
         list_room,
         close_one,
         close_room,
