@@ -117,9 +117,8 @@ class Asks:
         stream = self._stream
         if stream is None or not asked.envelope or stream.take_back(asked.envelope):
             return
-        if not asked.deadline:
-            # The shard would wait for ever to answer it.
-            stream.send(Withdrawal(number))
+        # The shard would wait on to answer it, until its deadline if it has one: a call's is up to a day.
+        stream.send(Withdrawal(number))
 
     def _set_sweeper(self) -> None:
         if self._sweeper is None and self._asked:

@@ -55,8 +55,8 @@ _fault_log = LogLimit()
 
 
 class _Caller:
-    """What is kept with each stream: the pipe that wants receipts for its handovers, and what was asked without a deadline
-    and is not answered."""
+    """What is kept with each stream: the pipe that wants receipts for its handovers, and what was asked and is not
+    answered."""
 
     __slots__ = ("asked", "receipts")
 
@@ -200,7 +200,7 @@ class Mailbox:
         if not isinstance(result, asyncio.Future):
             _reply(stream, number, result)
             return
-        if not ask.deadline and (caller := self._callers.get(stream)) is not None:
+        if (caller := self._callers.get(stream)) is not None:
             caller.asked[number] = result
         result.add_done_callback(partial(self._reply_later, stream, number))
 

@@ -303,7 +303,7 @@ class Ask(ActorMessage):
 
 
 class Withdrawal(ActorMessage):
-    """Nobody waits any more for the answer to this ask, which has no deadline of its own."""
+    """Nobody waits any more for the answer to this ask: what waits there is cancelled."""
 
     number: int
 

@@ -80,6 +80,7 @@ class Closing:
         self._tasks = tasks
         self._closers: Counter[Inbox] = Counter()
         """With each, how many of its handler's calls wait."""
+        shard.cancellations.exempt = self._closers
         self._closer: asyncio.Task[Any] | None = None
         """The task that closed the server first: a request of the HTTP application, perhaps."""
         self._closed: asyncio.Future[None] | None = None

@@ -18,7 +18,7 @@ from wspulse.actors.sessions.inbox_contract import InboxShard
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.rooms.further import FurtherRooms, RoomEntrance
 from wspulse.actors.sessions.send_buffer import SendBuffer
-from wspulse.actors.sessions.state import Effect, SessionEvent, SessionState, transition
+from wspulse.actors.sessions.state import ORDERS, Effect, SessionEvent, SessionState, transition
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.errors import ConnectionClosedError, PeerClosedError, SendBufferFullError
@@ -292,7 +292,7 @@ class Session:
                     self.error = error
                     if error is None or isinstance(error, PeerClosedError):
                         # Its client has left; one that is only cut off wants its answers when it is back.
-                        self._cancel_handler()
+                        self._cancel_handler(event)
                     self._set_slow()
                     self.shard.start_window(self)
                 case Effect.TELL_DROP:
@@ -348,14 +348,15 @@ class Session:
         transport.session = None
         transport.finish(close.code, close.reason, data, at_once=close.discards_queue)
 
-    def _cancel_handler(self) -> None:
-        """Nobody waits for what an on_message does; unless it is that itself, or what it began, that ends its session."""
-        if self.shard.options.cancel_on_disconnect and calling_inbox() is not self.inbox:
+    def _cancel_handler(self, event: SessionEvent) -> None:
+        """Nobody waits for what an on_message does; unless it is that itself, or what it began, that ends its session. (A loss
+        that a write finds is told in the context of whoever wrote.)"""
+        if self.shard.options.cancel_on_disconnect and not (event in ORDERS and calling_inbox() is self.inbox):
             self.shard.cancellations.cancel(self.inbox)
 
     def _end(self, event: SessionEvent, error: BaseException | None) -> None:
         self.error = error
-        self._cancel_handler()
+        self._cancel_handler(event)
         self._turn = None
         self._buffer = None
         self._wake_senders()

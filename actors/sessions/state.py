@@ -14,7 +14,7 @@ from functools import partial
 
 from wspulse.actors.values.transitions import Named, Transitions, row_of
 
-__all__ = ["TRANSITIONS", "Effect", "SessionEvent", "SessionState", "transition"]
+__all__ = ["ORDERS", "TRANSITIONS", "Effect", "SessionEvent", "SessionState", "transition"]
 
 
 class SessionState(Named):
@@ -35,6 +35,10 @@ class SessionEvent(Named):
     KICK = "server.kick()"
     DUPLICATE = "another connection of the same id"
     SERVER_CLOSE = "the server closes"
+
+
+ORDERS = frozenset({SessionEvent.CLOSE, SessionEvent.KICK, SessionEvent.SERVER_CLOSE})
+"""With which the application ends a session, out of one of its handlers perhaps."""
 
 
 class Effect(Named):

@@ -141,6 +141,20 @@ async def test_handler_that_ends_its_own_session_is_not_cancelled(leaving: Contr
     await client.closed()
 
 
+async def test_handler_that_ends_the_server_is_not_cancelled_and_others_are(workers: int) -> None:
+    with contract_server(workers, cancel_on_disconnect=True) as server:
+        name, other = server.new_id("closer", 0), server.new_id("other", 0)
+        holding = await held(server, other)
+        client = await server.client(name)
+        await client.order_only("end_self", how="server")
+        await server.notes.ended(name)
+        await server.notes.ended(other)
+        assert server.notes.kinds(name) == ["connect", "went on", "disconnect"]
+        assert server.notes.kinds(other) == ["connect", "held", "cancelled", "disconnect"]
+        await client.closed()
+        await holding.closed()
+
+
 async def test_handler_of_a_session_that_its_client_has_left_is_cancelled_and_the_session_waits(
     returning: ContractServer,
 ) -> None:

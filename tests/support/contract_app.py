@@ -354,8 +354,10 @@ async def hold(connection: Connection, on_cancel: str = "", seconds: float | Non
 
 
 async def end_self(connection: Connection, how: str) -> None:
-    """End the own session from inside its handler, and go on."""
-    if how == "close":
+    """End the own session, or the server with it, from inside its handler, and go on."""
+    if how == "server":
+        await server.close()
+    elif how == "close":
         await connection.close()
     elif how == "close in a task":
         await asyncio.gather(connection.close())

@@ -296,7 +296,7 @@ def _cancel_callbacks_too(mark: RunningHandler) -> str:
     return "on_message"
 
 
-def _cancel_own(session: Session) -> None:
+def _cancel_own(session: Session, _event: SessionEvent) -> None:
     """`Session._cancel_handler` that does not look who ends the session."""
     if session.shard.options.cancel_on_disconnect:
         session.shard.cancellations.cancel(session.inbox)

@@ -89,8 +89,8 @@ class HandlerModel(PatienceModel):
         run = self._active.get(connection_id)
         return None if run is None or self._is_given_up(run) else run.session
 
-    def nobody_waits(self, model: SessionModel) -> None:
-        """A session has ended, or its client has closed the connection."""
+    def nobody_waits(self, model: SessionModel, *, is_ordered: bool) -> None:
+        """A session has ended, by an order of the application or without one, or its client has closed the connection."""
         run = self._active.get(model.id)
         if (
             self.options.cancel_on_disconnect
@@ -99,7 +99,7 @@ class HandlerModel(PatienceModel):
             and run.kind == "on_message"
             and run.is_async
             and run.due_at is None
-            and calling_inbox() is not run.inbox
+            and not (is_ordered and calling_inbox() is run.inbox)
         ):
             run.due_at = self.loop.now
 

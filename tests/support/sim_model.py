@@ -197,7 +197,7 @@ class Model(HandlerModel):
             if self._says_goodbye(peer, error):
                 self.fail(f"{model}: suspended after a clean close")
             if error is None or isinstance(error, PeerClosedError):
-                self.nobody_waits(model)
+                self.nobody_waits(model, is_ordered=False)
         model.state = SUSPENDED
         model.drop_error = error
         model.deadline = self.now + self.options.resume_window
@@ -253,7 +253,7 @@ class Model(HandlerModel):
             if expected[1] != "duplicate connection id":
                 # What the application has ended hears of nothing else but that.
                 model.expected.clear()
-        self.nobody_waits(model)
+        self.nobody_waits(model, is_ordered=not by_peer and not isinstance(error, DuplicateConnectionIDError))
         model.state = CLOSED
         if self.live.get(model.id) is model:
             del self.live[model.id]

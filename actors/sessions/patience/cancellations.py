@@ -8,7 +8,7 @@ callback but `on_message`, and no handler that has not begun.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextvars import Context
 from typing import Any, Protocol
 
@@ -50,6 +50,8 @@ class Cancellations:
     ) -> None:
         self.given_up: set[asyncio.Task[None]] = set()
         """The tasks of handlers that nobody waits for any more."""
+        self.exempt: Collection[Any] = ()
+        """Inboxes whose handlers end the server, and wait until it has ended: that of their sessions is none of their ends."""
         self._loop = loop
         self._context = context
         self._clock = clock
@@ -60,6 +62,8 @@ class Cancellations:
     def cancel(self, inbox: Cancellable, verdict: BaseException | None = None) -> None:
         """Have the on_message that runs cancelled in the next turn, if it runs then and is not cancelled already. It counts as
         having raised `verdict`, whatever it does then; None: only as what it raises besides."""
+        if verdict is None and inbox in self.exempt:
+            return
         mark = running_handler(inbox)
         if mark is None or mark.is_to_be_cancelled or mark.callback != "on_message":
             return

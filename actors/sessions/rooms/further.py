@@ -122,6 +122,10 @@ class FurtherRooms(Generic[M]):
         room = joining.room
         if self._joining.get(room.id) is joining:
             del self._joining[room.id]
+            if all(call.done() for call in joining.calls):
+                # All have given up, and it is told in this same turn of the loop.
+                self._table.let_go(room)
+                return
             self.add(room)
             _end(joining)
 

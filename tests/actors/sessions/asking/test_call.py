@@ -143,6 +143,28 @@ async def test_nothing_is_left_of_calls_however_they_end(which: int) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["same shard", "another shard"])
+async def test_call_that_is_cancelled_is_forgotten_long_before_its_time(which: int) -> None:
+    async with serve_shards(made, SHARDS) as shards, await dialled(shards) as client:
+        connections = await both(shards)
+        calling = asyncio.create_task(connections[which].call(Frame("ask"), 3600))
+        await client.recv()
+        assert len(_inbox(connections[0]).asked) == 1
+        calling.cancel()
+        await eventually(lambda: not _inbox(connections[0]).asked, "nothing waits")
+
+
+async def test_call_of_a_shard_that_has_ended_is_forgotten_long_before_its_time() -> None:
+    async with serve_shards(made, SHARDS) as shards, await dialled(shards) as client:
+        local, remote = await both(shards)
+        calling = asyncio.create_task(remote.call(Frame("ask"), 3600))
+        await client.recv()
+        await shards.stop_shard(1)
+        with pytest.raises(ShardUnavailableError):
+            await calling
+        await eventually(lambda: not _inbox(local).asked, "nothing waits")
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["same shard", "another shard"])
 async def test_call_that_waits_ends_with_its_session(which: int) -> None:
     async with serve_shards(made, SHARDS) as shards, await dialled(shards) as client:
         connection = (await both(shards))[which]

@@ -15,6 +15,7 @@ from wspulse import Server
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.patience import cancellations
+from wspulse.actors.transport.state import TransportState
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.wire.frames import TEXT
 
@@ -276,3 +277,37 @@ async def test_shard_that_ends_cancels_those_that_were_given_up_and_leaves_no_ti
         await peer.close()
     assert shard.working == {}
     assert shard.cancellations.given_up == set()
+
+
+def test_handler_whose_own_write_finds_that_its_client_is_gone_is_cancelled() -> None:
+    # asyncio's loop tells of what a write finds in the context of whoever wrote; uvloop does not.
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(asyncio.wait_for(_write_and_lose(), 20))
+
+
+async def _write_and_lose() -> None:
+    log: list[str] = []
+    server = Server(lambda _request: ("room", "ada"), cancel_on_disconnect=True)
+
+    @server.on_message
+    async def flood(connection: Connection, _frame: Frame) -> None:
+        if log:
+            return
+        log.append("begins")
+        try:
+            connection.send_nowait(Frame("much", "x" * 16_000_000))
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            log.append("cancelled")
+            raise
+
+    async with server.serve(patience_s=0) as running:
+        # So many frames that the socket is not read any more: only the writer can find its end.
+        peer = await RawPeer.upgraded(running.port, "/ws", 4096, glued=masked(TEXT, b"{}") * 40)
+        shard = server._running().shard
+        transport = shard.sessions["ada"].transport
+        assert transport is not None
+        await eventually(lambda: transport.blocked and transport.state is TransportState.HELD, "it reads nothing")
+        await peer.close()  # with bytes unread, which resets it
+        await eventually(lambda: not shard.sessions, "the session has ended")
+        await eventually(lambda: log == ["begins", "cancelled"], "the handler is cancelled")

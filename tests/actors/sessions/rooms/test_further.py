@@ -106,6 +106,17 @@ def test_join_that_takes_5_s_raises_and_never_takes_effect(stage: Stage) -> None
     assert stage.connection.rooms == ("first",)
 
 
+def test_join_that_is_over_when_the_barrier_passes_in_the_same_moment_has_not_joined(stage: Stage) -> None:
+    join = stage.start("second")
+    join.cancel()
+    # Its end is not told yet: that takes a turn of the loop.
+    for joined in stage.world.shard.rooms["second"].waiting or ():
+        joined()
+    stage.turn()
+    assert join.cancelled()
+    assert (stage.connection.rooms, stage.rooms) == (("first",), {"second": 0})
+
+
 def test_leave_while_a_join_waits_comes_after_it(stage: Stage) -> None:
     join = stage.start("second")
     leave = stage.world.loop.create_task(stage.connection.leave("second"))
