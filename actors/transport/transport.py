@@ -155,7 +155,8 @@ class Transport(Outlet["TransportShard[Transport]"]):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         shut_down(self._client)
-        self._apply(TransportEvent.LOSE, cause=exc)
+        # Not in that of whoever wrote and so found it, the handler of another session perhaps: what is logged is not theirs.
+        self.shard.context.copy().run(self._apply, TransportEvent.LOSE, cause=exc)
 
     # From the shard and the session.
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from contextvars import ContextVar
+
+from tests.support.eventually import eventually
+from tests.support.raw_peer import RawPeer, masked
 from tests.support.transport_shell import (
     NotedShard,
     opened,
     state,
 )
+from wspulse import Connection, Frame, Server
 from wspulse.actors.transport.state import TransportState
-from wspulse.actors.wire.frames import PING, PONG, encode_frame, unmasked
+from wspulse.actors.wire.frames import PING, PONG, TEXT, encode_frame, unmasked
 
 
 def test_peer_that_takes_nothing_for_write_wait_is_dropped() -> None:
@@ -124,3 +131,43 @@ def test_pings_of_a_peer_that_does_not_read_cost_one_pong() -> None:
     assert socket.taken() == b""
     transport.resume_writing()
     assert socket.taken() == encode_frame(PONG, b"99")
+
+
+def test_end_that_a_write_finds_is_logged_in_nobodys_context() -> None:
+    # asyncio's loop tells of it in the context of whoever wrote, the handler of another session; uvloop does not.
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(asyncio.wait_for(_write_and_lose(), 20))
+
+
+async def _write_and_lose() -> None:
+    user: ContextVar[str | None] = ContextVar("user", default=None)
+    ended: list[tuple[str, str | None]] = []
+
+    class Noted(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage() == "a connection has ended":
+                ended.append((vars(record)["connection_id"], user.get()))
+
+    logger = logging.getLogger("noted by a test")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(Noted())
+    server = Server(lambda request: ("lobby", request.query["id"]), access_log=True, logger=logger)
+
+    @server.on_message
+    async def talk(connection: Connection, _frame: Frame) -> None:
+        if connection.id == "bob":
+            await asyncio.get_running_loop().create_future()
+        user.set("ada")
+        await server.broadcast("lobby", Frame("much", "x" * 16_000_000))
+
+    async with server.serve(patience_s=0) as running:
+        # So many frames that the socket is not read any more: only the writer can find its end.
+        bob = await RawPeer.upgraded(running.port, "/ws?id=bob", 4096, glued=masked(TEXT, b"{}") * 40)
+        ada = await RawPeer.upgraded(running.port, "/ws?id=ada", glued=masked(TEXT, b"{}"))
+        transport = server._running().shard.sessions["bob"].transport
+        assert transport is not None
+        await eventually(lambda: transport.blocked and transport.state is TransportState.HELD, "it reads nothing")
+        await bob.close()  # with bytes unread, which resets it
+        await eventually(lambda: ended, "it has ended")
+        assert ended == [("bob", None)]
+        await ada.close()
