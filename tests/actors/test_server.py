@@ -84,7 +84,6 @@ def test_every_callback_and_option_that_is_given_arrives() -> None:
         "slow_handler": 8.0,
         "handler_timeout": 9.0,
         "cancel_on_disconnect": True,
-        "max_rooms_per_connection": 11,
         "access_log": True,
         "publish_messages": True,
         "http_app": handler,
