@@ -50,7 +50,7 @@ def test_lists_are_tables_for_people_and_json_for_programs(server: ServerProcess
         assert rooms.stdout == "ROOM  CONNECTIONS\nden             1\n"
         assert json.loads(wspulse(server, "rooms", "--json").stdout) == [{"id": "den", "connections": 1}]
         found = wspulse(server, "connections", "den").stdout.splitlines()
-        assert found[0].split() == ["CONNECTION", "ROOM", "SHARD", "STATE", "SINCE", "QUEUED"]
+        assert found[0].split() == ["CONNECTION", "ROOMS", "SHARD", "STATE", "SINCE", "QUEUED"]
         assert found[1].split()[:2] == ["alice", "den"]
         stats = json.loads(wspulse(server, "stats", "--json").stdout)
         assert [worker["state"] for worker in stats["workers"]] == ["ready", "ready"]
