@@ -86,7 +86,7 @@ class Identification:
             identity = checked_identity(answer)
             if identity.subprotocol is not None and identity.subprotocol not in _offered(request):
                 raise ValueError(f"wspulse: Accept: the client did not offer the subprotocol {identity.subprotocol}")
-            if len(identity.rooms) > shard.options.max_rooms_per_connection:
+            if identity.rooms and len(identity.rooms) > shard.options.max_rooms_per_connection:
                 raise ValueError(
                     f"wspulse: Accept: {len(identity.rooms)} rooms beside the first one; allowed are "
                     f"{shard.options.max_rooms_per_connection}"
@@ -157,18 +157,22 @@ def checked_identity(answer: Any) -> Identity:
             f"wspulse: connect returned {answer!r}; allowed is (room_id, connection_id), "
             "(room_id, connection_id, state) or Accept(...)"
         )
-    for name, value in zip(("room id", "connection id"), answer, strict=False):
-        if not isinstance(value, str):
-            raise TypeError(f"wspulse: connect returned a {name} of type {type(value).__name__}; allowed is str")
-        if len(value.encode()) > MAX_ID_BYTES:
-            raise ValueError(f"wspulse: connect returned a {name} of over {MAX_ID_BYTES} bytes in UTF-8")
-    state = answer[2] if len(answer) == 3 else None
+    room_id, connection_id, state = answer if len(answer) == 3 else (*answer, None)
+    _check_id("room id", room_id)
+    _check_id("connection id", connection_id)
     if state is not None:
         if not isinstance(state, dict):
             raise TypeError(f"wspulse: connect returned a state of type {type(state).__name__}; allowed is dict")
         # It may travel to another worker: what does not survive that is refused everywhere alike.
         state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=dict[str, Any])
-    return Identity(answer[0], answer[1], state, *extras)
+    return Identity(room_id, connection_id, state, *extras)
+
+
+def _check_id(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"wspulse: connect returned a {name} of type {type(value).__name__}; allowed is str")
+    if len(value.encode()) > MAX_ID_BYTES:
+        raise ValueError(f"wspulse: connect returned a {name} of over {MAX_ID_BYTES} bytes in UTF-8")
 
 
 def _further(answer: Accept) -> tuple[str, ...]:

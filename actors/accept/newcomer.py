@@ -181,7 +181,7 @@ class Newcomer(asyncio.Protocol):
         if client is None or head is None or request is None:
             return
         room_id, connection_id, state, headers, subprotocol, resume, rooms = result
-        if subprotocol is None:
+        if subprotocol is None and head.offered_subprotocols:
             subprotocol = choose_subprotocol(self._shard.options.subprotocols, head.offered_subprotocols)
         owner = self._entrance.placement.shard_of(connection_id)
         if owner == self._shard.index:
@@ -211,7 +211,8 @@ class Newcomer(asyncio.Protocol):
             transport.keep(self._leftover)
         self._leave()
         client.set_protocol(transport)
-        self._read_on(client)
+        if self._has_said_all:
+            self._read_on(client)
         transport.connection_made(client)
 
     def _hand_over(self, client: asyncio.Transport, owner: int, upgrade: UpgradeRequest) -> None:
@@ -259,7 +260,8 @@ class Newcomer(asyncio.Protocol):
         self._leave()
         if self._held and not client.is_closing():
             client.resume_reading()
-        self._read_on(client)
+        if self._has_said_all:
+            self._read_on(client)
         Refusal(self._shard, answer.encode(), self._deadline).take(client)
 
     def _hang_up(self, client: asyncio.Transport, error: NoHTTPError) -> None:
@@ -275,8 +277,8 @@ class Newcomer(asyncio.Protocol):
         return self._gatherer.begun if self._gatherer is not None else b""
 
     def _read_on(self, client: asyncio.Transport) -> None:
-        """Where the loop has told us that the client says nothing more, have it tell whoever has the socket next."""
-        if self._has_said_all and not client.is_closing():
+        """The loop has told us that the client says nothing more: have it tell whoever has the socket next."""
+        if not client.is_closing():
             client.pause_reading()
             client.resume_reading()
 
@@ -284,16 +286,16 @@ class Newcomer(asyncio.Protocol):
         """The socket is another's now, or will be within this step. What is left is an empty object, for its deadline."""
         self._client = self._gatherer = self._request = self._head = None
         self._leftover = b""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
         self._entrance.left(self)
 
 
 def address_of(client: asyncio.Transport) -> tuple[str, int] | None:
     """Of the peer; None where it has none."""
     peer = client.get_extra_info("peername")
-    return (peer[0], peer[1]) if isinstance(peer, tuple) and len(peer) >= 2 else None
+    return peer[:2] if isinstance(peer, tuple) and len(peer) >= 2 else None
 
 
 class Visitor(Newcomer):

@@ -77,11 +77,13 @@ class Admission:
 
     def _wait(self, transport: Transport) -> bool:
         """Wait for one of its rooms that is not joined yet, if there is one."""
-        for room in (self.newcomers[transport], *self._further.get(transport, ())):
-            if room.waiting is not None:
-                room.waiting.append(partial(self._room_joined, transport))
-                return True
-        return False
+        room = self.newcomers[transport]
+        if room.waiting is None and self._further:
+            room = next((other for other in self._further.get(transport, ()) if other.waiting is not None), room)
+        if room.waiting is None:
+            return False
+        room.waiting.append(partial(self._room_joined, transport))
+        return True
 
     def _room_joined(self, transport: Transport) -> None:
         if transport in self.newcomers and not self._wait(transport):

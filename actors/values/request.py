@@ -27,12 +27,11 @@ class Query(Mapping[str, str]):
     __slots__ = ("_pairs", "_values")
 
     def __init__(self, text: str) -> None:
-        self._pairs: list[tuple[str, str]] = []
-        if text:
-            for item in text.split("&"):
-                if item:
-                    name, _, value = item.partition("=")
-                    self._pairs.append((_decoded(name), _decoded(value)))
+        cut = [item.partition("=") for item in text.split("&") if item]
+        if "%" in text or "+" in text:
+            self._pairs = [(_decoded(name), _decoded(value)) for name, _, value in cut]
+        else:
+            self._pairs = [(name, value) for name, _, value in cut]
         self._values = dict(self._pairs)
 
     def __getitem__(self, name: str) -> str:
@@ -206,4 +205,4 @@ def path_of_target(target: str) -> tuple[str, str]:
 
 
 def _decoded(text: str) -> str:
-    return unquote_plus(text, errors="replace") if "%" in text or "+" in text else text
+    return unquote_plus(text, errors="replace")

@@ -44,18 +44,20 @@ _HEADER_LINE = _pattern(_TOKEN + rb":" + _VALUE)
 
 _READ_FIELDS = _pattern(
     rb"\r\n(host|origin|upgrade|connection|sec-websocket-key|sec-websocket-version|sec-websocket-protocol"
-    rb"|content-length|transfer-encoding):([^\r]*)",
+    rb"|content-length|transfer-encoding):[ \t]*+([^\r]*)",
     IGNORECASE,
 )
 _KEY = _pattern(rb"\r\nsec-websocket-key:[ \t]*([A-Za-z0-9+/]{22}==)[ \t]*(?:\r|$)", IGNORECASE)
 _is_token = _pattern(_TOKEN).fullmatch
 _is_key = _pattern(rb"[A-Za-z0-9+/]{22}==").fullmatch
-_is_host = _pattern(rb"[A-Za-z0-9._~!$&'()*+,;=:%\[\]\-]*").fullmatch
+_is_host = _pattern(rb"[A-Za-z0-9._~!$&'()*+,;=:%\[\]\-]*+[ \t]*+").fullmatch
 
 _LIST_FIELDS = frozenset({b"upgrade", b"connection", b"sec-websocket-protocol", b"transfer-encoding"})
 """Those of _READ_FIELDS that may stand on several lines; any other that does is refused."""
 
 _SPACE = b" \t"
+
+_ACCEPTING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 
 
 class Page(Protocol):
@@ -99,7 +101,9 @@ def check_request(
     if line is None:
         return HTTPAnswer(400, "malformed request line")
     method, target, version = line.groups()
-    answer = _check_route(method, target, version, path, draining, pages, head, health)
+    answer = None
+    if method != b"GET" or version != b"1.1" or target.partition(b"?")[0] != path.encode():
+        answer = _check_route(method, target, version, path, draining, pages, head, health)
     result = answer if answer is not None else _check_fields(head, line_end, draining)
     if method == b"HEAD" and isinstance(result, HTTPAnswer):
         result.has_body = False
@@ -167,21 +171,19 @@ def _check_fields(head: bytes, line_end: int, draining: bool) -> CheckedHead | H
         # The checks that come first must not be fooled by a malformed line, nor be answered by its 400.
         lines = readable.split(b"\r\n")[1:]
         readable = b"".join(b"\r\n" + line for line in lines if _HEADER_LINE.fullmatch(line))
-    fields: dict[bytes, bytes] = {}
+    lines_read = _READ_FIELDS.findall(readable)
+    fields = {name.lower(): value for name, value in lines_read}
     twice = b""
-    for name, value in _READ_FIELDS.findall(readable):
-        name = name.lower()  # noqa: PLW2901
-        if name in fields:
-            fields[name] += b"," + value
-            if name not in _LIST_FIELDS:
-                twice = name
-        else:
-            fields[name] = value
+    if len(fields) < len(lines_read):
+        fields, twice = _joined(lines_read)
 
+    upgrade, connection = fields.get(b"upgrade", b""), fields.get(b"connection", b"")
+    version = fields.get(b"sec-websocket-version", b"")
+    # What most clients send is looked at without its parts.
     if (
-        not _has_item(fields.get(b"upgrade", b""), b"websocket")
-        or not _has_item(fields.get(b"connection", b""), b"upgrade")
-        or not _has_item(fields.get(b"sec-websocket-version", b""), b"13")
+        (upgrade != b"websocket" and not _has_item(upgrade, b"websocket"))
+        or (connection != b"Upgrade" and not _has_item(connection, b"upgrade"))
+        or (version != b"13" and not _has_item(version, b"13"))
     ):
         return HTTPAnswer(
             426,
@@ -193,17 +195,17 @@ def _check_fields(head: bytes, line_end: int, draining: bool) -> CheckedHead | H
         return HTTPAnswer(400, "malformed header line")
     if twice:
         return HTTPAnswer(400, f"header stands more than once: {twice.decode()}")
-    key = fields.get(b"sec-websocket-key", b"").strip(_SPACE)
+    key = fields.get(b"sec-websocket-key", b"").rstrip(_SPACE)
     if not _is_key(key):
         return HTTPAnswer(400, "Sec-WebSocket-Key is not 16 bytes in base64")
-    if fields[b"sec-websocket-version"].strip(_SPACE) != b"13":
+    if version.rstrip(_SPACE) != b"13":
         return HTTPAnswer(400, "Sec-WebSocket-Version has more than one value")
     # RFC 9112 §3.2 demands exactly one Host of every HTTP/1.1 request.
     host = fields.get(b"host")
-    if host is None or not _is_host(host.strip(_SPACE)):
+    if host is None or not _is_host(host):
         return HTTPAnswer(400, "Host is missing or malformed")
     # The body of a request would be taken for frames.
-    if fields.get(b"content-length", b"0").strip(_SPACE) != b"0" or b"transfer-encoding" in fields:
+    if fields.get(b"content-length", b"0").rstrip(_SPACE) != b"0" or b"transfer-encoding" in fields:
         return HTTPAnswer(400, "an upgrade request has no body")
     subprotocols: tuple[str, ...] = ()
     if b"sec-websocket-protocol" in fields:
@@ -217,10 +219,24 @@ def _check_fields(head: bytes, line_end: int, draining: bool) -> CheckedHead | H
     return CheckedHead(head, key.decode(), subprotocols)
 
 
+def _joined(lines: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], bytes]:
+    """The fields of lines of which some have one name, and the last name that may not stand twice and does; b"" for none."""
+    fields: dict[bytes, bytes] = {}
+    twice = b""
+    for name, value in lines:
+        name = name.lower()  # noqa: PLW2901
+        if name in fields:
+            fields[name] += b"," + value
+            if name not in _LIST_FIELDS:
+                twice = name
+        else:
+            fields[name] = value
+    return fields, twice
+
+
 def _has_item(values: bytes, item: bytes) -> bool:
     """Whether a comma-separated list of words without case contains a word."""
-    values = values.strip(_SPACE).lower()
-    return values == item or item in (value.strip(_SPACE) for value in values.split(b","))
+    return item in (value.strip(_SPACE) for value in values.lower().split(b","))
 
 
 def key_of(head: bytes) -> str:
@@ -243,12 +259,9 @@ def choose_subprotocol(ours: Sequence[str], offered: Sequence[str]) -> str | Non
 def switching_protocols(key: str, subprotocol: str | None, headers: Sequence[tuple[str, str]] = ()) -> bytes:
     """The 101, complete."""
     accept = b2a_base64(sha1(key.encode() + _GUID).digest())  # ends in the LF that its line ends in
-    return b"".join(
-        (
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
-            accept[:-1],
-            b"" if subprotocol is None else b"\r\nSec-WebSocket-Protocol: " + subprotocol.encode(),
-            *(f"\r\n{name}: {value}".encode("latin-1") for name, value in headers),
-            b"\r\n\r\n",
-        )
-    )
+    lines = _ACCEPTING + accept[:-1]
+    if subprotocol is not None:
+        lines += b"\r\nSec-WebSocket-Protocol: " + subprotocol.encode()
+    for name, value in headers:
+        lines += f"\r\n{name}: {value}".encode("latin-1")
+    return lines + b"\r\n\r\n"

@@ -67,12 +67,13 @@ class HeadGatherer:
             self.leftover += data
             return True
         buffer = self._buffer
-        searched_bytes = max(len(buffer) - 2, 0)
+        searched_bytes = 0
         if not buffer:
             if data and data[0] not in _FIRST_BYTES:
                 raise _refused(data[0])
             buffer = data
         else:
+            searched_bytes = max(len(buffer) - 2, 0)
             if isinstance(buffer, bytes):
                 buffer = bytearray(buffer)
             buffer += data
@@ -88,22 +89,18 @@ class HeadGatherer:
             raise HTTPAnswer(431, f"request head is over {MAX_HEAD_BYTES} bytes")
         if end < 0:
             return False
-        self.head = _head_of(bytes(buffer[:size]))
-        self.leftover = bytes(buffer[size:])
+        head = bytes(buffer)
+        if size < len(head):
+            head, self.leftover = head[:size], head[size:]
+        # Without the empty line behind it, and without the one that may stand before it (RFC 9112 §2.2). A last line that ends in
+        # a bare LF keeps it, so that it is seen to be malformed.
+        self.head = head = head.removesuffix(b"\r\n\r\n").removeprefix(b"\r\n")
         self._buffer = b""
         self.is_complete = True
-        if self.head.count(b"\n") > MAX_HEADERS:
+        if head.count(b"\n") > MAX_HEADERS:
             raise HTTPAnswer(431, f"request has over {MAX_HEADERS} header fields")
         return True
 
 
 def _refused(first_byte: int) -> HTTPAnswer | NoHTTPError:
     return HTTPAnswer(400, "malformed request line") if 0x20 <= first_byte < 0x7F else NoHTTPError(first_byte)
-
-
-def _head_of(data: bytes) -> bytes:
-    """The head without the empty line behind it, and without the one that may stand before it (RFC 9112 §2.2).
-
-    A last line that ends in a bare LF keeps it, so that it is seen to be malformed.
-    """
-    return data.removesuffix(b"\r\n\r\n").removeprefix(b"\r\n")
