@@ -101,7 +101,7 @@ class Server(Declaration, Calls):
         and framing are the ASGI server's own. See doc/http.md for what ASGI cannot express.
 
         With `join`, the control endpoint of a running `wspulse serve`, this process (and any number like it) holds no
-        sessions: send, broadcast, kick and get_connections go to that server, and may raise ControlError too.
+        sessions: its async calls go to that server, and may raise ControlError too.
         """
         if join is not None:
             self._deployment = self._remote = RemoteServer(join, self.options.logger, self._in_process)

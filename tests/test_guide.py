@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.document_blocks import blocks
+from tests.support.raw_peer import RawPeer, masked
 from wspulse import Frame, Server
-from wspulse.testing import UpgradeRefusedError, serve
+from wspulse.actors.wire.frames import CLOSE, TEXT
+from wspulse.testing import RunningServer, UpgradeRefusedError, serve
 
 Load = Callable[[str], Server]
 
@@ -60,6 +64,28 @@ async def test_auth_takes_header_cookie_and_query_and_refuses_the_rest(program: 
             with pytest.raises(UpgradeRefusedError) as caught:
                 await running.connect(**how)
             assert caught.value.status == status
+
+
+async def test_page_that_is_not_let_in_is_told_why_and_its_frames_are_dropped(program: Load) -> None:
+    server = program("told")
+    async with serve(server) as running:
+        alice = await running.connect(query={"token": "rabbit"})
+        async with early_peer(running, "?token=guess") as stranger:
+            assert await stranger.frame() == (CLOSE, (4401).to_bytes(2) + b"sign in first")
+        await alice.expect_nothing(within=0.1)
+        assert await server.presence("refused") == []
+        await alice.send("said", "hi")
+        assert (await alice.expect("said")).payload == "hi"
+
+
+@asynccontextmanager
+async def early_peer(running: RunningServer, query: str) -> AsyncIterator[RawPeer]:
+    """A client that sends frames behind its request, before it has an answer."""
+    url = urlsplit(running.url)
+    assert url.port is not None
+    early = masked(TEXT, b'{"event":"said","payload":"from outside"}') * 3
+    async with await RawPeer.upgraded(url.port, url.path + query, glued=early) as peer:
+        yield peer
 
 
 async def test_whisper_reaches_one_member_or_says_that_nobody_is_there(program: Load) -> None:
@@ -141,13 +167,21 @@ async def test_what_came_from_fastapi_says_the_same(program: Load) -> None:
 
 async def test_what_came_from_socketio_says_the_same(program: Load, capsys: pytest.CaptureFixture[str]) -> None:
     async with serve(program("after_socketio")) as running:
-        alice = await running.connect(room="tea", query={"token": "rabbit"})
-        await alice.send("say", {"text": "hi"}, id="1")
-        assert (await alice.expect("said")).payload == {"user": "alice", "text": "hi"}
-        assert (await alice.expect("ok")).id == "1"
+        alice, bob = [await running.connect(query={"token": token}) for token in ("rabbit", "builder")]
+        for member in (alice, bob):
+            await member.send("join", "tea", id="1")
+            assert await member.expect("join") == Frame("join", {"ok": True}, "1")
+        await alice.send("say", {"room": "tea", "text": "hi"}, id="2")
+        assert await alice.expect("say") == Frame("say", {"ok": True}, "2")
+        assert (await bob.expect("said")).payload == {"user": "alice", "text": "hi"}
+        await alice.send("say", {"room": "den", "text": "hi"}, id="3")
+        assert await alice.expect("say.error") == Frame("say.error", "you are not in this room", "3")
+        await alice.expect_nothing(within=0)
         with pytest.raises(UpgradeRefusedError, match="401 bad token"):
             await running.connect(query={"token": "guess"})
-    assert capsys.readouterr().out == "alice left\n"
+        await alice.close()
+        await bob.close()
+    assert sorted(capsys.readouterr().out.splitlines()) == ["alice left", "bob left"]
 
 
 async def test_whisper_reaches_every_tab_of_a_user_and_a_logout_ends_them_with_its_reason(program: Load) -> None:

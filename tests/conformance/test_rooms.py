@@ -179,7 +179,7 @@ async def test_member_of_many_rooms_leaves_all_of_them_when_it_ends(plain: Contr
         async with await plain.client(name, first) as member:
             await member.order("join", to=second)
             assert await other.order("list_room", room=second) == [name]
-        await plain.notes.ended(name)
+        assert (await plain.notes.ended(name))["detail"] == [first, second], "on_disconnect knows which rooms to tell"
         assert await other.order("list_room", room=second) == []
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.browser import Browser, Page, find_chromium
 from tests.support.document_blocks import blocks
-from tests.support.server_process import serve_process
+from tests.support.server_process import ServerProcess, serve_process
+from wspulse import Control
 from wspulse.actors.mesh.placement import Placement
 
 ROOT = Path(__file__).parents[2]
@@ -54,8 +55,9 @@ async def until_note(page: Page, text: str) -> None:
     )
 
 
-async def check_client_of_the_document(page: Page, base: str) -> None:
-    """The browser client of doc/protocol.md comes back with its id, says what waited, and ends when it is replaced."""
+async def check_client_of_the_document(page: Page, server: ServerProcess) -> None:
+    """The browser client of doc/protocol.md comes back with its id, says what waited, and ends when it is replaced, or when the
+    application says why."""
     functions, use = (block.source for block in blocks(ROOT / "doc" / "protocol.md", "js"))
     await page.evaluate("window.heard = [], console.log = (event, payload) => event === 'said' && heard.push(payload)")
     await page.evaluate(f"window.eval({json.dumps(functions + use.replace('const line', 'var line'))})")
@@ -64,10 +66,19 @@ async def check_client_of_the_document(page: Page, base: str) -> None:
     await page.until("line.socket.readyState === WebSocket.CLOSED")
     await page.evaluate("line.say({event: 'said', payload: 'said into the void'})")
     await page.until("heard.join() === 'hello,said into the void'")
-    await page.evaluate(f"new WebSocket(`{base}?room=docs&id=${{sessionStorage.id}}`)")
+    with Control(server.control) as control:
+        control.kick(await page.evaluate("sessionStorage.id"), code=1012)
+        await page.until("line.socket.readyState === WebSocket.CLOSED")
+        await page.until("line.socket.readyState === WebSocket.OPEN")
+        await page.evaluate("other = openLine(`${line.socket.url}2`, () => 0)")
+        await page.until("other.socket.readyState === WebSocket.OPEN")
+        control.kick(await page.evaluate("sessionStorage.id") + "2", code=4003)
+        await page.until("other.socket.readyState === WebSocket.CLOSED")
+    await page.evaluate(f"new WebSocket(`{server.url}?room=docs&id=${{sessionStorage.id}}`)")
     await page.until("line.socket.readyState === WebSocket.CLOSED")
     await page.evaluate("new Promise(done => setTimeout(done, 600))")
     assert await page.evaluate("line.socket.readyState === WebSocket.CLOSED"), "it stays away"
+    assert await page.evaluate("other.socket.readyState === WebSocket.CLOSED"), "and from what the application says"
 
 
 async def check_placement(page: Page) -> None:
@@ -144,8 +155,14 @@ async def test_two_pages_talk_across_workers_one_is_cut_and_nothing_is_lost() ->
             await bob.until("document.body.dataset.state === 'ended'")
             await until_note(bob, "opened in another window")
 
+            with Control(server.control) as control:
+                ada_id = await ada.evaluate("JSON.parse(sessionStorage.wspulse).id")
+                control.kick(ada_id, code=4003, reason="banned <b>for good</b>")
+            await ada.until("document.body.dataset.state === 'ended'")
+            await until_note(ada, "The server closed the connection: banned <b>for good</b> (4003).")
+
             reader = await browser.open(f"http://127.0.0.1:{server.port}/healthz")
-            await check_client_of_the_document(reader, server.url)
+            await check_client_of_the_document(reader, server)
 
             for page in (ada, bob):
                 assert await page.evaluate("document.querySelectorAll('#house script, #house img, #log b').length") == 1

@@ -86,7 +86,7 @@ async def on_connect(connection: Connection) -> None:
 
 @server.on_disconnect
 async def on_disconnect(connection: Connection, error: BaseException | None) -> None:
-    note("disconnect", connection, error)
+    note("disconnect", connection, error, list(connection.rooms))
     await slowly(connection, "on_disconnect")
 
 

@@ -61,8 +61,9 @@ export class Line {
     this.socket = null;
     this.ready = false;
     if (this.over) return;
-    if (event.code === 1000) {   // the server means it for good; anything else is worth a new try
-      this.end(ENDINGS[event.reason] ?? "The server closed the connection.");
+    if (event.code === 1000 || event.code >= 3000) {   // the server means it for good; anything else is worth a new try
+      const why = event.code === 1000 ? "" : `: ${event.reason} (${event.code})`;
+      this.end(ENDINGS[event.reason] ?? `The server closed the connection${why}.`);
       return;
     }
     if (event.code === 1009 && this.unsaid.size) {

@@ -29,7 +29,11 @@ class Resumption(NamedTuple):
 
 
 class Connection(ABC):
-    """A logical WebSocket connection; with a resume window it outlives the socket that carries it. (contract.md §3, §4)"""
+    """A logical WebSocket connection; with a resume window it outlives the socket that carries it. (contract.md §3, §4)
+
+    Of one that lives on another shard, as `get_connections` returns it, `rooms`, `state`, `subprotocol`, `suspended`, `queued`
+    and `latency_s` are as they were when it was asked for; what it does reaches the session wherever that is.
+    """
 
     __slots__ = ()
 
@@ -46,7 +50,8 @@ class Connection(ABC):
     @property
     @abstractmethod
     def rooms(self) -> tuple[str, ...]:
-        """All rooms that it is in: `room_id` first, then those that it has joined, in their order."""
+        """All rooms that it is in: `room_id` first, then those that it has joined, in their order; in on_disconnect those that it
+        was in when it ended."""
 
     @property
     @abstractmethod

@@ -40,13 +40,14 @@ class _Joining(Generic[M]):
 
 
 class FurtherRooms(Generic[M]):
-    """See the module. `rooms` are those that `session` is a member of, in the order in which it became one; `place` makes it a
-    member of a room as its transport is now."""
+    """See the module. `rooms` are those that `session` is a member of, in the order in which it became one, `left` the ids of
+    those that it was in when it ended; `place` makes it a member of a room as its transport is now."""
 
-    __slots__ = ("_joining", "_limit", "_place", "_session", "_table", "rooms")
+    __slots__ = ("_joining", "_limit", "_place", "_session", "_table", "left", "rooms")
 
     def __init__(self, session: M, table: RoomEntrance[M], place: Callable[[Room[M]], None], limit: int) -> None:
         self.rooms: dict[str, Room[M]] = {}
+        self.left: tuple[str, ...] = ()
         self._session = session
         self._table = table
         self._place = place
@@ -92,10 +93,15 @@ class FurtherRooms(Generic[M]):
         if joining is not None:
             _end(joining)
             self._table.let_go(joining.room)
+        elif room_id in self.left:
+            # It ended first; on_disconnect need not tell this one.
+            self.left = tuple(left for left in self.left if left != room_id)
 
     def end(self, connection_id: str) -> None:
-        """The session has ended: out of all of them. Those who wait get ConnectionClosedError."""
+        """The session has ended: out of all of them. Those who wait get ConnectionClosedError. on_disconnect may want to tell the
+        rooms, so their ids stay; what would make a circle with the session does not."""
         rooms, self.rooms = self.rooms, {}
+        self.left = tuple(rooms)
         for room in rooms.values():
             room.remove(self._session)
             self._table.look_at(room)
@@ -105,6 +111,7 @@ class FurtherRooms(Generic[M]):
                 if not call.done():
                     call.set_exception(ConnectionClosedError(connection_id))
             self._table.let_go(joining.room)
+        del self._session, self._place
 
     def set_slow(self) -> None:
         for room in self.rooms.values():

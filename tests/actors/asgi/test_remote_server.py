@@ -28,6 +28,8 @@ class Listed(NamedTuple):
     id: str
     room: str
     rooms: tuple[str, ...] = ()
+    state: str = "suspended"
+    queued: int = 3
 
 
 class FakeControl:
@@ -101,6 +103,10 @@ async def test_calls_go_to_the_control_socket_of_the_server_that_was_joined(cont
     await server.kick("ann")
     (ann,) = await server.get_connections("lobby")
     assert (ann.id, ann.room_id, ann.rooms) == ("ann", "lobby", ("lobby", "other"))
+    assert (ann.suspended, ann.queued) == (True, 3)
+    for unknown in ("request", "state", "resumed_with", "subprotocol", "latency_s"):
+        with pytest.raises(RuntimeError, match=f"wspulse: {unknown}: not in a process that joined the server"):
+            getattr(ann, unknown)
     await ann.send(frame)
     await ann.close()
     (control,) = controls

@@ -139,6 +139,22 @@ def test_join_that_waits_when_the_session_ends_raises(stage: Stage) -> None:
         stage.start("third").result()
 
 
+def test_ended_session_names_the_rooms_that_it_was_in_and_is_in_none(stage: Stage) -> None:
+    for room in ("second", "third", "fourth"):
+        joined = stage.start(room)
+        while not joined.done():
+            stage.step()
+    stage.world.loop.create_task(stage.connection.leave("third"))
+    stage.start("fifth")
+    stage.world.shard.kick("a")
+    stage.turn()
+    assert list(stage.connection.rooms) == ["first", "second", "fourth"]
+    assert not any(len(room) for room in stage.world.shard.rooms.values())
+    stage.world.loop.create_task(stage.connection.leave("second"))
+    stage.turn()
+    assert list(stage.connection.rooms) == ["first", "fourth"]
+
+
 def test_rooms_that_wait_count_for_the_limit(stage: Stage) -> None:
     joins = [stage.start(f"room {number}") for number in range(128)]
     with pytest.raises(ValueError, match=r"^wspulse: a connection is in at most 128 rooms beside its first one$"):
