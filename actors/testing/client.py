@@ -7,25 +7,21 @@ test's own task.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
-from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from msgspec import UNSET
 from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as open_websocket
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.typing import Subprotocol
+from websockets.exceptions import ConnectionClosed
 
+from wspulse.actors.testing.address import Address
 from wspulse.actors.values.codec import Codec
-from wspulse.actors.values.errors import WspulseError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.log_limit import shortened
 
-__all__ = ["Address", "Client", "Closed", "UpgradeRefusedError"]
+__all__ = ["Client", "Closed"]
 
 _DROP_WAIT_S = 2.0
 """How long a dropped client waits to see that the server has noticed; a server that has stopped reading may not."""
@@ -33,49 +29,11 @@ _DROP_WAIT_S = 2.0
 _SHOWN_FRAMES = 10
 
 
-class UpgradeRefusedError(WspulseError):
-    """The server answered an upgrade with something else than 101. `text` is the answer's body."""
-
-    code = "upgrade_refused"
-
-    def __init__(self, status: int, text: str, headers: Mapping[str, str]) -> None:
-        super().__init__(status, text)
-        self.status = status
-        self.text = text
-        self.headers = headers
-
-    def __str__(self) -> str:
-        return f"wspulse: the upgrade was refused: {self.status} {self.text}"
-
-
 class Closed(NamedTuple):
     """How a connection ended. `code` is 1006 when no close frame came, 1005 when it had no code."""
 
     code: int
     reason: str
-
-
-class Address(NamedTuple):
-    """Where and how a client connects, and connects again."""
-
-    url: str
-    headers: Sequence[tuple[str, str]]
-    subprotocols: Sequence[str]
-
-    @classmethod
-    def make(
-        cls,
-        url: str,
-        connection_id: str | None,
-        room_id: str | None,
-        query: Mapping[str, str] | Iterable[tuple[str, str]] | None,
-        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None,
-        subprotocols: Sequence[str],
-    ) -> Address:
-        """`url` with a query of `id`, `room` and the rest."""
-        pairs = [(name, value) for name, value in (("id", connection_id), ("room", room_id)) if value is not None]
-        pairs += _pairs(query)
-        return cls(f"{url}?{urlencode(pairs)}" if pairs else url, _pairs(headers), subprotocols)
 
 
 class Client:
@@ -273,31 +231,9 @@ class Client:
 
     async def open(self, timeout: float | None = None) -> None:
         """For `connect` and `reconnect`."""
-        address = self._address
-        parts = urlsplit(address.url)
         timeout_s = self._timeout_s if timeout is None else timeout
         async with asyncio.timeout(timeout_s):
-            # A socket of our own: no proxy that the environment names is asked.
-            sock = await _connected_socket(parts.hostname or "", parts.port or 80)
-            try:
-                self._websocket = await open_websocket(
-                    address.url,
-                    sock=sock,
-                    additional_headers=address.headers,
-                    subprotocols=[Subprotocol(name) for name in address.subprotocols] or None,
-                    compression=None,
-                    open_timeout=None,
-                    ping_interval=None,
-                    max_size=None,
-                    max_queue=None,
-                )
-            except InvalidStatus as error:
-                response = error.response
-                text = (response.body or b"").decode("utf-8", "replace")
-                raise UpgradeRefusedError(response.status_code, text, dict(response.headers.raw_items())) from None
-            finally:
-                if self._websocket is None:
-                    sock.close()
+            self._websocket = await self._address.dial()
         self._dropping = False
         self._reader = asyncio.create_task(self._read(self._websocket))
 
@@ -334,24 +270,6 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client of {self._address.url}{'' if self.is_open else ', closed'}, {len(self.received)} received>"
-
-
-async def _connected_socket(host: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(sock, (host, port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _pairs(fields: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> list[tuple[str, str]]:
-    if fields is None:
-        return []
-    return list(fields.items() if isinstance(fields, Mapping) else fields)
 
 
 def _shown(frame: Frame) -> str:

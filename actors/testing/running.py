@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from wspulse.actors.testing.client import Address, Client
+from wspulse.actors.testing.address import Address
+from wspulse.actors.testing.client import Client
 from wspulse.actors.testing.process import ServerProcess
 from wspulse.actors.values.codec import Codec
 
