@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.testing.address import Address
 from wspulse.actors.testing.client import Client
 from wspulse.actors.testing.process import ServerProcess
@@ -15,13 +17,21 @@ __all__ = ["RunningServer"]
 class RunningServer:
     """A server under test, and the way to its clients. Leaving the block ends both."""
 
-    def __init__(self, url: str, codec: Codec, timeout_s: float, process: ServerProcess | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        codec: Codec,
+        timeout_s: float,
+        process: ServerProcess | None,
+        find_connection: Callable[[Any], Connection | None] | None,
+    ) -> None:
         self.url = url
         self.clients: list[Client] = []
         """Every client that was connected."""
         self._codec = codec
         self._timeout_s = timeout_s
         self._process = process
+        self._find_connection = find_connection
 
     async def connect(
         self,
@@ -39,10 +49,15 @@ class RunningServer:
         Raises UpgradeRefusedError (`.status`, `.text`) where the server refuses, TimeoutError after `timeout` seconds.
         """
         address = Address.make(self.url, id, room, query, headers, subprotocols)
-        client = Client(address, codec or self._codec, self._timeout_s)
+        client = Client(address, codec or self._codec, self._timeout_s, self._find_connection)
         await client.open(timeout)
         self.clients.append(client)
         return client
+
+    @property
+    def control(self) -> str | None:
+        """The control endpoint of a server of processes: `wspulse.Control(running.control).presence(room)` tells who is there."""
+        return None if self._process is None else self._process.control
 
     @property
     def log(self) -> str:
