@@ -40,13 +40,14 @@ class _Joining(Generic[M]):
 
 
 class FurtherRooms(Generic[M]):
-    """See the module. `rooms` are those that `session` is a member of, in the order in which it became one; `place` makes it a
-    member of a room as its transport is now."""
+    """See the module. `rooms` are those that `session` is a member of, in the order in which it became one; when it has ended,
+    `left` are the ids of those. `place` makes it a member of a room as its transport is now."""
 
-    __slots__ = ("_joining", "_limit", "_place", "_session", "_table", "rooms")
+    __slots__ = ("_joining", "_limit", "_place", "_session", "_table", "left", "rooms")
 
     def __init__(self, session: M, table: RoomEntrance[M], place: Callable[[Room[M]], None], limit: int) -> None:
         self.rooms: dict[str, Room[M]] = {}
+        self.left: tuple[str, ...] = ()
         self._session = session
         self._table = table
         self._place = place
@@ -92,10 +93,16 @@ class FurtherRooms(Generic[M]):
         if joining is not None:
             _end(joining)
             self._table.let_go(joining.room)
+        elif room_id in self.left:
+            self.left = tuple(other for other in self.left if other != room_id)
 
     def end(self, connection_id: str) -> None:
-        """The session has ended: out of all of them. Those who wait get ConnectionClosedError."""
+        """The session has ended: out of all of them. Those who wait get ConnectionClosedError.
+
+        No room knows it any more, so nothing else is asked of it but `leave`; it lets go of the session, which has it.
+        """
         rooms, self.rooms = self.rooms, {}
+        self.left = tuple(rooms)
         for room in rooms.values():
             room.remove(self._session)
             self._table.look_at(room)
@@ -105,6 +112,7 @@ class FurtherRooms(Generic[M]):
                 if not call.done():
                     call.set_exception(ConnectionClosedError(connection_id))
             self._table.let_go(joining.room)
+        del self._session, self._place
 
     def set_slow(self) -> None:
         for room in self.rooms.values():

@@ -139,6 +139,22 @@ def test_join_that_waits_when_the_session_ends_raises(stage: Stage) -> None:
         stage.start("third").result()
 
 
+def test_session_that_has_ended_tells_the_rooms_that_it_was_in(stage: Stage) -> None:
+    joins = [stage.start("second"), stage.start("third")]
+    for _ in range(4):
+        stage.step()
+    assert all(join.done() for join in joins)
+    stage.start("fourth")
+    stage.world.shard.kick("a")
+    stage.turn()
+    assert list(stage.connection.rooms) == ["first", "second", "third"]
+    assert [len(room) for room in stage.world.shard.rooms.values()] == [0] * len(stage.world.shard.rooms)
+    leave = stage.world.loop.create_task(stage.connection.leave("second"))
+    stage.turn()
+    assert leave.exception() is None
+    assert list(stage.connection.rooms) == ["first", "third"]
+
+
 def test_rooms_that_wait_count_for_the_limit(stage: Stage) -> None:
     joins = [stage.start(f"room {number}") for number in range(128)]
     with pytest.raises(ValueError, match=r"^wspulse: a connection is in at most 128 rooms beside its first one$"):
