@@ -170,7 +170,8 @@ class serve:  # noqa: N801  (it is used like a function)
 
 def _connection_from(server: Server, address: Any) -> Connection | None:
     """What carries on over the socket from this address, the newest sessions first."""
-    for connection in reversed(server.local_connections()):
+    for session in reversed(server._running().shard.sessions.values()):
+        connection = session.connection
         if (connection.resumed_with or connection).request.remote_address == address:
             return connection
     return None
