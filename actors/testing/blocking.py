@@ -104,7 +104,7 @@ class BlockingServer:
         return self._thread.run(coroutine)
 
     @property
-    def control(self) -> str | None:
+    def control(self) -> str:
         """See RunningServer.control."""
         return self._running.control
 

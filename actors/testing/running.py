@@ -55,9 +55,14 @@ class RunningServer:
         return client
 
     @property
-    def control(self) -> str | None:
-        """The control endpoint of a server of processes: `wspulse.Control(running.control).presence(room)` tells who is there."""
-        return None if self._process is None else self._process.control
+    def control(self) -> str:
+        """The control endpoint of a server of processes: `wspulse.Control(running.control).presence(room)` tells who is there.
+
+        Raises RuntimeError for one in this process, which has none.
+        """
+        if self._process is None:
+            raise RuntimeError("wspulse: this server runs in this process; call its own methods")
+        return self._process.control
 
     @property
     def log(self) -> str:
