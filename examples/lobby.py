@@ -52,13 +52,6 @@ server = Server(resume_window=20, suspend_on_clean_close=False, on_duplicate="re
 router = EventRouter()
 server.on_message(router)
 
-
-@router.use
-@recovery  # logs what a handler raises; then this answers, and the player stays
-def failed(context: Context, error: Exception) -> None:
-    raise ReplyError({"code": "failed"})
-
-
 Speed = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 Table = Annotated[str, msgspec.Meta(pattern="^table:.{1,40}$")]
 
@@ -220,6 +213,12 @@ def connect(request: Request) -> tuple[str, str]:
 @server.on_connect
 async def arrived(connection: Connection) -> None:
     await server.broadcast(LOBBY, Frame("arrived", connection.id, room=LOBBY), exclude=[connection.id])
+
+
+@router.use
+@recovery  # logs what a handler raises; then this answers, and the player stays
+def failed(context: Context, error: Exception) -> None:
+    raise ReplyError({"code": "failed"})
 
 
 @router.on("who")
