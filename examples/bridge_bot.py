@@ -29,7 +29,7 @@ async def answer(control: AsyncControl, item: BridgeItem) -> None:
         case "message" if item.frame is not None:
             text = str(item.frame.payload)
             if text == "/who":
-                names = [connection.id for connection in await control.connections(item.room)]
+                names = [member.id for member in await control.presence(item.room)]
                 await control.send(item.connection, Frame("here", sorted(names)))
             else:
                 await control.broadcast(item.room, Frame("said", {"name": item.connection, "text": text}))

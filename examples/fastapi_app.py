@@ -81,10 +81,10 @@ async def login(login: Login) -> dict[str, str]:
 
 
 @app.post("/rooms/{room}/notices", status_code=204)
-async def post_notice(room: str, notice: Notice, user: User) -> None:
-    await server.broadcast(room, Frame("notice", {"from": user, "text": notice.text}))
+def post_notice(room: str, notice: Notice, user: User) -> None:  # no async: FastAPI runs it in a thread
+    server.from_thread.broadcast(room, Frame("notice", {"from": user, "text": notice.text}))
 
 
 @app.get("/rooms/{room}")
 async def members(room: str) -> list[str]:
-    return sorted(connection.id for connection in await server.get_connections(room))
+    return sorted(member.id for member in await server.presence(room))

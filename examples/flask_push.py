@@ -33,7 +33,7 @@ def say(room: str) -> ResponseReturnValue:
 
 @app.get("/rooms/<room>")
 def members(room: str) -> ResponseReturnValue:
-    return [{"id": member.id, "since": member.connected_at} for member in control.connections(room)]
+    return [{"id": member.id, "since": member.since} for member in control.presence(room)]
 
 
 @app.errorhandler(ControlError)

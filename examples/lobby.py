@@ -1,8 +1,10 @@
-"""A game: inputs come in on any worker, one worker per game moves its players 20 times a second and broadcasts the state.
+"""A lobby, where players challenge each other, and its tables: one worker per table moves the players 20 times a second.
 
     python -m wspulse.supervisor --workers 4 --app lobby:server
 
-Connect to ws://127.0.0.1:8000/ws?game=g1&player=alice and send {"event": "move", "payload": {"dx": 1, "dy": 0}}.
+Connect to ws://127.0.0.1:8000/ws?player=alice, and another as bob; she sends {"id": "1", "event": "challenge", "payload": "bob"}.
+He is asked "play?" and says yes with a frame of the same event and id, or no with "play?.error". Then both are in the room of a
+table, which "started" names: {"event": "move", "payload": {"table": "table:…", "move": {"dx": 1}}} moves who sends it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import tempfile
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Annotated, Any
 from zlib import crc32
 
@@ -23,20 +26,25 @@ import zmq.asyncio
 
 from wspulse import (
     Connection,
+    ConnectionClosedError,
     ConnectRejected,
     Context,
     EventRouter,
     Frame,
+    ReplyError,
     Request,
     Server,
     ServerClosedError,
     ShardUnavailableError,
+    recovery,
 )
 
 TICK_S = 1 / 20
 SPEED = 5.0
 FIELD = 100.0
 RECOUNT_TICKS = 100
+ANSWER_S = 8.0
+LOBBY = "lobby"
 
 logger = logging.getLogger("lobby")
 # A player who loses the network stands still for up to 20 s, and then plays on where he was.
@@ -45,6 +53,7 @@ router = EventRouter()
 server.on_message(router)
 
 Speed = Annotated[float, msgspec.Meta(ge=-1, le=1)]
+Table = Annotated[str, msgspec.Meta(pattern="^table:.{1,40}$")]
 
 
 class Move(msgspec.Struct):
@@ -52,10 +61,15 @@ class Move(msgspec.Struct):
     dy: Speed = 0.0
 
 
-class Input(msgspec.Struct):
-    """What the worker that has the player tells the worker that has the game."""
+class Order(msgspec.Struct):
+    table: Table
+    move: Move
 
-    game: str
+
+class Input(msgspec.Struct):
+    """What the worker that has the player tells the worker that has the table."""
+
+    table: str
     player: str
     move: Move | None
     """None: the player has left."""
@@ -72,7 +86,7 @@ class Player(msgspec.Struct):
 
 
 class Inputs:
-    """Carries inputs to the workers that have the games. A worker that is replaced finds the others by the same paths."""
+    """Carries inputs to the workers that have the tables. A worker that is replaced finds the others by the same paths."""
 
     def __init__(self) -> None:
         self._context = zmq.asyncio.Context()
@@ -91,7 +105,7 @@ class Inputs:
         self._inode = self._path(server.shard).stat().st_ino
 
     async def tell(self, message: Input) -> None:
-        shard = crc32(message.game.encode()) % server.workers
+        shard = crc32(message.table.encode()) % server.workers
         if shard not in self._others:
             self._others[shard] = self._context.socket(zmq.PUSH)
             self._others[shard].connect(f"ipc://{self._path(shard)}")
@@ -112,10 +126,10 @@ class Inputs:
 
 
 class Game:
-    """One game, on the one worker that its name leads to. It ticks while it has players."""
+    """The game at one table, on the one worker that the table's name leads to. It ticks while there are players."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, table: str) -> None:
+        self.table = table
         self.players: dict[str, Player] = {}
         self._ticks = 0
 
@@ -125,20 +139,20 @@ class Game:
         elif player in self.players:
             self.players[player].move = move
         else:
-            # New, or known to the worker that had this game and died: the game begins anew, with who is there.
             self.players[player] = Player(move)
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while self.players:
-            self._ticks += 1
-            for player in self.players.values():
-                player.step()
             try:
-                await server.broadcast(self.name, Frame("state", {"tick": self._ticks, "players": self.players}))
                 if self._ticks % RECOUNT_TICKS == 0:
                     await self._recount()
+                self._ticks += 1
+                for player in self.players.values():
+                    player.step()
+                state = {"tick": self._ticks, "players": self.players}
+                await server.broadcast(self.table, Frame("state", state, room=self.table))
             except ServerClosedError:
                 return
             except ShardUnavailableError as error:
@@ -147,10 +161,14 @@ class Game:
             await asyncio.sleep(due - loop.time())
 
     async def _recount(self) -> None:
-        """Players of a worker that died never said that they left."""
-        here = {connection.id for connection in await server.get_connections(self.name)}
-        for player in [player for player in self.players if f"{self.name}/{player}" not in here]:
-            del self.players[player]
+        """Players of a worker that died never said that they left; when it had this table, the game begins anew with the rest."""
+        known = list(self.players)
+        here = {member.id for member in await server.presence(self.table)}
+        for player in known:
+            if player not in here:
+                self.players.pop(player, None)
+        for player in here:
+            self.players.setdefault(player, Player(Move()))
 
 
 inputs = Inputs()
@@ -165,12 +183,12 @@ def start_task(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 async def play() -> None:
-    """Take the inputs for the games of this worker."""
+    """Take the inputs for the tables of this worker."""
     while True:
         message = await inputs.receive()
-        game = games.get(message.game)
+        game = games.get(message.table)
         if game is None and message.move is not None:
-            game = games[message.game] = Game(message.game)
+            game = games[message.table] = Game(message.table)
             game.take(message.player, message.move)
             start_task(run(game))
         elif game is not None:
@@ -181,39 +199,94 @@ async def run(game: Game) -> None:
     try:
         await game.run()
     finally:
-        del games[game.name]
+        del games[game.table]
 
 
 @server.connect
-def connect(request: Request) -> tuple[str, str, dict[str, str]]:
-    game, player = request.query.get("game", ""), request.query.get("player", "")
-    if not game or not player or len(game) + len(player) > 60 or "/" in game:
-        raise ConnectRejected("connect with ?game=...&player=...", status=400)
-    return game, f"{game}/{player}", {"player": player}
-
-
-async def tell(connection: Connection, move: Move | None) -> None:
-    await inputs.tell(Input(connection.room_id, connection.state["player"], move))
+def connect(request: Request) -> tuple[str, str]:
+    player = request.query.get("player", "")
+    if not 1 <= len(player) <= 60:
+        raise ConnectRejected("connect with ?player=...", status=400)
+    return LOBBY, player
 
 
 @server.on_connect
-async def joined(connection: Connection) -> None:
-    await tell(connection, Move())
+async def arrived(connection: Connection) -> None:
+    await server.broadcast(LOBBY, Frame("arrived", connection.id, room=LOBBY), exclude=[connection.id])
+
+
+@router.use
+@recovery  # logs what a handler raises; then this answers, and the player stays
+def failed(context: Context, error: Exception) -> None:
+    raise ReplyError({"code": "failed"})
+
+
+@router.on("who")
+async def who(context: Context) -> dict[str, tuple[str, ...]]:
+    return {member.id: member.rooms[1:] for member in await server.presence(LOBBY)}
+
+
+@router.on("challenge")
+async def challenge(context: Context, rival: str) -> dict[str, str]:
+    me = context.connection
+    found = [other for other in await server.get_connections(LOBBY) if other.id == rival != me.id]
+    if not found:
+        raise ReplyError({"code": "not_here", "player": rival})
+    try:
+        await found[0].call(Frame("play?", {"player": me.id}), timeout_s=ANSWER_S)
+    except ReplyError:
+        raise ReplyError({"code": "declined", "player": rival}) from None
+    except (TimeoutError, ConnectionClosedError):
+        raise ReplyError({"code": "no_answer", "player": rival}) from None
+    table = f"table:{token_hex(4)}"
+    for player in (found[0], me):  # whichever workers they are on
+        await sit_down(player, table)
+    await server.broadcast(LOBBY, Frame("started", {"table": table, "players": [me.id, rival]}, room=LOBBY))
+    return {"table": table}
+
+
+@router.on("sit")
+async def sit(context: Context, table: Table) -> dict[str, str]:
+    """For more players, and for those whose worker died under them."""
+    await sit_down(context.connection, table)
+    return {"table": table}
 
 
 @router.on("move")
-async def move(context: Context, move: Move) -> None:
-    await tell(context.connection, move)
+async def move(context: Context, order: Order) -> None:
+    await inputs.tell(Input(checked(context, order.table), context.connection.id, order.move))
+
+
+@router.on("leave")
+async def leave(context: Context, table: Table) -> dict[str, str]:
+    await context.connection.leave(checked(context, table))
+    await inputs.tell(Input(table, context.connection.id, None))
+    return {"left": table}
 
 
 @server.on_transport_drop
 async def network_lost(connection: Connection, error: Exception | None) -> None:
-    await tell(connection, Move())
+    for table in connection.rooms[1:]:
+        await inputs.tell(Input(table, connection.id, Move()))
 
 
 @server.on_disconnect
 async def left(connection: Connection, error: Exception | None) -> None:
-    await tell(connection, None)
+    for table in connection.rooms[1:]:
+        await inputs.tell(Input(table, connection.id, None))
+    with suppress(ServerClosedError):
+        await server.broadcast(LOBBY, Frame("left", connection.id, room=LOBBY))
+
+
+async def sit_down(player: Connection, table: str) -> None:
+    await player.join(table)
+    await inputs.tell(Input(table, player.id, Move()))
+
+
+def checked(context: Context, table: str) -> str:
+    if table not in context.connection.rooms:
+        raise ReplyError({"code": "not_at_this_table", "table": table})
+    return table
 
 
 @server.on_start

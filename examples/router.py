@@ -1,19 +1,20 @@
-"""Typed events: handlers by event name, payloads checked before they arrive, middleware that limits and that recovers.
+"""Typed events: handlers by event name that answer, payloads checked before they arrive, middleware that limits and recovers.
 
     python -m wspulse.supervisor --workers 2 --app router:server
 
-Connect to ws://127.0.0.1:8000/ws?id=alice&room=shop and send {"id": "1", "event": "cart.add", "payload": {"item": "tea"}}.
+Connect to ws://127.0.0.1:8000/ws?id=alice&room=shop and send {"id": "1", "event": "cart.add", "payload": {"item": "tea"}}. The
+answer is {"id": "1", "event": "cart.add", "payload": {"tea": 1}}; where something is wrong its event is "cart.add.error".
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
 
-from wspulse import Context, EventRouter, Frame, InvalidPayloadError, Request, Server, recovery
+from wspulse import Context, EventRouter, InvalidPayloadError, ReplyError, Request, Server, recovery
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
 
@@ -29,44 +30,30 @@ class Remove(msgspec.Struct, forbid_unknown_fields=True):
     item: Text
 
 
-Middleware = Callable[[Context], Coroutine[Any, Any, None]]
-
-
-def at_most(frames: int, per_s: float) -> Middleware:
+def at_most(frames: int, per_s: float) -> Callable[[Context], None]:
     """Middleware that lets a connection send so many frames at once, and as many in `per_s` seconds after that."""
 
-    async def limit(context: Context) -> None:
+    def limit(context: Context) -> None:
         state = context.connection.state
         now = time.monotonic()
         allowance, since = state.get("allowance", (frames, now))
         allowance = min(frames, allowance + (now - since) * frames / per_s)
         if allowance < 1:
             state["allowance"] = allowance, now
-            context.abort()
-            await answer(
-                context, "error", {"code": "too_fast", "retry_after_s": round((1 - allowance) * per_s / frames, 2)}
-            )
-        else:
-            state["allowance"] = allowance - 1, now
-            await context.next()
+            raise ReplyError({"code": "too_fast", "retry_after_s": round((1 - allowance) * per_s / frames, 2)})
+        state["allowance"] = allowance - 1, now
 
     return limit
 
 
-async def answer(context: Context, event: str, payload: Any) -> None:
-    """To the sender, with the id of the frame that is answered."""
-    await context.connection.send(Frame(event, payload, context.frame.id))
-
-
-async def broken(context: Context, error: Exception) -> None:
-    await answer(context, "error", {"code": "internal"})
+def broken(context: Context, error: Exception) -> None:
+    raise ReplyError({"code": "internal"})
 
 
 def needs_login(context: Context) -> None:
-    """A sync middleware runs before the handler; `abort` is how it says no."""
+    """A sync middleware runs before the handler; raising is how it says no. One that says nothing calls `context.abort()`."""
     if not context.connection.request.query.get("id"):
-        context.abort()
-        context.connection.send_nowait(Frame("error", {"code": "login_first"}, context.frame.id))
+        raise ReplyError({"code": "login_first"})
 
 
 # What clients may do with their cart: events "cart.…", for those who are logged in.
@@ -80,24 +67,24 @@ def find_cart(context: Context) -> None:
 
 
 @cart.on("add")
-async def add(context: Context, order: Add) -> None:
+def add(context: Context, order: Add) -> dict[str, int]:
     if order.item not in PRICES:
         raise InvalidPayloadError("$.item", f"Expected one of {', '.join(PRICES)}")
-    items = context["cart"]
+    items: dict[str, int] = context["cart"]
     items[order.item] = items.get(order.item, 0) + order.count
-    await answer(context, "cart", items)
+    return items
 
 
 @cart.on("remove")
-async def remove(context: Context, order: Remove) -> None:
-    del context["cart"][order.item]  # who removes what is not there gets {"code": "internal"}, and keeps the connection
-    await answer(context, "cart", context["cart"])
+def remove(context: Context, order: Remove) -> dict[str, int]:
+    items: dict[str, int] = context["cart"]
+    del items[order.item]  # who removes what is not there gets {"code": "internal"}, and keeps the connection
+    return items
 
 
 @cart.on("total")
-def total(context: Context) -> None:
-    price = sum(PRICES[item] * count for item, count in context["cart"].items())
-    context.connection.send_nowait(Frame("total", price, context.frame.id))
+def total(context: Context) -> int:
+    return sum(PRICES[item] * count for item, count in context["cart"].items())
 
 
 router = EventRouter()
@@ -107,8 +94,8 @@ router.include(cart, prefix="cart.")
 
 
 @router.fallback
-async def unknown(context: Context) -> None:
-    await answer(context, "error", {"code": "unknown_event", "known": router.events})
+def unknown(context: Context) -> None:
+    raise ReplyError({"code": "unknown_event", "known": router.events})
 
 
 server = Server()

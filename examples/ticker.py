@@ -2,7 +2,7 @@
 
     python -m wspulse.supervisor --workers 4 --app ticker:server
 
-Connect to ws://127.0.0.1:8000/ws?room=ACME for the prices of a symbol, or ?room=market for the index.
+Connect to ws://127.0.0.1:8000/ws for the market, and with ?symbol=ACME&symbol=BOLT for the prices of these symbols, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from wspulse import ConnectRejected, Frame, Request, Server, ServerClosedError, ShardUnavailableError
+from wspulse import Accept, ConnectRejected, Frame, Request, Server, ServerClosedError, ShardUnavailableError
 
 SYMBOLS = ("ACME", "BOLT", "CORN", "DUST", "ECHO", "FLUX")
 PRICES_PERIOD_S = 0.2
@@ -27,28 +27,28 @@ prices: dict[str, float] = {}
 
 
 class Price(msgspec.Struct):
-    symbol: str
     price: float
     worker: int
 
 
 @server.connect
-def connect(request: Request) -> tuple[str, str]:
-    room = request.query.get("room", "market")
-    if room not in (*SYMBOLS, "market"):
-        raise ConnectRejected(f"there is no {room!r}; there are {', '.join(SYMBOLS)} and market", status=404)
-    return room, ""
+def connect(request: Request) -> Accept:
+    symbols = request.query.getall("symbol")
+    for symbol in symbols:
+        if symbol not in SYMBOLS:
+            raise ConnectRejected(f"there is no {symbol!r}; there are {', '.join(SYMBOLS)}", status=404)
+    return Accept("market", rooms=symbols)
 
 
 async def tick_prices() -> None:
-    """Broadcasts reach every member of the room, on whichever worker it is, so each symbol needs one sender only."""
+    """Each symbol has a room. Broadcasts reach its members on every worker, so each symbol needs one sender only."""
     for symbol in prices:
         prices[symbol] = round(prices[symbol] * random.uniform(0.99, 1.01), 2)
-        await server.broadcast(symbol, Frame("price", Price(symbol, prices[symbol], server.shard)))
+        await server.broadcast(symbol, Frame("price", Price(prices[symbol], server.shard), room=symbol))
 
 
 async def tick_market() -> None:
-    watchers = len(await server.get_connections("market"))
+    watchers = len(await server.presence("market"))
     await server.broadcast("market", Frame("market", {"watchers": watchers, "worker": server.shard}))
 
 

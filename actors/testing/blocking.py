@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import uvloop
 from msgspec import UNSET
 
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.testing.client import Client, Closed
 from wspulse.actors.testing.running import RunningServer
 from wspulse.actors.values.codec import Codec
@@ -103,6 +104,11 @@ class BlockingServer:
         return self._thread.run(coroutine)
 
     @property
+    def control(self) -> str:
+        """See RunningServer.control."""
+        return self._running.control
+
+    @property
     def log(self) -> str:
         return self._running.log
 
@@ -131,9 +137,23 @@ class BlockingClient:
     def subprotocol(self) -> str | None:
         return self._client.subprotocol
 
+    @property
+    def connection(self) -> Connection:
+        """See Client.connection. Its calls belong to the server's loop: `running.run(client.connection.join("tea"))`."""
+        return self._client.connection
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        """See Client.rooms."""
+        return self._thread.call(lambda: self._client.rooms)
+
     def send(self, event: str, payload: Any = UNSET, *, id: str = "") -> None:  # noqa: A002
         __tracebackhide__ = True
         self._thread.run(self._client.send(event, payload, id=id))
+
+    def call(self, event: str, payload: Any = UNSET, *, timeout: float | None = None) -> Frame:
+        __tracebackhide__ = True
+        return self._thread.run(self._client.call(event, payload, timeout=timeout))
 
     def reply(self, to: Frame, payload: Any = UNSET, *, error: bool = False) -> None:
         __tracebackhide__ = True
@@ -144,18 +164,23 @@ class BlockingClient:
         self._thread.run(self._client.send_raw(message))
 
     def expect(
-        self, event: str, *, where: Callable[[Frame], object] | None = None, timeout: float | None = None
+        self,
+        event: str,
+        *,
+        room: str | None = None,
+        where: Callable[[Frame], object] | None = None,
+        timeout: float | None = None,
     ) -> Frame:
         __tracebackhide__ = True
-        return self._thread.run(self._client.expect(event, where=where, timeout=timeout))
+        return self._thread.run(self._client.expect(event, room=room, where=where, timeout=timeout))
 
     def next(self, *, timeout: float | None = None) -> Frame:
         __tracebackhide__ = True
         return self._thread.run(self._client.next(timeout=timeout))
 
-    def expect_nothing(self, event: str | None = None, *, within: float = 0.1) -> None:
+    def expect_nothing(self, event: str | None = None, *, room: str | None = None, within: float = 0.1) -> None:
         __tracebackhide__ = True
-        self._thread.run(self._client.expect_nothing(event, within=within))
+        self._thread.run(self._client.expect_nothing(event, room=room, within=within))
 
     def skip(self) -> list[Frame]:
         return self._thread.call(self._client.skip)

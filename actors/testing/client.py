@@ -7,45 +7,29 @@ test's own task.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
+from itertools import count
 from typing import Any, NamedTuple
-from urllib.parse import urlencode, urlsplit
 
-import msgspec
 from msgspec import UNSET
 from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as open_websocket
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.typing import Subprotocol
+from websockets.exceptions import ConnectionClosed
 
+from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.testing.address import Address
+from wspulse.actors.testing.reading import read
 from wspulse.actors.values.codec import Codec
-from wspulse.actors.values.errors import WspulseError
+from wspulse.actors.values.errors import ReplyError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.log_limit import shortened
 
-__all__ = ["Address", "Client", "Closed", "UpgradeRefusedError"]
+__all__ = ["Client", "Closed"]
 
 _DROP_WAIT_S = 2.0
 """How long a dropped client waits to see that the server has noticed; a server that has stopped reading may not."""
 
 _SHOWN_FRAMES = 10
-
-
-class UpgradeRefusedError(WspulseError):
-    """The server answered an upgrade with something else than 101. `text` is the answer's body."""
-
-    code = "upgrade_refused"
-
-    def __init__(self, status: int, text: str, headers: Mapping[str, str]) -> None:
-        super().__init__(status, text)
-        self.status = status
-        self.text = text
-        self.headers = headers
-
-    def __str__(self) -> str:
-        return f"wspulse: the upgrade was refused: {self.status} {self.text}"
 
 
 class Closed(NamedTuple):
@@ -55,29 +39,6 @@ class Closed(NamedTuple):
     reason: str
 
 
-class Address(NamedTuple):
-    """Where and how a client connects, and connects again."""
-
-    url: str
-    headers: Sequence[tuple[str, str]]
-    subprotocols: Sequence[str]
-
-    @classmethod
-    def make(
-        cls,
-        url: str,
-        connection_id: str | None,
-        room_id: str | None,
-        query: Mapping[str, str] | Iterable[tuple[str, str]] | None,
-        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None,
-        subprotocols: Sequence[str],
-    ) -> Address:
-        """`url` with a query of `id`, `room` and the rest."""
-        pairs = [(name, value) for name, value in (("id", connection_id), ("room", room_id)) if value is not None]
-        pairs += _pairs(query)
-        return cls(f"{url}?{urlencode(pairs)}" if pairs else url, _pairs(headers), subprotocols)
-
-
 class Client:
     """A client of a server under test.
 
@@ -85,12 +46,22 @@ class Client:
     of what is expected fails the test with an AssertionError that shows it.
     """
 
-    def __init__(self, address: Address, codec: Codec, timeout_s: float) -> None:
+    def __init__(
+        self,
+        address: Address,
+        codec: Codec,
+        timeout_s: float,
+        find_connection: Callable[[Any], Connection | None] | None = None,
+    ) -> None:
+        """`find_connection` knows the server's side of a socket by the client's address; None where that is another process."""
         self.received: list[Frame] = []
         """Every frame that came, in order, with its payload as plain values; over all reconnects."""
         self._address = address
         self._codec = codec
         self._timeout_s = timeout_s
+        self._find_connection = find_connection
+        self._connection: Connection | None = None
+        self._calls = count(1)
         self._untaken: deque[Frame] = deque()
         self._news = asyncio.Event()
         self._websocket: ClientConnection | None = None
@@ -113,12 +84,49 @@ class Client:
         """The subprotocol that the server chose."""
         return self.websocket.subprotocol
 
+    # The server's side of it.
+
+    @property
+    def connection(self) -> Connection:
+        """What the handlers of a `Server` under test see of this client: its `id`, `rooms`, `state`, `suspended`, `closed`.
+
+        It is the one that the last upgrade led to, also after the client was dropped or has left. Raises RuntimeError for a
+        server of processes, which `wspulse.Control(running.control)` asks, and where the session had ended before the client
+        saw its 101.
+        """
+        if self._find_connection is None:
+            raise RuntimeError(
+                "wspulse: this server runs in other processes; ask it with wspulse.Control(running.control)"
+            )
+        if self._connection is None:
+            raise RuntimeError("wspulse: the client has no session: it was never let in, or ended at once")
+        return self._connection
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        """The rooms that it is in, the first one first; see `connection`, also for where this is not known."""
+        return self.connection.rooms
+
     # Sending.
 
     async def send(self, event: str, payload: Any = UNSET, *, id: str = "") -> None:  # noqa: A002
         """Send a frame. Raises what the codec raises; fails when the connection has ended."""
         data = self._codec.encode(Frame(event, payload, id))
         await self.send_raw(data.decode() if self._codec.binary is False and isinstance(data, bytes) else data)
+
+    async def call(self, event: str, payload: Any = UNSET, *, timeout: float | None = None) -> Frame:
+        """Send a frame with an id of its own and return the frame that answers it: the next one with that id.
+
+        Raises ReplyError with its payload where its event is "error" or ends in ".error", as the server answers a payload that
+        does not fit and what a handler refuses by `raise ReplyError(...)`. Fails as `expect` does.
+        """
+        __tracebackhide__ = True
+        id = f"call-{next(self._calls)}"  # noqa: A001
+        await self.send(event, payload, id=id)
+        answer = await self._take(lambda frame: frame.id == id, f"the answer to {event!r}", timeout)
+        if answer.event == "error" or answer.event.endswith(".error"):
+            raise ReplyError(answer.payload)
+        return answer
 
     async def reply(self, to: Frame, payload: Any = UNSET, *, error: bool = False) -> None:
         """Answer a frame, as one that `connection.call` has sent: same id and event, or with `error` the event and ".error"."""
@@ -135,17 +143,23 @@ class Client:
     # Receiving.
 
     async def expect(
-        self, event: str, *, where: Callable[[Frame], object] | None = None, timeout: float | None = None
+        self,
+        event: str,
+        *,
+        room: str | None = None,
+        where: Callable[[Frame], object] | None = None,
+        timeout: float | None = None,
     ) -> Frame:
-        """The next frame of this event (and for which `where(frame)` is true), once it has come.
+        """The next frame of this event (that names this room, and for which `where(frame)` is true), once it has come.
 
         Frames of other events stay for later calls, so that a test need not know an order that nobody promised; `received`
         has them all in order. Fails after `timeout` seconds, or when the connection ends, and shows what came instead.
         """
         __tracebackhide__ = True
-        wanted = f"{event!r}{' that fits' if where is not None else ''}"
+        of_room = "" if room is None else f" in {room!r}"
+        wanted = f"{event!r}{of_room}{' that fits' if where is not None else ''}"
         return await self._take(
-            lambda frame: frame.event == event and (where is None or bool(where(frame))), wanted, timeout
+            lambda frame: _is_of(frame, event, room) and (where is None or bool(where(frame))), wanted, timeout
         )
 
     async def next(self, *, timeout: float | None = None) -> Frame:
@@ -153,14 +167,14 @@ class Client:
         __tracebackhide__ = True
         return await self._take(lambda frame: True, "a frame", timeout)
 
-    async def expect_nothing(self, event: str | None = None, *, within: float = 0.1) -> None:
-        """Fail when a frame (of this event) comes within so many seconds, or has come and was not taken.
+    async def expect_nothing(self, event: str | None = None, *, room: str | None = None, within: float = 0.1) -> None:
+        """Fail when a frame (of this event, that names this room) comes within so many seconds, or has come and was not taken.
 
         Where there is something to wait for, prefer that: a test is as slow as its silences.
         """
         __tracebackhide__ = True
         try:
-            frame = await self._find(lambda frame: event is None or frame.event == event, within)
+            frame = await self._find(lambda frame: _is_of(frame, event, room), within)
         except TimeoutError:
             return
         except EOFError:
@@ -273,31 +287,10 @@ class Client:
 
     async def open(self, timeout: float | None = None) -> None:
         """For `connect` and `reconnect`."""
-        address = self._address
-        parts = urlsplit(address.url)
         timeout_s = self._timeout_s if timeout is None else timeout
         async with asyncio.timeout(timeout_s):
-            # A socket of our own: no proxy that the environment names is asked.
-            sock = await _connected_socket(parts.hostname or "", parts.port or 80)
-            try:
-                self._websocket = await open_websocket(
-                    address.url,
-                    sock=sock,
-                    additional_headers=address.headers,
-                    subprotocols=[Subprotocol(name) for name in address.subprotocols] or None,
-                    compression=None,
-                    open_timeout=None,
-                    ping_interval=None,
-                    max_size=None,
-                    max_queue=None,
-                )
-            except InvalidStatus as error:
-                response = error.response
-                text = (response.body or b"").decode("utf-8", "replace")
-                raise UpgradeRefusedError(response.status_code, text, dict(response.headers.raw_items())) from None
-            finally:
-                if self._websocket is None:
-                    sock.close()
+            self._websocket = await self._address.dial()
+            self._connection = self._find_connection and self._find_connection(self._websocket.local_address)
         self._dropping = False
         self._reader = asyncio.create_task(self._read(self._websocket))
 
@@ -305,7 +298,7 @@ class Client:
         try:
             async for message in websocket:
                 if not self._dropping:
-                    frame = self._decoded(message)
+                    frame = read(self._codec, message)
                     self.received.append(frame)
                     self._untaken.append(frame)
                     self._news.set()
@@ -318,16 +311,6 @@ class Client:
         if self._reader is not None:
             await asyncio.wait([self._reader])
 
-    def _decoded(self, message: str | bytes) -> Frame:
-        """A message that the codec cannot read becomes a frame without event, with the message as its payload."""
-        data: Any = message.encode() if isinstance(message, str) and self._codec.binary is not None else message
-        try:
-            frame = self._codec.decode(data)
-            payload = frame.decode() if isinstance(frame.payload, msgspec.Raw) else frame.payload
-        except Exception:  # codecs raise what they like
-            return Frame("", message)
-        return Frame(frame.event, payload, frame.id)
-
     def _end(self) -> Closed:
         code = self.websocket.close_code
         return Closed(1006 if code is None else code, self.websocket.close_reason or "")
@@ -336,24 +319,11 @@ class Client:
         return f"<Client of {self._address.url}{'' if self.is_open else ', closed'}, {len(self.received)} received>"
 
 
-async def _connected_socket(host: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(sock, (host, port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _pairs(fields: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> list[tuple[str, str]]:
-    if fields is None:
-        return []
-    return list(fields.items() if isinstance(fields, Mapping) else fields)
+def _is_of(frame: Frame, event: str | None, room: str | None) -> bool:
+    return (event is None or frame.event == event) and (room is None or frame.room == room)
 
 
 def _shown(frame: Frame) -> str:
     payload = "" if frame.payload is UNSET else f" {shortened(repr(frame.payload))}"
-    return f"{shortened(frame.event)!r}{payload}"
+    room = f" in {shortened(frame.room)!r}" if frame.room else ""
+    return f"{shortened(frame.event)!r}{payload}{room}"

@@ -17,7 +17,7 @@ from time import monotonic
 
 __all__ = ["ServerProcess"]
 
-_READY = re.compile(r"^wspulse: ready on (ws://\S+) ", re.MULTILINE)
+_READY = re.compile(r"^wspulse: ready on (ws://\S+) \(.*control (\S+)\)$", re.MULTILINE)
 
 _START_DEADLINE_S = 30.0
 """Several interpreters that import an application, on a machine that is busy with other tests."""
@@ -43,6 +43,8 @@ class ServerProcess:
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._last_log = ""
+        self.control = ""
+        """The control endpoint, once it has started."""
 
     @property
     def pid(self) -> int:
@@ -56,6 +58,7 @@ class ServerProcess:
         deadline = monotonic() + _START_DEADLINE_S
         while True:
             if ready := _READY.search((folder / "stdout").read_text()):
+                self.control = ready[2]
                 return ready[1]
             if (code := process.poll()) is not None:
                 raise RuntimeError(f"wspulse: the server ended with code {code} before it was ready:\n{self.log()}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from wspulse.actors.testing.client import Address, Client
+from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.testing.address import Address
+from wspulse.actors.testing.client import Client
 from wspulse.actors.testing.process import ServerProcess
 from wspulse.actors.values.codec import Codec
 
@@ -14,13 +17,21 @@ __all__ = ["RunningServer"]
 class RunningServer:
     """A server under test, and the way to its clients. Leaving the block ends both."""
 
-    def __init__(self, url: str, codec: Codec, timeout_s: float, process: ServerProcess | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        codec: Codec,
+        timeout_s: float,
+        process: ServerProcess | None,
+        find_connection: Callable[[Any], Connection | None] | None,
+    ) -> None:
         self.url = url
         self.clients: list[Client] = []
         """Every client that was connected."""
         self._codec = codec
         self._timeout_s = timeout_s
         self._process = process
+        self._find_connection = find_connection
 
     async def connect(
         self,
@@ -38,10 +49,20 @@ class RunningServer:
         Raises UpgradeRefusedError (`.status`, `.text`) where the server refuses, TimeoutError after `timeout` seconds.
         """
         address = Address.make(self.url, id, room, query, headers, subprotocols)
-        client = Client(address, codec or self._codec, self._timeout_s)
+        client = Client(address, codec or self._codec, self._timeout_s, self._find_connection)
         await client.open(timeout)
         self.clients.append(client)
         return client
+
+    @property
+    def control(self) -> str:
+        """The control endpoint of a server of processes: `wspulse.Control(running.control).presence(room)` tells who is there.
+
+        Raises RuntimeError for one in this process, which has none.
+        """
+        if self._process is None:
+            raise RuntimeError("wspulse: this server runs in this process; call its own methods")
+        return self._process.control
 
     @property
     def log(self) -> str:

@@ -13,8 +13,10 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from wspulse.actors.server import Server
+from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.testing.blocking import BlockingServer, LoopThread
 from wspulse.actors.testing.client import Client
 from wspulse.actors.testing.process import ServerProcess
@@ -82,8 +84,9 @@ class serve:  # noqa: N801  (it is used like a function)
         if self._stack is not None:
             raise RuntimeError("wspulse: serve: it runs already")
         async with AsyncExitStack() as stack:
-            process = None
+            process = find = None
             if isinstance(self._target, Server):
+                find = partial(_connection_from, self._target)
                 codec = self._codec or self._target.options.codec
                 # `_close` loses its patience first, and says so.
                 serving = self._target.serve(path=self._path, patience_s=self._timeout_s + 2 * _FAREWELL_S)
@@ -95,7 +98,7 @@ class serve:  # noqa: N801  (it is used like a function)
                 process = ServerProcess(self._target, self._arguments, self._env, self._cwd)
                 stack.push_async_callback(process.stop)
                 url = await process.start()
-            running = RunningServer(url, codec, self._timeout_s, process)
+            running = RunningServer(url, codec, self._timeout_s, process, find)
             stack.push_async_callback(_say_goodbye, running.clients)
             self._stack = stack.pop_all()
         return running
@@ -163,6 +166,15 @@ class serve:  # noqa: N801  (it is used like a function)
         if error is None:
             raise outcome
         error.add_note(f"wspulse: before that, a callback of the server raised {type(outcome).__name__}: {outcome}")
+
+
+def _connection_from(server: Server, address: Any) -> Connection | None:
+    """What carries on over the socket from this address, the newest sessions first."""
+    for session in reversed(server._running().shard.sessions.values()):
+        connection = session.connection
+        if (connection.resumed_with or connection).request.remote_address == address:
+            return connection
+    return None
 
 
 async def _say_goodbye(clients: list[Client]) -> None:
