@@ -24,6 +24,7 @@ from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.connections.member import Member
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
+from wspulse.actors.values.text.ids import NOBODY
 
 __all__ = ["Mounted", "one_of_several"]
 
@@ -60,7 +61,7 @@ class Mounted:
             return self._in_process.send(connection_id, frame)
         return self._start_and(lambda: self._in_process.send(connection_id, frame))
 
-    def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = ()) -> Awaitable[None] | None:
+    def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = NOBODY) -> Awaitable[None] | None:
         if self._is_started():
             return self._in_process.broadcast(room_id, frame, exclude)
         return self._start_and(lambda: self._in_process.broadcast(room_id, frame, exclude))
