@@ -79,7 +79,7 @@ class Admission:
         """Wait for one of its rooms that is not joined yet, if there is one."""
         for room in (self.newcomers[transport], *self._further.get(transport, ())):
             if room.waiting is not None:
-                room.waiting.append(partial(self._room_joined, transport))
+                room.waiting[transport] = partial(self._room_joined, transport)
                 return True
         return False
 
@@ -103,10 +103,9 @@ class Admission:
 
     def _release(self, transport: Transport) -> None:
         """The newcomer no longer holds its rooms."""
-        table = self._shard.room_table
-        table.let_go(self.newcomers.pop(transport))
-        for room in self._further.pop(transport, ()):
-            table.let_go(room)
+        for room in (self.newcomers.pop(transport), *self._further.pop(transport, ())):
+            room.wait_no_more(transport)
+            self._shard.room_table.let_go(room)
 
     def _decide(self, transport: Transport) -> None:
         """The one step in which a newcomer becomes something."""

@@ -68,7 +68,7 @@ class FurtherRooms(Generic[M]):
                 self.add(room)
                 return None
             joining = self._joining[room_id] = _Joining(room)
-            room.waiting.append(partial(self._joined, joining))
+            room.waiting[joining] = partial(self._joined, joining)
         call: asyncio.Future[None] = loop.create_future()
         joining.calls.add(call)
         timer = loop.call_later(timeout_s, _late, call)
@@ -91,7 +91,7 @@ class FurtherRooms(Generic[M]):
         joining = self._joining.pop(room_id, None)
         if joining is not None:
             _end(joining)
-            self._table.let_go(joining.room)
+            self._let_go(joining)
 
     def end(self, connection_id: str) -> None:
         """The session has ended: out of all of them. Those who wait get ConnectionClosedError."""
@@ -104,7 +104,7 @@ class FurtherRooms(Generic[M]):
             for call in joining.calls:
                 if not call.done():
                     call.set_exception(ConnectionClosedError(connection_id))
-            self._table.let_go(joining.room)
+            self._let_go(joining)
 
     def set_slow(self) -> None:
         for room in self.rooms.values():
@@ -136,7 +136,12 @@ class FurtherRooms(Generic[M]):
         room = joining.room
         if not joining.calls and self._joining.get(room.id) is joining:
             del self._joining[room.id]
-            self._table.let_go(room)
+            self._let_go(joining)
+
+    def _let_go(self, joining: _Joining[M]) -> None:
+        """Nobody waits for the room any more."""
+        joining.room.wait_no_more(joining)
+        self._table.let_go(joining.room)
 
 
 def _end(joining: _Joining[M]) -> None:
