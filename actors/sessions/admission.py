@@ -130,8 +130,8 @@ class Admission:
             if mode == "reject":
                 self._refuse(transport, 409, "this connection id is in use")
                 return
-            if mode == "kick" or not old.resumes:
-                # One without a resume window would have ended with its transport: nobody takes it over.
+            if mode == "kick" or not old.outlives_transport:
+                # One that waits for nobody would have ended with its transport: nobody takes it over.
                 error = DuplicateConnectionIDError(old.id)
                 old.apply(SessionEvent.DUPLICATE, error=error, close=CloseReason.DUPLICATE)
                 old = None
