@@ -385,7 +385,7 @@ class Session:
                 self.watchers = set()
             self.watchers.add(future)
             # Whoever waits may give up long before the session ends.
-            future.add_done_callback(self._unwatch)
+            future.add_done_callback(self._unwatch, context=self.shard.context)
         return future
 
     def _unwatch(self, future: asyncio.Future[None]) -> None:

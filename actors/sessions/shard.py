@@ -348,7 +348,7 @@ class Shard:
         dirty = self._dirty
         dirty.append(item)
         if len(dirty) == 1:
-            self.loop.call_soon(self._turn_ended)
+            self.loop.call_soon(self._turn_ended, context=self.context)
 
     def _turn_ended(self) -> None:
         dirty, self._dirty = self._dirty, []

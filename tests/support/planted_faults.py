@@ -130,7 +130,7 @@ def _wait_for_the_first(admission: Admission, transport: Transport) -> bool:
     return True
 
 
-def _join_at_once(rooms: FurtherRooms[Session], room_id: str, _loop: object, _timeout_s: float) -> None:
+def _join_at_once(rooms: FurtherRooms[Session], room_id: str, *_: object) -> None:
     """`FurtherRooms.join` that does not wait until the room is joined."""
     if room_id not in rooms.rooms:
         rooms.add(rooms._table.enter(room_id))

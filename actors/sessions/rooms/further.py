@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
@@ -53,10 +54,12 @@ class FurtherRooms(Generic[M]):
         self._limit = limit
         self._joining: dict[str, _Joining[M]] = {}
 
-    def join(self, room_id: str, loop: asyncio.AbstractEventLoop, timeout_s: float) -> asyncio.Future[None] | None:
+    def join(
+        self, room_id: str, loop: asyncio.AbstractEventLoop, context: Context, timeout_s: float
+    ) -> asyncio.Future[None] | None:
         """Become a member when the barrier has passed: at once (None), or when the future is done. That raises
         ShardUnavailableError after `timeout_s`, and nobody becomes a member where all who wait have given up. Raises ValueError
-        for one room too many."""
+        for one room too many. What the loop calls runs in `context`."""
         if room_id in self.rooms:
             return None
         joining = self._joining.get(room_id)
@@ -71,8 +74,8 @@ class FurtherRooms(Generic[M]):
             room.waiting[joining] = partial(self._joined, joining)
         call: asyncio.Future[None] = loop.create_future()
         joining.calls.add(call)
-        timer = loop.call_later(timeout_s, _late, call)
-        call.add_done_callback(partial(self._answered, joining, timer))
+        timer = loop.call_later(timeout_s, _late, call, context=context)
+        call.add_done_callback(partial(self._answered, joining, timer), context=context)
         return call
 
     def add(self, room: Room[M]) -> None:

@@ -7,6 +7,7 @@ they are, or have given up; the bus brings its frames. It decides about no sessi
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ class RoomTableShard(Protocol):
 
     options: ServerOptions
     metrics: Metrics
+    context: Context
     bus: Bus
 
     @property
@@ -88,7 +90,8 @@ class RoomTable:
         """A frame of the bus, for the members here but those with these ids; they get it now."""
         room = self.rooms.get(room_id)
         if room is not None:
-            room.write_but(wire, excluded)
+            # It writes at once, and what a socket does not take keeps the context in which it was written.
+            self._shard.context.copy().run(room.write_but, wire, excluded)
 
     def _look_again(self, room: Room[Session], now: float) -> None:
         """Nobody was there a while ago."""
