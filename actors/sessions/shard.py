@@ -100,7 +100,7 @@ class Shard:
         self.working: dict[Inbox, asyncio.Task[None]] = {}
         """The tasks of sessions whose async handlers run; each takes itself out at its end, which spares it a callback."""
         self.cancellations = Cancellations(
-            loop, self.context, self.clock, self.at, self.working, self.journal.handler_is_given_up
+            loop, self.context, self.clock, self.at, self.working, self.journal.handler_refuses
         )
         self._dirty: list[Flushable] = []
         self._serial = 0
@@ -321,7 +321,7 @@ class Shard:
             # A handler that was called and never begins would warn that nobody awaited it.
             await asyncio.sleep(0)
         finally:
-            tasks = [*self.working.values(), *self.cancellations.given_up]
+            tasks = list(self.working.values())
             for task in tasks:
                 task.cancel()
             self._ticker.stop()
