@@ -240,7 +240,7 @@ class Presence(Extension):
     def _tell_soon(self, room_id: str, room: WatchedRoom) -> None:
         self._news[room_id] = room
         if self._timer is None:
-            self._timer = self._shard.loop.call_later(GATHER_S, self._tell_all)
+            self._timer = self._shard.loop.call_later(GATHER_S, self._tell_all, context=self._shard.context)
 
     def _tell_all(self) -> None:
         self._timer = None
@@ -252,7 +252,8 @@ class Presence(Extension):
                 room.unreported = []
             self._tell_watchers(room)
             if room.behind and room_id not in self._retries:
-                self._retries[room_id] = self._shard.loop.call_later(RETRY_S, self._retry, room_id)
+                loop, context = self._shard.loop, self._shard.context
+                self._retries[room_id] = loop.call_later(RETRY_S, self._retry, room_id, context=context)
 
     def _retry(self, room_id: str) -> None:
         del self._retries[room_id]

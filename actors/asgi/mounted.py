@@ -11,6 +11,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextvars import Context
 from logging import Logger
 from multiprocessing import current_process
 from typing import Any
@@ -24,6 +25,7 @@ from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.connections.member import Member
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
+from wspulse.actors.values.text.ids import NOBODY
 
 __all__ = ["Mounted", "one_of_several"]
 
@@ -60,7 +62,7 @@ class Mounted:
             return self._in_process.send(connection_id, frame)
         return self._start_and(lambda: self._in_process.send(connection_id, frame))
 
-    def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = ()) -> Awaitable[None] | None:
+    def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = NOBODY) -> Awaitable[None] | None:
         if self._is_started():
             return self._in_process.broadcast(room_id, frame, exclude)
         return self._start_and(lambda: self._in_process.broadcast(room_id, frame, exclude))
@@ -93,9 +95,9 @@ class Mounted:
 
     # Start and stop.
 
-    async def started(self) -> ShardRuntime:
-        """This process's runtime, started when it was not. Raises what on_start raises, and RuntimeError where it runs
-        in another event loop."""
+    async def started(self, *, in_lifespan: bool = False) -> ShardRuntime:
+        """This process's runtime, started when it was not: for everybody, so in nobody's context but a lifespan's. Raises what
+        on_start raises, and RuntimeError where it runs in another event loop."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None and not self._loop.is_closed() and self._is_needed():
@@ -109,7 +111,8 @@ class Mounted:
         if self._starting is None:
             self._starting = loop.create_future()
             try:
-                self._runtime = await self._start()
+                starts = self._start()
+                self._runtime = await (starts if in_lifespan else loop.create_task(starts, context=Context()))
             except BaseException as error:
                 starting, self._starting = self._starting, None
                 starting.set_exception(error if isinstance(error, Exception) else RuntimeError("wspulse: not started"))
@@ -132,7 +135,7 @@ class Mounted:
             and self._runtime.closing.server_closing
         ):
             self._forget()
-        await self.started()
+        await self.started(in_lifespan=True)
         self._lifespans += 1
         return True
 

@@ -33,7 +33,7 @@ from wspulse.actors.values.errors import (
 )
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
-from wspulse.actors.values.text.ids import checked_excluded, checked_room_id
+from wspulse.actors.values.text.ids import NOBODY, can_exist, checked_excluded, checked_room_id
 from wspulse.actors.wire.answer import rejection
 
 __all__ = ["RemoteServer", "RemoteServerConnection"]
@@ -111,13 +111,19 @@ class RemoteServer:
         return self._in_process.runtime
 
     async def send(self, connection_id: str, frame: Frame) -> None:
+        _check_exists(connection_id)
         await _as_here(self.control.send(connection_id, frame))
 
-    async def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = ()) -> None:
-        excluded = sorted(checked_excluded(exclude))
+    async def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = NOBODY) -> None:
+        excluded = sorted(filter(can_exist, checked_excluded(exclude)))
+        if not isinstance(room_id, str):
+            raise id_error("room", room_id)
+        if not can_exist(room_id):
+            return
         await _as_here(self.control.broadcast(room_id, frame, excluded))
 
     async def kick(self, connection_id: str, code: int, reason: str) -> None:
+        _check_exists(connection_id)
         await _as_here(self.control.kick(connection_id, code, reason))
 
     async def join(self, connection_id: str, room_id: str) -> None:
@@ -129,6 +135,8 @@ class RemoteServer:
     async def presence(self, room_id: str) -> list[Member]:
         if not isinstance(room_id, str):
             raise id_error("room", room_id)
+        if not can_exist(room_id):
+            return []
         found = await _as_here(self.control.presence(room_id))
         if found.missing_shards:
             raise ShardUnavailableError(f"shard {found.missing_shards[0]} did not answer")
@@ -137,10 +145,20 @@ class RemoteServer:
     async def get_connections(self, room_id: str) -> list[Connection]:
         if not isinstance(room_id, str):
             raise id_error("room", room_id)  # the control socket takes None for all rooms
+        if not can_exist(room_id):
+            return []
         found = await _as_here(self.control.connections(room_id))
         if found.missing_shards:
             raise ShardUnavailableError(f"no answer of shard {', '.join(map(str, found.missing_shards))}")
         return [RemoteServerConnection(self, connection) for connection in found]
+
+
+def _check_exists(connection_id: object) -> None:
+    """Raises ConnectionNotFoundError for an id that nobody can have, and TypeError for what is none."""
+    if not isinstance(connection_id, str):
+        raise id_error("connection", connection_id)
+    if not can_exist(connection_id):
+        raise ConnectionNotFoundError(connection_id)
 
 
 async def _as_here(call: Awaitable[Result]) -> Result:

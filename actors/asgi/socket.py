@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from contextvars import copy_context
 from typing import Any, cast
 
 from wspulse.actors.sessions.shard import Shard
@@ -59,6 +60,8 @@ class AsgiSocket(asyncio.Transport):
         super().__init__()
         self._shard = shard
         self._loop = shard.loop
+        self._context = copy_context()
+        """That of the ASGI application, in which it is called: whoever writes has one of his own, another session's maybe."""
         self._protocol: asyncio.Protocol = protocol
         self._scope = scope
         self._send = send
@@ -115,14 +118,14 @@ class AsgiSocket(asyncio.Transport):
             self._queue.extend(events)
         elif data[0] == _OWN_PING:
             # The transport writes nothing else with a ping.
-            self._loop.call_soon(self._pong, data[2:])
+            self._loop.call_soon(self._pong, data[2:], context=self._shard.context)
             return
         else:
             self._queue.append(data)
             self._unsent_bytes += len(data)
         if not self._sending:
             self._sending = True
-            self._sender = self._loop.create_task(self._send_queue())
+            self._sender = self._loop.create_task(self._send_queue(), context=self._context.copy())
         self._watch()
         if self._unsent_bytes > _HIGH_WATER_BYTES and not self._blocked:
             self._blocked = True
@@ -255,7 +258,7 @@ class AsgiSocket(asyncio.Transport):
     def _lose(self) -> None:
         if not self._losing:
             self._losing = self._gone = True
-            self._loop.call_soon(self._connection_lost)
+            self._loop.call_soon(self._connection_lost, context=self._shard.context)
 
     def _connection_lost(self) -> None:
         self._protocol.connection_lost(None)

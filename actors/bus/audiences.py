@@ -7,7 +7,7 @@ shard that has told nothing yet everything is possible: it is in every audience.
 nothing: its own mark comes back when the forwarder has taken all that came before.
 
 A shard that is silent can tell nothing, and joins nothing either: what it had told others, they tell. That hearsay holds until
-its own word comes, or it is silent no more.
+its own word comes, or it is silent no more; where there is none, it holds up nobody.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Protocol
 
 import zmq
@@ -77,6 +78,8 @@ class Subscriptions:
         self._touched = touched
         self._tell_rooms = tell_rooms
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        """In which the loop calls us: that of a handler, which joins and leaves, would be kept."""
         self._gaps = gaps
         self._joining: dict[str, Callable[[], None]] = {}
         self._turn_joins: list[tuple[str, Callable[[], None]]] = []
@@ -97,7 +100,7 @@ class Subscriptions:
         self._gaps.joined(room_id)
         self._joining[room_id] = joined
         if not self._turn_joins:
-            self._loop.call_soon(self._tell_turn)
+            self._loop.call_soon(self._tell_turn, context=self._context)
         self._turn_joins.append((room_id, joined))
 
     def leave(self, room_id: str) -> None:
@@ -109,7 +112,7 @@ class Subscriptions:
         self._touched()
         self._left.add(room_id)
         if self._tell_left is None:
-            self._tell_left = self._loop.call_later(_LEFT_TOLD_S, self._probe_left)
+            self._tell_left = self._loop.call_later(_LEFT_TOLD_S, self._probe_left, context=self._context)
 
     def tell_all(self, shard: int) -> None:
         """Tell a shard, which may know nothing, of every room of which something may come here."""
@@ -137,7 +140,7 @@ class Subscriptions:
         joins, self._turn_joins = self._turn_joins, []
         self._tell_rooms([room_topic(room_id) for room_id, _ in joins], [])
         # Behind the links' own writes of this turn: what is told is with the kernel then, even if we are stopped here.
-        self._loop.call_soon(self._subscribe_turn, joins)
+        self._loop.call_soon(self._subscribe_turn, joins, context=self._context)
 
     def _subscribe_turn(self, joins: list[tuple[str, Callable[[], None]]]) -> None:
         if self._stopped:
@@ -177,7 +180,8 @@ class Subscriptions:
             self._end(topic, probe)
             return
         self._publish_probe(topic)
-        probe.timer = self._loop.call_later(again_s, self._probe, topic, min(again_s * 2, _PROBE_MOST_S))
+        then_s = min(again_s * 2, _PROBE_MOST_S)
+        probe.timer = self._loop.call_later(again_s, self._probe, topic, then_s, context=self._context)
 
     def _end(self, topic: bytes, probe: _Probe) -> None:
         if probe.timer is not None:

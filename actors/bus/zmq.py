@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 
 import zmq
 
@@ -91,6 +92,7 @@ class ZmqBus:
         self._deliver_but = deliver_but
         self._tell_consumed = tell_consumed
         self._loop = asyncio.get_running_loop()
+        self._own = copy_context()  # in which the loop calls us: that of a handler, which publishes, would be kept
         self._context = zmq.Context()
         self._push: zmq.Socket[bytes] = self._context.socket(zmq.PUSH)
         self._push.setsockopt(zmq.SNDHWM, _PUSH_HIGH_WATER)
@@ -109,7 +111,6 @@ class ZmqBus:
         self._mark_again: asyncio.TimerHandle | None = None
         self.audiences = Audiences()
         self.flow = BusFlow()
-
         self._gaps = GapWatch()
         self._gap_log = GapLog()
         self._look_scheduled = False
@@ -127,7 +128,6 @@ class ZmqBus:
         self.tell_all_rooms = self._subscriptions.tell_all
         self.publish_echo = self._publish_probe
         self.echoed: Callable[[bytes], None] = lambda _data: None  # for the bus's watch, with what came of our echoes
-
         # Everything counts against this shard itself: its marks come back when the forwarder has taken what came before.
         self.flow.shard_up(shard, incarnation)
         self._subscribe.setsockopt(zmq.SUBSCRIBE, mark_topic(shard))
@@ -174,7 +174,7 @@ class ZmqBus:
             raise ShardUnavailableError("the bus is closed")
         future: asyncio.Future[None] = self._loop.create_future()
         self._waiters.wait(room_id, future, (wire, excluded))
-        timer = self._loop.call_later(ASK_TIMEOUT_S, self._stalled, room_id, future)
+        timer = self._loop.call_later(ASK_TIMEOUT_S, self._stalled, room_id, future, context=self._own)
         try:
             await future
         finally:
@@ -209,15 +209,14 @@ class ZmqBus:
             self._flush()
         elif not self._flush_scheduled:
             self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush, context=self._own)
 
     def _flush(self) -> None:
         """One message per room with what was published in this turn."""
         self._flush_scheduled = False
         if not self._batches or self._stopped:
             return
-        batches, self._batches = self._batches, {}
-        self._batch_bytes = 0
+        batches, self._batches, self._batch_bytes = self._batches, {}, 0
         flow, audience_of, next_in_room = self.flow, self.audiences.of, self._numbering.next_in_room
         for room_id, frames in batches.items():
             topic = room_topic(room_id)
@@ -227,7 +226,7 @@ class ZmqBus:
             if flow.published(audience_of(topic), len(data)):
                 self._mark(flow.due_marks())
         if self._period is None:
-            self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period)
+            self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period, context=self._own)
 
     def _take_but(self, room_id: str, wire: bytes, excluded: frozenset[str]) -> None:
         """A message of its own, behind what this turn has published before."""
@@ -238,11 +237,13 @@ class ZmqBus:
         if self.flow.published(self.audiences.of(topic), len(data)):
             self._mark(self.flow.due_marks())
         if self._period is None:
-            self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period)
+            self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period, context=self._own)
 
     def _end_period(self) -> None:
         self._numbering.end_period()
-        self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period) if self._numbering.remembers else None
+        self._period = None
+        if self._numbering.remembers:
+            self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period, context=self._own)
 
     def _send(self, data: bytes) -> None:
         if not self._unsent:
@@ -291,7 +292,7 @@ class ZmqBus:
 
     def _set_retry(self) -> None:
         if self._retry is None and not self._stopped:
-            self._retry = self._loop.call_later(_RETRY_S, self._try_again)
+            self._retry = self._loop.call_later(_RETRY_S, self._try_again, context=self._own)
 
     def _try_again(self) -> None:
         self._retry = None
@@ -344,19 +345,18 @@ class ZmqBus:
             self.flow.mark(shard, number)
             self._send(pack_mark(shard, self._shard, self._incarnation, number))
         if self.flow.blocked and self._mark_again is None and not self._stopped:
-            self._mark_again = self._loop.call_later(_MARK_AGAIN_S, self._mark_blocked)
+            self._mark_again = self._loop.call_later(_MARK_AGAIN_S, self._mark_blocked, context=self._own)
 
     def _mark_blocked(self) -> None:
         self._mark_again = None
-        # What waits to be sent has its mark already.
-        self._mark([] if self._unsent else self.flow.blocked_shards())
+        self._mark([] if self._unsent else self.flow.blocked_shards())  # what waits to be sent has its mark already
 
     # Receiving.
 
     def _schedule_look(self) -> None:
         if not self._look_scheduled:
             self._look_scheduled = True
-            self._loop.call_soon(self._look)
+            self._loop.call_soon(self._look, context=self._own)
 
     def _look(self) -> None:
         """Take what has come, within a budget."""

@@ -18,7 +18,7 @@ from wspulse.actors.sessions.connections.member import Member
 from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import ServerClosedError, ShardUnavailableError, id_error, wrong_thread
 from wspulse.actors.values.frame import Frame
-from wspulse.actors.values.text.ids import checked_excluded
+from wspulse.actors.values.text.ids import NOBODY, checked_excluded
 
 __all__ = ["Calls"]
 
@@ -56,7 +56,7 @@ class Calls:
         if pending is not None:
             await pending
 
-    async def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = ()) -> None:
+    async def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = NOBODY) -> None:
         """Queue a frame for every session of a room, on every shard, in one total order; but for the connections whose ids are in
         `exclude`, of which some may not be there. That costs more than a broadcast to all.
 
@@ -67,7 +67,7 @@ class Calls:
         if pending is not None:
             await pending
 
-    def broadcast_nowait(self, room_id: str, frame: Frame, exclude: Iterable[str] = ()) -> None:
+    def broadcast_nowait(self, room_id: str, frame: Frame, exclude: Iterable[str] = NOBODY) -> None:
         """`broadcast` for sync code: raises ShardUnavailableError at once when the bus is full for this room."""
         runtime = self._deployment.running()
         if not isinstance(room_id, str):
@@ -77,7 +77,7 @@ class Calls:
             raise wrong_thread("`server.from_thread.broadcast(room_id, frame)`")
         if runtime.closing.server_closing:
             raise ServerClosedError
-        if exclude and (excluded := checked_excluded(exclude)):
+        if exclude is not NOBODY and (excluded := checked_excluded(exclude)):
             taken = shard.bus.publish_but(room_id, shard.encode(frame), excluded)
         else:
             taken = shard.bus.publish(room_id, shard.encode(frame))
@@ -111,6 +111,8 @@ class Calls:
 
     def local_connection(self, connection_id: str) -> Connection | None:
         """The session of that id, if it lives in this process; asks nobody."""
+        if not isinstance(connection_id, str):
+            raise id_error("connection", connection_id)
         session = self._running().shard.sessions.get(connection_id)
         return None if session is None else session.connection
 

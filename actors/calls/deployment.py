@@ -14,6 +14,7 @@ from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.connections.member import Member
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.text.ids import NOBODY
 
 __all__ = ["Deployment"]
 
@@ -31,7 +32,7 @@ class Deployment(Protocol):
 
     def send(self, connection_id: str, frame: Frame) -> Awaitable[None] | None: ...
 
-    def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = ()) -> Awaitable[None] | None: ...
+    def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = NOBODY) -> Awaitable[None] | None: ...
 
     def kick(self, connection_id: str, code: int, reason: str) -> Awaitable[None]: ...
 

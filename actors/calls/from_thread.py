@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
 from wspulse.actors.values.errors import ServerClosedError, ShardUnavailableError
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.text.ids import NOBODY
 
 __all__ = ["AsyncCalls", "FromThread"]
 
@@ -51,7 +52,7 @@ class FromThread:
         """`Server.send`."""
         self._carry_out(lambda: self._calls.send(connection_id, frame))
 
-    def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = ()) -> None:
+    def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = NOBODY) -> None:
         """`Server.broadcast`; those of one thread keep the order of its calls."""
         self._carry_out(lambda: self._calls.broadcast(room_id, frame, exclude))
 

@@ -25,7 +25,7 @@ from wspulse.actors.values.errors import (
     wrong_thread,
 )
 from wspulse.actors.values.frame import Frame
-from wspulse.actors.values.text.ids import checked_excluded
+from wspulse.actors.values.text.ids import NOBODY, can_exist, checked_excluded
 
 __all__ = ["InProcess"]
 
@@ -64,7 +64,7 @@ class InProcess:
             return None
         return _send_elsewhere(runtime, owner, SendFrame(connection_id, wire))
 
-    def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = ()) -> Awaitable[None] | None:
+    def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = NOBODY) -> Awaitable[None] | None:
         runtime = self.runtime or self.running()
         if get_ident() != runtime.shard.thread:
             raise wrong_thread("`server.from_thread.broadcast(room_id, frame)`")
@@ -73,7 +73,7 @@ class InProcess:
         if runtime.closing.server_closing:
             raise ServerClosedError
         shard = runtime.shard
-        if exclude and (excluded := checked_excluded(exclude)):
+        if exclude is not NOBODY and (excluded := checked_excluded(exclude)):
             wire = shard.encode(frame)
             taken = shard.bus.publish_but(room_id, wire, excluded)
             return None if taken else shard.bus.publish_when_free(room_id, wire, excluded)
@@ -90,6 +90,8 @@ class InProcess:
             raise id_error("connection", connection_id)
         if runtime.closing.server_closing:
             raise ServerClosedError
+        if not can_exist(connection_id):
+            raise ConnectionNotFoundError(connection_id)
         await runtime.ask(runtime.placement.shard_of(connection_id), Kick(connection_id, code, reason))
 
     async def get_connections(self, room_id: str) -> list[Connection]:
@@ -132,6 +134,8 @@ _encode = msgspec.msgpack.Encoder().encode
 
 async def _send_elsewhere(runtime: ShardRuntime, owner: int, message: SendFrame) -> None:
     try:
+        if not can_exist(message.connection_id):
+            raise ConnectionNotFoundError(message.connection_id)
         await runtime.ask(owner, message)
     except ShardUnavailableError:
         if runtime.closing.server_closing:
@@ -141,7 +145,7 @@ async def _send_elsewhere(runtime: ShardRuntime, owner: int, message: SendFrame)
 
 async def _records(runtime: ShardRuntime, shard: int, room_id: str) -> list[ConnectionRecord]:
     """What another shard has in a room; nothing where it is dead, whose sessions died with it."""
-    if shard not in runtime.up_shards:
+    if shard not in runtime.up_shards or not can_exist(room_id):
         return []
     try:
         result = await runtime.ask(shard, ListConnections(room_id, with_state=True))

@@ -159,12 +159,12 @@ class Journal:
             extra = {"connection_id": connection_id, "not_logged": not_logged}
             self._logger.debug("an answer came for which no call waits, and was dropped", extra=extra)
 
-    def handler_is_given_up(self, connection_id: str, event: str) -> None:
+    def handler_refuses(self, connection_id: str, event: str) -> None:
         """An on_message was cancelled and does not end."""
-        not_logged = self._limits["given up"].admit(self._clock())
+        not_logged = self._limits["refuses"].admit(self._clock())
         if not_logged is not None:
             self._logger.error(
-                "a handler refuses to be cancelled and is given up; its connection goes on without it",
+                "a handler refuses to be cancelled; until it ends, no callback runs for its connection id",
                 extra={"event": shortened(event), "connection_id": connection_id, "not_logged": not_logged},
             )
 

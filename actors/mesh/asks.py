@@ -8,6 +8,7 @@ send of it by then is taken back. One that could not be sent yet waits for the s
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Protocol
@@ -43,6 +44,8 @@ class Asks:
     def __init__(self, shard: int) -> None:
         self._shard = shard
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        """In which the loop calls us: that of a handler, which asks, would be kept."""
         self._stream: AskStream | None = None
         self._incarnation = 0
         self._number = 0
@@ -122,7 +125,7 @@ class Asks:
 
     def _set_sweeper(self) -> None:
         if self._sweeper is None and self._asked:
-            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep, context=self._context)
 
     def _sweep(self) -> None:
         """Fail what has passed its deadline: one timer for all."""

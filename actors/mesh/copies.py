@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
@@ -61,6 +62,8 @@ class Copies:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        """In which the loop calls us, whoever hands something over."""
         self._stream: CopyStream | None = None
         self._incarnation = 0
         """Of the shard that was there last."""
@@ -82,7 +85,7 @@ class Copies:
         if len(self._copies) >= _MOST_UNREAD:
             self._read_receipts()
         if self._timer is None and self._copies:
-            self._timer = self._loop.call_later(_RECEIPTS_S, self._look, _RECEIPTS_S)
+            self._timer = self._loop.call_later(_RECEIPTS_S, self._look, _RECEIPTS_S, context=self._context)
 
     def begin(self, stream: CopyStream, incarnation: int) -> None:
         """The shard is there: send what is here."""
@@ -149,7 +152,7 @@ class Copies:
         finally:
             # Whatever a giver makes of what it gets back.
             if self._copies and self._timer is None:
-                self._timer = self._loop.call_later(again_s, self._look, again_s)
+                self._timer = self._loop.call_later(again_s, self._look, again_s, context=self._context)
 
     def _read_receipts(self) -> bool:
         """Close our copies of what has arrived. Returns whether anything had."""

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from contextvars import copy_context
 from time import monotonic
 from typing import Any
 
@@ -54,6 +55,8 @@ class ShardLink:
         self._up = up
         self._down = down
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        """In which the loop calls us: that of a handler, which tells or asks, would be kept."""
         self._stream: Stream | None = None
         self._asks = Asks(shard)
         self._copies = Copies()
@@ -77,7 +80,7 @@ class ShardLink:
         except (OSError, MemoryError) as error:
             if sock is not None:
                 sock.close()
-            self._reconnect = self._loop.call_later(_RECONNECT_S, self.open)
+            self._reconnect = self._loop.call_later(_RECONNECT_S, self.open, context=self._context)
             self._note_failure(error)
             return
         self._failing_since = None
@@ -106,7 +109,7 @@ class ShardLink:
                     "a shard does not read what it is told; its stream ends, and is made again", extra=extra
                 )
             # From the loop: `down` may be called, and who tells may be in the midst of something.
-            self._loop.call_soon(stream.close)
+            self._loop.call_soon(stream.close, context=self._context)
             return
         stream.send(Tell(message))
 
@@ -150,7 +153,7 @@ class ShardLink:
         self._stream = None
         if not self._closed:
             # Before anybody is told, who may raise.
-            self._reconnect = self._loop.call_later(_RECONNECT_S, self.open)
+            self._reconnect = self._loop.call_later(_RECONNECT_S, self.open, context=self._context)
         self._copies.end()
         self._asks.end(f"shard {self.shard} went down")
         if incarnation and self._down is not None:

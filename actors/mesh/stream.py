@@ -18,6 +18,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 from time import monotonic
 
 import msgspec
@@ -73,6 +74,7 @@ class Stream:
     """
 
     __slots__ = (
+        "_context",
         "_descriptors",
         "_fd",
         "_held",
@@ -100,6 +102,8 @@ class Stream:
         self._sock: socket.socket | None = sock
         self._fd = sock.fileno()
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        """In which the loop calls us: that of a handler, which sends, would be kept."""
         self._on_envelope = on_envelope
         self._on_end = on_end
         self._most_unread_bytes = most_unread_bytes
@@ -142,7 +146,7 @@ class Stream:
         number = self._outbox.put(_LENGTH.pack(len(body)) + body, fd)
         if not self._scheduled and not self._waiting:
             self._scheduled = True
-            self._loop.call_soon(self._turn_ended)
+            self._loop.call_soon(self._turn_ended, context=self._context)
         return number
 
     def take_back(self, number: int) -> bool:
@@ -203,18 +207,18 @@ class Stream:
         if wait != self._waiting:
             self._waiting = wait
             if wait:
-                self._loop.add_writer(self._fd, self._write)
+                self._context.copy().run(self._loop.add_writer, self._fd, self._write)
             else:
                 self._loop.remove_writer(self._fd)
         if self._held and outbox.waiting_bytes <= self._most_unread_bytes // 2:
             self._held = False
             # From the loop, since an envelope may be the reason why this writes.
-            self._loop.call_soon(self._read_on)
+            self._loop.call_soon(self._read_on, context=self._context)
 
     def _write_later(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            self._shortage = self._loop.call_later(_SHORTAGE_S, self._turn_ended)
+            self._shortage = self._loop.call_later(_SHORTAGE_S, self._turn_ended, context=self._context)
 
     # Reading.
 

@@ -151,7 +151,7 @@ class Closing:
                 self._tell_supervisor(CloseRequested())
             else:
                 # In a task of its own: it ends newcomers too, and one of them may be the caller, in `connect`.
-                self._tasks.spawn(self._close_alone(self._closed))
+                self._tasks.spawn(self._close_alone(self._closed), self._shard.context.copy())
         try:
             await asyncio.shield(self._closed)
         except asyncio.CancelledError:

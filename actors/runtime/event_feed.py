@@ -67,7 +67,7 @@ class EventFeed:
         if not self._pending:
             return
         if self._is_backlogged():
-            self._flushing = self._shard.loop.call_later(RETRY_S, self.flush)
+            self._flushing = self._shard.loop.call_later(RETRY_S, self.flush, context=self._shard.context)
             return
         events, self._pending, self._pending_bytes = self._pending, [], 0
         dropped, self._dropped = self._dropped, 0
@@ -130,7 +130,7 @@ class EventFeed:
         self._pending.append((topic, event))
         self._pending_bytes += len(event)
         if self._flushing is None:
-            self._flushing = self._shard.loop.call_soon(self.flush)
+            self._flushing = self._shard.loop.call_soon(self.flush, context=self._shard.context)
 
     def _drop(self) -> None:
         self._dropped += 1

@@ -44,8 +44,8 @@ class Siblings:
         self._is_in_place = True
         self._ready: dict[int, int] = {}
         """Shard → incarnation of those that the supervisor says to be up."""
-        self._silent: set[int] = set()
-        """Those of which the supervisor says that they are not heard."""
+        self._silent: dict[int, int] = {}
+        """Shard → incarnation of those of which the supervisor says that they are not heard."""
         self._wanted: set[tuple[int, int]] = set()
         """Who wants to know of which silent shard, and cannot be told yet."""
         self._shard = shard
@@ -82,6 +82,8 @@ class Siblings:
             )
             for other, incarnation in self._ready.items():
                 self._bus.shard_up(other, incarnation)
+            for other in self._silent:
+                self._count_for_nothing(other)
             self._bus_watch = BusWatch(
                 self._bus,
                 shard=shard.index,
@@ -129,7 +131,7 @@ class Siblings:
                     self._bus.shard_up(shard, incarnation)
             case ShardDown():
                 self._forget(shard, incarnation)
-                self._silent.discard(shard)
+                self._silent.pop(shard, None)
                 if self._ready.get(shard) == incarnation:
                     del self._ready[shard]
                 if self._bus is not None:
@@ -137,14 +139,15 @@ class Siblings:
             case ShardSilence():
                 fields = {"shard": shard, "pid": message.pid, "silence_s": round(message.silence_s, 1)}
                 if message.is_over:
-                    self._silent.discard(shard)
+                    self._silent.pop(shard, None)
                     self._wanted = {wanted for wanted in self._wanted if wanted[1] != shard}
                     if self._bus is not None:
                         self._bus.audiences.silent_no_more(shard)
                     _logger.warning("another worker that was silent is back", extra=fields)
                 else:
-                    self._silent.add(shard)
+                    self._silent[shard] = incarnation
                     _logger.warning("another worker is silent; what is for its connections waits", extra=fields)
+                    self._count_for_nothing(shard)
                     self._ask_about(shard, self.links.values())
 
     def consumed(self, message: BusConsumed) -> None:
@@ -175,8 +178,14 @@ class Siblings:
         elif (known := self._bus.audiences.told(message.silent_shard)) is not None:
             link.tell(BusRooms(message.silent_shard, *known, [], are_all=True, is_hearsay=True))
 
+    def _count_for_nothing(self, silent: int) -> None:
+        """Where it has not told us its rooms, perhaps nobody is left who was told: it is not to hold up every room until it is
+        back. Those of which others tell count."""
+        if self._bus is not None and not self._bus.audiences.has_told(silent):
+            self._bus.rooms_told(silent, self._silent[silent], [], [], are_all=True, is_hearsay=True)
+
     def _ask_about(self, silent: int, links: Iterable[ShardLink]) -> None:
-        """Until it tells us itself, everything that we publish counts against it, and would wait for it."""
+        """Until it tells us itself, others may know its rooms."""
         if self._bus is not None and not self._bus.audiences.has_told(silent):
             for link in links:
                 if link.shard != silent:

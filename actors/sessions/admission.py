@@ -82,7 +82,7 @@ class Admission:
             room = next((other for other in self._further.get(transport, ()) if other.waiting is not None), room)
         if room.waiting is None:
             return False
-        room.waiting.append(partial(self._room_joined, transport))
+        room.waiting[transport] = partial(self._room_joined, transport)
         return True
 
     def _room_joined(self, transport: Transport) -> None:
@@ -105,10 +105,9 @@ class Admission:
 
     def _release(self, transport: Transport) -> None:
         """The newcomer no longer holds its rooms."""
-        table = self._shard.room_table
-        table.let_go(self.newcomers.pop(transport))
-        for room in self._further.pop(transport, ()):
-            table.let_go(room)
+        for room in (self.newcomers.pop(transport), *self._further.pop(transport, ())):
+            room.wait_no_more(transport)
+            self._shard.room_table.let_go(room)
 
     def _decide(self, transport: Transport) -> None:
         """The one step in which a newcomer becomes something."""
@@ -133,8 +132,8 @@ class Admission:
             if mode == "reject":
                 self._refuse(transport, 409, "this connection id is in use")
                 return
-            if mode == "kick" or not old.resumes:
-                # One without a resume window would have ended with its transport: nobody takes it over.
+            if mode == "kick" or not old.outlives_transport:
+                # One that waits for nobody would have ended with its transport: nobody takes it over.
                 error = DuplicateConnectionIDError(old.id)
                 old.apply(SessionEvent.DUPLICATE, error=error, close=CloseReason.DUPLICATE)
                 old = None

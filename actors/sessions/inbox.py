@@ -248,10 +248,6 @@ class Inbox:
                     raised = error
                 if self.handling is not item:
                     # Somebody has looked how long it takes.
-                    if shard.cancellations.has_given_up():
-                        if raised is not None and not isinstance(raised, asyncio.CancelledError):
-                            shard.callback_raised(self.connection, "on_message", raised)
-                        break
                     raised = shard.cancellations.outcome(self.handling, raised)
                 if raised is not None:
                     self._raised(item, raised)
@@ -273,20 +269,17 @@ class Inbox:
                 item, awaitable = begun
                 self.handling = item
         finally:
-            if not shard.cancellations.given_up or not shard.cancellations.has_given_up():
-                # Not there, where the loop's tasks begin at once and this one has ended within its first step.
-                shard.working.pop(self, None)
-                self.handling = None
+            # Not there, where the loop's tasks begin at once and this one has ended within its first step.
+            shard.working.pop(self, None)
+            self.handling = None
             # The traceback of what a handler raised holds this frame, and an on_disconnect that of its error.
             raised = begun = None
             del item, awaitable
 
-    def go_on_without(self, item: _Waiting | Callback, error: BaseException | None) -> None:
-        """Its handler of `item` is given up: the task that awaits it is not ours any more, and that counts as `error`."""
-        self.handling = None
-        if error is not None:
-            self._raised(item, error)
-        self._pump()
+    def refuses(self, item: _Waiting | Callback, error: BaseException) -> None:
+        """The handler of `item` has not ended, long after its cancellation, and counts as having raised `error`; what waits for
+        its end goes on waiting."""
+        self._raised(item, error)
 
     def _is_thrown_away(self) -> bool:
         """Whether a GeneratorExit is no handler's doing: the loop was given up, and `_work` does not run in its task."""
@@ -294,7 +287,7 @@ class Inbox:
         task = asyncio.current_task(shard.loop)
         if task is None:
             return True
-        return shard.working.get(self, task) is not task and task not in shard.cancellations.given_up
+        return shard.working.get(self, task) is not task
 
     async def _give_way(self) -> None:
         """Let the loop run once. Raises CancelledError where the shard aborts; any other cancellation was a handler's."""

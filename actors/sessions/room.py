@@ -8,7 +8,7 @@ member that is blocked or suspended is *slow* and has its own send buffer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from wspulse.actors.values.metrics import Metrics
 
@@ -30,15 +30,29 @@ M = TypeVar("M", bound=RoomMember)
 class Room(Generic[M]):
     """One room of one shard. `joiners` counts those on their way in; they keep the room alive."""
 
-    __slots__ = ("_limit", "_metrics", "_pending", "_slow", "_swift", "_writers", "gone_at", "id", "joiners", "waiting")
+    __slots__ = (
+        "_limit",
+        "_metrics",
+        "_pending",
+        "_slow",
+        "_swift",
+        "_writers",
+        "gone_at",
+        "id",
+        "is_looked_after",
+        "joiners",
+        "waiting",
+    )
 
     def __init__(self, room_id: str, limit_frames: int, metrics: Metrics) -> None:
         self.id = room_id
         self.joiners = 0
-        self.gone_at: float | None = None
-        """When the last member left, until somebody comes again."""
-        self.waiting: list[Callable[[], None]] | None = []
-        """What is called when the room is joined; None from then on."""
+        self.gone_at = 0.0
+        """When the last one left."""
+        self.is_looked_after = False
+        """Whether somebody looks, some time after that, if it is still empty."""
+        self.waiting: dict[Any, Callable[[], None]] | None = {}
+        """What is called when the room is joined, by who waits for that; None from then on."""
         self._limit = limit_frames
         self._metrics = metrics
         self._pending: list[bytes] = []
@@ -48,6 +62,11 @@ class Room(Generic[M]):
 
     def __len__(self) -> int:
         return len(self._swift) + len(self._slow)
+
+    def wait_no_more(self, waiter: object) -> None:
+        """Somebody has given up; or the room is joined."""
+        if self.waiting is not None:
+            self.waiting.pop(waiter, None)
 
     def members(self) -> list[M]:
         return [*self._swift, *self._slow]

@@ -127,9 +127,7 @@ class Session:
 
     @property
     def queued_frames(self) -> int:
-        return (len(self._buffer) if self._buffer is not None else 0) + (
-            len(self._turn) if self._turn is not None else 0
-        )
+        return len(self._buffer or ()) + len(self._turn or ())
 
     def send(self, wire: bytes) -> None:
         """Queue a frame in wire form. Raises ConnectionClosedError, and SendBufferFullError while connected."""
@@ -253,22 +251,24 @@ class Session:
 
     @property
     def answers_are_due(self) -> bool:
-        """Whether a peer that has ended its stream may still be sent something that it asked for. Where the session waits for a
-        next transport, that gets it."""
-        return self.inbox.busy and self._loss(said_goodbye=False) is SessionEvent.LOSE
+        """Whether a peer that has ended its stream may still be sent what it asked for; else the next transport gets it."""
+        return self.inbox.busy and not self.outlives_transport
+
+    @property
+    def outlives_transport(self) -> bool:
+        """Whether it waits for its client where that only loses its transport."""
+        shard = self.shard
+        if shard.options.resume_window == 0 or not self.resumes:
+            return False
+        return shard.resumable is None or shard.resumable(self.connection)
 
     def transport_failed(self, error: BaseException, close: CloseRow) -> None:
         """We end the transport, telling the peer why."""
         self.apply(self._loss(said_goodbye=False), error=error, close=close)
 
     def _loss(self, said_goodbye: bool) -> SessionEvent:
-        shard = self.shard
-        options = shard.options
-        if options.resume_window == 0 or not self.resumes or (said_goodbye and not options.suspend_on_clean_close):
-            return SessionEvent.LOSE
-        if shard.resumable is not None and not shard.resumable(self.connection):
-            return SessionEvent.LOSE
-        return SessionEvent.DROP
+        is_to_wait = not said_goodbye or self.shard.options.suspend_on_clean_close
+        return SessionEvent.DROP if is_to_wait and self.outlives_transport else SessionEvent.LOSE
 
     # State.
 
@@ -385,7 +385,7 @@ class Session:
                 self.watchers = set()
             self.watchers.add(future)
             # Whoever waits may give up long before the session ends.
-            future.add_done_callback(self._unwatch)
+            future.add_done_callback(self._unwatch, context=self.shard.context)
         return future
 
     def _unwatch(self, future: asyncio.Future[None]) -> None:

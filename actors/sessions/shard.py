@@ -100,7 +100,7 @@ class Shard:
         self.working: dict[Inbox, asyncio.Task[None]] = {}
         """The tasks of sessions whose async handlers run; each takes itself out at its end, which spares it a callback."""
         self.cancellations = Cancellations(
-            loop, self.context, self.clock, self.at, self.working, self.journal.handler_is_given_up
+            loop, self.context, self.clock, self.at, self.working, self.journal.handler_refuses
         )
         self._dirty: list[Flushable] = []
         self._serial = 0
@@ -320,7 +320,7 @@ class Shard:
             # A handler that was called and never begins would warn that nobody awaited it.
             await asyncio.sleep(0)
         finally:
-            tasks = [*self.working.values(), *self.cancellations.given_up]
+            tasks = list(self.working.values())
             for task in tasks:
                 task.cancel()
             self._ticker.stop()
@@ -347,7 +347,7 @@ class Shard:
         dirty = self._dirty
         dirty.append(item)
         if len(dirty) == 1:
-            self.loop.call_soon(self._turn_ended)
+            self.loop.call_soon(self._turn_ended, context=self.context)
 
     def _turn_ended(self) -> None:
         dirty, self._dirty = self._dirty, []

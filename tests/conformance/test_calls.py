@@ -121,6 +121,14 @@ async def test_call_without_an_answer_times_out_and_what_comes_later_or_twice_is
     assert [entry["detail"] for entry in plain.notes.of(name) if entry["kind"] == "message"] == ["a frame"]
 
 
+async def test_frame_with_an_id_like_a_calls_is_handled_where_nothing_was_asked(plain: ContractServer) -> None:
+    name = plain.new_id()
+    async with await plain.client(name) as client:
+        await client.send("note", "unasked", "wspulse:0")
+        await plain.notes.has(name, "message")
+    assert [entry["detail"] for entry in plain.notes.of(name) if entry["kind"] == "message"] == ["unasked"]
+
+
 async def test_call_that_is_given_up_is_forgotten(plain: ContractServer) -> None:
     name = plain.new_id()
     async with await plain.client(name) as client:

@@ -337,6 +337,7 @@ async def pause(_: Connection, seconds: float) -> None:
 async def hold(connection: Connection, on_cancel: str = "", seconds: float | None = None) -> None:
     """Wait for what never comes, or so long; note when that is cancelled, and take it as told."""
     note("held", connection)
+    times = 0
     never = asyncio.get_running_loop().create_future()
     while True:
         try:
@@ -344,12 +345,13 @@ async def hold(connection: Connection, on_cancel: str = "", seconds: float | Non
             return
         except asyncio.CancelledError:
             note("cancelled", connection)
+            times += 1
             if on_cancel == "swallow":
                 return
             if on_cancel == "clean up":
                 await asyncio.sleep(0.2)
                 note("cleaned", connection)
-            if on_cancel != "refuse":
+            if on_cancel != "refuse" or times == 2:
                 raise
 
 

@@ -32,7 +32,7 @@ class NotedShard:
         self.context = copy_context()
         self.aborting = False
         self.working: dict[Inbox, asyncio.Task[None]] = {}
-        self.given_up: list[str] = []
+        self.refusing: list[str] = []
         self.timers: list[asyncio.TimerHandle] = []
         self.cancellations = Cancellations(
             self.loop,
@@ -40,7 +40,7 @@ class NotedShard:
             self.loop.time,
             lambda when, call: self.timers.append(self.loop.call_at(when, call, when)),
             self.working,
-            lambda _id, event: self.given_up.append(event),
+            lambda _id, event: self.refusing.append(event),
         )
         self.raised: list[tuple[str, BaseException]] = []
         self.undecodables = 0

@@ -126,11 +126,11 @@ def _wait_for_the_first(admission: Admission, transport: Transport) -> bool:
     room = admission.newcomers[transport]
     if room.waiting is None:
         return False
-    room.waiting.append(lambda: admission._room_joined(transport))
+    room.waiting[transport] = lambda: admission._room_joined(transport)
     return True
 
 
-def _join_at_once(rooms: FurtherRooms[Session], room_id: str, _loop: object, _timeout_s: float) -> None:
+def _join_at_once(rooms: FurtherRooms[Session], room_id: str, *_: object) -> None:
     """`FurtherRooms.join` that does not wait until the room is joined."""
     if room_id not in rooms.rooms:
         rooms.add(rooms._table.enter(room_id))
@@ -314,8 +314,13 @@ def _in_half_the_time(
     _init_timeouts(timeouts, loop, context, working, timeout_s / 2, cancel)
 
 
-def _is_waited_for(_cancellations: Cancellations) -> bool:
-    return False
+def _go_on_beside(cancellations: Cancellations, mark: RunningHandler) -> None:
+    """`Cancellations._insist` that lets the session of a handler that refuses go on beside it."""
+    inbox = mark.inbox
+    if inbox is not None and inbox.handling is mark:
+        inbox.handling = None
+        del cancellations._working[inbox]
+        inbox._pump()
 
 
 _cancel, _init_timeouts = Cancellations._cancel, HandlerTimeouts.__init__
@@ -410,8 +415,8 @@ FAULTS: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "handler that is late goes on": ((HandlerTimeouts, "_look", _never),),
     "handler that is late is cancelled too early": ((HandlerTimeouts, "__init__", _in_half_the_time),),
     "handler that is late has not raised": ((Cancellations, "outcome", _as_it_raised),),
-    "handler that refuses its cancellation wedges its session": ((Cancellations, "_give_up", _never),),
-    "handler that is given up takes its session with it": ((Cancellations, "has_given_up", _is_waited_for),),
+    "handler that refuses its cancellation is not cancelled again": ((Cancellations, "_insist", _never),),
+    "handler that refuses its cancellation has others beside it": ((Cancellations, "_insist", _go_on_beside),),
     "newcomer whose socket was not read is not read when it is refused": (
         _row(_T.WAITING_HELD, _E.REFUSE, _T.GONE, _F.REFUSE, _F.LET_GO),
     ),

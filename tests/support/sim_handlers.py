@@ -1,7 +1,7 @@
 """What is known of the callbacks that run in a simulated history: since when, and whether they are to be cancelled.
 
 Part of the `Model` (contract.md §3: `handler_timeout`, `cancel_on_disconnect`). A handler is cancelled when it runs too long or
-when nobody waits for it, soon, and for no other reason; one that refuses is given up.
+when nobody waits for it, soon, and for no other reason; one that refuses is cancelled again, and nothing else runs beside it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HandlerModel", "Run"]
 
-GIVEN_UP_S = 5.0
+INSIST_S = 5.0
 """doc/guide.md: how long a cancelled handler has."""
 
 _SLACK_S = 0.05
@@ -29,7 +29,18 @@ _SLACK_S = 0.05
 class Run:
     """One call of a callback."""
 
-    __slots__ = ("begun_at", "cancelled_at", "due_at", "inbox", "is_async", "is_late", "kind", "session", "task")
+    __slots__ = (
+        "begun_at",
+        "cancelled_at",
+        "due_at",
+        "has_refused",
+        "inbox",
+        "is_async",
+        "is_late",
+        "kind",
+        "session",
+        "task",
+    )
 
     def __init__(self, session: SessionModel, kind: str, now: float) -> None:
         self.session = session
@@ -43,6 +54,8 @@ class Run:
         """Since when nobody waits for it."""
         self.cancelled_at: float | None = None
         """When, on the shard's clock, it saw that first."""
+        self.has_refused = False
+        """Whether it was cancelled again."""
         self.is_late = False
         """Whether it was cancelled for the time that it takes, which counts as raising."""
 
@@ -55,20 +68,12 @@ class HandlerModel(PatienceModel):
         self.raises = 0
         self.jumped_at = 0.0
         """When the time last jumped over timers: whoever looks then has looked once only."""
-        self.given_up: set[asyncio.Task[None]] = set()
-        """The shard's: tasks of handlers that nobody waits for any more."""
         self._active: dict[str, Run] = {}
 
     def enter(self, model: SessionModel, kind: str) -> Run:
         other = self._active.get(model.id)
         if other is not None:
-            if not self._is_given_up(other):
-                self.fail(f"{model}: {kind} while {other.kind} of {other.session} runs")
-            since = other.begun_at + self.options.handler_timeout if self.options.handler_timeout else None
-            due = min((at for at in (other.due_at, since) if at is not None), default=self.loop.now)
-            if self.loop.now < due + GIVEN_UP_S - EPSILON_S:
-                self.fail(f"{model}: {other.kind} of {other.session} is given up too early")
-            other.session.active = None
+            self.fail(f"{model}: {kind} while {other.kind} of {other.session} runs")
         model.active = kind
         self._active[model.id] = run = Run(model, kind, self.loop.now)
         return run
@@ -81,13 +86,10 @@ class HandlerModel(PatienceModel):
             model.active = None
             del self._active[model.id]
 
-    def _is_given_up(self, run: Run) -> bool:
-        return run.task is not None and run.task in self.given_up
-
     def running(self, connection_id: str) -> SessionModel | None:
         """The session of this id that has a callback running, for whose end others wait."""
         run = self._active.get(connection_id)
-        return None if run is None or self._is_given_up(run) else run.session
+        return None if run is None else run.session
 
     def nobody_waits(self, model: SessionModel, *, is_ordered: bool) -> None:
         """A session has ended, by an order of the application or without one, or its client has closed the connection."""
@@ -109,12 +111,14 @@ class HandlerModel(PatienceModel):
         if self.trace is not None:
             self.note(f"{run.session} {run.kind} is cancelled")
         if run.cancelled_at is not None:
-            if not self._is_given_up(run):
-                self.fail(f"{run.session}: {run.kind} is cancelled twice")
+            if self.now < run.cancelled_at + INSIST_S - EPSILON_S:
+                self.fail(f"{run.session}: {run.kind} is cancelled again, at once")
+            run.has_refused = True
+            run.cancelled_at = self.now
             return False
         run.cancelled_at = self.now
         mark = run.inbox.handling
-        if not isinstance(mark, RunningHandler) or not mark.is_cancelled:
+        if not isinstance(mark, RunningHandler) or not mark.cancellations:
             self.fail(f"{run.session}: {run.kind} is cancelled by nobody")
             return True
         run.is_late = mark.verdict is not None
@@ -127,14 +131,14 @@ class HandlerModel(PatienceModel):
         return True
 
     def check_handlers(self, late_until: float) -> None:
-        """Nothing is to be done now: those who were to be cancelled have seen it, and who refuses that is given up."""
+        """Nothing is to be done now: those who were to be cancelled have seen it, and who refuses that sees it again."""
         now, timeout_s = self.loop.now, self.options.handler_timeout
         for run in self._active.values():
             if run.kind != "on_message" or not run.is_async:
                 continue
             if run.cancelled_at is not None:
-                if max(run.cancelled_at + GIVEN_UP_S, late_until) + _SLACK_S < self.now and not self._is_given_up(run):
-                    self.fail(f"{run.session}: its handler was cancelled at {run.cancelled_at} and is still waited for")
+                if max(run.cancelled_at + INSIST_S, late_until) + _SLACK_S < self.now:
+                    self.fail(f"{run.session}: its handler was cancelled at {run.cancelled_at} and has not ended")
             elif run.due_at is not None:
                 self.fail(f"{run.session}: nobody waits for its handler, which goes on")
             elif timeout_s and now > max(run.begun_at, self.jumped_at) + 1.25 * timeout_s + _SLACK_S:

@@ -358,11 +358,11 @@ class Model(HandlerModel):
         return run
 
     def handler_raises(self, run: Run, number: int | None, error: BaseException) -> None:
-        if self._is_given_up(run) or run.cancelled_at is not None:
-            # As late it counts once, and for nobody only what it raises besides.
-            counts = not isinstance(error, asyncio.CancelledError) and (self._is_given_up(run) or not run.is_late)
+        if run.cancelled_at is not None:
+            # As late it counts once, but for what it raises besides long after; for nobody only what it raises besides.
+            counts = not isinstance(error, asyncio.CancelledError) and (run.has_refused or not run.is_late)
             self.raises += counts
-            if not counts or self._is_given_up(run):
+            if not counts or run.is_late:
                 return
         else:
             self.raises += 1

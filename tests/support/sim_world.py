@@ -78,7 +78,7 @@ class SimLogger(logging.Logger):
 
     def error(self, msg: object, *args: object, **kwargs: Any) -> None:
         # The first are counted, since not all are logged; the second are the model's to expect.
-        if msg != "callback raised" and "given up" not in str(msg):
+        if msg != "callback raised" and "refuses" not in str(msg):
             self.model.fail(f"logged as an error: {msg} {kwargs}")
 
     def exception(self, msg: object, *args: object, exc_info: Any = True, **kwargs: Any) -> None:
@@ -160,7 +160,6 @@ class World:
         )
         model.clock = shard.clock
         cancellations = shard.cancellations
-        model.given_up = cancellations.given_up
         self.handler_timeouts = HandlerTimeouts(
             loop, shard.context, shard.working, options.handler_timeout, cancellations.cancel
         )

@@ -157,9 +157,9 @@ class RemoteConnection(Connection):
         self._closed = True
 
     async def join(self, room_id: str) -> None:
+        message = JoinRoom(self.id, checked_room_id(room_id), monotonic() + ASK_TIMEOUT_S, self._key())
         if self._closed:
             raise ConnectionClosedError(self.id)
-        message = JoinRoom(self.id, checked_room_id(room_id), monotonic() + ASK_TIMEOUT_S, self._key())
         if not await self._change(message):
             raise ConnectionClosedError(self.id)
 

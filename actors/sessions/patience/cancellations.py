@@ -1,8 +1,8 @@
 """`Cancellations`: ends `on_message` handlers that still run, for a session that has ended or a time that is over.
 
 One per shard, which makes it. A handler may catch its cancellation, await something, and end as it likes. One that has not
-ended 5 s later is given up: its task runs on by itself, held here, and its session goes on without it. It touches no
-callback but `on_message`, and no handler that has not begun.
+ended 5 s later refuses: it is cancelled again and again, and named in the log; no callback of its session, or of a later one of
+that id, runs beside it (contract.md §3). It touches no callback but `on_message`, and no handler that has not begun.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 from wspulse.actors.values.timing.running_handler import Handling, RunningHandler, running_handler
 
-__all__ = ["GIVEN_UP_S", "Cancellations"]
+__all__ = ["INSIST_S", "Cancellations"]
 
-GIVEN_UP_S = 5.0
-"""How long a handler may take over its cancellation: enough to roll a transaction back."""
+INSIST_S = 5.0
+"""How long a handler may take over its cancellation, enough to roll a transaction back; then it is cancelled so often."""
 
 
 class Named(Protocol):
@@ -31,13 +31,13 @@ class Cancellable(Handling, Protocol):
     @property
     def connection(self) -> Named: ...
 
-    def go_on_without(self, item: Any, error: BaseException | None) -> None:
-        """Its handler of `item` is given up, and that counts as `error`."""
+    def refuses(self, item: Any, error: BaseException) -> None:
+        """Its handler of `item` does not end, and counts as having raised `error`."""
 
 
 class Cancellations:
-    """See the module. `working` are the tasks of inboxes whose async handlers run; `tell(connection_id, event)` that one was
-    given up. `clock` and `at` are the shard's, whose time stands while its loop is blocked; what is called runs in `context`."""
+    """See the module. `working` are the tasks of inboxes whose async handlers run; `tell(connection_id, event)` that one
+    refuses. `clock` and `at` are the shard's, whose time stands while its loop is blocked; what is called runs in `context`."""
 
     def __init__(
         self,
@@ -48,8 +48,6 @@ class Cancellations:
         working: dict[Any, asyncio.Task[None]],
         tell: Callable[[str, str], None],
     ) -> None:
-        self.given_up: set[asyncio.Task[None]] = set()
-        """The tasks of handlers that nobody waits for any more."""
         self.exempt: Collection[Any] = ()
         """Inboxes whose handlers end the server, and wait until it has ended: that of their sessions is none of their ends."""
         self._loop = loop
@@ -74,37 +72,37 @@ class Cancellations:
 
     def _cancel(self, inbox: Cancellable, mark: RunningHandler) -> None:
         if inbox.handling is mark:
-            mark.is_cancelled = True
             mark.inbox = inbox
-            self._at(self._clock() + GIVEN_UP_S, lambda _now: self._give_up(mark))
-            self._working[inbox].cancel()
+            self._cancel_task(inbox, mark)
+
+    def _cancel_task(self, inbox: Cancellable, mark: RunningHandler) -> None:
+        mark.cancellations += 1
+        self._at(self._clock() + INSIST_S, lambda _now: self._insist(mark))
+        self._working[inbox].cancel()
 
     def outcome(self, mark: RunningHandler, raised: BaseException | None) -> BaseException | None:
         """As what the handler counts that has ended, in the running task, and has `raised` something."""
         mark.inbox = None
-        if not mark.is_cancelled:
+        if not mark.cancellations:
             return raised
         task = asyncio.current_task(self._loop)
         if task is not None:
             # The next handler of this task is not cancelled.
-            task.uncancel()
-        if mark.verdict is not None:
+            for _ in range(mark.cancellations):
+                task.uncancel()
+        if mark.verdict is not None and not mark.has_refused:
             mark.verdict.__cause__ = raised
             return mark.verdict
         return None if isinstance(raised, asyncio.CancelledError) else raised
 
-    def _give_up(self, mark: RunningHandler) -> None:
+    def _insist(self, mark: RunningHandler) -> None:
         inbox: Cancellable | None = mark.inbox
         if inbox is None or inbox.handling is not mark:
             return
-        mark.inbox = None
-        task = self._working.pop(inbox)
-        self.given_up.add(task)
-        task.add_done_callback(self.given_up.discard)
-        task.cancel()
-        self._tell(inbox.connection.id, mark.event)
-        inbox.go_on_without(mark.item, mark.verdict)
-
-    def has_given_up(self) -> bool:
-        """Whether the running task is one that nobody waits for."""
-        return asyncio.current_task(self._loop) in self.given_up
+        if not mark.has_refused:
+            mark.has_refused = True
+            self._tell(inbox.connection.id, mark.event)
+            if mark.verdict is not None:
+                # Its client is not to wait for what it may never do.
+                inbox.refuses(mark.item, mark.verdict)
+        self._cancel_task(inbox, mark)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
@@ -54,10 +55,12 @@ class FurtherRooms(Generic[M]):
         self._limit = limit
         self._joining: dict[str, _Joining[M]] = {}
 
-    def join(self, room_id: str, loop: asyncio.AbstractEventLoop, timeout_s: float) -> asyncio.Future[None] | None:
+    def join(
+        self, room_id: str, loop: asyncio.AbstractEventLoop, context: Context, timeout_s: float
+    ) -> asyncio.Future[None] | None:
         """Become a member when the barrier has passed: at once (None), or when the future is done. That raises
         ShardUnavailableError after `timeout_s`, and nobody becomes a member where all who wait have given up. Raises ValueError
-        for one room too many."""
+        for one room too many. What the loop calls runs in `context`."""
         if room_id in self.rooms:
             return None
         joining = self._joining.get(room_id)
@@ -69,11 +72,11 @@ class FurtherRooms(Generic[M]):
                 self.add(room)
                 return None
             joining = self._joining[room_id] = _Joining(room)
-            room.waiting.append(partial(self._joined, joining))
+            room.waiting[joining] = partial(self._joined, joining)
         call: asyncio.Future[None] = loop.create_future()
         joining.calls.add(call)
-        timer = loop.call_later(timeout_s, _late, call)
-        call.add_done_callback(partial(self._answered, joining, timer))
+        timer = loop.call_later(timeout_s, _late, call, context=context)
+        call.add_done_callback(partial(self._answered, joining, timer), context=context)
         return call
 
     def add(self, room: Room[M]) -> None:
@@ -92,7 +95,7 @@ class FurtherRooms(Generic[M]):
         joining = self._joining.pop(room_id, None)
         if joining is not None:
             _end(joining)
-            self._table.let_go(joining.room)
+            self._let_go(joining)
         elif room_id in self.left:
             # It ended first; on_disconnect need not tell this one.
             self.left = tuple(left for left in self.left if left != room_id)
@@ -110,7 +113,7 @@ class FurtherRooms(Generic[M]):
             for call in joining.calls:
                 if not call.done():
                     call.set_exception(ConnectionClosedError(connection_id))
-            self._table.let_go(joining.room)
+            self._let_go(joining)
         del self._session, self._place
 
     def set_slow(self) -> None:
@@ -143,7 +146,12 @@ class FurtherRooms(Generic[M]):
         room = joining.room
         if not joining.calls and self._joining.get(room.id) is joining:
             del self._joining[room.id]
-            self._table.let_go(room)
+            self._let_go(joining)
+
+    def _let_go(self, joining: _Joining[M]) -> None:
+        """Nobody waits for the room any more."""
+        joining.room.wait_no_more(joining)
+        self._table.let_go(joining.room)
 
 
 def _end(joining: _Joining[M]) -> None:

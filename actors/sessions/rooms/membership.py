@@ -29,7 +29,8 @@ def join_room(session: Session, room_id: str, timeout_s: float) -> asyncio.Futur
         raise ConnectionClosedError(session.id)
     if room_id == session.room.id:
         return None
-    return _further(session).join(room_id, session.shard.loop, timeout_s)
+    shard = session.shard
+    return _further(session).join(room_id, shard.loop, shard.context, timeout_s)
 
 
 def add_room(session: Session, room: Room[Session]) -> None:

@@ -7,6 +7,7 @@ they are, or have given up; the bus brings its frames. It decides about no sessi
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ class RoomTableShard(Protocol):
 
     options: ServerOptions
     metrics: Metrics
+    context: Context
     bus: Bus
 
     @property
@@ -48,7 +50,7 @@ class RoomTable:
 
     def enter(self, room_id: str) -> Room[Session]:
         """A room for somebody who is about to join it, which keeps it until they `let_go`. Its `waiting` is None when every
-        broadcast that is issued from now on reaches this shard; till then a call added there is made as soon as that is so."""
+        broadcast that is issued from now on reaches this shard; till then a call put there is made as soon as that is so."""
         room = self.rooms.get(room_id)
         if room is not None:
             room.joiners += 1
@@ -72,14 +74,11 @@ class RoomTable:
         if delay_s == 0:
             self._drop(room)
             return
-        now = shard.clock()
-        room.gone_at = now
-
-        def leave(_now: float) -> None:
-            if room.gone_at == now and not room.joiners and not len(room):
-                self._drop(room)
-
-        shard.at(now + delay_s, leave)
+        room.gone_at = shard.clock()
+        if not room.is_looked_after:
+            # One look at a time: somebody may join and leave it thousands of times until then.
+            room.is_looked_after = True
+            shard.at(room.gone_at + delay_s, partial(self._look_again, room))
 
     def deliver(self, room_id: str, wire: bytes) -> None:
         """A frame of the bus, for the members here; they get it at the end of this loop turn."""
@@ -91,7 +90,18 @@ class RoomTable:
         """A frame of the bus, for the members here but those with these ids; they get it now."""
         room = self.rooms.get(room_id)
         if room is not None:
-            room.write_but(wire, excluded)
+            # It writes at once, and what a socket does not take keeps the context in which it was written.
+            self._shard.context.copy().run(room.write_but, wire, excluded)
+
+    def _look_again(self, room: Room[Session], now: float) -> None:
+        """Nobody was there a while ago."""
+        due = room.gone_at + self._shard.bus.leave_delay_s
+        if room.joiners or len(room):
+            room.is_looked_after = False
+        elif now < due:
+            self._shard.at(due, partial(self._look_again, room))
+        else:
+            self._drop(room)
 
     def _drop(self, room: Room[Session]) -> None:
         if self.rooms.get(room.id) is room:
@@ -101,5 +111,6 @@ class RoomTable:
 
 def _joined(room: Room[Session]) -> None:
     waiting, room.waiting = room.waiting, None
-    for call in waiting or ():
-        call()
+    if waiting is not None:
+        for call in waiting.values():
+            call()

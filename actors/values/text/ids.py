@@ -6,10 +6,22 @@ from collections.abc import Iterable
 
 from wspulse.actors.values.errors import id_error
 
-__all__ = ["MAX_ID_BYTES", "checked_excluded", "checked_room_id"]
+__all__ = ["MAX_ID_BYTES", "NOBODY", "can_exist", "checked_excluded", "checked_room_id"]
 
 MAX_ID_BYTES = 256
 """Of a room id and of a connection id, in UTF-8."""
+
+NOBODY: tuple[str, ...] = ()
+"""Whom a broadcast leaves out that says nothing of it: this very object, so that it costs no look at what it is."""
+
+
+def can_exist(an_id: str) -> bool:
+    """Whether a connection or a room can have this id at all: not where UTF-8 has no bytes for it."""
+    try:
+        an_id.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def checked_excluded(exclude: Iterable[str]) -> frozenset[str]:

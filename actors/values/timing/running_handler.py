@@ -22,14 +22,26 @@ class Handling(Protocol):
 class RunningHandler:
     """See the module."""
 
-    __slots__ = ("inbox", "is_cancelled", "is_to_be_cancelled", "item", "late_looks", "slow_looks", "verdict")
+    __slots__ = (
+        "cancellations",
+        "has_refused",
+        "inbox",
+        "is_to_be_cancelled",
+        "item",
+        "late_looks",
+        "slow_looks",
+        "verdict",
+    )
 
     def __init__(self, item: Any) -> None:
         self.item = item
         self.slow_looks = self.late_looks = -1
         """How many looks ago it was found, by whoever looks for slow ones and for late ones; -1 where he has not looked yet."""
         self.is_to_be_cancelled = False
-        self.is_cancelled = False
+        self.cancellations = 0
+        """How often it was cancelled, for the same reason."""
+        self.has_refused = False
+        """Whether it has not ended in the time that it has for that."""
         self.verdict: BaseException | None = None
         """As what its being cancelled counts; None: as nothing."""
         self.inbox: Any = None

@@ -12,7 +12,7 @@ from tests.support.shards import Shards, serve_shards
 from wspulse import Server
 from wspulse.actors.bus.message import room_topic
 from wspulse.actors.bus.zmq import ZmqBus
-from wspulse.actors.mesh.lifecycle import ShardDown, ShardSilence
+from wspulse.actors.mesh.lifecycle import ShardDown, ShardSilence, ShardUp
 from wspulse.actors.mesh.message import BusRooms, BusRoomsWanted
 
 
@@ -71,10 +71,8 @@ async def test_worker_that_starts_beside_a_silent_one_is_held_up_for_its_rooms_a
                 assert audience(shards, 1, "without-it") >= {2}
                 for shard in (0, 1):
                     shards.runtimes[shard].handle(ShardSilence(2, silent.shard.incarnation, 4711, 3.0))
-                await eventually(
-                    lambda: audience(shards, 1, "without-it") == set(), "another one has told of its rooms"
-                )
-                assert audience(shards, 1, "with-it") == {2}
+                await eventually(lambda: audience(shards, 1, "without-it") == set(), "the first one has told its rooms")
+                await eventually(lambda: audience(shards, 1, "with-it") == {2}, "another one has told of its rooms")
                 await publish_all(sender, "without-it", 40_000_000)
             for shard in (0, 1):
                 shards.runtimes[shard].handle(ShardSilence(2, silent.shard.incarnation, 4711, 9.0, is_over=True))
@@ -91,13 +89,52 @@ async def test_worker_that_was_told_to_be_silent_beside_one_that_starts_is_asked
     """The supervisor tells a worker at its launch, when it has no link to anybody yet."""
     async with serve_shards(make_server, 3) as shards:
         silent = shards.runtimes[2]
-        with monkeypatch.context() as stopped:
-            stopped.setattr(silent._siblings.links[1], "tell", lambda _message: None)
-            await shards.stop_shard(1)
-            await shards.start_shard(1)
-            shards.runtimes[1].handle(ShardSilence(2, silent.shard.incarnation, 4711, 3.0))
-            assert not any(link.incarnation for link in shards.runtimes[1]._siblings.links.values())
-            await eventually(lambda: audience(shards, 1, "any") == set(), "another one has told of its rooms")
+        name = silent.placement.new_id(2)
+        async with connect(f"{shards.url}?id={name}&room=with-it", ping_interval=None):
+            with monkeypatch.context() as stopped:
+                stopped.setattr(silent._siblings.links[1], "tell", lambda _message: None)
+                await shards.stop_shard(1)
+                await shards.start_shard(1)
+                shards.runtimes[1].handle(ShardSilence(2, silent.shard.incarnation, 4711, 3.0))
+                assert not any(link.incarnation for link in shards.runtimes[1]._siblings.links.values())
+                await eventually(lambda: audience(shards, 1, "any") == set(), "the other one has told its rooms")
+                await eventually(lambda: audience(shards, 1, "with-it") == {2}, "it has told of the silent one's, too")
+
+
+@pytest.mark.parametrize("at_launch", [False, True])
+async def test_silent_worker_of_whose_rooms_nobody_knows_holds_up_nobody_until_it_is_back(
+    at_launch: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wspulse.actors.bus.zmq.ASK_TIMEOUT_S", 1)
+    async with serve_shards(make_server, 2) as shards:
+        name = shards.runtimes[0].placement.new_id(1)
+        async with connect(f"{shards.url}?id={name}&room=with-it", ping_interval=None) as member:
+            silent = shards.runtimes[1]
+            silence = ShardSilence(1, silent.shard.incarnation, 4711, 3.0)
+            with monkeypatch.context() as stopped:
+                stopped.setattr(silent._siblings.links[0], "tell", lambda _message: None)
+                await shards.stop_shard(0)
+                replacement = shards.new_runtime(0)
+                if at_launch:
+                    replacement.handle(ShardUp(1, silent.shard.incarnation))
+                    replacement.handle(silence)
+                await replacement.start()
+                shards.take_in(replacement)
+                sender = bus_of(shards, 0)
+                if not at_launch:
+                    assert audience(shards, 0, "any") == {1}
+                    waits = asyncio.create_task(publish_all(sender, "any", 40_000_000))
+                    await eventually(lambda: "any" in sender._waiters, "it is held up")
+                    replacement.handle(silence)
+                    await waits
+                assert audience(shards, 0, "any") == set()
+                await publish_all(sender, "any", 40_000_000)
+            replacement.handle(ShardSilence(1, silent.shard.incarnation, 4711, 9.0, is_over=True))
+            assert audience(shards, 0, "any") == {1}
+            bus_of(shards, 1).tell_all_rooms(0)
+            await eventually(lambda: audience(shards, 0, "any") == set(), "it has told itself")
+            assert audience(shards, 0, "with-it") == {1}
+            assert member.close_code is None
 
 
 async def test_answer_that_cannot_be_told_yet_is_told_when_the_link_begins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What a newcomer becomes whose id a session has: of which `Accept` said that nobody may take it over."""
+"""What a newcomer becomes whose id a session has that waits for nobody: because `Accept` said so, or the application."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import pytest
 
 from tests.support.eventually import eventually
 from tests.support.raw_peer import RawPeer
+from tests.support.sim_world import World, server_options
 from wspulse import Accept, Request, Server
+from wspulse.actors.sessions.state import SessionState
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,18 @@ async def test_session_is_taken_over_by_its_duplicate_only_where_it_may_be_resum
         async with await RawPeer.upgraded(running.port, "/ws"):
             assert await first.close_code() == (1000, farewell)
             await eventually(lambda: log == told, "the second one is there")
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+def test_session_whose_application_lets_it_wait_for_nobody_is_kicked_by_its_duplicate(resumable: bool) -> None:
+    world = World(1, server_options(10.0, True, "resume", 4, 30.0, 6.0), frozenset(), None)
+    with world.loop:
+        shard = world.shard
+        shard.resumable = lambda _connection: resumable
+        world.connect("ada", "lobby")
+        world.loop.run_until_idle()
+        first = shard.sessions["ada"]
+        world.connect("ada", "lobby")
+        world.loop.run_until_idle()
+        assert (shard.sessions["ada"] is first) is resumable
+        assert (first.state is SessionState.CLOSED) is not resumable

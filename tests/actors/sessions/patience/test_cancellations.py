@@ -77,7 +77,7 @@ class Stage:
 
     async def ended(self) -> None:
         self.handler.gate.set()
-        await eventually(lambda: not self.shard.working and not self.shard.cancellations.given_up, "all have ended")
+        await eventually(lambda: not self.shard.working, "all have ended")
         for timer in self.shard.timers:
             timer.cancel()
 
@@ -191,65 +191,69 @@ async def test_callback_that_is_no_messages_is_not_cancelled() -> None:
     assert shard.raised == []
 
 
-async def test_handler_that_refuses_is_given_up_and_its_session_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_of_its_session_runs_beside_a_handler_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Stage() as stage:
-        monkeypatch.setattr(cancellations, "GIVEN_UP_S", 0.02)
+        monkeypatch.setattr(cancellations, "INSIST_S", 0.01)
         stage.inbox.receive(TEXT, b"refuses")
         stage.inbox.receive(TEXT, b"behind")
         stage.inbox.post("on_disconnect")
         await turn()
         stage.cancel()
-        await eventually(lambda: "behind begins" in stage.handler.log, "the next one runs")
-        assert stage.handler.log.count("refuses is cancelled") == 2
-        assert "refuses ends" not in stage.handler.log
-        assert len(stage.shard.cancellations.given_up) == 1
-        assert len(stage.shard.given_up) == 1
-        # It ends while the next one runs, which is none of that one's business.
-        handling = stage.inbox.handling
-        assert handling[0].payload == b"behind"
+        await eventually(
+            lambda: stage.handler.log.count("refuses is cancelled") == 4, "it is cancelled again and again"
+        )
+        assert stage.handler.log == ["refuses begins", *["refuses is cancelled"] * 4]
+        # It is named once.
+        assert len(stage.shard.refusing) == 1
+        assert stage.shard.raised == []
         await stage.ended()
+        # What it raised in the end counts as ever, and the frames behind it are discarded.
         assert stage.ends == ["end"]
-        assert stage.shard.finished == [stage.inbox]
-        # What it raised in the end is not lost, and ends nobody's transport.
         assert [type(error) for _, error in stage.shard.raised] == [LookupError]
-        assert stage.session.failed == []
+        assert stage.handler.log[-1] == "refuses ends"
+        assert stage.shard.finished == [stage.inbox]
 
 
-async def test_handler_that_is_late_and_refuses_has_raised_when_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_handler_that_is_late_and_refuses_has_raised_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Stage() as stage:
-        monkeypatch.setattr(cancellations, "GIVEN_UP_S", 0.02)
+        monkeypatch.setattr(cancellations, "INSIST_S", 0.02)
         late = TimeoutError()
         stage.inbox.receive(TEXT, b"refuses")
         await turn()
         stage.cancel(late)
         await eventually(lambda: stage.session.failed, "its transport has ended")
         assert stage.session.failed == [(late, 1011)]
-        assert not stage.inbox.busy
-        assert stage.inbox.handling is None
+        assert stage.inbox.busy
+        assert "refuses ends" not in stage.handler.log
+        await stage.ended()
+        # Not once more, but for what it raised besides.
+        assert [type(error) for _, error in stage.shard.raised] == [TimeoutError, LookupError]
+        assert stage.session.failed == [(late, 1011)]
 
 
-async def test_handler_that_was_given_up_ends_beside_the_next_one_and_leaves_it_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_handler_behind_one_that_refused_is_not_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Stage() as stage:
-        monkeypatch.setattr(cancellations, "GIVEN_UP_S", 0.02)
+        monkeypatch.setattr(cancellations, "INSIST_S", 0.01)
         stage.inbox.receive(TEXT, b"refuses")
         await turn()
         stage.cancel()
-        await eventually(lambda: not stage.inbox.busy, "it is given up")
-        (given_up,) = stage.shard.cancellations.given_up
-        second = Gate()
-        stage.shard.handlers.on_message = second
-        stage.inbox.receive(TEXT, b"second")
-        await turn()
-        stage.handler.gate.set()
-        await asyncio.wait([given_up])
-        assert stage.inbox in stage.shard.working
-        assert stage.inbox.handling[0].payload == b"second"
-        second.event.set()
+        await eventually(lambda: stage.handler.log.count("refuses is cancelled") == 3, "it is cancelled thrice")
+        stage.inbox.post("on_disconnect")
+        pending: list[int] = []
+
+        async def see(_connection: Connection, _error: BaseException | None) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            pending.append(task.cancelling())
+            await asyncio.sleep(0.05)
+
+        stage.shard.handlers.on_disconnect = see
+        await stage.ended()
+        assert pending == [0]
+        assert stage.shard.finished == [stage.inbox]
 
 
-async def test_shard_that_ends_cancels_those_that_were_given_up_and_leaves_no_timer(
+async def test_shard_that_ends_cancels_a_handler_that_refuses_and_leaves_no_timer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     log: list[str] = []
@@ -267,16 +271,12 @@ async def test_shard_that_ends_cancels_those_that_were_given_up_and_leaves_no_ti
         peer = await RawPeer.upgraded(running.port, "/ws", glued=masked(TEXT, b"{}"))
         shard = server._running().shard
         await eventually(lambda: shard.working, "the handler runs")
-        monkeypatch.setattr(cancellations, "GIVEN_UP_S", 0.02)
+        monkeypatch.setattr(cancellations, "INSIST_S", 0.02)
         shard.cancellations.cancel(shard.sessions["ada"].inbox)
-        await eventually(lambda: shard.cancellations.given_up, "it is given up")
-        peer.writer.write(masked(TEXT, b"{}"))
-        await eventually(lambda: shard.working, "the next one runs")
-        monkeypatch.setattr(cancellations, "GIVEN_UP_S", 60)
-        shard.cancellations.cancel(shard.sessions["ada"].inbox)
+        await eventually(lambda: len(log) == 2, "it is cancelled again")
+        monkeypatch.setattr(cancellations, "INSIST_S", 60)
         await peer.close()
     assert shard.working == {}
-    assert shard.cancellations.given_up == set()
 
 
 def test_handler_whose_own_write_finds_that_its_client_is_gone_is_cancelled() -> None:

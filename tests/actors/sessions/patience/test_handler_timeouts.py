@@ -25,7 +25,7 @@ class Inbox:
         self.connection = Id(connection_id)
         self.handling = handling
 
-    def go_on_without(self, item: Any, error: BaseException | None) -> None:
+    def refuses(self, item: Any, error: BaseException) -> None:
         raise AssertionError
 
 

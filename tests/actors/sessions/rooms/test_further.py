@@ -95,6 +95,61 @@ def test_join_that_is_cancelled_takes_its_wish_back_unless_another_waits(stage: 
     assert stage.rooms == {}
 
 
+@pytest.mark.parametrize("how", ["cancel", "leave", "time"])
+def test_joins_that_are_given_up_leave_nothing_with_the_room(stage: Stage, how: str) -> None:
+    # Somebody else's, that keeps waiting.
+    stage.world.shard.room_table.enter("second")
+    deadlines = stage.world.shard._ticker._deadlines
+    for _ in range(100):
+        join = stage.start("second")
+        match how:
+            case "cancel":
+                join.cancel()
+            case "leave":
+                stage.world.loop.create_task(stage.connection.leave("second"))
+            case _:
+                stage.pass_time(5.1)
+                assert join.exception() is not None
+        stage.turn()
+    room = stage.world.shard.rooms["second"]
+    assert (room.joiners, room.waiting) == (1, {})
+    assert len(deadlines) <= 3
+
+
+def test_room_that_is_joined_and_left_again_and_again_is_looked_after_once(stage: Stage) -> None:
+    stage.start("second")
+    stage.step()
+    stage.step()
+    before = len(stage.world.shard._ticker._deadlines)
+    for _ in range(100):
+        stage.world.loop.create_task(stage.connection.leave("second"))
+        stage.turn()
+        assert stage.start("second").done()
+    stage.world.loop.create_task(stage.connection.leave("second"))
+    stage.turn()
+    assert len(stage.world.shard._ticker._deadlines) <= before + 1
+    stage.pass_time(1)
+    assert stage.rooms == {}
+
+
+def test_empty_room_is_kept_for_a_while_after_whoever_left_it_last(stage: Stage) -> None:
+    stage.start("second")
+    stage.step()
+    stage.step()
+    stage.world.loop.create_task(stage.connection.leave("second"))
+    clock = stage.world.shard.clock
+    gone_at = clock()
+    while clock() < gone_at + 0.4:
+        stage.pass_time(0.05)
+    assert stage.start("second").done()
+    stage.world.loop.create_task(stage.connection.leave("second"))
+    while clock() < gone_at + 0.7:
+        stage.pass_time(0.05)
+    assert stage.rooms == {"second": 0}
+    stage.pass_time(1)
+    assert stage.rooms == {}
+
+
 def test_join_that_takes_5_s_raises_and_never_takes_effect(stage: Stage) -> None:
     join = stage.start("second")
     stage.pass_time(4.9)
@@ -110,7 +165,7 @@ def test_join_that_is_over_when_the_barrier_passes_in_the_same_moment_has_not_jo
     join = stage.start("second")
     join.cancel()
     # Its end is not told yet: that takes a turn of the loop.
-    for joined in stage.world.shard.rooms["second"].waiting or ():
+    for joined in (stage.world.shard.rooms["second"].waiting or {}).values():
         joined()
     stage.turn()
     assert join.cancelled()
