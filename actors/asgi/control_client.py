@@ -26,6 +26,13 @@ class ListedConnection(Protocol):
     @property
     def rooms(self) -> tuple[str, ...]: ...
 
+    @property
+    def state(self) -> str:
+        """That of the session: "connected" or "suspended"."""
+
+    @property
+    def queued(self) -> int: ...
+
 
 class ListedConnections(Protocol):
     """A list of them, as far as it goes."""

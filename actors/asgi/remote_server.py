@@ -12,11 +12,11 @@ from logging import Logger
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 from wspulse.actors.asgi.application import lifespan_of, no_websocket
-from wspulse.actors.asgi.control_client import ControlClient
+from wspulse.actors.asgi.control_client import ControlClient, ListedConnection
 from wspulse.actors.asgi.socket import answer_events
 from wspulse.actors.calls.in_process import InProcess
 from wspulse.actors.runtime.runtime import ShardRuntime
-from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.sessions.connections.connection import Connection, Resumption
 from wspulse.actors.sessions.connections.member import Member
 from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.errors import (
@@ -140,9 +140,7 @@ class RemoteServer:
         found = await _as_here(self.control.connections(room_id))
         if found.missing_shards:
             raise ShardUnavailableError(f"no answer of shard {', '.join(map(str, found.missing_shards))}")
-        return [
-            RemoteServerConnection(self, connection.id, connection.rooms or (connection.room,)) for connection in found
-        ]
+        return [RemoteServerConnection(self, connection) for connection in found]
 
 
 async def _as_here(call: Awaitable[Result]) -> Result:
@@ -162,19 +160,22 @@ async def _as_membership(call: Awaitable[None]) -> None:
         await _as_here(call)
     except ControlError as error:
         if error.error_code == BadRequestError.code:
-            raise ValueError(str(error)) from None
+            problem = str(error).removeprefix("wspulse: ").removeprefix("bad request: ")
+            raise ValueError(f"wspulse: {problem}") from None
         raise
 
 
 class RemoteServerConnection(Connection):
     """A connection of a server that runs elsewhere, addressed by its id: a later session of the same id is meant too."""
 
-    __slots__ = ("_closed", "_id", "_rooms", "_server")
+    __slots__ = ("_closed", "_id", "_queued", "_rooms", "_server", "_suspended")
 
-    def __init__(self, server: RemoteServer, connection_id: str, rooms: tuple[str, ...]) -> None:
+    def __init__(self, server: RemoteServer, listed: ListedConnection) -> None:
         self._server = server
-        self._id = connection_id
-        self._rooms = rooms
+        self._id = listed.id
+        self._rooms = listed.rooms or (listed.room,)
+        self._suspended = listed.state == "suspended"
+        self._queued = listed.queued
         self._closed = False
 
     @property
@@ -196,6 +197,26 @@ class RemoteServerConnection(Connection):
     @property
     def state(self) -> dict[str, Any]:
         self._refuse("state")
+
+    @property
+    def resumed_with(self) -> Resumption | None:
+        self._refuse("resumed_with")
+
+    @property
+    def subprotocol(self) -> str | None:
+        self._refuse("subprotocol")
+
+    @property
+    def suspended(self) -> bool:
+        return self._suspended
+
+    @property
+    def queued(self) -> int:
+        return self._queued
+
+    @property
+    def latency_s(self) -> float | None:
+        self._refuse("latency_s")
 
     @property
     def closed(self) -> bool:
