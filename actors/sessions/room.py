@@ -36,7 +36,7 @@ class Room(Generic[M]):
         self.id = room_id
         self.joiners = 0
         self.gone_at: float | None = None
-        """When the last member left, until somebody comes again."""
+        """When the last member left, while a deadline looks after it; None where there is none."""
         self.waiting: list[Callable[[], None]] | None = []
         """What is called when the room is joined; None from then on."""
         self._limit = limit_frames

@@ -72,14 +72,24 @@ class RoomTable:
         if delay_s == 0:
             self._drop(room)
             return
-        now = shard.clock()
-        room.gone_at = now
+        has_deadline = room.gone_at is not None
+        room.gone_at = now = shard.clock()
+        if not has_deadline:
+            # One for all leaves of a room, of which there may be thousands a second.
+            shard.at(now + delay_s, partial(self._leave_is_due, room))
 
-        def leave(_now: float) -> None:
-            if room.gone_at == now and not room.joiners and not len(room):
-                self._drop(room)
-
-        shard.at(now + delay_s, leave)
+    def _leave_is_due(self, room: Room[Session], now: float) -> None:
+        """Drop a room that nobody has needed since its last member left, or wait for that."""
+        gone_at, shard = room.gone_at, self._shard
+        assert gone_at is not None
+        if room.joiners or len(room):
+            room.gone_at = None
+            return
+        due = gone_at + shard.bus.leave_delay_s
+        if now >= due:
+            self._drop(room)
+        else:
+            shard.at(due, partial(self._leave_is_due, room))
 
     def deliver(self, room_id: str, wire: bytes) -> None:
         """A frame of the bus, for the members here; they get it at the end of this loop turn."""
