@@ -162,7 +162,6 @@ class Shard:
         self.room_table.look_at(session.room)
         if session.further is not None:
             session.further.end(session.id)
-            session.further = None
         self._finishing[session.id] = session.inbox
         self.publish_event("disconnect", session, session.error)
 

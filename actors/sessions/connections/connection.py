@@ -46,7 +46,8 @@ class Connection(ABC):
     @property
     @abstractmethod
     def rooms(self) -> tuple[str, ...]:
-        """All rooms that it is in: `room_id` first, then those that it has joined, in their order."""
+        """All rooms that it is in: `room_id` first, then those that it has joined, in their order. From its
+        end on, so in on_disconnect, those that it was in then."""
 
     @property
     @abstractmethod

@@ -43,7 +43,7 @@ class FurtherRooms(Generic[M]):
     """See the module. `rooms` are those that `session` is a member of, in the order in which it became one; `place` makes it a
     member of a room as its transport is now."""
 
-    __slots__ = ("_joining", "_limit", "_place", "_session", "_table", "rooms")
+    __slots__ = ("_joining", "_limit", "_place", "_session", "_table", "_was_in", "rooms")
 
     def __init__(self, session: M, table: RoomEntrance[M], place: Callable[[Room[M]], None], limit: int) -> None:
         self.rooms: dict[str, Room[M]] = {}
@@ -52,6 +52,12 @@ class FurtherRooms(Generic[M]):
         self._place = place
         self._limit = limit
         self._joining: dict[str, _Joining[M]] = {}
+        self._was_in: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of the rooms; once the session has ended, of those that it was in then."""
+        return self._was_in or tuple(self.rooms)
 
     def join(self, room_id: str, loop: asyncio.AbstractEventLoop, timeout_s: float) -> asyncio.Future[None] | None:
         """Become a member when the barrier has passed: at once (None), or when the future is done. That raises
@@ -96,6 +102,7 @@ class FurtherRooms(Generic[M]):
     def end(self, connection_id: str) -> None:
         """The session has ended: out of all of them. Those who wait get ConnectionClosedError."""
         rooms, self.rooms = self.rooms, {}
+        self._was_in = tuple(rooms)
         for room in rooms.values():
             room.remove(self._session)
             self._table.look_at(room)
@@ -105,6 +112,8 @@ class FurtherRooms(Generic[M]):
                 if not call.done():
                     call.set_exception(ConnectionClosedError(connection_id))
             self._table.let_go(joining.room)
+        # The application may keep the connection, and only Python's collector would find the circle.
+        del self._session, self._place
 
     def set_slow(self) -> None:
         for room in self.rooms.values():

@@ -17,8 +17,8 @@ __all__ = ["add_room", "join_room", "leave_room", "rooms_of"]
 
 
 def rooms_of(session: Session) -> tuple[str, ...]:
-    """The ids of all rooms that it is in, the first one first."""
-    return (session.room.id,) if session.further is None else (session.room.id, *session.further.rooms)
+    """The ids of all rooms that it is in, or was in when it ended, the first one first."""
+    return (session.room.id,) if session.further is None else (session.room.id, *session.further.ids)
 
 
 def join_room(session: Session, room_id: str, timeout_s: float) -> asyncio.Future[None] | None:

@@ -14,17 +14,18 @@ import pytest
 
 from tests.support.eventually import eventually
 from tests.support.raw_peer import RawPeer, masked
-from wspulse import Connection, ConnectionClosedError, Frame, Request, Server
+from wspulse import Accept, Connection, ConnectionClosedError, Frame, Request, Server
 from wspulse.actors.accept.newcomer import Newcomer
 from wspulse.actors.sessions.connections.local_connection import LocalConnection
 from wspulse.actors.sessions.inbox import Callback, Inbox
+from wspulse.actors.sessions.rooms.further import FurtherRooms
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.transport.patience.heartbeat import Heartbeat
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.wire.frames import CLOSE, TEXT
 from wspulse.actors.wire.framing import FrameParser
 
-_OURS = (Session, Inbox, LocalConnection, Request, Transport, Heartbeat, FrameParser, Newcomer, Callback)
+_OURS = (Session, Inbox, LocalConnection, Request, Transport, Heartbeat, FrameParser, Newcomer, Callback, FurtherRooms)
 
 _GOODBYE = masked(CLOSE, b"\x03\xe8")
 
@@ -60,7 +61,8 @@ def ours() -> Counter[str]:
 
 def make_server(is_async: bool, **options: Any) -> Server:
     server = Server(
-        lambda request: ("room", request.query["id"]),
+        # Of five, two are in a further room.
+        lambda request: Accept("room", request.query["id"], rooms=["second"] if request.query["id"] in "13" else []),
         **options,
     )
 

@@ -168,6 +168,24 @@ def test_join_that_waits_when_the_session_ends_raises(stage: Stage) -> None:
         stage.start("third").result()
 
 
+def test_connection_that_has_ended_tells_of_the_rooms_that_it_was_in_and_holds_none(stage: Stage) -> None:
+    for room_id in ("second", "third", "fourth"):
+        stage.start(room_id)
+        stage.step()
+        stage.step()
+    stage.run(stage.connection.leave("third"))
+    waits = stage.start("fifth")
+    session = stage.world.shard.sessions["a"]
+    stage.world.shard.kick("a")
+    stage.turn()
+    assert isinstance(waits.exception(), ConnectionClosedError)
+    assert stage.connection.rooms == ("first", "second", "fourth")
+    assert session.further is not None
+    assert session.further.rooms == {}
+    stage.run(stage.connection.leave("second"))
+    assert stage.connection.rooms == ("first", "second", "fourth")
+
+
 def test_rooms_that_wait_count_for_the_limit(stage: Stage) -> None:
     joins = [stage.start(f"room {number}") for number in range(128)]
     with pytest.raises(ValueError, match=r"^wspulse: a connection is in at most 128 rooms beside its first one$"):
