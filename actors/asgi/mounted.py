@@ -83,9 +83,18 @@ class Mounted:
         return await self._in_process.get_connections(room_id)
 
     def _is_started(self) -> bool:
-        """Whether calls can be made: to our runtime in its loop, or to another one, which is not ours to start."""
+        """Whether calls can be made: to our runtime in its loop, or to another one, which is not ours to start. To ours from
+        another thread as well, which is refused there."""
         runtime = self._in_process.runtime
-        return runtime is not None and (runtime is not self._runtime or self._loop is asyncio.get_running_loop())
+        if runtime is None:
+            return False
+        if runtime is not self._runtime:
+            return True
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return True
+        return loop is self._loop or (self._is_needed() and self._loop is not None and self._loop.is_running())
 
     async def _start_and(self, call: Callable[[], Awaitable[None] | None]) -> None:
         await self.started()

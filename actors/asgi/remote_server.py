@@ -178,7 +178,8 @@ async def _as_membership(call: Awaitable[None]) -> None:
         await _as_here(call)
     except ControlError as error:
         if error.error_code == BadRequestError.code:
-            raise ValueError(str(error)) from None
+            problem = str(error).removeprefix("wspulse: ").removeprefix("bad request: ")
+            raise ValueError(f"wspulse: {problem}") from None
         raise
 
 

@@ -24,6 +24,9 @@ __all__ = ["AsyncCalls", "FromThread"]
 _CARRIED_BACK_S = 1.0
 """How much longer than the call itself may take its outcome may be on its way."""
 
+_LOOK_S = 0.1
+"""How often a caller looks whether the loop has ended without having come to its call: a process that ends waits for it."""
+
 
 class AsyncCalls(Protocol):
     """The calls, as the loop's own thread makes them."""
@@ -65,7 +68,7 @@ class FromThread:
             raise RuntimeError(
                 "wspulse: server.from_thread blocks, and this is the server's own thread; `await` the server's own method here"
             )
-        errand = _Errand(call, monotonic() + ASK_TIMEOUT_S)
+        errand = _Errand(self._loop, call, monotonic() + ASK_TIMEOUT_S)
         try:
             self._loop.call_soon_threadsafe(errand.begin)
         except RuntimeError:
@@ -76,7 +79,10 @@ class FromThread:
 class _Errand:
     """One call on its way to the loop and back."""
 
-    def __init__(self, call: Callable[[], Coroutine[Any, Any, None]], deadline: float) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, call: Callable[[], Coroutine[Any, Any, None]], deadline: float
+    ) -> None:
+        self._loop = loop
         self._call = call
         self._deadline = deadline
         self._outcome: Future[None] = Future()
@@ -104,16 +110,22 @@ class _Errand:
 
     def wait(self) -> None:
         """In the caller's thread. Raises what the call raised."""
+        while (left_s := self._deadline - monotonic()) > 0:
+            if self._came(min(left_s, _LOOK_S)):
+                return
+        # What has begun has the same deadline, and nothing else may begin any more.
+        if self._claim.acquire(blocking=False) or not self._came(_CARRIED_BACK_S):
+            raise _late()
+
+    def _came(self, timeout_s: float) -> bool:
+        """Whether it is done, within that time. Raises what the call raised."""
         try:
-            self._outcome.result(self._deadline - monotonic())
+            self._outcome.result(timeout_s)
         except FutureTimeoutError:
-            if self._claim.acquire(blocking=False):
-                raise _late() from None
-            # It has begun, and has the same deadline.
-            try:
-                self._outcome.result(_CARRIED_BACK_S)
-            except FutureTimeoutError:
-                raise _late() from None
+            if self._loop.is_closed() and not self._outcome.done():
+                raise ServerClosedError from None
+            return False
+        return True
 
 
 def _late() -> ShardUnavailableError:

@@ -210,10 +210,12 @@ class ConnectRejected(Exception):
     """Raised by `connect` to refuse an upgrade: the peer gets `status` (default 401) and `text` as the body: in one
     line, and cut at 4 KB; and `headers`, WWW-Authenticate say.
 
-    Raises ValueError for a status outside 400 … 599 and for headers that cannot be sent.
+    Raises TypeError for a status that is no int, ValueError for one outside 400 … 599, and both for headers that cannot be sent.
     """
 
     def __init__(self, text: str = "", status: int = 401, headers: Headers = ()) -> None:
+        if isinstance(status, bool) or not isinstance(status, int):
+            raise TypeError(f"wspulse: ConnectRejected: status is an int, not {type(status).__name__}")
         if not 400 <= status <= 599:
             raise ValueError(f"wspulse: ConnectRejected: status is {status}; allowed is 400 … 599")
         super().__init__(text)

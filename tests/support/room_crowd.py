@@ -1,7 +1,10 @@
 """Clients in up to 20 rooms each that join and leave all the time under broadcasts: who hears what (contract.md §4).
 
 Each room has one publisher, whose frames are numbered. A client notes, by its worker's word, from which number on it must hear a
-room and from which on it must not; `judged` holds what it heard against that. `python -m tests.support.room_crowd --seconds 60`.
+room and from which on it must not; `judged` holds what it heard against that. Rooms that so many are in are joined on every
+worker all the time, so each client also visits rooms of its own: it joins one, where nobody is and perhaps nobody has been for
+some seconds, and must hear what its worker broadcasts there in the next moment.
+`python -m tests.support.room_crowd --seconds 60`.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import argparse
 import asyncio
 import json
 import tempfile
+from bisect import bisect_right
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,6 +23,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.support.server_process import serve_process
 
 __all__ = ["crowd"]
+
+UNDER_WAY_S = 3.0
+"""What was issued so long before a leave is not under way any more."""
+
+_VISITED_ROOMS = 8
+"""Of each client: it comes back to one after about 5 s, when the server is about to let go of it, or has just done so."""
 
 APP = """
 import asyncio
@@ -38,6 +48,10 @@ async def obey(connection, frame):
     elif frame.event == "join":
         await connection.join(frame.decode())
         await connection.send(Frame("joined", None, frame.id))
+    elif frame.event == "visit":
+        await connection.join(frame.decode())
+        await server.broadcast(frame.decode(), Frame("welcome", None, room=frame.decode()))
+        await connection.send(Frame("visited", None, frame.id))
     elif frame.event == "leave":
         await connection.leave(frame.decode())
         await connection.send(Frame("left", None, frame.id))
@@ -50,7 +64,10 @@ class Stay:
     def __init__(self, must_from: int) -> None:
         self.must_from = must_from
         self.must_before: int | None = None
-        """What was issued before its leave was asked for: this and what follows may be missing."""
+        """What was issued before its leave was asked for: this and what follows may be missing, and of what came before only what
+        was under way."""
+        self.must_certainly_before = 0
+        """What was issued long before it."""
         self.none_from: int | None = None
         """Issued after its leave had returned."""
         self.heard: list[int] = []
@@ -62,30 +79,59 @@ class Rooms:
     def __init__(self, count: int) -> None:
         self.returned = [0] * count
         self.begun = [0] * count
+        self._times: list[list[float]] = [[] for _ in range(count)]
+        self._counts: list[list[int]] = [[] for _ in range(count)]
+
+    def has_returned(self, room: int, count: int, now: float) -> None:
+        self.returned[room] = count
+        self._times[room].append(now)
+        self._counts[room].append(count)
+
+    def returned_by(self, room: int, time: float) -> int:
+        """How many were certainly issued by then."""
+        index = bisect_right(self._times[room], time)
+        return self._counts[room][index - 1] if index else 0
 
 
 class Member:
     def __init__(self, socket: ClientConnection, rooms: Rooms, seed: int) -> None:
         self._socket = socket
         self._rooms = rooms
+        self._seed = seed
         self._random = Random(seed)
         self._number = 0
         self._answers: dict[str, asyncio.Future[None]] = {}
         self.stays: dict[int, list[Stay]] = {}
         self.inside: dict[int, Stay] = {}
         self.faults: list[str] = []
+        self._visits = 0
+        self._welcomes: dict[str, asyncio.Event] = {}
         self._last: dict[int, int] = {}
 
-    async def ask(self, event: str, room: int) -> None:
+    async def ask(self, event: str, room: str) -> None:
         self._number += 1
         answer = self._answers[str(self._number)] = asyncio.get_running_loop().create_future()
-        await self._socket.send(json.dumps({"event": event, "payload": f"room {room}", "id": str(self._number)}))
+        await self._socket.send(json.dumps({"event": event, "payload": room, "id": str(self._number)}))
         async with asyncio.timeout(20):
             await answer
+
+    async def visit(self, room: str) -> None:
+        self._visits += 1
+        welcome = self._welcomes[room] = asyncio.Event()
+        await self.ask("visit", room)
+        try:
+            async with asyncio.timeout(20):
+                await welcome.wait()
+        except TimeoutError:
+            self.faults.append(f"{room}: what was issued after its join did not come")
+        await self.ask("leave", room)
 
     async def listen(self) -> None:
         async for text in self._socket:
             frame: dict[str, Any] = json.loads(text)
+            if frame["event"] == "welcome":
+                self._welcomes.pop(frame["room"]).set()
+                continue
             if frame["event"] != "n":
                 self._answers.pop(frame["id"]).set_result(None)
                 continue
@@ -104,16 +150,19 @@ class Member:
         count = len(self._rooms.returned)
         while loop.time() < until:
             room = self._random.randrange(count)
-            if room in self.inside:
+            if self._random.random() < 0.1:
+                await self.visit(f"{self._visits % _VISITED_ROOMS} of member {self._seed}")
+            elif room in self.inside:
                 stay = self.inside.pop(room)
                 stay.must_before = self._rooms.returned[room]
-                await self.ask("leave", room)
+                stay.must_certainly_before = self._rooms.returned_by(room, loop.time() - UNDER_WAY_S)
+                await self.ask("leave", f"room {room}")
                 # What is begun from now on was issued after the leave had returned.
                 stay.none_from = self._rooms.begun[room]
             elif len(self.inside) < most_rooms:
                 stay = Stay(0)
                 self.stays.setdefault(room, []).append(stay)
-                await self.ask("join", room)
+                await self.ask("join", f"room {room}")
                 stay.must_from = self._rooms.begun[room]
                 self.inside[room] = stay
             await asyncio.sleep(self._random.random() * 0.05)
@@ -129,7 +178,11 @@ class Member:
                     faults.append(f"room {room}: a gap in {heard}")
                 missing = set(range(stay.must_from, before)) - set(heard)
                 # What was under way when it left may be missing, which is the last of what was issued.
-                if missing and (stay.must_before is None or (heard and min(missing) <= heard[-1])):
+                if missing and (
+                    stay.must_before is None
+                    or min(missing) < stay.must_certainly_before
+                    or (heard and min(missing) <= heard[-1])
+                ):
                     faults.append(f"room {room}: {sorted(missing)} of {stay.must_from} to {before} are missing")
                 if stay.none_from is not None and heard and heard[-1] >= stay.none_from:
                     faults.append(f"room {room}: {heard[-1]} was issued after its leave, {stay.none_from}")
@@ -145,7 +198,7 @@ async def _publish(url: str, room: int, rooms: Rooms, until: float) -> None:
             await socket.send(json.dumps({"event": "publish", "payload": [f"room {room}", count], "id": "p"}))
             async with asyncio.timeout(20):
                 answer = json.loads(await socket.recv())
-            rooms.returned[room] = answer["payload"] + 1
+            rooms.has_returned(room, answer["payload"] + 1, loop.time())
             await asyncio.sleep(random.random() * 0.1)
 
 

@@ -320,7 +320,7 @@ class SimApp:
             self.model.fail(f"{session}: left its first room")
         elif (membership := session.memberships.get(room)) is not None:
             membership.leaves()
-        if room_id in session.connection.rooms:
+        if not session.connection.closed and room_id in session.connection.rooms:
             self.model.fail(f"{session}: leave of {room_id} returned, and it is in {session.connection.rooms}")
 
     def _broadcast_wire(self) -> bytes:

@@ -18,6 +18,8 @@ _OURS = re.compile(r"(?i:upgrade|connection|content-(length|type|encoding)|trans
 
 def checked_headers(headers: Headers, where: str) -> tuple[tuple[str, str], ...]:
     """Raises TypeError and ValueError for what no response may have, and for what the handshake itself says."""
+    if not isinstance(headers, Iterable):
+        raise TypeError(f"wspulse: {where}: headers is {headers!r}; allowed is a map, or pairs of str")
     pairs = []
     for pair in headers.items() if isinstance(headers, Mapping) else headers:
         if not _is_pair(pair):

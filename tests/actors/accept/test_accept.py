@@ -48,6 +48,12 @@ def test_header_that_is_no_pair_of_text_is_refused(headers: Any) -> None:
         Accept("den", headers=headers)
 
 
+@pytest.mark.parametrize("headers", [None, 5], ids=repr)
+def test_headers_that_are_no_headers_are_refused(headers: Any) -> None:
+    with pytest.raises(TypeError, match=r"wspulse: ConnectRejected: headers is .*; allowed is a map, or pairs of str"):
+        ConnectRejected("no", headers=headers)
+
+
 @pytest.mark.parametrize("subprotocol", ["", "two words", "a,b", "a\r\n", 5], ids=repr)
 def test_subprotocol_that_is_no_token_is_refused(subprotocol: Any) -> None:
     with pytest.raises(ValueError, match=r"wspulse: Accept: subprotocol is .*; allowed is a token"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import asyncio
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -61,6 +62,27 @@ async def test_first_call_of_a_mounted_server_starts_it(name: str) -> None:
             await getattr(server, name)(*arguments)
     assert log == ["start"]
     await server.close()
+
+
+@pytest.mark.parametrize("name", ["send", "broadcast", "kick", "get_connections", "presence"])
+async def test_call_of_another_thread_is_refused_and_named_its_way(name: str) -> None:
+    server, log, _ = mounted()
+    arguments = ("x", Frame()) if name in ("send", "broadcast") else ("x",)
+
+    def in_a_loop_of_its_own() -> None:
+        asyncio.run(getattr(server, name)(*arguments))
+
+    def without_a_loop() -> None:
+        with closing(getattr(server, name)(*arguments)) as call:
+            call.send(None)
+
+    async with server.asgi_lifespan():
+        for work in (in_a_loop_of_its_own, without_a_loop):
+            with pytest.raises(
+                RuntimeError, match="wspulse: this is another thread than the server's loop runs in; call `"
+            ):
+                await asyncio.to_thread(work)
+    assert log == ["start", "stop"]
 
 
 async def test_calls_that_cannot_wait_start_nothing() -> None:

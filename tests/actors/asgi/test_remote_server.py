@@ -43,6 +43,7 @@ class FakeControl:
         self.error: ControlError | None = None
         self.closed = False
         self.missing_shards: tuple[int, ...] = ()
+        self.ann = Listed("ann", "lobby", ("lobby", "other"))
         self.made.append(self)
 
     async def _ask(self, *asked: Any) -> None:
@@ -70,7 +71,7 @@ class FakeControl:
 
     async def connections(self, room: str | None = None) -> Listing[Listed]:
         await self._ask("connections", room)
-        listing = Listing([Listed("ann", room or "", (room or "", "other"))])
+        listing = Listing([self.ann])
         listing.missing_shards = self.missing_shards
         return listing
 
@@ -132,12 +133,26 @@ async def test_join_and_leave_go_to_the_server_and_raise_as_there(controls: list
     with pytest.raises(TypeError):
         await ann.join(7)  # type: ignore[arg-type]
     control.error = refusal({"code": "bad_request", "message": "wspulse: bad request: one too many"}, "ann")
-    with pytest.raises(ValueError, match="one too many"):
+    with pytest.raises(ValueError, match=r"^wspulse: one too many$"):
         await ann.join("den")
     control.error = refusal({"code": "connection_not_found", "message": "wspulse: connection not found: ann"}, "ann")
     with pytest.raises(ConnectionClosedError):
         await ann.join("den")
     await ann.leave("den")
+
+
+async def test_connection_tells_what_the_server_has_told_and_refuses_what_it_has_not(
+    controls: list[FakeControl],
+) -> None:
+    server = joined()
+    (ann,) = await server.get_connections("lobby")
+    assert (ann.suspended, ann.queued) == (True, 3)
+    controls[0].ann = Listed("ann", "lobby", ("lobby",), "connected", 0)
+    (ann,) = await server.get_connections("lobby")
+    assert (ann.suspended, ann.queued) == (False, 0)
+    for name in ("request", "state", "subprotocol", "latency_s", "resumed_with"):
+        with pytest.raises(RuntimeError, match=f"wspulse: {name}: not in a process that joined the server"):
+            getattr(ann, name)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,16 @@ class Stage(NamedTuple):
     connection: Any
 
 
+class Ann(NamedTuple):
+    """As the control socket lists her."""
+
+    id: str = "ann"
+    room: str = "room"
+    rooms: tuple[str, ...] = ("room",)
+    state: str = "connected"
+    queued: int = 0
+
+
 def make_server() -> Server:
     return Server(lambda request: ("room", request.query["id"]))
 
@@ -38,7 +48,7 @@ async def stage_of(deployment: str) -> AsyncIterator[Stage]:
         server.asgi(join="ipc:///nowhere/control.sock")
         remote = server._deployment
         assert isinstance(remote, RemoteServer)
-        yield Stage(server, RemoteServerConnection(remote, "ann", ("room",)))
+        yield Stage(server, RemoteServerConnection(remote, Ann()))
         await remote.stop()
         return
     count = int(deployment)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
+from tests.support.server_process import wait_until
 from wspulse import (
     Connection,
     ConnectionNotFoundError,
@@ -155,6 +156,25 @@ def test_call_to_a_loop_that_has_ended_says_that_the_server_is_closed() -> None:
     thread.join()
     with pytest.raises(ServerClosedError):
         calls[0].send("ada", Frame())
+
+
+def test_call_that_a_loop_ends_without_having_begun_says_at_once_that_the_server_is_closed() -> None:
+    loop = asyncio.new_event_loop()
+    calls = FromThread(made(), loop, threading.get_ident())
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            calls.send("ada", Frame())
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    wait_until(lambda: loop._ready, 5, "the call waits for the loop")  # type: ignore[attr-defined]
+    loop.close()
+    thread.join(2)
+    assert [type(error) for error in failed] == [ServerClosedError]
 
 
 async def test_call_that_a_blocked_loop_does_not_begin_in_time_fails_and_takes_no_effect_later(

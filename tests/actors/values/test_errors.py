@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import pytest
 
@@ -124,6 +125,12 @@ def test_connect_rejected_is_401_unless_told_otherwise() -> None:
 @pytest.mark.parametrize("status", [0, 200, 302, 399, 600])
 def test_connect_rejected_with_a_status_that_rejects_nothing_is_refused(status: int) -> None:
     with pytest.raises(ValueError, match=f"wspulse: ConnectRejected: status is {status}"):
+        ConnectRejected("no", status)
+
+
+@pytest.mark.parametrize("status", ["403", None, 403.0, True])
+def test_connect_rejected_with_a_status_that_is_no_int_is_refused(status: Any) -> None:
+    with pytest.raises(TypeError, match="wspulse: ConnectRejected: status is an int, not "):
         ConnectRejected("no", status)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,13 @@ class Stage:
         task = self.world.loop.create_task(self.connection.join(room))
         self.turn()
         return task
+
+    def run(self, call: Coroutine[Any, Any, None]) -> None:
+        """What is done at once."""
+        task = self.world.loop.create_task(call)
+        self.turn()
+        assert task.done()
+        task.result()
 
     @property
     def rooms(self) -> dict[str, int]:
@@ -181,6 +189,27 @@ def test_leave_while_a_join_waits_comes_after_it(stage: Stage) -> None:
     stage.step()
     stage.step()
     assert stage.connection.rooms == ("first",)
+
+
+def test_room_that_is_joined_and_left_again_and_again_is_kept_from_its_last_leave_and_has_one_deadline(
+    stage: Stage,
+) -> None:
+    task = stage.start("den")
+    stage.step()
+    stage.step()
+    assert task.done()
+    waiting = len(stage.world.shard._ticker)
+    for _ in range(20):
+        stage.run(stage.connection.leave("den"))
+        stage.pass_time(0.01)
+        stage.run(stage.connection.join("den"))
+    stage.run(stage.connection.leave("den"))
+    assert len(stage.world.shard._ticker) == waiting + 1
+    stage.pass_time(0.4)
+    assert stage.rooms == {"den": 0}, "its first leave is longer ago than the 0.5 s of this bus"
+    stage.pass_time(0.2)
+    assert stage.rooms == {}
+    assert len(stage.world.shard._ticker) == waiting
 
 
 def test_join_that_waits_when_the_session_ends_raises(stage: Stage) -> None:
