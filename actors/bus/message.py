@@ -77,7 +77,7 @@ def pack(topic: bytes, sender: int, number: int, previous: int, frames: list[byt
 
 def pack_but(topic: bytes, sender: int, number: int, previous: int, frame: bytes, excluded: frozenset[str]) -> bytes:
     """A message with one frame for all members but these."""
-    ids = _END.join(sorted(connection_id.encode("utf-8", "surrogatepass") for connection_id in excluded))
+    ids = _END.join([connection_id.encode("utf-8", "surrogatepass") for connection_id in excluded])
     head = _HEAD.pack(sender, number, previous, 0)
     return b"".join((topic, head, _EXTENSION.pack(_EXCLUDING, len(ids)), ids, frame))
 

@@ -71,6 +71,13 @@ def send_arguments(parser: argparse.ArgumentParser) -> None:
 
 def broadcast_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("room", metavar="ROOM", help=ID_HELP)
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="CONNECTION",
+        help="who does not get it; may stand several times",
+    )
     _frame_arguments(parser)
 
 

@@ -115,7 +115,7 @@ def _send(options: Any) -> None:
 def _broadcast(options: Any) -> None:
     frame = read_frame(options)
     with _open(options) as control:
-        control.broadcast(options.room, frame)
+        control.broadcast(options.room, frame, options.exclude)
 
 
 def _kick(options: Any) -> None:

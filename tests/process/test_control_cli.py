@@ -42,6 +42,9 @@ def test_send_and_broadcast_take_json_from_the_argument_and_from_stdin(server: S
         assert client.recv(timeout=5) == '{"payload":[1]}'
         assert wspulse(server, "broadcast", "den", "--text", "hello").returncode == 0
         assert client.recv(timeout=5) == '{"payload":"hello"}'
+        assert wspulse(server, "broadcast", "den", "1", "--exclude", "bob", "--exclude", "alice").returncode == 0
+        assert wspulse(server, "broadcast", "den", "2", "--exclude", "bob").returncode == 0
+        assert client.recv(timeout=5) == '{"payload":2}'
 
 
 def test_lists_are_tables_for_people_and_json_for_programs(server: ServerProcess) -> None:

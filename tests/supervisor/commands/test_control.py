@@ -78,8 +78,8 @@ def test_a_frame_goes_to_an_id_that_begins_with_a_dash(control: PretendedControl
     operation, connection, frame = control.asked[0]
     assert (operation, connection, frame.event, bytes(frame.payload)) == ("send", "-evil", "news", b'{"a": 1}')
     assert main(["broadcast", "--text", "--", "-room", "-text-"]) == 0
-    operation, room, frame = control.asked[2]
-    assert (operation, room, frame.payload) == ("broadcast", "-room", "-text-")
+    operation, room, frame, excluded = control.asked[2]
+    assert (operation, room, frame.payload, excluded) == ("broadcast", "-room", "-text-", [])
 
 
 @pytest.mark.parametrize(
