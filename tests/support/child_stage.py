@@ -92,13 +92,7 @@ class Stage:
         return self.loop.run_until_idle() and self.loop.next_timer() == float("inf")
 
     def pass_time(self, seconds: float) -> None:
-        loop = self.loop
-        loop.run_until_idle()
-        until = loop.now + seconds
-        while (due := loop.next_timer()) <= until:
-            loop.now = due
-            loop.run_until_idle()
-        loop.now = until
+        self.loop.pass_time(seconds)
 
     def next_start(self) -> float:
         """Wait until a worker is started. Returns for how long, in seconds."""

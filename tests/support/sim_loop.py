@@ -177,6 +177,15 @@ class SimLoop(asyncio.AbstractEventLoop):
             self.turn()
         return self.idle
 
+    def pass_time(self, seconds: float) -> None:
+        """Turn for so long: each timer is called at its time."""
+        self.run_until_idle()
+        until = self.now + seconds
+        while (due := self.next_timer()) <= until:
+            self.now = max(due, self.now)
+            self.run_until_idle()
+        self.now = until
+
     def _report(self, handle: asyncio.Handle, error: BaseException) -> None:
         self.reports.append({"message": f"{handle!r} raised", "exception": error})
 
