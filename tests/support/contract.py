@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,22 @@ from urllib.parse import urlencode
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from tests.support.eventually import eventually
 from tests.support.server_process import ServerProcess, serve_process, serve_uvicorn
 from wspulse.actors.mesh.placement import Placement
 
-__all__ = ["MOUNTED", "Client", "ContractServer", "Mounted", "Notes", "contract_server"]
+__all__ = [
+    "MOUNTED",
+    "Client",
+    "ContractServer",
+    "Mounted",
+    "Notes",
+    "ServedApplication",
+    "contract_server",
+    "served_source",
+]
 
 DEADLINE_S = 10.0
 """For anything that should happen at once, on a machine that is busy with something else."""
@@ -158,13 +168,12 @@ class Client:
             return (end.rcvd.code, end.rcvd.reason) if end.rcvd is not None else (1006, "")
 
 
-class ContractServer:
-    """A running server with the contract's application."""
+class ServedApplication:
+    """A running server, and how its tests dial it."""
 
-    def __init__(self, process: ServerProcess, workers: int, notes: Notes) -> None:
+    def __init__(self, process: ServerProcess, workers: int) -> None:
         self.process = process
         self.workers = workers
-        self.notes = notes
         self._placement = Placement(workers)
 
     def new_id(self, prefix: str = "c", shard: int | None = None) -> str:
@@ -177,11 +186,30 @@ class ContractServer:
     def url(self, **query: Any) -> str:
         return f"{self.process.url}?{urlencode(query)}"
 
-    async def client(self, connection_id: str = "", room: str = "lobby", **query: Any) -> Client:
-        """Connect. websockets' InvalidStatus when the upgrade is refused."""
-        url = self.url(id=connection_id, room=room, **query)
+    async def client(self, connection_id: str = "", *, offer: Sequence[str] = (), **query: Any) -> Client:
+        """Connect, and offer these subprotocols. websockets' InvalidStatus when the upgrade is refused."""
         # A client under test says nothing by itself, and takes all that comes.
-        return Client(await connect(url, ping_interval=None, max_queue=None, open_timeout=DEADLINE_S, compression=None))
+        socket = await connect(
+            self.url(id=connection_id, **query),
+            subprotocols=[Subprotocol(name) for name in offer] or None,
+            ping_interval=None,
+            max_queue=None,
+            open_timeout=DEADLINE_S,
+            compression=None,
+            proxy=None,
+        )
+        return Client(socket)
+
+
+class ContractServer(ServedApplication):
+    """A running server with the contract's application."""
+
+    def __init__(self, process: ServerProcess, workers: int, notes: Notes) -> None:
+        super().__init__(process, workers)
+        self.notes = notes
+
+    async def client(self, connection_id: str = "", room: str = "lobby", **query: Any) -> Client:
+        return await super().client(connection_id, room=room, **query)
 
     async def suspended(self, name: str, room: str, **query: object) -> None:
         """Make a session and cut its socket."""
@@ -196,6 +224,18 @@ class ContractServer:
     async def clients_on_all_shards(self, room: str) -> list[Client]:
         """One client in each worker."""
         return [await self.client(self.new_id("all", shard), room) for shard in range(self.workers)]
+
+
+@contextmanager
+def served_source(source: str, folder: Path, workers: int) -> Iterator[ServedApplication]:
+    """Serve what this module, written into `folder`, names `server`; mounted, what it names `asgi`."""
+    (folder / "app.py").write_text(source)
+    if isinstance(workers, Mounted):
+        with serve_uvicorn("app:asgi", cwd=folder) as process:
+            yield ServedApplication(process, workers)
+    else:
+        with serve_process("--app", "app:server", workers=workers, cwd=folder) as process:
+            yield ServedApplication(process, workers)
 
 
 @contextmanager
