@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.contract import MOUNTED, ContractServer, ServedApplication, contract_server, served_source
+from tests.support.contract.served import MOUNTED, ServedApplication, served_source
+from tests.support.contract.server import ContractServer, contract_server
 
 RESUME_WINDOW_S = 30.0
 """Long enough that it never ends during a test that is not about its end."""

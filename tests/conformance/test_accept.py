@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.support.contract import ServedApplication
+from tests.support.contract.served import ServedApplication
 
 APP = """
 from wspulse import Accept, ConnectRejected, Frame, Server

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.contract import Client, ServedApplication
+from tests.support.contract.client import Client
+from tests.support.contract.served import ServedApplication
 
 APP = """
 import asyncio

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.contract import Client, ContractServer, contract_server
+from tests.support.contract.client import Client
+from tests.support.contract.server import ContractServer, contract_server
 from tests.support.eventually import eventually
 from tests.support.raw_peer import RawPeer, masked
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.contract import ServedApplication
+from tests.support.contract.served import ServedApplication
 
 APP = """
 import asyncio

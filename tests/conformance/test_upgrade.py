@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from tests.support.contract import ContractServer, contract_server
+from tests.support.contract.server import ContractServer, contract_server
 from tests.support.raw_peer import RawPeer, head, masked
 
 REFUSALS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.contract import ContractServer
+from tests.support.contract.server import ContractServer
 from tests.support.raw_peer import RawPeer, masked
 
 UNDECODABLE = {

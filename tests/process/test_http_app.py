@@ -11,7 +11,7 @@ import psutil
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.support.contract import ContractServer, contract_server
+from tests.support.contract.server import ContractServer, contract_server
 from tests.support.eventually import eventually
 from tests.support.http_client import CHUNK, HttpClient
 from tests.support.raw_peer import RawPeer, head

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
-from tests.support.contract import contract_server
+from tests.support.contract.server import contract_server
 from wspulse import ConnectionNotFoundError, Frame, Request, Server
 
 

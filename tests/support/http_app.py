@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from tests.support.contract_app import server
+from tests.support.contract.application.app import server
 from tests.support.http_client import CHUNK
 from wspulse import Frame
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
-from tests.support.contract_app import server
+from tests.support.contract.application.app import server
 
 __all__ = ["app"]
 
