@@ -23,8 +23,6 @@ import uvloop
 
 from tests.support.leaks import Belongings, own_folders, run_coroutine
 
-TESTS = Path(__file__).parent
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -35,14 +33,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-LONGEST = ("process", "conformance", "examples")
+LONGEST = [Path(__file__).parent / name for name in ("process", "conformance", "examples")]
 """Folders whose files wait long. They come first, so that no process is left with one at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
-        folder = item.path.relative_to(TESTS).parts[0]
-        return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
+        return next((place for place, folder in enumerate(LONGEST) if folder in item.path.parents), len(LONGEST))
 
     items.sort(key=place)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.document_blocks import blocks
+from tests.support.documents.blocks import blocks
 from wspulse import Frame, Server
 from wspulse.testing import UpgradeRefusedError, serve
 

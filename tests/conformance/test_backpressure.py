@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.contract.client import Client
 from tests.support.contract.server import ContractServer, contract_server
-from tests.support.raw_peer import RawPeer, masked
+from tests.support.wire.raw_peer import RawPeer, masked
 
 SEND_BUFFER_FRAMES = 64
 FRAME_BYTES = 20_000

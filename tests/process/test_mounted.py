@@ -8,7 +8,7 @@ import sys
 
 from tests.support.contract.served import MOUNTED
 from tests.support.contract.server import ROOT, contract_server
-from tests.support.server_process import START_DEADLINE_S, serve_uvicorn, wait_until
+from tests.support.processes.server_process import START_DEADLINE_S, serve_uvicorn, wait_until
 
 
 async def test_end_of_uvicorn_says_1001_to_all_before_it_closes_their_sockets() -> None:

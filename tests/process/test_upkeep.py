@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.server_process import ServerProcess, serve_process, wait_until
+from tests.support.processes.server_process import ServerProcess, serve_process, wait_until
 from wspulse import Control
 
 LOOKED_S = 6.0

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.asgi_peer import AsgiPeer
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer, head
+from tests.support.http.asgi_peer import AsgiPeer
+from tests.support.wire.raw_peer import RawPeer, head
 from wspulse import Connection, ConnectRejected, Request, Server, allow_origins
 
 CheckOrigin = Callable[[Request], Any]

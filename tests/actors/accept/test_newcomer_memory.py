@@ -16,8 +16,8 @@ import pytest
 
 from tests.actors.accept.test_newcomer import Door, Patient
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer, head
-from tests.support.transport_shell import NotedSocket
+from tests.support.sessions.transport_shell import NotedSocket
+from tests.support.wire.raw_peer import RawPeer, head
 from wspulse import ConnectRejected, Request, Server
 from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.accept.newcomer import Newcomer, Visitor

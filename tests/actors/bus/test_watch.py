@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.sim_loop import SimLoop
+from tests.support.simulation.loop import SimLoop
 from wspulse.actors.bus.watch import STALLED, BusWatch
 from wspulse.actors.values.health import Health
 from wspulse.actors.values.metrics import Metrics

@@ -12,8 +12,8 @@ from random import Random
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.room_buses import LAST, bus_of, bus_without_forwarder, join, make_server
-from tests.support.shards import Shards, serve_shards
+from tests.support.shards.room_buses import LAST, bus_of, bus_without_forwarder, join, make_server
+from tests.support.shards.shards import Shards, serve_shards
 from wspulse import Frame
 from wspulse.actors.bus.message import pack_echo, unpack_echo
 from wspulse.actors.bus.zmq import ZmqBus

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.room_buses import audience, bus_of, join, know_each_other, make_server, name_on
-from tests.support.shards import serve_shards
+from tests.support.shards.room_buses import audience, bus_of, join, know_each_other, make_server, name_on
+from tests.support.shards.shards import serve_shards
 from wspulse.actors.bus.zmq import ZmqBus
 from wspulse.actors.mesh.lifecycle import ShardDown
 from wspulse.actors.mesh.message import ListRooms

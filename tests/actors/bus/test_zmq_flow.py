@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from tests.support.eventually import eventually
-from tests.support.room_buses import (
+from tests.support.shards.room_buses import (
     LARGE,
     LAST,
     bus_of,
@@ -21,7 +21,7 @@ from tests.support.room_buses import (
     make_server,
     name_on,
 )
-from tests.support.shards import serve_shards
+from tests.support.shards.shards import serve_shards
 from wspulse.actors.bus.zmq import ZmqBus
 from wspulse.actors.values.errors import ShardUnavailableError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer
+from tests.support.wire.raw_peer import RawPeer
 from wspulse import Accept, Request, Server
 
 

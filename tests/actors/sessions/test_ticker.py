@@ -8,7 +8,7 @@ from contextvars import copy_context
 
 import pytest
 
-from tests.support.sim_loop import SimLoop
+from tests.support.simulation.loop import SimLoop
 from wspulse.actors.sessions.ticker import Ticker
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.support.started_worker import started_worker
+from tests.support.supervision.started_worker import started_worker
 from wspulse.actors.mesh.lifecycle import Ready, WatchEvents
 from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.message import ListRooms

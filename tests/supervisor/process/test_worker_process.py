@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.started_worker import StartedWorker, started_worker
+from tests.support.supervision.started_worker import StartedWorker, started_worker
 from wspulse.actors.mesh.lifecycle import Alive, Drain, Drained, Exit, Ready
 from wspulse.supervisor.process.watching.end_watch import exit_sentence
 

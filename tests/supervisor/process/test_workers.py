@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.workers_stage import FIRST_INCARNATION, Supervised, WorkersStage, workers_stage
+from tests.support.supervision.workers_stage import FIRST_INCARNATION, Supervised, WorkersStage, workers_stage
 from wspulse.actors.mesh.lifecycle import (
     Alive,
     Drain,

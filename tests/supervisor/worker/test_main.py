@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.started_worker import SPEC
+from tests.support.supervision.started_worker import SPEC
 from wspulse import Server
 from wspulse.actors.mesh.lifecycle import Drain, Drained, Exit, Ready
 from wspulse.actors.mesh.message import Envelope, Message, Tell

@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from tests.support.contract.client import DEADLINE_S, Client, numbers
-from tests.support.server_process import ServerProcess, serve_process, serve_uvicorn
+from tests.support.processes.server_process import ServerProcess, serve_process, serve_uvicorn
 from wspulse.actors.mesh.placement import Placement
 
 __all__ = ["MOUNTED", "Mounted", "ServedApplication", "served_source"]

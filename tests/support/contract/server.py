@@ -15,7 +15,7 @@ from typing import Any
 from tests.support.contract.client import Client
 from tests.support.contract.notes import Notes
 from tests.support.contract.served import Mounted, ServedApplication
-from tests.support.server_process import ServerProcess, serve_process, serve_uvicorn
+from tests.support.processes.server_process import ServerProcess, serve_process, serve_uvicorn
 
 __all__ = ["ContractServer", "contract_server"]
 
@@ -68,7 +68,7 @@ def contract_server(
         options_of_app = ["--app", "tests.support.contract.application.app:server", *args]
         is_loaded = bool(os.environ.get("CONTRACT_HTTP_LOAD")) and "--http-app" not in args
         if is_loaded:
-            options_of_app += ["--http-app", "tests.support.http_app:app", "--log-level", "warning"]
+            options_of_app += ["--http-app", "tests.support.http.http_app:app", "--log-level", "warning"]
         with (
             serve_process(*options_of_app, workers=workers, env=env, cwd=ROOT) as process,
             http_load(process.port) if is_loaded else nullcontext(),
