@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,10 +21,9 @@ LOOKED_S = 6.0
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
-    """For XDG_RUNTIME_DIR; its name leaves room for those of sockets."""
-    with tempfile.TemporaryDirectory(prefix="wspulse-") as folder:
-        yield Path(folder)
+def place(tmp_path: Path) -> Path:
+    """For XDG_RUNTIME_DIR."""
+    return tmp_path
 
 
 def health(server: ServerProcess) -> tuple[int, str]:
