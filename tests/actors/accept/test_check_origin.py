@@ -182,12 +182,12 @@ async def test_check_that_does_not_return_is_cancelled_when_the_handshake_has_ti
 
 async def test_check_is_cancelled_when_its_client_has_gone() -> None:
     slow = Slow()
-    noted = Noted(slow)
+    noted = Noted(slow, handshake_timeout=60)
     async with noted.server.serve() as running:
         async with await RawPeer.dial(running.port) as peer:
             peer.writer.write(head("/ws"))
             await eventually(lambda: slow.running == 1, "the check runs")
-            peer.writer.transport.abort()
+            peer.reset()
         await eventually(lambda: slow.cancelled == 1, "the check is cancelled")
     assert noted.connects == 0
 

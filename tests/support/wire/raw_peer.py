@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import struct
 from base64 import b64encode
 from typing import Any
 
@@ -96,6 +97,12 @@ class RawPeer:
         """Everything to the end of the socket."""
         async with asyncio.timeout(DEADLINE_S):
             return await self.reader.read()
+
+    def reset(self) -> None:
+        """Be gone, as a program that was killed in the middle of something; a stream that only ends may still be read."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
 
     async def close(self) -> None:
         self.writer.close()
