@@ -19,7 +19,7 @@ from collections import Counter
 import psutil
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.support.server_process import ServerProcess, serve_process
+from tests.support.processes.server_process import ServerProcess, serve_process
 from wspulse import AsyncControl, ControlError
 
 CONNECTIONS = 50

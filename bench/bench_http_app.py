@@ -19,7 +19,7 @@ from websockets.asyncio.client import connect
 from bench.support.native import ROOT
 from bench.support.rounds import Case, arguments, measure_cases
 from bench.support.subjects import Running, Subject, wspulse
-from tests.support.server_process import serve_uvicorn
+from tests.support.processes.server_process import serve_uvicorn
 
 SECONDS = 3.0
 CONNECTIONS = 32

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random, SystemRandom
@@ -30,6 +31,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--seed", type=int, metavar="SEED", help="draw what tests draw from this seed, which a failure has shown"
     )
+
+
+LONGEST = [Path(__file__).parent / name for name in ("process", "conformance", "examples")]
+"""Folders whose files wait long. They come first, so that no process is left with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        return next((place for place, folder in enumerate(LONGEST) if folder in item.path.parents), len(LONGEST))
+
+    items.sort(key=place)
 
 
 def pytest_sessionstart() -> None:
@@ -78,6 +90,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pa
     tmp_path_factory.getbasetemp()  # where pytest always has it: it is kept for looking into after the session
     with own_folders() as both:
         yield both
+
+
+@pytest.fixture
+def tmp_path(folders: tuple[Path, Path]) -> Iterator[Path]:
+    """A folder of the test's own, as pytest's, but gone with the test, and with a short path: many put Unix sockets there,
+    whose paths are short, or a server's runtime directory, for which a longer path is not taken."""
+    with tempfile.TemporaryDirectory(prefix="t", dir=folders[0]) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.document_blocks import blocks
+from tests.support.documents.blocks import blocks
 from wspulse.supervisor.cli import SUBCOMMANDS, _parse
 from wspulse.supervisor.settings.layers import Settings, resolve
 

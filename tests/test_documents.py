@@ -1,6 +1,6 @@
 """What the documents say is true: their programs run, their commands exist, their links lead somewhere.
 
-The conventions for code blocks are in tests/support/document_blocks.py.
+The conventions for code blocks are in tests/support/documents/blocks.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.document_blocks import Block, anchors, blocks, commands, links, named_files
+from tests.support.documents.blocks import Block, anchors, blocks, commands, links, named_files
 from wspulse.supervisor.cli import SUBCOMMANDS, _parse
 from wspulse.supervisor.settings.layers import resolve
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from tests.support.documents import stale_documents
+from tests.support.documents.generated import stale_documents
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.options.table import OPTION_TABLE
 

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.document_blocks import blocks
-from tests.support.raw_peer import RawPeer, masked
+from tests.support.documents.blocks import blocks
+from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Frame, Server
 from wspulse.actors.wire.frames import CLOSE, TEXT
 from wspulse.testing import RunningServer, UpgradeRefusedError, serve

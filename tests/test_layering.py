@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.imports import circles, import_graph, imported_names, module_name, package_files
+from tests.support.documents.imports import circles, import_graph, imported_names, module_name, package_files
 
 ROOT = Path(__file__).parents[1]
 
@@ -282,8 +282,17 @@ def test_every_folder_is_packaged() -> None:
 
 
 def test_no_file_is_long() -> None:
-    long = {str(file): len(path.read_text().splitlines()) for file, path in FILES.items()}
+    tests = {path.relative_to(ROOT): path for path in (ROOT / "tests").rglob("*.py")}
+    long = {str(file): len(path.read_text().splitlines()) for file, path in (FILES | tests).items()}
     assert {file: lines for file, lines in long.items() if lines > MOST_LINES} == {}
+
+
+def test_what_tests_share_is_introduced_and_no_heap() -> None:
+    support = ROOT / "tests" / "support"
+    files = [path for path in support.rglob("*.py") if path.name != "__init__.py"]
+    for folder in {path.parent for path in files}:
+        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
+        assert len([path for path in files if path.parent == folder]) <= MOST_FILES, folder
 
 
 def test_tests_mirror_the_folders() -> None:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 from bench.support.native import BUILD, ROOT, native
-from tests.support.server_process import serve_process
+from tests.support.processes.server_process import serve_process
 
 __all__ = ["PEERS", "Running", "Subject", "floor", "peer", "wspulse"]
 

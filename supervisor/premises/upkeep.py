@@ -22,6 +22,9 @@ __all__ = ["KeptFiles", "Upkeep"]
 LOOK_S = 2.0
 """Nobody is cut off meanwhile, but whoever comes finds nothing."""
 
+SOON_S = 0.2
+"""A part that makes its files again by itself has most often done so by then: what is missing at the next look went anew."""
+
 TOUCH_S = 3600.0
 """Cleaners take files for old after some hours (the XDG specification says six), or days."""
 
@@ -81,10 +84,11 @@ class Upkeep:
         self._kept = kept
         self._failed = failed
         self._asked: set[str] = set()
-        """Parts whose files were missing at the last look, and that said they would make them again."""
+        """Parts whose files were missing at the last look, and are since, and that said they would make them again."""
         self._failing: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._soon: asyncio.TimerHandle | None = None
         self._touched_at = self._loop.time()
 
     def open(self) -> None:
@@ -92,12 +96,15 @@ class Upkeep:
         self._timer = self._loop.call_later(LOOK_S, self._tick)
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._soon):
+            if timer is not None:
+                timer.cancel()
 
     def _tick(self) -> None:
         self.open()
         self.look()
+        if self._asked:
+            self._soon = self._loop.call_later(SOON_S, self.see_what_was_made)
         now = self._loop.time()
         if now - self._touched_at >= TOUCH_S:
             self._touched_at = now
@@ -116,6 +123,12 @@ class Upkeep:
             self._is_amiss("runtime directory", error)
         for kept in self._kept:
             self._look_at(kept)
+
+    def see_what_was_made(self) -> None:
+        """Between two looks: whose files are there again may lose them anew, and has not failed to make them."""
+        for kept in self._kept:
+            if kept.name in self._asked and not kept.missing():
+                self._asked.discard(kept.name)
 
     def _look_at(self, kept: KeptFiles) -> None:
         name = kept.name

@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.eventually import eventually
-from tests.support.shards import serve_shards
+from tests.support.shards.shards import serve_shards
 from wspulse import (
     Connection,
     ConnectionClosedError,

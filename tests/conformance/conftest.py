@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.contract import MOUNTED, ContractServer, contract_server
+from tests.support.contract.served import MOUNTED, ServedApplication, served_source
+from tests.support.contract.server import ContractServer, contract_server
 
 RESUME_WINDOW_S = 30.0
 """Long enough that it never ends during a test that is not about its end."""
@@ -76,6 +77,15 @@ def _is_for_sockets_only(item: pytest.Item) -> bool:
 def workers(request: pytest.FixtureRequest) -> int:
     count: int = request.param
     return count
+
+
+@pytest.fixture(scope="module")
+def served(
+    request: pytest.FixtureRequest, workers: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServedApplication]:
+    """The application that the test's module has as text, in APP."""
+    with served_source(request.module.APP, tmp_path_factory.mktemp("app"), workers) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.support.contract import Client, ContractServer, contract_server
-from tests.support.raw_peer import RawPeer, masked
+from tests.support.contract.client import Client
+from tests.support.contract.server import ContractServer, contract_server
+from tests.support.wire.raw_peer import RawPeer, masked
 
 SEND_BUFFER_FRAMES = 64
 FRAME_BYTES = 20_000

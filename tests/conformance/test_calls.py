@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.contract import Client, ContractServer
+from tests.support.contract.client import Client
+from tests.support.contract.server import ContractServer
 
 
 async def asked(client: Client, event: str = "ask") -> dict[str, Any]:

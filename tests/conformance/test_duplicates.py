@@ -9,7 +9,8 @@ from random import Random
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.support.contract import Client, ContractServer
+from tests.support.contract.client import Client
+from tests.support.contract.server import ContractServer
 
 
 async def test_duplicate_kicks_the_old_one_by_default(plain: ContractServer) -> None:

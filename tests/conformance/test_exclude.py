@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.contract import ContractServer
+from tests.support.contract.server import ContractServer
 
 
 @pytest.mark.parametrize("how", ["broadcast", "broadcast_nowait", "broadcast_from_thread"])

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.contract import Client, ContractServer, contract_server
+from tests.support.contract.client import Client
+from tests.support.contract.server import ContractServer, contract_server
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.contract import Client, ContractServer, contract_server
+from tests.support.contract.client import Client
+from tests.support.contract.server import ContractServer, contract_server
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer, masked
+from tests.support.wire.raw_peer import RawPeer, masked
 
 FRAME_BYTES = 20_000
 PONG_WAIT_S = 0.9

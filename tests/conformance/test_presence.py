@@ -6,8 +6,8 @@ import os
 import signal
 from uuid import uuid4
 
-from tests.support.contract import ContractServer, contract_server
-from tests.support.server_process import wait_until
+from tests.support.contract.server import ContractServer, contract_server
+from tests.support.processes.server_process import wait_until
 from wspulse import AsyncControl
 
 STATE = ["session", "slow"]

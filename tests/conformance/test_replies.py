@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
 
-from tests.support.contract import MOUNTED
-from tests.support.server_process import ServerProcess, serve_process, serve_uvicorn
+from tests.support.contract.served import ServedApplication
 
 APP = """
 import asyncio
@@ -51,50 +44,30 @@ asgi = server.asgi()
 """
 
 
-@pytest.fixture(scope="module")
-def server(workers: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    folder = tmp_path_factory.mktemp("replies")
-    (folder / "app.py").write_text(APP)
-    if workers == MOUNTED:
-        with serve_uvicorn("app:asgi", cwd=folder) as server:
-            yield server
-    else:
-        with serve_process("--app", "app:server", workers=workers, cwd=folder) as server:
-            yield server
-
-
-async def say(socket: ClientConnection, event: str, payload: object = None, number: str = "7") -> None:
-    await socket.send(json.dumps({"event": event, "payload": payload, "id": number}))
-
-
-async def hear(socket: ClientConnection) -> Any:
-    return json.loads(await asyncio.wait_for(socket.recv(), 5))
-
-
 @pytest.mark.parametrize("name", ["a", "b", "c", "d"])
-async def test_client_is_answered_with_its_id_on_whichever_worker(server: ServerProcess, name: str) -> None:
-    async with connect(f"{server.url}?id={name}", proxy=None) as socket:
+async def test_client_is_answered_with_its_id_on_whichever_worker(served: ServedApplication, name: str) -> None:
+    async with await served.client(name) as client:
         for event in ("add", "add later"):
-            await say(socket, event, [1, 2])
-            assert await hear(socket) == {"event": event, "payload": 3, "id": "7"}
-        await say(socket, "refuse")
-        assert await hear(socket) == {"event": "refuse.error", "payload": {"code": "no"}, "id": "7"}
-        await say(socket, "add", "no numbers")
-        assert (await hear(socket))["payload"]["code"] == "invalid_payload"
-        await say(socket, "say nothing")
-        await say(socket, "add", [1], number="")
-        await say(socket, "add", [2], number="8")
-        assert await hear(socket) == {"event": "add", "payload": 2, "id": "8"}
+            await client.send(event, [1, 2], "7")
+            assert await client.receive() == {"event": event, "payload": 3, "id": "7"}
+        await client.send("refuse", number="7")
+        assert await client.receive() == {"event": "refuse.error", "payload": {"code": "no"}, "id": "7"}
+        await client.send("add", "no numbers", "7")
+        assert (await client.receive())["payload"]["code"] == "invalid_payload"
+        await client.send("say nothing", number="7")
+        await client.send("add", [1])
+        await client.send("add", [2], "8")
+        assert await client.receive() == {"event": "add", "payload": 2, "id": "8"}
 
 
-async def test_handler_that_asks_its_client_answers_with_what_that_says(server: ServerProcess) -> None:
-    async with connect(f"{server.url}?id=asker", proxy=None) as socket:
-        await say(socket, "ask", "who?")
-        asked = await hear(socket)
+async def test_handler_that_asks_its_client_answers_with_what_that_says(served: ServedApplication) -> None:
+    async with await served.client("asker") as client:
+        await client.send("ask", "who?", "7")
+        asked = await client.receive()
         assert asked["id"] != "7"
-        await say(socket, "ask", {"I": "am"}, asked["id"])
-        assert await hear(socket) == {"event": "ask", "payload": {"I": "am"}, "id": "7"}
-        await say(socket, "ask", "who?", number="8")
-        await say(socket, "ask.error", "no", (await hear(socket))["id"])
+        await client.send("ask", {"I": "am"}, asked["id"])
+        assert await client.receive() == {"event": "ask", "payload": {"I": "am"}, "id": "7"}
+        await client.send("ask", "who?", "8")
+        await client.send("ask.error", "no", (await client.receive())["id"])
         # What nobody catches is an answer too.
-        assert await hear(socket) == {"event": "ask.error", "payload": "no", "id": "8"}
+        assert await client.receive() == {"event": "ask.error", "payload": "no", "id": "8"}

@@ -10,7 +10,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from tests.conformance.conftest import SHORT_WINDOW_S
-from tests.support.contract import Client, ContractServer, contract_server
+from tests.support.contract.client import Client
+from tests.support.contract.server import ContractServer, contract_server
 
 LEAVE_DELAY_S = 5.0
 """doc/internals.md: a room stays joined for so long after its last member has gone."""

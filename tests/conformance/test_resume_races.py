@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.conformance.conftest import SHORT_WINDOW_S
-from tests.support.contract import Client, ContractServer
+from tests.support.contract.client import Client
+from tests.support.contract.server import ContractServer
 
 
 @pytest.mark.race

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.support.contract import ContractServer
+from tests.support.contract.server import ContractServer
 
 
 def fresh(name: str) -> str:

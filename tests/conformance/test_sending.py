@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from tests.support.contract import ContractServer
+from tests.support.contract.server import ContractServer
 
 
 async def test_send_reaches_a_session_wherever_it_lives(plain: ContractServer) -> None:

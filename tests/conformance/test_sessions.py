@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.support.contract import ContractServer, contract_server
+from tests.support.contract.server import ContractServer, contract_server
 
 
 async def test_callbacks_of_a_session_come_once_and_in_order(plain: ContractServer) -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.planted_faults import FAULTS, planted
-from tests.support.sim_history import violation_of_seed
-from tests.support.simulate import first_violation, readable_history
+from tests.support.simulation.faults.planting import FAULTS, planted
+from tests.support.simulation.history import violation_of_seed
+from tests.support.simulation.simulate import first_violation, readable_history
 
 HISTORIES = 3_000
 

@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from tests.support.contract import ContractServer, contract_server
-from tests.support.raw_peer import RawPeer, head, masked
+from tests.support.contract.server import ContractServer, contract_server
+from tests.support.wire.raw_peer import RawPeer, head, masked
 
 REFUSALS = {
     "another HTTP version": (head("/ws", version="HTTP/1.0"), 505, ()),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.contract import ContractServer
-from tests.support.raw_peer import RawPeer, masked
+from tests.support.contract.server import ContractServer
+from tests.support.wire.raw_peer import RawPeer, masked
 
 UNDECODABLE = {
     "no JSON": b"hello",

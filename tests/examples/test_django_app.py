@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.examples.support import EXAMPLES
-from tests.support.server_process import ServerProcess, serve_process, serve_uvicorn
+from tests.support.processes.server_process import ServerProcess, serve_process, serve_uvicorn
 
 SITE = EXAMPLES / "django_app"
 ORIGIN = "https://notes.example.com"

@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from tests.examples.support import EXAMPLES
-from tests.support.server_process import ServerProcess, serve_process, serve_uvicorn
+from tests.support.processes.server_process import ServerProcess, serve_process, serve_uvicorn
 
 
 @pytest.fixture(scope="module", params=["mounted", "carried"])

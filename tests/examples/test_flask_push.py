@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from tests.examples.support import EXAMPLES
-from tests.support.contract import contract_server
+from tests.support.contract.server import contract_server
 
 PROGRAM = """
 import os, flask_push

@@ -10,8 +10,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.support.raw_peer import RawPeer, head
-from tests.support.server_process import ServerProcess, serve_process, wait_until
+from tests.support.processes.server_process import ServerProcess, serve_process, wait_until
+from tests.support.wire.raw_peer import RawPeer, head
 from wspulse import Control
 
 APP = """

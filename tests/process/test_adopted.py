@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 from websockets.sync.client import connect
 
-from tests.support.server_process import start_process, wait_until
+from tests.support.processes.server_process import start_process, wait_until
 
 APP = """
 import os, subprocess

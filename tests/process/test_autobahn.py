@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import autobahn
-from tests.support.server_process import serve_process
+from tests.support.processes.server_process import serve_process
+from tests.support.wire import autobahn
 
 OVERTAKEN_ECHOES = ("3.", "4.", "5.15")
 """Where a good message and a violation come in one read: with an asynchronous handler the echo may be lost to the close

@@ -12,8 +12,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake
 
-from tests.support.raw_peer import RawPeer, head, masked
-from tests.support.server_process import ServerProcess, serve_process
+from tests.support.processes.server_process import ServerProcess, serve_process
+from tests.support.wire.raw_peer import RawPeer, head, masked
 from wspulse.actors.mesh.placement import Placement
 
 DEADLINE_S = 30.0

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.browser import Browser, Page, find_chromium
-from tests.support.document_blocks import Block, blocks
-from tests.support.server_process import ServerProcess, serve_process
+from tests.support.documents.blocks import Block, blocks
+from tests.support.processes.browser import Browser, Page, find_chromium
+from tests.support.processes.server_process import ServerProcess, serve_process
 from wspulse import Control
 from wspulse.testing import Client, RunningServer, serve
 

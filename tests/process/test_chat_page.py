@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.browser import Browser, Page, find_chromium
-from tests.support.document_blocks import blocks
-from tests.support.server_process import ServerProcess, serve_process
+from tests.support.documents.blocks import blocks
+from tests.support.processes.browser import Browser, Page, find_chromium
+from tests.support.processes.server_process import ServerProcess, serve_process
 from wspulse import Control
 from wspulse.actors.mesh.placement import Placement
 

@@ -18,9 +18,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.support.control_peer import Peer, peer
+from tests.support.control.control_peer import Peer, peer
 from tests.support.eventually import eventually
-from tests.support.server_process import ServerProcess, serve_process, wait_until
+from tests.support.processes.server_process import ServerProcess, serve_process, wait_until
 from wspulse import AsyncControl, BridgeRequest, ConnectRejected, ControlError, Frame
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from tests.support.server_process import ServerProcess, serve_process
+from tests.support.processes.server_process import ServerProcess, serve_process
 
 RUN = "from wspulse.supervisor.cli import main; raise SystemExit(main())"
 

@@ -16,7 +16,7 @@ import pytest
 import zmq
 from websockets.sync.client import connect
 
-from tests.support.server_process import ServerProcess, run_to_end, serve_process, wait_until
+from tests.support.processes.server_process import ServerProcess, run_to_end, serve_process, wait_until
 from wspulse import AsyncControl, Control, ControlError, Frame
 from wspulse.supervisor.protocol.curve import write_pair
 

@@ -12,7 +12,7 @@ import msgspec
 import zmq
 from websockets.sync.client import connect
 
-from tests.support.server_process import serve_process, wait_until
+from tests.support.processes.server_process import serve_process, wait_until
 from wspulse import AsyncControl, Control
 from wspulse.supervisor.protocol.calls import calls
 

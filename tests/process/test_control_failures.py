@@ -19,9 +19,9 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
-from tests.support.control_peer import Peer, peer
+from tests.support.control.control_peer import Peer, peer
 from tests.support.eventually import eventually
-from tests.support.server_process import serve_process, wait_until
+from tests.support.processes.server_process import serve_process, wait_until
 from wspulse import AsyncControl, Control, ControlError
 from wspulse.actors.mesh.placement import Placement
 

@@ -15,8 +15,8 @@ import zmq
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.control_peer import Peer, peer
-from tests.support.server_process import ServerProcess, serve_process
+from tests.support.control.control_peer import Peer, peer
+from tests.support.processes.server_process import ServerProcess, serve_process
 
 CLIENTS = int(os.environ.get("WSPULSE_TEST_CLIENTS", "50"))
 """More where there is time: a thread each."""

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.raw_peer import RawPeer, head, masked
-from tests.support.server_process import ServerProcess, serve_process
+from tests.support.processes.server_process import ServerProcess, serve_process
+from tests.support.wire.raw_peer import RawPeer, head, masked
 from wspulse import AsyncControl, Frame
 from wspulse.supervisor.protocol.types import Totals
 

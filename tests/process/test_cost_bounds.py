@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.frame_streams import client_frame
-from tests.support.raw_peer import RawPeer
-from tests.support.server_process import serve_process, wait_until
-from tests.support.shards import serve_shards
+from tests.support.processes.server_process import serve_process, wait_until
+from tests.support.shards.shards import serve_shards
+from tests.support.wire.frame_streams import client_frame
+from tests.support.wire.raw_peer import RawPeer
 from wspulse import Connection, Frame, Request, Server
 from wspulse.actors.bus.local import LocalBus
 from wspulse.actors.sessions.handlers import Handlers

@@ -15,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.server_process import ServerProcess, run_to_end, serve_process, start_process, wait_until
+from tests.support.processes.server_process import ServerProcess, run_to_end, serve_process, start_process, wait_until
 from wspulse import Control
 from wspulse.actors.mesh.placement import Placement
 

@@ -11,13 +11,13 @@ import psutil
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.support.contract import ContractServer, contract_server
+from tests.support.contract.server import ContractServer, contract_server
 from tests.support.eventually import eventually
-from tests.support.http_client import CHUNK, HttpClient
-from tests.support.raw_peer import RawPeer, head
-from tests.support.server_process import run_to_end
+from tests.support.http.http_client import CHUNK, HttpClient
+from tests.support.processes.server_process import run_to_end
+from tests.support.wire.raw_peer import RawPeer, head
 
-HTTP_APP = ("--http-app", "tests.support.http_app:app")
+HTTP_APP = ("--http-app", "tests.support.http.http_app:app")
 
 UPLOAD_BYTES = int(os.environ.get("HTTP_UPLOAD_MB", "20")) * 1024 * 1024
 

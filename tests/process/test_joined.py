@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +13,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
-from tests.support.contract import contract_server
-from wspulse import ConnectionNotFoundError, Frame, Request, Server
+from tests.support.contract.server import contract_server
+from wspulse import AsyncControl, ConnectionNotFoundError, Frame, Request, Server
+from wspulse.actors.asgi.remote_server import RemoteServer
 
 
 def identify(request: Request) -> tuple[str, str]:
@@ -79,8 +82,11 @@ async def test_application_beside_a_server_pushes_to_lists_and_kicks_its_connect
                     pass
 
 
-def test_application_starts_while_the_server_is_away(caplog: pytest.LogCaptureFixture) -> None:
+def test_application_starts_while_the_server_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(RemoteServer, "control_client", partial(AsyncControl, timeout=0.3))
     server = Server(identify)
-    app = Starlette(routes=[Mount("/ws", server.asgi(join="ipc:///tmp/wspulse-nobody.sock"))])
+    app = Starlette(routes=[Mount("/ws", server.asgi(join=f"ipc://{tmp_path}/nobody"))])
     with TestClient(Starlette(lifespan=server.asgi_lifespan, routes=app.routes)):
         assert "does not answer yet" in caplog.text

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from tests.support.server_process import ServerProcess, run_to_end, serve_process, start_process, wait_until
+from tests.support.processes.server_process import ServerProcess, run_to_end, serve_process, start_process, wait_until
 
 
 def close_code_of(client: ClientConnection) -> int:

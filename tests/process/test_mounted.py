@@ -6,8 +6,9 @@ import os
 import signal
 import sys
 
-from tests.support.contract import MOUNTED, ROOT, contract_server
-from tests.support.server_process import START_DEADLINE_S, serve_uvicorn, wait_until
+from tests.support.contract.served import MOUNTED
+from tests.support.contract.server import ROOT, contract_server
+from tests.support.processes.server_process import START_DEADLINE_S, serve_uvicorn, wait_until
 
 
 async def test_end_of_uvicorn_says_1001_to_all_before_it_closes_their_sockets() -> None:
@@ -29,6 +30,6 @@ async def test_end_of_uvicorn_says_1001_to_all_before_it_closes_their_sockets() 
 
 def test_several_processes_are_told_that_each_is_alone(tmp_path: os.PathLike[str]) -> None:
     env = {"CONTRACT_LOG": f"{tmp_path}/notes", "PYTHONPATH": os.pathsep.join(sys.path)}
-    with serve_uvicorn("tests.support.contract_asgi:app", "--workers", "2", env=env, cwd=ROOT) as process:
+    with serve_uvicorn("tests.support.contract.application.asgi:app", "--workers", "2", env=env, cwd=ROOT) as process:
         # uvicorn's parent is "running" before its children are.
         wait_until(lambda: 'server.asgi(join="ipc://' in process.stderr(), START_DEADLINE_S, "they were told")

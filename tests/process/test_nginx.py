@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.support.document_blocks import blocks
-from tests.support.raw_peer import RawPeer
-from tests.support.server_process import serve_process, wait_until
+from tests.support.documents.blocks import blocks
+from tests.support.processes.server_process import serve_process, wait_until
+from tests.support.wire.raw_peer import RawPeer
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.server_process import ServerProcess, run_to_end, serve_process, wait_until
+from tests.support.processes.server_process import ServerProcess, run_to_end, serve_process, wait_until
 from wspulse import Control
 from wspulse.actors.mesh.placement import Placement
 
@@ -75,16 +75,17 @@ def test_server_serves_on_while_the_starts_of_one_worker_fail_and_is_whole_soon_
 
 
 def test_server_of_which_no_worker_can_start_gives_up_with_one_and_the_reason(app: Path) -> None:
-    with serve_process(*ARGS, "--give-up-after", "1.5", "--stall-timeout", "1", cwd=app) as server:
+    # The first start counts too, and takes its time on a machine that is busy.
+    with serve_process(*ARGS, "--give-up-after", "5", "--stall-timeout", "1", cwd=app) as server:
         (app / "database-away").touch()
         killed_at = time.monotonic()
         for pid in server.worker_pids().values():
             os.kill(pid, signal.SIGKILL)
         assert server.wait() == 1
-        assert 1.0 < time.monotonic() - killed_at < 6.0
+        assert 4.0 < time.monotonic() - killed_at < 10.0
         log = server.stderr()
         assert (
-            "no worker has been ready for as long as --give-up-after says; the server stops (give_up_after_s=1.5" in log
+            "no worker has been ready for as long as --give-up-after says; the server stops (give_up_after_s=5" in log
         )
         assert "last_failure=ConnectionRefusedError: the database is away" in log
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.server_process import start_process
+from tests.support.processes.server_process import start_process
 
 ROOT = Path(__file__).parents[2]
 

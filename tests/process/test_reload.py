@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.server_process import ServerProcess, serve_process, wait_until
+from tests.support.processes.server_process import ServerProcess, serve_process, wait_until
 from wspulse import Control, ControlError
 from wspulse.actors.mesh.placement import Placement
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.room_crowd import APP, crowd
-from tests.support.server_process import serve_process
+from tests.support.crowds.room_crowd import APP, crowd
+from tests.support.processes.server_process import serve_process
 
 
 @pytest.mark.parametrize("workers", [1, 4])

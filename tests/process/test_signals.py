@@ -18,7 +18,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.server_process import READY_LINE, ServerProcess, serve_process, start_process, wait_until
+from tests.support.processes.server_process import READY_LINE, ServerProcess, serve_process, start_process, wait_until
 
 APP = """
 import asyncio, signal, subprocess, sys

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.eventually import eventually
-from tests.support.server_process import ServerProcess, serve_process
+from tests.support.processes.server_process import ServerProcess, serve_process
 from wspulse import AsyncControl
 from wspulse.actors.mesh.placement import Placement
 

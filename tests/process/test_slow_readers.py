@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.server_process import serve_process
-from tests.support.slow_readers import slow_readers
+from tests.support.crowds.slow_readers import slow_readers
+from tests.support.processes.server_process import serve_process
 
 
 @pytest.mark.parametrize("workers", [1, 4])

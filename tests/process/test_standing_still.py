@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.raw_peer import head
-from tests.support.server_process import ServerProcess, serve_process
+from tests.support.processes.server_process import ServerProcess, serve_process
+from tests.support.wire.raw_peer import head
 
 APP = """
 from wspulse import Frame, Server

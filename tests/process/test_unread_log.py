@@ -16,7 +16,7 @@ import psutil
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.server_process import READY_LINE, wait_until
+from tests.support.processes.server_process import READY_LINE, wait_until
 from wspulse.actors.mesh.placement import Placement
 
 APP = """

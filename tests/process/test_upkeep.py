@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.server_process import ServerProcess, serve_process, wait_until
+from tests.support.processes.server_process import ServerProcess, serve_process, wait_until
 from wspulse import Control
 
 LOOKED_S = 6.0
@@ -23,10 +21,9 @@ LOOKED_S = 6.0
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
-    """For XDG_RUNTIME_DIR; its name leaves room for those of sockets."""
-    with tempfile.TemporaryDirectory(prefix="wspulse-") as folder:
-        yield Path(folder)
+def place(tmp_path: Path) -> Path:
+    """For XDG_RUNTIME_DIR."""
+    return tmp_path
 
 
 def health(server: ServerProcess) -> tuple[int, str]:
@@ -51,18 +48,18 @@ def all_hear(clients: list[ClientConnection], text: str) -> None:
         assert client.recv(timeout=5) == f'{{"event":"{text}"}}'
 
 
-def test_runtime_directory_that_is_removed_is_made_again_and_a_crash_survived(place: Path) -> None:
+@pytest.mark.parametrize("crashes", [False, True], ids=["all live", "a worker crashes"])
+def test_runtime_directory_that_is_removed_is_made_again(place: Path, crashes: bool) -> None:
     with serve_process("--app", "relay", env={"XDG_RUNTIME_DIR": str(place)}) as server, ExitStack() as opened:
         early = enter(opened, server, 8, "early")
         files = place / "wspulse" / str(server.port)
-        for crashes in (False, True):
-            shutil.rmtree(place / "wspulse")
-            if crashes:
-                os.kill(server.worker_pids()[1], signal.SIGKILL)
-            wait_until(lambda: files.is_dir() and len(list(files.iterdir())) == 7, LOOKED_S, "all is there again")
-            wait_until(lambda: len(server.worker_pids()) == 2, 10, "both workers run")
-            if not crashes:
-                all_hear(early, "nobody-was-cut-off")
+        shutil.rmtree(place / "wspulse")
+        if crashes:
+            os.kill(server.worker_pids()[1], signal.SIGKILL)
+        wait_until(lambda: files.is_dir() and len(list(files.iterdir())) == 7, LOOKED_S, "all is there again")
+        wait_until(lambda: len(server.worker_pids()) == 2, 10, "both workers run")
+        if not crashes:
+            all_hear(early, "nobody-was-cut-off")
 
         def links_are_up() -> bool:
             with Control(server.control, timeout=5) as control:

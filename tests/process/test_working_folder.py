@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from tests.support.server_process import serve_process, start_process, wait_until
+from tests.support.processes.server_process import serve_process, start_process, wait_until
 from wspulse import Control, ControlError
 
 APP = """

@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.support.child_stage import FakeWorker
 from tests.support.eventually import eventually
+from tests.support.supervision.child_stage import FakeWorker
 from wspulse.actors.mesh.lifecycle import Alive, BootFailed, Exit, Ready
 from wspulse.actors.mesh.message import Message
 from wspulse.supervisor.errors import SettingError, StartError

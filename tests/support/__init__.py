@@ -1,0 +1,1 @@
+"""What tests share, by subject. Whom a test waits for is in `eventually`, what it must not leave behind in `leaks`."""

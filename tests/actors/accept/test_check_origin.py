@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.asgi_peer import AsgiPeer
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer, head
+from tests.support.http.asgi_peer import AsgiPeer
+from tests.support.wire.raw_peer import RawPeer, head
 from wspulse import Connection, ConnectRejected, Request, Server, allow_origins
 
 CheckOrigin = Callable[[Request], Any]
@@ -182,12 +182,12 @@ async def test_check_that_does_not_return_is_cancelled_when_the_handshake_has_ti
 
 async def test_check_is_cancelled_when_its_client_has_gone() -> None:
     slow = Slow()
-    noted = Noted(slow)
+    noted = Noted(slow, handshake_timeout=60)
     async with noted.server.serve() as running:
         async with await RawPeer.dial(running.port) as peer:
             peer.writer.write(head("/ws"))
             await eventually(lambda: slow.running == 1, "the check runs")
-            peer.writer.transport.abort()
+            peer.reset()
         await eventually(lambda: slow.cancelled == 1, "the check is cancelled")
     assert noted.connects == 0
 

@@ -11,8 +11,8 @@ from typing import Any, cast
 import pytest
 
 from tests.actors.accept.test_half_close import LOOPS
-from tests.support.raw_peer import RawPeer
-from tests.support.transport_shell import NotedShard
+from tests.support.sessions.transport_shell import NotedShard
+from tests.support.wire.raw_peer import RawPeer
 from wspulse import Server
 from wspulse.actors.accept.handover import Handovers
 from wspulse.actors.accept.newcomer import Newcomer

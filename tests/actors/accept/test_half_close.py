@@ -11,8 +11,8 @@ import uvloop
 
 from tests.actors.accept.test_newcomer import Door, Patient
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer, head
-from tests.support.shards import serve_shards
+from tests.support.shards.shards import serve_shards
+from tests.support.wire.raw_peer import RawPeer, head
 from wspulse import ConnectRejected, Request, Server
 from wspulse.actors.accept.pages import StaticPage
 

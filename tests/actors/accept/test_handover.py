@@ -10,9 +10,9 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support.raw_peer import RawPeer, head
-from tests.support.shards import serve_shards
-from tests.support.transport_shell import NotedShard
+from tests.support.sessions.transport_shell import NotedShard
+from tests.support.shards.shards import serve_shards
+from tests.support.wire.raw_peer import RawPeer, head
 from wspulse import Server
 from wspulse.actors.accept.handover import Handovers
 from wspulse.actors.mesh.message import UpgradeRequest

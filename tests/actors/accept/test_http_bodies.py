@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.http_client import HttpClient
-from tests.support.http_site import TIMEOUT_S, site
-from tests.support.raw_peer import RawPeer
+from tests.support.http.http_client import HttpClient
+from tests.support.http.http_site import TIMEOUT_S, site
+from tests.support.wire.raw_peer import RawPeer
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.support.eventually import eventually
-from tests.support.http_client import HttpClient
-from tests.support.http_site import GET, site, statuses
-from tests.support.raw_peer import RawPeer, head
+from tests.support.http.http_client import HttpClient
+from tests.support.http.http_site import GET, site, statuses
+from tests.support.wire.raw_peer import RawPeer, head
 
 
 async def test_client_that_ends_its_side_behind_its_request_gets_the_applications_answer(implementation: str) -> None:

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.http_client import HttpClient
-from tests.support.http_site import GET, site, statuses
-from tests.support.raw_peer import RawPeer
+from tests.support.http.http_client import HttpClient
+from tests.support.http.http_site import GET, site, statuses
+from tests.support.wire.raw_peer import RawPeer
 from wspulse.actors.accept.http_heads import HeadBounds, bounded
 
 MAX_HEAD_BYTES = 16 * 1024

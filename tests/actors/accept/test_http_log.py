@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from tests.support.http_site import site, statuses
+from tests.support.http.http_site import site, statuses
 
 
 async def test_strangers_fill_no_log_with_what_cannot_be_read(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from tests.support.eventually import eventually
-from tests.support.http_site import GET, TIMEOUT_S, site, statuses
-from tests.support.raw_peer import RawPeer
+from tests.support.http.http_site import GET, TIMEOUT_S, site, statuses
+from tests.support.wire.raw_peer import RawPeer
 
 
 async def test_requests_in_one_read_are_all_answered_and_the_last_ones_head_has_its_time(implementation: str) -> None:

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support.raw_peer import head
-from tests.support.transport_shell import NotedShard
+from tests.support.sessions.transport_shell import NotedShard
+from tests.support.wire.raw_peer import head
 from wspulse.actors.accept.identity import Identification
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.values.request import Request

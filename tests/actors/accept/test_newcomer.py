@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support.raw_peer import head
-from tests.support.transport_shell import NotedShard, NotedSocket
+from tests.support.sessions.transport_shell import NotedShard, NotedSocket
+from tests.support.wire.raw_peer import head
 from wspulse.actors.accept.acceptor import Acceptor
 from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.accept.newcomer import Newcomer, Visitor

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import socket
-import struct
 import sys
 import tracemalloc
 from types import FunctionType, ModuleType
@@ -16,8 +14,8 @@ import pytest
 
 from tests.actors.accept.test_newcomer import Door, Patient
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer, head
-from tests.support.transport_shell import NotedSocket
+from tests.support.sessions.transport_shell import NotedSocket
+from tests.support.wire.raw_peer import RawPeer, head
 from wspulse import ConnectRejected, Request, Server
 from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.accept.newcomer import Newcomer, Visitor
@@ -143,12 +141,6 @@ async def test_refusal_holds_its_answer_no_longer_than_its_socket_does() -> None
         assert held_bytes(refusal, door, door.shard) < EMPTY_BYTES
 
 
-def reset(peer: RawPeer) -> None:
-    sock = peer.writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    peer.writer.transport.abort()
-
-
 async def test_clients_that_came_and_went_leave_no_memory_until_their_deadlines() -> None:
     """Half of them in the middle of their heads, half while the application is asked."""
 
@@ -169,7 +161,7 @@ async def test_clients_that_came_and_went_leave_no_memory_until_their_deadlines(
                 peer.writer.write(request)
             await eventually(lambda: tracemalloc.get_traced_memory()[0] > 12_000_000, "all was read")
             for peer in peers:
-                reset(peer)
+                peer.reset()
             await eventually(lambda: not newcomers, "all have gone")
             await eventually(lambda: not runtime._tasks._tasks, "the application is asked no more")
             peers.clear()

@@ -8,8 +8,8 @@ import ssl
 
 import pytest
 
-from tests.support.http_site import Application
-from tests.support.raw_peer import RawPeer
+from tests.support.http.http_site import Application
+from tests.support.wire.raw_peer import RawPeer
 from wspulse import Request, Server
 
 LONG_S = 30.0

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.http_site import Application
-from tests.support.raw_peer import RawPeer, head
+from tests.support.http.http_site import Application
+from tests.support.wire.raw_peer import RawPeer, head
 from wspulse import ConnectRejected, Request, Server
 
 

@@ -9,8 +9,8 @@ from importlib.resources import files
 
 import pytest
 
-from tests.support.raw_peer import RawPeer
-from tests.support.request_heads import request_head as head
+from tests.support.wire.raw_peer import RawPeer
+from tests.support.wire.request_heads import request_head as head
 from wspulse.actors.accept.pages import StaticPage
 from wspulse.actors.apps.builtin import builtin
 from wspulse.actors.apps.chat_page import chat_pages

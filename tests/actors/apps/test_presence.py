@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.eventually import eventually
-from tests.support.shards import Shards, serve_shards
+from tests.support.shards.shards import Shards, serve_shards
 from wspulse.actors.apps import presence
 from wspulse.actors.apps.builtin import builtin
 from wspulse.actors.mesh.message import WatchRoom

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.asgi_peer import AsgiPeer
-from tests.support.eager_tasks import eager_tasks
 from tests.support.eventually import eventually
+from tests.support.http.asgi_peer import AsgiPeer
+from tests.support.shards.eager_tasks import eager_tasks
 from wspulse import Connection, ConnectionNotFoundError, ConnectRejected, Frame, Request, SendBufferFullError, Server
 from wspulse.actors.asgi.mounted import one_of_several
 

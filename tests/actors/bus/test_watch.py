@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.sim_loop import SimLoop
+from tests.support.simulation.loop import SimLoop
 from wspulse.actors.bus.watch import STALLED, BusWatch
 from wspulse.actors.values.health import Health
 from wspulse.actors.values.metrics import Metrics
@@ -44,11 +44,7 @@ class Stage:
             self.echoed(data)
 
     def pass_time(self, seconds: float) -> None:
-        until = self.loop.now + seconds
-        while (due := self.loop.next_timer()) <= until:
-            self.loop.now = max(due, self.loop.now)
-            self.loop.turn()
-        self.loop.now = until
+        self.loop.pass_time(seconds)
 
     def be_stopped(self, seconds: float) -> None:
         """The process does not run; then the loop's timers come before what has arrived is read."""

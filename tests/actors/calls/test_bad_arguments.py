@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer
-from tests.support.shards import serve_shards
+from tests.support.shards.shards import serve_shards
+from tests.support.wire.raw_peer import RawPeer
 from wspulse import ConnectionNotFoundError, Frame, Server
 from wspulse.actors.asgi.remote_server import RemoteServer, RemoteServerConnection
 

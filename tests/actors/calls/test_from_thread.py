@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.support.server_process import wait_until
+from tests.support.processes.server_process import wait_until
 from wspulse import (
     Connection,
     ConnectionNotFoundError,

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.support.raw_peer import RawPeer
-from tests.support.shards import serve_shards
+from tests.support.shards.shards import serve_shards
+from tests.support.wire.raw_peer import RawPeer
 from wspulse import Frame, Server, ServerClosedError, ShardUnavailableError
 from wspulse.actors.mesh.message import ListConnections
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fake_connection import FakeConnection
+from tests.support.sessions.fake_connection import FakeConnection
 from wspulse import Context, EventRouter, Frame, InvalidPayloadError, ReplyError, SendBufferFullError, recovery
 
 FRAME = Frame("add", [1, 2], "7")

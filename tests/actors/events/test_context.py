@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
-from tests.support.fake_connection import FakeConnection
+from tests.support.sessions.fake_connection import FakeConnection
 from wspulse import Context, Frame, InvalidPayloadError, JSONCodec, MsgpackCodec
 from wspulse.actors.events.answer import Answers
 from wspulse.actors.events.context import Chain

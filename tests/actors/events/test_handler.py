@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import pytest
 
-from tests.support.fake_connection import FakeConnection
+from tests.support.sessions.fake_connection import FakeConnection
 from wspulse import Connection, Context, EventRouter, Frame, recovery
 
 if TYPE_CHECKING:

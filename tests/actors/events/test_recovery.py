@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fake_connection import FakeConnection
+from tests.support.sessions.fake_connection import FakeConnection
 from wspulse import Context, EventRouter, Frame, InvalidPayloadError, recovery
 
 FRAME = Frame("buy", {"price": "a lot"}, "7")

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.actors.events.test_router import Trace
-from tests.support.fake_connection import FakeConnection
+from tests.support.sessions.fake_connection import FakeConnection
 from wspulse import Context, EventRouter, Frame, InvalidPayloadError
 
 

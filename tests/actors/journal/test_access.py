@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer, head, masked
+from tests.support.wire.raw_peer import RawPeer, head, masked
 from wspulse import Connection, ConnectRejected, Frame, Request, Server
 
 OPENED, REFUSED, ENDED = "a connection was opened", "a request was refused", "a connection has ended"

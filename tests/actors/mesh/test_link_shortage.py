@@ -11,8 +11,8 @@ from time import monotonic
 import pytest
 
 from tests.actors.mesh.test_link import Owner, shard_door, upgrade
-from tests.support.descriptor_shortage import no_descriptor_free
 from tests.support.eventually import eventually
+from tests.support.processes.descriptor_shortage import no_descriptor_free
 from wspulse.actors.mesh import copies as copies_module
 from wspulse.actors.mesh import link as link_module
 from wspulse.actors.mesh.link import ShardLink

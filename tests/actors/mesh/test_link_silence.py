@@ -11,7 +11,7 @@ import pytest
 
 from tests.actors.mesh.test_link import Owner, shard_door, upgrade
 from tests.support.eventually import eventually
-from tests.support.mesh_wall import KIB, fill, waiting_bytes, wall
+from tests.support.shards.mesh_wall import KIB, fill, waiting_bytes, wall
 from wspulse.actors.mesh import link as link_module
 from wspulse.actors.mesh.message import (
     BusConsumed,

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.actors.mesh.test_link import shard_door
-from tests.support.descriptor_shortage import no_descriptor_free
 from tests.support.eventually import eventually
+from tests.support.processes.descriptor_shortage import no_descriptor_free
 from wspulse.actors.mesh import mailbox as mailbox_module
 from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.mailbox import Mailbox

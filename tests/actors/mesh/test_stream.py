@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.descriptor_shortage import no_descriptor_free
 from tests.support.eventually import eventually
+from tests.support.processes.descriptor_shortage import no_descriptor_free
 from wspulse.actors.mesh import stream as stream_module
 from wspulse.actors.mesh.message import (
     Envelope,

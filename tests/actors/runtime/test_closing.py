@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from tests.support.asgi_peer import AsgiPeer
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer, head, masked
+from tests.support.http.asgi_peer import AsgiPeer
+from tests.support.wire.raw_peer import RawPeer, head, masked
 from wspulse import Connection, Request, Server
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.wire.frames import TEXT

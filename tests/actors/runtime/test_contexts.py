@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.asgi_peer import AsgiPeer
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer, masked
-from tests.support.shards import serve_shards
-from tests.support.sim_world import World, server_options
+from tests.support.http.asgi_peer import AsgiPeer
+from tests.support.shards.shards import serve_shards
+from tests.support.simulation.world import World, server_options
+from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Connection, Frame, Server
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.runtime.event_feed import EventFeed

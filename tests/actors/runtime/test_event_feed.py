@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer, masked
+from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Server
 from wspulse.actors.mesh.lifecycle import Events
 from wspulse.actors.mesh.message import Message

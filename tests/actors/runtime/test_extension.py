@@ -6,7 +6,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer
+from tests.support.wire.raw_peer import RawPeer
 from wspulse import Connection, Request, Server
 from wspulse.actors.accept.pages import StaticPage
 from wspulse.actors.runtime.extension import Extended, Extension

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from tests.support.eager_tasks import eager_tasks
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer, head, masked
+from tests.support.shards.eager_tasks import eager_tasks
+from tests.support.wire.raw_peer import RawPeer, head, masked
 from wspulse import Connection, Frame, Request, Server
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.wire.frames import TEXT

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.asgi_peer import AsgiPeer
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer, masked
+from tests.support.http.asgi_peer import AsgiPeer
+from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Connection, Frame, Server
 from wspulse.actors.asgi import mounted
 from wspulse.actors.wire.frames import TEXT

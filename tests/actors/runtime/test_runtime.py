@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.shards import serve_shards
+from tests.support.shards.shards import serve_shards
 from wspulse import Frame, Request, Server
 from wspulse.actors.accept.acceptor import Acceptor
 from wspulse.actors.bus.zmq import ZmqBus

@@ -8,7 +8,7 @@ import json
 from websockets.asyncio.client import connect
 
 from tests.support.eventually import eventually
-from tests.support.shards import serve_shards
+from tests.support.shards.shards import serve_shards
 from wspulse import Connection, Frame, Request, Server
 from wspulse.actors.bus.message import room_topic
 from wspulse.actors.bus.zmq import ZmqBus

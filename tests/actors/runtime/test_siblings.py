@@ -8,7 +8,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.support.eventually import eventually
-from tests.support.shards import Shards, serve_shards
+from tests.support.shards.shards import Shards, serve_shards
 from wspulse import Server
 from wspulse.actors.bus.message import room_topic
 from wspulse.actors.bus.zmq import ZmqBus

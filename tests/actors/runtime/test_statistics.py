@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.support.eventually import eventually
-from tests.support.shards import Shards, serve_shards
+from tests.support.shards.shards import Shards, serve_shards
 from wspulse import Server
 from wspulse.actors.mesh.message import GetStats
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer
-from tests.support.sim_world import World, server_options
+from tests.support.simulation.world import World, server_options
+from tests.support.wire.raw_peer import RawPeer
 from wspulse import Accept, Request, Server
 from wspulse.actors.sessions.state import SessionState
 

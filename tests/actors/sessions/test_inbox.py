@@ -6,7 +6,7 @@ import asyncio
 import json
 
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer, masked
+from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Connection, Frame, Server
 from wspulse.actors.wire.frames import TEXT
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.support.eventually import eventually
-from tests.support.inbox_stage import Gate, made, turn
+from tests.support.sessions.inbox_stage import Gate, made, turn
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.values.frame import Frame

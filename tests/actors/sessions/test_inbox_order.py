@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.inbox_stage import Gate, made, made_for, turn
+from tests.support.sessions.inbox_stage import Gate, made, made_for, turn
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.wire.frames import TEXT

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.eager_tasks import eager_tasks
 from tests.support.eventually import eventually
-from tests.support.inbox_stage import Gate, NotedShard, made, turn
+from tests.support.sessions.inbox_stage import Gate, NotedShard, made, turn
+from tests.support.shards.eager_tasks import eager_tasks
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.wire.frames import TEXT

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer, masked
+from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Accept, Connection, ConnectionClosedError, Frame, Request, Server
 from wspulse.actors.accept.newcomer import Newcomer
 from wspulse.actors.sessions.connections.local_connection import LocalConnection

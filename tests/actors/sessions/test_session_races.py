@@ -7,10 +7,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.support.sim_app import Script
-from tests.support.sim_frames import CLOSED
-from tests.support.sim_patience import CLOSES
-from tests.support.sim_world import EVERY_CALLBACK, World, server_options
+from tests.support.simulation.model.frames import CLOSED
+from tests.support.simulation.model.patience import CLOSES
+from tests.support.simulation.outside.app import Script
+from tests.support.simulation.world import EVERY_CALLBACK, World, server_options
 
 MakeWorld = Callable[..., World]
 

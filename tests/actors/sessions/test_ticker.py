@@ -8,7 +8,7 @@ from contextvars import copy_context
 
 import pytest
 
-from tests.support.sim_loop import SimLoop
+from tests.support.simulation.loop import SimLoop
 from wspulse.actors.sessions.ticker import Ticker
 
 
@@ -22,12 +22,7 @@ class Stage:
         self.ticker.at(self.ticker.clock() + seconds, self.called.append)
 
     def pass_time(self, seconds: float) -> None:
-        """The loop runs each timer when it is due."""
-        until = self.loop.now + seconds
-        while (due := self.loop.next_timer()) <= until:
-            self.loop.now = max(due, self.loop.now)
-            self.loop.turn()
-        self.loop.now = until
+        self.loop.pass_time(seconds)
 
     def stand(self, seconds: float) -> None:
         """The loop does not run; then one turn."""

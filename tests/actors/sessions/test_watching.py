@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer
-from tests.support.shards import serve_shards
+from tests.support.shards.shards import serve_shards
+from tests.support.wire.raw_peer import RawPeer
 from wspulse import Server
 
 

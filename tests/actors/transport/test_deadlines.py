@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.support.sim_app import Script
-from tests.support.sim_frames import CLOSED, CONNECTED
-from tests.support.sim_patience import KICKS
-from tests.support.sim_peer import SimPeer
-from tests.support.sim_world import EVERY_CALLBACK, World, server_options
+from tests.support.simulation.model.frames import CLOSED, CONNECTED
+from tests.support.simulation.model.patience import KICKS
+from tests.support.simulation.outside.app import Script
+from tests.support.simulation.outside.peer import SimPeer
+from tests.support.simulation.world import EVERY_CALLBACK, World, server_options
 
 PING_PERIOD_S = 5.0
 """Of every simulated server."""

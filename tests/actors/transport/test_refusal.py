@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.transport_shell import NotedShard, NotedSocket
+from tests.support.sessions.transport_shell import NotedShard, NotedSocket
 from wspulse.actors.transport.refusal import Refusal
 
 PAGE = b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1000

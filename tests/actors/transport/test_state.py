@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.transport_shell import NotedShard, opened, waiting
+from tests.support.sessions.transport_shell import NotedShard, opened, waiting
 from wspulse.actors.transport.state import (
     TRANSITIONS,
     TransportEffect,

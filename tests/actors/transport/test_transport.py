@@ -9,7 +9,7 @@ from types import FunctionType, ModuleType
 
 import pytest
 
-from tests.support.transport_shell import (
+from tests.support.sessions.transport_shell import (
     ANSWER,
     NotedSession,
     NotedShard,

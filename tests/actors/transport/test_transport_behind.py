@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.transport_shell import NotedShard, client_close, opened, state
+from tests.support.sessions.transport_shell import NotedShard, client_close, opened, state
 from wspulse.actors.transport import client as clients
 from wspulse.actors.transport.state import TransportState
 

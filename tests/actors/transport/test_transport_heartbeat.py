@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.transport_shell import (
+from tests.support.sessions.transport_shell import (
     ANSWER,
     NotedSession,
     NotedShard,

@@ -7,7 +7,7 @@ from contextvars import ContextVar, copy_context
 
 import pytest
 
-from tests.support.transport_shell import (
+from tests.support.sessions.transport_shell import (
     ANSWER,
     NotedSession,
     NotedShard,

@@ -7,12 +7,12 @@ import logging
 from contextvars import ContextVar
 
 from tests.support.eventually import eventually
-from tests.support.raw_peer import RawPeer, masked
-from tests.support.transport_shell import (
+from tests.support.sessions.transport_shell import (
     NotedShard,
     opened,
     state,
 )
+from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Connection, Frame, Server
 from wspulse.actors.transport.state import TransportState
 from wspulse.actors.wire.frames import PING, PONG, TEXT, encode_frame, unmasked

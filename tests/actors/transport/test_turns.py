@@ -8,7 +8,7 @@ import json
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.support.raw_peer import RawPeer, masked
+from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Connection, Frame, Server
 
 FLOOD_FRAMES = 30_000

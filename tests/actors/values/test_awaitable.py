@@ -23,7 +23,7 @@ async def seven() -> int:
     return 7
 
 
-@pytest.mark.parametrize("value", [None, 0, "text", seven], ids=repr)
+@pytest.mark.parametrize("value", [None, 0, "text", seven], ids=["None", "a number", "text", "a function"])
 async def test_plain_value_is_not_awaitable_and_is_its_own_result(value: Any) -> None:
     assert not is_awaitable(value)
     assert await result_of(value) is value

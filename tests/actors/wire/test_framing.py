@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 from websockets.utils import apply_mask as pure_apply_mask
 
-from tests.support.frame_streams import client_frame
+from tests.support.wire.frame_streams import client_frame
 from wspulse.actors.values.errors import ProtocolError
 from wspulse.actors.wire import framing, unfinished_message
 from wspulse.actors.wire.frames import (

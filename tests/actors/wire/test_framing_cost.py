@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.support.frame_streams import client_frame
+from tests.support.wire.frame_streams import client_frame
 from wspulse.actors.wire.frames import BINARY, CONTINUATION, TEXT
 from wspulse.actors.wire.framing import PAUSE, FrameParser
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.frame_streams import Stream, client_frame, disagreement
-from tests.support.parser_oracle import disagreement_of_seed
+from tests.support.wire.frame_streams import Stream, client_frame, disagreement
+from tests.support.wire.parser_oracle import disagreement_of_seed
 from wspulse.actors.wire.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 SIZE_LIMITS = st.sampled_from((1, 20, 125, 126, 512, 65536, 1 << 20))

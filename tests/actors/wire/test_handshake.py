@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.utils import accept_key
 
-from tests.support.request_heads import GOOD_FIELDS, KEY
-from tests.support.request_heads import request_head as head
+from tests.support.wire.request_heads import GOOD_FIELDS, KEY
+from tests.support.wire.request_heads import request_head as head
 from wspulse.actors.values.health import Health
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import CheckedHead, check_request, choose_subprotocol, key_of, switching_protocols

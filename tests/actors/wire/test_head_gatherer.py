@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from tests.support.request_heads import GOOD_FIELDS
-from tests.support.request_heads import request_head as head
+from tests.support.wire.request_heads import GOOD_FIELDS
+from tests.support.wire.request_heads import request_head as head
 from wspulse.actors.wire.answer import HTTPAnswer
 from wspulse.actors.wire.handshake import check_request
 from wspulse.actors.wire.head import HeadGatherer, NoHTTPError

@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 import zmq
 
-from tests.support.server_process import wait_until
+from tests.support.processes.server_process import wait_until
 from wspulse.actors.values.errors import ControlError
 from wspulse.supervisor.client.blocking import Control
 

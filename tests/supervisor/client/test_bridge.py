@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.pretended_control import PretendedControl, Taken, pretended_control
+from tests.support.control.pretended_control import PretendedControl, Taken, pretended_control
 from wspulse import AsyncControl, BridgeRequest, ConnectRejected, ControlError
 from wspulse.supervisor.client.bridge import Bridge, BridgeItem
 

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.support.control.pretended_control import PretendedControl, pretended_control
 from tests.support.eventually import eventually
-from tests.support.pretended_control import PretendedControl, pretended_control
 from wspulse import (
     AsyncControl,
     ConnectionClosedError,

@@ -12,7 +12,7 @@ from time import monotonic
 import pytest
 
 from tests.supervisor.client.event_source import EventSource
-from tests.support.server_process import wait_until
+from tests.support.processes.server_process import wait_until
 from wspulse.actors.values.errors import ControlError
 from wspulse.supervisor.client.events import EventStream
 from wspulse.supervisor.protocol.address import Address

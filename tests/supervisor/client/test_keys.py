@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.control_stage import ControlStage, control_stage
+from tests.support.control.control_stage import ControlStage, control_stage
 from tests.support.eventually import eventually
 from wspulse import AsyncControl, Control, ControlError
 from wspulse.supervisor.protocol.curve import write_pair

@@ -12,7 +12,7 @@ import pytest
 import zmq
 
 from tests.supervisor.client.event_source import EventSource
-from tests.support.control_stage import control_stage
+from tests.support.control.control_stage import control_stage
 from wspulse import AsyncControl
 from wspulse.actors.values.errors import ControlError
 from wspulse.supervisor.client.events import EventStream

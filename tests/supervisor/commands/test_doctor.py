@@ -6,8 +6,7 @@ import json
 import os
 import resource
 import socket
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,10 +39,10 @@ PLAN = Plan(50_000, 4)
 
 
 @pytest.fixture
-def runtime() -> Iterator[Path]:
-    """A runtime directory. pytest's own folders make paths that are too long for sockets."""
-    with tempfile.TemporaryDirectory(prefix="wspulse-") as folder:
-        yield Path(folder)
+def runtime(tmp_path: Path) -> Path:
+    """A runtime directory."""
+    (tmp_path / "run").mkdir(mode=0o700)
+    return tmp_path / "run"
 
 
 def findings(facts: Mapping[str, Any] | None = None, plan: Plan = PLAN) -> dict[str, Finding]:

@@ -9,7 +9,7 @@ import pytest
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from tests.support.dealers import Dealer, Dealers, dealers
+from tests.support.control.dealers import Dealer, Dealers, dealers
 from tests.support.eventually import eventually
 from wspulse.supervisor.control.client_gate import ClientGate
 from wspulse.supervisor.protocol.curve import KeyPair

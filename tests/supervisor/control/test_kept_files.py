@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.control_stage import control_stage
+from tests.support.control.control_stage import control_stage
 from wspulse import AsyncControl
 from wspulse.supervisor.control.endpoint import claim_endpoint
 from wspulse.supervisor.errors import StartError

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.control_stage import ControlStage, PretendedShard, control_stage
-from tests.support.dealers import Dealer, dealers
+from tests.support.control.control_stage import ControlStage, PretendedShard, control_stage
+from tests.support.control.dealers import Dealer, dealers
 from tests.support.eventually import eventually
 from wspulse import AsyncControl, ControlError
 from wspulse.actors.mesh.message import (

@@ -10,8 +10,8 @@ from typing import cast
 import msgspec
 import pytest
 
-from tests.support.control_stage import ControlStage, control_stage
-from tests.support.dealers import dealers
+from tests.support.control.control_stage import ControlStage, control_stage
+from tests.support.control.dealers import dealers
 from tests.support.eventually import eventually
 from wspulse import AsyncControl, ControlError
 from wspulse.actors.mesh.lifecycle import Events, WatchEvents

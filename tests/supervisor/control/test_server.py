@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import zmq
 
-from tests.support.dealers import Dealer, Dealers, dealers
+from tests.support.control.dealers import Dealer, Dealers, dealers
 from tests.support.eventually import eventually
 from wspulse.actors.values.errors import (
     BadRequestError,

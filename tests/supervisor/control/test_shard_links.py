@@ -11,7 +11,7 @@ from zlib import crc32
 
 import pytest
 
-from tests.support.control_stage import PretendedShard
+from tests.support.control.control_stage import PretendedShard
 from tests.support.eventually import eventually
 from wspulse.actors.mesh.message import GetStats, Kick, ListRooms
 from wspulse.actors.values.errors import ConnectionNotFoundError, ShardUnavailableError

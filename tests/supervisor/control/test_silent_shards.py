@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.support.control_stage import PretendedShard, control_stage
-from tests.support.dealers import dealers
+from tests.support.control.control_stage import PretendedShard, control_stage
+from tests.support.control.dealers import dealers
 from wspulse import AsyncControl, Control
 from wspulse.actors.mesh.message import ConnectionRecord, ListConnections, ListRooms
 

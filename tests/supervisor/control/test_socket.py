@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 import zmq
 
-from tests.support.dealers import Dealer, Dealers, dealers
+from tests.support.control.dealers import Dealer, Dealers, dealers
 from tests.support.eventually import eventually
 from wspulse.supervisor.control.route import PeerRoute
 from wspulse.supervisor.control.socket import ControlSocket, PeerGoneError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.control_stage import ControlStage, PretendedShard, control_stage
-from tests.support.dealers import dealers
+from tests.support.control.control_stage import ControlStage, PretendedShard, control_stage
+from tests.support.control.dealers import dealers
 from tests.support.eventually import eventually
 from wspulse import AsyncControl
 from wspulse.actors.mesh.message import GetStats, ListRooms

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 
-from tests.support.server_process import wait_until
+from tests.support.processes.server_process import wait_until
 from wspulse.supervisor.host.process_state import process_state
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.server_process import wait_until
+from tests.support.processes.server_process import wait_until
 from wspulse.supervisor.logs.writer import LineWriter
 
 MOST_BYTES = 20_000

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.server_process import wait_until
+from tests.support.processes.server_process import wait_until
 from wspulse.supervisor.premises.orphans import Orphans, find_orphans
 
 SUPERVISOR = """

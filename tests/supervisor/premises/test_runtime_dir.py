@@ -8,9 +8,7 @@ import os
 import shutil
 import socket
 import stat
-import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,10 +19,9 @@ from wspulse.supervisor.premises.runtime_dir import Predecessor, RuntimeDir, fin
 
 
 @pytest.fixture
-def environ() -> Iterator[dict[str, str]]:
-    """A folder whose name leaves room for those of sockets."""
-    with tempfile.TemporaryDirectory(prefix="wspulse-") as folder:
-        yield {"XDG_RUNTIME_DIR": folder}
+def environ(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "run").mkdir(mode=0o700)
+    return {"XDG_RUNTIME_DIR": str(tmp_path / "run")}
 
 
 def bind(path: str) -> None:

@@ -166,6 +166,21 @@ async def test_part_that_takes_its_time_has_until_the_next_look(stage: Stage, tm
     assert stage.told[1:] == [("the part was removed", False)]
 
 
+async def test_files_that_are_made_and_removed_again_between_two_looks_are_no_failure(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wspulse.supervisor.premises.upkeep.SOON_S", 0.01)
+    stage.part.is_slow = True
+    (tmp_path / "one").unlink()
+    stage.upkeep._tick()
+    stage.part.make([str(tmp_path / "one")])
+    await eventually(lambda: not stage.upkeep._asked, "it was seen that they are there again", 1.5)
+    (tmp_path / "one").unlink()
+    stage.look()
+    assert stage.told == []
+    stage.upkeep.close()
+
+
 async def test_folder_that_cannot_be_made_again_is_told_and_keeps_no_part_from_being_looked_at(
     stage: Stage, tmp_path: Path
 ) -> None:

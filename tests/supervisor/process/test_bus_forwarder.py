@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from tests.support.server_process import wait_until
+from tests.support.processes.server_process import wait_until
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.child_stage import Stage, child_stage
+from tests.support.supervision.child_stage import Stage, child_stage
 from wspulse.actors.mesh.lifecycle import (
     Alive,
     BootFailed,

@@ -6,84 +6,25 @@ import errno
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from tests.support.eventually import eventually
+from tests.support.supervision.started_worker import StartedWorker, started_worker
 from wspulse.actors.mesh.lifecycle import Alive, Drain, Drained, Exit, Ready
-from wspulse.actors.mesh.message import Message
 from wspulse.supervisor.process.watching.end_watch import exit_sentence
-from wspulse.supervisor.process.worker_process import WorkerProcess
-from wspulse.supervisor.worker.child_spec import ChildSpec
 
 
-class Started:
-    """A worker process, and what it said, with its exit codes."""
-
-    def __init__(self, listener: socket.socket) -> None:
-        self.said: list[Message] = []
-        self.codes: list[int] = []
-        spec = ChildSpec(
-            app="echo",
-            overrides={},
-            workers=1,
-            path="/ws",
-            mailbox_paths=(),
-            bus=None,
-            alive_period_s=0.05,
-            drain_s=10.0,
-            log_level="warning",
-            log_format="text",
-        )
-        self.process = WorkerProcess(
-            spec,
-            0,
-            7,
-            listener,
-            None,
-            on_message=self._on_message,
-            on_exit=lambda _process, code: self.codes.append(code),
-        )
-
-    def _on_message(self, process: WorkerProcess, message: Message) -> None:
-        assert process.incarnation == 7
-        self.said.append(message)
-
-    async def says(self, kind: type[Any]) -> None:
-        await eventually(
-            lambda: any(isinstance(message, kind) for message in self.said), f"it says {kind.__name__}", 20
-        )
-
-    async def ended(self) -> None:
-        await eventually(lambda: self.codes, "it has ended", 20)
-
-
-@asynccontextmanager
-async def started() -> AsyncIterator[Started]:
-    """On the way out the process has ended, and was waited for."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setblocking(False)
-        worker = Started(listener)
-        try:
-            yield worker
-        finally:
-            worker.process.kill()
-            await worker.ended()
-
-
-def lives(worker: Started) -> list[Alive]:
+def lives(worker: StartedWorker) -> list[Alive]:
     return [message for message in worker.said if isinstance(message, Alive)]
 
 
 async def test_worker_says_that_it_is_ready_and_alive_and_ends_when_it_is_told(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    async with started() as worker:
+    async with started_worker() as worker:
         await worker.says(Ready)
         assert Ready(0, 7) in worker.said
         count = len(lives(worker))
@@ -106,7 +47,7 @@ async def test_worker_says_that_it_is_ready_and_alive_and_ends_when_it_is_told(
 
 
 async def test_worker_that_is_killed_while_it_starts_ends_with_its_signal() -> None:
-    async with started() as worker:
+    async with started_worker() as worker:
         worker.process.kill()
         await worker.ended()
         assert worker.codes == [-signal.SIGKILL]
@@ -114,7 +55,7 @@ async def test_worker_that_is_killed_while_it_starts_ends_with_its_signal() -> N
 
 
 async def test_dump_writes_the_stacks_of_all_threads_and_ends_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    async with started() as worker:
+    async with started_worker() as worker:
         await worker.says(Ready)
         worker.process.dump()
         count = len(worker.said)
@@ -125,7 +66,7 @@ async def test_dump_writes_the_stacks_of_all_threads_and_ends_nothing(capfd: pyt
 
 
 async def test_worker_ignores_the_interrupt_of_a_terminal_and_takes_a_termination_for_a_drain() -> None:
-    async with started() as worker:
+    async with started_worker() as worker:
         await worker.says(Ready)
         os.kill(worker.process.pid, signal.SIGINT)
         os.kill(worker.process.pid, signal.SIGTERM)
@@ -140,7 +81,7 @@ async def test_start_that_fails_leaves_nothing_behind(monkeypatch: pytest.Monkey
     monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", refuse)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(OSError, match="no more processes"):
-        Started(listener)
+        StartedWorker(listener)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask, "signals come in again"
 
 
@@ -158,7 +99,7 @@ async def test_worker_whose_end_cannot_be_watched_is_ended_and_counts_as_not_sta
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         with pytest.raises(OSError, match=os.strerror(number)):
-            Started(listener)
+            StartedWorker(listener)
     assert len(pids) == 1
     assert not psutil.pid_exists(pids[0]), "it runs beside its replacement"
 
@@ -175,7 +116,7 @@ async def test_worker_whose_end_the_system_does_not_tell_is_looked_for(
     monkeypatch.setattr(os, "pidfd_open", refuse)
     monkeypatch.setattr("wspulse.supervisor.process.watching.end_watch._told", set())
     for _ in range(2):
-        async with started() as worker:
+        async with started_worker() as worker:
             await worker.says(Ready)
             worker.process.tell(Exit())
             await worker.ended()
@@ -185,7 +126,7 @@ async def test_worker_whose_end_the_system_does_not_tell_is_looked_for(
 
 
 async def test_worker_whose_exit_code_somebody_else_has_taken_has_ended_all_the_same() -> None:
-    async with started() as worker:
+    async with started_worker() as worker:
         await worker.says(Ready)
         os.kill(worker.process.pid, signal.SIGKILL)
         os.waitid(os.P_PID, worker.process.pid, os.WEXITED)  # noqa: ASYNC222 - before the loop runs
@@ -199,7 +140,7 @@ async def test_worker_that_cannot_be_executed_says_so_by_its_end(
 ) -> None:
     """The folder of its Python was replaced by a deployment."""
     monkeypatch.setattr("multiprocessing.spawn._python_exe", os.fsencode(tmp_path / "python"))
-    async with started() as worker:
+    async with started_worker() as worker:
         await worker.ended()
         assert [exit_sentence(code) for code in worker.codes] == [
             f"ended with exit code 255: {tmp_path}/python cannot be executed (No such file or directory)"

@@ -3,25 +3,14 @@ and the processes are pretended."""
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, cast
-
 import pytest
 
-from tests.support.child_stage import FakeWorker
-from tests.support.sim_loop import SimLoop
+from tests.support.supervision.workers_stage import FIRST_INCARNATION, Supervised, WorkersStage, workers_stage
 from wspulse.actors.mesh.lifecycle import (
     Alive,
-    BootFailed,
     Drain,
-    Drained,
     Exit,
     Prepared,
-    Ready,
     ShardDown,
     ShardSilence,
     ShardUp,
@@ -29,139 +18,11 @@ from wspulse.actors.mesh.lifecycle import (
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.values.timing.standstill import IDLE
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.process.child import Child
-from wspulse.supervisor.process.restart.standby import LaunchedWorker
 from wspulse.supervisor.process.workers import Workers
-from wspulse.supervisor.worker.child_spec import ChildSpec
-
-FIRST_INCARNATION = 7_000_001
-
-
-class Supervised:
-    """What the children tell, as the supervisor takes it where the workers are concerned."""
-
-    def __init__(self) -> None:
-        self.workers: Workers
-
-    def on_started(self, child: Child) -> None: ...
-    def on_ready(self, child: Child) -> None: ...
-    def on_down(self, child: Child, incarnation: int) -> None: ...
-    def on_boot_failed(self, child: Child, failure: BootFailed) -> None: ...
-    def on_close_requested(self, child: Child) -> None: ...
-
-    def on_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
-        self.workers.tell_silence(child, silence_s, is_over=is_over)
-
-    def on_message(self, child: Child, message: Message) -> None: ...
-
-    def on_drained(self, child: Child) -> None:
-        self.workers.child_changed()
-
-    def on_stopped(self, child: Child) -> None:
-        self.workers.child_changed()
-
-
-class Stage:
-    """Started workers, by shard, and those that were launched, in order."""
-
-    def __init__(self, loop: SimLoop, shutdown_timeout_s: float) -> None:
-        self.loop = loop
-        self.outages: list[str] = []
-        events = Supervised()
-        self.workers = events.workers = Workers(
-            events,
-            self.outages.append,
-            stall_timeout_s=30.0,
-            shutdown_timeout_s=shutdown_timeout_s,
-            give_up_after_s=60.0,
-        )
-        self.launched: list[FakeWorker] = []
-        self.current: dict[int, FakeWorker] = {}
-        self.refuse: OSError | None = None
-
-    def launch(
-        self,
-        _spec: ChildSpec,
-        shard: int,
-        incarnation: int,
-        _listener: socket.socket,
-        _mailbox: socket.socket | None,
-        *,
-        stands_by: bool,
-        on_message: Callable[[LaunchedWorker, Message], None],
-        on_exit: Callable[[LaunchedWorker, int], None],
-    ) -> FakeWorker:
-        if self.refuse is not None:
-            raise self.refuse
-        worker = FakeWorker(incarnation, on_message, on_exit, stands_by=stands_by)
-        self.launched.append(worker)
-        if not stands_by:
-            self.current[shard] = worker
-        return worker
-
-    def start(self, count: int) -> None:
-        nothing = cast("Any", None)
-        self.workers.start(nothing, nothing, [nothing] * count, FIRST_INCARNATION - 1)
-
-    def is_ready(self, shard: int) -> None:
-        worker = self.current[shard]
-        worker.says(Alive(0))
-        worker.says(Ready(shard, worker.incarnation))
-
-    def are_ready(self) -> bool:
-        return self.workers.are_ready
-
-    def stop(self) -> asyncio.Task[None]:
-        stopping = self.loop.create_task(self.workers.stop())
-        self.loop.run_until_idle()
-        return stopping
-
-    def drained(self, shard: int) -> None:
-        self.current[shard].says(Drained())
-        self.loop.run_until_idle()
-
-    def end(self, code: int = 0) -> None:
-        """All processes end."""
-        for worker in self.current.values():
-            worker.ends(code)
-        self.loop.run_until_idle()
-
-    def pass_time(self, seconds: float) -> None:
-        self.loop.run_until_idle()
-        until = self.loop.now + seconds
-        while (due := self.loop.next_timer()) <= until:
-            self.loop.now = due
-            self.loop.run_until_idle()
-        self.loop.now = until
-
-    @property
-    def told(self) -> list[list[Message]]:
-        return [self.current[shard].told for shard in sorted(self.current)]
-
-    @property
-    def kills(self) -> list[int]:
-        return [self.current[shard].kills for shard in sorted(self.current)]
-
-
-@contextmanager
-def stage(count: int, *, ready: bool = True, shutdown_timeout_s: float = 10.0) -> Iterator[Stage]:
-    """So many workers, started and ready."""
-    loop = SimLoop(1)  # type: ignore[abstract]  # no sockets, no signals
-    with pytest.MonkeyPatch.context() as patch, loop:
-        patch.setattr(time, "monotonic", loop.time)
-        made = Stage(loop, shutdown_timeout_s)
-        patch.setattr("wspulse.supervisor.process.workers.WorkerProcess", made.launch)
-        made.start(count)
-        if ready:
-            for shard in range(count):
-                made.is_ready(shard)
-                made.current[shard].told.clear()
-        yield made
-    assert not loop.reports
 
 
 def test_each_start_has_an_incarnation_of_its_own_above_the_last() -> None:
-    with stage(2) as made:
+    with workers_stage(2) as made:
         assert [worker.incarnation for worker in made.launched] == [FIRST_INCARNATION, FIRST_INCARNATION + 1]
         made.workers.children[0].restart()
         made.current[0].ends(0)
@@ -169,7 +30,7 @@ def test_each_start_has_an_incarnation_of_its_own_above_the_last() -> None:
 
 
 def test_new_worker_is_told_which_others_are_ready_and_no_more() -> None:
-    with stage(3, ready=False) as made:
+    with workers_stage(3, ready=False) as made:
         assert made.told == [[], [], []]
         made.is_ready(1)
         made.workers.children[2].restart()
@@ -178,7 +39,7 @@ def test_new_worker_is_told_which_others_are_ready_and_no_more() -> None:
 
 
 def test_silence_of_a_worker_is_told_to_all_others_and_to_those_that_start_meanwhile() -> None:
-    with stage(3) as made:
+    with workers_stage(3) as made:
         made.workers.watch()
         silent = made.current[1]
         for _ in range(4):
@@ -203,13 +64,13 @@ def test_silence_of_a_worker_is_told_to_all_others_and_to_those_that_start_meanw
 
 
 def test_tidings_go_to_the_workers_of_all_other_shards() -> None:
-    with stage(3) as made:
+    with workers_stage(3) as made:
         made.workers.tell_others(made.workers.children[1], ShardDown(1, 5))
         assert made.told == [[ShardDown(1, 5)], [], [ShardDown(1, 5)]]
 
 
 def test_they_are_ready_while_all_are_at_once() -> None:
-    with stage(2, ready=False) as made:
+    with workers_stage(2, ready=False) as made:
         made.is_ready(0)
         assert not made.are_ready()
         made.is_ready(1)
@@ -219,7 +80,7 @@ def test_they_are_ready_while_all_are_at_once() -> None:
 
 
 def test_process_that_cannot_be_started_at_the_start_is_an_error() -> None:
-    with stage(0) as made:
+    with workers_stage(0) as made:
         made.refuse = OSError("no more processes")
         with pytest.raises(StartError, match="worker 0 cannot be started: no more processes"):
             made.start(1)
@@ -227,7 +88,7 @@ def test_process_that_cannot_be_started_at_the_start_is_an_error() -> None:
 
 def test_no_worker_may_exit_before_all_have_drained() -> None:
     """Calls across shards work while the last sessions' callbacks run."""
-    with stage(3) as made:
+    with workers_stage(3) as made:
         stopping = made.stop()
         made.drained(0)
         made.drained(2)
@@ -241,7 +102,7 @@ def test_no_worker_may_exit_before_all_have_drained() -> None:
 
 
 def test_worker_that_dies_during_the_drain_holds_up_nobody_and_is_not_replaced() -> None:
-    with stage(2) as made:
+    with workers_stage(2) as made:
         stopping = made.stop()
         made.current[0].ends(-11)
         made.drained(1)
@@ -257,7 +118,7 @@ def test_worker_that_dies_during_the_drain_holds_up_nobody_and_is_not_replaced()
 def test_worker_that_does_not_end_is_killed_shortly_before_the_shutdown_timeout(
     drains: bool, shutdown_timeout_s: float, reserve_s: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with stage(2, shutdown_timeout_s=shutdown_timeout_s) as made:
+    with workers_stage(2, shutdown_timeout_s=shutdown_timeout_s) as made:
         stopping = made.stop()
         made.drained(0)
         if drains:
@@ -273,7 +134,7 @@ def test_worker_that_does_not_end_is_killed_shortly_before_the_shutdown_timeout(
 
 
 def test_killed_worker_that_stays_is_not_waited_for_without_end() -> None:
-    with stage(1) as made:
+    with workers_stage(1) as made:
         stopping = made.stop()
         made.pass_time(14)
         assert not stopping.done()
@@ -282,7 +143,7 @@ def test_killed_worker_that_stays_is_not_waited_for_without_end() -> None:
 
 
 def test_order_to_kill_ends_a_stop_that_waits(caplog: pytest.LogCaptureFixture) -> None:
-    with stage(2, shutdown_timeout_s=60.0) as made:
+    with workers_stage(2, shutdown_timeout_s=60.0) as made:
         stopping = made.stop()
         made.workers.kill()
         assert made.kills == [1, 1]
@@ -307,7 +168,7 @@ def test_workers_say_that_they_live_several_times_per_stall_timeout(stall_timeou
 
 
 def test_silent_worker_is_dumped_and_killed_while_they_are_watched_and_no_other() -> None:
-    with stage(2) as made:
+    with workers_stage(2) as made:
         made.workers.watch()
         for _ in range(40):
             made.pass_time(1)
@@ -320,7 +181,7 @@ def test_silent_worker_is_dumped_and_killed_while_they_are_watched_and_no_other(
         assert made.loop.next_timer() == float("inf")
 
 
-def keep_crashing(made: Stage, shards: set[int], for_s: int) -> None:
+def keep_crashing(made: WorkersStage, shards: set[int], for_s: int) -> None:
     """Every worker of these shards that is there at a full second crashes; the others say that they live."""
     for _ in range(for_s):
         made.pass_time(1)
@@ -332,7 +193,7 @@ def keep_crashing(made: Stage, shards: set[int], for_s: int) -> None:
 
 
 def test_one_worker_that_serves_keeps_the_server_however_long_the_others_crash() -> None:
-    with stage(3) as made:
+    with workers_stage(3) as made:
         made.workers.watch()
         keep_crashing(made, {0, 1}, 600)
         assert made.outages == []
@@ -341,7 +202,7 @@ def test_one_worker_that_serves_keeps_the_server_however_long_the_others_crash()
 
 
 def test_server_without_any_worker_for_a_minute_is_an_outage_with_its_reason() -> None:
-    with stage(2) as made:
+    with workers_stage(2) as made:
         made.workers.watch()
         keep_crashing(made, {0, 1}, 60)
         assert made.outages == []
@@ -351,7 +212,7 @@ def test_server_without_any_worker_for_a_minute_is_an_outage_with_its_reason() -
 
 
 def test_worker_that_is_ready_between_two_looks_and_crashes_again_is_no_outage() -> None:
-    with stage(1) as made:
+    with workers_stage(1) as made:
         made.workers.watch()
         for _ in range(120):
             made.pass_time(0.6)
@@ -363,7 +224,7 @@ def test_worker_that_is_ready_between_two_looks_and_crashes_again_is_no_outage()
 
 
 def test_planned_restart_of_the_only_worker_is_no_outage_however_long_its_drain_takes() -> None:
-    with stage(1, shutdown_timeout_s=600.0) as made:
+    with workers_stage(1, shutdown_timeout_s=600.0) as made:
         made.workers.watch()
         made.workers.children[0].restart()
         made.launched[-1].says(Prepared())
@@ -375,7 +236,7 @@ def test_planned_restart_of_the_only_worker_is_no_outage_however_long_its_drain_
 
 
 def test_supervisor_that_stood_still_says_so_once_and_accuses_no_worker(caplog: pytest.LogCaptureFixture) -> None:
-    with stage(2) as made:
+    with workers_stage(2) as made:
         made.workers.watch()
         made.pass_time(2)
         made.loop.now += 12
@@ -387,7 +248,7 @@ def test_supervisor_that_stood_still_says_so_once_and_accuses_no_worker(caplog: 
 
 
 def test_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    with stage(1) as made:
+    with workers_stage(1) as made:
         made.workers.watch()
         looks: list[float] = []
 
@@ -406,7 +267,7 @@ def test_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_worker_that_cannot_be_told_to_end_keeps_no_other_from_being_told_and_is_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with stage(3) as made:
+    with workers_stage(3) as made:
 
         def refuse(_message: Message) -> None:
             raise RuntimeError("planted")

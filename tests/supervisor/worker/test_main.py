@@ -10,27 +10,15 @@ from typing import Any
 import pytest
 
 from tests.support.eventually import eventually
+from tests.support.supervision.started_worker import SPEC
 from wspulse import Server
 from wspulse.actors.mesh.lifecycle import Drain, Drained, Exit, Ready
 from wspulse.actors.mesh.message import Envelope, Message, Tell
 from wspulse.actors.mesh.stream import Stream
 from wspulse.actors.runtime.event_feed import EventFeed
 from wspulse.actors.runtime.runtime import ShardRuntime
-from wspulse.supervisor.worker.child_spec import ChildSpec, Start
+from wspulse.supervisor.worker.child_spec import Start
 from wspulse.supervisor.worker.main import Worker
-
-SPEC = ChildSpec(
-    app="ending:server",
-    overrides={},
-    workers=1,
-    path="/ws",
-    mailbox_paths=(),
-    bus=None,
-    alive_period_s=1.0,
-    drain_s=1.0,
-    log_level="warning",
-    log_format="text",
-)
 
 
 @pytest.mark.parametrize("stage", [None, "drain", "stop"])

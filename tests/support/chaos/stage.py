@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.chaos.crowd import Crowd
-from tests.support.server_process import ServerProcess, start_process, wait_until
+from tests.support.processes.server_process import ServerProcess, start_process, wait_until
 from wspulse import AsyncControl
 
 __all__ = ["Stage", "stage"]

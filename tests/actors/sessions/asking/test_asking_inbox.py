@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.inbox_stage import Gate, NotedSession, NotedShard, made, turn
+from tests.support.sessions.inbox_stage import Gate, NotedSession, NotedShard, made, turn
 from wspulse.actors.sessions.asking.asking_inbox import AskingInbox, Waiting
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.wire.frames import TEXT

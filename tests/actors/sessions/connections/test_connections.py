@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.eventually import eventually
-from tests.support.shards import Shards, serve_shards
+from tests.support.shards.shards import Shards, serve_shards
 from wspulse import Connection, ConnectionClosedError, Frame, Request, Server
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.connections.connection import Resumption

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.eager_tasks import eager_tasks
 from tests.support.eventually import eventually
-from tests.support.inbox_stage import Gate, NotedShard, made, turn
-from tests.support.raw_peer import RawPeer, masked
+from tests.support.sessions.inbox_stage import Gate, NotedShard, made, turn
+from tests.support.shards.eager_tasks import eager_tasks
+from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Server
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.inbox import Inbox

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.sim_world import World, server_options
+from tests.support.simulation.world import World, server_options
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.errors import ConnectionClosedError, ShardUnavailableError
 

@@ -21,7 +21,6 @@ from wspulse.actors.values.options.kinds import Checked, Count, Duration, OneOf,
         (OneOf(("kick", "reject")), "kick", '"kick", "reject"', '"kick"'),
         (Checked("a codec", "JSONCodec()", lambda value: value), object(), "a codec", "JSONCodec()"),
     ],
-    ids=repr,
 )
 def test_kind_says_what_it_allows_and_its_default(
     kind: OptionKind, default: Any, allowed: str, default_text: str

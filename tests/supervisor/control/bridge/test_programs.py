@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.control_stage import control_stage
-from tests.support.dealers import Dealer, dealers
+from tests.support.control.control_stage import control_stage
+from tests.support.control.dealers import Dealer, dealers
 from tests.support.eventually import eventually
 from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.message import DESK_SHARD, BridgeFrame, BridgeNotice, BridgeQuestion

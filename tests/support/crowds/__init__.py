@@ -1,0 +1,1 @@
+"""Many clients for minutes, and who heard what."""

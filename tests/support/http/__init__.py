@@ -1,0 +1,1 @@
+"""HTTP and ASGI applications, and what talks to them."""

@@ -1,0 +1,1 @@
+"""Real servers and browsers: started, watched and ended with deadlines."""

@@ -1,0 +1,397 @@
+"""`Model`: what must be true of sessions, transports and callbacks in a simulated history (contract.md §3, §4).
+
+One per history. It hears of every write to a socket, every change of a session's state and every callback, works out by
+itself what is allowed then, and keeps the first violation. The checks that need a pause are in `sim_checks`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tests.support.simulation.loop import SimLoop
+from tests.support.simulation.model.calls import SimCalls
+from tests.support.simulation.model.frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
+from tests.support.simulation.model.handlers import HandlerModel, Run
+from tests.support.simulation.model.patience import AT_ONCE, CLOSES, EPSILON_S
+from wspulse.actors.values.errors import (
+    ConnectionLostError,
+    DuplicateConnectionIDError,
+    KeepaliveTimeoutError,
+    PeerClosedError,
+    ProtocolError,
+    ServerClosedError,
+    WriteTimeoutError,
+)
+
+if TYPE_CHECKING:
+    from tests.support.simulation.outside.peer import SimPeer
+    from wspulse.actors.sessions.connections.connection import Connection
+    from wspulse.actors.sessions.session import Session
+    from wspulse.actors.values.options.server_options import ServerOptions
+
+__all__ = ["Model"]
+
+_NORMAL_CODES = (0, 1000, 1001)
+"""Of a peer's close frame; 0 stands for one without a code."""
+
+
+class Model(HandlerModel):
+    """See the module."""
+
+    def __init__(self, loop: SimLoop, options: ServerOptions, callbacks: frozenset[str]) -> None:
+        super().__init__(loop, options)
+        self.callbacks = callbacks
+        """Which of the five the application has."""
+        self.strict = len(callbacks) == 5
+        self.live: dict[str, SessionModel] = {}
+        self.sessions: list[SessionModel] = []
+        self.of: dict[Connection, SessionModel] = {}
+        self.senders: dict[int, SimPeer] = {}
+        """Inbound message's number → who sent it."""
+        self.ordered: tuple[str, SessionModel | None, tuple[int, str]] | None = None
+        """What the application orders right now: ("kick" or "close", session, (code, reason)) or ("shutdown", None, …)."""
+        self.losing: SimPeer | None = None
+        """Whose connection_lost runs right now."""
+        self.closing = False
+        self.calls = SimCalls(self)
+        self._accepting: SimPeer | None = None
+        self._duplicate: SessionModel | None = None
+        self._ended: list[SimPeer] = []
+        self._serials: set[int] = set()
+        self._of_session: dict[Session, SessionModel] = {}
+
+    # Writes.
+
+    def wrote(self, peer: SimPeer, data: bytes) -> list[tuple[int, bytes]]:
+        """The server writes to a peer. Returns the frames in it; an HTTP answer has opcode 0."""
+        if data[0] == 72:
+            self._answered(peer, int(data[9:12]))
+            return [(0, data)]
+        frames: list[tuple[int, bytes]] = []
+        position, size = 0, len(data)
+        while position < size:
+            opcode = data[position] & 15
+            end = position + 2 + data[position + 1]
+            payload = data[position + 2 : end]
+            position = end
+            if peer.close_written is not None or not peer.accepted:
+                self.fail(f"{peer}: opcode {opcode} was written after the close frame or before the 101")
+            if opcode == 2:
+                self.data_written(peer, payload)
+            elif opcode == 10:
+                peer.pinged = False
+            elif opcode == 9:
+                self.pinged(peer, payload)
+            elif opcode == 8:
+                peer.close_written = (int.from_bytes(payload[:2]), payload[2:].decode()) if payload else (0, "")
+                peer.was_silent = self.is_silent(peer)
+                if frames and peer.close_written[1] in AT_ONCE:
+                    self.fail(f"{peer}: {frames} written before the close frame {peer.close_written}, not discarded")
+            frames.append((opcode, payload))
+        if self.trace is not None:
+            self.note(f"{peer} <- {frames}")
+        return frames
+
+    def _answered(self, peer: SimPeer, status: int) -> None:
+        if self.trace is not None:
+            self.note(f"{peer} <- HTTP {status}")
+        if peer.answer:
+            self.fail(f"{peer}: answered {peer.answer} and {status}")
+        peer.answer = status
+        live = self.live.get(peer.connection_id)
+        if status == 101:
+            self._accepted(peer, live)
+        elif status == 409:
+            is_duplicate = live is not None and live.state is CONNECTED and self.options.on_duplicate == "reject"
+            if not is_duplicate and (live is None or not peer.eof_delivered):
+                self.fail(f"{peer}: rejected as a duplicate of {live} {live and live.state}")
+        elif status != 503 or not (self.closing or self.now >= peer.answer_by):
+            self.fail(f"{peer}: answered {status}")
+
+    def _accepted(self, peer: SimPeer, live: SessionModel | None) -> None:
+        if self.closing:
+            self.fail(f"{peer}: accepted after the server closed")
+        if self._accepting is not None:
+            self.fail(f"{self._accepting}: a 101, and nothing came of it")
+        self._accepting = peer
+        peer.accepted = True
+        peer.early_messages = peer.messages_delivered
+        peer.next_ping = self.now + self.options.ping_period
+        if live is None:
+            if self._duplicate is not None and self._duplicate.id == peer.connection_id:
+                self._duplicate = None
+                if peer.socket.closing:
+                    self.fail(f"{peer}: a newcomer that is gone ended the session of its id")
+            live = SessionModel(len(self.sessions) + 1, peer.connection_id, self.room(peer.room_id), peer)
+            live.scripts = peer.scripts
+            for room_id in peer.rooms:
+                live.membership(self.room(room_id)).joined()
+            self.sessions.append(live)
+            self.live[live.id] = live
+        elif live.state is SUSPENDED:
+            live.peer = peer
+        elif self.options.on_duplicate != "resume":
+            self.fail(f"{peer}: accepted while {live} is connected")
+        elif peer.socket.closing:
+            self.fail(f"{peer}: a newcomer that is gone replaced the transport of {live}")
+        peer.session = live
+
+    def replaces(self, peer: SimPeer) -> bool:
+        newer = self._accepting
+        return newer is not None and newer is not peer and newer.session is peer.session
+
+    # Changes of state, as the shard tells those who listen.
+
+    def event(self, kind: str, session: Session, error: BaseException | None) -> None:
+        if self.trace is not None:
+            self.note(f"{session.id} {kind} {error!r}")
+        if kind == "connect":
+            self._connected(session)
+            return
+        model = self._of_session.get(session)
+        if model is None or model.state is CLOSED:
+            self.fail(f"{session.id}: {kind} of a session that is over or never began")
+        elif kind == "drop":
+            self._dropped(model, error)
+        elif kind == "restore":
+            self._restored(model)
+        else:
+            self._disconnected(model, error)
+
+    def _take_newcomer(self, model: SessionModel | None) -> None:
+        peer, self._accepting = self._accepting, None
+        if peer is None or model is None or peer.session is not model:
+            self.fail(f"{model} got a transport, and the 101 went to {peer}")
+
+    def _connected(self, session: Session) -> None:
+        model = self.live.get(session.id)
+        self._take_newcomer(model)
+        if model is None or hasattr(model, "real"):
+            self.fail(f"{model}: a second session of one id")
+            return
+        if session.serial in self._serials:
+            self.fail(f"{model}: the serial {session.serial} was another session's")
+        self._serials.add(session.serial)
+        model.real = session
+        model.connection = session.connection
+        self._of_session[session] = model
+        self.of[session.connection] = model
+        self._expect(model, "on_connect", None)
+
+    def _dropped(self, model: SessionModel, error: BaseException | None) -> None:
+        peer = model.peer
+        self._ended.append(peer)
+        peer.ended_at = self.now
+        if model.state is not CONNECTED or not self.options.resume_window:
+            self.fail(f"{model}: drop of a {model.state} session")
+        accepting = self._accepting
+        if accepting is not None and accepting.session is model:
+            peer.expected_close = (1000, "replaced")
+            # Its peer is dead for the application; what it had brought is not.
+            if peer is not model.raised_by:
+                peer.owed_messages = peer.messages_delivered
+            model.peer = accepting
+        else:
+            self._look_at_loss(model, peer, error)
+            if self._says_goodbye(peer, error):
+                self.fail(f"{model}: suspended after a clean close")
+            if error is None or isinstance(error, PeerClosedError):
+                self.nobody_waits(model, is_ordered=False)
+        model.state = SUSPENDED
+        model.drop_error = error
+        model.deadline = self.now + self.options.resume_window
+        self._expect(model, "on_transport_drop", error)
+
+    def _restored(self, model: SessionModel) -> None:
+        self._take_newcomer(model)
+        if model.state is not SUSPENDED:
+            self.fail(f"{model}: restore of a {model.state} session")
+        model.state = CONNECTED
+        model.peers.append(model.peer)
+        self._expect(model, "on_transport_restore", None)
+
+    def _disconnected(self, model: SessionModel, error: BaseException | None) -> None:
+        peer = model.peer
+        ordered = self.ordered
+        was_connected = model.state is CONNECTED
+        if was_connected:
+            self._ended.append(peer)
+            peer.ended_at = self.now
+        by_peer = False
+        if ordered is not None and ordered[1] is model and error is None:
+            expected = ordered[2]
+        elif ordered is not None and ordered[0] == "shutdown" and isinstance(error, ServerClosedError):
+            expected = (1001, "server shutting down")
+        elif isinstance(error, DuplicateConnectionIDError):
+            expected = (1000, "duplicate connection id")
+            self._duplicate = model
+            if not was_connected or self.options.on_duplicate != "kick" or error.connection_id != model.id:
+                self.fail(f"{model}: ended by a duplicate while {model.state}")
+        else:
+            by_peer = True
+            if was_connected:
+                self._look_at_loss(model, peer, error)
+                if self.options.resume_window and not self._says_goodbye(peer, error):
+                    self.fail(f"{model}: ended by {error!r}, not suspended")
+            elif (
+                error is not model.drop_error
+                or self.now < model.deadline
+                or not self.loop.in_timers
+                or self.loop.now < self.settled_at - EPSILON_S
+            ):
+                self.fail(
+                    f"{model}: ended with {error!r}, dropped by {model.drop_error!r}, window until {model.deadline}"
+                )
+        if not by_peer:
+            for other in model.peers:
+                other.owed_messages = 0
+            if was_connected:
+                peer.expected_close = expected
+                if expected in CLOSES or expected[1] == "server shutting down":
+                    self.look_at_rest(model)
+            if expected[1] != "duplicate connection id":
+                # What the application has ended hears of nothing else but that.
+                model.expected.clear()
+        self.nobody_waits(model, is_ordered=not by_peer and not isinstance(error, DuplicateConnectionIDError))
+        model.state = CLOSED
+        if self.live.get(model.id) is model:
+            del self.live[model.id]
+        self._expect(model, "on_disconnect", error)
+
+    def _says_goodbye(self, peer: SimPeer, error: BaseException | None) -> bool:
+        return error is None and not self.options.suspend_on_clean_close and peer.close_delivered in (0, 1000)
+
+    def _look_at_loss(self, model: SessionModel, peer: SimPeer, error: BaseException | None) -> None:
+        """Is this how the transport ended, and what must its peer have been told?"""
+        losing = self.losing is peer
+        now = self.now
+        expected: tuple[int, str | None] | None = None
+        allowed = False
+        if error is None or isinstance(error, PeerClosedError):
+            code = peer.close_delivered
+            allowed = code in _NORMAL_CODES if error is None else code == error.close_code
+            expected = (code or 0, "")
+            peer.owed_messages = peer.messages_delivered
+        elif isinstance(error, ProtocolError):
+            allowed = peer.broken_delivered
+            expected = (error.close_code, None)
+        elif (
+            isinstance(error, ConnectionLostError)
+            and peer.eof_delivered
+            and not losing
+            and not self.is_left_behind(peer)
+        ):
+            # It waited for answers, and another connection of its id has come.
+            allowed = peer.transport.half_closed
+            expected = (1000, "duplicate connection id")
+            peer.owed_messages = peer.messages_delivered
+        elif isinstance(error, ConnectionLostError):
+            allowed = peer.close_delivered is None and not peer.broken_delivered and not peer.socket.aborted
+            allowed = allowed and (losing or self.is_left_behind(peer))
+            if peer.eof_delivered and not peer.reset and not self.options.resume_window and peer.was_busy_at_eof:
+                # It ended its stream, and its answers were due.
+                allowed = allowed and (not model.real.inbox.busy or self.now >= peer.eof_at + 3.0 - EPSILON_S)
+            peer.owed_messages = peer.messages_delivered
+        elif isinstance(error, KeepaliveTimeoutError):
+            allowed = self.loop.in_timers and peer.was_silent and self.loop.now >= self.settled_at - EPSILON_S
+            expected = (1011, "keepalive timeout")
+            peer.owed_messages = peer.messages_delivered
+        elif isinstance(error, WriteTimeoutError):
+            socket = peer.socket
+            allowed = socket.paused and now >= socket.progress_at + self.options.write_wait - EPSILON_S
+            peer.owed_messages = peer.messages_delivered
+        elif isinstance(error, TimeoutError):
+            allowed = model.late_by is peer
+            expected = (1011, "internal error")
+        elif error is model.raised:
+            allowed = model.raised_by is peer
+            expected = (1011, "internal error")
+        if not allowed:
+            self.fail(f"{model}: {peer} ended with {error!r}, which did not happen: {peer.state_of_ping()}")
+        if peer is model.raised_by:
+            peer.owed_messages = 0
+        peer.expected_close = None if losing or self.is_left_behind(peer) else expected
+
+    # Callbacks.
+
+    def _expect(self, model: SessionModel, kind: str, error: BaseException | None) -> None:
+        if kind in self.callbacks:
+            model.expected.append((kind, error))
+
+    def callback_begins(self, model: SessionModel, kind: str, error: BaseException | None) -> Run:
+        run = self.enter(model, kind)
+        if self.trace is not None:
+            self.note(f"{model} {kind} begins, {error!r}")
+        if not model.expected or model.expected[0] != (kind, error):
+            self.fail(f"{model}: {kind} with {error!r}, expected is {model.expected[:1]}")
+            return run
+        del model.expected[0]
+        if kind == "on_transport_restore":
+            model.restores += 1
+        elif "on_message" in self.callbacks and (
+            kind == "on_disconnect" or (kind == "on_transport_drop" and self.strict)
+        ):
+            for peer in model.peers if kind == "on_disconnect" else model.peers[: model.restores + 1]:
+                if peer.handled < peer.owed_messages:
+                    self.fail(
+                        f"{model}: {kind} before message {peer.handled + 1} of {peer.messages_delivered} of {peer}"
+                    )
+        return run
+
+    def message_begins(self, model: SessionModel, number: int) -> Run:
+        run = self.enter(model, "on_message")
+        if self.trace is not None:
+            self.note(f"{model} on_message {number} begins")
+        peer = self.senders[number]
+        handled = peer.handled
+        peer.handled = handled + 1
+        if peer.session is not model:
+            self.fail(f"{model}: on_message of {number}, which {peer} sent")
+        elif handled >= len(peer.messages_sent) or peer.messages_sent[handled] != number:
+            self.fail(f"{model}: message {number} of {peer} out of order: {peer.messages_sent}, handled {handled}")
+        elif self.strict and (
+            model.peers[model.restores] is not peer
+            or (model.expected and model.expected[0][0] in ("on_connect", "on_transport_restore"))
+        ):
+            self.fail(f"{model}: message {number} of {peer} with {model.expected} still to come")
+        return run
+
+    def handler_raises(self, run: Run, number: int | None, error: BaseException) -> None:
+        if run.cancelled_at is not None:
+            # As late it counts once, but for what it raises besides long after; for nobody only what it raises besides.
+            counts = not isinstance(error, asyncio.CancelledError) and (run.has_refused or not run.is_late)
+            self.raises += counts
+            if not counts or run.is_late:
+                return
+        else:
+            self.raises += 1
+        if number is not None:
+            model = run.session
+            model.raised = error
+            model.raised_by = self.senders[number]
+            model.raised_by.owed_messages = 0
+
+    def message_is_late(self, run: Run, number: int) -> None:
+        """Its on_message is cancelled, and has raised."""
+        model = run.session
+        model.late_by = model.raised_by = self.senders[number]
+        model.raised_by.owed_messages = 0
+
+    # After each step.
+
+    def settle(self) -> None:
+        """One event is dealt with: close frames were as they must be, and nothing half done is left."""
+        if self._accepting is not None:
+            self.fail(f"{self._accepting}: a 101, and no session got this transport")
+        if self._duplicate is not None:
+            self.fail(f"{self._duplicate}: ended by a duplicate that was not accepted")
+        if self._ended:
+            for peer in self._ended:
+                written, expected = peer.close_written, peer.expected_close
+                if expected is None:
+                    if written is not None:
+                        self.fail(f"{peer}: close frame {written}, expected none")
+                elif written is None or written[0] != expected[0] or expected[1] not in (None, written[1]):
+                    self.fail(f"{peer}: close frame {written}, expected {expected}")
+            self._ended.clear()

@@ -1,0 +1,1 @@
+"""What the supervisor starts: real workers, and pretended ones in a loop whose time is a number."""

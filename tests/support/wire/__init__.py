@@ -1,0 +1,1 @@
+"""Bytes: peers on bare sockets, streams of frames and heads of requests."""
