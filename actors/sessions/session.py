@@ -176,8 +176,9 @@ class Session:
                 for wire in turn:
                     self._push(wire)
             return
-        self.shard.metrics.frames_out += len(turn)
-        transport.write(turn[0] if len(turn) == 1 else b"".join(turn))
+        count = len(turn)
+        self.shard.metrics.frames_out += count
+        transport.write(turn[0] if count == 1 else b"".join(turn))
 
     def buffer_broadcast(self, frames: list[bytes]) -> None:
         """Buffer what the room got, while this member is blocked or suspended."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wspulse.actors.values.codec import Codec
+from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.wire.frames import BINARY, SHORT_HEADERS, TEXT, encode_frame
 
@@ -16,15 +16,21 @@ def wire_encoder(codec: Codec) -> Callable[[Frame], bytes]:
 
     A closure, since it looks nothing up but the codec's result: 0.35 µs less per frame of 100 bytes than a method.
     """
-    encode = codec.encode
     opcode = TEXT if codec.binary is False else BINARY
     headers = SHORT_HEADERS[opcode]
+    if isinstance(codec, JSONCodec | MsgpackCodec):
+        encode_bytes = codec.encode
 
-    def encode_wire(frame: Frame) -> bytes:
+        def encode_wire(frame: Frame) -> bytes:
+            data = encode_bytes(frame)
+            size = len(data)
+            return headers[size] + data if size < 126 else encode_frame(opcode, data)
+
+        return encode_wire
+    encode = codec.encode
+
+    def encode_kind(frame: Frame) -> bytes:
         data = encode(frame)
-        if isinstance(data, str):
-            return encode_frame(TEXT, data.encode())
-        size = len(data)
-        return headers[size] + data if size < 126 else encode_frame(opcode, data)
+        return encode_frame(TEXT, data.encode()) if isinstance(data, str) else encode_frame(opcode, data)
 
-    return encode_wire
+    return encode_kind

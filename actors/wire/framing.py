@@ -89,7 +89,7 @@ class FrameParser:
             second = data[1]
             if second == size + 128 and second < 254 and (first == 0x81 or first == 0x82):
                 payload = apply_mask(data[_PAYLOAD], data[_MASK])
-                if first == 0x82 or payload.isascii() or is_utf8(payload):
+                if payload.isascii() or first == 0x82 or is_utf8(payload):
                     return (first - 0x80, payload)
         if data:
             self.feed(data)
