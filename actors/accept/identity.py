@@ -148,16 +148,18 @@ def _result(end: StopIteration) -> Identity | HTTPAnswer:
 
 def checked_identity(answer: Any) -> Identity:
     """What `connect` returned. Raises TypeError or ValueError for anything else than it may return."""
-    extras: tuple[Any, ...] = ()
+    state = None
     if isinstance(answer, Accept):
-        extras = answer.headers, answer.subprotocol, answer.resume, _further(answer)
-        answer = answer.room_id, answer.connection_id, answer.state
-    if not isinstance(answer, tuple) or len(answer) not in (2, 3):
+        room_id, connection_id, state = answer.room_id, answer.connection_id, answer.state
+    elif isinstance(answer, tuple) and len(answer) == 2:
+        room_id, connection_id = answer
+    elif isinstance(answer, tuple) and len(answer) == 3:
+        room_id, connection_id, state = answer
+    else:
         raise TypeError(
             f"wspulse: connect returned {answer!r}; allowed is (room_id, connection_id), "
             "(room_id, connection_id, state) or Accept(...)"
         )
-    room_id, connection_id, state = answer if len(answer) == 3 else (*answer, None)
     _check_id("room id", room_id)
     _check_id("connection id", connection_id)
     if state is not None:
@@ -165,7 +167,11 @@ def checked_identity(answer: Any) -> Identity:
             raise TypeError(f"wspulse: connect returned a state of type {type(state).__name__}; allowed is dict")
         # It may travel to another worker: what does not survive that is refused everywhere alike.
         state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=dict[str, Any])
-    return Identity(room_id, connection_id, state, *extras)
+    if isinstance(answer, Accept):
+        return Identity(
+            room_id, connection_id, state, answer.headers, answer.subprotocol, answer.resume, _further(answer)
+        )
+    return Identity(room_id, connection_id, state)
 
 
 def _check_id(name: str, value: object) -> None:

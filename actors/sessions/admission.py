@@ -111,14 +111,15 @@ class Admission:
 
     def _decide(self, transport: Transport) -> None:
         """The one step in which a newcomer becomes something."""
+        shard = self._shard
         upgrade = transport.upgrade
         assert upgrade is not None
         if transport.closing:
             # Gone, and `connection_lost` has not come yet: it must not take its id from a session that lives.
             self._release(transport)
             return
-        old = self._shard.sessions.get(upgrade.connection_id)
-        if transport.half_closed and old is not None:
+        old = shard.sessions.get(upgrade.connection_id)
+        if old is not None and transport.half_closed:
             # It gets an answer. It may well be gone, and must not take its id from a session that lives or waits for another.
             self._refuse(transport, 409, "this connection id is in use, and you have ended your stream")
             return
@@ -126,9 +127,9 @@ class Admission:
             # Its peer has ended, and only waits for answers that are still due: it is no duplicate of anybody.
             old.transport.hand_over_rest()
             old.transport_failed(ConnectionLostError(), CloseReason.DUPLICATE)
-            old = self._shard.sessions.get(upgrade.connection_id)
+            old = shard.sessions.get(upgrade.connection_id)
         if old is not None and old.state is SessionState.CONNECTED:
-            mode = self._shard.options.on_duplicate
+            mode = shard.options.on_duplicate
             if mode == "reject":
                 self._refuse(transport, 409, "this connection id is in use")
                 return
@@ -137,14 +138,14 @@ class Admission:
                 error = DuplicateConnectionIDError(old.id)
                 old.apply(SessionEvent.DUPLICATE, error=error, close=CloseReason.DUPLICATE)
                 old = None
-        self._shard.metrics.upgrades += 1
+        shard.metrics.upgrades += 1
         transport.accept(upgrade.answer)
-        access = self._shard.journal.access
+        access = shard.journal.access
         if access is not None:
             access.opened(transport, upgrade, is_resumed=old is not None)
         if old is None:
             further = self._further.pop(transport, ())
-            self._shard.new_session(transport, upgrade, self.newcomers[transport], further)
+            shard.new_session(transport, upgrade, self.newcomers[transport], further)
         elif old.state is SessionState.SUSPENDED:
             _comes_back(old, upgrade)
             old.apply(SessionEvent.RESUME, transport=transport)

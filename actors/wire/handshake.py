@@ -44,12 +44,14 @@ _HEADER_LINE = _pattern(_TOKEN + rb":" + _VALUE)
 
 _READ_FIELDS = _pattern(
     rb"\r\n(host|origin|upgrade|connection|sec-websocket-key|sec-websocket-version|sec-websocket-protocol"
-    rb"|content-length|transfer-encoding):[ \t]*+([^\r]*)",
-    IGNORECASE,
+    rb"|content-length|transfer-encoding):[ \t]*+([^\r]*)"
 )
-_KEY = _pattern(rb"\r\nsec-websocket-key:[ \t]*([A-Za-z0-9+/]{22}==)[ \t]*(?:\r|$)", IGNORECASE)
+"""In lower case, which is cheaper than to look for any."""
+
+_KEY_LINE = b"\r\nsec-websocket-key:"
+_key_at = _pattern(rb"[ \t]*+([A-Za-z0-9+/]{22}==)[ \t]*+(?:\r|\Z)").match
+_PROTOCOLS = _pattern(rb"\r\nsec-websocket-protocol:([^\r]*)", IGNORECASE)
 _is_token = _pattern(_TOKEN).fullmatch
-_is_key = _pattern(rb"[A-Za-z0-9+/]{22}==").fullmatch
 _is_host = _pattern(rb"[A-Za-z0-9._~!$&'()*+,;=:%\[\]\-]*+[ \t]*+").fullmatch
 
 _LIST_FIELDS = frozenset({b"upgrade", b"connection", b"sec-websocket-protocol", b"transfer-encoding"})
@@ -171,8 +173,9 @@ def _check_fields(head: bytes, line_end: int, draining: bool) -> CheckedHead | H
         # The checks that come first must not be fooled by a malformed line, nor be answered by its 400.
         lines = readable.split(b"\r\n")[1:]
         readable = b"".join(b"\r\n" + line for line in lines if _HEADER_LINE.fullmatch(line))
-    lines_read = _READ_FIELDS.findall(readable)
-    fields = {name.lower(): value for name, value in lines_read}
+    lowered = readable.lower()
+    lines_read = _READ_FIELDS.findall(lowered)
+    fields = dict(lines_read)
     twice = b""
     if len(fields) < len(lines_read):
         fields, twice = _joined(lines_read)
@@ -182,7 +185,7 @@ def _check_fields(head: bytes, line_end: int, draining: bool) -> CheckedHead | H
     # What most clients send is looked at without its parts.
     if (
         (upgrade != b"websocket" and not _has_item(upgrade, b"websocket"))
-        or (connection != b"Upgrade" and not _has_item(connection, b"upgrade"))
+        or (connection != b"upgrade" and not _has_item(connection, b"upgrade"))
         or (version != b"13" and not _has_item(version, b"13"))
     ):
         return HTTPAnswer(
@@ -195,8 +198,9 @@ def _check_fields(head: bytes, line_end: int, draining: bool) -> CheckedHead | H
         return HTTPAnswer(400, "malformed header line")
     if twice:
         return HTTPAnswer(400, f"header stands more than once: {twice.decode()}")
-    key = fields.get(b"sec-websocket-key", b"").rstrip(_SPACE)
-    if not _is_key(key):
+    at = lowered.find(_KEY_LINE)
+    key = _key_at(readable, at + len(_KEY_LINE)) if at >= 0 else None
+    if key is None:
         return HTTPAnswer(400, "Sec-WebSocket-Key is not 16 bytes in base64")
     if version.rstrip(_SPACE) != b"13":
         return HTTPAnswer(400, "Sec-WebSocket-Version has more than one value")
@@ -209,14 +213,15 @@ def _check_fields(head: bytes, line_end: int, draining: bool) -> CheckedHead | H
         return HTTPAnswer(400, "an upgrade request has no body")
     subprotocols: tuple[str, ...] = ()
     if b"sec-websocket-protocol" in fields:
-        names = [name for item in fields[b"sec-websocket-protocol"].split(b",") if (name := item.strip(_SPACE))]
+        items = b",".join(_PROTOCOLS.findall(readable)).split(b",")
+        names = [name for item in items if (name := item.strip(_SPACE))]
         if not all(map(_is_token, names)):
             return HTTPAnswer(400, "Sec-WebSocket-Protocol is malformed")
         subprotocols = tuple(name.decode() for name in names)
 
     if draining:
         return rejection(503, "server is shutting down")
-    return CheckedHead(head, key.decode(), subprotocols)
+    return CheckedHead(head, key[1].decode(), subprotocols)
 
 
 def _joined(lines: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], bytes]:
@@ -224,7 +229,6 @@ def _joined(lines: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], bytes
     fields: dict[bytes, bytes] = {}
     twice = b""
     for name, value in lines:
-        name = name.lower()  # noqa: PLW2901
         if name in fields:
             fields[name] += b"," + value
             if name not in _LIST_FIELDS:
@@ -235,13 +239,14 @@ def _joined(lines: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], bytes
 
 
 def _has_item(values: bytes, item: bytes) -> bool:
-    """Whether a comma-separated list of words without case contains a word."""
-    return item in (value.strip(_SPACE) for value in values.lower().split(b","))
+    """Whether a comma-separated list contains a word."""
+    return item in (value.strip(_SPACE) for value in values.split(b","))
 
 
 def key_of(head: bytes) -> str:
     """The key of a head that `check_request` has let pass, wherever that was. Raises ValueError when there is none."""
-    found = _KEY.search(head)
+    at = head.lower().find(_KEY_LINE)
+    found = _key_at(head, at + len(_KEY_LINE)) if at >= 0 else None
     if found is None:
         raise ValueError("wspulse: the request has no Sec-WebSocket-Key")
     return found[1].decode()
