@@ -32,6 +32,9 @@ limit a quarter of it, or nobody would be taken at all."""
 _LOOK_EVERY = 8
 """Connections between two looks at how near the limit is."""
 
+_LOOK_SELDOM = 64
+"""As long as more than half of the descriptors are free."""
+
 _TAKEN_PER_TURN = 4
 """By asyncio's loop, which has no other bound than the backlog that it is given, and tells of a connection two turns later: some
 of `_SPARE` are left. uvloop takes one."""
@@ -98,9 +101,16 @@ class Listening:
         if not self.is_open:
             return
         self._near = _first_spare()
+        if self._has_been_short:
+            if not self._are_enough_free():
+                self._pause()
+            return
         # The kernel gives the lowest number that is free: before the first high one all high ones are free.
-        if not self._are_enough_free() if self._has_been_short else _number_of(client) >= self._near:
+        number = _number_of(client)
+        if number >= self._near:
             self._pause()
+        elif number < self._near // 2:
+            self._until_look = _LOOK_SELDOM
 
     def _pause(self) -> None:
         self._has_been_short = True
