@@ -64,6 +64,8 @@ class AsyncDealer:
     def try_send(self, parts: Sequence[bytes]) -> bool:
         """False while no server is connected."""
         self.schedule_look()
+        if not self._dealer.is_connected:
+            return False
         try:
             self.socket.send_multipart(parts, zmq.NOBLOCK)
         except zmq.Again:

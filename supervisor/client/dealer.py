@@ -67,6 +67,9 @@ class Dealer:
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MOST_MS)
         self.socket.setsockopt(zmq.SNDHWM, 0)
         self.socket.setsockopt(zmq.RCVHWM, 0)
+        self.is_connected = False
+        """Whether a server is, as far as `went_away` saw. ZeroMQ tells of an end before the socket itself takes it in: what is
+        sent in between is lost."""
         self._is_refused = False
         self._failed_handshakes = 0
         """Since the last one that succeeded."""
@@ -85,8 +88,8 @@ class Dealer:
 
     @property
     def is_writable(self) -> bool:
-        """Whether a server is connected."""
-        return bool(int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT)
+        """Whether a server is connected, so that it gets what is sent."""
+        return self.is_connected and bool(int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT)
 
     def went_away(self) -> bool:
         """Whether the connection ended since this was asked last."""
@@ -96,8 +99,9 @@ class Dealer:
             if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 self._is_refused = True
             elif event == zmq.EVENT_DISCONNECTED:
-                ended = True
+                ended, self.is_connected = True, False
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self.is_connected = True
                 self._is_refused, self._failed_handshakes = False, 0
             elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
                 # It was seen at this end, and ZeroMQ tries no more.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -223,26 +226,40 @@ class Person:
         )
 
 
+class QuietFiles(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - its name there
+        pass
+
+
 @pytest.fixture
-def page_file(tmp_path: Path) -> Callable[[ServerProcess], str]:
+def page_site(tmp_path: Path) -> Iterator[Callable[[ServerProcess], str]]:
+    """Writes the page for a server, and gives its address. Served, since Chromium sometimes forgets the `sessionStorage` of a
+    page from disk when that is reloaded."""
+
     def write(server: ServerProcess) -> str:
         text = join_blocks(blocks(DOCUMENT, "html"), STEPS)
         assert text.count("127.0.0.1:8000") == 1
         (tmp_path / "chat.html").write_text(text.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}"))
-        return (tmp_path / "chat.html").as_uri()
+        (tmp_path / "favicon.ico").touch()  # browsers ask for it
+        return f"http://127.0.0.1:{site.server_port}/chat.html"
 
-    return write
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietFiles, directory=str(tmp_path))) as site:
+        serving = Thread(target=site.serve_forever)
+        serving.start()
+        yield write
+        site.shutdown()
+        serving.join()
 
 
 @needs_browser
 @pytest.mark.parametrize("workers", [1, 4])
 async def test_page_shows_all_that_the_document_says(
-    workers: int, tmp_path: Path, page_file: Callable[[ServerProcess], str]
+    workers: int, tmp_path: Path, page_site: Callable[[ServerProcess], str]
 ) -> None:
     assert CHROMIUM is not None
     write_program(tmp_path)
     with serve_process("--app", "chat:server", workers=workers, cwd=tmp_path) as server:
-        url = page_file(server)
+        url = page_site(server)
         async with Browser.start(CHROMIUM) as browser:
             ada, tab, bob = [Person(await browser.open(url)) for _ in range(3)]
 
