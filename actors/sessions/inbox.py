@@ -280,6 +280,15 @@ class Inbox:
         """The handler of `item` has not ended, long after its cancellation, and counts as having raised `error`; what waits for
         its end goes on waiting."""
         self._raised(item, error)
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Have the socket read again, if it was not, when little enough waits."""
+        transport = self._session.transport
+        if transport is not None and transport.state is TransportState.HELD:
+            waiting_frames = len(self._mailbox) if self._mailbox is not None else 0
+            if waiting_frames <= RELEASE_FRAMES and self._waiting_bytes <= RELEASE_BYTES:
+                transport.release()
 
     def _is_thrown_away(self) -> bool:
         """Whether a GeneratorExit is no handler's doing: the loop was given up, and `_work` does not run in its task."""
@@ -315,10 +324,7 @@ class Inbox:
                 item = mailbox.popleft()
                 if not isinstance(item, Callback):
                     self._waiting_bytes -= item[1]
-                if len(mailbox) <= RELEASE_FRAMES and self._waiting_bytes <= RELEASE_BYTES:
-                    transport = self._session.transport
-                    if transport is not None and transport.state is TransportState.HELD:
-                        transport.release()
+                self._read_on()
                 awaitable = self._call(item, run)
                 if awaitable is not None:
                     return item, awaitable

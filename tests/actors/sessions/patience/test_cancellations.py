@@ -231,6 +231,23 @@ async def test_handler_that_is_late_and_refuses_has_raised_before_it_ends(monkey
         assert stage.session.failed == [(late, 1011)]
 
 
+async def test_next_transport_is_read_again_when_a_refusing_handlers_frames_are_discarded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with Stage() as stage:
+        monkeypatch.setattr(cancellations, "INSIST_S", 0.02)
+        for frame in (b"refuses", *[b"behind"] * 16):
+            stage.inbox.receive(TEXT, frame)
+        stage.inbox.post("on_transport_drop")
+        await turn()
+        transport = stage.session.transport
+        assert transport.log == ["held"]
+        stage.cancel(TimeoutError())
+        await eventually(lambda: stage.shard.raised, "it has raised, as far as others are concerned")
+        assert transport.log == ["held", "released"]
+        assert "refuses ends" not in stage.handler.log
+
+
 async def test_handler_behind_one_that_refused_is_not_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Stage() as stage:
         monkeypatch.setattr(cancellations, "INSIST_S", 0.01)
