@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.support.simulation.faults.replacements import Faults, never
 from wspulse.actors.sessions import session as sessions
+from wspulse.actors.sessions.patience import cancellations as patience
 from wspulse.actors.sessions.patience.cancellations import Cancellations
 from wspulse.actors.sessions.patience.handler_timeouts import HandlerTimeouts
 from wspulse.actors.sessions.session import Session
@@ -77,5 +78,6 @@ FAULTS: Faults = {
     "handler that is late is cancelled too early": ((HandlerTimeouts, "__init__", _in_half_the_time),),
     "handler that is late has not raised": ((Cancellations, "outcome", _as_it_raised),),
     "handler that refuses its cancellation is not cancelled again": ((Cancellations, "_insist", never),),
+    "handler that refuses its cancellation is cancelled again at once": ((patience, "INSIST_S", 1.0),),
     "handler that refuses its cancellation has others beside it": ((Cancellations, "_insist", _go_on_beside),),
 }

@@ -30,6 +30,7 @@ class Run:
     """One call of a callback."""
 
     __slots__ = (
+        "asked_at",
         "begun_at",
         "cancelled_at",
         "due_at",
@@ -52,6 +53,8 @@ class Run:
         """In which it runs, once it has begun."""
         self.due_at: float | None = None
         """Since when nobody waits for it."""
+        self.asked_at = 0.0
+        """When, on the shard's clock, it was cancelled last, or a little earlier: it may see that some time later."""
         self.cancelled_at: float | None = None
         """When, on the shard's clock, it saw that first."""
         self.has_refused = False
@@ -111,12 +114,14 @@ class HandlerModel(PatienceModel):
         if self.trace is not None:
             self.note(f"{run.session} {run.kind} is cancelled")
         if run.cancelled_at is not None:
-            if self.now < run.cancelled_at + INSIST_S - EPSILON_S:
+            run.asked_at += INSIST_S
+            if self.now < run.asked_at - EPSILON_S:
                 self.fail(f"{run.session}: {run.kind} is cancelled again, at once")
             run.has_refused = True
             run.cancelled_at = self.now
             return False
         run.cancelled_at = self.now
+        run.asked_at = self.now - (now - (run.begun_at + timeout_s if run.due_at is None else run.due_at))
         mark = run.inbox.handling
         if not isinstance(mark, RunningHandler) or not mark.cancellations:
             self.fail(f"{run.session}: {run.kind} is cancelled by nobody")
