@@ -70,6 +70,7 @@ class Server(Declaration, Calls):
         write_wait: float = DEFAULTS.write_wait,
         max_message_size: int = DEFAULTS.max_message_size,
         send_buffer_size: int = DEFAULTS.send_buffer_size,
+        send_buffer_bytes: int = DEFAULTS.send_buffer_bytes,
         max_rooms_per_connection: int = DEFAULTS.max_rooms_per_connection,
         codec: Codec | None = None,
         check_origin: Callable[[Request], Any] | None = None,

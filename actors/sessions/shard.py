@@ -27,7 +27,8 @@ from wspulse.actors.sessions.patience.cancellations import Cancellations
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.rooms.membership import add_room, rooms_of
 from wspulse.actors.sessions.rooms.table import RoomTable
-from wspulse.actors.sessions.session import Flushable, Session
+from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.session_contract import Flushable
 from wspulse.actors.sessions.state import SessionEvent, SessionState
 from wspulse.actors.sessions.ticker import Ticker
 from wspulse.actors.transport.contract import Ending
@@ -80,6 +81,8 @@ class Shard:
         self.decode, self.decode_refused = decoding_lanes(options.codec)
         self.keeps_kind = options.codec.binary is None
         self.wants_text = options.codec.binary is False
+        self.large_frame_bytes = options.send_buffer_bytes // options.send_buffer_size
+        """What is written at once: smaller frames are, all those of a turn together, no more than a send buffer holds."""
         self.bus: Bus
         self.sessions: dict[str, Session] = {}
         self.room_table = RoomTable(self)

@@ -132,6 +132,7 @@ TABLE = (
     _server_option("write_wait", CONNECTIONS),
     _server_option("max_message_size", CONNECTIONS),
     _server_option("send_buffer_size", CONNECTIONS),
+    _server_option("send_buffer_bytes", CONNECTIONS),
     _server_option("max_rooms_per_connection", CONNECTIONS),
     _server_option("codec", CONNECTIONS, Choice("json", "msgpack", "raw")),
     _server_option("handshake_timeout", CONNECTIONS),

@@ -78,6 +78,7 @@ class ServerOptions:
     write_wait: Annotated[float, Duration(0, 30, above=True)] = 10.0
     max_message_size: Annotated[int, Count(1, 64 * 1024 * 1024, "bytes")] = 512
     send_buffer_size: Annotated[int, Count(1, 4096, "frames")] = 256
+    send_buffer_bytes: Annotated[int, Count(1024, 1024 * 1024 * 1024, "bytes")] = 4 * 1024 * 1024
     max_rooms_per_connection: Annotated[int, Count(1, 4096, "rooms")] = 128
     codec: Annotated[Codec, Checked("a codec", "JSONCodec()", _codec)] = field(default_factory=JSONCodec)
     check_origin: Annotated[
@@ -103,7 +104,9 @@ class ServerOptions:
         self._check("subprotocols", "ping_period", "pong_wait")
         if self.pong_wait <= self.ping_period:
             raise _fail("pong_wait", f"{self.pong_wait:g} must be above ping_period ({self.ping_period:g})")
-        self._check("write_wait", "max_message_size", "send_buffer_size", "max_rooms_per_connection")
+        self._check(
+            "write_wait", "max_message_size", "send_buffer_size", "send_buffer_bytes", "max_rooms_per_connection"
+        )
         self._check("codec", "check_origin", "http_app", "handshake_timeout", "slow_handler")
         self._check("handler_timeout", "cancel_on_disconnect", "access_log", "logger")
 
