@@ -8,7 +8,7 @@ cannot express is listed in doc/http.md.)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from logging import Logger
 
 from wspulse.actors.accept.identity import Identification, Identity
@@ -19,9 +19,10 @@ from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.errors import text_of
+from wspulse.actors.values.exact import Claim, claim_in
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
-from wspulse.actors.wire.handshake import choose_subprotocol
+from wspulse.actors.wire.handshake import head_without_claims, without_claims
 
 __all__ = ["AsgiApplication", "lifespan_of", "no_websocket"]
 
@@ -52,9 +53,10 @@ class AsgiApplication:
         await receive()
         runtime = await self._mounted.started()
         shard = runtime.shard
-        request = Request.from_scope(scope)
+        claim, offered = claim_in(scope.get("subprotocols") or ()), without_claims(scope.get("subprotocols") or ())
+        request = Request.from_scope(_without_claims(scope))
         deadline = shard.clock() + shard.options.handshake_timeout
-        identity = await self._identify(runtime, request)
+        identity = await self._identify(runtime, request, offered, claim)
         if isinstance(identity, HTTPAnswer):
             shard.journal.refused(identity, request.head, request.remote_address)
             for event in answer_events(identity.encode(), scope):
@@ -63,14 +65,12 @@ class AsgiApplication:
             return
         # What the same client did before, above all dropping its last connection, is to be known first.
         await asyncio.sleep(0)
-        room_id, connection_id, state, headers, subprotocol, resume, rooms = identity
-        if subprotocol is None:
-            subprotocol = choose_subprotocol(shard.options.subprotocols, scope.get("subprotocols") or ())
+        room_id, connection_id, state, headers, subprotocol, resume, rooms, claim = identity
         # What the transport writes as its answer; the ASGI server makes the real one.
         accept = "".join(("HTTP/1.1 101 \r\n", *(f"{name}: {value}\r\n" for name, value in headers), "\r\n")).encode(
             "latin-1"
         )
-        upgrade = Upgrade(room_id, connection_id, state, request, accept, deadline, subprotocol, resume, rooms)
+        upgrade = Upgrade(room_id, connection_id, state, request, accept, deadline, subprotocol, resume, rooms, claim)
         transport = Transport(shard, upgrade)
         asgi_socket = AsgiSocket(shard, transport, scope, send, subprotocol)
         transport.connection_made(asgi_socket)
@@ -89,16 +89,36 @@ class AsgiApplication:
         if not asgi_socket.accepted:
             await _await_end(receive)
 
-    async def _identify(self, runtime: ShardRuntime, request: Request) -> Identity | HTTPAnswer:
+    async def _identify(
+        self, runtime: ShardRuntime, request: Request, offered: Sequence[str], claim: Claim | None
+    ) -> Identity | HTTPAnswer:
         """Ask the application, in the order of contract.md §2 and within the time that an upgrade may take."""
         shard = runtime.shard
         if shard.closing:
             return rejection(503, "server is shutting down")
         try:
             async with asyncio.timeout(shard.options.handshake_timeout):
-                return await Identification(shard, runtime.placement, self._mounted.connect).identify(request)
+                identification = Identification(shard, runtime.placement, self._mounted.connect)
+                return await identification.identify(request, offered, claim)
         except TimeoutError:
             return rejection(503, "the application did not answer in time")
+
+
+def _without_claims(scope: Scope) -> Scope:
+    """The scope as the application may see it: nobody is told what a client claims."""
+    offered = scope.get("subprotocols") or ()
+    names = without_claims(offered)
+    if len(names) == len(offered):
+        return scope
+    headers = []
+    for name, value in scope["headers"]:
+        if name.lower() == b"sec-websocket-protocol":
+            line = head_without_claims(b"\r\nsec-websocket-protocol:" + value)
+            value = line.partition(b":")[2]  # noqa: PLW2901
+            if not value:
+                continue
+        headers.append((name, value))
+    return {**scope, "headers": headers, "subprotocols": list(names)}
 
 
 async def lifespan_of(

@@ -26,6 +26,7 @@ from wspulse.actors.sessions.inbox_limits import (
 )
 from wspulse.actors.transport.state import TransportState
 from wspulse.actors.values.close_code import CloseReason
+from wspulse.actors.values.exact import RESERVED
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.wire.frames import TEXT
 
@@ -122,6 +123,10 @@ class Inbox:
                 return
         except BaseException as error:
             shard.undecodable(connection, error)
+            return
+        # To compare first is a third of the look at its beginning, for nearly all.
+        if frame.event >= RESERVED and frame.event.startswith(RESERVED):
+            shard.metrics.frames_reserved += 1
             return
         if self._busy or self._mailbox:
             self._append(frame, len(payload) + FRAME_BYTES)

@@ -21,6 +21,8 @@ from wspulse.actors.sessions.admission import Admission
 from wspulse.actors.sessions.connections.connection import Connection, is_own_end
 from wspulse.actors.sessions.connections.expressible import expressible
 from wspulse.actors.sessions.connections.local_connection import LocalConnection
+from wspulse.actors.sessions.exact.frames import ExactFrames
+from wspulse.actors.sessions.exact.session import ExactSession
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.patience.cancellations import Cancellations
@@ -35,8 +37,9 @@ from wspulse.actors.transport.contract import Ending
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
-from wspulse.actors.values.codec import decoding_lanes
+from wspulse.actors.values.codec import JSONCodec, MsgpackCodec, decoding_lanes
 from wspulse.actors.values.errors import ConnectionNotFoundError, ProtocolError, ServerClosedError, text_of
+from wspulse.actors.values.exact import SUBPROTOCOL
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
@@ -79,6 +82,8 @@ class Shard:
         self.encode = wire_encoder(options.codec)
         """A frame in wire form: a whole WebSocket message. Raises what the codec raises."""
         self.decode, self.decode_refused = decoding_lanes(options.codec)
+        self.has_exact_sessions = isinstance(options.codec, (JSONCodec, MsgpackCodec))
+        self._exact_frames = ExactFrames(options)
         self.keeps_kind = options.codec.binary is None
         self.wants_text = options.codec.binary is False
         self.large_frame_bytes = options.send_buffer_bytes // options.send_buffer_size
@@ -118,7 +123,12 @@ class Shard:
     ) -> None:
         """Begin the session of a newcomer whose 101 is written; the further rooms were entered for it."""
         self._serial += 1
-        session = Session(self, upgrade.connection_id, room, self._serial, time.time())
+        session: Session
+        if self.has_exact_sessions and upgrade.subprotocol == SUBPROTOCOL:
+            frames = self._exact_frames
+            session = ExactSession(self, upgrade.connection_id, room, self._serial, time.time(), frames)
+        else:
+            session = Session(self, upgrade.connection_id, room, self._serial, time.time())
         session.inbox.connection = LocalConnection(session, upgrade)
         session.resumes = upgrade.resume
         self.sessions[session.id] = session

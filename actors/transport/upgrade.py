@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from wspulse.actors.values.exact import Claim
 from wspulse.actors.values.request import Request
 
 __all__ = ["Upgrade"]
@@ -28,3 +29,5 @@ class Upgrade:
     """Whether its session may have a resume window."""
     rooms: tuple[str, ...] = ()
     """That a session which begins is in beside `room_id`."""
+    claim: Claim | None = None
+    """Of which session its client says that it is its own; only where `subprotocol` is that of exact sessions."""

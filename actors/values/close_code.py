@@ -42,6 +42,13 @@ class CloseReason:
     HANDLER_RAISED = CloseRow(
         1011, "internal error", True, "a handler of the application raised", "come back; the same frame may do it again"
     )
+    BAD_ACKNOWLEDGEMENT = CloseRow(
+        1002,
+        "bad acknowledgement",
+        True,
+        "an exact session's client acknowledged what is no number, less than before, or more than was sent",
+        "stay away; the client has a fault",
+    )
     KEEPALIVE_TIMEOUT = CloseRow(
         1011, "keepalive timeout", True, "a ping was not answered for `pong_wait`", "come back"
     )

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wspulse.actors.values.codec import Codec
+from wspulse.actors.values.exact import RESERVED, check_event
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.wire.frames import BINARY, SHORT_HEADERS, TEXT, encode_frame
 
-__all__ = ["wire_encoder"]
+__all__ = ["encode_protocols_own", "wire_encoder"]
 
 
 def wire_encoder(codec: Codec) -> Callable[[Frame], bytes]:
-    """What turns a frame into a whole WebSocket message. It raises what the codec raises.
+    """What turns a frame of the application into a whole WebSocket message. It raises what the codec raises, and ValueError for
+    an event of the protocol's own, with which one could speak to clients in the server's name.
 
     A closure, since it looks nothing up but the codec's result: 0.35 µs less per frame of 100 bytes than a method.
     """
@@ -21,6 +23,9 @@ def wire_encoder(codec: Codec) -> Callable[[Frame], bytes]:
     headers = SHORT_HEADERS[opcode]
 
     def encode_wire(frame: Frame) -> bytes:
+        # To compare first costs 10 ns, and the look at its beginning 45.
+        if frame.event >= RESERVED and frame.event.startswith(RESERVED):
+            check_event(frame.event)
         data = encode(frame)
         if isinstance(data, str):
             return encode_frame(TEXT, data.encode())
@@ -28,3 +33,10 @@ def wire_encoder(codec: Codec) -> Callable[[Frame], bytes]:
         return headers[size] + data if size < 126 else encode_frame(opcode, data)
 
     return encode_wire
+
+
+def encode_protocols_own(codec: Codec, frame: Frame) -> bytes:
+    """A frame of the protocol's own as a whole message; the codec is JSON or msgpack."""
+    data = codec.encode(frame)
+    assert isinstance(data, bytes)
+    return encode_frame(TEXT if codec.binary is False else BINARY, data)

@@ -14,6 +14,7 @@ from logging import Logger, getLogger
 from typing import Annotated, Any, get_type_hints
 
 from wspulse.actors.values.codec import Codec, JSONCodec
+from wspulse.actors.values.exact import RESERVED
 from wspulse.actors.values.options.kinds import Checked, Count, Duration, OneOf, OptionKind, Truth
 
 __all__ = ["DEFAULTS", "OPTION_KINDS", "TOKEN", "ServerOptions"]
@@ -30,6 +31,8 @@ def _subprotocols(value: Any) -> tuple[str, ...]:
     for name in value:
         if not isinstance(name, str) or not TOKEN.fullmatch(name):
             raise ValueError(f"{name!r} is no token; allowed are letters, digits and !#$%&'*+-.^_`|~")
+        if name.startswith(RESERVED):
+            raise ValueError(f"{name!r} is the server's own, which needs no naming")
     if len(set(value)) != len(value):
         raise ValueError("a name stands twice")
     return tuple(value)
