@@ -18,9 +18,9 @@ from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.exact.token import id_in
 from wspulse.actors.values.awaitable import is_awaitable
 from wspulse.actors.values.errors import ConnectRejected
-from wspulse.actors.values.exact import SUBPROTOCOL, Claim
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
+from wspulse.actors.values.text.exact import SUBPROTOCOL, Claim
 from wspulse.actors.values.text.ids import MAX_ID_BYTES
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import choose_subprotocol

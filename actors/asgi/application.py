@@ -19,8 +19,8 @@ from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.errors import text_of
-from wspulse.actors.values.exact import Claim, claim_in
 from wspulse.actors.values.request import Request
+from wspulse.actors.values.text.exact import Claim, claim_in
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import head_without_claims, without_claims
 

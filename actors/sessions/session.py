@@ -263,6 +263,8 @@ class Session:
                 case Effect.TELL_DROP:
                     self.shard.publish_event("drop", self, error)
                     self.inbox.post("on_transport_drop", error)
+                case Effect.MARK:
+                    self.inbox.post("transport replaced")
                 case Effect.ATTACH:
                     assert transport is not None
                     self.error = None

@@ -8,13 +8,14 @@ from typing import Protocol, TypeVar
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.inbox_contract import InboxShard
+from wspulse.actors.sessions.room import RoomMember
 from wspulse.actors.sessions.rooms.further import RoomEntrance
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.options.server_options import ServerOptions
 
 __all__ = ["Flushable", "SessionShard"]
 
-S = TypeVar("S")
+S = TypeVar("S", bound=RoomMember)
 """The session: a parameter, so that this file need not import it."""
 
 
@@ -42,6 +43,10 @@ class SessionShard(InboxShard[Inbox], Protocol[S]):
 
     @property
     def clock(self) -> Callable[[], float]: ...
+
+    @property
+    def at(self) -> Callable[[float, Callable[[float], None]], None]:
+        """Have `call(now)` called at a time or a little later; it cannot be cancelled."""
 
     def schedule(self, item: Flushable) -> None:
         """Have `item.flush()` called at the end of this loop turn."""

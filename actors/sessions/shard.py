@@ -39,10 +39,10 @@ from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.codec import JSONCodec, MsgpackCodec, decoding_lanes
 from wspulse.actors.values.errors import ConnectionNotFoundError, ProtocolError, ServerClosedError, text_of
-from wspulse.actors.values.exact import SUBPROTOCOL
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
+from wspulse.actors.values.text.exact import SUBPROTOCOL
 from wspulse.actors.wire.encoder import wire_encoder
 
 __all__ = ["CANCELLED_S", "Shard"]

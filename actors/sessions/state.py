@@ -49,6 +49,7 @@ class Effect(Named):
     START_WINDOW = "note when the resume window ends"
     ATTACH = "take the new transport and replay what is buffered"
     END = "leave the shard's table and the room; on_disconnect"
+    MARK = "mark among what waits for handlers that another transport brings what comes"
     TELL_DROP = "on_transport_drop"
     TELL_RESTORE = "on_transport_restore"
 
@@ -62,7 +63,7 @@ TRANSITIONS: Transitions[SessionState, SessionEvent, Effect] = {
         _CONNECTED,
         (Effect.DETACH, Effect.TELL_DROP, Effect.ATTACH, Effect.TELL_RESTORE),
     ),
-    (_CONNECTED, SessionEvent.TAKE_OVER): (_CONNECTED, (Effect.DETACH, Effect.ATTACH)),
+    (_CONNECTED, SessionEvent.TAKE_OVER): (_CONNECTED, (Effect.DETACH, Effect.MARK, Effect.ATTACH)),
     (_CONNECTED, SessionEvent.CLOSE): (_CLOSED, (Effect.DETACH, Effect.END)),
     (_CONNECTED, SessionEvent.KICK): (_CLOSED, (Effect.DETACH, Effect.END)),
     (_CONNECTED, SessionEvent.DUPLICATE): (_CLOSED, (Effect.DETACH, Effect.END)),

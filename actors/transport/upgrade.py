@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from wspulse.actors.values.exact import Claim
 from wspulse.actors.values.request import Request
+from wspulse.actors.values.text.exact import Claim
 
 __all__ = ["Upgrade"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wspulse.actors.values.codec import Codec
-from wspulse.actors.values.exact import RESERVED, check_event
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.text.exact import RESERVED, check_event
 from wspulse.actors.wire.frames import BINARY, SHORT_HEADERS, TEXT, encode_frame
 
 __all__ = ["encode_protocols_own", "wire_encoder"]

@@ -13,9 +13,9 @@ from re import IGNORECASE, Match
 from re import compile as _pattern
 from typing import Final, Protocol
 
-from wspulse.actors.values.exact import RESUME_PREFIX, Claim, claim_in
 from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import path_of_target
+from wspulse.actors.values.text.exact import RESUME_PREFIX, Claim, claim_in
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 
 __all__ = [

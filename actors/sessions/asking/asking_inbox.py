@@ -15,8 +15,8 @@ from wspulse.actors.sessions.asking.answer import CALL_ID_PREFIX, Answer, decode
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.inbox_limits import FRAME_BYTES, INBOUND_LIMIT_BYTES, INBOUND_LIMIT_FRAMES
 from wspulse.actors.transport.state import TransportState
-from wspulse.actors.values.exact import RESERVED
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.text.exact import RESERVED
 
 __all__ = ["AskingInbox", "Waiting"]
 

@@ -11,7 +11,7 @@ from wspulse.actors.sessions.exact.session import ExactSession
 from wspulse.actors.sessions.exact.token import id_in
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.transport.upgrade import Upgrade
-from wspulse.actors.values.exact import SUBPROTOCOL
+from wspulse.actors.values.text.exact import SUBPROTOCOL
 
 __all__ = ["is_strange_to", "session_claimed"]
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from wspulse.actors.values.exact import RESERVED
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.options.server_options import ServerOptions
+from wspulse.actors.values.text.exact import RESERVED
 from wspulse.actors.wire.encoder import encode_protocols_own
 
 __all__ = ["ACK", "ACK_S", "LOST", "QUESTION_S", "SESSION", "ExactFrames"]

@@ -17,8 +17,8 @@ from wspulse.actors.sessions.inbox_contract import InboxSession, InboxShard
 from wspulse.actors.sessions.inbox_limits import FRAME_BYTES, REST_LIMIT_BYTES
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.errors import ProtocolError
-from wspulse.actors.values.exact import RESERVED
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.text.exact import RESERVED
 
 __all__ = ["ExactInbox"]
 

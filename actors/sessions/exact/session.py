@@ -21,7 +21,7 @@ from wspulse.actors.sessions.state import SessionEvent, SessionState
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
-from wspulse.actors.values.exact import Claim
+from wspulse.actors.values.text.exact import Claim
 
 __all__ = ["ExactSession"]
 

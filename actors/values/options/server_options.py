@@ -14,8 +14,8 @@ from logging import Logger, getLogger
 from typing import Annotated, Any, get_type_hints
 
 from wspulse.actors.values.codec import Codec, JSONCodec
-from wspulse.actors.values.exact import RESERVED
 from wspulse.actors.values.options.kinds import Checked, Count, Duration, OneOf, OptionKind, Truth
+from wspulse.actors.values.text.exact import RESERVED
 
 __all__ = ["DEFAULTS", "OPTION_KINDS", "TOKEN", "ServerOptions"]
 

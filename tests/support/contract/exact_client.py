@@ -63,7 +63,8 @@ class ExactClient:
         async with asyncio.timeout(DEADLINE_S):
             frame = json.loads(await self.socket.recv())
         assert frame["event"] == "wspulse.session", frame
-        first = self.first = frame["payload"]
+        first: dict[str, Any] = frame["payload"]
+        self.first = first
         self.token = first["token"]
         if first["recovered"]:
             self.received += first["lost"]

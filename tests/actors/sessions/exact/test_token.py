@@ -7,7 +7,7 @@ import re
 import pytest
 
 from wspulse.actors.sessions.exact.token import id_in, is_same_token, new_token
-from wspulse.actors.values.exact import Claim, check_event, claim_in
+from wspulse.actors.values.text.exact import Claim, check_event, claim_in
 
 
 @pytest.mark.parametrize("connection_id", ["a", "ada", "é", "😀" * 64, "x" * 256, "a.b c,d;"])
