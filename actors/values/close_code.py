@@ -57,7 +57,13 @@ class CloseReason:
 VIOLATIONS = (
     CloseRow(1002, "what was wrong", True, "the client broke RFC 6455", "stay away; the client has a fault"),
     CloseRow(1007, "what was wrong", True, "text that is no UTF-8", "stay away; the client has a fault"),
-    CloseRow(1009, "what was wrong", True, "a message over `max_message_size`", "stay away; or come back without that message"),
+    CloseRow(
+        1009,
+        "what was wrong",
+        True,
+        "a message over `max_message_size`",
+        "stay away; or come back without that message",
+    ),
 )
 """How the parser of frames ends one; the reasons are its own."""
 

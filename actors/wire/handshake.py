@@ -244,8 +244,8 @@ def head_without_claims(head: bytes) -> bytes:
 
 def _names_alone(line: Match[bytes]) -> bytes:
     names = [item.strip(_SPACE) for item in line[2].split(b",")]
-    names = [name for name in names if not name.startswith(RESUME_PREFIX.encode())]
-    return line[1] + b", ".join(names) if any(names) else b""
+    names = [name for name in names if name and not name.startswith(RESUME_PREFIX.encode())]
+    return line[1] + b", ".join(names) if names else b""
 
 
 def _joined(lines: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], bytes]:

@@ -40,8 +40,8 @@ class ExactSession(Session):
         "_claimed",
         "_first",
         "_frames",
-        "_is_timed",
         "_owes_ack",
+        "_timer",
         "_told",
         "_told_at",
         "_untold_bytes",
@@ -75,11 +75,12 @@ class ExactSession(Session):
         """The count that the client was told last."""
         self._told_at = 0.0
         self._untold_bytes = 0
-        self._is_timed = False
-        """Whether a timer tells the client what was taken."""
+        self._timer: _Reminder | None = None
+        """What has the client told what was taken, within a second."""
         self._owes_ack = False
         self._answered_at = -QUESTION_S
         self._beat: _Beat | None = None
+        """What has the client told that we are there."""
 
     # Whose it is.
 
@@ -99,10 +100,10 @@ class ExactSession(Session):
         frames = self._frames
         if self.inbox.received - self._told >= frames.ack_frames or untold_bytes >= frames.ack_bytes:
             self._owe_ack()
-        elif not self._is_timed:
-            self._is_timed = True
+        elif self._timer is None:
+            self._timer = _Reminder(self)
             shard = self.shard
-            shard.at(shard.clock() + ACK_S, self._time_to_tell)
+            shard.at(shard.clock() + ACK_S, self._timer)
 
     def acknowledged(self, count: int) -> None:
         """The client has got so many frames. One that it has told before is a question whether we are there. Raises
@@ -121,9 +122,10 @@ class ExactSession(Session):
             if self._turn is None and transport is not None and not transport.corked:
                 self.shard.schedule(self)
 
-    def _time_to_tell(self, _now: float) -> None:
-        self._is_timed = False
-        if self.state is not SessionState.CLOSED and self._told < self.inbox.received:
+    def tell_taken(self) -> None:
+        """It is a second since something was taken."""
+        self._timer = None
+        if self._told < self.inbox.received:
             self._owe_ack()
 
     def tell(self, now: float) -> float:
@@ -279,9 +281,12 @@ class ExactSession(Session):
         super().attach(transport)
 
     def _detach(self, close: CloseRow | None) -> None:
-        beat, self._beat = self._beat, None
-        if beat is not None:
-            beat.session = None
+        # Whoever waits for its time keeps nothing of a session that may end; the next transport is told of what was taken at
+        # once.
+        for deadline in (self._beat, self._timer):
+            if deadline is not None:
+                deadline.session = None
+        self._beat = self._timer = None
         super()._detach(close)
 
     def _end(self, event: SessionEvent, error: BaseException | None) -> None:
@@ -301,3 +306,17 @@ class _Beat:
         session = self.session
         if session is not None:
             session.shard.at(session.tell(now), self)
+
+
+class _Reminder:
+    """Has the client told, once, what was taken."""
+
+    __slots__ = ("session",)
+
+    def __init__(self, session: ExactSession) -> None:
+        self.session: ExactSession | None = session
+
+    def __call__(self, _now: float) -> None:
+        session = self.session
+        if session is not None:
+            session.tell_taken()

@@ -176,7 +176,7 @@ FAULTS: Faults = {
     "what a room writes is kept behind the writing": ((Room, "flush", _flush_and_keep),),
     "client that comes back gets no first frame": ((ExactSession, "_owed", _owed_but_the_first),),
     "client that comes back is told of a new session": ((ExactSession, "attach", _attach_as_new),),
-    "client is not told what was taken": ((ExactSession, "_time_to_tell", never),),
+    "client is not told what was taken": ((ExactSession, "tell_taken", never),),
     "client is not told that we are there": ((_Beat, "__call__", never),),
     "token is not looked at": ((sessions, "is_same_token", _any_token),),
     "token changes": ((ExactSession, "claimed", _claimed_with_another_token),),
