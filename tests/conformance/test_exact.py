@@ -304,10 +304,11 @@ async def test_events_of_the_protocol_are_nobodys_to_send(resuming: ContractServ
     async with await resuming.client(resuming.new_id(), room) as plain:
         # Of a plain client it reaches no handler: relayed, it would be taken for the server's.
         await plain.send("wspulse.ack", 7)
-        for order in (
+        orders: tuple[dict[str, Any], ...] = (
             {"op": "broadcast", "room": room, "event": "wspulse.ack", "payload": 7},
             {"op": "send", "to": name, "event": "wspulse.ack", "payload": 7},
-        ):
+        )
+        for order in orders:
             assert (await plain.order(**order))["error"] == "ValueError"
     await client.send("echo", 1)
     assert await client.expect("echo") == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -372,39 +371,3 @@ async def test_server_whose_loop_begins_tasks_at_once_says_everything_in_order()
         said = await peer.gets(1 + 3 * 8)
         texts = [event["text"] for event in said[1:]]
         assert texts == [f'{{"event":"x{one}-{two}"}}' for one in range(8) for two in range(3)]
-
-
-async def test_exact_session_comes_back_and_nobody_is_told_what_its_client_claims() -> None:
-    requests: list[Request] = []
-
-    def connect(request: Request) -> tuple[str, str]:
-        requests.append(request)
-        return identify(request)
-
-    def offer(peer: AsgiPeer, *names: str) -> None:
-        peer.scope["subprotocols"] = list(names)
-        peer.scope["headers"].append((b"sec-websocket-protocol", ", ".join(names).encode()))
-
-    server = Server(connect, resume_window=30)
-    async with running(server):
-        first = AsgiPeer(server.asgi(), "id=a")
-        offer(first, "wspulse.1")
-        async with first:
-            accept, message = await first.gets(2)
-            assert accept["subprotocol"] == "wspulse.1"
-            session = json.loads(message["text"])["payload"]
-            assert (session["id"], session["recovered"]) == ("a", False)
-            await server.send("a", Frame("one"))
-            await first.gets(3)
-        second = AsgiPeer(server.asgi(), "id=a")
-        offer(second, "wspulse.1", f"wspulse.resume.{session['token']}.0")
-        async with second:
-            _, message, again = await second.gets(3)
-            assert json.loads(message["text"])["payload"]["recovered"]
-            assert again["text"] == '{"event":"one"}'
-    request = requests[1]
-    assert request.headers["sec-websocket-protocol"] == "wspulse.1"
-    assert request.scope is not None
-    assert request.scope["subprotocols"] == ["wspulse.1"]
-    assert session["token"] not in f"{request.scope} {request.head!r}"
-    assert request.scope["session"] is second.scope["session"]

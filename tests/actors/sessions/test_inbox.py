@@ -8,6 +8,7 @@ import json
 from tests.support.eventually import eventually
 from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Connection, Frame, Server
+from wspulse.actors.sessions.exact.inbox import ExactInbox
 from wspulse.actors.wire.frames import TEXT
 
 REST_LIMIT_BYTES = 4 * 1024 * 1024
@@ -87,6 +88,7 @@ async def test_what_no_longer_fits_of_an_exact_client_is_not_counted() -> None:
         gate.set()
         await eventually(lambda: not inbox._mailbox, "what was taken is handled")
         assert handled == sorted(set(handled))
+        assert isinstance(inbox, ExactInbox)
         assert len(handled) == inbox.received
         assert shard.metrics.frames_in_dropped == 0
 

@@ -28,7 +28,18 @@ from wspulse.actors.transport.transport import Transport
 from wspulse.actors.wire.frames import CLOSE, TEXT
 from wspulse.actors.wire.framing import FrameParser
 
-_OURS = (Session, FurtherRooms, Inbox, LocalConnection, Request, Transport, Heartbeat, FrameParser, Newcomer, Callback)
+_OURS: tuple[type, ...] = (
+    Session,
+    FurtherRooms,
+    Inbox,
+    LocalConnection,
+    Request,
+    Transport,
+    Heartbeat,
+    FrameParser,
+    Newcomer,
+    Callback,
+)
 _OURS += (ExactSession, ExactInbox, SendLog)
 
 _EXACT = ("Sec-WebSocket-Protocol: wspulse.1",)
