@@ -81,6 +81,7 @@ class Server(Declaration, Calls):
         access_log: bool = DEFAULTS.access_log,
         publish_messages: bool = DEFAULTS.publish_messages,
         http_app: Callable[..., Any] | None = None,
+        client: bool = DEFAULTS.client,
         logger: Logger | None = None,
     ) -> None:
         # By name, all that stands above: `Declaration` looks for callbacks and options.

@@ -1,4 +1,4 @@
-"""The chat page of `relay`, and what it loads: the files of `page/`, read when a worker starts and from nowhere else."""
+"""The chat page of `relay`, and what it loads: files of `page/`, read when a worker starts and from nowhere else."""
 
 from __future__ import annotations
 

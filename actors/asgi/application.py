@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from logging import Logger
 
 from wspulse.actors.accept.identity import Identification, Identity
+from wspulse.actors.asgi.http import answer_http
 from wspulse.actors.asgi.mounted import Mounted
 from wspulse.actors.asgi.socket import AsgiSocket, answer_events
 from wspulse.actors.runtime.runtime import ShardRuntime
@@ -24,7 +25,7 @@ from wspulse.actors.values.text.exact import Claim, claim_in
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import head_without_claims, without_claims
 
-__all__ = ["AsgiApplication", "lifespan_of", "no_websocket"]
+__all__ = ["AsgiApplication", "lifespan_of"]
 
 _REFUSED_EVENTS = 2
 """uvicorn's "disconnect" for its answer, then for the end of its socket."""
@@ -33,7 +34,8 @@ _REFUSED_S = 0.2
 
 
 class AsgiApplication:
-    """Serves the scopes `websocket` and `lifespan`; anything else over HTTP is told that a WebSocket belongs here."""
+    """Serves the scopes `websocket` and `lifespan`, and over HTTP the browser's client; anything else there is told that a
+    WebSocket belongs here."""
 
     def __init__(self, mounted: Mounted) -> None:
         self._mounted = mounted
@@ -45,7 +47,7 @@ class AsgiApplication:
             case "lifespan":
                 await lifespan_of(self._mounted.start, self._mounted.stop, self._mounted.logger, receive, send)
             case "http":
-                await no_websocket(send)
+                await answer_http(scope, send, self._mounted.pages)
             case other:
                 raise ValueError(f"wspulse: an ASGI scope of the type {other!r}; served are websocket and lifespan")
 
@@ -158,16 +160,3 @@ async def _await_end(receive: Receive) -> None:
                 await receive()
     except Exception:
         pass  # some servers wait here, and some say that there is nothing to come
-
-
-async def no_websocket(send: Send) -> None:
-    """Tell a request over HTTP that a WebSocket belongs here."""
-    body = b"a WebSocket upgrade of version 13 is needed here"
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(body)).encode()),
-        (b"upgrade", b"websocket"),
-        (b"sec-websocket-version", b"13"),
-    ]
-    await send({"type": "http.response.start", "status": 426, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

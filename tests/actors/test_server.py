@@ -88,6 +88,7 @@ def test_every_callback_and_option_that_is_given_arrives() -> None:
         "access_log": True,
         "publish_messages": True,
         "http_app": handler,
+        "client": False,
         "logger": logging.getLogger("mine"),
     }
     server = Server(identify, **callbacks, **options)

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import json
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -69,12 +70,12 @@ class ScriptedServer:
             self._script.failures.append(f"{self._left} of {len(self._script.connections)} connections are not played")
         return {"ok": not self._script.failures, "failures": self._script.failures}
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(RawSocket(reader, writer)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        peer = RawSocket(reader, writer)
+
+    async def _serve(self, peer: RawSocket) -> None:
         try:
             await peer.read_head()
         except (asyncio.IncompleteReadError, OSError):
@@ -103,7 +104,7 @@ class ScriptedServer:
                     self._played.set()
             await player.watch_rest()
         except (Mismatch, Closed, TimeoutError) as error:
-            self._script.failures.append(f"connection {number}, step {player.step}: {error or 'nothing came'}")
+            self._script.failures.append(f"connection {number}, step {player.step}: {str(error) or 'nothing came'}")
             peer.reset()
         finally:
             peer.close()
@@ -238,7 +239,7 @@ class _Player:
             return frame
 
 
-_VERBS = {
+_VERBS: dict[str, Callable[[_Player, Any], Awaitable[None]]] = {
     "offers": _Player._offers,
     "subprotocol": _Player._choose,
     "http": _Player._http,

@@ -94,6 +94,7 @@ class ServerOptions:
     access_log: Annotated[bool, Truth()] = False
     publish_messages: Annotated[bool, Truth()] = False
     http_app: Annotated[Callable[..., Any] | None, Checked("an ASGI application", "none", _http_application)] = None
+    client: Annotated[bool, Truth()] = True
     logger: Annotated[Logger, Checked("a logger", 'logging.getLogger("wspulse")', _logger)] = field(
         default_factory=lambda: getLogger("wspulse")
     )
@@ -110,7 +111,7 @@ class ServerOptions:
         self._check(
             "write_wait", "max_message_size", "send_buffer_size", "send_buffer_bytes", "max_rooms_per_connection"
         )
-        self._check("codec", "check_origin", "http_app", "handshake_timeout", "slow_handler")
+        self._check("codec", "check_origin", "http_app", "client", "handshake_timeout", "slow_handler")
         self._check("handler_timeout", "cancel_on_disconnect", "access_log", "logger")
 
     def _check(self, *options: str) -> None:

@@ -156,6 +156,12 @@ OPTION_TABLE = (
         "an ASGI application to serve beside the WebSocket, on the same port",
     ),
     _row(
+        "client",
+        "whether `/wspulse.js` and its types, `/wspulse.d.ts`, are served, the client for browsers",
+        "a page that imports it from its server has the one that fits",
+        "serve /wspulse.js, the client for browsers",
+    ),
+    _row(
         "logger",
         "where this server logs",
         "one name to configure",

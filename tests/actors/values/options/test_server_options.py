@@ -36,7 +36,7 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert isinstance(defaults.codec, JSONCodec)
     assert defaults.check_origin is None
     assert defaults.handshake_timeout == 10
-    assert defaults.publish_messages is False
+    assert (defaults.publish_messages, defaults.client) == (False, True)
     assert (defaults.slow_handler, defaults.access_log) == (10, False)
     assert (defaults.handler_timeout, defaults.cancel_on_disconnect) == (0, False)
     assert defaults.logger is logging.getLogger("wspulse")
@@ -94,7 +94,9 @@ def test_counts_are_integers_in_range(option: str, low: int, high: int) -> None:
         assert refusal(**{option: wrong}).startswith(f"wspulse: {option}: {wrong!r} is ")
 
 
-@pytest.mark.parametrize("option", ["suspend_on_clean_close", "publish_messages", "access_log", "cancel_on_disconnect"])
+@pytest.mark.parametrize(
+    "option", ["suspend_on_clean_close", "publish_messages", "access_log", "cancel_on_disconnect", "client"]
+)
 def test_switches_are_true_or_false(option: str) -> None:
     for value in (True, False):
         assert getattr(options(**{option: value}), option) is value
