@@ -23,7 +23,7 @@ def chat_pages(websocket_path: str) -> Mapping[str, StaticPage]:
     """The chat page of `relay` at "/", and what it loads. It is told where the WebSocket is."""
     folder = files("wspulse.actors.apps") / "page"
     pages = {}
-    for name in ("index.html", "chat.js", "line.js", "placement.js", "chat.css", "icon.svg"):
+    for name in ("index.html", "chat.js", "wspulse.js", "placement.js", "chat.css", "icon.svg"):
         text = (folder / name).read_text("utf-8")
         if name == "index.html":
             text = text.replace("{{websocket-path}}", escape(websocket_path))

@@ -13,6 +13,7 @@ import pytest
 from tests.support.wire.raw_peer import RawPeer
 from wspulse import Request, Server
 from wspulse.actors.accept.pages import client_pages
+from wspulse.actors.apps.builtin import builtin
 
 MODULE = (files("wspulse.actors") / "apps" / "page" / "wspulse.js").read_text("utf-8")
 TYPES = (files("wspulse.actors") / "apps" / "page" / "wspulse.d.ts").read_text("utf-8")
@@ -57,6 +58,15 @@ async def test_server_without_it_answers_404() -> None:
     async with Server(identify, client=False).serve() as running:
         assert (await ask(running.port, "/wspulse.js"))[0] == "HTTP/1.1 404 Not Found"
         assert (await ask(running.port, "/wspulse.d.ts"))[0] == "HTTP/1.1 404 Not Found"
+
+
+async def test_chat_page_has_its_own_copy_whether_or_not_it_is_served() -> None:
+    relay = builtin("relay")
+    assert relay is not None
+    relay.override({"client": False})
+    async with relay.serve() as running:
+        assert (await ask(running.port, "/wspulse.js"))[0] == "HTTP/1.1 404 Not Found"
+        assert (await ask(running.port, "/_wspulse/wspulse.js"))[2] == MODULE
 
 
 async def test_websocket_path_beats_it() -> None:

@@ -23,7 +23,7 @@ Pages = Mapping[str, StaticPage]
 PATHS = (
     "/",
     "/_wspulse/chat.js",
-    "/_wspulse/line.js",
+    "/_wspulse/wspulse.js",
     "/_wspulse/placement.js",
     "/_wspulse/chat.css",
     "/_wspulse/icon.svg",
