@@ -79,7 +79,8 @@ class ScriptedServer:
         try:
             await peer.read_head()
         except (asyncio.IncompleteReadError, OSError):
-            return  # a browser opens connections in advance
+            peer.close()  # a browser opens connections in advance
+            return
         if peer.path.startswith("/open/"):
             self._gate(peer.path.removeprefix("/open/")).set()
             peer.answer(200, b"{}")

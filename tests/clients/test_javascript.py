@@ -43,7 +43,8 @@ async def test_scenario(scenario: dict[str, Any], version: str) -> None:
 
 
 @pytest.mark.parametrize("version", versions)
-async def test_delays_and_leaks_in_pretended_time(version: str) -> None:
-    output, _ = await run_node(version, "--test", "--test-reporter=tap", str(HERE / "pretended_time.test.mjs"))
+@pytest.mark.parametrize("name", ["pretended_time", "use_line"])
+async def test_delays_and_leaks_in_pretended_time_and_the_hook_for_react(name: str, version: str) -> None:
+    output, _ = await run_node(version, "--test", "--test-reporter=tap", str(HERE / f"{name}.test.mjs"))
     assert "\n# fail 0" in output, output
     assert "\n# pass 0" not in output
