@@ -70,6 +70,7 @@ class Server(Declaration, Calls):
         write_wait: float = DEFAULTS.write_wait,
         max_message_size: int = DEFAULTS.max_message_size,
         send_buffer_size: int = DEFAULTS.send_buffer_size,
+        send_buffer_bytes: int = DEFAULTS.send_buffer_bytes,
         max_rooms_per_connection: int = DEFAULTS.max_rooms_per_connection,
         codec: Codec | None = None,
         check_origin: Callable[[Request], Any] | None = None,
@@ -80,6 +81,7 @@ class Server(Declaration, Calls):
         access_log: bool = DEFAULTS.access_log,
         publish_messages: bool = DEFAULTS.publish_messages,
         http_app: Callable[..., Any] | None = None,
+        client: bool = DEFAULTS.client,
         logger: Logger | None = None,
     ) -> None:
         # By name, all that stands above: `Declaration` looks for callbacks and options.

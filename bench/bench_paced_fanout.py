@@ -9,7 +9,20 @@ from bench.support.subjects import PEERS, Running, floor, peer, wspulse
 
 
 def paced(running: Running) -> dict[str, Any]:
-    (line,) = load(running, "fanout", "--connections", 1000, "--rate", 20, "--warmup-s", 0.25, "--measure-s", 1.5)
+    (line,) = load(
+        running,
+        "fanout",
+        "--connections",
+        1000,
+        "--rate",
+        20,
+        "--warmup-s",
+        0.25,
+        "--measure-s",
+        1.5,
+        "--ack-every",
+        20,
+    )
     return {
         "figure": line["us_per_message"],
         "load_us_per_message": line["load_us_per_message"],
@@ -20,11 +33,13 @@ def paced(running: Running) -> dict[str, Any]:
 
 def main() -> None:
     chosen = arguments(__doc__)
+    exact = wspulse("relay", "--resume-window", "30", dialect="exact")
     cases = [
         Case("floor", floor("fanout"), paced),
         Case("wspulse", wspulse("relay"), paced, "floor", 1.6, 1.3),
         Case("wspulse, resume on", wspulse("relay", "--resume-window", "30"), paced, "floor", 1.6, 1.3),
     ]
+    cases.append(Case("wspulse, exact sessions", exact, paced, "floor", 1.7, 1.4))
     if chosen.peers:
         cases += [Case(name, peer(name, "fanout"), paced, "floor") for name in PEERS]
     measure_cases("paced_fanout", __doc__ or "", "µs/delivery", cases, chosen)

@@ -26,6 +26,9 @@ def main() -> None:
         Case("floor, a write for each", floor("fanout"), saturated, "floor, coalescing"),
         Case("wspulse", wspulse("relay"), saturated, "floor, coalescing", 2.0, 1.45),
     ]
+    cases.append(
+        Case("wspulse, exact sessions", wspulse("relay", dialect="exact"), saturated, "floor, coalescing", 2.2, 1.6)
+    )
     if chosen.peers:
         cases += [Case(name, peer(name, "fanout"), saturated, "floor, coalescing") for name in PEERS]
     measure_cases("saturated_fanout", __doc__ or "", "µs/delivery", cases, chosen)

@@ -75,6 +75,7 @@ def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
         request.subprotocol,
         request.resume,
         request.rooms,
+        request.claim,
     )
     transport = Transport(shard, upgrade)
     if request.leftover:

@@ -6,7 +6,7 @@ One per acceptor, and one for each request under an ASGI server. It decides noth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextvars import copy_context
 from typing import Any, NamedTuple, Protocol
 
@@ -15,12 +15,15 @@ import msgspec
 from wspulse.actors.accept.accept import Accept
 from wspulse.actors.journal.journal import Journal
 from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.sessions.exact.token import id_in
 from wspulse.actors.values.awaitable import is_awaitable
 from wspulse.actors.values.errors import ConnectRejected
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
+from wspulse.actors.values.text.exact import SUBPROTOCOL, Claim
 from wspulse.actors.values.text.ids import MAX_ID_BYTES
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
+from wspulse.actors.wire.handshake import choose_subprotocol
 
 __all__ = ["Asking", "Identification", "Identity", "checked_identity"]
 
@@ -37,6 +40,8 @@ class Identity(NamedTuple):
     resume: bool = True
     rooms: tuple[str, ...] = ()
     """Beside the first one, each once."""
+    claim: Claim | None = None
+    """What the client claims, where an exact session is chosen for it."""
 
 
 Asking = Generator[Awaitable[Any], Any, Identity | HTTPAnswer]
@@ -50,6 +55,8 @@ class AskingShard(Protocol):
     options: ServerOptions
     closing: bool
     journal: Journal
+    has_exact_sessions: bool
+    """Whether its codec can tell the protocol's own frames from the application's."""
 
     def pass_on(self, error: BaseException) -> None:
         """Tell whoever runs the server what the application raised, if that is no Exception."""
@@ -63,8 +70,9 @@ class Identification:
         self._placement = placement
         self._connect = connect
 
-    def asking(self, request: Request) -> Asking:
-        """Ask `check_origin`, then `connect`. A synchronous application is through with the first step, which spares a task."""
+    def asking(self, request: Request, offered: Sequence[str] = (), claim: Claim | None = None) -> Asking:
+        """Ask `check_origin`, then `connect`, and choose one of the offered subprotocols. A synchronous application is through
+        with the first step, which spares a task."""
         shard = self._shard
         check_origin = shard.options.check_origin
         # What they set in `contextvars` concerns no other request; those that are awaited have a task's.
@@ -84,8 +92,8 @@ class Identification:
                 waiting = True
                 answer = yield answer
             identity = checked_identity(answer)
-            if identity.subprotocol is not None and identity.subprotocol not in _offered(request):
-                raise ValueError(f"wspulse: Accept: the client did not offer the subprotocol {identity.subprotocol}")
+            if identity.subprotocol is not None:
+                self._check_choice(identity.subprotocol, offered)
             if identity.rooms and len(identity.rooms) > shard.options.max_rooms_per_connection:
                 raise ValueError(
                     f"wspulse: Accept: {len(identity.rooms)} rooms beside the first one; allowed are "
@@ -102,13 +110,41 @@ class Identification:
             return rejection(500, "internal server error")
         if shard.closing:
             return rejection(503, "server is shutting down")
+        if offered:
+            identity = self._chosen(identity, offered, claim)
         if not identity.connection_id:
             identity = identity._replace(connection_id=self._placement.new_id(shard.index))
         return identity
 
-    async def identify(self, request: Request) -> Identity | HTTPAnswer:
+    def _check_choice(self, subprotocol: str, offered: Sequence[str]) -> None:
+        if subprotocol not in offered:
+            raise ValueError(f"wspulse: Accept: the client did not offer the subprotocol {subprotocol}")
+        if subprotocol == SUBPROTOCOL and not self._shard.has_exact_sessions:
+            raise ValueError(f"wspulse: Accept: {subprotocol} is spoken with JSON or msgpack only")
+
+    def _chosen(self, identity: Identity, offered: Sequence[str], claim: Claim | None) -> Identity:
+        """With the subprotocol, where the application has chosen none; and with the claim of a client that comes back."""
+        if identity.subprotocol is None:
+            ours = self._shard.options.subprotocols
+            chosen = choose_subprotocol((SUBPROTOCOL, *ours) if self._shard.has_exact_sessions else ours, offered)
+            identity = identity._replace(subprotocol=chosen)
+        if claim is None or identity.subprotocol != SUBPROTOCOL:
+            return identity
+        if identity.connection_id:
+            return identity._replace(claim=claim)
+        claimed_id = id_in(claim.token)
+        if claimed_id is None:
+            return identity
+        # The token says whose the session is. Where it is wrong its client is a newcomer like any other, with an id of the same
+        # shard.
+        new_id = self._placement.new_id(self._placement.shard_of(claimed_id))
+        return identity._replace(connection_id=new_id, claim=claim._replace(is_nameless=True))
+
+    async def identify(
+        self, request: Request, offered: Sequence[str] = (), claim: Claim | None = None
+    ) -> Identity | HTTPAnswer:
         """Ask to the end. Raises CancelledError where the task is cancelled meanwhile, and nothing else."""
-        asking = self.asking(request)
+        asking = self.asking(request, offered, claim)
         try:
             awaitable = next(asking)
         except StopIteration as end:
@@ -184,8 +220,3 @@ def _check_id(name: str, value: object) -> None:
 def _further(answer: Accept) -> tuple[str, ...]:
     """The rooms beside the first one, each once."""
     return tuple(room_id for room_id in dict.fromkeys(answer.rooms) if room_id != answer.room_id)
-
-
-def _offered(request: Request) -> set[str]:
-    """The subprotocols that the client offers."""
-    return {name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")}

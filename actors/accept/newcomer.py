@@ -27,7 +27,7 @@ from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
-from wspulse.actors.wire.handshake import CheckedHead, Pages, check_request, choose_subprotocol, switching_protocols
+from wspulse.actors.wire.handshake import CheckedHead, Pages, check_request, switching_protocols
 from wspulse.actors.wire.head import HeadGatherer, NoHTTPError, begins_request
 
 __all__ = ["Newcomer", "Visitor", "address_of"]
@@ -157,8 +157,8 @@ class Newcomer(asyncio.Protocol):
             self.refuse(checked, head)
             return
         self._head = checked
-        request = self._request = Request.from_head(head, address_of(client))
-        asking = entrance.identification.asking(request)
+        request = self._request = Request.from_head(checked.head, address_of(client))
+        asking = entrance.identification.asking(request, checked.offered_subprotocols, checked.claim)
         try:
             awaitable = next(asking)
         except StopIteration as end:
@@ -180,14 +180,12 @@ class Newcomer(asyncio.Protocol):
         client, head, request = self._client, self._head, self._request
         if client is None or head is None or request is None:
             return
-        room_id, connection_id, state, headers, subprotocol, resume, rooms = result
-        if subprotocol is None and head.offered_subprotocols:
-            subprotocol = choose_subprotocol(self._shard.options.subprotocols, head.offered_subprotocols)
+        room_id, connection_id, state, headers, subprotocol, resume, rooms, claim = result
         owner = self._entrance.placement.shard_of(connection_id)
         if owner == self._shard.index:
             answer = switching_protocols(head.key, subprotocol, headers)
             upgrade = Upgrade(
-                room_id, connection_id, state, request, answer, self._deadline, subprotocol, resume, rooms
+                room_id, connection_id, state, request, answer, self._deadline, subprotocol, resume, rooms, claim
             )
             self._become(client, Transport(self._shard, upgrade))
         else:
@@ -203,6 +201,7 @@ class Newcomer(asyncio.Protocol):
                 headers,
                 resume,
                 rooms,
+                claim,
             )
             self._hand_over(client, owner, handover)
 

@@ -1,19 +1,22 @@
-"""`StaticPage`: one of the few static texts that a server shows to browsers.
+"""`StaticPage`: one of the few static texts that a server shows to browsers; and those that every server shows, the client.
 
-Made by a built-in application when a worker starts. The handshake looks among them for what is neither the WebSocket path nor
-the health check, so an upgrade never pays for them.
+Made when a worker starts, by the runtime and by a built-in application. The handshake looks among them for what is neither the
+WebSocket path nor the health check, so an upgrade never pays for them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from hashlib import sha256
+from importlib.resources import files
 from re import IGNORECASE
 from re import compile as _pattern
 from typing import Final
 
 from wspulse.actors.wire.answer import HTTPAnswer
 
-__all__ = ["StaticPage"]
+__all__ = ["StaticPage", "client_pages"]
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -21,8 +24,15 @@ _POLICY: Final = (
 )
 """Nothing inline, nothing from elsewhere: a name that some page did turn into HTML could still not run."""
 
-_FIELDS: Final = (
+_FOR_EVERYBODY: Final = (
     ("Cache-Control", "no-cache"),  # asked for again each time and answered 304: a new release is seen at once
+    ("X-Content-Type-Options", "nosniff"),
+    ("Access-Control-Allow-Origin", "*"),  # modules are fetched with CORS, by pages that are files too
+    ("Cross-Origin-Resource-Policy", "cross-origin"),
+)
+
+_FOR_OURSELVES: Final = (
+    ("Cache-Control", "no-cache"),
     ("Content-Security-Policy", _POLICY),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),  # the address may hold a room's name
@@ -34,11 +44,12 @@ _IF_NONE_MATCH = _pattern(rb"\r\nif-none-match:([^\r]*)", IGNORECASE)
 
 
 class StaticPage:
-    """One static text, answered as it is, with a strong validator made of it."""
+    """One static text, answered as it is, with a strong validator made of it. `is_open`: pages of other origins may load it."""
 
-    def __init__(self, text: str, content_type: str) -> None:
+    def __init__(self, text: str, content_type: str, *, is_open: bool = False) -> None:
         self.text = text
         self.content_type = content_type
+        self._fields = _FOR_EVERYBODY if is_open else _FOR_OURSELVES
         self.etag = f'"{sha256(text.encode()).hexdigest()[:24]}"'
 
     def answer(self, head: bytes) -> HTTPAnswer:
@@ -51,7 +62,21 @@ class StaticPage:
         return HTTPAnswer(
             304 if is_known else 200,
             self.text,
-            (("ETag", self.etag), *_FIELDS),
+            (("ETag", self.etag), *self._fields),
             content_type=self.content_type,
             has_body=not is_known,
         )
+
+
+@cache
+def client_pages() -> Mapping[str, StaticPage]:
+    """The browser's client and its types, by path."""
+    folder = files("wspulse.actors") / "apps" / "page"
+    return {
+        "/wspulse.js": StaticPage(
+            (folder / "wspulse.js").read_text("utf-8"), "text/javascript; charset=utf-8", is_open=True
+        ),
+        "/wspulse.d.ts": StaticPage(
+            (folder / "wspulse.d.ts").read_text("utf-8"), "application/typescript; charset=utf-8", is_open=True
+        ),
+    }

@@ -1,4 +1,4 @@
-"""The chat page of `relay`, and what it loads: the files of `page/`, read when a worker starts and from nowhere else."""
+"""The chat page of `relay`, and what it loads: files of `page/`, read when a worker starts and from nowhere else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def chat_pages(websocket_path: str) -> Mapping[str, StaticPage]:
     """The chat page of `relay` at "/", and what it loads. It is told where the WebSocket is."""
     folder = files("wspulse.actors.apps") / "page"
     pages = {}
-    for name in ("index.html", "chat.js", "line.js", "placement.js", "chat.css", "icon.svg"):
+    for name in ("index.html", "chat.js", "wspulse.js", "placement.js", "chat.css", "icon.svg"):
         text = (folder / name).read_text("utf-8")
         if name == "index.html":
             text = text.replace("{{websocket-path}}", escape(websocket_path))

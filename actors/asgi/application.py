@@ -8,10 +8,11 @@ cannot express is listed in doc/http.md.)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from logging import Logger
 
 from wspulse.actors.accept.identity import Identification, Identity
+from wspulse.actors.asgi.http import answer_http
 from wspulse.actors.asgi.mounted import Mounted
 from wspulse.actors.asgi.socket import AsgiSocket, answer_events
 from wspulse.actors.runtime.runtime import ShardRuntime
@@ -20,10 +21,11 @@ from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.errors import text_of
 from wspulse.actors.values.request import Request
+from wspulse.actors.values.text.exact import Claim, claim_in
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
-from wspulse.actors.wire.handshake import choose_subprotocol
+from wspulse.actors.wire.handshake import head_without_claims, without_claims
 
-__all__ = ["AsgiApplication", "lifespan_of", "no_websocket"]
+__all__ = ["AsgiApplication", "lifespan_of"]
 
 _REFUSED_EVENTS = 2
 """uvicorn's "disconnect" for its answer, then for the end of its socket."""
@@ -32,7 +34,8 @@ _REFUSED_S = 0.2
 
 
 class AsgiApplication:
-    """Serves the scopes `websocket` and `lifespan`; anything else over HTTP is told that a WebSocket belongs here."""
+    """Serves the scopes `websocket` and `lifespan`, and over HTTP the browser's client; anything else there is told that a
+    WebSocket belongs here."""
 
     def __init__(self, mounted: Mounted) -> None:
         self._mounted = mounted
@@ -44,7 +47,7 @@ class AsgiApplication:
             case "lifespan":
                 await lifespan_of(self._mounted.start, self._mounted.stop, self._mounted.logger, receive, send)
             case "http":
-                await no_websocket(send)
+                await answer_http(scope, send, self._mounted.pages)
             case other:
                 raise ValueError(f"wspulse: an ASGI scope of the type {other!r}; served are websocket and lifespan")
 
@@ -52,9 +55,10 @@ class AsgiApplication:
         await receive()
         runtime = await self._mounted.started()
         shard = runtime.shard
-        request = Request.from_scope(scope)
+        claim, offered = claim_in(scope.get("subprotocols") or ()), without_claims(scope.get("subprotocols") or ())
+        request = Request.from_scope(_without_claims(scope))
         deadline = shard.clock() + shard.options.handshake_timeout
-        identity = await self._identify(runtime, request)
+        identity = await self._identify(runtime, request, offered, claim)
         if isinstance(identity, HTTPAnswer):
             shard.journal.refused(identity, request.head, request.remote_address)
             for event in answer_events(identity.encode(), scope):
@@ -63,14 +67,12 @@ class AsgiApplication:
             return
         # What the same client did before, above all dropping its last connection, is to be known first.
         await asyncio.sleep(0)
-        room_id, connection_id, state, headers, subprotocol, resume, rooms = identity
-        if subprotocol is None:
-            subprotocol = choose_subprotocol(shard.options.subprotocols, scope.get("subprotocols") or ())
+        room_id, connection_id, state, headers, subprotocol, resume, rooms, claim = identity
         # What the transport writes as its answer; the ASGI server makes the real one.
         accept = "".join(("HTTP/1.1 101 \r\n", *(f"{name}: {value}\r\n" for name, value in headers), "\r\n")).encode(
             "latin-1"
         )
-        upgrade = Upgrade(room_id, connection_id, state, request, accept, deadline, subprotocol, resume, rooms)
+        upgrade = Upgrade(room_id, connection_id, state, request, accept, deadline, subprotocol, resume, rooms, claim)
         transport = Transport(shard, upgrade)
         asgi_socket = AsgiSocket(shard, transport, scope, send, subprotocol)
         transport.connection_made(asgi_socket)
@@ -89,16 +91,36 @@ class AsgiApplication:
         if not asgi_socket.accepted:
             await _await_end(receive)
 
-    async def _identify(self, runtime: ShardRuntime, request: Request) -> Identity | HTTPAnswer:
+    async def _identify(
+        self, runtime: ShardRuntime, request: Request, offered: Sequence[str], claim: Claim | None
+    ) -> Identity | HTTPAnswer:
         """Ask the application, in the order of contract.md §2 and within the time that an upgrade may take."""
         shard = runtime.shard
         if shard.closing:
             return rejection(503, "server is shutting down")
         try:
             async with asyncio.timeout(shard.options.handshake_timeout):
-                return await Identification(shard, runtime.placement, self._mounted.connect).identify(request)
+                identification = Identification(shard, runtime.placement, self._mounted.connect)
+                return await identification.identify(request, offered, claim)
         except TimeoutError:
             return rejection(503, "the application did not answer in time")
+
+
+def _without_claims(scope: Scope) -> Scope:
+    """The scope as the application may see it: nobody is told what a client claims."""
+    offered = scope.get("subprotocols") or ()
+    names = without_claims(offered)
+    if len(names) == len(offered):
+        return scope
+    headers = []
+    for name, value in scope["headers"]:
+        if name.lower() == b"sec-websocket-protocol":
+            line = head_without_claims(b"\r\nsec-websocket-protocol:" + value)
+            value = line.partition(b":")[2]  # noqa: PLW2901
+            if not value:
+                continue
+        headers.append((name, value))
+    return {**scope, "headers": headers, "subprotocols": list(names)}
 
 
 async def lifespan_of(
@@ -138,16 +160,3 @@ async def _await_end(receive: Receive) -> None:
                 await receive()
     except Exception:
         pass  # some servers wait here, and some say that there is nothing to come
-
-
-async def no_websocket(send: Send) -> None:
-    """Tell a request over HTTP that a WebSocket belongs here."""
-    body = b"a WebSocket upgrade of version 13 is needed here"
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(body)).encode()),
-        (b"upgrade", b"websocket"),
-        (b"sec-websocket-version", b"13"),
-    ]
-    await send({"type": "http.response.start", "status": 426, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -16,7 +16,9 @@ from logging import Logger
 from multiprocessing import current_process
 from typing import Any
 
+from wspulse.actors.accept.pages import client_pages
 from wspulse.actors.asgi.early_farewell import EarlyFarewell
+from wspulse.actors.asgi.http import NO_PAGES
 from wspulse.actors.calls.in_process import InProcess
 from wspulse.actors.runtime.closing import PATIENCE_S
 from wspulse.actors.runtime.runtime import ShardRuntime
@@ -26,6 +28,7 @@ from wspulse.actors.sessions.connections.member import Member
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 from wspulse.actors.values.text.ids import NOBODY
+from wspulse.actors.wire.handshake import Pages
 
 __all__ = ["Mounted", "one_of_several"]
 
@@ -47,6 +50,11 @@ class Mounted:
     @property
     def logger(self) -> Logger:
         return self._server.options.logger
+
+    @property
+    def pages(self) -> Pages:
+        """What is answered to a GET beside the WebSocket."""
+        return client_pages() if self._server.options.client else NO_PAGES
 
     @property
     def connect(self) -> Callable[[Request], Any]:

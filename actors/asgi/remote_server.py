@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Iterable
 from logging import Logger
 from typing import Any, ClassVar, NoReturn, TypeVar
 
-from wspulse.actors.asgi.application import lifespan_of, no_websocket
+from wspulse.actors.asgi.application import lifespan_of
 from wspulse.actors.asgi.control_client import ControlClient, ListedConnection
+from wspulse.actors.asgi.http import answer_http
 from wspulse.actors.asgi.socket import answer_events
 from wspulse.actors.calls.in_process import InProcess
 from wspulse.actors.runtime.runtime import ShardRuntime
@@ -85,7 +86,7 @@ class RemoteServer:
                 for event in answer_events(_ELSEWHERE, scope):
                     await send(event)
             case _:
-                await no_websocket(send)
+                await answer_http(scope, send)
 
     async def start(self) -> bool:
         """Look whether the supervisor is there. It may come later, and may be restarted."""

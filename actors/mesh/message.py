@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from wspulse.actors.mesh.lifecycle import ActorMessage, LifecycleMessage
+from wspulse.actors.values.text.exact import Claim
 
 __all__ = ["DESK_SHARD", "QUESTION_TIMEOUT_S", "Envelope", "Message"]
 
@@ -277,6 +278,8 @@ class UpgradeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Whether the session may have a resume window."""
     rooms: tuple[str, ...] = ()
     """That it joins beside `room_id`."""
+    claim: Claim | None = None
+    """Of which session the client says that it is its own."""
 
 
 # Envelopes on a stream between two processes.

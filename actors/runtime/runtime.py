@@ -20,6 +20,7 @@ from wspulse.actors.accept.handover import Handovers
 from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.accept.http_heads import HeadBounds
 from wspulse.actors.accept.origins import reads_cookies
+from wspulse.actors.accept.pages import client_pages
 from wspulse.actors.bus.contract import Bus
 from wspulse.actors.journal.slow_handlers import SlowHandlers
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S, ActorRef, LocalRef
@@ -107,7 +108,7 @@ class ShardRuntime:
             self.shard,
             self.placement,
             path=path,
-            pages=self._extensions.pages(path),
+            pages={**(client_pages() if server.options.client else {}), **self._extensions.pages(path)},
             health=self.health,
             connect=server.checked_connect(),
             hand_over=self._handovers.hand_over,

@@ -12,6 +12,8 @@ from typing import Protocol
 
 from wspulse.actors.journal.journal import Journal
 from wspulse.actors.sessions.connections.local_connection import LocalConnection
+from wspulse.actors.sessions.exact.claims import is_strange_to, session_claimed
+from wspulse.actors.sessions.exact.session import ExactSession
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.rooms.table import RoomTable
 from wspulse.actors.sessions.session import Session
@@ -118,18 +120,24 @@ class Admission:
             # Gone, and `connection_lost` has not come yet: it must not take its id from a session that lives.
             self._release(transport)
             return
+        own = session_claimed(shard.sessions, upgrade)
+        if own is not None:
+            upgrade.connection_id = own.id
         old = shard.sessions.get(upgrade.connection_id)
         if old is not None and transport.half_closed:
             # It gets an answer. It may well be gone, and must not take its id from a session that lives or waits for another.
             self._refuse(transport, 409, "this connection id is in use, and you have ended your stream")
             return
-        if old is not None and old.transport is not None and old.transport.half_closed:
+        if own is None and old is not None and old.transport is not None and old.transport.half_closed:
             # Its peer has ended, and only waits for answers that are still due: it is no duplicate of anybody.
             old.transport.hand_over_rest()
             old.transport_failed(ConnectionLostError(), CloseReason.DUPLICATE)
             old = shard.sessions.get(upgrade.connection_id)
-        if old is not None and old.state is SessionState.CONNECTED:
+        is_strange = own is None and old is not None and is_strange_to(old, upgrade)
+        if own is None and old is not None and old.state is SessionState.CONNECTED:
             mode = shard.options.on_duplicate
+            if is_strange and mode == "resume":
+                mode = "kick"
             if mode == "reject":
                 self._refuse(transport, 409, "this connection id is in use")
                 return
@@ -138,6 +146,10 @@ class Admission:
                 error = DuplicateConnectionIDError(old.id)
                 old.apply(SessionEvent.DUPLICATE, error=error, close=CloseReason.DUPLICATE)
                 old = None
+        elif is_strange and old is not None:
+            # It waits for its own client, and this is not that one.
+            old.apply(SessionEvent.DUPLICATE, error=DuplicateConnectionIDError(old.id))
+            old = None
         shard.metrics.upgrades += 1
         transport.accept(upgrade.answer)
         access = shard.journal.access
@@ -154,7 +166,9 @@ class Admission:
             if old.transport is not None:
                 old.transport.hand_over_rest()
             _comes_back(old, upgrade)
-            old.apply(SessionEvent.REPLACE, close=CloseReason.REPLACED, transport=transport)
+            has_window = self._shard.options.resume_window > 0
+            event = SessionEvent.REPLACE if has_window else SessionEvent.TAKE_OVER
+            old.apply(event, close=CloseReason.REPLACED, transport=transport)
         if access is not None:
             access.joined(transport)
         self._release(transport)
@@ -173,3 +187,5 @@ def _comes_back(session: Session, upgrade: Upgrade) -> None:
     assert isinstance(connection, LocalConnection)
     connection.resumed(upgrade)
     session.resumes = upgrade.resume
+    if upgrade.claim is not None and isinstance(session, ExactSession):
+        session.claimed(upgrade.claim)

@@ -27,6 +27,7 @@ from wspulse.actors.sessions.inbox_limits import (
 from wspulse.actors.transport.state import TransportState
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.text.exact import RESERVED
 from wspulse.actors.wire.frames import TEXT
 
 __all__ = ["Callback", "Inbox", "calling_inbox"]
@@ -122,6 +123,10 @@ class Inbox:
                 return
         except BaseException as error:
             shard.undecodable(connection, error)
+            return
+        # To compare first is a third of the look at its beginning, for nearly all.
+        if frame.event >= RESERVED and frame.event.startswith(RESERVED):
+            shard.metrics.frames_reserved += 1
             return
         if self._busy or self._mailbox:
             self._append(frame, len(payload) + FRAME_BYTES)
@@ -353,7 +358,7 @@ class Inbox:
                 on_message = handlers.on_message
                 result = run(on_message, self.connection, item[0]) if on_message is not None else None
             else:
-                handler = getattr(handlers, item.kind)
+                handler = getattr(handlers, item.kind, None)
                 if handler is None:
                     return None
                 if item.kind in ("on_connect", "on_transport_restore"):

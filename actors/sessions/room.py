@@ -12,7 +12,13 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from wspulse.actors.values.metrics import Metrics
 
-__all__ = ["Room", "RoomMember"]
+__all__ = ["Batch", "Keep", "Room", "RoomMember"]
+
+Batch = tuple[list[bytes], int]
+"""Frames of one turn, in wire form, and how many bytes they are. All members share it; nobody changes it."""
+
+Keep = Callable[[Batch], object]
+"""Notes what is about to be written to a member that may ask for it again."""
 
 
 class RoomMember(Protocol):
@@ -31,6 +37,8 @@ class Room(Generic[M]):
     """One room of one shard. `joiners` counts those on their way in; they keep the room alive."""
 
     __slots__ = (
+        "_keeping",
+        "_large_bytes",
         "_limit",
         "_metrics",
         "_pending",
@@ -44,7 +52,7 @@ class Room(Generic[M]):
         "waiting",
     )
 
-    def __init__(self, room_id: str, limit_frames: int, metrics: Metrics) -> None:
+    def __init__(self, room_id: str, limit_frames: int, large_bytes: int, metrics: Metrics) -> None:
         self.id = room_id
         self.joiners = 0
         self.gone_at = 0.0
@@ -54,11 +62,14 @@ class Room(Generic[M]):
         self.waiting: dict[Any, Callable[[], None]] | None = {}
         """What is called when the room is joined, by who waits for that; None from then on."""
         self._limit = limit_frames
+        self._large_bytes = large_bytes
         self._metrics = metrics
         self._pending: list[bytes] = []
         self._swift: dict[M, Callable[[bytes], object]] = {}
         self._slow: dict[M, None] = {}
         self._writers: list[Callable[[bytes], object]] | None = None
+        self._keeping: dict[M, Keep] | None = None
+        """Of the swift members that have to note what is written to them; None while there is none."""
 
     def __len__(self) -> int:
         return len(self._swift) + len(self._slow)
@@ -71,32 +82,43 @@ class Room(Generic[M]):
     def members(self) -> list[M]:
         return [*self._swift, *self._slow]
 
-    def set_swift(self, session: M, write: Callable[[bytes], object]) -> None:
-        """A member (new, or one that was slow) takes what is written to it."""
+    def set_swift(self, session: M, write: Callable[[bytes], object], keep: Keep | None = None) -> None:
+        """A member (new, or one that was slow) takes what is written to it, and notes it before by `keep`."""
         self._slow.pop(session, None)
         self._swift[session] = write
         self._writers = None
+        if keep is not None:
+            if self._keeping is None:
+                self._keeping = {}
+            self._keeping[session] = keep
 
     def set_slow(self, session: M) -> None:
         """A member (new, or one that was swift) buffers what is sent to it."""
         if self._swift.pop(session, None) is not None:
-            self._writers = None
+            self._swift_no_more(session)
         self._slow[session] = None
 
     def remove(self, session: M) -> None:
         if self._swift.pop(session, None) is not None:
-            self._writers = None
+            self._swift_no_more(session)
         else:
             self._slow.pop(session, None)
+
+    def _swift_no_more(self, session: M) -> None:
+        self._writers = None
+        if self._keeping is not None:
+            self._keeping.pop(session, None)
+            if not self._keeping:
+                self._keeping = None
 
     def post(self, wire: bytes) -> bool:
         """Take a frame in wire form for all members. Returns whether the room must now be scheduled for a flush.
 
-        A turn's batch that reaches the size of a send buffer is written at once.
+        A turn's batch that reaches the size of a send buffer is written at once, and so is what ends in a large frame.
         """
         pending = self._pending
         pending.append(wire)
-        if len(pending) >= self._limit:
+        if len(pending) >= self._limit or len(wire) >= self._large_bytes:
             self.flush()
             return False
         return len(pending) == 1
@@ -107,6 +129,11 @@ class Room(Generic[M]):
         self.flush()
         slow = [session for session in self._slow if session.id not in excluded]
         writers = [write for session, write in self._swift.items() if session.id not in excluded]
+        if self._keeping is not None:
+            batch = [wire], len(wire)
+            for session, keep in self._keeping.items():
+                if session.id not in excluded:
+                    keep(batch)
         for write in writers:
             write(wire)
         self._metrics.frames_out += len(writers)
@@ -126,6 +153,11 @@ class Room(Generic[M]):
         if writers is None:
             writers = self._writers = list(self._swift.values())
         wire = frames[0] if count == 1 else b"".join(frames)
+        if self._keeping is not None:
+            # First, since a member that blocks on its write is none of them any more.
+            batch = frames, len(wire)
+            for keep in self._keeping.values():
+                keep(batch)
         for write in writers:
             write(wire)
         self._metrics.frames_out += count * len(writers)

@@ -11,24 +11,38 @@ __all__ = ["SendBuffer"]
 
 
 class SendBuffer:
-    """At most `limit_frames` frames in wire form, the oldest dropped for a newer one."""
+    """At most `limit_frames` frames in wire form, and `limit_bytes` of them, the oldest dropped for a newer one. One frame always
+    has room, however large it is."""
 
-    __slots__ = ("_frames",)
+    __slots__ = ("_bytes", "_frames", "_limit_bytes", "_limit_frames")
 
-    def __init__(self, limit_frames: int) -> None:
-        self._frames: deque[bytes] = deque(maxlen=limit_frames)
+    def __init__(self, limit_frames: int, limit_bytes: int) -> None:
+        self._frames: deque[bytes] = deque()
+        self._bytes = 0
+        self._limit_frames = limit_frames
+        self._limit_bytes = limit_bytes
 
     def __len__(self) -> int:
         return len(self._frames)
 
     @property
     def full(self) -> bool:
-        return len(self._frames) == self._frames.maxlen
+        return len(self._frames) >= self._limit_frames or self._bytes >= self._limit_bytes
 
-    def push(self, wire: bytes) -> bool:
-        """Append a frame. Returns whether the oldest one was dropped for it."""
-        dropped = len(self._frames) == self._frames.maxlen
-        self._frames.append(wire)
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether a frame of this size is taken without another one's being dropped for it."""
+        frames = self._frames
+        return not frames or (len(frames) < self._limit_frames and self._bytes + size_bytes <= self._limit_bytes)
+
+    def push(self, wire: bytes) -> int:
+        """Append a frame. Returns how many of the oldest were dropped for it."""
+        frames = self._frames
+        frames.append(wire)
+        self._bytes += len(wire)
+        dropped = 0
+        while len(frames) > 1 and (len(frames) > self._limit_frames or self._bytes > self._limit_bytes):
+            self._bytes -= len(frames.popleft())
+            dropped += 1
         return dropped
 
     def take(self, most_bytes: int) -> tuple[bytes, int]:
@@ -39,6 +53,7 @@ class SendBuffer:
         while frames and size + len(frames[0]) <= most_bytes:
             pieces.append(frames.popleft())
             size += len(pieces[-1])
+        self._bytes -= size
         return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), len(pieces)
 
     def take_all(self) -> tuple[bytes, int]:
@@ -47,4 +62,5 @@ class SendBuffer:
         count = len(frames)
         data = b"".join(frames)
         frames.clear()
+        self._bytes = 0
         return data, count

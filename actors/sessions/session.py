@@ -8,69 +8,30 @@ no timer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar
 
 from wspulse.actors.sessions.asking.call import end_calls
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.inbox import Inbox, calling_inbox
-from wspulse.actors.sessions.inbox_contract import InboxShard
 from wspulse.actors.sessions.room import Room
-from wspulse.actors.sessions.rooms.further import FurtherRooms, RoomEntrance
+from wspulse.actors.sessions.rooms.further import FurtherRooms
 from wspulse.actors.sessions.send_buffer import SendBuffer
+from wspulse.actors.sessions.session_contract import SessionShard
 from wspulse.actors.sessions.state import ORDERS, Effect, SessionEvent, SessionState, transition
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.errors import ConnectionClosedError, PeerClosedError, SendBufferFullError
-from wspulse.actors.values.frame import Frame
-from wspulse.actors.values.options.server_options import ServerOptions
 
-__all__ = ["Flushable", "Session", "SessionShard"]
+__all__ = ["Session"]
 
 _DRAIN_BYTES = 64 * 1024
 """How much of a send buffer is handed to the socket at a time; the rest can still be dropped as the oldest."""
 
 
-class Flushable(Protocol):
-    def flush(self) -> None: ...
-
-
-class SessionShard(InboxShard[Inbox], Protocol):
-    """What a session and its connection need of their shard."""
-
-    options: ServerOptions
-    thread: int
-    """The loop's, in which alone a session may be touched."""
-    encode: Callable[[Frame], bytes]
-    """A frame in wire form. Raises what the codec raises."""
-
-    @property
-    def room_table(self) -> RoomEntrance[Session]:
-        """The rooms of the shard."""
-
-    resumable: Callable[[Connection], bool] | None
-    """Whose sessions have the resume window; None: all."""
-
-    @property
-    def clock(self) -> Callable[[], float]: ...
-
-    def schedule(self, item: Flushable) -> None:
-        """Have `item.flush()` called at the end of this loop turn."""
-
-    def start_window(self, session: Session) -> None:
-        """Have the resume window end the session, unless something else happens first."""
-
-    def session_ended(self, session: Session) -> None:
-        """It leaves the table and the room; its callbacks are still on their way."""
-
-    def close_session(self, session: Session, code: int = 1000, reason: str = "") -> None:
-        """End it as `connection.close()` does."""
-
-    def publish_event(self, kind: str, session: Session, error: BaseException | None = None) -> None: ...
-
-
 class Session:
     """See the module. `serial` is unique within the shard's incarnation; `epoch` rises with every change of state."""
+
+    inbox_type: ClassVar[type[Inbox]] = Inbox
 
     __slots__ = (
         "_buffer",
@@ -93,10 +54,10 @@ class Session:
     )
 
     def __init__(
-        self, shard: SessionShard, connection_id: str, room: Room[Session], serial: int, connected_at: float
+        self, shard: SessionShard[Session], connection_id: str, room: Room[Session], serial: int, connected_at: float
     ) -> None:
         self.shard = shard
-        self.inbox = Inbox(shard, self)
+        self.inbox = self.inbox_type(shard, self)
         """Until its last callback has run."""
         self.transport: Transport | None = None
         self.id = connection_id
@@ -139,7 +100,7 @@ class Session:
         elif transport.blocked:
             if self._turn is not None:
                 self.flush()
-            if self._buffer is not None and self._buffer.full:
+            if self._buffer is not None and not self._buffer.has_room(len(wire)):
                 raise SendBufferFullError(self.id)
             self._push(wire)
         else:
@@ -150,7 +111,8 @@ class Session:
                     self.shard.schedule(self)
             else:
                 turn.append(wire)
-                if len(turn) >= self.shard.options.send_buffer_size:
+                shard = self.shard
+                if len(turn) >= shard.options.send_buffer_size or len(wire) >= shard.large_frame_bytes:
                     self.flush()
 
     async def room_in_buffer(self) -> None:
@@ -218,10 +180,11 @@ class Session:
     def _push(self, wire: bytes) -> None:
         buffer = self._buffer
         if buffer is None:
-            buffer = self._buffer = SendBuffer(self.shard.options.send_buffer_size)
-        if buffer.push(wire):
-            self.dropped_frames += 1
-            self.shard.metrics.frames_dropped += 1
+            options = self.shard.options
+            buffer = self._buffer = SendBuffer(options.send_buffer_size, options.send_buffer_bytes)
+        if dropped := buffer.push(wire):
+            self.dropped_frames += dropped
+            self.shard.metrics.frames_dropped += dropped
 
     # Rooms.
 
@@ -246,9 +209,11 @@ class Session:
 
     # What the transport reports.
 
-    def transport_lost(self, error: BaseException | None, *, said_goodbye: bool = False) -> None:
+    def transport_lost(
+        self, error: BaseException | None, *, said_goodbye: bool = False, for_good: bool = False
+    ) -> None:
         """The transport is gone, or says its own farewell now."""
-        self.apply(self._loss(said_goodbye), error=error)
+        self.apply(self._loss(said_goodbye, for_good), error=error)
 
     @property
     def answers_are_due(self) -> bool:
@@ -265,9 +230,9 @@ class Session:
 
     def transport_failed(self, error: BaseException, close: CloseRow) -> None:
         """We end the transport, telling the peer why."""
-        self.apply(self._loss(said_goodbye=False), error=error, close=close)
+        self.apply(self._loss(), error=error, close=close)
 
-    def _loss(self, said_goodbye: bool) -> SessionEvent:
+    def _loss(self, said_goodbye: bool = False, _for_good: bool = False) -> SessionEvent:
         is_to_wait = not said_goodbye or self.shard.options.suspend_on_clean_close
         return SessionEvent.DROP if is_to_wait and self.outlives_transport else SessionEvent.LOSE
 
@@ -299,6 +264,8 @@ class Session:
                 case Effect.TELL_DROP:
                     self.shard.publish_event("drop", self, error)
                     self.inbox.post("on_transport_drop", error)
+                case Effect.MARK:
+                    self.inbox.post("transport replaced")
                 case Effect.ATTACH:
                     assert transport is not None
                     self.error = None
@@ -338,16 +305,22 @@ class Session:
                 self.transport = None
                 self.flush()
         else:
-            turn, self._turn = self._turn, None
-            if self._buffer is not None:
-                data, count = self._buffer.take_all()
-                self.shard.metrics.frames_out += count
-            if turn is not None:
-                data += b"".join(turn)
-                self.shard.metrics.frames_out += len(turn)
+            data = self._take_queued()
         self.transport = None
         transport.session = None
         transport.finish(close.code, close.reason, data, at_once=close.discards_queue)
+
+    def _take_queued(self) -> bytes:
+        """All that waits to be sent, for the last words."""
+        data, count = b"", 0
+        if self._buffer is not None:
+            data, count = self._buffer.take_all()
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            data += b"".join(turn)
+            count += len(turn)
+        self.shard.metrics.frames_out += count
+        return data
 
     def _cancel_handler(self, event: SessionEvent) -> None:
         """Nobody waits for what an on_message does; unless it is that itself, or what it began, that ends its session. (A loss

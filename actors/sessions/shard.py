@@ -21,24 +21,28 @@ from wspulse.actors.sessions.admission import Admission
 from wspulse.actors.sessions.connections.connection import Connection, is_own_end
 from wspulse.actors.sessions.connections.expressible import expressible
 from wspulse.actors.sessions.connections.local_connection import LocalConnection
+from wspulse.actors.sessions.exact.frames import ExactFrames
+from wspulse.actors.sessions.exact.session import ExactSession
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.patience.cancellations import Cancellations
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.rooms.membership import add_room, rooms_of
 from wspulse.actors.sessions.rooms.table import RoomTable
-from wspulse.actors.sessions.session import Flushable, Session
+from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.session_contract import Flushable
 from wspulse.actors.sessions.state import SessionEvent, SessionState
 from wspulse.actors.sessions.ticker import Ticker
 from wspulse.actors.transport.contract import Ending
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
-from wspulse.actors.values.codec import decoding_lanes
+from wspulse.actors.values.codec import JSONCodec, MsgpackCodec, decoding_lanes
 from wspulse.actors.values.errors import ConnectionNotFoundError, ProtocolError, ServerClosedError, text_of
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
+from wspulse.actors.values.text.exact import SUBPROTOCOL
 from wspulse.actors.wire.encoder import wire_encoder
 
 __all__ = ["CANCELLED_S", "Shard"]
@@ -78,8 +82,12 @@ class Shard:
         self.encode = wire_encoder(options.codec)
         """A frame in wire form: a whole WebSocket message. Raises what the codec raises."""
         self.decode, self.decode_refused = decoding_lanes(options.codec)
+        self.has_exact_sessions = isinstance(options.codec, (JSONCodec, MsgpackCodec))
+        self._exact_frames = ExactFrames(options)
         self.keeps_kind = options.codec.binary is None
         self.wants_text = options.codec.binary is False
+        self.large_frame_bytes = options.send_buffer_bytes // options.send_buffer_size
+        """What is written at once: smaller frames are, all those of a turn together, no more than a send buffer holds."""
         self.bus: Bus
         self.sessions: dict[str, Session] = {}
         self.room_table = RoomTable(self)
@@ -115,7 +123,12 @@ class Shard:
     ) -> None:
         """Begin the session of a newcomer whose 101 is written; the further rooms were entered for it."""
         self._serial += 1
-        session = Session(self, upgrade.connection_id, room, self._serial, time.time())
+        session: Session
+        if self.has_exact_sessions and upgrade.subprotocol == SUBPROTOCOL:
+            frames = self._exact_frames
+            session = ExactSession(self, upgrade.connection_id, room, self._serial, time.time(), frames)
+        else:
+            session = Session(self, upgrade.connection_id, room, self._serial, time.time())
         session.inbox.connection = LocalConnection(session, upgrade)
         session.resumes = upgrade.resume
         self.sessions[session.id] = session

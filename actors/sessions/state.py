@@ -29,6 +29,7 @@ class SessionEvent(Named):
     LOSE = "transport lost, session ends with it"
     DROP = "transport lost, session waits for the next"
     REPLACE = "a newer transport takes over a live one"
+    TAKE_OVER = "its own client's newer transport takes over a live one, where a lost one would have ended it"
     RESUME = "a newer transport ends the wait"
     EXPIRE = "the resume window ends"
     CLOSE = "connection.close()"
@@ -48,6 +49,7 @@ class Effect(Named):
     START_WINDOW = "note when the resume window ends"
     ATTACH = "take the new transport and replay what is buffered"
     END = "leave the shard's table and the room; on_disconnect"
+    MARK = "mark among what waits for handlers that another transport brings what comes"
     TELL_DROP = "on_transport_drop"
     TELL_RESTORE = "on_transport_restore"
 
@@ -61,6 +63,7 @@ TRANSITIONS: Transitions[SessionState, SessionEvent, Effect] = {
         _CONNECTED,
         (Effect.DETACH, Effect.TELL_DROP, Effect.ATTACH, Effect.TELL_RESTORE),
     ),
+    (_CONNECTED, SessionEvent.TAKE_OVER): (_CONNECTED, (Effect.DETACH, Effect.MARK, Effect.ATTACH)),
     (_CONNECTED, SessionEvent.CLOSE): (_CLOSED, (Effect.DETACH, Effect.END)),
     (_CONNECTED, SessionEvent.KICK): (_CLOSED, (Effect.DETACH, Effect.END)),
     (_CONNECTED, SessionEvent.DUPLICATE): (_CLOSED, (Effect.DETACH, Effect.END)),
@@ -69,6 +72,7 @@ TRANSITIONS: Transitions[SessionState, SessionEvent, Effect] = {
     (_SUSPENDED, SessionEvent.EXPIRE): (_CLOSED, (Effect.END,)),
     (_SUSPENDED, SessionEvent.CLOSE): (_CLOSED, (Effect.END,)),
     (_SUSPENDED, SessionEvent.KICK): (_CLOSED, (Effect.END,)),
+    (_SUSPENDED, SessionEvent.DUPLICATE): (_CLOSED, (Effect.END,)),
     (_SUSPENDED, SessionEvent.SERVER_CLOSE): (_CLOSED, (Effect.END,)),
 }
 

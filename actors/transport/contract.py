@@ -53,8 +53,10 @@ class Carried(Protocol):
     def unblocked(self) -> None:
         """The kernel takes frames again."""
 
-    def transport_lost(self, error: BaseException | None, *, said_goodbye: bool = False) -> None:
-        """The transport is gone, or says its own farewell now."""
+    def transport_lost(
+        self, error: BaseException | None, *, said_goodbye: bool = False, for_good: bool = False
+    ) -> None:
+        """The transport is gone, or says its own farewell now: `for_good` where the peer's close frame said 1000."""
 
     def transport_failed(self, error: BaseException, close: CloseRow) -> None:
         """End the transport, telling the peer why."""

@@ -298,7 +298,7 @@ class Transport(Outlet["TransportShard[Transport]"]):
                 error = ConnectionLostError()
                 error.__cause__ = cause
                 farewell = Farewell(error)
-            session.transport_lost(farewell.error, said_goodbye=farewell.said_goodbye)
+            farewell.tell(session)
 
     # Inbound.
 
@@ -346,7 +346,7 @@ class Transport(Outlet["TransportShard[Transport]"]):
         session = self.session
         assert session is not None
         session.flush()
-        session.transport_lost(farewell.error, said_goodbye=farewell.said_goodbye)
+        farewell.tell(session)
         self._apply(TransportEvent.PEER_CLOSE, encode_frame(CLOSE, payload[:2]))
 
     def _protocol_broken(self, error: ProtocolError) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wspulse.actors.values.request import Request
+from wspulse.actors.values.text.exact import Claim
 
 __all__ = ["Upgrade"]
 
@@ -28,3 +29,5 @@ class Upgrade:
     """Whether its session may have a resume window."""
     rooms: tuple[str, ...] = ()
     """That a session which begins is in beside `room_id`."""
+    claim: Claim | None = None
+    """Of which session its client says that it is its own; only where `subprotocol` is that of exact sessions."""

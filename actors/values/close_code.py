@@ -42,15 +42,28 @@ class CloseReason:
     HANDLER_RAISED = CloseRow(
         1011, "internal error", True, "a handler of the application raised", "come back; the same frame may do it again"
     )
+    BAD_ACKNOWLEDGEMENT = CloseRow(
+        1002,
+        "bad acknowledgement",
+        True,
+        "an exact session's client acknowledged what is no number, less than before, or more than was sent",
+        "stay away; the client has a fault",
+    )
     KEEPALIVE_TIMEOUT = CloseRow(
         1011, "keepalive timeout", True, "a ping was not answered for `pong_wait`", "come back"
     )
 
 
 VIOLATIONS = (
-    CloseRow(1002, "what was wrong", True, "the client broke RFC 6455", "come back; the client has a fault"),
-    CloseRow(1007, "what was wrong", True, "text that is no UTF-8", "come back; the client has a fault"),
-    CloseRow(1009, "what was wrong", True, "a message over `max_message_size`", "come back without that message"),
+    CloseRow(1002, "what was wrong", True, "the client broke RFC 6455", "stay away; the client has a fault"),
+    CloseRow(1007, "what was wrong", True, "text that is no UTF-8", "stay away; the client has a fault"),
+    CloseRow(
+        1009,
+        "what was wrong",
+        True,
+        "a message over `max_message_size`",
+        "stay away; or come back without that message",
+    ),
 )
 """How the parser of frames ends one; the reasons are its own."""
 

@@ -88,7 +88,8 @@ class ConnectionClosedError(_AboutConnection):
 
 
 class SendBufferFullError(_AboutConnection):
-    """The session's send buffer holds `send_buffer_size` frames that its peer has not taken; this frame was not queued."""
+    """The session's send buffer is full of what its peer has not taken (`send_buffer_size` frames, or
+    `send_buffer_bytes`); this frame was not queued."""
 
     code = "send_buffer_full"
     phrase = "send buffer is full"

@@ -19,6 +19,8 @@ class Metrics:
     frames_undecodable: int = 0
     frames_in_dropped: int = 0
     """Frames that lost transports had read, and that a handler was too far behind to be given."""
+    frames_reserved: int = 0
+    """Frames of clients whose event is the protocol's own (`wspulse.…`) and means nothing: they reach no handler."""
     answers_dropped: int = 0
     """Answers to calls for which none waited: they came late, or twice, or to nothing that was asked."""
     peers_stalled: int = 0

@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.text.exact import RESERVED, check_event
 from wspulse.actors.wire.frames import BINARY, SHORT_HEADERS, TEXT, encode_frame
 
-__all__ = ["wire_encoder"]
+__all__ = ["encode_protocols_own", "wire_encoder"]
 
 
 def wire_encoder(codec: Codec) -> Callable[[Frame], bytes]:
-    """What turns a frame into a whole WebSocket message. It raises what the codec raises.
+    """What turns a frame of the application into a whole WebSocket message. It raises what the codec raises, and ValueError for
+    an event of the protocol's own, with which one could speak to clients in the server's name.
 
     A closure, since it looks nothing up but the codec's result: 0.35 µs less per frame of 100 bytes than a method.
     """
@@ -22,6 +24,9 @@ def wire_encoder(codec: Codec) -> Callable[[Frame], bytes]:
         encode_bytes = codec.encode
 
         def encode_wire(frame: Frame) -> bytes:
+            # To compare first costs 10 ns, and the look at its beginning 45.
+            if frame.event >= RESERVED and frame.event.startswith(RESERVED):
+                check_event(frame.event)
             data = encode_bytes(frame)
             size = len(data)
             return headers[size] + data if size < 126 else encode_frame(opcode, data)
@@ -30,7 +35,16 @@ def wire_encoder(codec: Codec) -> Callable[[Frame], bytes]:
     encode = codec.encode
 
     def encode_kind(frame: Frame) -> bytes:
+        if frame.event.startswith(RESERVED):
+            check_event(frame.event)
         data = encode(frame)
         return encode_frame(TEXT, data.encode()) if isinstance(data, str) else encode_frame(opcode, data)
 
     return encode_kind
+
+
+def encode_protocols_own(codec: Codec, frame: Frame) -> bytes:
+    """A frame of the protocol's own as a whole message; the codec is JSON or msgpack."""
+    data = codec.encode(frame)
+    assert isinstance(data, bytes)
+    return encode_frame(TEXT if codec.binary is False else BINARY, data)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from hashlib import sha1
-from re import IGNORECASE
+from re import IGNORECASE, Match
 from re import compile as _pattern
 from typing import Final, Protocol
 
 from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import path_of_target
+from wspulse.actors.values.text.exact import RESUME_PREFIX, Claim, claim_in
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 
 __all__ = [
@@ -24,8 +25,10 @@ __all__ = [
     "Pages",
     "check_request",
     "choose_subprotocol",
+    "head_without_claims",
     "key_of",
     "switching_protocols",
+    "without_claims",
 ]
 
 HEALTH_PATH: Final = "/healthz"
@@ -50,7 +53,7 @@ _READ_FIELDS = _pattern(
 
 _KEY_LINE = b"\r\nsec-websocket-key:"
 _key_at = _pattern(rb"[ \t]*+([A-Za-z0-9+/]{22}==)[ \t]*+(?:\r|\Z)").match
-_PROTOCOLS = _pattern(rb"\r\nsec-websocket-protocol:([^\r]*)", IGNORECASE)
+_OFFERS = _pattern(rb"(\r\nsec-websocket-protocol:[ \t]*+)([^\r]*)", IGNORECASE)
 _is_token = _pattern(_TOKEN).fullmatch
 _is_host = _pattern(rb"[A-Za-z0-9._~!$&'()*+,;=:%\[\]\-]*+[ \t]*+").fullmatch
 
@@ -76,13 +79,17 @@ Pages = Mapping[str, Page]
 class CheckedHead:
     """The head of a request that may become a WebSocket."""
 
-    __slots__ = ("head", "key", "offered_subprotocols")
+    __slots__ = ("claim", "head", "key", "offered_subprotocols")
 
-    def __init__(self, head: bytes, key: str, offered_subprotocols: tuple[str, ...]) -> None:
+    def __init__(
+        self, head: bytes, key: str, offered_subprotocols: tuple[str, ...], claim: Claim | None = None
+    ) -> None:
         self.head = head
+        """Without what the client claims, which is a secret."""
         self.key = key
         """What `switching_protocols` answers."""
         self.offered_subprotocols = offered_subprotocols
+        self.claim = claim
 
 
 _NO_PAGES: Final[Mapping[str, Page]] = {}
@@ -212,16 +219,37 @@ def _check_fields(head: bytes, line_end: int, draining: bool) -> CheckedHead | H
     if fields.get(b"content-length", b"0").rstrip(_SPACE) != b"0" or b"transfer-encoding" in fields:
         return HTTPAnswer(400, "an upgrade request has no body")
     subprotocols: tuple[str, ...] = ()
+    claim: Claim | None = None
     if b"sec-websocket-protocol" in fields:
-        items = b",".join(_PROTOCOLS.findall(readable)).split(b",")
+        items = b",".join(values for _, values in _OFFERS.findall(readable)).split(b",")
         names = [name for item in items if (name := item.strip(_SPACE))]
         if not all(map(_is_token, names)):
             return HTTPAnswer(400, "Sec-WebSocket-Protocol is malformed")
         subprotocols = tuple(name.decode() for name in names)
+        if RESUME_PREFIX in fields[b"sec-websocket-protocol"].decode():
+            claim, subprotocols = claim_in(subprotocols), without_claims(subprotocols)
+            head = head_without_claims(head)
 
     if draining:
         return rejection(503, "server is shutting down")
-    return CheckedHead(head, key[1].decode(), subprotocols)
+    return CheckedHead(head, key[1].decode(), subprotocols, claim)
+
+
+def without_claims(names: Sequence[str]) -> tuple[str, ...]:
+    """Offered subprotocols but those that are no names: what a client that comes back claims."""
+    return tuple(name for name in names if not name.startswith(RESUME_PREFIX))
+
+
+def head_without_claims(head: bytes) -> bytes:
+    """A head whose offered subprotocols are names alone: nobody is told what a client claims. A line of nothing else is left
+    out."""
+    return _OFFERS.sub(_names_alone, head)
+
+
+def _names_alone(line: Match[bytes]) -> bytes:
+    names = [item.strip(_SPACE) for item in line[2].split(b",")]
+    names = [name for name in names if name and not name.startswith(RESUME_PREFIX.encode())]
+    return line[1] + b", ".join(names) if names else b""
 
 
 def _joined(lines: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], bytes]:

@@ -1,7 +1,7 @@
 // The load generator: one thread, one epoll, many WebSocket connections. It counts and checks every byte that it gets,
 // and reads the CPU clocks of the server's processes itself, at the first and at the last counted message.
 //
-//   load MODE --port P [--dialect plain|socketio] [--path /ws?id=m{n}] [--connections N] [--pids 1,2] ...
+//   load MODE --port P [--dialect plain|socketio|exact [--ack-every 64]] [--path /ws?id=m{n}] [--connections N] [--pids 1,2] ...
 //
 //   echo     each connection expects each of its messages back, equal and in order:
 //            --window K, K messages under way on each, or --rate R, R messages each second over all of them
@@ -45,6 +45,7 @@ struct connection {
 };
 
 static const char *mode, *path, *background_path = "/ws?room=b{n}&id=b{n}";
+static uint32_t ack_every = 64;  // messages, in the dialect "exact"
 static int port, connections = 100, window = 1, in_flight, concurrency = 64, background, first;
 static double rate, warmup_s = 0.5, measure_s = 1.5;
 static bool hold, leave;
@@ -140,8 +141,9 @@ static void request(struct connection *c) {
     else expand(target, sizeof target, path, number - background + first);
     int size = snprintf(head, sizeof head,
                         "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                        "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n",
-                        target, port, KEY);
+                        "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13%s%s\r\n\r\n",
+                        target, port, KEY, dialect->offer ? "\r\nSec-WebSocket-Protocol: " : "",
+                        dialect->offer ? dialect->offer : "");
     send_all(c, head, size);
     c->state = SHAKING;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
@@ -155,11 +157,19 @@ static void say_goodbye(struct connection *c) {
     c->state = LEAVING;
 }
 
+static void acknowledge(struct connection *c) {
+    char text[64];
+    unsigned char out[HEAD_OUT + SMALL];
+    int size = snprintf(text, sizeof text, dialect->acknowledgement, c->next);
+    send_all(c, out, put_small(out, TEXT, text, size));
+}
+
 static void take_message(struct connection *c, const unsigned char *frame, uint64_t now) {
     int number = (int)(c - all);
     if (!is_message(frame, c->next)) fail("connection %d: message %u is wrong: %.*s", number, c->next, WHOLE_IN, frame);
     received++;
     uint32_t seq = c->next++;
+    if (dialect->acknowledgement && c->next % ack_every == 0) acknowledge(c);
     if (*mode == 'f') {
         if (rate) count_latency(now - due_ns(seq));
         if (!--remaining[seq % RING]) complete = seq + 1;
@@ -187,6 +197,7 @@ static void take_packet(struct connection *c, const char *text, size_t size) {
     const char *answer = dialect->pong;
     bool greeting = c->state == GREETING && begins_with(text, size, dialect->steps[c->step].expected);
     if (greeting) answer = dialect->steps[c->step++].answer;
+    else if (c->state == OPEN && begins_with(text, size, dialect->aside)) return;
     else if (c->state != OPEN || size != 1 || !begins_with(text, size, dialect->ping))
         fail("connection %d: an unexpected %.*s", (int)(c - all), (int)size, text);
     unsigned char out[HEAD_OUT + SMALL];
@@ -377,6 +388,7 @@ int main(int count, char **arguments) {
         char *value = ++i < count ? arguments[i] : "";
         if (!strcmp(name, "--port")) port = atoi(value);
         else if (!strcmp(name, "--dialect")) spoken = value;
+        else if (!strcmp(name, "--ack-every")) ack_every = atoi(value);
         else if (!strcmp(name, "--path")) path = value;
         else if (!strcmp(name, "--first")) first = atoi(value);
         else if (!strcmp(name, "--background")) background = atoi(value);

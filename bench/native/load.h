@@ -18,6 +18,8 @@ struct dialect {
     const char *before, *after;                               // what is around a message's payload
     struct { const char *expected, *answer; } steps[STEPS];   // after the upgrade: packets that begin so, and our answers
     const char *ping, *pong;                                  // text packets beside WebSocket's own
+    const char *offer;                                        // a subprotocol
+    const char *aside, *acknowledgement;                      // packets that begin so are no messages; ours, with a count
 };
 
 extern const struct dialect *dialect;

@@ -24,6 +24,16 @@ static const struct dialect DIALECTS[] = {
         .ping = "2",
         .pong = "3",
     },
+    {
+        .name = "exact",
+        .path = "/ws?id=m{n}",
+        .before = "{\"event\":\"bench\",\"payload\":",
+        .after = "}",
+        .steps = {{"{\"event\":\"wspulse.session\"", NULL}},
+        .offer = "wspulse.1",
+        .aside = "{\"event\":\"wspulse.",
+        .acknowledgement = "{\"event\":\"wspulse.ack\",\"payload\":%u}",
+    },
 };
 
 const struct dialect *dialect;

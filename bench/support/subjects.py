@@ -39,13 +39,13 @@ class Running(NamedTuple):
 Subject = Callable[[], AbstractContextManager[Running]]
 
 
-def wspulse(app: str, *options: str, workers: int = 1) -> Subject:
+def wspulse(app: str, *options: str, workers: int = 1, dialect: str = "plain") -> Subject:
     """`python -m wspulse.supervisor`; what is measured is the supervisor and all workers."""
 
     @contextmanager
     def start() -> Iterator[Running]:
         with serve_process("--app", app, *options, workers=workers, cwd=ROOT) as server:
-            yield Running(server.port, tuple(sorted(server.pids())))
+            yield Running(server.port, tuple(sorted(server.pids())), dialect)
 
     return start
 

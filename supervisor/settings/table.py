@@ -120,6 +120,7 @@ TABLE = (
         "app", RUN, Text("APP", _application), "MODULE:ATTR, or a built-in application: relay, echo, bridge", "relay"
     ),
     _server_option("http_app", RUN, Text("MODULE:ATTR", _http_application)),
+    _server_option("client", RUN),
     Setting("config", RUN, Text("FILE"), "a TOML file with settings, named as the flags are: max_message_size = 65536"),
     Setting("host", LISTEN, Text("HOST", _host), "the address to listen on; 0.0.0.0 or :: for all", "127.0.0.1"),
     Setting("port", LISTEN, Integer(0, 65535, metavar="PORT"), "the port to listen on; 0: any that is free", 8000),
@@ -132,6 +133,7 @@ TABLE = (
     _server_option("write_wait", CONNECTIONS),
     _server_option("max_message_size", CONNECTIONS),
     _server_option("send_buffer_size", CONNECTIONS),
+    _server_option("send_buffer_bytes", CONNECTIONS),
     _server_option("max_rooms_per_connection", CONNECTIONS),
     _server_option("codec", CONNECTIONS, Choice("json", "msgpack", "raw")),
     _server_option("handshake_timeout", CONNECTIONS),

@@ -77,6 +77,7 @@ def test_every_callback_and_option_that_is_given_arrives() -> None:
         "write_wait": 3.0,
         "max_message_size": 4,
         "send_buffer_size": 5,
+        "send_buffer_bytes": 2048,
         "max_rooms_per_connection": 10,
         "codec": MsgpackCodec(),
         "check_origin": handler,
@@ -87,6 +88,7 @@ def test_every_callback_and_option_that_is_given_arrives() -> None:
         "access_log": True,
         "publish_messages": True,
         "http_app": handler,
+        "client": False,
         "logger": logging.getLogger("mine"),
     }
     server = Server(identify, **callbacks, **options)

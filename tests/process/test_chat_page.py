@@ -140,10 +140,26 @@ async def test_two_pages_talk_across_workers_one_is_cut_and_nothing_is_lost() ->
             assert len(await said(ada)) == len(set(await said(ada))) == 12
             assert await ada.evaluate("document.querySelectorAll('#pending .said').length") == 0
 
-            # A reloaded page is the same session still.
+            # A reloaded page has forgotten what it was told: it is the same person in a new session.
             await bob.call("Page.reload")
-            await until_note(bob, "the session went on")
-            await until_note(ada, f"{HOSTILE} is back")
+            await until_note(bob, "You are connected")
+            await bob.until("document.querySelectorAll('#people li').length === 2")
+            await say(bob, "after the reload")
+            await until_said(ada, "after the reload")
+            await ada.until("document.querySelectorAll('#people li').length === 2")
+            await ada.until("document.querySelectorAll('#people .away').length === 0")
+
+            # Her worker is replaced while she is away: what she said meanwhile goes out in the new session.
+            ada_worker = int(workers[0].split()[1])
+            await ada.click("#cut")
+            await ada.until("document.body.dataset.state === 'waiting'")
+            await say(ada, "said in between")
+            with Control(server.control) as control:
+                control.restart(ada_worker)
+            await until_note(ada, "Back in a new session")
+            await until_said(bob, "said in between")
+            await until_said(ada, "said in between")
+            assert await ada.evaluate("document.querySelectorAll('#pending .said').length") == 0
 
             # Who speaks without this page is shown as they speak, and a second page of one id ends the first for good.
             await bob.evaluate(

@@ -1,12 +1,18 @@
 // The chat page of wspulse's `relay`: shows what a line brings, and says what is typed.
 // What others send is put into the document as text only, never as HTML.
 
-import { Line } from "./line.js";
 import { workerOf } from "./placement.js";
+import { connect } from "./wspulse.js";
 
+const CUT_S = 5;                 // how long "Cut the line" stays away: time to say something in the other window
 const LINES_KEPT = 500;
 const MESSAGES_REMEMBERED = 1000;
 const CHANGES_TOLD = 6;          // of those that come at once
+const ENDINGS = {
+  "duplicate connection id": "This chat was opened in another window.",
+  "replaced": "This chat was opened in another window.",
+  "kicked": "You were removed from the room.",
+};
 
 const element = (id) => document.getElementById(id);
 
@@ -62,16 +68,54 @@ class People {
   }
 }
 
+// What a line needs to be cut: its socket, and something that keeps it away for a while.
+class Scissors {
+  constructor(url) {
+    const scissors = this;
+    this.socket = null;
+    this.due = 0;                // when it may come back
+    this.isAway = Promise.resolve();
+    this.url = async () => { await this.isAway; return url; };
+    this.WebSocket = class extends WebSocket {
+      constructor(...given) {
+        super(...given);
+        scissors.socket = this;
+      }
+    };
+  }
+
+  cut() {
+    this.isAway = new Promise((resolve) => { this.release = resolve; });
+    this.due = Date.now() + CUT_S * 1000;
+    setTimeout(() => this.letGo(), CUT_S * 1000);
+    this.socket.close();         // without a code: the line takes it for a loss
+  }
+
+  letGo() {
+    this.due = 0;
+    this.release?.();
+  }
+
+  mend() {
+    this.letGo();
+    dispatchEvent(new Event("online"));  // a line that waits for its next try hears that
+  }
+}
+
 class Page {
   constructor(name, room, id) {
     this.name = name;
     this.room = room;
     this.id = id;
     this.people = new People(id);
-    this.heard = new Set();      // sender and id of messages, since one that was sent again may come twice
+    this.heard = new Set();      // sender and id of messages: one that was sent again, to another session, may come twice
     this.load = randomText();    // a reloaded page has the same connection id, and numbers its messages anew
     this.number = 0;
+    this.written = 0;            // the number of the last message that was said before the line was lost
+    this.unsaid = new Map();     // message id → what waits to come back
     this.before = null;          // what presence.you said last
+    this.countdown = 0;
+    this.isUp = false;
     const path = document.body.dataset.websocketPath;
     const url = new URL(`.${path}`, location.origin + location.pathname);
     url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
@@ -82,15 +126,59 @@ class Page {
     element("people-box").open = wide.matches;
     element("door").hidden = true;
     element("house").hidden = false;
-    this.line = new Line(url.href, id, {
-      state: (state, text) => this.setState(state, text),
-      you: (facts) => this.arrived(facts),
-      frame: (frame) => this.take(frame),
-      ended: (why) => this.ended(why),
-      dropped: (frame) => this.dropped(frame),
-    });
-    this.line.open();
+    this.setState("connecting", "connecting …");
+    this.scissors = new Scissors(url.href);
+    this.line = connect(this.scissors.url, { WebSocket: this.scissors.WebSocket });
+    this.line.on("wspulse.state", (change) => this.changed(change));
+    this.line.on("wspulse.lost", (lost) => this.lost(lost));
+    this.line.on("wspulse.refused", () => this.note("The server does not let this page in, or is not there.", "bad"));
+    this.line.on("wspulse.error", ({ kind, error }) => kind === "opening" && this.note(error.message, "bad"));
+    this.line.on("*", (payload, frame) => this.take(frame));
     element("text").focus();
+  }
+
+  close() {
+    clearInterval(this.countdown);
+    this.line.close();
+  }
+
+  changed({ state, code, reason, delay }) {
+    clearInterval(this.countdown);
+    if (state === "closed") {
+      const why = code === 1000 ? "" : `: ${reason} (${code})`;
+      this.ended(ENDINGS[reason] ?? `The server closed the connection${why}.`);
+    } else if (state === "connected") {
+      this.isUp = true;          // presence.you tells the rest
+    } else {
+      if (this.isUp) this.written = this.number;
+      this.isUp = false;
+      this.wait(delay, code === 1001 ? "the server is restarting" : "connection lost");
+    }
+  }
+
+  wait(delay, why) {
+    const { scissors } = this;
+    const due = Date.now() + delay;
+    const tick = () => {
+      const left_s = Math.ceil((Math.max(due, scissors.due) - Date.now()) / 1000);
+      this.setState("waiting", left_s > 0 ? `${scissors.due ? "cut" : why}; back in ${left_s} s` : "reconnecting …");
+    };
+    this.countdown = setInterval(tick, 200);
+    tick();
+  }
+
+  // Of what the server has not acknowledged nobody knows whether it was said: it is said again, and who gets it twice knows
+  // it by its id. What it has acknowledged is said, though it did not come back.
+  lost({ recovered, lost, unacknowledged }) {
+    if (recovered) {
+      this.note(`${lost} of the messages that came meanwhile are lost.`, "bad");
+      return;
+    }
+    const again = new Set(unacknowledged.map(({ payload }) => payload.id));
+    for (const { number, payload } of [...this.unsaid.values()]) {
+      if (again.has(payload.id)) this.line.send("chat.said", payload);
+      else if (number <= this.written) this.hear(payload);
+    }
   }
 
   setState(state, text) {
@@ -123,30 +211,27 @@ class Page {
     this.showPeople();
   }
 
-  dropped(frame) {
-    this.pendingLine(frame.id)?.remove();
-    this.note("The server refuses messages of that size; yours was dropped.", "bad");
-  }
-
   take(frame) {
     if (frame.event === "presence.room" || frame.event === "presence.changes") {
       for (const text of this.people.take(frame)) this.note(text);
       this.showPeople();
+    } else if (frame.event === "presence.you" && frame.payload?.id === this.id) {
+      this.arrived(frame.payload);
     } else if (frame.event === "chat.said" && typeof frame.payload?.text === "string") {
-      this.hear(frame.payload.from, String(frame.id ?? ""), frame.payload.text);
+      this.hear(frame.payload);
     } else {
       // Somebody without this page: what they send is shown as it is.
       this.add("log", this.said("somebody", JSON.stringify(frame).slice(0, 2000), "foreign"));
     }
   }
 
-  hear(from, id, text) {
+  hear({ from, id = "", text }) {
     const key = `${from}/${id}`;
     if (this.heard.has(key)) return;
     if (id) this.heard.add(key);
     if (this.heard.size > MESSAGES_REMEMBERED) this.heard.delete(this.heard.values().next().value);
     const own = from === this.id;
-    if (own && this.line.unsaid.delete(id)) this.pendingLine(id)?.remove();
+    if (own && this.unsaid.delete(id)) this.pendingLine(id)?.remove();
     this.add("log", this.said(own ? "you" : nameOf(from), text, own ? "own" : "", this.people.members.get(from)?.worker));
   }
 
@@ -156,7 +241,9 @@ class Page {
     const line = this.said("on its way", text, "own");
     line.dataset.id = id;
     this.add("pending", line);
-    this.line.say({ id, event: "chat.said", payload: { from: this.id, text } });
+    const payload = { from: this.id, id, text };
+    this.unsaid.set(id, { number: this.number, payload });
+    this.line.send("chat.said", payload);
   }
 
   pendingLine(id) {
@@ -222,7 +309,7 @@ const memory = {
 
 function join(name, room, id) {
   memory.set({ name, room, id });
-  page?.line.close();
+  page?.close();
   page = new Page(name, room, id);
 }
 
@@ -255,14 +342,14 @@ element("say").addEventListener("submit", (event) => {
 
 element("cut").addEventListener("click", () => {
   const state = document.body.dataset.state;
-  if (state === "connected") page.line.cut();
+  if (state === "connected") page.scissors.cut();
   else if (state === "ended") join(page.name, page.room, newId(page.name));
-  else page.line.retryNow();
+  else page.scissors.mend();
 });
 
 element("leave").addEventListener("click", () => {
   memory.set(null);
-  page.line.close();
+  page.close();
   page = null;
   document.body.dataset.state = "outside";
   document.title = "wspulse";
@@ -270,8 +357,6 @@ element("leave").addEventListener("click", () => {
   element("door").hidden = false;
   element("name").focus();
 });
-
-addEventListener("online", () => page?.line.retryNow());
 
 element("name").value = (query.get("name") ?? "").slice(0, element("name").maxLength);
 element("room").value = (query.get("room") ?? "").slice(0, element("room").maxLength);

@@ -16,6 +16,7 @@ from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.inbox_limits import FRAME_BYTES, INBOUND_LIMIT_BYTES, INBOUND_LIMIT_FRAMES
 from wspulse.actors.transport.state import TransportState
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.values.text.exact import RESERVED
 
 __all__ = ["AskingInbox", "Waiting"]
 
@@ -46,6 +47,8 @@ class AskingInbox(Inbox):
             return
         if frame.id and frame.id.startswith(CALL_ID_PREFIX):
             self.answered(frame, opcode, payload)
+        elif frame.event.startswith(RESERVED):
+            shard.metrics.frames_reserved += 1
         elif on_message is not None:
             if self._busy or self._mailbox:
                 self._append(frame, len(payload) + FRAME_BYTES)

@@ -12,7 +12,7 @@ from contextvars import Context
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from wspulse.actors.sessions.room import Room, RoomMember
+from wspulse.actors.sessions.room import Keep, Room, RoomMember
 from wspulse.actors.values.errors import ConnectionClosedError, ShardUnavailableError
 
 __all__ = ["FurtherRooms", "RoomEntrance"]
@@ -120,9 +120,9 @@ class FurtherRooms(Generic[M]):
         for room in self.rooms.values():
             room.set_slow(self._session)
 
-    def set_swift(self, write: Callable[[bytes], object]) -> None:
+    def set_swift(self, write: Callable[[bytes], object], keep: Keep | None = None) -> None:
         for room in self.rooms.values():
-            room.set_swift(self._session, write)
+            room.set_swift(self._session, write, keep)
 
     def flush(self) -> None:
         for room in self.rooms.values():

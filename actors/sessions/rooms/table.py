@@ -27,6 +27,8 @@ class RoomTableShard(Protocol):
     metrics: Metrics
     context: Context
     bus: Bus
+    large_frame_bytes: int
+    """What is written at once, and does not wait for the end of the turn."""
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -55,9 +57,11 @@ class RoomTable:
         if room is not None:
             room.joiners += 1
             return room
-        room = self.rooms[room_id] = Room(room_id, self._shard.options.send_buffer_size, self._shard.metrics)
+        shard = self._shard
+        limit_frames = shard.options.send_buffer_size
+        room = self.rooms[room_id] = Room(room_id, limit_frames, shard.large_frame_bytes, shard.metrics)
         room.joiners = 1
-        self._shard.bus.join(room_id, partial(_joined, room))
+        shard.bus.join(room_id, partial(_joined, room))
         return room
 
     def let_go(self, room: Room[Session]) -> None:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, get_type_hints
 
 from wspulse.actors.values.codec import Codec, JSONCodec
 from wspulse.actors.values.options.kinds import Checked, Count, Duration, OneOf, OptionKind, Truth
+from wspulse.actors.values.text.exact import RESERVED
 
 __all__ = ["DEFAULTS", "OPTION_KINDS", "TOKEN", "ServerOptions"]
 
@@ -30,6 +31,8 @@ def _subprotocols(value: Any) -> tuple[str, ...]:
     for name in value:
         if not isinstance(name, str) or not TOKEN.fullmatch(name):
             raise ValueError(f"{name!r} is no token; allowed are letters, digits and !#$%&'*+-.^_`|~")
+        if name.startswith(RESERVED):
+            raise ValueError(f"{name!r} is the server's own, which needs no naming")
     if len(set(value)) != len(value):
         raise ValueError("a name stands twice")
     return tuple(value)
@@ -78,6 +81,7 @@ class ServerOptions:
     write_wait: Annotated[float, Duration(0, 30, above=True)] = 10.0
     max_message_size: Annotated[int, Count(1, 64 * 1024 * 1024, "bytes")] = 512
     send_buffer_size: Annotated[int, Count(1, 4096, "frames")] = 256
+    send_buffer_bytes: Annotated[int, Count(1024, 1024 * 1024 * 1024, "bytes")] = 4 * 1024 * 1024
     max_rooms_per_connection: Annotated[int, Count(1, 4096, "rooms")] = 128
     codec: Annotated[Codec, Checked("a codec", "JSONCodec()", _codec)] = field(default_factory=JSONCodec)
     check_origin: Annotated[
@@ -90,6 +94,7 @@ class ServerOptions:
     access_log: Annotated[bool, Truth()] = False
     publish_messages: Annotated[bool, Truth()] = False
     http_app: Annotated[Callable[..., Any] | None, Checked("an ASGI application", "none", _http_application)] = None
+    client: Annotated[bool, Truth()] = True
     logger: Annotated[Logger, Checked("a logger", 'logging.getLogger("wspulse")', _logger)] = field(
         default_factory=lambda: getLogger("wspulse")
     )
@@ -103,8 +108,10 @@ class ServerOptions:
         self._check("subprotocols", "ping_period", "pong_wait")
         if self.pong_wait <= self.ping_period:
             raise _fail("pong_wait", f"{self.pong_wait:g} must be above ping_period ({self.ping_period:g})")
-        self._check("write_wait", "max_message_size", "send_buffer_size", "max_rooms_per_connection")
-        self._check("codec", "check_origin", "http_app", "handshake_timeout", "slow_handler")
+        self._check(
+            "write_wait", "max_message_size", "send_buffer_size", "send_buffer_bytes", "max_rooms_per_connection"
+        )
+        self._check("codec", "check_origin", "http_app", "client", "handshake_timeout", "slow_handler")
         self._check("handler_timeout", "cancel_on_disconnect", "access_log", "logger")
 
     def _check(self, *options: str) -> None:

@@ -91,6 +91,12 @@ OPTION_TABLE = (
         "frames that may wait for one client",
     ),
     _row(
+        "send_buffer_bytes",
+        "the same in bytes: a frame that no longer fits is refused, or pushes out the oldest; one frame always fits",
+        "256 frames of 16 KiB; a client that does not read costs no more than that",
+        "bytes that may wait for one client",
+    ),
+    _row(
         "max_rooms_per_connection",
         "how many rooms a connection may be in beside its first one; joining one more is a ValueError",
         "each costs some 200 bytes, and the worker's place on the bus where nobody else there is in it",
@@ -148,6 +154,12 @@ OPTION_TABLE = (
         "served on the same port: every request that is not for the WebSocket path or a page of the server; needs wspulse[http]",
         "most servers stand beside an HTTP server that is there already",
         "an ASGI application to serve beside the WebSocket, on the same port",
+    ),
+    _row(
+        "client",
+        "whether `/wspulse.js` and its types, `/wspulse.d.ts`, are served, the client for browsers",
+        "a page that imports it from its server has the one that fits",
+        "serve /wspulse.js, the client for browsers",
     ),
     _row(
         "logger",

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.wire.raw_peer import RawPeer
 from tests.support.wire.request_heads import request_head as head
-from wspulse.actors.accept.pages import StaticPage
+from wspulse.actors.accept.pages import StaticPage, client_pages
 from wspulse.actors.apps.builtin import builtin
 from wspulse.actors.apps.chat_page import chat_pages
 from wspulse.actors.runtime.extension import Extension
@@ -23,7 +23,7 @@ Pages = Mapping[str, StaticPage]
 PATHS = (
     "/",
     "/_wspulse/chat.js",
-    "/_wspulse/line.js",
+    "/_wspulse/wspulse.js",
     "/_wspulse/placement.js",
     "/_wspulse/chat.css",
     "/_wspulse/icon.svg",
@@ -63,9 +63,8 @@ def test_page_is_answered_with_its_type_its_length_and_strict_fields(pages: Page
 
 def test_every_shipped_file_is_served_and_every_reference_is_a_shipped_file(pages: Pages) -> None:
     shipped = {entry.name for entry in (files("wspulse.actors.apps") / "page").iterdir()}
-    assert {path.removeprefix("/_wspulse/") or "index.html" for path in pages if path != "/"} | {
-        "index.html"
-    } == shipped
+    served = {path.removeprefix("/_wspulse/") for path in pages if path != "/"} | {"index.html"}
+    assert served | {path.removeprefix("/") for path in client_pages()} == shipped
 
     class References(HTMLParser):
         found: set[str] = set()  # noqa: RUF012

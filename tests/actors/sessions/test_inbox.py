@@ -8,6 +8,7 @@ import json
 from tests.support.eventually import eventually
 from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Connection, Frame, Server
+from wspulse.actors.sessions.exact.inbox import ExactInbox
 from wspulse.actors.wire.frames import TEXT
 
 REST_LIMIT_BYTES = 4 * 1024 * 1024
@@ -53,3 +54,63 @@ async def test_reconnects_to_a_session_whose_handler_does_not_return_leave_a_bou
 
 def _frame(number: int) -> bytes:
     return masked(TEXT, json.dumps({"event": "x" * 20, "payload": number}).encode())
+
+
+async def test_what_no_longer_fits_of_an_exact_client_is_not_counted() -> None:
+    gate = asyncio.Event()
+    handled: list[int] = []
+    server = Server(lambda _request: ("room", "ada"), resume_window=30)
+
+    @server.on_message
+    async def handle(_connection: Connection, frame: Frame) -> None:
+        handled.append(frame.decode(int))
+        await gate.wait()
+
+    async with server.serve(patience_s=1) as running:
+        shard = server._running().shard
+        token = ""
+        counts: list[int] = []
+        for reconnect in range(_RECONNECTS):
+            offers = "wspulse.1" + (f", wspulse.resume.{token}.0" if token else "")
+            # As one that does not wait for its first frame.
+            first = reconnect * _AHEAD_FRAMES
+            frames = b"".join(_frame(number) for number in range(first, first + _AHEAD_FRAMES))
+            lines = (f"Sec-WebSocket-Protocol: {offers}",)
+            peer = await RawPeer.upgraded(running.port, "/ws", glued=frames, lines=lines)
+            told = await peer.expect("wspulse.session")
+            token = told["token"]
+            counts.append(told["received"])
+            peer.writer.transport.abort()
+        assert counts[1] > 0
+        assert counts[-1] == counts[-2] < (_RECONNECTS - 2) * _AHEAD_FRAMES
+        inbox = shard.sessions["ada"].inbox
+        assert inbox._waiting_bytes < REST_LIMIT_BYTES * 1.1
+        gate.set()
+        await eventually(lambda: not inbox._mailbox, "what was taken is handled")
+        assert handled == sorted(set(handled))
+        assert isinstance(inbox, ExactInbox)
+        assert len(handled) == inbox.received
+        assert shard.metrics.frames_in_dropped == 0
+
+
+def test_events_of_the_protocol_reach_no_handler_of_a_plain_client() -> None:
+    async def play(asked: bool) -> None:
+        heard: list[str] = []
+        server = Server(lambda _request: ("room", "ada"))
+        server.on_message(lambda _connection, frame: heard.append(frame.event))
+        async with server.serve() as running, await RawPeer.upgraded(running.port, "/ws") as peer:
+            shard = server._running().shard
+            if asked:
+                connection = server.local_connection("ada")
+                assert connection is not None
+                call = asyncio.create_task(connection.call(Frame("ask"), 5))
+                await peer.expect("ask")
+                call.cancel()
+            for event in ("wspulse.ack", "wspulse.", "wspulse", "x", "y"):
+                peer.writer.write(masked(TEXT, json.dumps({"event": event}).encode()))
+            await eventually(lambda: heard[-1:] == ["y"], "all are heard")
+            assert heard == ["wspulse", "x", "y"]
+            assert shard.metrics.frames_reserved == 2
+
+    for asked in (False, True):
+        asyncio.run(play(asked))

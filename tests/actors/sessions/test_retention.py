@@ -17,6 +17,9 @@ from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Accept, Connection, ConnectionClosedError, Frame, Request, Server
 from wspulse.actors.accept.newcomer import Newcomer
 from wspulse.actors.sessions.connections.local_connection import LocalConnection
+from wspulse.actors.sessions.exact.inbox import ExactInbox
+from wspulse.actors.sessions.exact.log import SendLog
+from wspulse.actors.sessions.exact.session import ExactSession
 from wspulse.actors.sessions.inbox import Callback, Inbox
 from wspulse.actors.sessions.rooms.further import FurtherRooms
 from wspulse.actors.sessions.session import Session
@@ -25,7 +28,21 @@ from wspulse.actors.transport.transport import Transport
 from wspulse.actors.wire.frames import CLOSE, TEXT
 from wspulse.actors.wire.framing import FrameParser
 
-_OURS = (Session, FurtherRooms, Inbox, LocalConnection, Request, Transport, Heartbeat, FrameParser, Newcomer, Callback)
+_OURS: tuple[type, ...] = (
+    Session,
+    FurtherRooms,
+    Inbox,
+    LocalConnection,
+    Request,
+    Transport,
+    Heartbeat,
+    FrameParser,
+    Newcomer,
+    Callback,
+)
+_OURS += (ExactSession, ExactInbox, SendLog)
+
+_EXACT = ("Sec-WebSocket-Protocol: wspulse.1",)
 
 _GOODBYE = masked(CLOSE, b"\x03\xe8")
 
@@ -130,10 +147,36 @@ async def test_nothing_remains_of_sessions_that_have_ended(
         logging.getLogger("wspulse").disabled = False
 
 
-async def _play(port: int, target: str, end: str) -> None:
-    peer = await RawPeer.upgraded(port, target)
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("options", [{}, {"resume_window": 0.1}], ids=str)
+async def test_nothing_remains_of_exact_sessions_that_have_ended(
+    end: str, options: dict[str, Any], without_collector: None
+) -> None:
+    server = make_server(True, **options)
+    logging.getLogger("wspulse").disabled = True
+    before = ours()
+    try:
+        async with server.serve() as running:
+            shard = server._running().shard
+            for number in range(PEERS):
+                await _play(running.port, f"/ws?id={number}", end, _EXACT)
+            if end == "the server closes":
+                await server.close()
+            await eventually(
+                lambda: not (shard.sessions or shard._unfinished or shard._ending), "all sessions have ended"
+            )
+            # What waits for its time holds nothing: neither that of an acknowledgement, nor the next sign of life.
+            await eventually(
+                lambda: set(ours() - before) <= {"Heartbeat", "Newcomer", "Transport"}, f"left is {ours() - before}", 2
+            )
+    finally:
+        logging.getLogger("wspulse").disabled = False
+
+
+async def _play(port: int, target: str, end: str, lines: tuple[str, ...] = ()) -> None:
+    peer = await RawPeer.upgraded(port, target, lines=lines)
     if end == "another connection has the id":
-        newer = await RawPeer.upgraded(port, target)
+        newer = await RawPeer.upgraded(port, target, lines=lines)
         assert (await peer.close_code())[0] == 1000
         peer.writer.write(_GOODBYE)
         newer.writer.write(_GOODBYE)

@@ -28,7 +28,7 @@ class _Member:
 
 def _room(limit_frames: int = 4) -> tuple[Room[_Member], Metrics]:
     metrics = Metrics()
-    return Room("r", limit_frames, metrics), metrics
+    return Room("r", limit_frames, 1000, metrics), metrics
 
 
 def test_frames_of_one_turn_are_written_as_one() -> None:
@@ -143,3 +143,12 @@ def test_member_that_blocks_while_it_is_written_to_holds_up_no_other_of_a_frame_
     room.write_but(b"2", frozenset({"nobody"}))
     assert (blocks.written, blocks.buffered) == ([b"1"], [b"2"])
     assert other.written == [b"1", b"2"]
+
+
+def test_large_frame_is_written_at_once_with_what_came_before_it() -> None:
+    room, _ = _room()
+    member = _Member(room)
+    assert room.post(b"1")
+    assert not room.post(b"x" * 1000)
+    assert member.written == [b"1" + b"x" * 1000]
+    assert room.post(b"2")

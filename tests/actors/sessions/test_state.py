@@ -20,6 +20,7 @@ LEGAL = {
         SessionEvent.LOSE: CLOSED,
         SessionEvent.DROP: SUSPENDED,
         SessionEvent.REPLACE: CONNECTED,
+        SessionEvent.TAKE_OVER: CONNECTED,
         SessionEvent.CLOSE: CLOSED,
         SessionEvent.KICK: CLOSED,
         SessionEvent.DUPLICATE: CLOSED,
@@ -28,6 +29,7 @@ LEGAL = {
     SUSPENDED: {
         SessionEvent.RESUME: CONNECTED,
         SessionEvent.EXPIRE: CLOSED,
+        SessionEvent.DUPLICATE: CLOSED,
         SessionEvent.CLOSE: CLOSED,
         SessionEvent.KICK: CLOSED,
         SessionEvent.SERVER_CLOSE: CLOSED,

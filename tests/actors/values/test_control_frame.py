@@ -9,6 +9,7 @@ from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec, RawCodec
 from wspulse.actors.values.control_frame import encode_control_frame, read_control_frame
 from wspulse.actors.values.errors import BadRequestError
 from wspulse.actors.values.frame import Frame
+from wspulse.actors.wire.encoder import wire_encoder
 
 
 def wire(data: bytes, encoding: str, codec: Codec) -> bytes | str:
@@ -71,3 +72,9 @@ def test_room_of_a_frame_from_the_control_socket_goes_out(codec: JSONCodec | Msg
         assert read_control_frame(data, encoding, codec).room == "den"
     with pytest.raises(BadRequestError):
         read_control_frame(b'{"room":5}', "json", codec)
+
+
+def test_event_of_the_protocol_is_a_bad_request() -> None:
+    frame = read_control_frame(b'{"event":"wspulse.ack","payload":7}', "json", JSONCodec())
+    with pytest.raises(BadRequestError, match=r"events that begin with 'wspulse\.'"):
+        encode_control_frame(wire_encoder(JSONCodec()), frame)

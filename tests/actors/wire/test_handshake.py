@@ -13,6 +13,8 @@ from websockets.utils import accept_key
 from tests.support.wire.request_heads import GOOD_FIELDS, KEY
 from tests.support.wire.request_heads import request_head as head
 from wspulse.actors.values.health import Health
+from wspulse.actors.values.request import Request
+from wspulse.actors.values.text.exact import Claim
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import CheckedHead, check_request, choose_subprotocol, key_of, switching_protocols
 from wspulse.actors.wire.head import HeadGatherer, NoHTTPError
@@ -329,3 +331,45 @@ def test_no_bytes_make_the_machine_raise_anything_but_an_answer(data: bytes) -> 
     assert complete
     result = check_request(gatherer.head, path="/ws", draining=False)
     assert isinstance(result, CheckedHead) or re.match(rb"HTTP/1\.1 \d{3} \w", result.encode())
+
+
+def with_lines(*lines: str) -> bytes:
+    return head() + "".join(f"\r\n{line}" for line in lines).encode()
+
+
+TOKEN = "rrvJdNl6v2pDUq-99SHJsAYWRh"
+
+
+@pytest.mark.parametrize(
+    ("lines", "offered", "left"),
+    [
+        ([f"wspulse.1, wspulse.resume.{TOKEN}.7"], ("wspulse.1",), ["wspulse.1"]),
+        ([f"wspulse.resume.{TOKEN}.7,wspulse.1"], ("wspulse.1",), ["wspulse.1"]),
+        (["chat", f" wspulse.resume.{TOKEN}.7 ", "wspulse.1"], ("chat", "wspulse.1"), ["chat", "wspulse.1"]),
+        ([f"wspulse.resume.{TOKEN}.7"], (), []),
+        ([f"wspulse.resume.{TOKEN}.7,, wspulse.resume.{TOKEN}.8,chat"], ("chat",), ["chat"]),
+    ],
+)
+def test_claim_is_taken_out_of_what_is_offered_and_out_of_the_head(
+    lines: list[str], offered: tuple[str, ...], left: list[str]
+) -> None:
+    checked = upgrade(with_lines(*(f"Sec-WebSocket-Protocol: {line}" for line in lines), "X-Other: wspulse"))
+    assert checked.claim == Claim(TOKEN, 7)
+    assert checked.offered_subprotocols == offered
+    assert TOKEN.encode() not in checked.head
+    headers = Request.from_head(checked.head, None).headers
+    assert headers.getall("sec-websocket-protocol") == left
+    assert headers["x-other"] == "wspulse"
+    assert key_of(checked.head) == KEY
+
+
+def test_malformed_claim_claims_nothing_and_is_hidden_all_the_same() -> None:
+    checked = upgrade(with_lines("Sec-WebSocket-Protocol: wspulse.1, wspulse.resume.secret"))
+    assert (checked.claim, checked.offered_subprotocols) == (None, ("wspulse.1",))
+    assert b"secret" not in checked.head
+
+
+def test_head_without_a_claim_is_left_as_it_is() -> None:
+    data = with_lines("Sec-WebSocket-Protocol: wspulse.1 ,chat")
+    checked = upgrade(data)
+    assert (checked.head, checked.claim, checked.offered_subprotocols) == (data, None, ("wspulse.1", "chat"))

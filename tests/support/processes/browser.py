@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 from base64 import b64decode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -205,4 +205,6 @@ def _end(process: subprocess.Popen[bytes], profile: Path) -> None:
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
         process.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # its children write into the profile a moment longer
     shutil.rmtree(profile, ignore_errors=True)

@@ -38,6 +38,7 @@ class NotedSocket(asyncio.Transport):
         self.unsent_bytes = 0
         self.reading = True
         self.closing = False
+        self.has_exact_sessions = True
         self.protocol: asyncio.BaseProtocol | None = None
         self.is_reset = False
         """Whether its client has reset the connection, and the loop has yet to say so."""
@@ -145,7 +146,9 @@ class NotedSession:
     def unblocked(self) -> None:
         self.flow.append("unblocked")
 
-    def transport_lost(self, error: BaseException | None, *, said_goodbye: bool = False) -> None:
+    def transport_lost(
+        self, error: BaseException | None, *, said_goodbye: bool = False, for_good: bool = False
+    ) -> None:
         self.lost.append((type(error).__name__ if error is not None else "", said_goodbye))
         self.errors.append(error)
         self._detach()
@@ -209,6 +212,7 @@ class NotedShard:
         self.journal = Journal(self.options.logger, self.metrics, self.clock)
         self.index = 0
         self.closing = False
+        self.has_exact_sessions = True
         self.aborting = False
         self.ending: list[Ending] = []
         self.gone: list[Ending] = []

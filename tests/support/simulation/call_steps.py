@@ -54,4 +54,5 @@ class CallSteps(Draw):
             and session.state is not CLOSED
             and hasattr(session, "real")
             and isinstance(session.real.inbox, AskingInbox)
+            and session.real.inbox.asked is not None
         )

@@ -40,6 +40,8 @@ class Draw:
         self._rooms = _ROOMS[: 1 + int(draw() * 3)]
         self._simple = draw() < 0.4
         """Whether handlers are mostly sync and short."""
+        self._exactness = (0.0, 0.0, 0.5, 0.9)[int(draw() * 4)]
+        """How many of the clients speak the protocol of exact sessions."""
         self.world = World(seed, self._options, callbacks, leave_delay_s)
         self.world.model.trace = trace
         self._steps = 20 + int(draw() * 41)

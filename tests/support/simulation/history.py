@@ -38,6 +38,9 @@ _WEIGHTS: list[tuple[Callable[[Steps], None], int]] = [
     (Steps._watch, 1),
     (Steps._call, 3),
     (Steps._answer, 3),
+    (Steps._dial, 8),
+    (Steps._acknowledge, 7),
+    (Steps._say_away, 3),
     (Steps._shut_down, 1),
 ]
 STEPS = [step for step, weight in _WEIGHTS for _ in range(weight)]
@@ -90,6 +93,8 @@ class History(Steps):
         world = self.world
         world.heal()
         for session in list(world.model.live.values()):
-            if session.state is SUSPENDED:
+            if session.state is SUSPENDED and session.exact is None:
                 world.connect(session.id, session.room.id)
+        self._recover_exactly()
         world.heal()
+        self._check_recovered()

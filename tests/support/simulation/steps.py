@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tests.support.simulation.call_steps import CallSteps
-from tests.support.simulation.model.checks import check_endings, check_records
-from tests.support.simulation.model.frames import CLOSED, CONNECTED, SUSPENDED
+from tests.support.simulation.model.frames import SUSPENDED
+from tests.support.simulation.order_steps import OrderSteps
 from tests.support.simulation.outside.app import Script
 from tests.support.simulation.world import EVERY_CALLBACK
 
@@ -13,11 +12,14 @@ __all__ = ["Steps"]
 _CLOSE_CODES = (1000, 1000, 1001, 0, 4001, 1011)
 
 
-class Steps(CallSteps):
+class Steps(OrderSteps):
     """See the module. Each step does one thing from outside; the history lets the loop turn between them."""
 
     def _connect(self) -> None:
         draw = self._random
+        if draw() < self._exactness:
+            self._dial()
+            return
         scripts: dict[str, Script] = {}
         for kind in sorted(EVERY_CALLBACK):
             if kind != "on_message" and draw() < 0.35 and (script := self._script()) is not None:
@@ -52,6 +54,9 @@ class Steps(CallSteps):
             self._connect()
             return
         connection_id = sorted(live)[int(draw() * len(live))]
+        if live[connection_id].exact is not None and draw() < 0.85:
+            self._dial()
+            return
         room_id = live[connection_id].room.id if draw() < 0.8 else self._rooms[int(draw() * len(self._rooms))]
         self._say("p%d returns as %s to %s", len(self.world.all_peers) + 1, connection_id, room_id)
         self.world.connect(connection_id, room_id, capacity_bytes=10 + int(draw() * 70), reads=draw() < 0.8)
@@ -66,14 +71,13 @@ class Steps(CallSteps):
         kind = ""
         if draw() < 0.1:
             kind = ("ping", "ping", "undecodable", "broken")[int(draw() * 4)]
-            peer.send(kind)
+            peer.say(kind)
         for _ in range(count):
             self.world.send_message(peer, self._script())
         if kind == "ping" and draw() < 0.5:
             peer.send(kind)
         if self._trace is not None:
-            sent = [(number, self.world.app.scripts.get(number)) for number in peer.messages_sent[-count:]]
-            self._say("%s sends %s %s", peer, sent, kind)
+            self._say("%s sends %s %s", peer, peer.messages_sent[-count:], kind)
         if draw() < 0.85:
             peer.socket.poll()
 
@@ -227,19 +231,6 @@ class Steps(CallSteps):
         if draw() < 0.8:
             peer.socket.poll()
 
-    def _kick(self) -> None:
-        connection_id = self._ids[int(self._random() * len(self._ids))]
-        self._say("kick %s", connection_id)
-        self.world.app.kick(connection_id)
-
-    def _close(self) -> None:
-        sessions = self.world.model.sessions
-        if sessions:
-            session = sessions[-1 - int(self._random() * min(3, len(sessions)))]
-            self._say("close %s", session)
-            if session.state is CLOSED or hasattr(session, "real"):
-                self.world.app.close(session)
-
     def _send(self) -> None:
         draw = self._random
         app = self.world.app
@@ -258,21 +249,6 @@ class Steps(CallSteps):
         self._say("broadcast %s frames to %s without %s", count, room_id, sorted(excluded))
         for number in range(count):
             app.broadcast_nowait(room_id, excluded if number < 2 else frozenset())
-
-    def _join(self) -> None:
-        live = self.world.model.live
-        if live:
-            session, room_id = live[sorted(live)[int(self._random() * len(live))]], self._room()
-            self._say("%s joins %s", session, room_id)
-            app = self.world.app
-            self.world.app.start((app.join if self._random() < 0.5 else app.join_and_say)(session, room_id))
-
-    def _leave(self) -> None:
-        live = self.world.model.live
-        if live:
-            session, room_id = live[sorted(live)[int(self._random() * len(live))]], self._room()
-            self._say("%s leaves %s", session, room_id)
-            self.world.app.start(self.world.app.leave(session, room_id))
 
     def _burst(self) -> None:
         """Direct frames and broadcasts of one turn, to a peer that may stop or start reading among them."""
@@ -380,21 +356,3 @@ class Steps(CallSteps):
             self._say("a handler goes on")
             if not gate.done():
                 gate.set_result(None)
-
-    def _list(self) -> None:
-        room_id = self._rooms[int(self._random() * len(self._rooms))]
-        check_records(self.world.model, self.world.shard, room_id)
-        check_endings(self.world.model, self.world.peers, self.world.late_until)
-        self.world.forget_closed_peers()
-
-    def _watch(self) -> None:
-        sessions = self.world.model.sessions
-        if sessions and sessions[-1].state is CONNECTED and hasattr(sessions[-1], "real"):
-            self._say("somebody waits for the end of %s", sessions[-1])
-            for _ in range(1 + int(self._random() * 2)):
-                self.world.app.start(self.world.app.watch(sessions[-1]))
-
-    def _shut_down(self) -> None:
-        if self._random() < 0.2 and not self.world.app.is_shut:
-            self._say("the server closes")
-            self.world.app.start(self.world.app.shut_down())

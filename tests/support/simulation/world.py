@@ -25,6 +25,8 @@ from tests.support.simulation.model.model import Model
 from tests.support.simulation.model.patience import FAR_BYTES
 from tests.support.simulation.outside.app import Script, SimApp
 from tests.support.simulation.outside.bus import SimBus, watched_local_bus
+from tests.support.simulation.outside.client import SimClient
+from tests.support.simulation.outside.codec import SimCodec
 from tests.support.simulation.outside.peer import SimPeer
 from tests.support.simulation.outside.socket import SimSocket
 from wspulse.actors.sessions.asking import asking_inbox
@@ -34,9 +36,9 @@ from wspulse.actors.transport import client, outlet, transport
 from wspulse.actors.transport.patience import doubt
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
-from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
+from wspulse.actors.values.text.exact import SUBPROTOCOL, Claim
 
 __all__ = ["EVERY_CALLBACK", "World", "server_options"]
 
@@ -53,28 +55,6 @@ _SETTLE_S = 1.0
 
 _ANSWER = b"HTTP/1.1 101\r\n\r\n"
 _REQUEST = Request(b"GET /ws HTTP/1.1", None)
-
-
-class SimCodec:
-    """Frames whose payload is the whole message: a number. The ids of calls are kept here by their numbers."""
-
-    binary = True
-
-    def __init__(self) -> None:
-        self._call_ids: dict[int, str] = {}
-
-    def encode(self, frame: Frame, /) -> bytes:
-        payload: bytes = frame.payload
-        if frame.id:
-            self._call_ids[int(payload[1:])] = frame.id
-        return payload
-
-    def decode(self, data: bytes, /) -> Frame:
-        if data == b"undecodable":
-            raise ValueError("undecodable")
-        if data[0] in b"ae":
-            return Frame("ask" if data[0] == 97 else "ask.error", data, self._call_ids[int(data[1:])])
-        return Frame("", data)
 
 
 class SimLogger(logging.Logger):
@@ -165,6 +145,8 @@ class World:
             index=0, incarnation=1, options=options, handlers=app.handlers(), loop=loop, real_time=loop.time
         )
         model.clock = shard.clock
+        shard._exact_frames.ack_frames = 1 + seed % 3
+        self.clients: list[SimClient] = []
         cancellations = shard.cancellations
         self.handler_timeouts = HandlerTimeouts(
             loop, shard.context, shard.working, options.handler_timeout, cancellations.cancel
@@ -197,10 +179,16 @@ class World:
         rooms: tuple[str, ...] = (),
         scripts: dict[str, Script] | None = None,
         early: tuple[Script | None, ...] = (),
+        client: SimClient | None = None,
+        claim: Claim | None = None,
     ) -> SimPeer:
-        """A valid upgrade arrives, with messages behind it that do not wait for the answer."""
+        """A valid upgrade arrives, with messages behind it that do not wait for the answer; of an exact session's `client`, with
+        what it claims, and without."""
         model = self.model
         peer = SimPeer(len(self.all_peers) + 1, connection_id, room_id)
+        if client is not None:
+            peer.client, peer.claim, early = client, claim, ()
+            client.dials(peer)
         peer.rooms = rooms
         if scripts:
             peer.scripts = scripts
@@ -209,6 +197,8 @@ class World:
         self.peers.append(peer)
         peer.answer_by = model.now + HANDSHAKE_TIMEOUT_S
         upgrade = Upgrade(room_id, connection_id, None, _REQUEST, _ANSWER, peer.answer_by, rooms=rooms)
+        if client is not None:
+            upgrade.subprotocol, upgrade.claim = SUBPROTOCOL, claim
         newcomer = Transport(self.shard, upgrade)
         peer.transport = newcomer
         peer.socket = SimSocket(model, peer, newcomer, capacity_bytes)
@@ -224,6 +214,9 @@ class World:
         number = self.model.new_number()
         if script is not None:
             self.app.scripts[number] = script
+        if peer.client is not None:
+            peer.client.say("message", number)
+            return
         self.model.senders[number] = peer
         peer.send("message", number)
 

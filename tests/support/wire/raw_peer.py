@@ -49,10 +49,15 @@ class RawPeer:
 
     @classmethod
     async def upgraded(
-        cls, port: int, target: str, receive_buffer_bytes: int | None = None, glued: bytes = b""
+        cls,
+        port: int,
+        target: str,
+        receive_buffer_bytes: int | None = None,
+        glued: bytes = b"",
+        lines: tuple[str, ...] = (),
     ) -> RawPeer:
         peer = await cls.dial(port, receive_buffer_bytes)
-        peer.writer.write(head(target) + glued)
+        peer.writer.write(head(target, *lines) + glued)
         answer = await peer.head()
         assert answer.startswith(b"HTTP/1.1 101 "), answer
         return peer

@@ -32,10 +32,11 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert defaults.subprotocols == ()
     assert (defaults.ping_period, defaults.pong_wait, defaults.write_wait) == (10, 30, 10)
     assert (defaults.max_message_size, defaults.send_buffer_size) == (512, 256)
+    assert defaults.send_buffer_bytes == 4 * 1024 * 1024
     assert isinstance(defaults.codec, JSONCodec)
     assert defaults.check_origin is None
     assert defaults.handshake_timeout == 10
-    assert defaults.publish_messages is False
+    assert (defaults.publish_messages, defaults.client) == (False, True)
     assert (defaults.slow_handler, defaults.access_log) == (10, False)
     assert (defaults.handler_timeout, defaults.cancel_on_disconnect) == (0, False)
     assert defaults.logger is logging.getLogger("wspulse")
@@ -79,7 +80,12 @@ def test_pong_wait_must_be_above_ping_period() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "low", "high"), [("max_message_size", 1, 64 * 1024 * 1024), ("send_buffer_size", 1, 4096)]
+    ("option", "low", "high"),
+    [
+        ("max_message_size", 1, 64 * 1024 * 1024),
+        ("send_buffer_size", 1, 4096),
+        ("send_buffer_bytes", 1024, 1024 * 1024 * 1024),
+    ],
 )
 def test_counts_are_integers_in_range(option: str, low: int, high: int) -> None:
     for value in (low, high):
@@ -88,7 +94,9 @@ def test_counts_are_integers_in_range(option: str, low: int, high: int) -> None:
         assert refusal(**{option: wrong}).startswith(f"wspulse: {option}: {wrong!r} is ")
 
 
-@pytest.mark.parametrize("option", ["suspend_on_clean_close", "publish_messages", "access_log", "cancel_on_disconnect"])
+@pytest.mark.parametrize(
+    "option", ["suspend_on_clean_close", "publish_messages", "access_log", "cancel_on_disconnect", "client"]
+)
 def test_switches_are_true_or_false(option: str) -> None:
     for value in (True, False):
         assert getattr(options(**{option: value}), option) is value

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from tests.support.simulation.faults import calls, handlers, rooms, sessions, transports
+from tests.support.simulation.faults import calls, exact, handlers, rooms, sessions, transports
 
 __all__ = ["FAULTS", "planted"]
 
-FAULTS = sessions.FAULTS | calls.FAULTS | rooms.FAULTS | transports.FAULTS | handlers.FAULTS
+FAULTS = sessions.FAULTS | calls.FAULTS | rooms.FAULTS | transports.FAULTS | handlers.FAULTS | exact.FAULTS
 
 
 @contextmanager

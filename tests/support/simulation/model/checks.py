@@ -92,16 +92,38 @@ def check_idle(model: Model, shard: Shard, late_until: float) -> None:
                 model.fail(f"{session}: its window ended at {session.deadline}")
         elif not peer.socket.closing:
             _check_connected(model, session, peer, late_until)
-            if running is None and has_messages and peer.handled < peer.messages_delivered:
+            if session.exact is not None:
+                _check_exact(model, session, peer, late_until)
+                if running is None and has_messages:
+                    session.exact.check_handled("nothing runs", session.real.inbox.received)  # type: ignore[attr-defined]
+            elif running is None and has_messages and peer.handled < peer.messages_delivered:
                 model.fail(f"{session}: message {peer.handled + 1} of {peer.messages_delivered} does not run")
             _check_reading(model, session, peer)
         queued = session.real.queued_frames
+        if session.exact is not None and queued <= model.limit_frames:
+            queued = max(0, queued - session.exact.replays)
         if queued > model.limit_frames:
             model.fail(f"{session}: {queued} frames are queued for a limit of {model.limit_frames}")
         if not session.real.dropped_frames:
             must, may = model.unwritten(session)
             if not must <= queued <= must + may:
                 model.fail(f"{session}: {queued} frames are queued, should be {must} to {must + may}")
+
+
+def _check_exact(model: Model, session: SessionModel, peer: SimPeer, late_until: float) -> None:
+    """All that was read and may be taken is counted, and told."""
+    exact, taken = session.exact, session.real.inbox.received  # type: ignore[attr-defined]
+    assert exact is not None
+    log = session.real.log  # type: ignore[attr-defined]
+    if log.frames > model.limit_frames or log.first < log.acknowledged:
+        model.fail(f"{session}: {log.frames} frames are held from {log.first} on, {log.acknowledged} are acknowledged")
+    if peer.socket.paused:
+        return
+    if exact.begun_by is not peer:
+        model.fail(f"{session}: {peer} has no first frame")
+    elif not peer.held and taken != exact.counted + peer.counted_delivered:
+        model.fail(f"{session}: {taken} are taken, of {exact.counted} before and {peer.counted_delivered} of {peer}")
+    exact.check_told(peer, taken, late_until, model.options.ping_period)
 
 
 def _check_reading(model: Model, session: SessionModel, peer: SimPeer) -> None:
@@ -167,6 +189,7 @@ def check_turn(model: Model, peer: SimPeer) -> None:
         or session.state is not CONNECTED
         or session.peer is not peer
         or "on_message" not in model.callbacks
+        or session.exact is not None
     ):
         return
     waiting = session.real.inbox._mailbox or ()

@@ -13,6 +13,7 @@ from tests.support.simulation.loop import SimLoop
 from wspulse.actors.sessions.state import SessionState
 
 if TYPE_CHECKING:
+    from tests.support.simulation.model.exact import ExactModel
     from tests.support.simulation.outside.app import Script
     from tests.support.simulation.outside.peer import SimPeer
     from wspulse.actors.sessions.connections.connection import Connection
@@ -26,11 +27,13 @@ CONNECTED, SUSPENDED, CLOSED = SessionState.CONNECTED, SessionState.SUSPENDED, S
 class RoomModel:
     """The broadcasts of one room, in the one order that the bus gave them."""
 
-    __slots__ = ("delivered_turns", "delivered_upto", "excluded", "id", "published", "turn_of")
+    __slots__ = ("delivered_turns", "delivered_upto", "excluded", "id", "numbers", "published", "turn_of")
 
     def __init__(self, room_id: str) -> None:
         self.id = room_id
         self.published = 0
+        self.numbers: list[int] = []
+        """Place → the number of the broadcast."""
         self.delivered_upto = 0
         """Every broadcast before this place has come back from the bus."""
         self.turn_of: dict[int, int] = {}
@@ -84,9 +87,11 @@ class SessionModel:
         "direct_last",
         "direct_turns",
         "drop_error",
+        "exact",
         "expected",
         "has_context",
         "id",
+        "is_ordered",
         "late_by",
         "memberships",
         "number",
@@ -133,6 +138,10 @@ class SessionModel:
         self.late_by: SimPeer | None = None
         """Whose message its on_message took too long over."""
         self.scripts: dict[str, Script] = {}
+        self.is_ordered = False
+        """Whether the application has ended it."""
+        self.exact: ExactModel | None = None
+        """Of a session whose client's messages and frames are counted."""
 
     def membership(self, room: RoomModel) -> MembershipModel:
         found = self.memberships.get(room)
@@ -193,6 +202,7 @@ class FrameModel:
         """The bus took a broadcast: it has its place now."""
         room = self.room(room_id)
         self._broadcast[number] = (room, room.published)
+        room.numbers.append(number)
         if excluded:
             room.excluded[room.published] = excluded
         room.published += 1
@@ -215,6 +225,13 @@ class FrameModel:
         if session is None or session.peer is not peer or self.replaces(peer):
             self.fail(f"{peer}: frame {payload!r} was written to a transport that carries no session")
             return
+        exact = session.exact
+        if exact is not None:
+            if payload[0] in b"skl":
+                exact.own(peer, payload)
+                return
+            if not exact.data(peer, payload):
+                return
         number = int(payload[1:])
         if payload[0] in b"dc":
             owner, place = self._direct[number]
@@ -243,6 +260,8 @@ class FrameModel:
 
     def look_at_rest(self, session: SessionModel) -> None:
         """Nothing that was accepted may be unwritten now, but what a full buffer dropped."""
+        if session.exact is not None:
+            session.exact.check_lost()
         if session.direct_last + 1 != len(session.direct_turns):
             self._look_at_gap(session, session.direct_turns[session.direct_last + 1 :], "direct")
         for membership in session.memberships.values():

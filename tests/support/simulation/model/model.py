@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING
 
 from tests.support.simulation.loop import SimLoop
 from tests.support.simulation.model.calls import SimCalls
+from tests.support.simulation.model.exact import ExactModel
 from tests.support.simulation.model.frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
-from tests.support.simulation.model.handlers import HandlerModel, Run
+from tests.support.simulation.model.handlers import Run
+from tests.support.simulation.model.losses import LossModel
 from tests.support.simulation.model.patience import AT_ONCE, CLOSES, EPSILON_S
 from wspulse.actors.values.errors import (
-    ConnectionLostError,
     DuplicateConnectionIDError,
-    KeepaliveTimeoutError,
     PeerClosedError,
-    ProtocolError,
     ServerClosedError,
-    WriteTimeoutError,
 )
 
 if TYPE_CHECKING:
@@ -32,11 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Model"]
 
-_NORMAL_CODES = (0, 1000, 1001)
-"""Of a peer's close frame; 0 stands for one without a code."""
 
-
-class Model(HandlerModel):
+class Model(LossModel):
     """See the module."""
 
     def __init__(self, loop: SimLoop, options: ServerOptions, callbacks: frozenset[str]) -> None:
@@ -51,12 +46,12 @@ class Model(HandlerModel):
         """Inbound message's number → who sent it."""
         self.ordered: tuple[str, SessionModel | None, tuple[int, str]] | None = None
         """What the application orders right now: ("kick" or "close", session, (code, reason)) or ("shutdown", None, …)."""
-        self.losing: SimPeer | None = None
-        """Whose connection_lost runs right now."""
         self.closing = False
         self.calls = SimCalls(self)
         self._accepting: SimPeer | None = None
         self._duplicate: SessionModel | None = None
+        self._was_connected = False
+        """Whether that one was."""
         self._ended: list[SimPeer] = []
         self._serials: set[int] = set()
         self._of_session: dict[Session, SessionModel] = {}
@@ -99,11 +94,15 @@ class Model(HandlerModel):
         if peer.answer:
             self.fail(f"{peer}: answered {peer.answer} and {status}")
         peer.answer = status
+        own = self._own(peer)
+        if own is not None:
+            peer.connection_id = own.id
         live = self.live.get(peer.connection_id)
         if status == 101:
             self._accepted(peer, live)
         elif status == 409:
             is_duplicate = live is not None and live.state is CONNECTED and self.options.on_duplicate == "reject"
+            is_duplicate = is_duplicate and own is None
             if not is_duplicate and (live is None or not peer.eof_delivered):
                 self.fail(f"{peer}: rejected as a duplicate of {live} {live and live.state}")
         elif status != 503 or not (self.closing or self.now >= peer.answer_by):
@@ -120,6 +119,7 @@ class Model(HandlerModel):
         peer.next_ping = self.now + self.options.ping_period
         if live is None:
             if self._duplicate is not None and self._duplicate.id == peer.connection_id:
+                self._look_at_duplicate(peer, self._duplicate)
                 self._duplicate = None
                 if peer.socket.closing:
                     self.fail(f"{peer}: a newcomer that is gone ended the session of its id")
@@ -127,15 +127,56 @@ class Model(HandlerModel):
             live.scripts = peer.scripts
             for room_id in peer.rooms:
                 live.membership(self.room(room_id)).joined()
+            if peer.client is not None:
+                live.exact = ExactModel(self, live)
             self.sessions.append(live)
             self.live[live.id] = live
+        elif self._own(peer) is None and (peer.client is not None or live.exact is not None):
+            self.fail(f"{peer}: accepted as {live}, whose client it is not")
         elif live.state is SUSPENDED:
             live.peer = peer
+        elif live.exact is not None:
+            if not self.options.resume_window:
+                self._taken_over(live, peer)
         elif self.options.on_duplicate != "resume":
             self.fail(f"{peer}: accepted while {live} is connected")
         elif peer.socket.closing:
             self.fail(f"{peer}: a newcomer that is gone replaced the transport of {live}")
         peer.session = live
+        if live.exact is not None:
+            live.exact.is_recovered = self._own(peer) is live
+
+    def _own(self, peer: SimPeer) -> SessionModel | None:
+        """The session that this newcomer may have, since it is its own client's."""
+        claim = peer.claim
+        if claim is None:
+            return None
+        live = next(
+            (session for session in self.live.values() if session.exact and session.exact.token == claim.token), None
+        )
+        if live is None or live.exact is None or not live.exact.is_of(*claim[:2]):
+            return None
+        return live if claim.is_nameless or live.id == peer.connection_id else None
+
+    def _look_at_duplicate(self, peer: SimPeer, old: SessionModel) -> None:
+        """A newcomer has ended the session of its id."""
+        is_strange = peer.client is not None or old.exact is not None
+        if not is_strange and (not self._was_connected or self.options.on_duplicate != "kick"):
+            self.fail(f"{peer}: ended {old}, which was {self._was_connected=}")
+        if self._was_connected and self.options.on_duplicate == "reject":
+            self.fail(f"{peer}: ended {old}, which is connected")
+        if old.exact is not None and peer.claim is not None and old.exact.is_of(*peer.claim[:2]):
+            self.fail(f"{peer}: ended {old}, whose client it is")
+
+    def _taken_over(self, live: SessionModel, peer: SimPeer) -> None:
+        """Without a window nobody is told of it."""
+        old = live.peer
+        self._ended.append(old)
+        old.ended_at = self.now
+        old.expected_close = (1000, "replaced")
+        live.peer = peer
+        live.peers.append(peer)
+        self._accepting = None
 
     def replaces(self, peer: SimPeer) -> bool:
         newer = self._accepting
@@ -193,8 +234,8 @@ class Model(HandlerModel):
                 peer.owed_messages = peer.messages_delivered
             model.peer = accepting
         else:
-            self._look_at_loss(model, peer, error)
-            if self._says_goodbye(peer, error):
+            self.look_at_loss(model, peer, error)
+            if self.says_goodbye(peer, error):
                 self.fail(f"{model}: suspended after a clean close")
             if error is None or isinstance(error, PeerClosedError):
                 self.nobody_waits(model, is_ordered=False)
@@ -225,14 +266,14 @@ class Model(HandlerModel):
             expected = (1001, "server shutting down")
         elif isinstance(error, DuplicateConnectionIDError):
             expected = (1000, "duplicate connection id")
-            self._duplicate = model
-            if not was_connected or self.options.on_duplicate != "kick" or error.connection_id != model.id:
-                self.fail(f"{model}: ended by a duplicate while {model.state}")
+            self._duplicate, self._was_connected = model, was_connected
+            if error.connection_id != model.id:
+                self.fail(f"{model}: ended by a duplicate of {error.connection_id}")
         else:
             by_peer = True
             if was_connected:
-                self._look_at_loss(model, peer, error)
-                if self.options.resume_window and not self._says_goodbye(peer, error):
+                self.look_at_loss(model, peer, error)
+                if self.options.resume_window and not self.says_goodbye(peer, error):
                     self.fail(f"{model}: ended by {error!r}, not suspended")
             elif (
                 error is not model.drop_error
@@ -253,65 +294,12 @@ class Model(HandlerModel):
             if expected[1] != "duplicate connection id":
                 # What the application has ended hears of nothing else but that.
                 model.expected.clear()
-        self.nobody_waits(model, is_ordered=not by_peer and not isinstance(error, DuplicateConnectionIDError))
+        model.is_ordered = not by_peer and not isinstance(error, DuplicateConnectionIDError)
+        self.nobody_waits(model, is_ordered=model.is_ordered)
         model.state = CLOSED
         if self.live.get(model.id) is model:
             del self.live[model.id]
         self._expect(model, "on_disconnect", error)
-
-    def _says_goodbye(self, peer: SimPeer, error: BaseException | None) -> bool:
-        return error is None and not self.options.suspend_on_clean_close and peer.close_delivered in (0, 1000)
-
-    def _look_at_loss(self, model: SessionModel, peer: SimPeer, error: BaseException | None) -> None:
-        """Is this how the transport ended, and what must its peer have been told?"""
-        losing = self.losing is peer
-        now = self.now
-        expected: tuple[int, str | None] | None = None
-        allowed = False
-        if error is None or isinstance(error, PeerClosedError):
-            code = peer.close_delivered
-            allowed = code in _NORMAL_CODES if error is None else code == error.close_code
-            expected = (code or 0, "")
-            peer.owed_messages = peer.messages_delivered
-        elif isinstance(error, ProtocolError):
-            allowed = peer.broken_delivered
-            expected = (error.close_code, None)
-        elif (
-            isinstance(error, ConnectionLostError)
-            and peer.eof_delivered
-            and not losing
-            and not self.is_left_behind(peer)
-        ):
-            # It waited for answers, and another connection of its id has come.
-            allowed = peer.transport.half_closed
-            expected = (1000, "duplicate connection id")
-            peer.owed_messages = peer.messages_delivered
-        elif isinstance(error, ConnectionLostError):
-            allowed = peer.close_delivered is None and not peer.broken_delivered and not peer.socket.aborted
-            allowed = allowed and (losing or self.is_left_behind(peer))
-            if peer.eof_delivered and not peer.reset and not self.options.resume_window and peer.was_busy_at_eof:
-                # It ended its stream, and its answers were due.
-                allowed = allowed and (not model.real.inbox.busy or self.now >= peer.eof_at + 3.0 - EPSILON_S)
-            peer.owed_messages = peer.messages_delivered
-        elif isinstance(error, KeepaliveTimeoutError):
-            allowed = self.loop.in_timers and peer.was_silent and self.loop.now >= self.settled_at - EPSILON_S
-            expected = (1011, "keepalive timeout")
-            peer.owed_messages = peer.messages_delivered
-        elif isinstance(error, WriteTimeoutError):
-            socket = peer.socket
-            allowed = socket.paused and now >= socket.progress_at + self.options.write_wait - EPSILON_S
-            peer.owed_messages = peer.messages_delivered
-        elif isinstance(error, TimeoutError):
-            allowed = model.late_by is peer
-            expected = (1011, "internal error")
-        elif error is model.raised:
-            allowed = model.raised_by is peer
-            expected = (1011, "internal error")
-        if not allowed:
-            self.fail(f"{model}: {peer} ended with {error!r}, which did not happen: {peer.state_of_ping()}")
-        if peer is model.raised_by:
-            peer.owed_messages = 0
-        peer.expected_close = None if losing or self.is_left_behind(peer) else expected
 
     # Callbacks.
 
@@ -329,6 +317,9 @@ class Model(HandlerModel):
         del model.expected[0]
         if kind == "on_transport_restore":
             model.restores += 1
+        elif model.exact is not None:
+            if kind == "on_disconnect" and "on_message" in self.callbacks and not model.is_ordered:
+                model.exact.check_handled("it ends", model.exact.told)
         elif "on_message" in self.callbacks and (
             kind == "on_disconnect" or (kind == "on_transport_drop" and self.strict)
         ):
@@ -344,6 +335,9 @@ class Model(HandlerModel):
         if self.trace is not None:
             self.note(f"{model} on_message {number} begins")
         peer = self.senders[number]
+        if model.exact is not None:
+            model.exact.message_begins(number)
+            return run
         handled = peer.handled
         peer.handled = handled + 1
         if peer.session is not model:

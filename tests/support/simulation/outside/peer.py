@@ -14,12 +14,15 @@ from wspulse.actors.transport.state import TransportState
 if TYPE_CHECKING:
     from tests.support.simulation.model.frames import SessionModel
     from tests.support.simulation.outside.app import Script
+    from tests.support.simulation.outside.client import SimClient
     from tests.support.simulation.outside.socket import SimSocket
     from wspulse.actors.transport.transport import Transport
+    from wspulse.actors.values.text.exact import Claim
 
 __all__ = ["SimPeer"]
 
 _MESSAGE, _PING, _PONG, _CLOSE, _BROKEN, _ANSWER = "message", "ping", "pong", "close", "broken", "answer"
+_BAD_ACK, _UNDECODABLE = "bad ack", "undecodable"
 
 
 def _masked(opcode: int, payload: bytes) -> bytes:
@@ -46,11 +49,14 @@ class SimPeer:
         "answer_by",
         "answered",
         "broken_delivered",
+        "claim",
+        "client",
         "close_delivered",
         "close_seen",
         "close_sent",
         "close_written",
         "connection_id",
+        "counted_delivered",
         "early_messages",
         "ended_at",
         "eof",
@@ -123,6 +129,11 @@ class SimPeer:
         """The HTTP status that the server wrote."""
         self.accepted = False
         self.session: SessionModel | None = None
+        self.client: SimClient | None = None
+        """Whose connection it is, of an exact session."""
+        self.claim: Claim | None = None
+        self.counted_delivered = 0
+        """How many messages of an exact session's client were delivered."""
         self.close_written: tuple[int, str] | None = None
         self.expected_close: tuple[int, str | None] | None = None
         self.ended_at: float | None = None
@@ -190,7 +201,13 @@ class SimPeer:
         )
 
     @property
+    def claimed_received(self) -> int:
+        return 0 if self.claim is None else self.claim.received
+
+    @property
     def can_send(self) -> bool:
+        if self.client is not None and (self.client.peer is not self or not self.client.is_open):
+            return False
         return not (self.eof or self.reset or self.close_sent or self.saw_end)
 
     # What it sends.
@@ -212,8 +229,25 @@ class SimPeer:
             self.close_sent = True
         elif kind == _BROKEN:
             frame = _BROKEN_FRAME
+        elif kind == _BAD_ACK:
+            frame = _masked(2, payload)
         else:
             frame = _masked(2, b"undecodable")
+        self._put(frame, kind, value, payload)
+
+    def say(self, kind: str) -> None:
+        """Send something, which counts where it is a message."""
+        if self.client is not None and kind == _UNDECODABLE:
+            self.client.say(kind, 0)
+        else:
+            self.send(kind)
+
+    def write_frame(self, payload: bytes) -> None:
+        """A frame of the protocol's own, which counts for nothing."""
+        self.outgoing += _masked(2, payload)
+        self._sent_bytes += len(payload) + 6
+
+    def _put(self, frame: bytes, kind: str, value: int, payload: bytes) -> None:
         self.outgoing += frame
         # A broken frame is known by its first two bytes, every other one when it is complete.
         self._marks.append((self._sent_bytes + (2 if kind == _BROKEN else len(frame)), kind, value, payload))
@@ -221,7 +255,10 @@ class SimPeer:
 
     def answer_call(self, kind: bytes, number: int) -> None:
         """Answer a call: with "a", or with "e" for an error."""
-        self.send(_ANSWER, number, kind)
+        if self.client is not None:
+            self.client.say(_ANSWER, number, kind)
+        else:
+            self.send(_ANSWER, number, kind)
 
     def hand_over(self, most_bytes: int | None = None) -> bytes:
         """What the server reads now; notes what is in it."""
@@ -237,6 +274,8 @@ class SimPeer:
             _, kind, value, payload = marks.popleft()
             if self.close_delivered is not None or self.broken_delivered:
                 continue
+            if self.client is not None and kind in (_MESSAGE, _ANSWER, _UNDECODABLE):
+                self.counted_delivered += 1
             if kind == _MESSAGE:
                 self.messages_delivered += 1
             elif kind == _PONG:
@@ -248,7 +287,7 @@ class SimPeer:
                 self.pinged = True
             elif kind == _CLOSE:
                 self.close_delivered = value
-            elif kind == _BROKEN:
+            elif kind in (_BROKEN, _BAD_ACK):
                 self.broken_delivered = True
         return data
 
@@ -271,6 +310,9 @@ class SimPeer:
                 self.close_seen = (code, payload[2:].decode())
                 if self.polite and self.can_send:
                     self.send(_CLOSE, 0 if code == 1005 else code)
+            elif opcode == 2 and self.client is not None:
+                if self.client.peer is self:
+                    self.client.reads(self, payload)
             elif opcode == 2 and payload[:1] == b"c":
                 self.socket.model.calls.asked(self, int(payload[1:]))
 

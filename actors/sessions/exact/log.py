@@ -1,0 +1,192 @@
+"""`SendLog`: what was sent to an exact session's client and is not acknowledged, and what is yet to be sent. No I/O.
+
+Made by each exact session for itself. Frames have numbers, from 0 on, in the order in which they are sent; the client's count
+is that of the next one. The log holds those from `first` on: the older part was written to the transport, the newer, `unsent`,
+was not. Both together are bounded, and the oldest are pushed out.
+"""
+
+from __future__ import annotations
+
+from wspulse.actors.sessions.room import Batch
+
+__all__ = ["SendLog"]
+
+
+class SendLog:
+    """At most `limit_frames` frames and `limit_bytes`, but always the newest frame. It holds batches as it got them, which
+    members of a room share, and cuts them where it must."""
+
+    __slots__ = (
+        "_batches",
+        "_bytes",
+        "_limit_bytes",
+        "_limit_frames",
+        "_skipped",
+        "_unsent_bytes",
+        "acknowledged",
+        "first",
+        "frames",
+        "gap",
+        "unsent",
+    )
+
+    def __init__(self, limit_frames: int, limit_bytes: int) -> None:
+        self._limit_frames = limit_frames
+        self._limit_bytes = limit_bytes
+        self._batches: list[Batch] = []
+        self._skipped = 0
+        """Of the first batch, how many frames are held no more."""
+        self._bytes = 0
+        self._unsent_bytes = 0
+        self.first = 0
+        """The number of the oldest frame that is held."""
+        self.frames = 0
+        """How many are held."""
+        self.unsent = 0
+        """How many of them, the newest, are not written to the transport."""
+        self.gap = 0
+        """How many were pushed out before they were written, and the transport has yet to be told of."""
+        self.acknowledged = 0
+        """The highest count that the client has told."""
+
+    @property
+    def written(self) -> int:
+        """The count of a client that has got everything that was written."""
+        return self.first + self.frames - self.unsent
+
+    # What is sent.
+
+    def keep(self, batch: Batch) -> None:
+        """Frames that are written now."""
+        self._batches.append(batch)
+        frames = self.frames = self.frames + len(batch[0])
+        size = self._bytes = self._bytes + batch[1]
+        if frames > self._limit_frames or size > self._limit_bytes:
+            self._push_out()
+
+    def put(self, batch: Batch) -> int:
+        """Frames that cannot be written now. Returns how many were pushed out that never were."""
+        self.unsent += len(batch[0])
+        self._unsent_bytes += batch[1]
+        gap = self.gap
+        self.keep(batch)
+        return self.gap - gap
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether a frame that cannot be written now pushes out none that was not written."""
+        return not self.unsent or (
+            self.unsent < self._limit_frames and self._unsent_bytes + size_bytes <= self._limit_bytes
+        )
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room even for an empty frame."""
+        return self.unsent >= self._limit_frames or self._unsent_bytes >= self._limit_bytes
+
+    def take(self, most_bytes: int) -> tuple[bytes, int]:
+        """The oldest frames that are not written, at least one, up to about `most_bytes`, joined; and how many they are. They are
+        written now, and stay here."""
+        skip = self.frames - self.unsent + self._skipped
+        pieces: list[bytes] = []
+        size = 0
+        for frames, _ in self._batches:
+            count = len(frames)
+            if skip >= count:
+                skip -= count
+                continue
+            for wire in frames[skip:] if skip else frames:
+                if pieces and size + len(wire) > most_bytes:
+                    break
+                pieces.append(wire)
+                size += len(wire)
+            else:
+                skip = 0
+                continue
+            break
+        self.unsent -= len(pieces)
+        self._unsent_bytes -= size
+        return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), len(pieces)
+
+    def take_gap(self) -> int:
+        """What the transport is to be told of now."""
+        gap, self.gap = self.gap, 0
+        return gap
+
+    # What is acknowledged.
+
+    def acknowledge(self, count: int) -> bool:
+        """The client has got so many. Returns whether that is something new. Raises ValueError for fewer than it had before, and
+        for more than were written."""
+        first = self.first
+        if not self.acknowledged <= count <= self.written:
+            raise ValueError(f"{count} frames are acknowledged, of {self.acknowledged} to {self.written}")
+        is_new = count > self.acknowledged
+        self.acknowledged = count
+        if count > first:
+            self._drop(count - first)
+        return is_new
+
+    def resume(self, count: int) -> int:
+        """The client comes back, and has got so many: what is held behind them is to be written again. Returns how many it will
+        miss, which were pushed out."""
+        lost = max(0, self.first - count)
+        if count > self.acknowledged:
+            self.acknowledged = count
+        if count > self.first:
+            self._drop(count - self.first)
+        self.unsent = self.frames
+        self._unsent_bytes = self._bytes
+        self.gap = 0
+        return lost
+
+    def clear(self) -> None:
+        """The session has ended."""
+        self._batches.clear()
+        self.first += self.frames
+        self.frames = self.unsent = self._bytes = self._unsent_bytes = self._skipped = self.gap = 0
+
+    def _push_out(self) -> None:
+        batches = self._batches
+        while self.frames > 1 and (self.frames > self._limit_frames or self._bytes > self._limit_bytes):
+            frames, _ = batches[0]
+            size = len(frames[self._skipped])
+            self._skipped += 1
+            if self._skipped == len(frames):
+                del batches[0]
+                self._skipped = 0
+            self._bytes -= size
+            self.first += 1
+            self.frames -= 1
+            if self.unsent > self.frames:
+                self.unsent -= 1
+                self._unsent_bytes -= size
+                self.gap += 1
+
+    def _drop(self, count: int) -> None:
+        """Hold the oldest so many, which were written, no more."""
+        self.first += count
+        self.frames -= count
+        if not self.frames:
+            self._batches.clear()
+            self._bytes = self._skipped = 0
+            return
+        batches = self._batches
+        skipped = self._skipped
+        count += skipped
+        done = 0
+        size_bytes = 0
+        for frames, size in batches:
+            if len(frames) > count:
+                break
+            count -= len(frames)
+            size_bytes += size
+            done += 1
+        if skipped:
+            size_bytes -= sum(map(len, batches[0][0][:skipped]))
+        del batches[:done]
+        if count:
+            # Of a batch that was cut before, only what is cut now.
+            frames = batches[0][0]
+            size_bytes += sum(map(len, frames[:count]))
+        self._bytes -= size_bytes
+        self._skipped = count
