@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import json
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -78,7 +79,8 @@ class ScriptedServer:
         try:
             await peer.read_head()
         except (asyncio.IncompleteReadError, OSError):
-            return  # a browser opens connections in advance
+            peer.close()  # a browser opens connections in advance
+            return
         if peer.path.startswith("/open/"):
             self._gate(peer.path.removeprefix("/open/")).set()
             peer.answer(200, b"{}")
@@ -90,7 +92,10 @@ class ScriptedServer:
             peer.reset()
         else:
             number, self._accepted = self._accepted, self._accepted + 1
-            await self._play(number, peer)
+            try:
+                await self._play(number, peer)
+            except asyncio.CancelledError:
+                pass  # by `__aexit__`; the loop would report it
 
     async def _play(self, number: int, peer: RawSocket) -> None:
         player = _Player(self._script, peer, self._gate)
@@ -103,7 +108,7 @@ class ScriptedServer:
                     self._played.set()
             await player.watch_rest()
         except (Mismatch, Closed, TimeoutError) as error:
-            self._script.failures.append(f"connection {number}, step {player.step}: {error or 'nothing came'}")
+            self._script.failures.append(f"connection {number}, step {player.step}: {str(error) or 'nothing came'}")
             peer.reset()
         finally:
             peer.close()
@@ -238,7 +243,7 @@ class _Player:
             return frame
 
 
-_VERBS = {
+_VERBS: dict[str, Callable[[_Player, Any], Coroutine[Any, Any, None]]] = {
     "offers": _Player._offers,
     "subprotocol": _Player._choose,
     "http": _Player._http,
