@@ -21,7 +21,7 @@ from wspulse.actors.client.handling.calls import Calls
 from wspulse.actors.client.handling.handlers import Handlers
 from wspulse.actors.client.handling.handling import Handling
 from wspulse.actors.client.handling.inbox import Inbox
-from wspulse.actors.client.messages import data_of, message_of
+from wspulse.actors.client.messages import data_of, message_of, reader_of
 from wspulse.actors.client.outbox import Outgoing
 from wspulse.actors.client.session import EXACT, BadPeerError, LineSession, NoSessionError, Opening
 from wspulse.actors.client.transport import LineTransport, end_of
@@ -55,6 +55,7 @@ class Carrier:
     ) -> None:
         self.session = session
         self.codec = codec
+        self.read = reader_of(codec)
         self.clock = clock
         self.state: State = "connecting"
         self.closed: Closed | None = None
@@ -199,7 +200,7 @@ class Carrier:
         async with self.clock.timeout(OPENING_S):
             message = await websocket.recv()
         try:
-            frame = self.codec.decode(data_of(self.codec, message))
+            frame = self.read(data_of(self.codec, message))
         except Exception as error:
             raise NoSessionError(f"the first frame cannot be read: {text_of(error)}") from None
         return self.session.open_exact(frame)

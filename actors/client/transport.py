@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from wspulse.actors.client.clock import Clock
 from wspulse.actors.client.ending import BAD_PEER, LOST, Closed, End
-from wspulse.actors.client.messages import data_of, message_of
+from wspulse.actors.client.messages import Read, data_of, message_of
 from wspulse.actors.client.session import RESERVED, BadPeerError, LineSession
 from wspulse.actors.values.codec import Codec
 from wspulse.actors.values.frame import Frame
@@ -39,6 +39,7 @@ class Owner(Protocol):
 
     session: LineSession
     codec: Codec
+    read: Read
     clock: Clock
 
     def has_room(self) -> bool:
@@ -135,7 +136,7 @@ class LineTransport:
         data = data_of(owner.codec, message)
         size_bytes = len(data)
         try:
-            frame = owner.codec.decode(data)
+            frame = owner.read(data)
         except Exception as error:
             session.take(size_bytes)
             owner.failed("frame", error)

@@ -85,8 +85,11 @@ async def test_frames_calls_and_broadcasts_reach_each_other(codec: Any) -> None:
             await line.call("add", [])
         assert caught.value.payload == {"why": "nothing to add"}
         line.send("echo", {"deep": ["ü", None, 1.5]})
-        await server.broadcast("tea", Frame("news", "hello"))
+        rooms: list[str] = []
+        line.on("news")(lambda _payload, frame: rooms.append(frame.room))
+        await server.broadcast("tea", Frame("news", "hello", room="tea"))
         await told.until(lambda told: told.of("news") and told.of("echo"))
+        assert rooms == ["tea"]
         assert (told.of("news"), told.of("echo")) == (["hello"], [{"deep": ["ü", None, 1.5]}])
 
 
