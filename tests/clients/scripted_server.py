@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -70,12 +70,12 @@ class ScriptedServer:
             self._script.failures.append(f"{self._left} of {len(self._script.connections)} connections are not played")
         return {"ok": not self._script.failures, "failures": self._script.failures}
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(RawSocket(reader, writer)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        peer = RawSocket(reader, writer)
+
+    async def _serve(self, peer: RawSocket) -> None:
         try:
             await peer.read_head()
         except (asyncio.IncompleteReadError, OSError):
@@ -92,10 +92,7 @@ class ScriptedServer:
             peer.reset()
         else:
             number, self._accepted = self._accepted, self._accepted + 1
-            try:
-                await self._play(number, peer)
-            except asyncio.CancelledError:
-                pass  # by `__aexit__`; the loop would report it
+            await self._play(number, peer)
 
     async def _play(self, number: int, peer: RawSocket) -> None:
         player = _Player(self._script, peer, self._gate)
@@ -243,7 +240,7 @@ class _Player:
             return frame
 
 
-_VERBS: dict[str, Callable[[_Player, Any], Coroutine[Any, Any, None]]] = {
+_VERBS: dict[str, Callable[[_Player, Any], Awaitable[None]]] = {
     "offers": _Player._offers,
     "subprotocol": _Player._choose,
     "http": _Player._http,

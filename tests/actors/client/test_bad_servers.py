@@ -153,9 +153,9 @@ async def test_nesting_without_end_and_half_an_emoji_harm_nothing() -> None:
 async def test_plain_line_whose_server_answers_no_pings_is_given_up_and_one_that_does_is_not() -> None:
     async with (
         scripted(
-            [{"subprotocol": None}, {"accept": True}, {"silence_s": 0.7}], [{"subprotocol": None}, {"quiet_s": 0.6}]
+            [{"subprotocol": None}, {"accept": True}, {"silence_s": 2.0}], [{"subprotocol": None}, {"quiet_s": 1.0}]
         ) as server,
-        line_to(server, clock=Clock(60, draw=lambda: 0.0), exact=False) as line,
+        line_to(server, clock=Clock(20, draw=lambda: 0.0), exact=False) as line,
     ):
         told = Told(line)
         await told.until(lambda told: told.states == ["connected", "reconnecting", "connected"])
