@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from wspulse.supervisor.commands.control import COMMANDS
 from wspulse.supervisor.commands.doctor import doctor
+from wspulse.supervisor.commands.line import LINE_COMMANDS
 from wspulse.supervisor.commands.parser import CommandParser, UnparsableError
 from wspulse.supervisor.commands.terminal import exit_code_of, print_error, print_text
 from wspulse.supervisor.errors import SettingError, StartError, UsageError
@@ -181,5 +182,5 @@ def _version_text() -> str:
 SUBCOMMANDS = {
     "serve": Subcommand("run a server", serve),
     "doctor": Subcommand("see whether this machine can hold so many connections, and what to change", doctor),
-    **{name: Subcommand(command.help, command.run) for name, command in COMMANDS.items()},
+    **{name: Subcommand(command.help, command.run) for name, command in (COMMANDS | LINE_COMMANDS).items()},
 }

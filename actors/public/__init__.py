@@ -12,37 +12,19 @@
     async def relay(connection: Connection, frame: Frame) -> None:
         await server.broadcast(connection.room_id, frame)
 
-Run it with `python -m wspulse.supervisor --workers 4 --app module:server`. This package re-exports, and gives one half of
-wspulse what it needs of the other.
+Run it with `python -m wspulse.supervisor --workers 4 --app module:server`. The names are in `exports`, which is loaded with the
+first of them: a program that imports `wspulse.client` alone is no server, and does without it.
 """
 
-from wspulse.actors.accept.accept import Accept
-from wspulse.actors.accept.origins import allow_origins
-from wspulse.actors.asgi.remote_server import RemoteServer
-from wspulse.actors.events.context import Context, InvalidPayloadError
-from wspulse.actors.events.recovery import recovery
-from wspulse.actors.events.router import EventRouter
-from wspulse.actors.server import Server
-from wspulse.actors.sessions.connections.connection import Connection
-from wspulse.actors.sessions.connections.member import Member
-from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec, RawCodec
-from wspulse.actors.values.errors import (
-    ConnectionClosedError,
-    ConnectionNotFoundError,
-    ConnectRejected,
-    ControlError,
-    DuplicateConnectionIDError,
-    ReplyError,
-    SendBufferFullError,
-    ServerClosedError,
-    ShardUnavailableError,
-    WspulseError,
-)
-from wspulse.actors.values.frame import Frame
-from wspulse.actors.values.request import Request
-from wspulse.supervisor.client.asynchronous import AsyncControl
-from wspulse.supervisor.client.blocking import Control
-from wspulse.supervisor.client.bridge import BridgeItem, BridgeRequest
+# ruff: noqa: F405 (the names are where the star comes from)
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wspulse.exports import *  # noqa: F403
 
 __all__ = [
     "Accept",
@@ -76,4 +58,16 @@ __all__ = [
     "recovery",
 ]
 
-RemoteServer.control_client = AsyncControl
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module 'wspulse' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+        from wspulse import exports
+
+        globals().update({each: getattr(exports, each) for each in __all__})
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -1,0 +1,76 @@
+"""`connect`: a line to a server. It checks what it was given and puts the line together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from websockets.exceptions import InvalidURI
+from websockets.uri import parse_uri
+
+from wspulse.actors.client.carrier import Carrier, ShouldRetry
+from wspulse.actors.client.clock import Clock
+from wspulse.actors.client.delays import Delays, Retry
+from wspulse.actors.client.dial import Dialer, Url, websocket_url
+from wspulse.actors.client.line import Line
+from wspulse.actors.client.outbox import Outbox
+from wspulse.actors.client.session import LineSession
+from wspulse.actors.values.codec import Codec, JSONCodec, MsgpackCodec
+
+__all__ = ["connect"]
+
+
+def connect(
+    url: Url,
+    *,
+    codec: Codec | None = None,
+    subprotocols: Sequence[str] = (),
+    exact: bool = True,
+    retry: Retry | None = None,
+    should_retry: ShouldRetry | None = None,
+    buffer: int = 4096,
+    buffer_bytes: int = 16 << 20,
+    clock: Clock | None = None,
+    **options: Any,
+) -> Line:
+    """A line to a server, to be entered: `async with connect("ws://127.0.0.1:8000/ws?room=tea") as line:`.
+
+    It dials when it is entered, and does not wait for that (`await line.ready` does). It comes back by itself, with the same
+    session where the server keeps one, until `line.close`, the end of the context, or an end that would only come again: close
+    codes 1000, 1002, 1003, 1007 to 1009 and 4000 to 4999, or an upgrade refused with 401 or 403.
+
+    `url` may be a function, async or not, which is asked before each dial. `codec` is the server's: JSONCodec() (default),
+    MsgpackCodec(), RawCodec(), or your own. `exact=False` does not offer the protocol in which nothing is lost or doubled; nor do
+    codecs that are not JSON or msgpack. `should_retry(code, reason)` may return True or False after an end, and None to leave it
+    to the line; `code` is the HTTP status where the upgrade was refused. `buffer` frames, of `buffer_bytes`, may wait to be sent
+    and acknowledged. `clock` is for tests.
+
+    All further `options` go to `websockets.asyncio.client.connect`: `additional_headers`, `ssl`, `proxy`, `origin`, `max_size`
+    (16 MiB here), `open_timeout` (10 s), `compression` (None here), …
+
+    Raises ValueError and TypeError for what makes no sense.
+    """
+    if isinstance(url, str):
+        try:
+            parse_uri(websocket_url(url))
+        except InvalidURI as error:
+            raise ValueError(f"wspulse: connect: {error}") from None
+    elif not callable(url):
+        raise TypeError(f"wspulse: connect: url is a str or a function, not {type(url).__name__}")
+    for name, value in (("buffer", buffer), ("buffer_bytes", buffer_bytes)):
+        if type(value) is not int or value < 1:
+            raise ValueError(f"wspulse: connect: {name} is {value!r}; allowed is a whole number from 1 on")
+    if isinstance(subprotocols, str):
+        raise TypeError("wspulse: connect: subprotocols are a list of names")
+    codec = codec or JSONCodec()
+    clock = clock or Clock()
+    carrier = Carrier(
+        Dialer(url, subprotocols, options, clock),
+        LineSession(Outbox(buffer, buffer_bytes)),
+        codec,
+        clock,
+        Delays(retry or Retry(), clock.draw),
+        offers_exact=exact and isinstance(codec, (JSONCodec, MsgpackCodec)),
+        should_retry=should_retry,
+    )
+    return Line(carrier, url if isinstance(url, str) else repr(url))

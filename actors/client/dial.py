@@ -1,0 +1,101 @@
+"""`Dialer`: makes a connection to a line's address, or says why there is none.
+
+A line has one and asks it for one connection after the other. It keeps nothing of them; what the connection is for, it does not
+know.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_websocket
+from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.typing import Subprotocol
+
+from wspulse.actors.client.clock import Clock
+from wspulse.actors.client.ending import LOST, End
+from wspulse.actors.values.awaitable import result_of
+from wspulse.actors.values.log_limit import shortened
+
+__all__ = ["OPENING_S", "Dialer", "UndialledError", "Url", "websocket_url"]
+
+OPENING_S = 10.0
+"""For the address, the upgrade, and then as long for the first frame."""
+
+Url = str | Callable[[], str | Awaitable[str]]
+"""Where to connect to, or what says it, each time anew: with a fresh token, say."""
+
+_SILENT = logging.Logger("wspulse.client", logging.CRITICAL + 1)  # noqa: LOG001
+"""What is to be said is told to handlers. It is in no tree of loggers."""
+
+
+class UndialledError(Exception):
+    """There is no connection. `kind` names what the program is told of, "" where the state says enough."""
+
+    def __init__(self, end: End, kind: str = "") -> None:
+        super().__init__(end.reason)
+        self.end = end
+        self.kind = kind
+
+
+class Dialer:
+    """`options` go to `websockets.asyncio.client.connect` as they are: additional_headers, ssl, proxy, max_size, …"""
+
+    def __init__(self, url: Url, subprotocols: Sequence[str], options: Mapping[str, Any], clock: Clock) -> None:
+        self._url = url
+        self._subprotocols = tuple(subprotocols)
+        options = {
+            "compression": None,
+            "close_timeout": 3.0,
+            "ping_interval": None,  # the line watches by itself: it knows when it does not read
+            "max_size": 16 << 20,
+            "logger": _SILENT,
+            **options,
+        }
+        self._opening_s: float | None = options.pop("open_timeout", OPENING_S)
+        self._options = options
+        self._clock = clock
+
+    async def dial(self, offers: Sequence[str]) -> ClientConnection:
+        """A connection, for which `offers` and the program's own subprotocols were offered. Raises UndialledError; and what is
+        the program's fault: TypeError and ValueError."""
+        is_told = isinstance(self._url, str)
+        try:
+            async with self._clock.timeout(self._opening_s):
+                url = await self._address()
+                is_told = True
+                names = [Subprotocol(name) for name in (*offers, *self._subprotocols)]
+                return await open_websocket(url, subprotocols=names or None, open_timeout=None, **self._options)
+        except InvalidStatus as error:
+            answer = error.response
+            text = (answer.body or b"").decode("utf-8", "replace").strip()
+            reason = shortened(f"refused with {answer.status_code}: {text}".rstrip(": "))
+            raise UndialledError(End(LOST, reason, answer.status_code, error)) from None
+        except TimeoutError as error:
+            raise UndialledError(End(LOST, "no answer in time", error=error), "opening") from None
+        except (OSError, EOFError, WebSocketException) as error:
+            kind = "" if is_told else "url"
+            raise UndialledError(End(LOST, shortened(str(error) or type(error).__name__), error=error), kind) from None
+        except Exception as error:
+            if is_told:
+                raise
+            raise UndialledError(End(LOST, shortened(str(error) or type(error).__name__), error=error), "url") from None
+
+    async def _address(self) -> str:
+        if isinstance(self._url, str):
+            return websocket_url(self._url)
+        url = await result_of(self._url())
+        if not isinstance(url, str):
+            raise TypeError(f"wspulse: the url is a str, not {type(url).__name__}")
+        return websocket_url(url)
+
+
+def websocket_url(url: str) -> str:
+    """The address of a page is as good as that of a socket."""
+    for scheme, its in (("http://", "ws://"), ("https://", "wss://")):
+        if url[: len(scheme)].lower() == scheme:
+            return its + url[len(scheme) :]
+    return url
