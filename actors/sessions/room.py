@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from wspulse.actors.sessions.rooms.backlog import Backlog, Batch
 from wspulse.actors.values.metrics import Metrics
 
-__all__ = ["Batch", "Keep", "Room", "RoomMember"]
-
-Batch = tuple[list[bytes], int]
-"""Frames of one turn, in wire form, and how many bytes they are. All members share it; nobody changes it."""
+__all__ = ["Keep", "Room", "RoomMember"]
 
 Keep = Callable[[Batch], object]
 """Notes what is about to be written to a member that may ask for it again."""
@@ -37,6 +35,7 @@ class Room(Generic[M]):
     """One room of one shard. `joiners` counts those on their way in; they keep the room alive."""
 
     __slots__ = (
+        "_backlog",
         "_keeping",
         "_large_bytes",
         "_limit",
@@ -68,8 +67,10 @@ class Room(Generic[M]):
         self._swift: dict[M, Callable[[bytes], object]] = {}
         self._slow: dict[M, None] = {}
         self._writers: list[Callable[[bytes], object]] | None = None
+        self._backlog: Backlog | None = None
+        """What is noted once for all swift members that follow it; None while nobody does."""
         self._keeping: dict[M, Keep] | None = None
-        """Of the swift members that have to note what is written to them; None while there is none."""
+        """Of the swift members that note what is written to them for themselves; None while there is none."""
 
     def __len__(self) -> int:
         return len(self._swift) + len(self._slow)
@@ -78,6 +79,12 @@ class Room(Generic[M]):
         """Somebody has given up; or the room is joined."""
         if self.waiting is not None:
             self.waiting.pop(waiter, None)
+
+    def backlog(self, limit_bytes: int) -> Backlog:
+        """For a swift member that may ask for what is written to it again, and is in no other room."""
+        if self._backlog is None:
+            self._backlog = Backlog(self._limit, limit_bytes)
+        return self._backlog
 
     def members(self) -> list[M]:
         return [*self._swift, *self._slow]
@@ -91,6 +98,8 @@ class Room(Generic[M]):
             if self._keeping is None:
                 self._keeping = {}
             self._keeping[session] = keep
+        elif self._keeping is not None:
+            self._keeping.pop(session, None)
 
     def set_slow(self, session: M) -> None:
         """A member (new, or one that was swift) buffers what is sent to it."""
@@ -129,6 +138,8 @@ class Room(Generic[M]):
         self.flush()
         slow = [session for session in self._slow if session.id not in excluded]
         writers = [write for session, write in self._swift.items() if session.id not in excluded]
+        if self._backlog is not None and self._backlog.followers:
+            self._backlog.append_but([wire], len(wire), excluded)
         if self._keeping is not None:
             batch = [wire], len(wire)
             for session, keep in self._keeping.items():
@@ -153,8 +164,13 @@ class Room(Generic[M]):
         if writers is None:
             writers = self._writers = list(self._swift.values())
         wire = frames[0] if count == 1 else b"".join(frames)
+        # Noted first, since a member that blocks on its write follows and keeps no more.
+        if self._backlog is not None:
+            if self._backlog.followers:
+                self._backlog.append(frames, len(wire))
+            else:
+                self._backlog = None
         if self._keeping is not None:
-            # First, since a member that blocks on its write is none of them any more.
             batch = frames, len(wire)
             for keep in self._keeping.values():
                 keep(batch)

@@ -19,8 +19,12 @@ from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.errors import ProtocolError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.text.exact import RESERVED
+from wspulse.actors.wire.frames import TEXT
 
 __all__ = ["ExactInbox"]
+
+_USUAL_ACK = b'{"event":"%s","payload":' % ACK.encode()
+_BRACE, _ZERO = b"}0"
 
 
 class _Acknowledging(Protocol):
@@ -46,6 +50,17 @@ class ExactInbox(AskingInbox):
     def receive(self, opcode: int, payload: bytes) -> None:
         shard = self._shard
         shard.metrics.frames_in += 1
+        if payload.startswith(_USUAL_ACK) and opcode == TEXT and shard.wants_text:
+            # As everybody writes it: a third of what it costs to decode.
+            digits = payload[len(_USUAL_ACK) : -1]
+            if (
+                digits.isdigit()
+                and payload[-1] == _BRACE
+                and (digits[0] != _ZERO or len(digits) == 1)
+                and len(digits) < 19
+            ):
+                self._hear_count(int(digits))
+                return
         on_message = shard.handlers.on_message
         try:
             frame = decoded(shard, opcode, payload)
@@ -86,6 +101,9 @@ class ExactInbox(AskingInbox):
             count = None
         if type(count) is not int:
             raise ProtocolError(CloseReason.BAD_ACKNOWLEDGEMENT.code, CloseReason.BAD_ACKNOWLEDGEMENT.reason)
+        self._hear_count(count)
+
+    def _hear_count(self, count: int) -> None:
         try:
             self._exact.acknowledged(count)
         except ValueError:

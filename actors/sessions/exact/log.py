@@ -7,7 +7,7 @@ was not. Both together are bounded, and the oldest are pushed out.
 
 from __future__ import annotations
 
-from wspulse.actors.sessions.room import Batch
+from wspulse.actors.sessions.rooms.backlog import Backlog, Batch
 
 __all__ = ["SendLog"]
 
@@ -17,16 +17,19 @@ class SendLog:
     members of a room share, and cuts them where it must."""
 
     __slots__ = (
+        "_backlog",
         "_batches",
         "_bytes",
+        "_follower",
         "_limit_bytes",
         "_limit_frames",
+        "_own",
         "_skipped",
         "_unsent_bytes",
         "acknowledged",
         "first",
-        "frames",
         "gap",
+        "position",
         "unsent",
     )
 
@@ -38,10 +41,15 @@ class SendLog:
         """Of the first batch, how many frames are held no more."""
         self._bytes = 0
         self._unsent_bytes = 0
+        self._own = 0
+        """How many frames the batches are."""
+        self._backlog: Backlog | None = None
+        self._follower = ""
+        """Who we are there."""
+        self.position = 0
+        """How many of the backlog's frames are not ours, or are acknowledged."""
         self.first = 0
         """The number of the oldest frame that is held."""
-        self.frames = 0
-        """How many are held."""
         self.unsent = 0
         """How many of them, the newest, are not written to the transport."""
         self.gap = 0
@@ -50,22 +58,72 @@ class SendLog:
         """The highest count that the client has told."""
 
     @property
+    def frames(self) -> int:
+        """How many are held."""
+        backlog = self._backlog
+        return self._own if backlog is None else self._own + backlog.frames - self.position
+
+    @property
     def written(self) -> int:
         """The count of a client that has got everything that was written."""
         return self.first + self.frames - self.unsent
+
+    # A room's.
+
+    def follow(self, backlog: Backlog, connection_id: str) -> None:
+        """What a room writes from now on stands in its backlog. Nothing may be unsent."""
+        self.unfollow()
+        self._backlog, self._follower = backlog, connection_id
+        backlog.follow(connection_id, self)
+
+    def unfollow(self) -> None:
+        """The backlog is followed no more, if it was."""
+        self.settle()
+        if self._backlog is not None:
+            self._backlog.unfollow(self._follower)
+            self._backlog = None
+
+    @property
+    def follows(self) -> bool:
+        """Whether a room's frames are noted elsewhere."""
+        return self._backlog is not None
+
+    def settle(self) -> None:
+        """Take over what was written and stands in the backlog alone."""
+        backlog = self._backlog
+        if backlog is None or self.position == backlog.frames:
+            return
+        batches = backlog.since(self.position)
+        missing = backlog.frames - self.position
+        self.position = backlog.frames
+        backlog.caught_up()
+        count = sum([len(frames) for frames, _ in batches])
+        if count < missing:
+            # The bounds have pushed them out there, and so all that is older.
+            self._batches.clear()
+            self.first += self._own + missing - count
+            self._own = self._bytes = self._skipped = 0
+        self._batches += batches
+        self._own += count
+        self._bytes += sum([size for _, size in batches])
+        if self._own > self._limit_frames or self._bytes > self._limit_bytes:
+            self._push_out()
 
     # What is sent.
 
     def keep(self, batch: Batch) -> None:
         """Frames that are written now."""
+        if self._backlog is not None:
+            self.settle()
         self._batches.append(batch)
-        frames = self.frames = self.frames + len(batch[0])
+        frames = self._own = self._own + len(batch[0])
         size = self._bytes = self._bytes + batch[1]
         if frames > self._limit_frames or size > self._limit_bytes:
             self._push_out()
 
     def put(self, batch: Batch) -> int:
         """Frames that cannot be written now. Returns how many were pushed out that never were."""
+        self.settle()
         self.unsent += len(batch[0])
         self._unsent_bytes += batch[1]
         gap = self.gap
@@ -86,7 +144,7 @@ class SendLog:
     def take(self, most_bytes: int) -> tuple[bytes, int]:
         """The oldest frames that are not written, at least one, up to about `most_bytes`, joined; and how many they are. They are
         written now, and stay here."""
-        skip = self.frames - self.unsent + self._skipped
+        skip = self._own - self.unsent + self._skipped
         pieces: list[bytes] = []
         size = 0
         for frames, _ in self._batches:
@@ -117,37 +175,53 @@ class SendLog:
     def acknowledge(self, count: int) -> bool:
         """The client has got so many. Returns whether that is something new. Raises ValueError for fewer than it had before, and
         for more than were written."""
-        first = self.first
-        if not self.acknowledged <= count <= self.written:
+        backlog = self._backlog
+        first, own = self.first, self._own
+        behind = 0 if backlog is None else backlog.frames - self.position
+        if not self.acknowledged <= count <= first + own - self.unsent + behind:
             raise ValueError(f"{count} frames are acknowledged, of {self.acknowledged} to {self.written}")
         is_new = count > self.acknowledged
         self.acknowledged = count
-        if count > first:
+        further = count - first - own
+        if further > 0:
+            assert backlog is not None
+            if own:
+                self._drop(own)
+            self.first = count
+            self.position += further
+            if further == behind:
+                backlog.caught_up()
+        elif count > first:
             self._drop(count - first)
         return is_new
 
     def resume(self, count: int) -> int:
         """The client comes back, and has got so many: what is held behind them is to be written again. Returns how many it will
         miss, which were pushed out."""
+        self.settle()
         lost = max(0, self.first - count)
         if count > self.acknowledged:
             self.acknowledged = count
         if count > self.first:
             self._drop(count - self.first)
-        self.unsent = self.frames
+        self.unsent = self._own
         self._unsent_bytes = self._bytes
         self.gap = 0
         return lost
 
     def clear(self) -> None:
         """The session has ended."""
+        backlog, self._backlog = self._backlog, None
+        if backlog is not None:
+            self.first += backlog.frames - self.position
+            backlog.unfollow(self._follower)
         self._batches.clear()
-        self.first += self.frames
-        self.frames = self.unsent = self._bytes = self._unsent_bytes = self._skipped = self.gap = 0
+        self.first += self._own
+        self._own = self.unsent = self._bytes = self._unsent_bytes = self._skipped = self.gap = 0
 
     def _push_out(self) -> None:
         batches = self._batches
-        while self.frames > 1 and (self.frames > self._limit_frames or self._bytes > self._limit_bytes):
+        while self._own > 1 and (self._own > self._limit_frames or self._bytes > self._limit_bytes):
             frames, _ = batches[0]
             size = len(frames[self._skipped])
             self._skipped += 1
@@ -156,8 +230,8 @@ class SendLog:
                 self._skipped = 0
             self._bytes -= size
             self.first += 1
-            self.frames -= 1
-            if self.unsent > self.frames:
+            self._own -= 1
+            if self.unsent > self._own:
                 self.unsent -= 1
                 self._unsent_bytes -= size
                 self.gap += 1
@@ -165,8 +239,8 @@ class SendLog:
     def _drop(self, count: int) -> None:
         """Hold the oldest so many, which were written, no more."""
         self.first += count
-        self.frames -= count
-        if not self.frames:
+        self._own -= count
+        if not self._own:
             self._batches.clear()
             self._bytes = self._skipped = 0
             return

@@ -14,7 +14,8 @@ from wspulse.actors.sessions.exact.inbox import ExactInbox
 from wspulse.actors.sessions.exact.log import SendLog
 from wspulse.actors.sessions.exact.token import is_same_token, new_token
 from wspulse.actors.sessions.inbox import Inbox
-from wspulse.actors.sessions.room import Batch, Room
+from wspulse.actors.sessions.room import Room
+from wspulse.actors.sessions.rooms.backlog import Batch
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.session_contract import SessionShard
 from wspulse.actors.sessions.state import SessionEvent, SessionState
@@ -228,17 +229,34 @@ class ExactSession(Session):
                 break
         if self._room_in_buffer is not None and not (transport.blocked and log.full):
             self._wake_senders()
-        if not transport.blocked:
-            self.room.set_swift(self, transport.write, log.keep)
-            if self.further is not None:
-                self.further.set_swift(transport.write, log.keep)
+        if transport.blocked:
+            return
+        further = self.further
+        if further is None or not further.rooms:
+            self.room.set_swift(self, transport.write)
+            log.follow(self.room.backlog(self.shard.options.send_buffer_bytes), self.id)
+        else:
+            self._keep_itself(transport)
+            further.set_swift(transport.write, log.keep)
 
     def place(self, room: Room[Session]) -> None:
         transport = self.transport
         if transport is None or transport.blocked:
             room.set_slow(self)
-        else:
-            room.set_swift(self, transport.write, self.log.keep)
+            return
+        if self.log.follows:
+            # One backlog cannot say what came between the frames of several rooms.
+            self._keep_itself(transport)
+        room.set_swift(self, transport.write, self.log.keep)
+
+    def _keep_itself(self, transport: Transport) -> None:
+        """Follow the first room's backlog no more."""
+        self.log.unfollow()
+        self.room.set_swift(self, transport.write, self.log.keep)
+
+    def _set_slow(self) -> None:
+        self.log.unfollow()
+        super()._set_slow()
 
     def _put(self, batch: Batch) -> None:
         if dropped := self.log.put(batch):

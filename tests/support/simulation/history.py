@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 
 from tests.support.simulation.model.frames import SUSPENDED
@@ -56,7 +57,13 @@ class History(Steps):
     """One history: 20 to 60 steps, with any number of loop turns between them, and an end at which nothing may be left."""
 
     def run(self) -> str | None:
-        """Carry it out. Returns the first violation."""
+        """Carry it out. Returns the first violation; what anything raises that may not is one."""
+        try:
+            return self._run()
+        except Exception:
+            return traceback.format_exc()
+
+    def _run(self) -> str | None:
         world = self.world
         model = world.model
         loop = world.loop

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 from tests.support.simulation.loop import SimLoop
@@ -30,6 +31,7 @@ from tests.support.simulation.outside.codec import SimCodec
 from tests.support.simulation.outside.peer import SimPeer
 from tests.support.simulation.outside.socket import SimSocket
 from wspulse.actors.sessions.asking import asking_inbox
+from wspulse.actors.sessions.exact import token
 from wspulse.actors.sessions.patience.handler_timeouts import HandlerTimeouts
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport import client, outlet, transport
@@ -117,13 +119,16 @@ _SMALL: tuple[tuple[object, str, object], ...] = (
     (outlet, "taken_bytes", lambda socket: 0 if socket is None else socket.taken_bytes),
 )
 """What is large of a real connection, and cut small here: messages ahead of the 101, a socket's share of a turn, what may lie
-before a ping. And the kernel, which is asked what it holds."""
+before a ping. And the kernel, which is asked what it holds. The secrets of tokens are counted, so that a history is the same each
+time."""
 
 
 @contextmanager
 def small_world() -> Iterator[None]:
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in _SMALL]
-    for owner, name, value in _SMALL:
+    numbers = count()
+    ours = (*_SMALL, (token, "token_urlsafe", lambda _size: format(next(numbers), "022")))
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in ours]
+    for owner, name, value in ours:
         setattr(owner, name, value)
     try:
         yield

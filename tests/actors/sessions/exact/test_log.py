@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wspulse.actors.sessions.exact.log import SendLog
-from wspulse.actors.sessions.room import Batch
+from wspulse.actors.sessions.rooms.backlog import Backlog, Batch
 
 EVERYTHING = 1 << 60
 
@@ -125,6 +125,9 @@ sizes = st.lists(st.integers(0, 12), min_size=1, max_size=4)
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("send"), sizes),
+        st.tuples(st.just("room"), sizes),
+        st.tuples(st.just("room without us"), sizes),
+        st.tuples(st.just("follow"), st.just(0)),
         st.tuples(st.just("block"), st.just(0)),
         st.tuples(st.just("read on"), st.integers(1, 30)),
         st.tuples(st.just("acknowledge"), st.floats(0, 1)),
@@ -154,26 +157,52 @@ class Client:
         self.lost += lost
 
 
-@given(st.integers(1, 6), st.integers(8, 80), steps)
-def test_client_gets_every_frame_once_in_order_or_is_told(limit_frames: int, limit_bytes: int, drawn: list) -> None:  # type: ignore[type-arg]
+@given(st.integers(1, 6), st.integers(8, 80), st.booleans(), steps)
+def test_client_gets_every_frame_once_in_order_or_is_told(
+    limit_frames: int,
+    limit_bytes: int,
+    others: bool,
+    drawn: list,  # type: ignore[type-arg]
+) -> None:
     log, client = SendLog(limit_frames, limit_bytes), Client()
+    backlog = Backlog(limit_frames, limit_bytes)
+    if others:
+        # One who never acknowledges anything.
+        SendLog(limit_frames, limit_bytes).follow(backlog, "other")
     sent = 0
     is_blocked = False
     wires: list[bytes] = []
+
+    def frames_of(sizes: list[int]) -> list[bytes]:
+        nonlocal sent
+        frames = [b"%d,%s;" % (sent + at, b"x" * size) for at, size in enumerate(sizes)]
+        sent += len(frames)
+        wires.extend(frames)
+        return frames
+
     for kind, value in drawn:
-        if kind == "send":
-            frames = []
-            for size in value:
-                frames.append(b"%d,%s;" % (sent, b"x" * size))
-                sent += 1
-            wires += frames
+        if kind == "send" or (kind == "room" and not log.follows):
+            frames = frames_of(value)
             if is_blocked:
                 log.put(batch(*frames))
             else:
                 log.keep(batch(*frames))
                 client.read(b"".join(frames))
+        elif kind == "room":
+            frames = frames_of(value)
+            backlog.append(*batch(*frames))
+            client.read(b"".join(frames))
+        elif kind == "room without us" and backlog.followers:
+            strange = batch(*(b"strange" for _ in value))
+            if log.follows:
+                backlog.append_but(*strange, frozenset({"me", "nobody"}))
+            else:
+                backlog.append(*strange)
+        elif kind == "follow" and not is_blocked:
+            log.follow(backlog, "me")
         elif kind == "block":
             is_blocked = True
+            log.unfollow()
         elif kind == "read on" and is_blocked:
             client.miss(log.take_gap())
             if log.unsent:
@@ -189,6 +218,7 @@ def test_client_gets_every_frame_once_in_order_or_is_told(limit_frames: int, lim
             had = log.acknowledged + int(value * (client.count - log.acknowledged))
             client.got = [number for number in client.got if number < had]
             client.count = had
+            log.unfollow()
             client.miss(log.resume(had))
             is_blocked = log.unsent > 0
         # To the frame: the longest end of what was sent that fits, but for what is acknowledged.
@@ -197,11 +227,17 @@ def test_client_gets_every_frame_once_in_order_or_is_told(limit_frames: int, lim
             if held and (held == limit_frames or size + len(wire) > limit_bytes):
                 break
             held, size = held + 1, size + len(wire)
-        assert (log.frames, log._bytes) == (held, size)
         assert log.first + log.frames == sent
+        if log.follows:
+            # What of it stands elsewhere is cut when it is taken over.
+            assert log.frames >= held
+            continue
+        assert (log.frames, log._bytes) == (held, size)
         assert sum(len(frames) for frames, _ in log._batches) - log._skipped == log.frames
         assert log._unsent_bytes == sum(map(len, wires[sent - log.unsent :]))
         assert log.has_room(0) or log.full
+    assert client.count + log.gap == log.written
+    log.unfollow()
     while log.unsent or log.gap:
         client.miss(log.take_gap())
         client.read(log.take(EVERYTHING)[0])

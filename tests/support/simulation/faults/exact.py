@@ -128,6 +128,8 @@ def _flush_and_keep(room: Room[Session]) -> None:
     wire = b"".join(frames)
     for write in list(room._swift.values()):
         write(wire)
+    if room._backlog is not None and room._backlog.followers:
+        room._backlog.append(frames, len(wire))
     for keep in (room._keeping or {}).values():
         keep((frames, len(wire)))
     for session in slow:
