@@ -165,8 +165,8 @@ class LineSession:
         return self.is_exact and self._received > self._told
 
     @property
-    def owes_now(self) -> bool:
-        """Whether that is so much that it is to be told at once."""
+    def owes_much(self) -> bool:
+        """Whether that is so much that it is to be told at once, if nothing was a moment ago."""
         untold = self._received - self._told
         return self.is_exact and untold > 0 and (untold >= self._ack_frames or self._untold_bytes >= self._ack_bytes)
 

@@ -24,6 +24,9 @@ __all__ = ["LineTransport", "Owner", "end_of"]
 _ACK_S = 1.0
 """What was taken is acknowledged so soon at the latest; a question is answered so often at most."""
 
+_ACK_SPACING_S = 0.05
+"""In a flood acknowledgements keep this distance: each costs the server as much as twenty deliveries."""
+
 _SILENT_TICKS = 5
 """Half periods, of which a tick is one: the server says something in each period. Ticks and no times: a loop that stood still
 sees one of them, and reads first what has come."""
@@ -71,6 +74,7 @@ class LineTransport:
         self._flush_timer: asyncio.TimerHandle | None = None
         self._asked_at = float("-inf")
         self._must_ack = False
+        self._told_at = float("-inf")
         self._is_heard = True
         self._is_reading = True
         self._ping: asyncio.Task[None] | None = None
@@ -163,9 +167,10 @@ class LineTransport:
             self._acknowledge_in_time()
 
     def _acknowledge_in_time(self) -> None:
-        if self._session.owes_now:
+        session = self._session
+        if session.owes_much and self._clock.now() - self._told_at >= _ACK_SPACING_S:
             self._acknowledge()
-        elif self._session.owes and self._ack_timer is None:
+        elif session.owes and self._ack_timer is None:
             self._ack_timer = self._clock.call_later(_ACK_S, self._acknowledge)
 
     def _acknowledge(self) -> None:
@@ -180,6 +185,7 @@ class LineTransport:
             while True:
                 if self._must_ack:
                     self._must_ack = False
+                    self._told_at = self._clock.now()
                     if self._ack_timer is not None:
                         self._ack_timer.cancel()
                         self._ack_timer = None

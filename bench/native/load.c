@@ -35,11 +35,15 @@ enum { CARRY = 1024, RING = 4096, READ = 256 * 1024, EVENTS = 1024, AT_ONCE = 25
 
 static const char KEY[] = "dGhlIHNhbXBsZSBub25jZQ==";
 static const char ACCEPT[] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";  // of RFC 6455 §1.3, whose key we send
+enum { ACK_SPACING_NS = 50 * 1000 * 1000 };
+
 struct connection {
     int fd;
     enum { CONNECTING, SHAKING, GREETING, OPEN, LEAVING, GONE } state;
     int step;       // of the dialect's greeting
     uint32_t next;  // the sequence number that is expected next
+    uint32_t told;  // the one that was acknowledged last
+    uint64_t told_ns;
     uint32_t have;  // bytes in carry
     char carry[CARRY];
 };
@@ -164,12 +168,22 @@ static void acknowledge(struct connection *c) {
     send_all(c, out, put_small(out, TEXT, text, size));
 }
 
+// As our clients do.
+static void acknowledge_in_time(struct connection *c) {
+    if (c->next - c->told < ack_every) return;
+    uint64_t now = now_ns();
+    if (now - c->told_ns < ACK_SPACING_NS) return;
+    c->told = c->next;
+    c->told_ns = now;
+    acknowledge(c);
+}
+
 static void take_message(struct connection *c, const unsigned char *frame, uint64_t now) {
     int number = (int)(c - all);
     if (!is_message(frame, c->next)) fail("connection %d: message %u is wrong: %.*s", number, c->next, WHOLE_IN, frame);
     received++;
     uint32_t seq = c->next++;
-    if (dialect->acknowledgement && c->next % ack_every == 0) acknowledge(c);
+    if (dialect->acknowledgement) acknowledge_in_time(c);
     if (*mode == 'f') {
         if (rate) count_latency(now - due_ns(seq));
         if (!--remaining[seq % RING]) complete = seq + 1;

@@ -5,6 +5,7 @@ const OPENING_MS = 10_000;     // for the address, the upgrade and the first fra
 const SPREAD_MS = 1_000;       // after a restart not all come at once
 const STEADY_MS = 5_000;       // a line that stood so long was no failed try
 const ACK_MS = 1_000;
+const SPACING_MS = 50;
 const LONGEST_MS = 3_600_000;  // timers of a month fire at once
 const REFUSED = 3;             // failures before anything has worked
 const SILENT_TICKS = 10;       // quarters of the heartbeat's period
@@ -331,7 +332,8 @@ export function connect(url, options) {
   function count(frames, size) {
     received += frames;
     bytes += size;
-    if (received - told >= session.ack[0] || bytes >= session.ack[1]) acknowledge();
+    const isDue = received - told >= session.ack[0] || bytes >= session.ack[1];
+    if (isDue && now() - toldAt >= SPACING_MS) acknowledge();
     else if (received > told) ackTimer ||= setTimeout(acknowledge, ACK_MS);
   }
 

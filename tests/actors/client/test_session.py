@@ -98,26 +98,26 @@ def test_plain_connection_after_an_exact_one_is_another_session() -> None:
 
 def test_acknowledgement_is_due_after_as_many_frames_or_bytes_as_the_server_wants() -> None:
     session = opened()
-    assert (session.owes, session.owes_now) == (False, False)
+    assert (session.owes, session.owes_much) == (False, False)
     session.take(10)
     session.take(10)
-    assert (session.owes, session.owes_now) == (True, False)
+    assert (session.owes, session.owes_much) == (True, False)
     session.take(10)
-    assert session.owes_now
+    assert session.owes_much
     assert session.acknowledgement() == Frame("wspulse.ack", 3)
     assert not session.owes
     session.take(100)
-    assert session.owes_now
+    assert session.owes_much
     assert session.acknowledgement() == Frame("wspulse.ack", 4)
     session.take(99)
-    assert not session.owes_now
+    assert not session.owes_much
 
 
 def test_frames_lost_on_a_living_line_are_counted() -> None:
     session = opened()
     assert session.skip(frame("wspulse.lost", 7)) == 7
     assert session.received == 7
-    assert session.owes_now
+    assert session.owes_much
 
 
 def test_offer_counts_as_an_acknowledgement() -> None:
