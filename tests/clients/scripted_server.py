@@ -225,6 +225,10 @@ class _Player:
         self._peer.close()
         self._is_over = True
 
+    async def _check_acknowledged(self, count: int) -> None:
+        if self._acknowledged != count:
+            raise Mismatch(f"{self._acknowledged} frames are acknowledged")
+
     async def _receive(self, *, skip_acknowledgements: bool) -> dict[str, Any]:
         """The next frame. What acknowledges is an integer that never falls, whoever looks at it."""
         while True:
@@ -241,6 +245,7 @@ class _Player:
 
 
 _VERBS: dict[str, Callable[[_Player, Any], Awaitable[None]]] = {
+    "acknowledged": _Player._check_acknowledged,
     "offers": _Player._offers,
     "subprotocol": _Player._choose,
     "http": _Player._http,

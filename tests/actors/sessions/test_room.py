@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wspulse.actors.sessions.exact.log import SendLog
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.values.metrics import Metrics
 
@@ -152,3 +153,61 @@ def test_large_frame_is_written_at_once_with_what_came_before_it() -> None:
     assert not room.post(b"x" * 1000)
     assert member.written == [b"1" + b"x" * 1000]
     assert room.post(b"2")
+
+
+# Members that may ask for it again.
+
+
+class _Follower(_Member):
+    """Notes what it is written by the room's backlog, as an exact session does."""
+
+    def __init__(self, room: Room[_Member], *, blocks_after: int | None = None, id: str = "f") -> None:  # noqa: A002
+        super().__init__(room, blocks_after=blocks_after, id=id)
+        self.log = SendLog(8, 1000)
+        self.log.follow(room.backlog(1000), id)
+
+    def write(self, wire: bytes) -> None:
+        if len(self.written) + 1 == self._blocks_after:
+            self.log.unfollow()
+        super().write(wire)
+
+    def buffer_broadcast(self, frames: list[bytes]) -> None:
+        self.log.put((frames, sum(map(len, frames))))
+
+    @property
+    def noted(self) -> bytes:
+        self.log.unfollow()
+        self.log.resume(0)
+        return self.log.take(1 << 60)[0]
+
+
+def test_what_is_written_to_a_follower_is_noted_once_whether_it_blocks_on_it_or_not() -> None:
+    room, _ = _room()
+    followers = [_Follower(room, id="a"), _Follower(room, id="b", blocks_after=1)]
+    for turn in (b"12", b"3"):
+        for frame in turn:
+            room.post(b"%c" % frame)
+        room.flush()
+    assert [follower.written for follower in followers] == [[b"12", b"3"], [b"12"]]
+    assert [follower.noted for follower in followers] == [b"123", b"123"]
+
+
+def test_follower_does_not_note_what_it_was_left_out_of() -> None:
+    room, _ = _room()
+    left_out, other = _Follower(room, id="left out"), _Follower(room, id="other")
+    room.post(b"1")
+    room.write_but(b"2", frozenset({"left out"}))
+    room.post(b"3")
+    room.flush()
+    assert (left_out.noted, other.noted) == (b"13", b"123")
+
+
+def test_room_whose_last_follower_has_gone_notes_nothing() -> None:
+    room, _ = _room()
+    follower = _Follower(room)
+    backlog = room.backlog(1000)
+    follower.log.clear()
+    for write in (room.flush, lambda: room.write_but(b"2", frozenset({"x"}))):
+        room.post(b"1")
+        write()
+    assert backlog.frames == 0
