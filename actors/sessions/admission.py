@@ -111,6 +111,36 @@ class Admission:
             room.wait_no_more(transport)
             self._shard.room_table.let_go(room)
 
+    def _may_follow(self, transport: Transport, upgrade: Upgrade, old: Session, *, is_own: bool) -> bool:
+        """Whether a newcomer takes an id that is in use. A session that it does not take over has ended then; where it may not
+        follow at all it has its answer."""
+        if transport.half_closed:
+            # It may well be gone, and must not take its id from a session that lives or waits for another.
+            self._refuse(transport, 409, "this connection id is in use, and you have ended your stream")
+            return False
+        if is_own:
+            return True
+        if old.transport is not None and old.transport.half_closed:
+            # Its peer has ended, and only waits for answers that are still due: it is no duplicate of anybody.
+            old.transport.hand_over_rest()
+            old.transport_failed(ConnectionLostError(), CloseReason.DUPLICATE)
+            if old.state is SessionState.CLOSED:
+                return True
+        is_strange = is_strange_to(old, upgrade)
+        if old.state is SessionState.CONNECTED:
+            mode = self._shard.options.on_duplicate
+            if mode == "reject":
+                self._refuse(transport, 409, "this connection id is in use")
+                return False
+            if mode == "kick" or is_strange or not old.outlives_transport:
+                # One that waits for nobody would have ended with its transport: nobody takes it over.
+                error = DuplicateConnectionIDError(old.id)
+                old.apply(SessionEvent.DUPLICATE, error=error, close=CloseReason.DUPLICATE)
+        elif is_strange:
+            # It waits for its own client, and this is not that one.
+            old.apply(SessionEvent.DUPLICATE, error=DuplicateConnectionIDError(old.id))
+        return True
+
     def _decide(self, transport: Transport) -> None:
         """The one step in which a newcomer becomes something."""
         shard = self._shard
@@ -120,36 +150,16 @@ class Admission:
             # Gone, and `connection_lost` has not come yet: it must not take its id from a session that lives.
             self._release(transport)
             return
-        own = session_claimed(shard.sessions, upgrade)
-        if own is not None:
-            upgrade.connection_id = own.id
+        own = None
+        if upgrade.claim is not None:
+            own = session_claimed(shard.sessions, upgrade)
+            if own is not None:
+                upgrade.connection_id = own.id
         old = shard.sessions.get(upgrade.connection_id)
-        if old is not None and transport.half_closed:
-            # It gets an answer. It may well be gone, and must not take its id from a session that lives or waits for another.
-            self._refuse(transport, 409, "this connection id is in use, and you have ended your stream")
-            return
-        if own is None and old is not None and old.transport is not None and old.transport.half_closed:
-            # Its peer has ended, and only waits for answers that are still due: it is no duplicate of anybody.
-            old.transport.hand_over_rest()
-            old.transport_failed(ConnectionLostError(), CloseReason.DUPLICATE)
-            old = shard.sessions.get(upgrade.connection_id)
-        is_strange = own is None and old is not None and is_strange_to(old, upgrade)
-        if own is None and old is not None and old.state is SessionState.CONNECTED:
-            mode = shard.options.on_duplicate
-            if is_strange and mode == "resume":
-                mode = "kick"
-            if mode == "reject":
-                self._refuse(transport, 409, "this connection id is in use")
+        if old is not None:
+            if not self._may_follow(transport, upgrade, old, is_own=own is not None):
                 return
-            if mode == "kick" or not old.outlives_transport:
-                # One that waits for nobody would have ended with its transport: nobody takes it over.
-                error = DuplicateConnectionIDError(old.id)
-                old.apply(SessionEvent.DUPLICATE, error=error, close=CloseReason.DUPLICATE)
-                old = None
-        elif is_strange and old is not None:
-            # It waits for its own client, and this is not that one.
-            old.apply(SessionEvent.DUPLICATE, error=DuplicateConnectionIDError(old.id))
-            old = None
+            old = shard.sessions.get(upgrade.connection_id)
         shard.metrics.upgrades += 1
         transport.accept(upgrade.answer)
         access = shard.journal.access

@@ -124,7 +124,7 @@ class Shard:
         """Begin the session of a newcomer whose 101 is written; the further rooms were entered for it."""
         self._serial += 1
         session: Session
-        if self.has_exact_sessions and upgrade.subprotocol == SUBPROTOCOL:
+        if upgrade.subprotocol == SUBPROTOCOL and self.has_exact_sessions:
             frames = self._exact_frames
             session = ExactSession(self, upgrade.connection_id, room, self._serial, time.time(), frames)
         else:
