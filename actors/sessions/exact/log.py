@@ -21,6 +21,7 @@ class SendLog:
         "_bytes",
         "_limit_bytes",
         "_limit_frames",
+        "_sent_before",
         "_skipped",
         "_unsent_bytes",
         "acknowledged",
@@ -38,6 +39,8 @@ class SendLog:
         """Of the first batch, how many frames are held no more."""
         self._bytes = 0
         self._unsent_bytes = 0
+        self._sent_before = 0
+        """What `sent` was when the transport of now was taken."""
         self.first = 0
         """The number of the oldest frame that is held."""
         self.frames = 0
@@ -51,8 +54,14 @@ class SendLog:
 
     @property
     def written(self) -> int:
-        """The count of a client that has got everything that was written."""
-        return self.first + self.frames - self.unsent
+        """The count of a client that has got everything that was written to its transport, and was told of the gap before it."""
+        return self.first + self.frames - self.unsent - self.gap
+
+    @property
+    def sent(self) -> int:
+        """The highest count that a client can have, over whichever transport: a late dial of its own may have taken the session
+        from the one that brought it more."""
+        return max(self._sent_before, self.written)
 
     # What is sent.
 
@@ -130,6 +139,7 @@ class SendLog:
         """The client comes back, and has got so many: what is held behind them is to be written again. Returns how many it will
         miss, which were pushed out."""
         lost = max(0, self.first - count)
+        self._sent_before = self.sent
         if count > self.acknowledged:
             self.acknowledged = count
         if count > self.first:

@@ -181,14 +181,16 @@ class World:
         early: tuple[Script | None, ...] = (),
         client: SimClient | None = None,
         claim: Claim | None = None,
+        is_late: bool = False,
     ) -> SimPeer:
         """A valid upgrade arrives, with messages behind it that do not wait for the answer; of an exact session's `client`, with
-        what it claims, and without."""
+        what it claims, and without. One that is late its client has abandoned long ago, for the one that it has."""
         model = self.model
         peer = SimPeer(len(self.all_peers) + 1, connection_id, room_id)
         if client is not None:
             peer.client, peer.claim, early = client, claim, ()
-            client.dials(peer)
+            if not is_late:
+                client.dials(peer)
         peer.rooms = rooms
         if scripts:
             peer.scripts = scripts
