@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from tests.support.eventually import eventually
 from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Connection, Frame, JSONCodec, Server
@@ -141,20 +143,20 @@ class EventsOfAnyType:
         return Frame(**json.loads(data))
 
 
-async def test_event_that_is_no_text_is_dropped_and_costs_no_connection() -> None:
-    for asked in (False, True):
-        heard: list[str] = []
-        server = Server(lambda _request: ("room", "ada"), codec=EventsOfAnyType())
-        server.on_message(lambda _connection, frame, heard=heard: heard.append(frame.event))
-        async with server.serve() as running, await RawPeer.upgraded(running.port, "/ws") as peer:
-            shard = server._running().shard
-            if asked:
-                connection = server.local_connection("ada")
-                assert connection is not None
-                call = asyncio.create_task(connection.call(Frame("ask"), 5))
-                await peer.expect("ask")
-                call.cancel()
-            for message in ({"event": None}, {"event": 1}, {"event": "x"}):
-                peer.writer.write(masked(TEXT, json.dumps(message).encode()))
-            await eventually(lambda: heard == ["x"], "what is behind them is heard")
-            assert shard.metrics.frames_undecodable == 2
+@pytest.mark.parametrize("asked", [False, True], ids=["never asked", "asked"])
+async def test_event_that_is_no_text_is_dropped_and_costs_no_connection(asked: bool) -> None:
+    heard: list[str] = []
+    server = Server(lambda _request: ("room", "ada"), codec=EventsOfAnyType())
+    server.on_message(lambda _connection, frame: heard.append(frame.event))
+    async with server.serve() as running, await RawPeer.upgraded(running.port, "/ws") as peer:
+        shard = server._running().shard
+        if asked:
+            connection = server.local_connection("ada")
+            assert connection is not None
+            call = asyncio.create_task(connection.call(Frame("ask"), 5))
+            await peer.expect("ask")
+            call.cancel()
+        for message in ({"event": None}, {"event": 1}, {"event": "x"}):
+            peer.writer.write(masked(TEXT, json.dumps(message).encode()))
+        await eventually(lambda: heard == ["x"], "what is behind them is heard")
+        assert shard.metrics.frames_undecodable == 2
