@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 from tests.support.simulation.loop import SimLoop
@@ -30,6 +31,7 @@ from tests.support.simulation.outside.codec import SimCodec
 from tests.support.simulation.outside.peer import SimPeer
 from tests.support.simulation.outside.socket import SimSocket
 from wspulse.actors.sessions.asking import asking_inbox
+from wspulse.actors.sessions.exact import token
 from wspulse.actors.sessions.patience.handler_timeouts import HandlerTimeouts
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport import client, outlet, transport
@@ -122,8 +124,11 @@ before a ping. And the kernel, which is asked what it holds."""
 
 @contextmanager
 def small_world() -> Iterator[None]:
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in _SMALL]
-    for owner, name, value in _SMALL:
+    """Of one history, whose tokens are the same each time."""
+    secrets = count()
+    small = (*_SMALL, (token, "token_urlsafe", lambda _size: f"{next(secrets):022}"))
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in small]
+    for owner, name, value in small:
         setattr(owner, name, value)
     try:
         yield
