@@ -20,7 +20,7 @@ from wspulse.actors.values.awaitable import is_awaitable
 from wspulse.actors.values.errors import ConnectRejected
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
-from wspulse.actors.values.text.exact import SUBPROTOCOL, Claim
+from wspulse.actors.values.text.exact import RESERVED, SUBPROTOCOL, Claim
 from wspulse.actors.values.text.ids import MAX_ID_BYTES
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import choose_subprotocol
@@ -119,8 +119,11 @@ class Identification:
     def _check_choice(self, subprotocol: str, offered: Sequence[str]) -> None:
         if subprotocol not in offered:
             raise ValueError(f"wspulse: Accept: the client did not offer the subprotocol {subprotocol}")
-        if subprotocol == SUBPROTOCOL and not self._shard.has_exact_sessions:
-            raise ValueError(f"wspulse: Accept: {subprotocol} is spoken with JSON or msgpack only")
+        if subprotocol == SUBPROTOCOL:
+            if not self._shard.has_exact_sessions:
+                raise ValueError(f"wspulse: Accept: {subprotocol} is spoken with JSON or msgpack only")
+        elif subprotocol.startswith(RESERVED):
+            raise ValueError(f"wspulse: Accept: {subprotocol} would be the server's own, which does not speak it")
 
     def _chosen(self, identity: Identity, offered: Sequence[str], claim: Claim | None) -> Identity:
         """With the subprotocol, where the application has chosen none; and with the claim of a client that comes back."""

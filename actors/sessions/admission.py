@@ -175,9 +175,8 @@ class Admission:
             # The old transport is dead for the application, even where its peer still answers. What it had brought is not.
             if old.transport is not None:
                 old.transport.hand_over_rest()
+            event = SessionEvent.REPLACE if old.outlives_transport else SessionEvent.TAKE_OVER
             _comes_back(old, upgrade)
-            has_window = self._shard.options.resume_window > 0
-            event = SessionEvent.REPLACE if has_window else SessionEvent.TAKE_OVER
             old.apply(event, close=CloseReason.REPLACED, transport=transport)
         if access is not None:
             access.joined(transport)

@@ -124,9 +124,12 @@ class Inbox:
         except BaseException as error:
             shard.undecodable(connection, error)
             return
-        # To compare first is a third of the look at its beginning, for nearly all.
-        if frame.event >= RESERVED and frame.event.startswith(RESERVED):
-            shard.metrics.frames_reserved += 1
+        try:  # to compare first is a third of the look at its beginning, for nearly all
+            if frame.event >= RESERVED and frame.event.startswith(RESERVED):
+                shard.metrics.frames_reserved += 1
+                return
+        except Exception as error:  # an event of a user's codec that is no text
+            shard.undecodable(connection, error)
             return
         if self._busy or self._mailbox:
             self._append(frame, len(payload) + FRAME_BYTES)

@@ -13,6 +13,7 @@ from websockets.exceptions import InvalidStatus
 from tests.support.contract.client import Client
 from tests.support.contract.exact_client import ExactClient
 from tests.support.contract.server import ContractServer, contract_server
+from tests.support.wire.raw_peer import RawPeer
 
 FORGED = "wspulse.resume." + "x" * 22
 
@@ -163,6 +164,23 @@ async def test_claim_of_more_than_was_sent_is_a_strangers(resuming: ContractServ
     await resuming.notes.has(name, "drop")
     client.received = 5
     assert not (await client.dial())["recovered"]
+    await client.socket.close()
+
+
+async def test_late_dial_of_the_client_itself_that_takes_nothing_costs_it_no_session(resuming: ContractServer) -> None:
+    name, count = resuming.new_id(), 40
+    client = await dialled(resuming, name)
+    claim = f"Sec-WebSocket-Protocol: wspulse.1, wspulse.resume.{client.token}.0"
+    async with await resuming.client(resuming.new_id("boss"), "bosses") as boss:
+        await boss.order("send_many", to=name, count=count, size=60_000)
+        assert [(await client.expect("numbered"))[0] for _ in range(count)] == list(range(count))
+        # It was under way for long, and its client has given it up; the kernel takes a part of what is sent again.
+        target = f"/ws?id={name}&room=lobby"
+        async with await RawPeer.upgraded(resuming.process.port, target, receive_buffer_bytes=1024, lines=(claim,)):
+            assert await client.closed() == (1000, "replaced")
+            assert (await client.dial())["recovered"]
+        await boss.order("send", to=name, event="told", payload=1)
+    assert await client.expect("told") == 1
     await client.socket.close()
 
 

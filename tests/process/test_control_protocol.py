@@ -109,6 +109,17 @@ def test_kick_ends_a_connection(program: Peer, server: ServerProcess) -> None:
     assert program.error("kick", connection="victim") == "connection_not_found"
 
 
+def test_event_of_the_protocols_own_is_a_bad_request(program: Peer, server: ServerProcess) -> None:
+    frame = {"event": "wspulse.lost", "payload": 3}
+    with connect(f"{server.url}?id=exact&room=exact") as client:
+        assert program.error("send", connection="exact", frame=frame) == "bad_request"
+        assert program.error("broadcast", room="exact", frame=frame) == "bad_request"
+        assert program.error("broadcast", room="nobody's", frame=frame) == "bad_request"
+        assert program.result("broadcast", room="exact", frame={"event": "wspulse"}) is None
+        assert json.loads(client.recv(timeout=10)) == {"event": "wspulse"}
+
+
+@pytest.mark.usefixtures("clients")
 def test_errors_have_the_codes_of_the_table(program: Peer) -> None:
     assert program.error("send", connection="nobody", frame={}) == "connection_not_found"
     assert program.error("send", connection="nobody") == "bad_request"

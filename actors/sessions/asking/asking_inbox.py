@@ -41,14 +41,16 @@ class AskingInbox(Inbox):
         on_message = shard.handlers.on_message
         try:
             frame = decoded(shard, opcode, payload)
+            is_reserved = frame.event.startswith(RESERVED)
+            is_answer = frame.id and frame.id.startswith(CALL_ID_PREFIX)
         except BaseException as error:
             if on_message is not None:
                 shard.undecodable(self.connection, error)
             return
-        if frame.id and frame.id.startswith(CALL_ID_PREFIX):
-            self.answered(frame, opcode, payload)
-        elif frame.event.startswith(RESERVED):
+        if is_reserved:
             shard.metrics.frames_reserved += 1
+        elif is_answer:
+            self.answered(frame, opcode, payload)
         elif on_message is not None:
             if self._busy or self._mailbox:
                 self._append(frame, len(payload) + FRAME_BYTES)

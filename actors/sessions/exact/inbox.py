@@ -64,12 +64,13 @@ class ExactInbox(AskingInbox):
         on_message = shard.handlers.on_message
         try:
             frame = decoded(shard, opcode, payload)
+            is_own = frame.event.startswith(RESERVED)
         except BaseException as error:
             self._take(payload)
             if on_message is not None:
                 shard.undecodable(self.connection, error)
             return
-        if frame.event.startswith(RESERVED):
+        if is_own:
             self._hear(frame)
             return
         self._take(payload)

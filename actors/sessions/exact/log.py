@@ -24,6 +24,7 @@ class SendLog:
         "_limit_bytes",
         "_limit_frames",
         "_own",
+        "_sent_before",
         "_skipped",
         "_unsent_bytes",
         "acknowledged",
@@ -48,6 +49,8 @@ class SendLog:
         """Who we are there."""
         self.position = 0
         """How many of the backlog's frames are not ours, or are acknowledged."""
+        self._sent_before = 0
+        """What `sent` was when the transport of now was taken."""
         self.first = 0
         """The number of the oldest frame that is held."""
         self.unsent = 0
@@ -65,8 +68,14 @@ class SendLog:
 
     @property
     def written(self) -> int:
-        """The count of a client that has got everything that was written."""
-        return self.first + self.frames - self.unsent
+        """The count of a client that has got everything that was written to its transport, and was told of the gap before it."""
+        return self.first + self.frames - self.unsent - self.gap
+
+    @property
+    def sent(self) -> int:
+        """The highest count that a client can have, over whichever transport: a late dial of its own may have taken the session
+        from the one that brought it more."""
+        return max(self._sent_before, self.written)
 
     # A room's.
 
@@ -178,7 +187,7 @@ class SendLog:
         backlog = self._backlog
         first, own = self.first, self._own
         behind = 0 if backlog is None else backlog.frames - self.position
-        if not self.acknowledged <= count <= first + own - self.unsent + behind:
+        if not self.acknowledged <= count <= first + own - self.unsent - self.gap + behind:
             raise ValueError(f"{count} frames are acknowledged, of {self.acknowledged} to {self.written}")
         is_new = count > self.acknowledged
         self.acknowledged = count
@@ -200,6 +209,7 @@ class SendLog:
         miss, which were pushed out."""
         self.settle()
         lost = max(0, self.first - count)
+        self._sent_before = self.sent
         if count > self.acknowledged:
             self.acknowledged = count
         if count > self.first:

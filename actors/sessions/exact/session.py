@@ -87,7 +87,7 @@ class ExactSession(Session):
 
     def is_of(self, claim: Claim) -> bool:
         """Whether a client that claims it is its own."""
-        return is_same_token(self.token, claim.token) and claim.received <= self.log.written
+        return is_same_token(self.token, claim.token) and claim.received <= self.log.sent
 
     def claimed(self, claim: Claim) -> None:
         """Its own client comes back, and takes the next transport."""

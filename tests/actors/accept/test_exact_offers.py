@@ -52,6 +52,7 @@ async def test_exact_sessions_are_chosen_first_wherever_they_are_offered_and_can
         (JSONCodec(), "chat", "101 chat"),
         (JSONCodec(), "wspulse.1", "101 wspulse.1"),
         (JSONCodec(), CLAIM, "500"),
+        (JSONCodec(), "wspulse.2", "500"),
         (RawCodec(), "wspulse.1", "500"),
     ],
 )
@@ -59,7 +60,7 @@ async def test_applications_choice_comes_before_that_of_the_server(codec: Codec,
     server = Server(lambda _: Accept("room", "ada", subprotocol=choice), codec=codec)
     logging.getLogger("wspulse").disabled = True
     try:
-        assert await answered(server, f"chat, wspulse.1, {CLAIM}") == expected
+        assert await answered(server, f"chat, wspulse.2, wspulse.1, {CLAIM}") == expected
     finally:
         logging.getLogger("wspulse").disabled = False
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from tests.support.eventually import eventually
 from tests.support.wire.raw_peer import RawPeer, masked
-from wspulse import Connection, Frame, Server
+from wspulse import Connection, Frame, JSONCodec, Server
 from wspulse.actors.sessions.exact.inbox import ExactInbox
 from wspulse.actors.wire.frames import TEXT
 
@@ -114,3 +116,47 @@ def test_events_of_the_protocol_reach_no_handler_of_a_plain_client() -> None:
 
     for asked in (False, True):
         asyncio.run(play(asked))
+
+
+async def test_answer_with_an_event_of_the_protocol_is_none_as_an_exact_clients_is_not() -> None:
+    for lines in ((), ("Sec-WebSocket-Protocol: wspulse.1",)):
+        server = Server(lambda _request: ("room", "ada"))
+        async with server.serve() as running, await RawPeer.upgraded(running.port, "/ws", lines=lines) as peer:
+            if lines:
+                await peer.expect("wspulse.session")
+            connection = server.local_connection("ada")
+            assert connection is not None
+            call = asyncio.create_task(connection.call(Frame("ask"), 5))
+            question = json.loads((await peer.frame())[1])
+            for event in ("wspulse.lost", "ask"):
+                peer.writer.write(masked(TEXT, json.dumps({"event": event, "id": question["id"]}).encode()))
+            assert (await call).event == "ask"
+
+
+class EventsOfAnyType:
+    """A user's codec, which makes of a message a frame whose event is what it likes."""
+
+    binary = False
+    encode = staticmethod(JSONCodec().encode)
+
+    def decode(self, data: bytes) -> Frame:
+        return Frame(**json.loads(data))
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["never asked", "asked"])
+async def test_event_that_is_no_text_is_dropped_and_costs_no_connection(asked: bool) -> None:
+    heard: list[str] = []
+    server = Server(lambda _request: ("room", "ada"), codec=EventsOfAnyType())
+    server.on_message(lambda _connection, frame: heard.append(frame.event))
+    async with server.serve() as running, await RawPeer.upgraded(running.port, "/ws") as peer:
+        shard = server._running().shard
+        if asked:
+            connection = server.local_connection("ada")
+            assert connection is not None
+            call = asyncio.create_task(connection.call(Frame("ask"), 5))
+            await peer.expect("ask")
+            call.cancel()
+        for message in ({"event": None}, {"event": 1}, {"event": "x"}):
+            peer.writer.write(masked(TEXT, json.dumps(message).encode()))
+        await eventually(lambda: heard == ["x"], "what is behind them is heard")
+        assert shard.metrics.frames_undecodable == 2

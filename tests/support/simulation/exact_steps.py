@@ -26,6 +26,10 @@ class ExactSteps(CallSteps):
             world.clients.append(client)
         else:
             client = world.clients[int(draw() * len(world.clients))]
+        if draw() < 0.15 and client.is_open and client.peer is not None and client.peer.claim is not None:
+            # The dial before the one that has come through was only slow.
+            self._dial_with(client, client.peer.claim, is_late=True)
+            return
         self._abandon(client)
         claim = self._claim(client)
         is_honest = claim is None or draw() < 0.8
@@ -65,7 +69,9 @@ class ExactSteps(CallSteps):
         ]
         return Claim(others[int(self._random() * len(others))], 0) if others else None
 
-    def _dial_with(self, client: SimClient, claim: Claim | None, *, is_nameless: bool = False) -> None:
+    def _dial_with(
+        self, client: SimClient, claim: Claim | None, *, is_nameless: bool = False, is_late: bool = False
+    ) -> None:
         draw = self._random
         connection_id = client.connection_id
         if claim is not None and is_nameless:
@@ -87,6 +93,7 @@ class ExactSteps(CallSteps):
             scripts=scripts,
             client=client,
             claim=claim,
+            is_late=is_late,
         )
         peer.pongs = draw() < 0.9
         peer.polite = draw() < 0.8

@@ -119,16 +119,16 @@ _SMALL: tuple[tuple[object, str, object], ...] = (
     (outlet, "taken_bytes", lambda socket: 0 if socket is None else socket.taken_bytes),
 )
 """What is large of a real connection, and cut small here: messages ahead of the 101, a socket's share of a turn, what may lie
-before a ping. And the kernel, which is asked what it holds. The secrets of tokens are counted, so that a history is the same each
-time."""
+before a ping. And the kernel, which is asked what it holds."""
 
 
 @contextmanager
 def small_world() -> Iterator[None]:
-    numbers = count()
-    ours = (*_SMALL, (token, "token_urlsafe", lambda _size: format(next(numbers), "022")))
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in ours]
-    for owner, name, value in ours:
+    """Of one history, whose tokens are the same each time."""
+    secrets = count()
+    small = (*_SMALL, (token, "token_urlsafe", lambda _size: f"{next(secrets):022}"))
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in small]
+    for owner, name, value in small:
         setattr(owner, name, value)
     try:
         yield
@@ -186,14 +186,16 @@ class World:
         early: tuple[Script | None, ...] = (),
         client: SimClient | None = None,
         claim: Claim | None = None,
+        is_late: bool = False,
     ) -> SimPeer:
         """A valid upgrade arrives, with messages behind it that do not wait for the answer; of an exact session's `client`, with
-        what it claims, and without."""
+        what it claims, and without. One that is late its client has abandoned long ago, for the one that it has."""
         model = self.model
         peer = SimPeer(len(self.all_peers) + 1, connection_id, room_id)
         if client is not None:
             peer.client, peer.claim, early = client, claim, ()
-            client.dials(peer)
+            if not is_late:
+                client.dials(peer)
         peer.rooms = rooms
         if scripts:
             peer.scripts = scripts

@@ -80,6 +80,24 @@ def test_frames_that_were_not_written_are_told_of_when_they_are_pushed_out() -> 
     assert log.written == 5
 
 
+def test_count_that_an_earlier_transport_brought_can_be_claimed_behind_one_that_took_less() -> None:
+    log = kept(batch(b"0", b"1", b"2", b"3"))
+    assert log.resume(1) == 0  # a dial that was under way for long, whose peer takes nothing
+    assert (log.written, log.sent) == (1, 4)
+    assert log.resume(3) == 0
+    assert log.take(EVERYTHING) == (b"3", 1)
+
+
+def test_frames_that_were_pushed_out_and_not_told_of_are_in_no_count() -> None:
+    log = kept(batch(b"0"), limit_frames=1)
+    log.put(batch(b"1", b"2", b"3"))
+    assert (log.first, log.gap, log.written, log.sent) == (3, 2, 1, 1)
+    with pytest.raises(ValueError, match="acknowledged"):
+        log.acknowledge(2)
+    log.take_gap()
+    assert log.acknowledge(3)
+
+
 def test_log_has_room_until_what_is_not_written_fills_it() -> None:
     log = kept(batch(b"0"), batch(b"1"), limit_frames=2, limit_bytes=10)
     assert log.has_room(1)

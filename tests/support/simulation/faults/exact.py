@@ -98,6 +98,15 @@ def _is_any_claim(session: ExactSession, claim: Claim) -> bool:
     return is_same_token(session.token, claim.token)
 
 
+def _claimed_up_to_what_was_sent(session: ExactSession, claim: Claim) -> None:
+    _claimed(session, claim._replace(received=min(claim.received, session.log.sent)))
+
+
+def _is_of_this_transport(session: ExactSession, claim: Claim) -> bool:
+    """`is_of` that knows only what the transport of now was sent."""
+    return is_same_token(session.token, claim.token) and claim.received <= session.log.written
+
+
 def _claimed_with_another_token(session: ExactSession, claim: Claim) -> None:
     _claimed(session, claim)
     session.token = new_token(session.id)
@@ -182,7 +191,13 @@ FAULTS: Faults = {
     "client is not told that we are there": ((_Beat, "__call__", never),),
     "token is not looked at": ((sessions, "is_same_token", _any_token),),
     "token changes": ((ExactSession, "claimed", _claimed_with_another_token),),
-    "claim of more than was sent is granted": ((ExactSession, "is_of", _is_any_claim),),
+    "claim of more than was sent is granted": (
+        (ExactSession, "is_of", _is_any_claim),
+        (ExactSession, "claimed", _claimed_up_to_what_was_sent),
+    ),
+    "claim of more than the last of several dials was sent is refused": (
+        (ExactSession, "is_of", _is_of_this_transport),
+    ),
     "stranger has an exact session": ((admission, "is_strange_to", _not_strange),),
     "close frame without 1000 ends an exact session": ((ExactSession, "_loss", Session._loss),),
 }

@@ -64,7 +64,7 @@ class ExactModel:
 
     def is_of(self, token: str, received: int) -> bool:
         """Whether a client with this claim is the session's own."""
-        return bool(self.token) and token == self.token and received <= self.position
+        return bool(self.token) and token == self.token and received <= len(self.order)
 
     def is_live(self, peer: SimPeer) -> bool:
         """Whether the session lives, and this connection is the one that it has."""
