@@ -1,4 +1,4 @@
-// A line to a wspulse server that comes back by itself, and loses and doubles nothing. Its promises: doc/clients.md.
+// A line to a wspulse server that comes back by itself, and loses and doubles nothing: doc/clients.md.
 
 const PROTOCOL = "wspulse.1";
 const OPENING_MS = 10_000;     // for the address, the upgrade and the first frame
@@ -249,7 +249,7 @@ export function connect(url, options) {
         acknowledge();  // as was asked; without news it would be a question in turn
       }
     } else {
-      // Taken, whatever becomes of it. Characters do for bytes: it is a quarter of a bound.
+      // Taken, whatever becomes of it. Characters do for bytes.
       if (exact) count(1, data.length ?? data.byteLength);
       if (frame && typeof frame === "object" && !Array.isArray(frame)) take(frame, event, payload);
       else tell("wspulse.error", { kind: "frame", error: new LineError("frame", "what came is no frame"), data });
@@ -280,7 +280,7 @@ export function connect(url, options) {
     }
   }
 
-  // Only the server's questions are answered, each once: through a relay, answers would go round for ever.
+  // Only the server's questions, each once: through a relay, answers would go round for ever.
   function answer(id, event, payload) {
     if (!String(id).startsWith("wspulse:") || answered.includes(id) || state === "closed") return;
     answered = [id, ...answered].slice(0, ANSWERED);
