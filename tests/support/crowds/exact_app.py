@@ -5,6 +5,7 @@ It is what `--app` of that server is; its notes are files in its folder, one for
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -52,6 +53,9 @@ async def obey(connection: Connection, frame: Frame) -> None:
     """The payload is the client's number of the frame, where to, the number in that stream, and whether it is the last one."""
     number, to, place, is_last = frame.decode()
     _note("taken", connection.id, _keys[connection.id], number, time.monotonic())
+    if number % 13 == 5:
+        # What comes meanwhile waits, and is acknowledged.
+        await asyncio.sleep(1.5)
     trouble = unanswered = ""
     try:
         if frame.event == "say":

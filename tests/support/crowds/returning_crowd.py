@@ -1,9 +1,10 @@
 """Thousands of clients whose server dies or is restarted, and when they come back: spread out, or all at once.
 
 They are bare sockets, since as many lines would be busy for seconds dialling, and be spread by that; when each dials again,
-the client's own code decides. A client has come when the machine has its connection, and is let in when a worker asks the
-application: whoever comes while workers start waits for that in the kernel. The workers also say what an upgrade costs then, and
-what it costs where clients come 64 at a time. See `scripts/returning-crowd`.
+the client's own code decides. A client is due when it was to dial, which a busy machine has it do later, and for many at once;
+has come when its connection is made; and is let in when a worker asks the application: whoever comes while workers start waits
+for that in the kernel. The workers also say what an upgrade costs then, and what it costs where clients come 64 at a time. See
+`scripts/returning-crowd`.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ _WIDEST = 60
 
 @dataclass
 class Outcome:
+    due_s: list[float]
+    """When each was to dial the time that it was let in, after the strike."""
     come_s: list[float]
-    """When each has come, after the strike."""
     let_in_s: list[float]
     down_s: float
     """How long it took until the server was ready again."""
@@ -59,8 +61,8 @@ class Outcome:
 
     @property
     def largest_share(self) -> float:
-        """Of all that have come, those in the fullest bucket."""
-        return max(_buckets(self.come_s).values()) / len(self.come_s)
+        """Of all, those that were due in the fullest bucket."""
+        return max(_buckets(self.due_s).values()) / len(self.due_s)
 
 
 class Visitor:
@@ -74,21 +76,22 @@ class Visitor:
         self._token = ""
         self.tries = 0
         self.is_there = False
-        self.came_at = 0.0
+        self.due_at = self.came_at = 0.0
 
     async def stay(self) -> None:
         """Be there for ever, over as many connections as that takes."""
         async with self._gate:
-            peer = await self._dial()
+            peer = await self._dial(0.0)
         while True:
             end = await self._stay(peer) if peer is not None else End(LOST)
             assert comes_back(end, has_stray=False), end
             wait_s = self._delays.next_s(told_delay_s(end.reason))
             assert wait_s is not None
+            due_at = time.monotonic() + wait_s
             await asyncio.sleep(wait_s)
-            peer = await self._dial()
+            peer = await self._dial(due_at)
 
-    async def _dial(self) -> RawPeer | None:
+    async def _dial(self, due_at: float) -> RawPeer | None:
         self.tries += 1
         claim = f", wspulse.resume.{self._token}.0" if self._token else ""
         try:
@@ -102,7 +105,7 @@ class Visitor:
         except (OSError, EOFError):
             return None
         self._token = json.loads(payload)["payload"]["token"]
-        self.is_there, self.came_at = True, came_at
+        self.is_there, self.due_at, self.came_at = True, due_at, came_at
         return peer
 
     async def _stay(self, peer: RawPeer) -> End:
@@ -151,6 +154,7 @@ async def returning_crowd(
         await _all_there(visitors, tasks)
         returns = _arrivals(folder, struck)
         return Outcome(
+            due_s=sorted(visitor.due_at - struck for visitor in visitors),
             come_s=sorted(visitor.came_at - struck for visitor in visitors),
             let_in_s=sorted(at - struck for worker in returns for at, _ in worker),
             down_s=up - struck,
@@ -205,14 +209,15 @@ def _buckets(arrivals_s: list[float]) -> Counter[int]:
 
 
 def histogram(outcome: Outcome) -> str:
-    """One line for each tenth of a second: how many have come, how many were let in; none for those in which neither was."""
-    come, let_in = _buckets(outcome.come_s), _buckets(outcome.let_in_s)
-    most = max(come.values())
+    """One line for each tenth of a second: how many were due, have come, were let in; none for those in which nobody was."""
+    due, come, let_in = map(_buckets, (outcome.due_s, outcome.come_s, outcome.let_in_s))
+    most = max(due.values())
     rows = [
-        f"{bucket * BUCKET_S:6.1f} {come[bucket]:5d} {let_in[bucket]:6d}  {'#' * round(come[bucket] * _WIDEST / most)}"
-        for bucket in sorted(come | let_in)
+        f"{bucket * BUCKET_S:6.1f} {due[bucket]:5d} {come[bucket]:5d} {let_in[bucket]:6d}  "
+        + "#" * round(due[bucket] * _WIDEST / most)
+        for bucket in sorted(due | come | let_in)
     ]
-    return "\n".join([" after  come let in", *map(str.rstrip, rows)])
+    return "\n".join([" after   due  come let in", *map(str.rstrip, rows)])
 
 
 def main() -> int:
@@ -236,7 +241,7 @@ def main() -> int:
             f"{options.clients:,} clients, {options.workers} workers, {strike}; ready again after {outcome.down_s:.1f} s"
         )
         print(histogram(outcome))
-        print(f"{outcome.tries:,} tries; at most {100 * outcome.largest_share:.1f} % have come in {BUCKET_S:g} s")
+        print(f"{outcome.tries:,} tries; at most {100 * outcome.largest_share:.1f} % were due in {BUCKET_S:g} s")
         print(
             f"an upgrade took {outcome.upgrade_us:.0f} µs of a worker; 64 at a time {outcome.plain_upgrade_us:.0f} µs\n"
         )
