@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from wspulse.actors.client.clock import Clock
 from wspulse.actors.client.delays import Delays
 from wspulse.actors.client.dial import OPENING_S, Dialer, UndialledError
-from wspulse.actors.client.ending import BAD_PEER, LOST, Closed, End, comes_back, told_delay_s
+from wspulse.actors.client.ending import BAD_PEER, DISPLACED, LOST, Closed, End, comes_back, told_delay_s
 from wspulse.actors.client.errors import LineClosedError, SessionLostError
 from wspulse.actors.client.handling.calls import Calls
 from wspulse.actors.client.handling.handlers import Handlers
@@ -73,7 +73,7 @@ class Carrier:
         self._end = End(LOST)
         self._was_connected = False
         self._has_stray = False
-        """Whether a dial was given up that may still arrive, and replace a later one of ours."""
+        """Whether a dial was lost that may still arrive, and take the place of a later one of ours."""
         self._changed = asyncio.Event()
         self._freed = asyncio.Event()
 
@@ -173,8 +173,8 @@ class Carrier:
         try:
             websocket = await self._dialer.dial(offers)
         except UndialledError as error:
-            # What was asked of the server may arrive there all the same.
-            self._has_stray |= error.kind == "opening" or (len(offers) > 1 and not error.end.status)
+            # What was asked of the server may arrive there all the same, and take the next one's place.
+            self._has_stray |= error.kind != "url" and not error.end.status
             if error.kind:
                 self.failed(error.kind, error.end.error)
             return error.end
@@ -220,12 +220,15 @@ class Carrier:
             return await self._transport.run()
         finally:
             self._transport = None
-            self._delays.was_up(self.clock.now() - since)
+            duration_s = self.clock.now() - since
+            self._delays.was_up(duration_s)
+            if duration_s >= OPENING_S:
+                self._has_stray = False  # it would have come by now
 
     def _wait_s(self, end: End) -> float | None:
         """How long to stay away; None: for good."""
         comes = comes_back(end, self._has_stray)
-        if end.reason == "replaced":
+        if end.reason in DISPLACED:
             self._has_stray = False
         if self._should_retry is not None:
             try:

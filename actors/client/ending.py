@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["BAD_PEER", "LOST", "Closed", "End", "comes_back", "told_delay_s"]
+__all__ = ["BAD_PEER", "DISPLACED", "LOST", "Closed", "End", "comes_back", "told_delay_s"]
 
 LOST = 1006
 """No close frame came. Never on the wire."""
@@ -17,6 +17,9 @@ BAD_PEER = 1002
 
 _FINAL = frozenset({1000, 1002, 1003, 1007, 1008, 1009})
 """The same would be said again. From 4000 on the application says what it means."""
+
+DISPLACED = frozenset({"replaced", "duplicate connection id"})
+"""What is said with 1000 to a connection whose place another one of its id has taken: with its session, or without."""
 
 _REFUSED = frozenset({401, 403})
 
@@ -45,11 +48,11 @@ class End(NamedTuple):
 
 
 def comes_back(end: End, has_stray: bool) -> bool:
-    """Whether the line comes back after that by itself. `has_stray`: a dial of it was given up and may have arrived late, so
-    that it may be itself that it was replaced by."""
+    """Whether the line comes back after that by itself. `has_stray`: a dial of it was lost and may have arrived late, so
+    that it may be itself that has taken its place."""
     if end.status:
         return end.status not in _REFUSED
-    if has_stray and end.code == 1000 and end.reason == "replaced":
+    if has_stray and end.code == 1000 and end.reason in DISPLACED:
         return True
     return end.code not in _FINAL and not 4000 <= end.code <= 4999
 

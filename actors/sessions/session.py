@@ -33,6 +33,9 @@ class Session:
 
     inbox_type: ClassVar[type[Inbox]] = Inbox
 
+    outlasted: ClassVar[frozenset[SessionEvent]] = frozenset({SessionEvent.LOSE, SessionEvent.EXPIRE})
+    """How it may end so that what waits for its handlers still runs."""
+
     __slots__ = (
         "_buffer",
         "_room_in_buffer",
@@ -338,7 +341,7 @@ class Session:
             end_calls(self.inbox, self.id)
         if event is SessionEvent.DUPLICATE:
             self.inbox.discard_frames()
-        elif event not in (SessionEvent.LOSE, SessionEvent.EXPIRE):
+        elif event not in self.outlasted:
             # contract.md §3: no callback of a session that the application has closed runs but its on_disconnect.
             self.inbox.discard_all()
         self.shard.session_ended(self)

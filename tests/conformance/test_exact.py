@@ -348,3 +348,21 @@ async def test_answer_to_a_call_counts_and_comes_over_the_next_line(resuming: Co
     assert await client.expect("echo") == 1
     await client.acked(2)
     await client.socket.close()
+
+
+@pytest.mark.parametrize("is_suspended", [False, True], ids=["connected", "suspended"])
+async def test_what_was_acknowledged_is_handled_when_the_server_closes(workers: int, is_suspended: bool) -> None:
+    with contract_server(workers, resume_window=30) as server:
+        name = server.new_id()
+        client = await dialled(server, name)
+        await client.send("do", {"op": "hold", "seconds": 2})
+        for number in range(3):
+            await client.send("note", number)
+        await client.acked(4)
+        if is_suspended:
+            client.drop()
+        server.process.terminate()
+        await server.notes.ended(name)
+        noted = [(entry["kind"], entry["detail"]) for entry in server.notes.of(name) if entry["kind"] == "message"]
+        assert noted == [("message", 0), ("message", 1), ("message", 2)]
+        assert server.notes.kinds(name)[-1] == "disconnect"

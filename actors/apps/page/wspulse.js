@@ -1,4 +1,4 @@
-// A line to a wspulse server that comes back by itself, and loses and doubles nothing. Its promises: doc/clients.md.
+// A line to a wspulse server that comes back by itself, and loses and doubles nothing: doc/clients.md.
 
 const PROTOCOL = "wspulse.1";
 const OPENING_MS = 10_000;     // for the address, the upgrade and the first frame
@@ -59,7 +59,7 @@ export function connect(url, options) {
   let tries = 0;                // dials in a row that led to nothing steady
   let since = 0;                // when it was connected
   let wasConnected = false;
-  let hasStray = false;         // a dial that was given up may yet replace a later one
+  let hasStray = false;         // a lost dial may yet replace a later one
 
   let session = {};             // the first frame's payload
   let log = [];                 // what is not acknowledged, then what waits for a line
@@ -107,6 +107,7 @@ export function connect(url, options) {
     if (state === "connected") {
       ready = promised();
       if (now() - since >= STEADY_MS) tries = 0;
+      if (now() - since >= OPENING_MS) hasStray = false;
     }
     abandon();
     state = wasConnected ? "reconnecting" : "connecting";
@@ -121,7 +122,7 @@ export function connect(url, options) {
 
   function isFinal(code, reason) {
     let answer = FINAL.includes(code) || (code >= 4000 && code < 5000);
-    if (code === 1000 && reason === "replaced" && hasStray) answer = hasStray = false;
+    if (code === 1000 && hasStray && /^(replaced|duplicate)/.test(reason)) answer = hasStray = false;
     try {
       answer = !(shouldRetry?.(code, reason) ?? !answer);
     } catch (error) {
@@ -163,7 +164,7 @@ export function connect(url, options) {
     clearInterval(watch);
     timer = ackTimer = watch = due = 0;
     if (socket) {
-      if (state !== "connected" && socket.readyState < 2) hasStray = true;
+      if (state !== "connected") hasStray = true;
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.onerror = () => {};
       socket.close();
@@ -247,10 +248,10 @@ export function connect(url, options) {
       } else if (event === "wspulse.ack" && payload !== confirmed) {
         confirm(payload);
       } else if (event === "wspulse.ack" && received > told && now() - toldAt >= ACK_MS) {
-        acknowledge();  // as was asked; without news it would be a question in turn
+        acknowledge();  // without news it would be a question in turn
       }
     } else {
-      // Taken, whatever becomes of it. Characters do for bytes: it is a quarter of a bound.
+      // Taken, whatever becomes of it. Characters do for bytes.
       if (exact) count(1, data.length ?? data.byteLength);
       if (frame && typeof frame === "object" && !Array.isArray(frame)) take(frame, event, payload);
       else tell("wspulse.error", { kind: "frame", error: new LineError("frame", "what came is no frame"), data });
@@ -281,7 +282,7 @@ export function connect(url, options) {
     }
   }
 
-  // Only the server's questions are answered, each once: through a relay, answers would go round for ever.
+  // Only the server's questions, each once: through a relay, answers would go round for ever.
   function answer(id, event, payload) {
     if (!String(id).startsWith("wspulse:") || answered.includes(id) || state === "closed") return;
     answered = [id, ...answered].slice(0, ANSWERED);
@@ -307,7 +308,7 @@ export function connect(url, options) {
   }
 
   function write(place) {
-    // A closing socket would throw them away.
+    // A closing socket would lose them.
     while (place < log.length && socket.readyState === 1) socket.send(log[place++].text);
     written = Math.max(written, place);
     if (!exact) {
@@ -316,7 +317,7 @@ export function connect(url, options) {
     }
   }
 
-  // The server has taken so many frames of ours.
+  // The server has taken so many of ours.
   function confirm(taken) {
     const news = taken - confirmed;
     if (!Number.isInteger(taken) || news < 0 || news > written) {

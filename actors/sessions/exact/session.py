@@ -51,6 +51,9 @@ class ExactSession(Session):
     )
 
     inbox_type: ClassVar[type[Inbox]] = ExactInbox
+
+    # What was taken may be acknowledged, and then its client keeps it no more: a worker that is replaced handles it first.
+    outlasted: ClassVar[frozenset[SessionEvent]] = Session.outlasted | {SessionEvent.SERVER_CLOSE}
     inbox: ExactInbox
 
     def __init__(

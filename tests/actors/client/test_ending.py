@@ -20,7 +20,9 @@ def test_line_stays_away_after_what_would_only_come_again(code: int) -> None:
 def test_line_that_was_replaced_comes_back_only_where_it_may_have_replaced_itself() -> None:
     assert not comes_back(End(1000, "replaced"), has_stray=False)
     assert comes_back(End(1000, "replaced"), has_stray=True)
-    assert not comes_back(End(1000, "duplicate connection id"), has_stray=True)
+    assert not comes_back(End(1000, "duplicate connection id"), has_stray=False)
+    assert comes_back(End(1000, "duplicate connection id"), has_stray=True)
+    assert not comes_back(End(1000, "kicked"), has_stray=True)
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,7 @@ FAULTS: Faults = {
         (ExactInbox, "_message_handler_raised", Inbox._message_handler_raised),
     ),
     "duplicate discards what was taken": ((ExactInbox, "discard_frames", Inbox.discard_frames),),
+    "server that closes discards what was taken": ((ExactSession, "outlasted", Session.outlasted),),
     "handler of a replaced transport ends the next one": (
         (
             TRANSITIONS,

@@ -284,6 +284,8 @@ class Model(LossModel):
                 self.fail(
                     f"{model}: ended with {error!r}, dropped by {model.drop_error!r}, window until {model.deadline}"
                 )
+        # What an exact session has taken is handled, though the server closes.
+        is_outlasted = model.exact is not None and isinstance(error, ServerClosedError)
         if not by_peer:
             for other in model.peers:
                 other.owed_messages = 0
@@ -291,11 +293,12 @@ class Model(LossModel):
                 peer.expected_close = expected
                 if expected in CLOSES or expected[1] == "server shutting down":
                     self.look_at_rest(model)
-            if expected[1] != "duplicate connection id":
+            if expected[1] != "duplicate connection id" and not is_outlasted:
                 # What the application has ended hears of nothing else but that.
                 model.expected.clear()
-        model.is_ordered = not by_peer and not isinstance(error, DuplicateConnectionIDError)
-        self.nobody_waits(model, is_ordered=model.is_ordered)
+        is_ordered = not by_peer and not isinstance(error, DuplicateConnectionIDError)
+        model.is_ordered = is_ordered and not is_outlasted
+        self.nobody_waits(model, is_ordered=is_ordered)
         model.state = CLOSED
         if self.live.get(model.id) is model:
             del self.live[model.id]
