@@ -20,10 +20,10 @@ _FINAL = frozenset({1000, 1002, 1003, 1007, 1008, 1009})
 
 _REFUSED = frozenset({401, 403})
 
-_TOLD_DELAY = re.compile(r"\bretry=(\d{1,9})\b")
+_TOLD_DELAY = re.compile(r"\bretry=(\d+)\b", re.ASCII)
 
 _LONGEST_TOLD_S = 3600.0
-"""A server that says more is not believed."""
+"""Of a server that says more, no more is believed."""
 
 
 class Closed(NamedTuple):

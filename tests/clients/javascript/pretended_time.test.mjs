@@ -175,6 +175,13 @@ test("the server's wish is followed, but a server that wishes nothing good is no
   assert.deepEqual(await wish("service restart; retry=0"), [250]);
   assert.deepEqual(await wish("service restart; retry=0"), [500]);
   assert.deepEqual(await wish("try again later; retry=99999999999999999999"), [3_600_000]);
+  last().begins();
+  await pass(5_000);
+  drawn = 0.5;
+  assert.deepEqual(await wish("try again later; retry=1e99"), [500], "that is no number of milliseconds");
+  last().begins();
+  await pass(5_000);
+  assert.deepEqual(await wish("service restart; retry=-5"), [500]);
   line.close();
 });
 
@@ -190,6 +197,31 @@ test("options change the delays, and how many tries there are", async () => {
   assert.equal(sockets.length, 5);
   assert.equal(line.state, "closed");
   assert.equal(states.at(-1), "closed");
+});
+
+test("delays without end are an hour, and such as would be a tight loop are refused", async () => {
+  const line = open({ retry: { max: Infinity } });
+  await settle();
+  assert.deepEqual(await delaysOf(4), [0, 250, 3_600_000, 3_600_000]);
+  line.close();
+  for (const retry of [{ base: 0 }, { base: -1 }, { base: NaN }, { max: 10 }, { base: 5, max: NaN }]) {
+    assert.throws(() => open({ retry }), RangeError);
+  }
+});
+
+test("an address that is none is refused at once", () => {
+  for (const url of ["", "/ws", "ftp://x/", "mailto:ada@x", 5]) assert.throws(() => open({}, url), TypeError, `${url}`);
+});
+
+test("a line is exact only from when the server has said so", async () => {
+  const line = open();
+  assert.equal(line.exact, false);
+  await settle();
+  last().open();
+  assert.equal(line.exact, false);
+  last().begins();
+  assert.equal(line.exact, true);
+  line.close();
 });
 
 test("a hidden page comes back at once, and then slowly; seen again it does not wait", async () => {
