@@ -174,8 +174,8 @@ class Carrier:
         try:
             websocket = await self._dialer.dial(offers)
         except UndialledError as error:
-            # What was asked of the server may arrive there all the same.
-            self._has_stray |= error.kind == "opening" or (len(offers) > 1 and not error.end.status)
+            # What was not answered may arrive at the server all the same.
+            self._has_stray |= error.kind != "url" and not error.end.status
             if error.kind:
                 self.failed(error.kind, error.end.error)
             return error.end

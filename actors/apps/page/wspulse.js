@@ -170,7 +170,7 @@ export function connect(url, options) {
     clearInterval(watch);
     timer = ackTimer = watch = due = 0;
     if (socket) {
-      if (state !== "connected" && socket.readyState < 2) hasStray = true;
+      if (state !== "connected") hasStray = true;
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.onerror = () => {};
       socket.close();

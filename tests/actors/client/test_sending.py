@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.actors.client.stage import Told, line_to, scripted
+from wspulse.actors.client.clock import Clock
 from wspulse.client import LineClosedError, SendBufferFullError, SessionLostError
 
 QUIET: list[dict[str, Any]] = [{"session": {}}]
@@ -133,3 +134,26 @@ async def test_pending_calls_end_with_the_line() -> None:
             line.send("a")
         with pytest.raises(LineClosedError):
             await line.flush()
+
+
+async def test_plain_line_makes_room_as_it_writes() -> None:
+    steps = [{"expect": {"event": "a", "payload": number}} for number in range(5)]
+    async with scripted(steps) as server, line_to(server, exact=False, buffer=1) as line:
+        async with asyncio.timeout(5):
+            for number in range(5):
+                await line.send_wait("a", number)
+            await line.flush()
+        assert (await server.report())["failures"] == []
+
+
+async def test_closing_a_line_whose_server_reads_nothing_takes_ten_seconds_at_most() -> None:
+    async with (
+        scripted([{"session": {"ping": 10_000}}, {"silence_s": 30}]) as server,
+        line_to(server, clock=Clock(50, draw=lambda: 0.0), max_queue=None) as line,
+    ):
+        await line.ready
+        for _ in range(12):
+            line.send("a", "x" * 1_000_000)
+        async with asyncio.timeout(5):
+            await line.close()
+        assert line.state == "closed"
