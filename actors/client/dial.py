@@ -76,13 +76,13 @@ class Dialer:
             text = (answer.body or b"").decode("utf-8", "replace").strip()
             reason = shortened(f"refused with {answer.status_code}: {text}".rstrip(": "))
             raise UndialledError(End(LOST, reason, answer.status_code, error)) from None
-        except (
-            OSError,
-            EOFError,
-            WebSocketException,
-        ) as error:  # TimeoutError is an OSError, and the network has its own
-            if limit.expired():
+        except (OSError, EOFError, WebSocketException) as error:
+            if limit.expired():  # the network has TimeoutErrors of its own
                 raise UndialledError(End(LOST, "no answer in time", error=error), "opening") from None
+            raise UndialledError(_end_of(error)) from None
+        except ValueError as error:
+            if not _is_of_an_answer(error):
+                raise
             raise UndialledError(_end_of(error)) from None
 
     async def _address(self) -> str:
@@ -103,6 +103,14 @@ class Dialer:
 
 def _end_of(error: BaseException) -> End:
     return End(LOST, shortened(str(error) or type(error).__name__), error=error)
+
+
+def _is_of_an_answer(error: ValueError) -> bool:
+    """Whether what the server says is no HTTP. Before version 14.2 `websockets` raises that as it raises wrong options."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and place.tb_frame.f_globals.get("__name__") == "websockets.http11"
 
 
 def websocket_url(url: str) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import signature
 from typing import Any
+
+from websockets.asyncio.client import connect as open_websocket
 
 from wspulse.actors.client.connect import connect
 from wspulse.actors.client.line import Line
@@ -71,7 +74,9 @@ class RunningServer:
         are those of `wspulse.client.connect`; the codec is the server's, and no proxy is asked.
         """
         address = Address.make(self.url, id, room, query, headers, ())
-        options = {"codec": self._codec, "proxy": None, "additional_headers": address.headers, **options}
+        if "proxy" in signature(open_websocket.__init__).parameters:  # from version 15 on
+            options.setdefault("proxy", None)
+        options = {"codec": self._codec, "additional_headers": address.headers, **options}
         return connect(address.url, **options)
 
     @property

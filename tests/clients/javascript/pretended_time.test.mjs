@@ -353,6 +353,20 @@ test("a line leaves no timer and no listener behind, whenever it is closed", asy
   }
 });
 
+test("a line that is closed has ended when its socket has: all that was sent has gone by then", async () => {
+  const line = open();
+  await settle();
+  last().begins();
+  let end = null;
+  line.closed.then((its) => { end = its; });
+  line.close(4000, "enough");
+  await settle();
+  assert.deepEqual([line.state, end, last().closedWith], ["closed", null, [4000, "enough"]]);
+  last().ends(4000);
+  await settle();
+  assert.deepEqual(end, { code: 4000, reason: "enough" });
+});
+
 test("a call leaves nothing behind, however it ends, and one that was given up unasked is not asked any more", async () => {
   const line = open();
   await settle();
