@@ -155,7 +155,8 @@ async def test_plain_line_whose_server_answers_no_pings_is_given_up_and_one_that
         scripted(
             [{"subprotocol": None}, {"accept": True}, {"silence_s": 2.0}], [{"subprotocol": None}, {"quiet_s": 1.0}]
         ) as server,
-        line_to(server, clock=Clock(20, draw=lambda: 0.0), exact=False) as line,
+        # The time for the upgrade is not what is tried: of ten seconds only half a second would be left.
+        line_to(server, clock=Clock(20, draw=lambda: 0.0), exact=False, open_timeout=200) as line,
     ):
         told = Told(line)
         await told.until(lambda told: told.states == ["connected", "reconnecting", "connected"])

@@ -146,3 +146,13 @@ def test_frame_is_gone_when_those_before_it_are_whatever_becomes_of_later_ones()
     assert not outbox.is_gone(2)
     outbox.acknowledge(2)
     assert outbox.is_gone(2)
+
+
+def test_what_is_acknowledged_before_it_is_written_again_is_sent_and_not_handed_back() -> None:
+    outbox = outbox_of("a", "b")
+    write(outbox)
+    outbox.connection_ended()
+    outbox.push(outgoing("c"))
+    outbox.acknowledge(1)
+    assert outbox.sent == 2
+    assert [item.frame.event for item in outbox.begin_anew()] == ["b"]
