@@ -399,7 +399,8 @@ export function connect(url, options) {
 
     close(code = 1000, reason = "") {
       if (state === "closed") return;
-      socket?.close(code, reason);  // raises for what a page may not say
+      if (code !== 1000 && !(code >= 3000 && code < 5000)) throw new RangeError("wspulse: code");
+      socket?.close(code, reason);
       end(code, reason);
     },
   };

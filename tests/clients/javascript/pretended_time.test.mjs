@@ -367,6 +367,19 @@ test("a line that is closed has ended when its socket has: all that was sent has
   assert.deepEqual(end, { code: 4000, reason: "enough" });
 });
 
+test("a code that a page may not say is refused in every state, and ends nothing", async () => {
+  const line = open();
+  for (const code of [5, 1001, 2999, 5000, NaN]) assert.throws(() => line.close(code), RangeError, `${code}`);
+  await settle();
+  last().begins();
+  assert.throws(() => line.close(1006), RangeError);
+  assert.equal(line.state, "connected");
+  last().ends();
+  assert.throws(() => line.close(1006), RangeError);
+  assert.equal(line.state, "reconnecting");
+  line.close();
+});
+
 test("a call leaves nothing behind, however it ends, and one that was given up unasked is not asked any more", async () => {
   const line = open();
   await settle();
