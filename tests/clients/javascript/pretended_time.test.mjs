@@ -398,6 +398,21 @@ test("a call leaves nothing behind, however it ends, and one that was given up u
   assert.equal(clock.timers.size, 0);
 });
 
+test("a signal is listened to as long as its call lasts", async () => {
+  const line = open();
+  await settle();
+  last().begins();
+  const done = { add: 0, remove: 0 };
+  const signal = { throwIfAborted() {}, addEventListener() { done.add += 1; }, removeEventListener() { done.remove += 1; } };
+  const calls = [line.call("a", 1, { signal }), line.call("b", 2, { signal, timeout: 100 })];
+  last().says({ ...last().sent[0], payload: "one" });
+  await pass(100);
+  assert.deepEqual((await Promise.allSettled(calls)).map(({ status }) => status), ["fulfilled", "rejected"]);
+  assert.deepEqual(done, { add: 2, remove: 2 });
+  line.close();
+  assert.deepEqual(done, { add: 2, remove: 2 }, "nothing of them was left");
+});
+
 test("a question is answered once, a frame of somebody else's with an id not at all", async () => {
   const line = open();
   line.on("e", () => "yes");
