@@ -149,10 +149,10 @@ async def test_plain_line_makes_room_as_it_writes() -> None:
 async def test_closing_a_line_whose_server_reads_nothing_takes_ten_seconds_at_most() -> None:
     async with (
         scripted([{"session": {"ping": 10_000}}, {"silence_s": 30}]) as server,
-        line_to(server, clock=Clock(50, draw=lambda: 0.0), max_queue=None) as line,
+        line_to(server, clock=Clock(50, draw=lambda: 0.0), buffer_bytes=1 << 30) as line,
     ):
         await line.ready
-        for _ in range(12):
+        for _ in range(40):  # more than two sockets hold
             line.send("a", "x" * 1_000_000)
         async with asyncio.timeout(5):
             await line.close()

@@ -261,6 +261,24 @@ test("a page that comes back asks once a second at most, and gives an unanswered
   line.close();
 });
 
+test("bytes are counted from the last acknowledgement on, and frames from the offer on", async () => {
+  const line = open();
+  await settle();
+  last().begins({ ack: [64, 100] });
+  for (let number = 0; number < 2; number += 1) last().says({ event: "a", payload: "x".repeat(40) });
+  assert.deepEqual(last().sent, [{ event: "wspulse.ack", payload: 2 }]);
+  last().says({ event: "a" });
+  assert.equal(last().sent.length, 1);
+  last().ends();
+  await pass(0);
+  assert.equal(last().protocols[1], "wspulse.resume.t.3");
+  last().begins({ recovered: true });
+  last().says({ event: "wspulse.ack", payload: 0 });
+  await pass(2_000);
+  assert.deepEqual(last().sent, [], "the offer has told all of it");
+  line.close();
+});
+
 test("a line on which nothing comes for two and a half periods is given up, one that says anything is not", async () => {
   const line = open();
   await settle();
