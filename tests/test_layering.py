@@ -32,8 +32,8 @@ ORDERS = {
         "declaration",
         "server",
         "apps",
-        "testing",
         "client",
+        "testing",
     ),
     "wspulse.supervisor": (
         "errors",

@@ -141,11 +141,12 @@ class Carrier:
 
     def take(self, frame: Frame, size_bytes: int) -> None:
         if not self.calls.take(frame):
-            self._inbox.put(frame, size_bytes)
+            self._inbox.put(frame, size_bytes, self.session.token)
             self.handling.wake()
 
     def take_lost(self, count: int) -> None:
-        self._tell_lost(Opening(recovered=True, lost=count, unacknowledged=[]))
+        if count:
+            self._tell_lost(Opening(recovered=True, lost=count, unacknowledged=[]))
 
     def has_sent(self) -> None:
         self._freed.set()
@@ -272,8 +273,9 @@ class Carrier:
         self._inbox.put_news(Frame(event, payload))
         self.handling.wake()
 
-    def _answer(self, frame: Frame) -> None:
-        if self._closing is None and self.closed is None:
+    def _answer(self, frame: Frame, token: str) -> None:
+        # To another session than the one that asked it would be a frame like any other.
+        if self._closing is None and self.closed is None and token == self.session.token:
             self.say(frame, is_answer=True)
 
     def _has_taken(self) -> None:

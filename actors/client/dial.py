@@ -6,6 +6,7 @@ know.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -14,9 +15,11 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
 
 from wspulse.actors.client.clock import Clock
 from wspulse.actors.client.ending import LOST, End
+from wspulse.actors.client.handling.cancellation import is_cancelled
 from wspulse.actors.values.awaitable import result_of
 from wspulse.actors.values.log_limit import shortened
 
@@ -62,11 +65,10 @@ class Dialer:
     async def dial(self, offers: Sequence[str]) -> ClientConnection:
         """A connection, for which `offers` and the program's own subprotocols were offered. Raises UndialledError; and what is
         the program's fault: TypeError and ValueError."""
-        is_told = isinstance(self._url, str)
+        limit = self._clock.timeout(self._opening_s)
         try:
-            async with self._clock.timeout(self._opening_s):
+            async with limit:
                 url = await self._address()
-                is_told = True
                 names = [Subprotocol(name) for name in (*offers, *self._subprotocols)]
                 return await open_websocket(url, subprotocols=names or None, open_timeout=None, **self._options)
         except InvalidStatus as error:
@@ -74,23 +76,41 @@ class Dialer:
             text = (answer.body or b"").decode("utf-8", "replace").strip()
             reason = shortened(f"refused with {answer.status_code}: {text}".rstrip(": "))
             raise UndialledError(End(LOST, reason, answer.status_code, error)) from None
-        except TimeoutError as error:
-            raise UndialledError(End(LOST, "no answer in time", error=error), "opening") from None
         except (OSError, EOFError, WebSocketException) as error:
-            kind = "" if is_told else "url"
-            raise UndialledError(End(LOST, shortened(str(error) or type(error).__name__), error=error), kind) from None
-        except Exception as error:
-            if is_told:
+            if limit.expired():  # the network has TimeoutErrors of its own
+                raise UndialledError(End(LOST, "no answer in time", error=error), "opening") from None
+            raise UndialledError(_end_of(error)) from None
+        except ValueError as error:
+            if not _is_of_an_answer(error):
                 raise
-            raise UndialledError(End(LOST, shortened(str(error) or type(error).__name__), error=error), "url") from None
+            raise UndialledError(_end_of(error)) from None
 
     async def _address(self) -> str:
         if isinstance(self._url, str):
             return websocket_url(self._url)
-        url = await result_of(self._url())
-        if not isinstance(url, str):
-            raise TypeError(f"wspulse: the url is a str, not {type(url).__name__}")
-        return websocket_url(url)
+        try:
+            url = await result_of(self._url())
+            if not isinstance(url, str):
+                raise TypeError(f"wspulse: the url is a str, not {type(url).__name__}")
+            url = websocket_url(url)
+            parse_uri(url)
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancelled(error):
+                raise
+            raise UndialledError(_end_of(error), "url") from None
+        return url
+
+
+def _end_of(error: BaseException) -> End:
+    return End(LOST, shortened(str(error) or type(error).__name__), error=error)
+
+
+def _is_of_an_answer(error: ValueError) -> bool:
+    """Whether what the server says is no HTTP. Before version 14.2 `websockets` raises that as it raises wrong options."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and place.tb_frame.f_globals.get("__name__") == "websockets.http11"
 
 
 def websocket_url(url: str) -> str:

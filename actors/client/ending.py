@@ -23,10 +23,10 @@ DISPLACED = frozenset({"replaced", "duplicate connection id"})
 
 _REFUSED = frozenset({401, 403})
 
-_TOLD_DELAY = re.compile(r"\bretry=(\d{1,9})\b")
+_TOLD_DELAY = re.compile(r"\bretry=(\d+)\b", re.ASCII)
 
 _LONGEST_TOLD_S = 3600.0
-"""A server that says more is not believed."""
+"""Of a server that says more, no more is believed."""
 
 
 class Closed(NamedTuple):

@@ -27,7 +27,7 @@ class LineClosedError(ConnectionClosedError):
 
 
 class SessionLostError(ConnectionClosedError):
-    """The session has ended while a call waited for its answer; the line goes on in another one."""
+    """The session has ended while a call waited for its answer, or `flush` for what was sent; the line goes on in another one."""
 
     def __str__(self) -> str:
-        return "wspulse: the session has ended; whether the call was carried out is unknown"
+        return "wspulse: the session has ended; whether what was sent in it was carried out is unknown"

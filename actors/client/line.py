@@ -15,6 +15,7 @@ from msgspec import UNSET
 
 from wspulse.actors.client.carrier import Carrier, State
 from wspulse.actors.client.ending import Closed
+from wspulse.actors.client.errors import SessionLostError
 from wspulse.actors.client.handling.handlers import AnyHandler
 from wspulse.actors.client.handling.unclaimed import FrameIterator
 from wspulse.actors.client.outbox import OutboxFullError
@@ -136,13 +137,16 @@ class Line:
 
     async def flush(self) -> None:
         """Until all that was sent so far is on its way and, where the session is exact, has been taken by the server. Raises
-        LineClosedError when the line ends before."""
+        LineClosedError when the line ends before, and SessionLostError when the session does: then `wspulse.lost` tells which
+        frames may have been handled or not."""
         outbox = self._carrier.session.outbox
-        pushed = outbox.pushed
-        while outbox.gone < pushed:
+        pushed, handed_back = outbox.pushed, outbox.handed_back
+        while not outbox.is_gone(pushed):
             if self._carrier.closed is not None:
                 raise self._carrier.closed_error()
             await self._carrier.room()
+            if handed_back != outbox.handed_back <= pushed:
+                raise SessionLostError(self.id or self._url_text)
 
     @overload
     async def call(self, event: str, payload: Any = UNSET, *, timeout_s: float = CALL_S) -> Any: ...

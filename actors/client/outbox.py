@@ -7,14 +7,15 @@ to be written again over the next connection. No I/O.
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from wspulse.actors.values.frame import Frame
 
 __all__ = ["Outbox", "OutboxFullError", "Outgoing"]
 
 
-class Outgoing(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Outgoing:
     """A frame that is to be sent."""
 
     frame: Frame
@@ -22,6 +23,8 @@ class Outgoing(NamedTuple):
     """The frame as the codec has encoded it."""
     is_answer: bool = False
     """Whether it answers what this session was asked: it means nothing to another."""
+    number: int = 0
+    """Which of all that were ever pushed it is, from 1 on."""
 
 
 class OutboxFullError(Exception):
@@ -46,6 +49,8 @@ class Outbox:
         """Whether the peer acknowledges."""
         self.pushed = 0
         """So many frames were ever pushed."""
+        self.handed_back = 0
+        """The number of the first of those that the last session that ended has given back, or 0."""
 
     def __len__(self) -> int:
         return len(self._written) + len(self._waiting)
@@ -55,10 +60,10 @@ class Outbox:
         """So many frames of this session were written, at least once: more the peer cannot have taken."""
         return self.acknowledged + len(self._written) + self._again
 
-    @property
-    def gone(self) -> int:
-        """So many of them are here no more: they have arrived, as far as it is known, or were taken back."""
-        return self.pushed - len(self)
+    def is_gone(self, number: int) -> bool:
+        """Whether the first `number` frames are here no more: they have arrived, as far as it is known, or were taken back."""
+        frames = self._written or self._waiting
+        return not frames or frames[0].number > number
 
     def has_room(self, size_bytes: int = 0) -> bool:
         count = len(self)
@@ -71,6 +76,7 @@ class Outbox:
         self._waiting.append(outgoing)
         self._size_bytes += len(outgoing.message)
         self.pushed += 1
+        outgoing.number = self.pushed
 
     def next(self) -> Outgoing | None:
         """What is to be written now; it counts as written."""
@@ -127,4 +133,7 @@ class Outbox:
         self._waiting = deque(outgoing for outgoing in self._waiting if not outgoing.is_answer)
         self._size_bytes = sum(len(outgoing.message) for outgoing in self._waiting)
         self._again = self.acknowledged = 0
-        return [outgoing for outgoing in unacknowledged if not outgoing.is_answer]
+        unacknowledged = [outgoing for outgoing in unacknowledged if not outgoing.is_answer]
+        if unacknowledged:
+            self.handed_back = unacknowledged[0].number
+        return unacknowledged

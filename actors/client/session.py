@@ -75,7 +75,8 @@ class LineSession:
         """The server says something at least that often."""
         self.is_exact = False
         self._is_begun = False
-        self._token = ""
+        self.token = ""
+        """What proves that the session is ours; "" where it is not exact."""
         self._received = 0
         self._told = 0
         """What of it the server knows."""
@@ -92,7 +93,7 @@ class LineSession:
     def offers(self) -> list[str]:
         """The subprotocols to offer. Nothing more is taken from an earlier connection, whose frames are counted here."""
         self.outbox.connection_ended()
-        return [EXACT, f"wspulse.resume.{self._token}.{self._received}"] if self._token else [EXACT]
+        return [EXACT, f"wspulse.resume.{self.token}.{self._received}"] if self.token else [EXACT]
 
     def open_plain(self) -> Opening:
         """A connection on which nothing is counted: what became of what was sent before, nobody knows."""
@@ -107,13 +108,13 @@ class LineSession:
             start = frame.decode(SessionStart)
         except (ValueError, RecursionError) as error:
             raise NoSessionError(f"the first frame is not as it should be: {shortened(str(error))}") from None
-        if not _is_sound(start) or (start.recovered and start.token != self._token):
+        if not _is_sound(start) or (start.recovered and start.token != self.token):
             raise NoSessionError("the first frame says what cannot be")
         if start.recovered:
             self._acknowledge(start.received)
             self._received += start.lost
         opening = self._open(exact=True, resumed=start.recovered, lost=start.lost)
-        self.id, self._token, self.ping_s = start.id, start.token, start.ping
+        self.id, self.token, self.ping_s = start.id, start.token, start.ping
         self._ack_frames, self._ack_bytes = start.ack
         self._told = self._received  # the offer has told it
         self._untold_bytes = 0
@@ -124,7 +125,7 @@ class LineSession:
         if not resumed:
             unacknowledged = self.outbox.begin_anew()
             self._received = self._told = 0
-            self._token = ""
+            self.token = ""
         self.is_exact = self.outbox.keeps = exact
         self._is_begun = True
         return Opening(recovered, lost if resumed else 0, [outgoing.frame for outgoing in unacknowledged])

@@ -27,9 +27,9 @@ _ACK_S = 1.0
 _ACK_SPACING_S = 0.05
 """In a flood acknowledgements keep this distance: each costs the server as much as twenty deliveries."""
 
-_SILENT_TICKS = 5
-"""Half periods, of which a tick is one: the server says something in each period. Ticks and no times: a loop that stood still
-sees one of them, and reads first what has come."""
+_SILENT_TICKS = 10
+"""Quarters of a period, of which a tick is one: the server says something in each period. Ticks and no times: a loop that stood
+still sees one of them, and reads first what has come."""
 
 _FLUSH_S = 10.0
 """For what is still to be sent when the line is closed. The answering close frame has 3 s more."""
@@ -214,16 +214,16 @@ class LineTransport:
     async def _watch(self) -> None:
         silent = 0
         while True:
-            await self._clock.sleep(self._session.ping_s / 2)
+            await self._clock.sleep(self._session.ping_s / 4)
             if self._is_heard or not self._is_reading:
                 silent = 0
             else:
                 silent += 1
             self._is_heard = False
-            if silent > _SILENT_TICKS:
+            if silent >= _SILENT_TICKS:
                 self._websocket.transport.abort()
                 return
-            if not self._session.is_exact and (self._ping is None or self._ping.done()):
+            if silent and not self._session.is_exact and (self._ping is None or self._ping.done()):
                 self._ping = asyncio.create_task(self._ask())
 
     async def _ask(self) -> None:

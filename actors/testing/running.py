@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import signature
 from typing import Any
 
+from websockets.asyncio.client import connect as open_websocket
+
+from wspulse.actors.client.connect import connect
+from wspulse.actors.client.line import Line
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.testing.address import Address
 from wspulse.actors.testing.client import Client
@@ -53,6 +58,26 @@ class RunningServer:
         await client.open(timeout)
         self.clients.append(client)
         return client
+
+    def line(
+        self,
+        id: str | None = None,  # noqa: A002
+        room: str | None = None,
+        *,
+        query: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        **options: Any,
+    ) -> Line:
+        """A line of `wspulse.client`, to be entered: `async with running.line("ada") as line:`.
+
+        For what a client that comes back by itself sees of the server, where `connect` shows each frame and each end. `options`
+        are those of `wspulse.client.connect`; the codec is the server's, and no proxy is asked.
+        """
+        address = Address.make(self.url, id, room, query, headers, ())
+        if "proxy" in signature(open_websocket.__init__).parameters:  # from version 15 on
+            options.setdefault("proxy", None)
+        options = {"codec": self._codec, "additional_headers": address.headers, **options}
+        return connect(address.url, **options)
 
     @property
     def control(self) -> str:

@@ -1,7 +1,7 @@
 """`wspulse listen URL` and `wspulse talk URL`: a line to any server at the command line, with `wspulse.client`.
 
 Frames go to stdout, one a line; what becomes of the line goes to stderr. Exit codes: 0 the end that was asked for, 1 the server
-refused or closed the line, 2 asked wrongly, 3 no server answered.
+refused or closed the line, or lost what was said, 2 asked wrongly, 3 no server answered.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _payload_of(frame: Frame) -> Any:
 async def _run(options: Any, talk: Callable[[Line, Any], Coroutine[Any, Any, None]]) -> int:
     from wspulse.actors.client.connect import connect
     from wspulse.actors.client.delays import Retry
-    from wspulse.actors.client.errors import LineClosedError
+    from wspulse.actors.client.errors import LineClosedError, SessionLostError
 
     line = connect(
         options.url,
@@ -170,6 +170,8 @@ async def _run(options: Any, talk: Callable[[Line, Any], Coroutine[Any, Any, Non
     except LineClosedError as error:
         print_error(printable(str(error)))
         return 1 if was_connected or error.status else 3
+    except SessionLostError:
+        return 1  # what was lost is told
     return 0
 
 

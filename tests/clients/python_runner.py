@@ -129,7 +129,8 @@ class PythonRunner:
             if "calls" in step:
                 called, asked = step["calls"]
                 await self._call(called, asked, step["as"])
-            return step.get("answers")
+            answer = step.get("answers")
+            return object() if answer == {"$": "unsendable"} else answer
 
         self.line.on(event)(handler)
         self._handlers.setdefault(event, []).append(handler)

@@ -216,6 +216,12 @@ class _Player:
                 frame = await self._receive(skip_acknowledgements=True)
                 raise Mismatch(f"expected nothing, came {json.dumps(frame)}")
 
+    async def _mute_s(self, duration_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(duration_s):
+                frame = await self._receive(skip_acknowledgements=False)
+                raise Mismatch(f"expected nothing at all, came {json.dumps(frame)}")
+
     async def _await_gate(self, name: str) -> None:
         await self._gate(name).wait()
 
@@ -259,6 +265,7 @@ _VERBS: dict[str, Callable[[_Player, Any], Awaitable[None]]] = {
     "reset": _Player._reset,
     "silence_s": _Player._silence_s,
     "quiet_s": _Player._quiet_s,
+    "mute_s": _Player._mute_s,
     "gate": _Player._await_gate,
 }
 

@@ -1,15 +1,14 @@
-// A line to a wspulse server that comes back by itself, and loses and doubles nothing: doc/clients.md.
+// A line to a server that comes back by itself, and loses and doubles nothing: doc/clients.md.
 
 const PROTOCOL = "wspulse.1";
-const OPENING_MS = 10_000;     // for the address, the upgrade and the first frame
+const OPENING_MS = 10_000;     // with address and first frame
 const SPREAD_MS = 1_000;       // after a restart not all come at once
-const STEADY_MS = 5_000;       // a line that stood so long was no failed try
+const STEADY_MS = 5_000;       // so long is no failed try
 const ACK_MS = 1_000;
-const SPACING_MS = 50;
-const LONGEST_MS = 3_600_000;  // timers of a month fire at once
+const LONGEST_MS = 3_600_000;  // longer timers fire at once
 const REFUSED = 3;             // failures before anything has worked
 const SILENT_TICKS = 10;       // quarters of the heartbeat's period
-const ANSWERED = 256;          // questions that are remembered
+const ANSWERED = 256;
 const FINAL = [1000, 1002, 1003, 1007, 1008, 1009];
 
 export class LineError extends Error {
@@ -19,7 +18,9 @@ export class LineError extends Error {
   }
 }
 
-const isOurs = (event) => typeof event === "string" && event.startsWith("wspulse.");
+const isText = (value) => typeof value === "string";
+const isOurs = (event) => isText(event) && event.startsWith("wspulse.");
+const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 const now = () => performance.now();  // nobody sets it
 const page = globalThis.document;
 
@@ -27,10 +28,17 @@ function addressOf(url) {
   const address = new URL(url, globalThis.location?.href);
   address.protocol = address.protocol.replace("http", "ws");
   address.hash = "";
+  if (!/^wss?:$/.test(address.protocol)) throw new TypeError(`wspulse: no address: ${url}`);
   return address.href;
 }
 
-// A promise that may fail unseen.
+function isFirst(event, payload) {
+  const { token, ping, ack, received, lost = 0 } = Object(payload);
+  return event === "wspulse.session" && isText(token) && /^[\w.~+-]+$/.test(token) && ping >= 0.01 && ping <= 86_400 &&
+    [ack?.[0] - 1, ack?.[1] - 1, received, lost].every(isCount);
+}
+
+// May fail unseen.
 function promised() {
   const made = {};
   made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));
@@ -41,22 +49,23 @@ function promised() {
 export function connect(url, options) {
   const { protocols = [], retry, buffer = 4096, exact: wantsExact = true, shouldRetry, WebSocket = globalThis.WebSocket } = options ?? {};
   const { base = 500, max = 20_000, limit = Infinity } = retry ?? {};
-  if (!WebSocket) throw new TypeError("wspulse: no WebSocket here; it is an option");
+  if (!(base > 0 && max >= base)) throw new RangeError("wspulse: retry");
+  if (!WebSocket) throw new TypeError("wspulse: no WebSocket");
   if (typeof url !== "function") addressOf(url);
 
   let state = "connecting";
-  let exact = wantsExact;
+  let exact = false;
   let ready = promised();
   const closed = promised();
   let handlers = [];            // { event, handler }
-  const calls = new Map();      // id → { event, entry, resolve, reject }
-  const prefix = `${crypto.getRandomValues(new Uint32Array(3)).join("-")}.`;
+  const calls = new Map();
+  const prefix = `${crypto.getRandomValues(new Uint32Array(3))}.`;
   let number = 0;
 
   let socket = null;
   let timer = 0;                // of the next dial, then its opening
-  let due = 0;                  // when it is
-  let tries = 0;                // dials in a row that led to nothing steady
+  let due = 0;
+  let tries = 0;                // dials in a row that led to nothing
   let since = 0;                // when it was connected
   let wasConnected = false;
   let hasStray = false;         // a lost dial may yet replace a later one
@@ -65,14 +74,14 @@ export function connect(url, options) {
   let log = [];                 // what is not acknowledged, then what waits for a line
   let written = 0;              // so many of these were given to a socket
   let confirmed = 0;            // so many before these the server has taken
-  let received = 0;             // frames of the server's
-  let told = 0;                 // so many of them are acknowledged
+  let received = 0;
+  let told = 0;                 // so many of these acknowledged
   let toldAt = -Infinity;
   let bytes = 0;                // that came since
   let ackTimer = 0;
   let watch = 0;
   let silent = 0;
-  let answered = [];            // ids of questions
+  let answered = [];            // ids
 
   // Dialling, and what ends it.
 
@@ -80,18 +89,18 @@ export function connect(url, options) {
     const own = timer = setTimeout(() => fail(new LineError("opening", "no first frame in time")), OPENING_MS);
     due = 0;
     try {
-      // Not in the caller's turn: handlers come first.
+      // Handlers come first.
       const address = addressOf(await Promise.resolve().then(() => typeof url === "function" ? url() : url));
       if (own !== timer) return;  // given up meanwhile
       const offers = [protocols].flat();
-      if (wantsExact && session.token) offers.unshift(`wspulse.resume.${session.token}.${received}`);
+      if (session.token) offers.unshift(`wspulse.resume.${session.token}.${received}`);
       if (wantsExact) offers.unshift(PROTOCOL);
       socket = new WebSocket(address, offers);
       socket.binaryType = "arraybuffer";
       socket.onopen = () => { if (socket.protocol !== PROTOCOL) begin({}, false); };
       socket.onmessage = ({ data }) => receive(data);
       socket.onclose = ({ code, reason }) => lose(code, reason);
-      socket.onerror = () => { if (state !== "connected") lose(1006, ""); };  // all that Node says of a refusal
+      socket.onerror = () => { if (state !== "connected") lose(1006, ""); };
     } catch (error) {
       if (own === timer) fail(error, "url");
     }
@@ -132,12 +141,11 @@ export function connect(url, options) {
   }
 
   function delayFor(reason) {
-    const asked = /\bretry=(\d+)/.exec(reason)?.[1];
-    const least = Math.min(asked ?? 0, LONGEST_MS);
-    if (tries === 0) return asked ? least : Math.random() * SPREAD_MS;
+    const asked = /\bretry=(\d+)\b/.exec(reason)?.[1];
     const isSlow = page?.hidden || (!wasConnected && tries >= REFUSED - 1);
     const most = Math.min(isSlow ? max : base * 2 ** (tries - 1), max);
-    return Math.max(least, most * (0.5 + Math.random() / 2));
+    const delay = tries ? Math.max(asked ?? 0, most * (0.5 + Math.random() / 2)) : asked ?? Math.random() * SPREAD_MS;
+    return Math.min(delay, LONGEST_MS);
   }
 
   function wait(delay) {
@@ -146,7 +154,6 @@ export function connect(url, options) {
     timer = setTimeout(dial, delay);
   }
 
-  // The page is seen again, or the network is back.
   function wake() {
     if (page?.hidden) return;
     if (due - now() > SPREAD_MS) {
@@ -157,7 +164,7 @@ export function connect(url, options) {
     }
   }
 
-  // Nothing more from this socket is looked at.
+  // Nothing of this socket counts any more.
   function abandon() {
     clearTimeout(timer);
     clearTimeout(ackTimer);
@@ -196,7 +203,8 @@ export function connect(url, options) {
   // A session begins or goes on.
 
   function begin(first, isExact) {
-    const { recovered = false, lost = 0 } = first;
+    const { recovered = false } = first;
+    const lost = recovered && first.lost || 0;
     let unacknowledged = [];
     clearTimeout(timer);
     exact = isExact;
@@ -204,7 +212,7 @@ export function connect(url, options) {
     if (recovered) {
       if (!confirm(first.received)) return;
     } else {
-      // What was written may have been handled: it is handed back. The rest goes out, but for answers.
+      // What was written may have been handled. The rest goes out, but for answers.
       const isSaid = (entry) => !entry.isAnswer;
       unacknowledged = log.splice(0, written).filter(isSaid).map((entry) => JSON.parse(entry.text));
       log = log.filter(isSaid);
@@ -221,12 +229,11 @@ export function connect(url, options) {
       count(lost, 0);
     }
     const isLost = lost > 0 || (wasConnected && !recovered);
-    const own = socket;
     wasConnected = true;
     state = "connected";
     write(0);
     if (isLost) tell("wspulse.lost", { recovered, lost, unacknowledged });
-    if (own !== socket) return;  // a handler has closed the line
+    if (state !== "connected") return;  // a handler has closed it
     become(state);
     ready.resolve();
   }
@@ -234,32 +241,32 @@ export function connect(url, options) {
   function receive(data) {
     let frame = null;
     try { frame = JSON.parse(data); } catch { /* told below */ }
-    const { event = "", payload } = Object(frame);
+    const { event = "", payload, id = "" } = Object(frame);
     silent = 0;
     if (state !== "connected") {
-      const isFirst = event === "wspulse.session" && payload?.ack?.length === 2 && payload.ping > 0;
-      if (isFirst && (!payload.recovered || payload.token === session.token)) begin(payload, true);
-      else fail(new LineError("opening", "the first frame is none"));
+      if (isFirst(event, payload) && (!payload.recovered || payload.token === session.token)) begin(payload, true);
+      else fail(new LineError("opening", "no first frame"));
     } else if (isOurs(event)) {
       if (!exact) return;
-      if (event === "wspulse.lost" && payload > 0) {
+      if (event === "wspulse.lost" && payload !== 0) {
+        if (!isCount(payload)) return refuse("bad count of lost frames");
         count(payload, 0);
         tell(event, { recovered: true, lost: payload, unacknowledged: [] });
       } else if (event === "wspulse.ack" && payload !== confirmed) {
         confirm(payload);
       } else if (event === "wspulse.ack" && received > told && now() - toldAt >= ACK_MS) {
-        acknowledge();  // without news it would be a question in turn
+        acknowledge();  // without news it would be a question
       }
     } else {
-      // Taken, whatever becomes of it. Characters do for bytes.
+      // Characters do for bytes.
       if (exact) count(1, data.length ?? data.byteLength);
-      if (frame && typeof frame === "object" && !Array.isArray(frame)) take(frame, event, payload);
-      else tell("wspulse.error", { kind: "frame", error: new LineError("frame", "what came is no frame"), data });
+      if (Object(frame) === frame && !Array.isArray(frame) && isText(event) && isText(id)) take(frame, event, payload);
+      else tell("wspulse.error", { kind: "frame", error: new LineError("frame", "it is none"), data });
     }
   }
 
   function take(frame, event, payload) {
-    if (!String(frame.id).startsWith(prefix)) return spread(handlers.some((on) => on.event === event) ? event : "*", frame);
+    if (!frame.id?.startsWith(prefix)) return spread(handlers.some((on) => on.event === event) ? event : "*", frame);
     const call = calls.get(frame.id);
     if (event !== `${call?.event}.error`) call?.resolve(payload);
     else call.reject(new LineError("answer", event, payload));
@@ -273,20 +280,20 @@ export function connect(url, options) {
 
   async function run(handler, frame) {
     const { event = "", payload, id } = frame;
+    const { token } = session;
+    // Questions of other clients are not for us: through a relay, answers would go round for ever.
+    const answer = (name, value) => {
+      if (!id?.startsWith("wspulse:") || answered.includes(id) || token !== session.token || state === "closed") return;
+      say(name, value, id, true);
+      answered = [id, ...answered].slice(0, ANSWERED);
+    };
     try {
       const value = await handler(payload, frame);
-      if (value !== undefined) answer(id, event, value);
+      if (value !== undefined) answer(event, value);
     } catch (error) {
       if (event !== "wspulse.error") tell("wspulse.error", { kind: "handler", error, frame });
-      try { answer(id, `${event}.error`, error?.payload ?? error?.message ?? `${error}`); } catch { /* no room for it */ }
+      try { answer(`${event}.error`, error?.payload ?? error?.message ?? `${error}`); } catch { /* no room for it */ }
     }
-  }
-
-  // Only the server's questions, each once: through a relay, answers would go round for ever.
-  function answer(id, event, payload) {
-    if (!String(id).startsWith("wspulse:") || answered.includes(id) || state === "closed") return;
-    answered = [id, ...answered].slice(0, ANSWERED);
-    say(event, payload, id, true);
   }
 
   function become(next, why) {
@@ -298,8 +305,8 @@ export function connect(url, options) {
 
   function say(event, payload, id, isAnswer) {
     if (state === "closed") throw new LineError("closed", event);
-    if (typeof event !== "string" || isOurs(event)) throw new LineError("reserved", event);
-    if (typeof payload === "function" || typeof payload === "symbol") throw new TypeError("wspulse: JSON has no such payload");
+    if (!isText(event) || isOurs(event)) throw new LineError("reserved", event);
+    if (typeof payload === "function" || typeof payload === "symbol") throw new TypeError("wspulse: no JSON");
     if (log.length >= buffer) throw new LineError("full", event);
     const entry = { text: JSON.stringify({ id, event, payload }), isAnswer };
     log.push(entry);
@@ -317,13 +324,14 @@ export function connect(url, options) {
     }
   }
 
-  // The server has taken so many of ours.
+  function refuse(reason) {
+    socket.close(4002, reason);  // pages may not say 1002
+    lose(1002, reason);
+  }
+
   function confirm(taken) {
     const news = taken - confirmed;
-    if (!Number.isInteger(taken) || news < 0 || news > written) {
-      socket.close(4002, "bad acknowledgement");  // pages may not say 1002
-      return end(1002, "bad acknowledgement");
-    }
+    if (![taken, news, written - news].every(isCount)) return refuse("bad acknowledgement");
     log.splice(0, news);
     written -= news;
     confirmed = taken;
@@ -334,7 +342,7 @@ export function connect(url, options) {
     received += frames;
     bytes += size;
     const isDue = received - told >= session.ack[0] || bytes >= session.ack[1];
-    if (isDue && now() - toldAt >= SPACING_MS) acknowledge();
+    if (isDue && now() - toldAt >= 50) acknowledge();
     else if (received > told) ackTimer ||= setTimeout(acknowledge, ACK_MS);
   }
 
@@ -393,7 +401,8 @@ export function connect(url, options) {
 
     close(code = 1000, reason = "") {
       if (state === "closed") return;
-      socket?.close(code, reason);  // raises for what a page may not say
+      if (code !== 1000 && !(code >= 3000 && code < 5000)) throw new RangeError("wspulse: code");
+      socket?.close(code, reason);
       end(code, reason);
     },
   };

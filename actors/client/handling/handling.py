@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from wspulse.actors.client.handling.cancellation import is_cancelled
 from wspulse.actors.client.handling.handlers import Handler, Handlers
 from wspulse.actors.client.handling.inbox import Inbox
 from wspulse.actors.client.handling.unclaimed import Unclaimed
@@ -26,14 +27,15 @@ _ERROR = "wspulse.error"
 
 
 class Handling:
-    """`answer` sends a frame; `has_taken` is called when the inbox has become smaller."""
+    """`answer` sends a frame in the session of this token, if it lives; `has_taken` is called when the inbox has become
+    smaller."""
 
     def __init__(
         self,
         inbox: Inbox,
         handlers: Handlers,
         *,
-        answer: Callable[[Frame], None],
+        answer: Callable[[Frame, str], None],
         has_taken: Callable[[], None],
     ) -> None:
         self.unclaimed = Unclaimed()
@@ -76,38 +78,41 @@ class Handling:
             if item.is_news:
                 await self._handle_news(item.frame)
             elif handlers:
-                await self._handle(handlers, item.frame)
+                await self._handle(handlers, item.frame, item.token)
             else:
                 await self.unclaimed.put(item.frame)
 
-    async def _handle(self, handlers: tuple[Handler, ...], frame: Frame) -> None:
+    async def _handle(self, handlers: tuple[Handler, ...], frame: Frame, token: str) -> None:
         """All of them, one after the other. The first answer is the answer."""
         is_asked = frame.id.startswith(_QUESTION)
         for handler in handlers:
             try:
                 payload = frame.decode(handler.type)
             except Exception as error:
+                if is_asked:
+                    is_asked = False
+                    await self._answer_error(Frame(f"{frame.event}.error", text_of(error), frame.id), token)
                 await self._tell("frame", error)
                 continue
             try:
                 answer = await result_of(handler.call(payload, frame))
                 if answer is not None and is_asked:
-                    self._answer(Frame(frame.event, answer, frame.id))
+                    self._answer(Frame(frame.event, answer, frame.id), token)
                     is_asked = False
             except (Exception, asyncio.CancelledError) as error:
-                if _is_ours(error):
+                if is_cancelled(error):
                     raise
                 if is_asked:
                     is_asked = False
                     told = error.payload if isinstance(error, ReplyError) else text_of(error)
-                    await self._answer_error(Frame(f"{frame.event}.error", told, frame.id))
+                    await self._answer_error(Frame(f"{frame.event}.error", told, frame.id), token)
                     if isinstance(error, ReplyError):
                         continue
                 await self._tell("handler", error)
 
-    async def _answer_error(self, frame: Frame) -> None:
+    async def _answer_error(self, frame: Frame, token: str) -> None:
         try:
-            self._answer(frame)
+            self._answer(frame, token)
         except Exception as error:
             await self._tell("handler", error)
 
@@ -116,7 +121,7 @@ class Handling:
             try:
                 await result_of(handler.call(frame.payload, frame))
             except (Exception, asyncio.CancelledError) as error:
-                if _is_ours(error):
+                if is_cancelled(error):
                     raise
                 if frame.event != _ERROR:  # one that raises over its own errors would never end
                     await self._tell("handler", error)
@@ -124,9 +129,3 @@ class Handling:
     async def _tell(self, kind: str, error: BaseException) -> None:
         """At once: before the next frame is handled."""
         await self._handle_news(Frame(_ERROR, {"kind": kind, "error": error}))
-
-
-def _is_ours(error: BaseException) -> bool:
-    """Whether it is this task that is cancelled, and not something that a handler waited for."""
-    task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

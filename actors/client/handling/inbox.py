@@ -23,6 +23,9 @@ _MOST_NEWS = 256
 """A line may come and go for hours while a handler hangs."""
 
 
+_LOST = "wspulse.lost"
+
+
 class Item(NamedTuple):
     """One thing to handle."""
 
@@ -30,6 +33,8 @@ class Item(NamedTuple):
     size_bytes: int
     is_news: bool
     """Whether it is the line's own, of itself."""
+    token: str = ""
+    """Of the session that it came in, where that is exact."""
 
 
 class Inbox:
@@ -46,16 +51,16 @@ class Inbox:
             return self._frames < _MOST_FRAMES and self._size_bytes < _MOST_BYTES
         return self._frames < _MOST_FRAMES + _MORE_FRAMES and self._size_bytes < _MOST_BYTES + _MORE_BYTES
 
-    def put(self, frame: Frame, size_bytes: int) -> None:
-        self._items.append(Item(frame, size_bytes, is_news=False))
+    def put(self, frame: Frame, size_bytes: int, token: str = "") -> None:
+        self._items.append(Item(frame, size_bytes, False, token))
         self._frames += 1
         self._size_bytes += size_bytes
 
     def put_news(self, frame: Frame) -> None:
-        """Of 256 that wait, the oldest gives way."""
+        """Of 256 that wait the oldest gives way, and of lost frames only to the same."""
         if len(self._items) - self._frames >= _MOST_NEWS:
-            oldest = next(place for place, item in enumerate(self._items) if item.is_news)
-            del self._items[oldest]
+            news = [place for place, item in enumerate(self._items) if item.is_news]
+            del self._items[next((place for place in news if self._items[place].frame.event != _LOST), news[0])]
         self._items.append(Item(frame, 0, is_news=True))
 
     def take(self) -> Item | None:

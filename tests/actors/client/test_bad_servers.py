@@ -155,7 +155,8 @@ async def test_plain_line_whose_server_answers_no_pings_is_given_up_and_one_that
         scripted(
             [{"subprotocol": None}, {"accept": True}, {"silence_s": 2.0}], [{"subprotocol": None}, {"quiet_s": 1.0}]
         ) as server,
-        line_to(server, clock=Clock(20, draw=lambda: 0.0), exact=False) as line,
+        # The time for the upgrade is not what is tried: of ten seconds only half a second would be left.
+        line_to(server, clock=Clock(20, draw=lambda: 0.0), exact=False, open_timeout=200) as line,
     ):
         told = Told(line)
         await told.until(lambda told: told.states == ["connected", "reconnecting", "connected"])
@@ -163,22 +164,39 @@ async def test_plain_line_whose_server_answers_no_pings_is_given_up_and_one_that
         assert told.states == ["connected", "reconnecting", "connected"]
 
 
+async def test_line_on_which_nothing_comes_is_given_up_after_two_and_a_half_periods() -> None:
+    slept_s: list[float] = []
+
+    class WrittenClock(Clock):
+        async def sleep(self, delay_s: float) -> None:
+            slept_s.append(delay_s)
+            await super().sleep(delay_s)
+
+    async with (
+        scripted([{"session": {"ping": 0.04}}, {"expect_close": None}]) as server,
+        line_to(server, clock=WrittenClock(), retry=Retry(limit=0)) as line,
+    ):
+        assert (await line.closed).code == 1006
+    assert 2.5 * 0.04 <= sum(slept_s) < 2.8 * 0.04
+
+
 async def test_line_whose_handler_is_slow_is_not_given_up_for_what_it_does_not_read() -> None:
     may_go = asyncio.Event()
-    steps: list[dict[str, Any]] = [{"session": {"ping": 0.02}}]
+    steps: list[dict[str, Any]] = [{"session": {"ping": 0.1}}]
     steps += [{"send": {"event": "a", "payload": number}} for number in range(300)]
-    async with scripted([*steps, {"silence_s": 1}], HANGING) as server, line_to(server) as line:
-        told = Told(line)
+    async with scripted([*steps, {"expect": {"event": "b"}}]) as server, line_to(server) as line:
 
         @line.on("a")
-        async def wait() -> None:
+        async def wait(number: int) -> None:
             await may_go.wait()
+            if number == 299:
+                line.send("b")
 
         await line.ready
-        await asyncio.sleep(0.2)
-        assert line.state == "connected"
+        await asyncio.sleep(0.5)  # what the line does not do in that time is what is tried
         may_go.set()
-        await told.until(lambda told: told.states == ["connected", "reconnecting"])
+        assert (await server.report())["failures"] == []
+        assert line.state == "connected"
 
 
 @pytest.mark.parametrize("codec", [MsgpackCodec(), RawCodec()], ids=["msgpack", "raw"])
@@ -261,6 +279,38 @@ async def test_function_that_gives_no_address_is_told_as_one_that_raises() -> No
         await line.closed
         await told.until(lambda told: told.states[-1] == "closed")
         assert [news["kind"] for news in told.of("wspulse.error")] == ["url", "url"]
+
+
+async def test_function_whose_own_wait_ends_or_is_cancelled_is_told_as_one_that_raises() -> None:
+    def late() -> str:
+        raise TimeoutError("no token in time")
+
+    async def cancelled() -> str:
+        task = asyncio.create_task(asyncio.sleep(60))
+        task.cancel()
+        await task
+        return ""
+
+    for address in (late, cancelled, lambda: "ftp://example.com"):
+        async with connect(address, clock=HastyClock(), retry=Retry(limit=1)) as line:
+            told = Told(line)
+            assert (await line.closed).code == 1006
+            await told.until(lambda told: told.states[-1] == "closed")
+            assert [news["kind"] for news in told.of("wspulse.error")] == ["url", "url"]
+
+
+async def test_network_that_times_out_by_itself_is_no_server_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def unreachable(*_: Any, **__: Any) -> Any:
+        raise TimeoutError(110, "Connection timed out")
+
+    monkeypatch.setattr("wspulse.actors.client.dial.open_websocket", unreachable)
+    async with connect("ws://127.0.0.1:1", clock=HastyClock(), retry=Retry(limit=1)) as line:
+        told = Told(line)
+        assert "Connection timed out" in (await line.closed).reason
+        await told.until(lambda told: told.states[-1] == "closed")
+        assert told.of("wspulse.error") == []
 
 
 async def test_function_that_never_gives_an_address_is_given_up_after_ten_seconds() -> None:

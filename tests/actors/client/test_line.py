@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.actors.client.stage import Told, line_to, scripted
-from wspulse.client import Frame, LineClosedError, ReplyError, SendBufferFullError, connect
+from wspulse.client import Frame, LineClosedError, ReplyError, connect
 
 QUIET: list[dict[str, Any]] = [{"session": {}}]
 
@@ -154,6 +154,8 @@ async def test_handler_that_calls_gets_its_answer_from_behind_a_full_inbox() -> 
         @line.on("a")
         async def ask(payload: int) -> None:
             if payload == 0:
+                while line._carrier.has_room():  # it stops reading first
+                    await asyncio.sleep(0.001)
                 answers.append(await line.call("add", [1, 2]))
 
         told = Told(line, "a")
@@ -192,78 +194,6 @@ async def test_handler_whose_answer_cannot_be_sent_is_told() -> None:
         line.on("a")(object)
         told = Told(line)
         await told.until(lambda told: told.of("wspulse.error"))
-
-
-# What goes.
-
-
-async def test_frame_that_cannot_be_encoded_raises_and_is_not_sent() -> None:
-    async with scripted([{"session": {}}, {"expect": {"event": "a"}}]) as server, line_to(server) as line:
-        with pytest.raises(TypeError):
-            line.send("a", object())
-        with pytest.raises(TypeError):
-            await line.call("a", object())
-        with pytest.raises(TypeError, match=r"event and id are str"):
-            line.send(5)  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match=r"^wspulse: 'wspulse.ack' is an event of the protocol's own$"):
-            line.send("wspulse.ack", 1)
-        line.send("a", 1)
-        assert (await server.report())["ok"]
-
-
-async def test_send_waits_for_room_where_it_is_asked_to() -> None:
-    steps = [{"session": {}}, *[{"expect": {"event": "a", "payload": number}} for number in range(4)]]
-    steps[3:3] = [{"send": {"event": "wspulse.ack", "payload": 2}}]
-    async with (
-        scripted([*steps, {"send": {"event": "wspulse.ack", "payload": 4}}]) as server,
-        line_to(server, buffer=2) as line,
-    ):
-        for number in range(4):
-            await line.send_wait("a", number)
-        await line.flush()
-        assert (await server.report())["ok"]
-
-
-async def test_full_buffer_is_an_error_that_says_whose() -> None:
-    async with line_to(scripted(), buffer_bytes=10) as line:
-        line.send("a", "x" * 100)
-        with pytest.raises(SendBufferFullError, match=r"send buffer is full: ws://127.0.0.1:0/ws$"):
-            line.send("a")
-
-
-async def test_call_that_was_given_up_before_it_was_sent_is_not_sent() -> None:
-    async with (
-        scripted([{"gate": "go"}, {"session": {}}, {"expect": {"event": "b"}}, {"quiet_s": 0.05}]) as server,
-        line_to(server) as line,
-    ):
-        with pytest.raises(TimeoutError, match=r"^wspulse: no answer to 'a' in 0.01 s$"):
-            await line.call("a", timeout_s=0.01)
-        line.send("b")
-        server._gate("go").set()
-        assert await server.report() == {"ok": True, "failures": []}
-
-
-async def test_call_decodes_the_answer_to_the_type_that_was_said() -> None:
-    steps = [
-        {"session": {}},
-        {"expect": {"event": "a", "id": "$id"}},
-        {"send": {"event": "a", "id": "$id", "payload": 5}},
-    ]
-    async with scripted(steps) as server, line_to(server) as line:
-        assert type(await line.call("a", type=float)) is float
-
-
-async def test_pending_calls_end_with_the_line() -> None:
-    async with (
-        scripted([{"session": {}}, {"expect": {"event": "a"}}, {"close": [4000, "enough"]}]) as server,
-        line_to(server) as line,
-    ):
-        with pytest.raises(LineClosedError):
-            await line.call("a")
-        with pytest.raises(LineClosedError):
-            line.send("a")
-        with pytest.raises(LineClosedError):
-            await line.flush()
 
 
 # Its end.

@@ -121,3 +121,38 @@ def test_bytes_are_given_back_on_every_way_out() -> None:
     outbox.keeps = False
     write(outbox)
     assert outbox.has_room(25)
+
+
+def test_what_was_written_again_counts_once() -> None:
+    outbox = outbox_of("a", "b")
+    write(outbox)
+    outbox.connection_ended()
+    assert outbox.sent == 2
+    assert write(outbox) == ["a", "b"]
+    assert outbox.sent == 2
+    outbox.push(outgoing("c"))
+    assert [item.frame.event for item in outbox.begin_anew()] == ["a", "b"]
+
+
+def test_frame_is_gone_when_those_before_it_are_whatever_becomes_of_later_ones() -> None:
+    outbox = outbox_of("a", "b")
+    write(outbox)
+    later = outgoing("c")
+    outbox.push(later)
+    assert outbox.withdraw(later)
+    assert not outbox.is_gone(2)
+    outbox.acknowledge(1)
+    assert outbox.is_gone(1)
+    assert not outbox.is_gone(2)
+    outbox.acknowledge(2)
+    assert outbox.is_gone(2)
+
+
+def test_what_is_acknowledged_before_it_is_written_again_is_sent_and_not_handed_back() -> None:
+    outbox = outbox_of("a", "b")
+    write(outbox)
+    outbox.connection_ended()
+    outbox.push(outgoing("c"))
+    outbox.acknowledge(1)
+    assert outbox.sent == 2
+    assert [item.frame.event for item in outbox.begin_anew()] == ["b"]

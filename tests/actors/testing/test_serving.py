@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.actors.testing.test_client import make_server
-from wspulse import Connection, Frame, MsgpackCodec, Server, ServerClosedError
+from wspulse import Connection, EventRouter, Frame, MsgpackCodec, Request, Server, ServerClosedError
 from wspulse.testing import serve
 
 APP = """
@@ -286,3 +286,24 @@ def _send_and_see_1011(server: Server) -> None:
         client = running.connect()
         client.send("chat")
         assert client.closed().code == 1011
+
+
+async def test_line_of_the_client_talks_to_the_server_in_its_codec_with_query_and_headers() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def connect(request: Request) -> tuple[str, str]:
+        asked.append((request.query["place"], request.headers["x-from"]))
+        return request.query["room"], request.query["id"]
+
+    router = EventRouter()
+    router.on("add")(lambda context, numbers: sum(numbers))
+    server = Server(connect, codec=MsgpackCodec())
+    server.on_message(router)
+    async with (
+        serve(server) as running,
+        running.line("ada", "tea", query={"place": "1"}, headers={"x-from": "test"}) as line,
+    ):
+        assert await line.call("add", [1, 2]) == 3
+        assert (line.id, line.exact) == ("ada", True)
+        assert [each.id for each in await server.presence("tea")] == ["ada"]
+    assert asked == [("1", "test")]

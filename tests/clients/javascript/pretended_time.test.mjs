@@ -175,6 +175,13 @@ test("the server's wish is followed, but a server that wishes nothing good is no
   assert.deepEqual(await wish("service restart; retry=0"), [250]);
   assert.deepEqual(await wish("service restart; retry=0"), [500]);
   assert.deepEqual(await wish("try again later; retry=99999999999999999999"), [3_600_000]);
+  last().begins();
+  await pass(5_000);
+  drawn = 0.5;
+  assert.deepEqual(await wish("try again later; retry=1e99"), [500], "that is no number of milliseconds");
+  last().begins();
+  await pass(5_000);
+  assert.deepEqual(await wish("service restart; retry=-5"), [500]);
   line.close();
 });
 
@@ -190,6 +197,31 @@ test("options change the delays, and how many tries there are", async () => {
   assert.equal(sockets.length, 5);
   assert.equal(line.state, "closed");
   assert.equal(states.at(-1), "closed");
+});
+
+test("delays without end are an hour, and such as would be a tight loop are refused", async () => {
+  const line = open({ retry: { max: Infinity } });
+  await settle();
+  assert.deepEqual(await delaysOf(4), [0, 250, 3_600_000, 3_600_000]);
+  line.close();
+  for (const retry of [{ base: 0 }, { base: -1 }, { base: NaN }, { max: 10 }, { base: 5, max: NaN }]) {
+    assert.throws(() => open({ retry }), RangeError);
+  }
+});
+
+test("an address that is none is refused at once", () => {
+  for (const url of ["", "/ws", "ftp://x/", "mailto:ada@x", 5]) assert.throws(() => open({}, url), TypeError, `${url}`);
+});
+
+test("a line is exact only from when the server has said so", async () => {
+  const line = open();
+  assert.equal(line.exact, false);
+  await settle();
+  last().open();
+  assert.equal(line.exact, false);
+  last().begins();
+  assert.equal(line.exact, true);
+  line.close();
 });
 
 test("a hidden page comes back at once, and then slowly; seen again it does not wait", async () => {
@@ -226,6 +258,24 @@ test("a page that comes back asks once a second at most, and gives an unanswered
   await pass(5_000);
   assert.equal(line.state, "reconnecting");
   assert.equal(last().protocols[1], "wspulse.resume.t.0");
+  line.close();
+});
+
+test("bytes are counted from the last acknowledgement on, and frames from the offer on", async () => {
+  const line = open();
+  await settle();
+  last().begins({ ack: [64, 100] });
+  for (let number = 0; number < 2; number += 1) last().says({ event: "a", payload: "x".repeat(40) });
+  assert.deepEqual(last().sent, [{ event: "wspulse.ack", payload: 2 }]);
+  last().says({ event: "a" });
+  assert.equal(last().sent.length, 1);
+  last().ends();
+  await pass(0);
+  assert.equal(last().protocols[1], "wspulse.resume.t.3");
+  last().begins({ recovered: true });
+  last().says({ event: "wspulse.ack", payload: 0 });
+  await pass(2_000);
+  assert.deepEqual(last().sent, [], "the offer has told all of it");
   line.close();
 });
 
@@ -321,6 +371,33 @@ test("a line leaves no timer and no listener behind, whenever it is closed", asy
   }
 });
 
+test("a line that is closed has ended when its socket has: all that was sent has gone by then", async () => {
+  const line = open();
+  await settle();
+  last().begins();
+  let end = null;
+  line.closed.then((its) => { end = its; });
+  line.close(4000, "enough");
+  await settle();
+  assert.deepEqual([line.state, end, last().closedWith], ["closed", null, [4000, "enough"]]);
+  last().ends(4000);
+  await settle();
+  assert.deepEqual(end, { code: 4000, reason: "enough" });
+});
+
+test("a code that a page may not say is refused in every state, and ends nothing", async () => {
+  const line = open();
+  for (const code of [5, 1001, 2999, 5000, NaN]) assert.throws(() => line.close(code), RangeError, `${code}`);
+  await settle();
+  last().begins();
+  assert.throws(() => line.close(1006), RangeError);
+  assert.equal(line.state, "connected");
+  last().ends();
+  assert.throws(() => line.close(1006), RangeError);
+  assert.equal(line.state, "reconnecting");
+  line.close();
+});
+
 test("a call leaves nothing behind, however it ends, and one that was given up unasked is not asked any more", async () => {
   const line = open();
   await settle();
@@ -337,6 +414,21 @@ test("a call leaves nothing behind, however it ends, and one that was given up u
   assert.deepEqual([a.reason.kind, b.reason.name, c.value, d.reason.name], ["timeout", "AbortError", "three", "AbortError"]);
   line.close();
   assert.equal(clock.timers.size, 0);
+});
+
+test("a signal is listened to as long as its call lasts", async () => {
+  const line = open();
+  await settle();
+  last().begins();
+  const done = { add: 0, remove: 0 };
+  const signal = { throwIfAborted() {}, addEventListener() { done.add += 1; }, removeEventListener() { done.remove += 1; } };
+  const calls = [line.call("a", 1, { signal }), line.call("b", 2, { signal, timeout: 100 })];
+  last().says({ ...last().sent[0], payload: "one" });
+  await pass(100);
+  assert.deepEqual((await Promise.allSettled(calls)).map(({ status }) => status), ["fulfilled", "rejected"]);
+  assert.deepEqual(done, { add: 2, remove: 2 });
+  line.close();
+  assert.deepEqual(done, { add: 2, remove: 2 }, "nothing of them was left");
 });
 
 test("a question is answered once, a frame of somebody else's with an id not at all", async () => {

@@ -78,8 +78,8 @@ class Player {
     this.offs[event] = this.line.on(event, (payload) => {
       this.see(event, payload);
       if ("raises" in step) throw new Error(step.raises);
-      if ("calls" in step) return this.call(step.calls, step.as);
-      return step.answers;
+      const answer = step.answers?.$ === "unsendable" ? 1n : step.answers;
+      return "calls" in step ? this.call(step.calls, step.as).then(() => answer) : answer;
     });
   }
 

@@ -40,6 +40,16 @@ def test_inbox_is_full_by_frames_or_bytes_and_has_more_room_while_a_call_waits()
     assert not inbox.has_room(is_asking=True)
 
 
+def test_news_of_lost_frames_do_not_give_way_to_news_of_the_line() -> None:
+    inbox = Inbox()
+    inbox.put_news(Frame("wspulse.lost", 1))
+    for number in range(1000):
+        inbox.put_news(Frame("wspulse.state", number))
+    item = inbox.take()
+    assert item is not None
+    assert item.frame == Frame("wspulse.lost", 1)
+
+
 def test_news_of_a_line_that_comes_and_goes_while_a_handler_hangs_are_bounded() -> None:
     inbox = Inbox()
     inbox.put(Frame("a"), 1)
