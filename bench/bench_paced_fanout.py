@@ -39,7 +39,7 @@ def main() -> None:
         Case("wspulse", wspulse("relay"), paced, "floor", 1.6, 1.3),
         Case("wspulse, resume on", wspulse("relay", "--resume-window", "30"), paced, "floor", 1.6, 1.3),
     ]
-    cases.append(Case("wspulse, exact sessions", exact, paced, "floor", 1.7, 1.4))
+    cases.append(Case("wspulse, exact sessions", exact, paced, "floor", 1.68, 1.37))
     if chosen.peers:
         cases += [Case(name, peer(name, "fanout"), paced, "floor") for name in PEERS]
     measure_cases("paced_fanout", __doc__ or "", "µs/delivery", cases, chosen)

@@ -27,7 +27,7 @@ def main() -> None:
         Case("wspulse", wspulse("relay"), saturated, "floor, coalescing", 2.0, 1.45),
     ]
     cases.append(
-        Case("wspulse, exact sessions", wspulse("relay", dialect="exact"), saturated, "floor, coalescing", 2.2, 1.6)
+        Case("wspulse, exact sessions", wspulse("relay", dialect="exact"), saturated, "floor, coalescing", 2.16, 1.57)
     )
     if chosen.peers:
         cases += [Case(name, peer(name, "fanout"), saturated, "floor, coalescing") for name in PEERS]
