@@ -233,7 +233,6 @@ export function connect(url, options) {
     state = "connected";
     write(0);
     if (isLost) tell("wspulse.lost", { recovered, lost, unacknowledged });
-    if (state !== "connected") return;  // a handler has closed it
     become(state);
     ready.resolve();
   }

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.actors.client.stage import Told, line_to, scripted
+from tests.support.eventually import eventually
 from wspulse.client import Frame, LineClosedError, ReplyError, connect
 
 QUIET: list[dict[str, Any]] = [{"session": {}}]
@@ -154,8 +155,7 @@ async def test_handler_that_calls_gets_its_answer_from_behind_a_full_inbox() -> 
         @line.on("a")
         async def ask(payload: int) -> None:
             if payload == 0:
-                while line._carrier.has_room():  # it stops reading first
-                    await asyncio.sleep(0.001)
+                await eventually(lambda: not line._carrier.has_room(), "it stops reading first")
                 answers.append(await line.call("add", [1, 2]))
 
         told = Told(line, "a")
