@@ -310,7 +310,8 @@ def main() -> int:
         with serve_process("--app", "app:server", *OPTIONS, workers=options.workers, cwd=folder) as server:
             outcome = asyncio.run(exact_crowd(server, folder, crowd))
             (folder / "server.log").write_text(server.stderr())
-    print("\n".join(outcome.findings.faults[:20]))
+    # Of a line that has ended much else follows.
+    print("\n".join(sorted(outcome.findings.faults, key=lambda fault: "has ended" not in fault)[:20]))
     print(report(outcome))
     return 1 if outcome.findings.faults else 0
 

@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from wspulse.actors.values.frame import Frame
-from wspulse.client import Line, Retry, connect
+from wspulse.client import Line, LineClosedError, Retry, connect
 
 LIMIT_S = 30.0
 
@@ -32,6 +32,8 @@ class Talker:
         self.places: dict[str, int] = {}
         self.faults: list[str] = []
         self.connected = 0
+        self.waited = 0
+        """For so many of the times at which all wait for each other."""
         self.lasts = 0
         self.has_all = asyncio.Event()
         self.is_to_finish = asyncio.Event()
@@ -133,6 +135,7 @@ class Talker:
             self._listen(line)
             await line.ready
             await connected.wait()
+            self.waited = 1
             while not self.is_to_finish.is_set():
                 try:
                     async with asyncio.timeout(random.uniform(0, 2 * settings["period_s"])):
@@ -148,6 +151,7 @@ class Talker:
             await line.ready
             await line.flush()
             await quiet.wait()
+            self.waited = 2
             await last.wait()
             for room in plan["rooms"]:
                 self._say(line, "say", room, is_last=True)
@@ -192,11 +196,11 @@ async def main() -> None:
 async def _watched(talker: Talker, connected: asyncio.Barrier, quiet: asyncio.Barrier, last: asyncio.Event) -> None:
     try:
         await talker.run(connected, quiet, last)
-    except Exception as error:
+    except LineClosedError as error:
+        talker.faults.append(f"it has ended: {error.close_code} {error.close_reason}")
         # The others need not wait for it.
-        talker.faults.append(f"it has ended: {error!r}")
-        for barrier in (connected, quiet):
-            await barrier.abort()
+        for barrier in (connected, quiet)[talker.waited :]:
+            await barrier.wait()
 
 
 async def _told(barrier: asyncio.Barrier, tasks: list[asyncio.Task[None]], word: str) -> None:

@@ -225,7 +225,7 @@ def main() -> int:
     parser.add_argument("strikes", nargs="*", metavar="STRIKE", default=STRIKES, help=f"of {', '.join(STRIKES)}")
     parser.add_argument("--clients", type=int, default=2000, help="(default: %(default)s)")
     parser.add_argument("--workers", type=int, default=4, help="of the server (default: %(default)s)")
-    parser.add_argument("--share", type=float, default=0.15, help="of all, most in 0.1 s (default: %(default)s)")
+    parser.add_argument("--share", type=float, default=0.25, help="of all, most in 0.1 s (default: %(default)s)")
     options = parser.parse_args()
     if unknown := set(options.strikes) - set(STRIKES):
         parser.error(f"no strikes: {', '.join(sorted(unknown))}")
