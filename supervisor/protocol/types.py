@@ -79,6 +79,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     frames_out: int = 0
     frames_dropped: int = 0
     frames_undecodable: int = 0
+    frames_reserved: int = 0
     frames_in_dropped: int = 0
     answers_dropped: int = 0
     peers_stalled: int = 0

@@ -175,7 +175,7 @@ def no_loss(numbers: list[int], count: int) -> None:
 
 async def test_worker_whose_loop_is_busy_makes_senders_wait_and_loses_nothing() -> None:
     """16 MB ahead of it the publishers wait; when it is back everything arrives."""
-    with contract_server(4, send_buffer_size=4096) as server:
+    with contract_server(4, send_buffer_size=4096, send_buffer_bytes=1 << 27) as server:
         room = server.new_id("room")
         members = [await server.client(server.new_id("member", shard), room) for shard in range(4)]
         size, count = 50_000, 900
@@ -253,7 +253,7 @@ async def test_stopped_supervisor_makes_broadcasts_fail_after_5_s_and_they_work_
 async def test_stopped_worker_holds_up_only_senders_to_rooms_that_it_has_members_of() -> None:
     """Rooms of before and rooms that came up while it was stopped; each gets more than a publisher may be ahead."""
     size, count = 60_000, 100
-    with contract_server(4, "--stall-timeout", "300", send_buffer_size=4096) as server:
+    with contract_server(4, "--stall-timeout", "300", send_buffer_size=4096, send_buffer_bytes=1 << 27) as server:
         empty_of_it = [server.new_id("room") for _ in range(8)]
         with_it = server.new_id("room")
         members = [await server.client(server.new_id("member", shard), with_it) for shard in (0, 3)]

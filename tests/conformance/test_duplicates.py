@@ -155,7 +155,7 @@ async def test_takeover_of_a_half_open_session_loses_nothing_that_was_buffered(r
     dead.socket.transport.pause_reading()
     async with await replacing.client(replacing.new_id("boss"), "bosses") as boss:
         # Until the kernel's buffers are full, and the send buffer too.
-        sent = await boss.order("send_until_full", to=name, size=50_000)
+        sent = await boss.order("send_until_full", to=name, size=10_000)
         async with await replacing.client(name, room) as new:
             numbers = [(await new.expect("numbered"))[0]]
             while numbers[-1] < sent - 1:

@@ -38,6 +38,9 @@ def test_planted_fault_is_found(fault: str) -> None:
     assert found
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # of those before, when they are collected
 def test_nothing_stays_of_a_planted_fault() -> None:
     for fault in FAULTS:
         with planted(fault):

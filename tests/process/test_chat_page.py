@@ -62,9 +62,7 @@ async def check_client_of_the_document(page: Page, server: ServerProcess) -> Non
     await page.evaluate("window.heard = [], console.log = (event, payload) => event === 'said' && heard.push(payload)")
     await page.evaluate(f"window.eval({json.dumps(functions + use.replace('const line', 'var line'))})")
     await page.until("heard.join() === 'hello'")
-    await page.evaluate("line.socket.close()")
-    await page.until("line.socket.readyState === WebSocket.CLOSED")
-    await page.evaluate("line.say({event: 'said', payload: 'said into the void'})")
+    await page.evaluate("line.socket.close(); line.say({event: 'said', payload: 'said into the void'})")
     await page.until("heard.join() === 'hello,said into the void'")
     with Control(server.control) as control:
         control.kick(await page.evaluate("sessionStorage.id"), code=1012)

@@ -146,7 +146,7 @@ async def test_first_signal_waits_for_the_drain_and_ends_with_zero(monkeypatch: 
         began = asyncio.get_running_loop().time()
         os.kill(os.getpid(), signal.SIGINT)
         assert await ending == 0
-        assert 0.8 < asyncio.get_running_loop().time() - began < 1.1, "killed shortly before its time was over"
+        assert 0.8 < asyncio.get_running_loop().time() - began < 2, "killed shortly before its time was over"
 
 
 class Crashing(StubbornWorker):
