@@ -24,7 +24,7 @@ __all__ = ["LineTransport", "Owner", "end_of"]
 _ACK_S = 1.0
 """What was taken is acknowledged so soon at the latest; a question is answered so often at most."""
 
-_ACK_SPACING_S = 0.05
+_ACK_SPACING_S = 0.2
 """In a flood acknowledgements keep this distance: each costs the server as much as twenty deliveries."""
 
 _SILENT_TICKS = 10

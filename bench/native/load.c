@@ -35,7 +35,7 @@ enum { CARRY = 1024, RING = 4096, READ = 256 * 1024, EVENTS = 1024, AT_ONCE = 25
 
 static const char KEY[] = "dGhlIHNhbXBsZSBub25jZQ==";
 static const char ACCEPT[] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";  // of RFC 6455 §1.3, whose key we send
-enum { ACK_SPACING_NS = 50 * 1000 * 1000 };
+enum { ACK_SPACING_NS = 200 * 1000 * 1000 };
 
 struct connection {
     int fd;
@@ -166,6 +166,8 @@ static void acknowledge(struct connection *c) {
     unsigned char out[HEAD_OUT + SMALL];
     int size = snprintf(text, sizeof text, dialect->acknowledgement, c->next);
     send_all(c, out, put_small(out, TEXT, text, size));
+    // Who speaks has its TCP acknowledge late, and on one machine that moves a fifth of the work from here to the server.
+    setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
 }
 
 // As our clients do.

@@ -341,7 +341,7 @@ export function connect(url, options) {
     received += frames;
     bytes += size;
     const isDue = received - told >= session.ack[0] || bytes >= session.ack[1];
-    if (isDue && now() - toldAt >= 50) acknowledge();
+    if (isDue && now() - toldAt >= 200) acknowledge();
     else if (received > told) ackTimer ||= setTimeout(acknowledge, ACK_MS);
   }
 
