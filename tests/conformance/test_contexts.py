@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from wspulse import Frame, Server
 
 user = ContextVar("user", default="nobody")
+suspended = set()
 
 def connect(request):
     found = user.get()
@@ -32,7 +33,9 @@ def first(connection):
 def answer(connection, frame):
     if frame.event == "set":
         user.set(frame.decode(str))
-    if frame.event == "found by connect":
+    if frame.event == "is suspended":
+        connection.send_nowait(Frame(frame.event, frame.decode(str) in suspended))
+    elif frame.event == "found by connect":
         connection.send_nowait(Frame(frame.event, connection.state["found"]))
     else:
         connection.send_nowait(Frame(frame.event, user.get()))
@@ -46,6 +49,10 @@ async def answer_slowly(connection, frame):
 def talk(connection, frame):
     # Half of the frames are handled at once, half in a task.
     return answer_slowly(connection, frame) if frame.id == "slow" else answer(connection, frame)
+
+@server.on_transport_drop
+def away(connection, error):
+    suspended.add(connection.id)
 
 @server.on_transport_restore
 async def back(connection):
@@ -90,6 +97,13 @@ async def test_handlers_of_a_resumed_session_see_what_those_before_it_set(served
     await client.expect("connect")
     await say(client, "set", "ann", slow=False)
     client.drop()
+    async with await served.client(in_one_process(served)) as other:
+        await other.expect("connect")
+        for _ in range(500):
+            if await say(other, "is suspended", name, slow=False):
+                break
+        else:
+            pytest.fail("it is never suspended")
     async with await served.client(name) as again:
         assert await again.expect("restore") == "ann"
         assert await say(again, "get", slow=True) == "ann"

@@ -177,6 +177,13 @@ async def test_handler_of_a_session_whose_socket_was_cut_goes_on_until_its_windo
     number = await client.order_only("hold", seconds=0.5)
     await returning.notes.has(name, "held")
     client.drop()
+    async with await returning.client(returning.new_id()) as other:
+        # A note of it would wait for the handler.
+        for _ in range(500):
+            if [name, True] in [[row[0], row[3]] for row in await other.order("presence", room="lobby")]:
+                break
+        else:
+            pytest.fail("it is never suspended")
     async with await returning.client(name) as again:
         await again.answer(number)
     name = returning.new_id()
