@@ -289,6 +289,11 @@ class SimApp:
         membership.joining += 1
         try:
             await session.connection.join(room_id)
+        except asyncio.CancelledError:
+            # It became one in the turn in which it was cancelled, before that.
+            if membership.epoch == epoch and room_id in session.connection.rooms:
+                membership.joined()
+            raise
         except ConnectionClosedError:
             if session.state is not CLOSED:
                 self.model.fail(f"{session}: closed for join, and {session.state}")
