@@ -32,7 +32,7 @@ UPGRADE = (
 APP = """
 from wspulse import Frame, Server
 
-server = Server(lambda request: ("lobby", request.query["id"]), max_message_size=1 << 20)
+server = Server(lambda request: ("lobby", request.query["id"]), max_message_size=1 << 20, send_buffer_bytes=1 << 26)
 
 @server.on_message
 async def obey(connection, frame):
