@@ -1,6 +1,8 @@
 """What the supervisor and a worker tell each other of the worker's life, as messages; `message` has all others.
 
 The supervisor's `Child` and the worker's `main` send and take them. Plain values, encoded only when they leave the process.
+A process is addressed by its *seat*, a small number that is another's when it has ended; `shard` in what is told of a process
+is its seat. The number by which people know a worker is a name, which a replacement at another seat has as well.
 """
 
 from __future__ import annotations
@@ -41,6 +43,63 @@ class ShardSilence(ActorMessage):
     pid: int
     silence_s: float
     is_over: bool = False
+
+
+class SeatOpened(ActorMessage):
+    """A process can be reached at this seat from now on: whoever connects to `path` waits until it is there."""
+
+    seat: int
+    path: str
+
+
+class SeatGone(ActorMessage):
+    """Nobody is at this seat any more, and what waits for somebody there waits in vain."""
+
+    seat: int
+
+
+class SlotTable(ActorMessage):
+    """Whose the connection ids are from this version on; lower versions are void. `seats` has the seat of each slot, as
+    little-endian u16."""
+
+    version: int
+    workers: int
+    seats: bytes
+
+
+class TableAdopted(ActorMessage):
+    """To who was the owner before: the process at `seat` sends to others from this version on, and all that it sent before lies
+    ahead of this."""
+
+    version: int
+    seat: int
+
+
+class MoveOut(ActorMessage):
+    """Move the sessions of some slots to other processes. `targets` has, as little-endian u16, the seat that each slot goes to,
+    65535 where it stays. `leaves`: the process ends when that is done, and accepts nobody any more.
+
+    A session that is not quiet after `handover_timeout_s` is closed, those that cannot move spread over `drain_spread_s`;
+    `drain`: none can.
+    """
+
+    plan: int
+    targets: bytes
+    leaves: bool
+    handover_timeout_s: float
+    drain_spread_s: float
+    drain: bool = False
+
+
+class ShareBus(ActorMessage):
+    """To the only worker of a server: another process is about to come; broadcast through the bus at these endpoints."""
+
+    push_endpoint: str
+    subscribe_endpoint: str
+
+
+class KeepBus(ActorMessage):
+    """To the only worker of a server: nobody else is there; deliver what is broadcast without a bus."""
 
 
 class Drain(ActorMessage):
@@ -102,6 +161,45 @@ class Alive(ActorMessage):
     """What it has counted since its start; what it counts by kind, as a map of its own."""
 
 
+class BusShared(ActorMessage):
+    """What is broadcast goes through the bus, and what came before it has been delivered."""
+
+
+class MoveProgress(ActorMessage):
+    """How far a plan is: sessions that were moved, that were closed since they could not be, and that are left."""
+
+    plan: int
+    moved: int
+    drained: int
+    left: int
+    longest_pause_s: float
+
+
+class MovedOut(ActorMessage):
+    """No session of the plan's slots is left here, and none will be made: the table may say so."""
+
+    plan: int
+    moved: int
+    drained: int
+    longest_pause_s: float
+
+
+class MoveFailed(ActorMessage):
+    """The plan is over, and what is left stays here. `lost`: sessions that had moved to a process that has died."""
+
+    plan: int
+    reason: str
+    moved: int
+    drained: int
+    lost: int
+
+
+class Vacated(ActorMessage):
+    """All have adopted the table that says so: nothing for the plan's slots comes here any more."""
+
+    plan: int
+
+
 class CloseRequested(ActorMessage):
     """The application called `server.close()`: drain every shard, then end the server."""
 
@@ -128,6 +226,13 @@ LifecycleMessage = (
     ShardUp
     | ShardDown
     | ShardSilence
+    | SeatOpened
+    | SeatGone
+    | SlotTable
+    | TableAdopted
+    | MoveOut
+    | ShareBus
+    | KeepBus
     | Drain
     | TakeOver
     | WatchEvents
@@ -137,6 +242,11 @@ LifecycleMessage = (
     | Prepared
     | BootFailed
     | Alive
+    | BusShared
+    | MoveProgress
+    | MovedOut
+    | MoveFailed
+    | Vacated
     | CloseRequested
     | Draining
     | Drained

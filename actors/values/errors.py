@@ -7,6 +7,8 @@
     ├── DuplicateConnectionIDError     another connection took this id over
     ├── ServerClosedError              the server is closed or closing
     ├── ShardUnavailableError          the owner of an id, or the bus, does not answer
+    ├── SessionMovedError              the session is another process's now, which is asked instead
+    ├── InTransitError                 the session is between two processes at this moment
     ├── BadRequestError                a request of the control socket makes no sense
     ├── ControlError                   the control socket refused, or does not answer
     └── TransportError                 why a transport ended; what on_disconnect and on_transport_drop report
@@ -24,6 +26,7 @@ between processes; `error_from_code` is the way back. An id that is none is an `
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from wspulse.actors.values.log_limit import shortened
@@ -122,6 +125,28 @@ class ShardUnavailableError(WspulseError):
 
     def __str__(self) -> str:
         return f"wspulse: shard unavailable: {self.reason}"
+
+
+class SessionMovedError(WspulseError):
+    """The session, or its id, is another process's now: whoever asked asks that one. No user sees it."""
+
+    code = "moved"
+
+    def __init__(self, seat: int) -> None:
+        super().__init__(seat)
+        self.seat = seat
+
+    def __str__(self) -> str:
+        return f"wspulse: the session is at seat {self.seat}"
+
+
+class InTransitError(WspulseError):
+    """The session is between two processes for a few milliseconds. `wait(call)` has `call()` made, in the order of such calls,
+    when it is known where it is; then the question is asked anew. No user sees it."""
+
+    def __init__(self, wait: Callable[[Callable[[], None]], None]) -> None:
+        super().__init__()
+        self.wait = wait
 
 
 def wrong_thread(instead: str) -> RuntimeError:
@@ -258,6 +283,8 @@ def error_from_code(code: str, subject: str) -> WspulseError:
             return ShardUnavailableError(subject)
         case BadRequestError.code:
             return BadRequestError(subject)
+        case SessionMovedError.code:
+            return SessionMovedError(int(subject))
         case _:
             return WspulseError(f"wspulse: {subject}")
 
@@ -284,6 +311,8 @@ def error_subject(error: BaseException) -> str:
             return error.reason
         case BadRequestError():
             return error.problem
+        case SessionMovedError():
+            return str(error.seat)
         case WspulseError():
             return str(error).removeprefix("wspulse: ")
         case _:

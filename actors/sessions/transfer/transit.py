@@ -1,0 +1,25 @@
+"""`Transit`: what a shard asks about an id that it has no session of, while sessions move out of it or into it.
+
+A shard has one only meanwhile; what it is made of is `moving`'s. Nobody pays for it at other times.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn, Protocol
+
+__all__ = ["Transit"]
+
+
+class Transit(Protocol):
+    """See the module."""
+
+    def missing(self, connection_id: str, key: tuple[int, int] | None) -> NoReturn:
+        """No session of this id (of this birth key, unless it is None) is here. Raises InTransitError while it is between two
+        processes, SessionMovedError where it, or whatever becomes of its id, is another's, else ConnectionNotFoundError."""
+
+    def newcomer_goes_to(self, connection_id: str) -> int | None:
+        """The seat that decides about a newcomer of this id of whom there is neither a session nor a joiner here; None: this one.
+        Raises InTransitError."""
+
+    def gone_to(self) -> list[int]:
+        """The seats that sessions of ours may be at by now: whoever lists sessions lists those of these afterwards."""

@@ -1,0 +1,1 @@
+"""What a transport is beside its socket, for a move to another process."""

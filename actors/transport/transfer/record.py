@@ -1,0 +1,47 @@
+"""`TransportRecord`: all that a transport is beside its socket, as plain values that go to another process with that.
+
+What is moved with a session; `None` fields are absent. Times are in seconds, relative to the moment at which the record was made.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["HeartbeatRecord", "ParserRecord", "TransportRecord"]
+
+
+class ParserRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a frame parser holds: bytes that it has not looked at, and the message that it has a part of."""
+
+    rest: bytes = b""
+    opcode: int = 0
+    """Of the unfinished message; 0 for none."""
+    is_last_frame: bool = False
+    size_bytes: int = 0
+    missing_bytes: int = 0
+    mask: bytes = b""
+    split_character: bytes = b""
+    content: bytes = b""
+
+
+class HeartbeatRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a heartbeat knows."""
+
+    next_ping_in_s: float
+    payload: bytes | None = None
+    """Of the ping that awaits its answer."""
+    pinged_ago_s: float = 0.0
+    """The time in which the pong clock stood taken off."""
+    latency_s: float | None = None
+
+
+class TransportRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """See the module."""
+
+    parser: ParserRecord
+    heartbeat: HeartbeatRecord
+    unsent: bytes = b""
+    """What was written and the kernel has not taken: the end of the last write, which may begin within a frame. It is written
+    first."""
+    owed: bytes = b""
+    """Control frames that are to be written behind that, ahead of everything else."""
