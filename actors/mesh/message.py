@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from wspulse.actors.mesh.lifecycle import ActorMessage, LifecycleMessage
+from wspulse.actors.mesh.moves import MoveAnswer, MoveEnvelope
 from wspulse.actors.values.text.exact import Claim
 
 __all__ = ["DESK_SHARD", "QUESTION_TIMEOUT_S", "Envelope", "Message"]
@@ -341,4 +342,16 @@ class MailboxMoved(ActorMessage):
     in its place. Others find the shard there."""
 
 
-Envelope = Hello | Tell | Ask | Withdrawal | Reply | Failure | Handover | ReceiptsWanted | MailboxMoved
+Envelope = (
+    Hello
+    | Tell
+    | Ask
+    | Withdrawal
+    | Reply
+    | Failure
+    | Handover
+    | ReceiptsWanted
+    | MailboxMoved
+    | MoveEnvelope
+    | MoveAnswer
+)

@@ -54,6 +54,7 @@ class Session:
         "state",
         "transport",
         "watchers",
+        "window_ends",
     )
 
     def __init__(
@@ -77,6 +78,8 @@ class Session:
         self.dropped_frames = 0
         self.resumes = True
         """Whether the application lets it wait for its client to come back."""
+        self.window_ends = 0.0
+        """While it waits for its client: until when, on the shard's clock."""
         self.watchers: set[asyncio.Future[None]] | None = None
         self._buffer: SendBuffer | None = None
         self._turn: list[bytes] | None = None
@@ -263,7 +266,7 @@ class Session:
                         # Its client has left; one that is only cut off wants its answers when it is back.
                         self._cancel_handler(event)
                     self._set_slow()
-                    self.shard.start_window(self)
+                    self.shard.start_window(self, self.shard.options.resume_window)
                 case Effect.TELL_DROP:
                     self.shard.publish_event("drop", self, error)
                     self.inbox.post("on_transport_drop", error)
@@ -290,6 +293,25 @@ class Session:
             self._set_slow()
         else:
             self.unblocked()
+
+    # Its move to another process.
+
+    def let_go(self) -> None:
+        """Be in no room, and judged by nobody's timer. Its transport leaves, or has none."""
+        self.epoch += 1
+        self.room.remove(self)
+        if self.further is not None:
+            for room in self.further.rooms.values():
+                room.remove(self)
+
+    def carry_on(self, transport: Transport) -> None:
+        """Have the transport again that it had, in this process or another, and be in its rooms."""
+        Session.attach(self, transport)
+
+    def wait_on(self) -> None:
+        """Go on waiting for its client, in its rooms."""
+        self._set_slow()
+        self.shard.start_window(self, max(0.0, self.window_ends - self.shard.clock()))
 
     def _detach(self, close: CloseRow | None) -> None:
         self._wake_senders()

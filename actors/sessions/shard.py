@@ -33,6 +33,8 @@ from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.session_contract import Flushable
 from wspulse.actors.sessions.state import SessionEvent, SessionState
 from wspulse.actors.sessions.ticker import Ticker
+from wspulse.actors.sessions.transfer.halting import Aborting, Halting
+from wspulse.actors.sessions.transfer.transit import Transit
 from wspulse.actors.transport.contract import Ending
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
@@ -83,7 +85,7 @@ class Shard:
         """A frame in wire form: a whole WebSocket message. Raises what the codec raises."""
         self.decode, self.decode_refused = decoding_lanes(options.codec)
         self.has_exact_sessions = isinstance(options.codec, (JSONCodec, MsgpackCodec))
-        self._exact_frames = ExactFrames(options)
+        self.exact_frames = ExactFrames(options)
         self.keeps_kind = options.codec.binary is None
         self.wants_text = options.codec.binary is False
         self.large_frame_bytes = options.send_buffer_bytes // options.send_buffer_size
@@ -95,14 +97,17 @@ class Shard:
         self.deliver, self.deliver_but = self.room_table.deliver, self.room_table.deliver_but
         self.closing = False
         self.aborting = False
+        self.halting: Aborting | Halting | None = None
+        self.transit: Transit | None = None
+        """Where sessions are that move to another process, or come from one; None while none do."""
         self.events: Callable[[str, Session, BaseException | None], None] | None = None
         """Told of what happens to sessions, while somebody listens."""
         self.resumable: Callable[[Connection], bool] | None = None
         """Whose sessions have the resume window; None: all."""
         self.outcome: Callable[[BaseException], None] | None = None
         """Given what the application raised that is no Exception, for those who run the server."""
-        self._finishing: dict[str, Inbox] = {}
-        self._unfinished: set[Inbox] = set()
+        self.finishing: dict[str, Inbox] = {}
+        self.unfinished: set[Inbox] = set()
         self._ending: dict[Ending, None] = {}
         self._quiet: list[tuple[asyncio.Future[None], Collection[Inbox]]] = []
         self.working: dict[Inbox, asyncio.Task[None]] = {}
@@ -125,15 +130,15 @@ class Shard:
         self._serial += 1
         session: Session
         if upgrade.subprotocol == SUBPROTOCOL and self.has_exact_sessions:
-            frames = self._exact_frames
+            frames = self.exact_frames
             session = ExactSession(self, upgrade.connection_id, room, self._serial, time.time(), frames)
         else:
             session = Session(self, upgrade.connection_id, room, self._serial, time.time())
         session.inbox.connection = LocalConnection(session, upgrade)
         session.resumes = upgrade.resume
         self.sessions[session.id] = session
-        self._unfinished.add(session.inbox)
-        predecessor = self._finishing.get(session.id)
+        self.unfinished.add(session.inbox)
+        predecessor = self.finishing.get(session.id)
         if predecessor is not None:
             session.inbox.wait_for(predecessor)
         session.attach(transport)
@@ -157,15 +162,16 @@ class Shard:
 
     # What sessions report.
 
-    def start_window(self, session: Session) -> None:
+    def start_window(self, session: Session, window_s: float) -> None:
         epoch = session.epoch
+        session.window_ends = self.clock() + window_s
 
         def end(_now: float) -> None:
             # A resume, kick or close in the same instant has raised the epoch.
             if session.epoch == epoch:
                 session.apply(SessionEvent.EXPIRE)
 
-        self.at(self.clock() + self.options.resume_window, end)
+        self.at(session.window_ends, end)
 
     def session_ended(self, session: Session) -> None:
         """Out of the table and its rooms; its callbacks are still on their way."""
@@ -175,15 +181,15 @@ class Shard:
         self.room_table.look_at(session.room)
         if session.further is not None:
             session.further.end(session.id)
-        self._finishing[session.id] = session.inbox
+        self.finishing[session.id] = session.inbox
         self.publish_event("disconnect", session, session.error)
 
     def session_finished(self, inbox: Inbox) -> None:
         """A session's last callback has run."""
         connection_id = inbox.connection.id
-        if self._finishing.get(connection_id) is inbox:
-            del self._finishing[connection_id]
-        self._unfinished.discard(inbox)
+        if self.finishing.get(connection_id) is inbox:
+            del self.finishing[connection_id]
+        self.unfinished.discard(inbox)
         successor, inbox.successor = inbox.successor, None
         if successor is not None:
             successor.predecessor_finished()
@@ -319,7 +325,7 @@ class Shard:
             return
         for entry in list(self._quiet):
             future, exempt = entry
-            if self._unfinished <= _with_successors(exempt):
+            if self.unfinished <= _with_successors(exempt):
                 self._quiet.remove(entry)
                 if not future.done():
                     future.set_result(None)
@@ -327,6 +333,7 @@ class Shard:
     async def abort(self) -> None:
         """Drop every transport and cancel every handler that still runs: the end of patience. They have a second for that."""
         self.aborting = True
+        self.halting = Aborting()
         for transport in [*self._ending, *self.admission.newcomers]:
             transport.abort()
         try:

@@ -96,6 +96,20 @@ class ExactSession(Session):
         """Its own client comes back, and takes the next transport."""
         self._claimed = claim.received
 
+    # Its move to another process.
+
+    def carry_on(self, transport: Transport) -> None:
+        if self._told < self.inbox.received:
+            # Whatever was to tell its client in a while is not here.
+            self._owes_ack = True
+        self._begin_beat()
+        super().carry_on(transport)
+
+    def let_go(self) -> None:
+        self._end_deadlines()
+        self.log.unfollow()
+        super().let_go()
+
     # Inbound.
 
     def took(self, size_bytes: int) -> None:
@@ -296,19 +310,25 @@ class ExactSession(Session):
             self.shard.metrics.frames_dropped += max(0, lost - gap)
         self._first = claimed is not None, lost
         self._owes_ack = True
+        self._begin_beat()
+        super().attach(transport)
+
+    def _begin_beat(self) -> None:
         shard = self.shard
         self._beat = _Beat(self)
         shard.at(shard.clock() + shard.options.ping_period, self._beat)
-        super().attach(transport)
 
     def _detach(self, close: CloseRow | None) -> None:
-        # Whoever waits for its time keeps nothing of a session that may end; the next transport is told of what was taken at
-        # once.
+        self._end_deadlines()
+        super()._detach(close)
+
+    def _end_deadlines(self) -> None:
+        """Whoever waits for its time keeps nothing of a session that may end; the next transport is told of what was taken at
+        once."""
         for deadline in (self._beat, self._timer):
             if deadline is not None:
                 deadline.session = None
         self._beat = self._timer = None
-        super()._detach(close)
 
     def _end(self, event: SessionEvent, error: BaseException | None) -> None:
         super()._end(event, error)

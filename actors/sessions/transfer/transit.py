@@ -5,7 +5,8 @@ A shard has one only meanwhile; what it is made of is `moving`'s. Nobody pays fo
 
 from __future__ import annotations
 
-from typing import NoReturn, Protocol
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
 
 __all__ = ["Transit"]
 
@@ -20,6 +21,12 @@ class Transit(Protocol):
     def newcomer_goes_to(self, connection_id: str) -> int | None:
         """The seat that decides about a newcomer of this id of whom there is neither a session nor a joiner here; None: this one.
         Raises InTransitError."""
+
+    def wait_for(self, connection_id: str, call: Callable[[], object]) -> None:
+        """Have `call` made, once, when it is known where a session is that is between two processes."""
+
+    def between(self, room_id: str | None) -> list[Any]:
+        """The sessions of ours that are between two processes, of one room or of all."""
 
     def gone_to(self) -> list[int]:
         """The seats that sessions of ours may be at by now: whoever lists sessions lists those of these afterwards."""

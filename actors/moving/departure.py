@@ -1,0 +1,425 @@
+"""`Departure`: the source's end of a move: takes the sessions of some slots out of this process, batch by batch, until none is left.
+
+Made by `Moving` for each plan that the supervisor orders. It brings sessions to rest, has a batch of them cut out of the bus's
+order, sends it, and commits it when the target has built it; until then it can take it back. What cannot move is closed with 1012.
+It starts and ends no process, and knows of no table of slots but its own targets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import suppress
+from time import monotonic
+from typing import Protocol
+
+from wspulse.actors.mesh.moves import (
+    BatchBuilt,
+    BatchComing,
+    BatchCommitted,
+    BatchJoined,
+    BatchSent,
+    MoveBegins,
+    MoveEnds,
+)
+from wspulse.actors.moving.arrival import CutWatch, codec_name
+from wspulse.actors.moving.batch import Batch, MovedSession
+from wspulse.actors.moving.drain import DrainSpread
+from wspulse.actors.moving.tally import MoveTally
+from wspulse.actors.moving.waiting import Waiting
+from wspulse.actors.moving.way import Way, WayBrokenError
+from wspulse.actors.sessions.inbox import Inbox
+from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.sessions.transfer.halting import Halting
+from wspulse.actors.sessions.transfer.record import FORMAT
+
+__all__ = ["BATCH_SESSIONS", "Departure", "DepartureEvents", "MoveFailedError"]
+
+BATCH_SESSIONS = 64
+"""Tried: 13,600 sessions a second, with a pause of 2.8 ms in the middle; with 250 it is 15 ms, with 16 only 8,100 a second."""
+
+_RESTING = 4 * BATCH_SESSIONS
+"""So many are brought to rest at a time: those behind them are served until it is their turn."""
+
+_FREEZE_S = 2.0
+"""How long a batch may be frozen, in all, before it is taken back."""
+
+_FREEZE_BYTES = 16 * 1024 * 1024
+"""What its rooms may get meanwhile."""
+
+_LOOK_S = 0.002
+"""Between two looks at sessions that have not come to rest yet."""
+
+_ANSWER_S = 2.0
+_AGAIN_S = 0.1
+"""After a batch that was taken back."""
+
+_PROGRESS_S = 0.25
+
+_logger = logging.getLogger("wspulse.moving")
+
+
+class CuttingBus(CutWatch, Protocol):
+    def cut(self, number: int) -> None:
+        """Publish a cut of ours, behind all that we have published or queued."""
+
+
+class DepartureEvents(Protocol):
+    """What a departure tells whoever made it."""
+
+    def moved(self, sessions: list[MovedSession], seat: int) -> None:
+        """They are that seat's, from this step on."""
+
+    def joining(self) -> Collection[str]:
+        """The ids of newcomers that wait here."""
+
+    def progress(self) -> None: ...
+
+    async def events_settled(self) -> None:
+        """What was told of sessions until now is told before what the target tells."""
+
+
+class MoveFailedError(Exception):
+    """The plan is over; what is left stays here."""
+
+
+class Departure:
+    """See the module. `targets` has the seat that each slot goes to; `slot_of(connection_id)` and `path_of(seat)` are the mesh's."""
+
+    def __init__(
+        self,
+        plan: int,
+        targets: dict[int, int],
+        *,
+        seat: int,
+        shard: Shard,
+        bus: CuttingBus,
+        slot_of: Callable[[str], int],
+        path_of: Callable[[int], str],
+        events: DepartureEvents,
+        handover_timeout_s: float,
+        drain_spread_s: float,
+        leaves: bool,
+    ) -> None:
+        self.plan = plan
+        self.waiting = Waiting()
+        self.tally = MoveTally()
+        self._targets = targets
+        self._seat = seat
+        self._shard = shard
+        self._bus = bus
+        self._slot_of = slot_of
+        self._path_of = path_of
+        self._events = events
+        self._timeout_s = handover_timeout_s
+        self._drain = DrainSpread(shard, drain_spread_s)
+        self._halting = Halting()
+        self._ways: dict[int, Way] = {}
+        seats = set(targets.values())
+        self._only_seat = seats.pop() if leaves and len(seats) == 1 else None
+        """Where all go, if they do: then nobody's slot need be known."""
+        self._turns: Iterator[Session] = iter(())
+        """Whose turn it is to come to rest."""
+        self._frozen: asyncio.Future[None] | None = None
+        self._resting: dict[Session, float] = {}
+        """Those that were told to come to rest, and when."""
+        self._said_goodbye: set[Inbox] = set()
+        """Those whose on_transfer_out was called."""
+        self._batch: Batch | None = None
+        self._batches = 0
+        self._stopping = False
+        self._told_at = 0.0
+
+    # What others ask.
+
+    def seat_of(self, connection_id: str) -> int | None:
+        """Where an id of ours goes; None: it stays."""
+        return self._targets.get(self._slot_of(connection_id)) if self._only_seat is None else self._only_seat
+
+    @property
+    def seats(self) -> list[int]:
+        return sorted(set(self._targets.values()))
+
+    def between(self, room_id: str | None) -> list[Session]:
+        return [] if self._batch is None else self._batch.between(room_id)
+
+    @property
+    def left(self) -> int:
+        """How many sessions have yet to go."""
+        return sum(1 for _ in self._going()) + len(self.waiting)
+
+    def stop(self) -> None:
+        """Commit nothing more: the server ends."""
+        self._stopping = True
+        self._give_up(WayBrokenError("the server ends"))
+        for way in self._ways.values():
+            way.close()
+
+    # The way of all.
+
+    async def run(self) -> None:
+        """Until no session of the slots is here. Raises MoveFailedError."""
+        self._shard.halting = self._halting
+        watched: asyncio.Future[None] = self._shard.loop.create_future()
+        self._bus.watch_cuts(self._shard.incarnation, self._cut, lambda: _done(watched))
+        try:
+            try:
+                async with asyncio.timeout(self._timeout_s + _ANSWER_S):
+                    await watched
+            except TimeoutError:
+                raise MoveFailedError("the bus is silent") from None
+            await self._run()
+        except MoveFailedError:
+            self._return_all()
+            raise
+        finally:
+            self._bus.unwatch_cuts(self._shard.incarnation)
+            for way in self._ways.values():
+                way.tell(MoveEnds(self.plan))
+                way.flush()
+                way.close()
+            if self._shard.halting is self._halting:
+                self._shard.halting = None
+
+    async def _run(self) -> None:
+        fruitless_since: float | None = None
+        while True:
+            if self._stopping:
+                raise MoveFailedError("the server ends")
+            self._bring_to_rest()
+            self._close_late()
+            batches = self._ready()
+            if not batches:
+                if not self._resting and not self.waiting and next(self._going(), None) is None:
+                    if not any(self.seat_of(each) is not None for each in self._events.joining()):
+                        return
+                self._progress()
+                await asyncio.sleep(_LOOK_S)
+                continue
+            try:
+                for seat, sessions in batches.items():
+                    await self._move(await self._way(seat), sessions)
+                    self._progress()
+                fruitless_since = None
+            except WayBrokenError as error:
+                now = monotonic()
+                fruitless_since = fruitless_since or now
+                if self._stopping or now > fruitless_since + self._timeout_s:
+                    raise MoveFailedError(str(error)) from None
+                if not await self._is_there(seat):
+                    raise MoveFailedError(str(error)) from None
+                _logger.warning("sessions could not move; it is tried again", extra={"seat": seat, "reason": str(error)})
+                await asyncio.sleep(_AGAIN_S)
+
+    def _going(self) -> Iterator[Session]:
+        """All sessions that are to go and are still here."""
+        if self._only_seat is not None:
+            return iter(list(self._shard.sessions.values()))
+        targets, slot_of = self._targets, self._slot_of
+        return iter([session for session in self._shard.sessions.values() if slot_of(session.id) in targets])
+
+    # Coming to rest.
+
+    def _bring_to_rest(self) -> None:
+        resting, sessions = self._resting, self._shard.sessions
+        for session in [each for each in resting if sessions.get(each.id) is not each]:
+            del resting[session]
+        now = monotonic()
+        while len(resting) < _RESTING:
+            session = next(self._turns, None) or self._next_round()
+            if session is None:
+                break
+            if session not in resting and sessions.get(session.id) is session:
+                resting[session] = now
+                self._halting.halt(session)
+
+    def _next_round(self) -> Session | None:
+        """All have had their turn: look who has come since, or come back."""
+        resting = self._resting
+        self._turns = iter([session for session in self._going() if session not in resting])
+        return next(self._turns, None)
+
+    def _close_late(self) -> None:
+        """One that does not come to rest is not waited for."""
+        late = monotonic() - self._timeout_s
+        for session, since in list(self._resting.items()):
+            if since <= late:
+                self._close(session)
+
+    def _close(self, session: Session) -> None:
+        """It cannot move."""
+        self.tally.drained += 1
+        self._halting.go_on(session)
+        self._resting.pop(session, None)
+        self._drain.close(session)
+
+    def _ready(self) -> dict[int, list[Session]]:
+        """By seat, those that are at rest, at most a batch for each."""
+        found: dict[int, list[Session]] = {}
+        joining = self._events.joining()
+        for session in list(self._resting):
+            if session.id in joining or not self._halting.is_at_rest(session):
+                continue
+            if self._says_goodbye(session):
+                continue
+            seat = self.seat_of(session.id)
+            assert seat is not None
+            sessions = found.setdefault(seat, [])
+            if len(sessions) < BATCH_SESSIONS:
+                sessions.append(session)
+        return found
+
+    def _says_goodbye(self, session: Session) -> bool:
+        """Have the application told, as its last callback here; then it has yet to come to rest again."""
+        inbox = session.inbox
+        if self._shard.handlers.on_transfer_out is None or inbox in self._said_goodbye:
+            return False
+        self._said_goodbye.add(inbox)
+        inbox.post("on_transfer_out")
+        return True
+
+    # A batch.
+
+    async def _way(self, seat: int) -> Way:
+        way = self._ways.get(seat)
+        if way is None or not way.is_open:
+            way = self._ways[seat] = Way(seat, self._path_of(seat))
+            begins = MoveBegins(self.plan, self._seat, self._shard.incarnation, FORMAT)
+            await way.begin(begins, _ANSWER_S)
+        return way
+
+    async def _is_there(self, seat: int) -> bool:
+        with suppress(WayBrokenError):
+            known = self._ways[seat].incarnation
+            return (await self._way(seat)).incarnation == known
+        return False
+
+    async def _move(self, way: Way, sessions: list[Session]) -> None:
+        """Raises WayBrokenError, when all is as it was before."""
+        if way.codec != codec_name(self._shard):
+            for session in sessions:
+                self._close(session)
+            return
+        self._batches += 1
+        frozen: asyncio.Future[None] = self._shard.loop.create_future()
+        batch = self._batch = Batch(
+            self._batches,
+            self._shard,
+            sessions,
+            self.waiting,
+            self._who_may_leave,
+            lambda: _done(frozen),
+        )
+        self._frozen = frozen
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                await way.ask(BatchComing(batch.number, batch.rooms, batch.members), BatchJoined, _ANSWER_S)
+                self._bus.cut(batch.number)
+                await frozen
+            await self._send(way, batch)
+        except (TimeoutError, WayBrokenError) as error:
+            # Whatever the target has of it, it forgets.
+            way.close()
+            while batch.is_leaving:
+                await asyncio.sleep(0)
+            batch.take_back(self._came_back)
+            broken = error if isinstance(error, WayBrokenError) else WayBrokenError("the bus, or the new process, is silent")
+            raise broken from None
+        finally:
+            self._batch = None
+
+    async def _send(self, way: Way, batch: Batch) -> None:
+        answer = way.expect()
+        envelopes = batch.envelopes()
+        for envelope, fd in envelopes:
+            way.tell(envelope, fd)
+        way.tell(BatchSent(batch.number, len(envelopes)))
+        way.flush()
+        settled = asyncio.ensure_future(self._settled())
+        try:
+            built = await self._built(answer, batch)
+            await settled
+        finally:
+            settled.cancel()
+        if self._stopping or not way.is_open:
+            raise WayBrokenError("the server ends" if self._stopping else "the new process is gone")
+        # From here on nothing waits, and nothing is taken back.
+        batch.take_back(self._close_refused, built.refused)
+        way.tell(BatchCommitted(batch.number, batch.late()))
+        way.flush()
+        moved = batch.let_go()
+        self.tally.note(moved)
+        for each in moved:
+            self._halting.forget(each.inbox)
+            self._said_goodbye.discard(each.inbox)
+            self._resting.pop(each.session, None)
+        self._events.moved(moved, way.seat)
+        for each in moved:
+            self.waiting.remove(each.record.connection_id)
+
+    async def _settled(self) -> None:
+        await self._events.events_settled()
+
+    async def _built(self, answer: Awaitable[object], batch: Batch) -> BatchBuilt:
+        """Raises WayBrokenError where it takes too long, or too much is kept meanwhile."""
+        waiter = asyncio.ensure_future(answer)
+        until = monotonic() + _FREEZE_S
+        while True:
+            done, _ = await asyncio.wait({waiter}, timeout=0.05)
+            if done:
+                built = waiter.result()
+                if not isinstance(built, BatchBuilt) or built.batch != batch.number:
+                    raise WayBrokenError("the new process answers what was not asked")
+                return built
+            if monotonic() > until or batch.kept_bytes > _FREEZE_BYTES:
+                raise WayBrokenError("the new process takes too long")
+
+    def _cut(self, number: int) -> None:
+        if self._batch is not None and self._batch.number == number:
+            self._batch.freeze()
+
+    def _who_may_leave(self) -> Callable[[Session], bool]:
+        """Asked at the cut: something may have happened since they were chosen."""
+        joining, halting = self._events.joining(), self._halting
+        return lambda session: session.id not in joining and halting.is_at_rest(session)
+
+    def _give_up(self, error: WayBrokenError) -> None:
+        frozen = self._frozen
+        if frozen is not None and not frozen.done():
+            frozen.set_exception(error)
+            frozen.exception()
+
+    def _came_back(self, session: Session) -> None:
+        """It goes on here, until its turn comes again."""
+        self._resting.pop(session, None)
+        self._halting.forget(session.inbox)
+
+    def _close_refused(self, session: Session) -> None:
+        self._came_back(session)
+        self.tally.drained += 1
+        self._drain.close(session)
+
+    def _return_all(self) -> None:
+        """What is left stays here."""
+        for session in list(self._resting):
+            if self._shard.sessions.get(session.id) is session:
+                self._halting.go_on(session)
+        self._resting.clear()
+        if self._shard.handlers.on_transfer_in is not None:
+            for session in list(self._shard.sessions.values()):
+                if session.inbox in self._said_goodbye:
+                    session.inbox.post("on_transfer_in")
+        self._said_goodbye.clear()
+
+    def _progress(self) -> None:
+        now = monotonic()
+        if now > self._told_at + _PROGRESS_S:
+            self._told_at = now
+            self._events.progress()
+
+
+def _done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
