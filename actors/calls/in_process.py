@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Iterable
 
 import msgspec
 
-from wspulse.actors.mesh.message import ConnectionRecord, Kick, ListConnections, SendFrame
+from wspulse.actors.mesh.message import ConnectionList, ConnectionRecord, Kick, ListConnections, SendFrame
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.connections.member import Member, member_of
@@ -153,4 +153,4 @@ async def _records(runtime: ShardRuntime, shard: int, room_id: str) -> list[Conn
         if shard in runtime.up_shards:
             raise
         return []
-    return msgspec.convert(result, list[ConnectionRecord])
+    return msgspec.convert(result, ConnectionList).records
