@@ -364,7 +364,7 @@ class Inbox:
                 handler = getattr(handlers, item.kind, None)
                 if handler is None:
                     return None
-                if item.kind in ("on_connect", "on_transport_restore"):
+                if item.kind in ("on_connect", "on_transport_restore", "on_transfer_in", "on_transfer_out"):
                     result = run(handler, self.connection)
                 else:
                     result = run(handler, self.connection, item.error)
