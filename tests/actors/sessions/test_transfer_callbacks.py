@@ -50,7 +50,7 @@ def test_transfer_callback_may_be_an_argument_or_a_decorator(name: str) -> None:
 
     decorated = Server()
     assert getattr(decorated, name)(callback) is callback
-    for server in (decorated, Server(**{name: callback})):  # type: ignore[arg-type]
+    for server in (decorated, Server(**{name: callback})):
         assert server.handlers == {name: callback}
     with pytest.raises(ValueError, match=f"^wspulse: {name}: 5 is not callable"):
         getattr(decorated, name)(5)
