@@ -15,7 +15,15 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from wspulse.actors.mesh.lifecycle import BootFailed, Events, HealthChanged, ShardDown, ShardUp
+from wspulse.actors.mesh.lifecycle import (
+    BootFailed,
+    Events,
+    EventsMark,
+    EventsTaken,
+    HealthChanged,
+    ShardDown,
+    ShardUp,
+)
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.values.awaitable import result_of
 from wspulse.actors.values.health import Health
@@ -210,6 +218,9 @@ class Supervisor:
     def on_message(self, child: Child, message: Message) -> None:
         if isinstance(message, Events):
             self.control.take_events(message)
+            return
+        if isinstance(message, EventsMark):
+            child.tell(EventsTaken(message.number))  # all that lay ahead of it is published
             return
         _logger.error("a worker said what nobody hears", extra={"shard": child.shard, "said": type(message).__name__})
 

@@ -121,6 +121,12 @@ class WatchEvents(ActorMessage):
     prefixes: list[bytes]
 
 
+class EventsTaken(ActorMessage):
+    """The answer to `EventsMark`: all events that lay ahead of it are published."""
+
+    number: int
+
+
 class HealthChanged(ActorMessage):
     """Something of the whole server is amiss (`reason`, short and constant), or is well again: the health check tells it."""
 
@@ -222,6 +228,12 @@ class Events(ActorMessage):
     dropped_events: int
 
 
+class EventsMark(ActorMessage):
+    """Behind events, for a worker that wants to know when they are published; answered with `EventsTaken`."""
+
+    number: int
+
+
 LifecycleMessage = (
     ShardUp
     | ShardDown
@@ -236,6 +248,7 @@ LifecycleMessage = (
     | Drain
     | TakeOver
     | WatchEvents
+    | EventsTaken
     | HealthChanged
     | Exit
     | Ready
@@ -251,4 +264,5 @@ LifecycleMessage = (
     | Draining
     | Drained
     | Events
+    | EventsMark
 )

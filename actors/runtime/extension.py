@@ -44,6 +44,14 @@ class Extension:
     def close(self) -> None:
         """The shard ends, and with it all that was begun: behind on_stop, before the ways to other shards are closed."""
 
+    def departed(self, connection: Connection) -> None:
+        """A session has left for another process, with its socket: in the step in which it leaves the tables for good. No
+        on_disconnect runs for it here."""
+
+    def arrived(self, connection: Connection) -> None:
+        """A session has come from another process: in the step in which it stands in the tables, before any of its callbacks.
+        No on_connect runs for it here. To hear it again of a session that never left, since its move failed, changes nothing."""
+
     def receive(self, message: WatchRoom | PresenceReport) -> None:
         """The extension's counterpart on another shard tells something."""
 
@@ -73,6 +81,14 @@ class Extensions(Extension):
     def close(self) -> None:
         for each in self._extensions:
             each.close()
+
+    def departed(self, connection: Connection) -> None:
+        for each in self._extensions:
+            each.departed(connection)
+
+    def arrived(self, connection: Connection) -> None:
+        for each in self._extensions:
+            each.arrived(connection)
 
     def receive(self, message: WatchRoom | PresenceReport) -> None:
         for each in self._extensions:

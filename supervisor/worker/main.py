@@ -33,6 +33,7 @@ from wspulse.actors.mesh.lifecycle import (
     Drain,
     Drained,
     Draining,
+    EventsTaken,
     Exit,
     Prepared,
     Ready,
@@ -190,7 +191,7 @@ class Worker:
             self._is_in_order = False
         finally:
             self._tell_counters()
-            self._feed.flush()
+            self._feed.close()
             self._alive.cancel()
             self._stream.flush()  # what it said last, which is otherwise written when the turn ends
             self._stream.close()
@@ -247,6 +248,8 @@ class Worker:
                 self._turn.set()
             case WatchEvents():
                 self._feed.watch(envelope.message.prefixes)
+            case EventsTaken():
+                self._feed.taken(envelope.message.number)
             case Exit():
                 self._drain.set()
                 self._exit.set()
