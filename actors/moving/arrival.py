@@ -87,9 +87,7 @@ class _Batch:
 class Arrival:
     """See the module. `landed(session)` is called for each one that is in its place."""
 
-    def __init__(
-        self, shard: Shard, bus: CutWatch, stream: AnswerStream, landed: Callable[[Session], None]
-    ) -> None:
+    def __init__(self, shard: Shard, bus: CutWatch, stream: AnswerStream, landed: Callable[[Session], None]) -> None:
         self._shard = shard
         self._bus = bus
         self._stream = stream
@@ -130,7 +128,10 @@ class Arrival:
             return
         self._source = begins.incarnation
         ready = MoveReady(begins.plan, codec_name(self._shard))
-        self._bus.watch_cuts(begins.incarnation, self._cut, lambda: self._stream.send(ready))
+        self._bus.watch_cuts(begins.incarnation, self._cut, partial(self._say, ready))
+
+    def _say(self, answer: MoveAnswer) -> None:
+        self._stream.send(answer)
 
     def _unwatch(self) -> None:
         if self._source:

@@ -24,8 +24,8 @@ from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.frozen import freeze, sent_meanwhile, thaw
 from wspulse.actors.sessions.transfer.keeper import Keeper
-from wspulse.actors.sessions.transfer.record import SessionRecord
 from wspulse.actors.sessions.transfer.places import take_out
+from wspulse.actors.sessions.transfer.record import SessionRecord
 from wspulse.actors.sessions.transfer.recording import record_of
 from wspulse.actors.transport.transfer.opening import tcp_socket
 from wspulse.actors.transport.transfer.record import TransportRecord
@@ -123,9 +123,7 @@ class Batch:
         going = [
             session
             for session in self.sessions
-            if shard.sessions.get(session.id) is session
-            and known.issuperset(rooms_of(session))
-            and may_leave(session)
+            if shard.sessions.get(session.id) is session and known.issuperset(rooms_of(session)) and may_leave(session)
         ]
         self._frozen_at = monotonic()
         for room_id in self.rooms:
@@ -207,7 +205,11 @@ class Batch:
 
     def late(self) -> dict[str, list[bytes]]:
         """What was sent to them since they were recorded. It is the caller's to pass on."""
-        return {connection_id: sent for connection_id, each in self._frozen.items() if (sent := sent_meanwhile(each.session))}
+        return {
+            connection_id: sent
+            for connection_id, each in self._frozen.items()
+            if (sent := sent_meanwhile(each.session))
+        }
 
     def let_go(self) -> list[MovedSession]:
         """They are the target's: forget them, and close our copies, which nobody notices."""

@@ -117,8 +117,7 @@ class Departure:
         self._drain = DrainSpread(shard, drain_spread_s)
         self._halting = Halting()
         self._ways: dict[int, Way] = {}
-        seats = set(targets.values())
-        self._only_seat = seats.pop() if leaves and len(seats) == 1 else None
+        self._only_seat = self.seats[0] if leaves and len(self.seats) == 1 else None
         """Where all go, if they do: then nobody's slot need be known."""
         self._turns: Iterator[Session] = iter(())
         """Whose turn it is to come to rest."""
@@ -205,12 +204,15 @@ class Departure:
                 fruitless_since = None
             except WayBrokenError as error:
                 now = monotonic()
-                fruitless_since = fruitless_since or now
+                if fruitless_since is None:
+                    fruitless_since = now
                 if self._stopping or now > fruitless_since + self._timeout_s:
                     raise MoveFailedError(str(error)) from None
                 if not await self._is_there(seat):
                     raise MoveFailedError(str(error)) from None
-                _logger.warning("sessions could not move; it is tried again", extra={"seat": seat, "reason": str(error)})
+                _logger.warning(
+                    "sessions could not move; it is tried again", extra={"seat": seat, "reason": str(error)}
+                )
                 await asyncio.sleep(_AGAIN_S)
 
     def _going(self) -> Iterator[Session]:
@@ -228,12 +230,12 @@ class Departure:
             del resting[session]
         now = monotonic()
         while len(resting) < _RESTING:
-            session = next(self._turns, None) or self._next_round()
-            if session is None:
+            turn = next(self._turns, None) or self._next_round()
+            if turn is None:
                 break
-            if session not in resting and sessions.get(session.id) is session:
-                resting[session] = now
-                self._halting.halt(session)
+            if turn not in resting and sessions.get(turn.id) is turn:
+                resting[turn] = now
+                self._halting.halt(turn)
 
     def _next_round(self) -> Session | None:
         """All have had their turn: look who has come since, or come back."""
@@ -325,7 +327,9 @@ class Departure:
             while batch.is_leaving:
                 await asyncio.sleep(0)
             batch.take_back(self._came_back)
-            broken = error if isinstance(error, WayBrokenError) else WayBrokenError("the bus, or the new process, is silent")
+            broken = (
+                error if isinstance(error, WayBrokenError) else WayBrokenError("the bus, or the new process, is silent")
+            )
             raise broken from None
         finally:
             self._batch = None

@@ -108,5 +108,3 @@ def _catch_up(session: Session, kept: Sequence[bytes], late: Sequence[bytes]) ->
         except SendBufferFullError:
             # Whoever sent it was told that it is queued.
             session.buffer_broadcast([wire])
-
-

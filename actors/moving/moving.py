@@ -232,9 +232,7 @@ class Moving:
         departure = self._departure
         if departure is not None:
             tally = departure.tally
-            self._tell(
-                MoveProgress(departure.plan, tally.moved, tally.drained, departure.left, tally.longest_pause_s)
-            )
+            self._tell(MoveProgress(departure.plan, tally.moved, tally.drained, departure.left, tally.longest_pause_s))
 
     async def events_settled(self) -> None:
         await self._mesh.events_settled()

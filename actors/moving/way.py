@@ -105,5 +105,3 @@ class Way:
             if future is not None and not future.done():
                 future.set_exception(WayBrokenError(error))
                 future.exception()  # perhaps nobody waits
-
-

@@ -60,6 +60,7 @@ class Room(Generic[M]):
         "id",
         "is_looked_after",
         "joiners",
+        "keepers",
         "waiting",
     )
 
@@ -177,8 +178,8 @@ class Room(Generic[M]):
         for write in writers:
             write(wire)
         self._metrics.frames_out += len(writers)
-        for session in slow:
-            session.buffer_broadcast([wire])
+        for member in slow:
+            member.buffer_broadcast([wire])
 
     def flush(self) -> None:
         """One write of the turn's joined frames to each swift member; each frame to the buffers of the slow ones."""
@@ -207,5 +208,5 @@ class Room(Generic[M]):
             write(wire)
         self._metrics.frames_out += count * len(writers)
         if slow is not None:
-            for session in slow:
-                session.buffer_broadcast(frames)
+            for member in slow:
+                member.buffer_broadcast(frames)

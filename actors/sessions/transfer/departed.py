@@ -19,30 +19,27 @@ from wspulse.actors.values.frame import Frame
 __all__ = ["DepartedConnection", "depart"]
 
 
-class _Departed:
-    """For whoever still holds the session, and asks where it is."""
+def _is_elsewhere(session: Session, _wire: bytes) -> NoReturn:
+    # Nothing else needs its epoch any more.
+    raise SessionMovedError(session.epoch)
 
+
+def _nothing_waits(_session: Session) -> None:
+    """What was sent in its last turn here has gone with it."""
+
+
+class _DepartedSession(Session):
     __slots__ = ()
 
-    epoch: int
-    """The seat that it has gone to: nothing else needs it any more."""
-
-    def send(self, _wire: bytes) -> NoReturn:
-        raise SessionMovedError(self.epoch)
-
-    def flush(self) -> None:
-        """Nothing waits."""
-
-    def buffer_broadcast(self, _frames: list[bytes]) -> None:
-        """Its room has not."""
+    send = _is_elsewhere
+    flush = _nothing_waits
 
 
-class _DepartedSession(_Departed, Session):
+class _DepartedExactSession(ExactSession):
     __slots__ = ()
 
-
-class _DepartedExactSession(_Departed, ExactSession):
-    __slots__ = ()
+    send = _is_elsewhere
+    flush = _nothing_waits
 
 
 class DepartedConnection(LocalConnection):
@@ -114,7 +111,9 @@ def depart(session: Session, remote: RemoteConnection, seat: int) -> None:
     """The session is another process's, at that seat. Whoever waits for something of it asks there."""
     connection = session.connection
     session.state = SessionState.CLOSED
-    session.__class__ = cast("type[Any]", _DepartedExactSession if isinstance(session, ExactSession) else _DepartedSession)
+    session.__class__ = cast(
+        "type[Any]", _DepartedExactSession if isinstance(session, ExactSession) else _DepartedSession
+    )
     session.epoch = seat
     connection.__class__ = DepartedConnection
     cast("Any", connection)._session = remote
@@ -124,5 +123,3 @@ def depart(session: Session, remote: RemoteConnection, seat: int) -> None:
     session.watchers = None
     session._wake_senders()
     session.finished()
-
-

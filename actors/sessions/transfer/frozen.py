@@ -17,29 +17,30 @@ from wspulse.actors.values.frame import Frame
 __all__ = ["FrozenConnection", "FrozenExactSession", "FrozenSession", "freeze", "sent_meanwhile", "thaw"]
 
 
-class _Frozen:
-    """Keeps what is sent to it, in order."""
+def _keep(session: Session, wire: bytes) -> None:
+    """Keep what is sent to it, in order."""
+    if session._turn is None:
+        session._turn = [wire]
+    else:
+        session._turn.append(wire)
 
+
+def _write_nothing(_session: Session) -> None:
+    """It has no transport, and what it keeps is not to be buffered."""
+
+
+class FrozenSession(Session):
     __slots__ = ()
 
-    _turn: list[bytes] | None
-
-    def send(self, wire: bytes) -> None:
-        if self._turn is None:
-            self._turn = [wire]
-        else:
-            self._turn.append(wire)
-
-    def flush(self) -> None:
-        """Nothing is written."""
+    send = _keep
+    flush = _write_nothing
 
 
-class FrozenSession(_Frozen, Session):
+class FrozenExactSession(ExactSession):
     __slots__ = ()
 
-
-class FrozenExactSession(_Frozen, ExactSession):
-    __slots__ = ()
+    send = _keep
+    flush = _write_nothing
 
 
 class FrozenConnection(LocalConnection):

@@ -25,7 +25,6 @@ from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.state import SessionState
 from wspulse.actors.sessions.transfer.record import (
     ErrorRecord,
-    ExactRecord,
     ReturnRecord,
     SessionRecord,
     WaitingFrame,
@@ -115,9 +114,7 @@ def _connection_of(session: Session, record: SessionRecord) -> LocalConnection:
     connection._resumed_with = (
         None
         if returned is None
-        else Resumption(
-            Request(returned.head, returned.remote_address), cast("dict[str, Any] | None", returned.state)
-        )
+        else Resumption(Request(returned.head, returned.remote_address), cast("dict[str, Any] | None", returned.state))
     )
     return connection
 
@@ -135,7 +132,9 @@ def _waiting(frame: Frame, size_bytes: int) -> WaitingFrame:
         return WaitingFrame(frame.event, frame.id, "", b"", size_bytes)
     if isinstance(payload, str):
         return WaitingFrame(frame.event, frame.id, "text", payload.encode("utf-8", "surrogatepass"), size_bytes)
-    return WaitingFrame(frame.event, frame.id, "raw" if isinstance(payload, Raw) else "bytes", bytes(payload), size_bytes)
+    return WaitingFrame(
+        frame.event, frame.id, "raw" if isinstance(payload, Raw) else "bytes", bytes(payload), size_bytes
+    )
 
 
 def _fill(inbox: Inbox, waiting: list[WaitingFrame], *, of_msgpack: bool) -> None:
