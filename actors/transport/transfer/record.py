@@ -7,21 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["HeartbeatRecord", "ParserRecord", "TransportRecord"]
+from wspulse.actors.wire.parser_record import ParserRecord
 
-
-class ParserRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a frame parser holds: bytes that it has not looked at, and the message that it has a part of."""
-
-    rest: bytes = b""
-    opcode: int = 0
-    """Of the unfinished message; 0 for none."""
-    is_last_frame: bool = False
-    size_bytes: int = 0
-    missing_bytes: int = 0
-    mask: bytes = b""
-    split_character: bytes = b""
-    content: bytes = b""
+__all__ = ["HeartbeatRecord", "TransportRecord"]
 
 
 class HeartbeatRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
