@@ -121,6 +121,7 @@ MACHINES = (
     "actors/transport/transfer/record",
     "actors/transport/state",
     "actors/transport/upgrade",
+    "actors/transport/writing",
     "actors/sessions/handlers",
     "actors/sessions/room",
     "actors/sessions/send_buffer",
