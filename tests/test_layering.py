@@ -125,6 +125,7 @@ MACHINES = (
     "actors/transport/transfer/record",
     "actors/transport/state",
     "actors/transport/upgrade",
+    "actors/transport/writing",
     "actors/sessions/handlers",
     "actors/sessions/room",
     "actors/sessions/send_buffer",

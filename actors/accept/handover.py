@@ -6,17 +6,16 @@ that nobody took in time.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, SHUT_RDWR, SOCK_STREAM, socket
-from typing import Any
+from socket import socket
 
 from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.refusal import Refusal
+from wspulse.actors.transport.transfer.opening import close_for_good, open_transport, tcp_socket
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.request import Request
@@ -40,7 +39,7 @@ class Handovers:
     def take_over(self, request: UpgradeRequest, fd: int) -> None:
         """Admit an upgrade that another worker accepted. Owns `fd`, also where it raises."""
         self._shard.metrics.handovers_in += 1
-        client = _tcp_socket(fd, request.remote_address)
+        client = tcp_socket(fd, request.remote_address)
         try:
             _take_over(self._shard, request, client)
         except BaseException:
@@ -53,14 +52,14 @@ class Handovers:
         refusal = rejection(503, "the shard of this connection id is not available")
         shard.journal.refused(refusal, request.head, request.remote_address, request.connection_id)
         answer = refusal.encode()
-        client = _tcp_socket(fd, request.remote_address)
+        client = tcp_socket(fd, request.remote_address)
         if shard.aborting:
             # The worker ends: nobody would wait for the client to read it.
             with suppress(OSError):
                 client.send(answer)
-            _close(client)
+            close_for_good(client)
             return
-        _open(shard.loop, client, Refusal(shard, answer, request.deadline - shard.clock.behind_s))
+        open_transport(shard.loop, client, Refusal(shard, answer, request.deadline - shard.clock.behind_s))
 
 
 def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
@@ -81,43 +80,4 @@ def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
     if request.leftover:
         # Before the loop reads anything newer.
         transport.keep(request.leftover)
-    _open(shard.loop, client, transport)
-
-
-def _open(loop: asyncio.AbstractEventLoop, client: socket, protocol: asyncio.Protocol) -> None:
-    """Give a socket to a protocol.
-
-    No task of its own: the loop's coroutine has done all but wait for `connection_made` when it first gives way. A task begins
-    one turn later, and hears of the transport another turn later.
-    """
-    opening = loop.connect_accepted_socket(lambda: protocol, client)
-    try:
-        opened: asyncio.Future[None] = opening.send(None)
-    except OSError:
-        _close(client)
-        return
-    opened.add_done_callback(partial(_end, opening))
-
-
-def _close(client: socket) -> None:
-    """For good: the client sees the end, whoever else has the descriptor."""
-    with suppress(OSError):
-        client.shutdown(SHUT_RDWR)
-    client.close()
-
-
-def _end(opening: Coroutine[Any, Any, Any], _opened: asyncio.Future[None]) -> None:
-    """Let the coroutine return; what it gives back is known."""
-    with suppress(StopIteration):
-        opening.send(None)
-
-
-def _tcp_socket(fd: int, remote_address: tuple[str, int] | None) -> socket:
-    """The descriptor as a socket, without asking the kernel what we know."""
-    if remote_address is None:
-        client = socket(fileno=fd)
-    else:
-        family = AF_INET6 if ":" in remote_address[0] else AF_INET
-        client = socket(family, SOCK_STREAM, IPPROTO_TCP, fileno=fd)
-    client.setblocking(False)
-    return client
+    open_transport(shard.loop, client, transport)

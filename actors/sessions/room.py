@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from wspulse.actors.sessions.rooms.backlog import Backlog, Batch
+from wspulse.actors.transport.writing import Writing
 from wspulse.actors.values.metrics import Metrics
 
 __all__ = ["Keep", "Room", "RoomKeeper", "RoomMember"]
@@ -56,6 +57,7 @@ class Room(Generic[M]):
         "_slow",
         "_swift",
         "_writers",
+        "_writing",
         "gone_at",
         "id",
         "is_looked_after",
@@ -64,7 +66,7 @@ class Room(Generic[M]):
         "waiting",
     )
 
-    def __init__(self, room_id: str, limit_frames: int, large_bytes: int, metrics: Metrics) -> None:
+    def __init__(self, room_id: str, limit_frames: int, large_bytes: int, metrics: Metrics, writing: Writing) -> None:
         self.id = room_id
         self.joiners = 0
         self.gone_at = 0.0
@@ -76,6 +78,7 @@ class Room(Generic[M]):
         self._limit = limit_frames
         self._large_bytes = large_bytes
         self._metrics = metrics
+        self._writing = writing
         self._pending: list[bytes] = []
         self._swift: dict[M, Callable[[bytes], object]] = {}
         self._slow: dict[RoomMember, None] = {}
@@ -175,6 +178,7 @@ class Room(Generic[M]):
             for session, keep in self._keeping.items():
                 if session.id not in excluded:
                     keep(batch)
+        self._writing.data = wire
         for write in writers:
             write(wire)
         self._metrics.frames_out += len(writers)
@@ -204,6 +208,7 @@ class Room(Generic[M]):
             batch = frames, len(wire)
             for keep in self._keeping.values():
                 keep(batch)
+        self._writing.data = wire
         for write in writers:
             write(wire)
         self._metrics.frames_out += count * len(writers)

@@ -146,7 +146,8 @@ class Session:
             return
         count = len(turn)
         self.shard.metrics.frames_out += count
-        transport.write(turn[0] if count == 1 else b"".join(turn))
+        wire = self.shard.writing.data = turn[0] if count == 1 else b"".join(turn)
+        transport.write(wire)
 
     def buffer_broadcast(self, frames: list[bytes]) -> None:
         """Buffer what the room got, while this member is blocked or suspended."""
@@ -156,7 +157,8 @@ class Session:
         if transport is not None and not transport.blocked:
             # It was slow when the room began this turn's writing, and has caught up since.
             self.shard.metrics.frames_out += len(frames)
-            transport.write(b"".join(frames))
+            wire = self.shard.writing.data = b"".join(frames)
+            transport.write(wire)
             return
         for wire in frames:
             self._push(wire)
@@ -174,6 +176,7 @@ class Session:
         while buffer and not transport.blocked:
             data, count = buffer.take(_DRAIN_BYTES)
             self.shard.metrics.frames_out += count
+            self.shard.writing.data = data
             transport.write(data)
         if self._room_in_buffer is not None and not (transport.blocked and buffer and buffer.full):
             self._wake_senders()

@@ -11,6 +11,7 @@ from wspulse.actors.sessions.inbox_contract import InboxShard
 from wspulse.actors.sessions.room import RoomMember
 from wspulse.actors.sessions.rooms.further import RoomEntrance
 from wspulse.actors.sessions.transfer.transit import Transit
+from wspulse.actors.transport.writing import Writing
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.options.server_options import ServerOptions
 
@@ -32,6 +33,8 @@ class SessionShard(InboxShard[Inbox], Protocol[S]):
     """The loop's, in which alone a session may be touched."""
     encode: Callable[[Frame], bytes]
     """A frame in wire form. Raises what the codec raises."""
+    writing: Writing
+    """Where what is written is kept before."""
     large_frame_bytes: int
     """What is written at once, and does not wait for the end of the turn: so a turn's frames are no more than a send buffer's."""
 

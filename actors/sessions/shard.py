@@ -38,6 +38,7 @@ from wspulse.actors.sessions.transfer.transit import Transit
 from wspulse.actors.transport.contract import Ending
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
+from wspulse.actors.transport.writing import Writing
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.codec import JSONCodec, MsgpackCodec, decoding_lanes
 from wspulse.actors.values.errors import ConnectionNotFoundError, ProtocolError, ServerClosedError, text_of
@@ -90,6 +91,7 @@ class Shard:
         self.wants_text = options.codec.binary is False
         self.large_frame_bytes = options.send_buffer_bytes // options.send_buffer_size
         """What is written at once: smaller frames are, all those of a turn together, no more than a send buffer holds."""
+        self.writing = Writing()
         self.bus: Bus
         self.sessions: dict[str, Session] = {}
         self.room_table = RoomTable(self)
@@ -159,6 +161,10 @@ class Shard:
         if self.journal.access is not None:
             self.journal.access.gone(transport)
         self.look_if_quiet()
+
+    def transport_left(self, transport: Transport) -> tuple[float, int, int] | None:
+        access = self.journal.access
+        return None if access is None else access.left(transport)
 
     # What sessions report.
 

@@ -200,7 +200,8 @@ class ExactSession(Session):
     def flush(self) -> None:
         transport = self.transport
         if self._owes_ack and transport is not None and not transport.blocked:
-            transport.write(self._owed())
+            wire = self.shard.writing.data = self._owed()
+            transport.write(wire)
         turn = self._turn
         if turn is None:
             return
@@ -213,6 +214,7 @@ class ExactSession(Session):
             return
         self.shard.metrics.frames_out += len(turn)
         self.log.keep(batch)
+        self.shard.writing.data = wire
         transport.write(wire)
 
     def buffer_broadcast(self, frames: list[bytes]) -> None:
@@ -221,7 +223,7 @@ class ExactSession(Session):
         transport = self.transport
         if transport is not None and not transport.blocked:
             # It was slow when the room began this turn's writing, and has caught up since.
-            wire = b"".join(frames)
+            wire = self.shard.writing.data = b"".join(frames)
             self.shard.metrics.frames_out += len(frames)
             self.log.keep((frames, len(wire)))
             transport.write(wire)
@@ -235,15 +237,16 @@ class ExactSession(Session):
         log = self.log
         while not transport.blocked:
             if self._owes_ack:
-                transport.write(self._owed())
+                data = self._owed()
             elif log.gap:
-                transport.write(self._frames.lost(log.take_gap()))
+                data = self._frames.lost(log.take_gap())
             elif log.unsent:
                 data, count = log.take(_DRAIN_BYTES)
                 self.shard.metrics.frames_out += count
-                transport.write(data)
             else:
                 break
+            self.shard.writing.data = data
+            transport.write(data)
         if self._room_in_buffer is not None and not (transport.blocked and log.full):
             self._wake_senders()
         if transport.blocked:
