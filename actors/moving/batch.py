@@ -142,15 +142,16 @@ class Batch:
         rooms = [shard.room_table.enter(room_id) for room_id in rooms_of(session)]
         each = _Frozen(session, Keeper(session.id), rooms)
         if transport is not None:
+            session.transport = transport.session = None
             try:
                 transport.leave(partial(self._left, each))
             except OSError:
                 # No descriptor is free: it stays for now.
+                session.transport, transport.session = transport, session
                 for room in rooms:
                     shard.room_table.let_go(room)
                 return
             self._unleft += 1
-            session.transport = None
         session.let_go()
         each.keeper.enter(rooms)
         take_out(shard, session)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from time import monotonic
 from typing import Protocol
@@ -26,22 +26,18 @@ from wspulse.actors.mesh.moves import (
 from wspulse.actors.moving.arrival import CutWatch, codec_name
 from wspulse.actors.moving.batch import Batch, MovedSession
 from wspulse.actors.moving.drain import DrainSpread
+from wspulse.actors.moving.resting import Resting
 from wspulse.actors.moving.tally import MoveTally
 from wspulse.actors.moving.waiting import Waiting
 from wspulse.actors.moving.way import Way, WayBrokenError
-from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
-from wspulse.actors.sessions.transfer.halting import Halting
 from wspulse.actors.sessions.transfer.record import FORMAT
 
 __all__ = ["BATCH_SESSIONS", "Departure", "DepartureEvents", "MoveFailedError"]
 
 BATCH_SESSIONS = 64
 """Tried: 13,600 sessions a second, with a pause of 2.8 ms in the middle; with 250 it is 15 ms, with 16 only 8,100 a second."""
-
-_RESTING = 4 * BATCH_SESSIONS
-"""So many are brought to rest at a time: those behind them are served until it is their turn."""
 
 _FREEZE_S = 2.0
 """How long a batch may be frozen, in all, before it is taken back."""
@@ -115,17 +111,11 @@ class Departure:
         self._events = events
         self._timeout_s = handover_timeout_s
         self._drain = DrainSpread(shard, drain_spread_s)
-        self._halting = Halting()
         self._ways: dict[int, Way] = {}
         self._only_seat = self.seats[0] if leaves and len(self.seats) == 1 else None
         """Where all go, if they do: then nobody's slot need be known."""
-        self._turns: Iterator[Session] = iter(())
-        """Whose turn it is to come to rest."""
         self._frozen: asyncio.Future[None] | None = None
-        self._resting: dict[Session, float] = {}
-        """Those that were told to come to rest, and when."""
-        self._said_goodbye: set[Inbox] = set()
-        """Those whose on_transfer_out was called."""
+        self._resting = Resting(shard, self._going, events.joining)
         self._batch: Batch | None = None
         self._batches = 0
         self._stopping = False
@@ -147,7 +137,7 @@ class Departure:
     @property
     def left(self) -> int:
         """How many sessions have yet to go."""
-        return sum(1 for _ in self._going()) + len(self.waiting)
+        return len(self._going()) + len(self.waiting)
 
     def stop(self) -> None:
         """Commit nothing more: the server ends."""
@@ -160,7 +150,7 @@ class Departure:
 
     async def run(self) -> None:
         """Until no session of the slots is here. Raises MoveFailedError."""
-        self._shard.halting = self._halting
+        self._shard.halting = self._resting.halting
         watched: asyncio.Future[None] = self._shard.loop.create_future()
         self._bus.watch_cuts(self._shard.incarnation, self._cut, lambda: _done(watched))
         try:
@@ -171,7 +161,7 @@ class Departure:
                 raise MoveFailedError("the bus is silent") from None
             await self._run()
         except MoveFailedError:
-            self._return_all()
+            self._resting.return_all()
             raise
         finally:
             self._bus.unwatch_cuts(self._shard.incarnation)
@@ -179,7 +169,7 @@ class Departure:
                 way.tell(MoveEnds(self.plan))
                 way.flush()
                 way.close()
-            if self._shard.halting is self._halting:
+            if self._shard.halting is self._resting.halting:
                 self._shard.halting = None
 
     async def _run(self) -> None:
@@ -187,13 +177,13 @@ class Departure:
         while True:
             if self._stopping:
                 raise MoveFailedError("the server ends")
-            self._bring_to_rest()
-            self._close_late()
-            batches = self._ready()
+            self._resting.bring_to_rest()
+            for session in self._resting.late(self._timeout_s):
+                self._close(session)
+            batches = self._batches_at_rest()
             if not batches:
-                if not self._resting and not self.waiting and next(self._going(), None) is None:
-                    if not any(self.seat_of(each) is not None for each in self._events.joining()):
-                        return
+                if self._is_empty():
+                    return
                 self._progress()
                 await asyncio.sleep(_LOOK_S)
                 continue
@@ -215,57 +205,24 @@ class Departure:
                 )
                 await asyncio.sleep(_AGAIN_S)
 
-    def _going(self) -> Iterator[Session]:
+    def _going(self) -> list[Session]:
         """All sessions that are to go and are still here."""
+        sessions = list(self._shard.sessions.values())
         if self._only_seat is not None:
-            return iter(list(self._shard.sessions.values()))
+            return sessions
         targets, slot_of = self._targets, self._slot_of
-        return iter([session for session in self._shard.sessions.values() if slot_of(session.id) in targets])
+        return [session for session in sessions if slot_of(session.id) in targets]
 
-    # Coming to rest.
+    def _is_empty(self) -> bool:
+        """Whether nobody is left, nor will be."""
+        if self._resting or self.waiting or self._going():
+            return False
+        return all(self.seat_of(connection_id) is None for connection_id in self._events.joining())
 
-    def _bring_to_rest(self) -> None:
-        resting, sessions = self._resting, self._shard.sessions
-        for session in [each for each in resting if sessions.get(each.id) is not each]:
-            del resting[session]
-        now = monotonic()
-        while len(resting) < _RESTING:
-            turn = next(self._turns, None) or self._next_round()
-            if turn is None:
-                break
-            if turn not in resting and sessions.get(turn.id) is turn:
-                resting[turn] = now
-                self._halting.halt(turn)
-
-    def _next_round(self) -> Session | None:
-        """All have had their turn: look who has come since, or come back."""
-        resting = self._resting
-        self._turns = iter([session for session in self._going() if session not in resting])
-        return next(self._turns, None)
-
-    def _close_late(self) -> None:
-        """One that does not come to rest is not waited for."""
-        late = monotonic() - self._timeout_s
-        for session, since in list(self._resting.items()):
-            if since <= late:
-                self._close(session)
-
-    def _close(self, session: Session) -> None:
-        """It cannot move."""
-        self.tally.drained += 1
-        self._halting.go_on(session)
-        self._resting.pop(session, None)
-        self._drain.close(session)
-
-    def _ready(self) -> dict[int, list[Session]]:
+    def _batches_at_rest(self) -> dict[int, list[Session]]:
         """By seat, those that are at rest, at most a batch for each."""
         found: dict[int, list[Session]] = {}
-        joining = self._events.joining()
-        for session in list(self._resting):
-            if session.id in joining or not self._halting.is_at_rest(session):
-                continue
-            if self._says_goodbye(session):
-                continue
+        for session in self._resting.ready():
             seat = self.seat_of(session.id)
             assert seat is not None
             sessions = found.setdefault(seat, [])
@@ -273,14 +230,11 @@ class Departure:
                 sessions.append(session)
         return found
 
-    def _says_goodbye(self, session: Session) -> bool:
-        """Have the application told, as its last callback here; then it has yet to come to rest again."""
-        inbox = session.inbox
-        if self._shard.handlers.on_transfer_out is None or inbox in self._said_goodbye:
-            return False
-        self._said_goodbye.add(inbox)
-        inbox.post("on_transfer_out")
-        return True
+    def _close(self, session: Session) -> None:
+        """It cannot move."""
+        self.tally.drained += 1
+        self._resting.return_one(session)
+        self._drain.close(session)
 
     # A batch.
 
@@ -311,7 +265,7 @@ class Departure:
             self._shard,
             sessions,
             self.waiting,
-            self._who_may_leave,
+            self._resting.who_may_leave,
             lambda: _done(frozen),
         )
         self._frozen = frozen
@@ -324,9 +278,9 @@ class Departure:
         except (TimeoutError, WayBrokenError) as error:
             # Whatever the target has of it, it forgets.
             way.close()
-            while batch.is_leaving:
+            while batch.is_leaving:  # noqa: ASYNC110 - a turn or two
                 await asyncio.sleep(0)
-            batch.take_back(self._came_back)
+            batch.take_back(self._resting.came_back)
             broken = (
                 error if isinstance(error, WayBrokenError) else WayBrokenError("the bus, or the new process, is silent")
             )
@@ -356,9 +310,7 @@ class Departure:
         moved = batch.let_go()
         self.tally.note(moved)
         for each in moved:
-            self._halting.forget(each.inbox)
-            self._said_goodbye.discard(each.inbox)
-            self._resting.pop(each.session, None)
+            self._resting.forget(each.session, each.inbox)
         self._events.moved(moved, way.seat)
         for each in moved:
             self.waiting.remove(each.record.connection_id)
@@ -384,38 +336,16 @@ class Departure:
         if self._batch is not None and self._batch.number == number:
             self._batch.freeze()
 
-    def _who_may_leave(self) -> Callable[[Session], bool]:
-        """Asked at the cut: something may have happened since they were chosen."""
-        joining, halting = self._events.joining(), self._halting
-        return lambda session: session.id not in joining and halting.is_at_rest(session)
-
     def _give_up(self, error: WayBrokenError) -> None:
         frozen = self._frozen
         if frozen is not None and not frozen.done():
             frozen.set_exception(error)
             frozen.exception()
 
-    def _came_back(self, session: Session) -> None:
-        """It goes on here, until its turn comes again."""
-        self._resting.pop(session, None)
-        self._halting.forget(session.inbox)
-
     def _close_refused(self, session: Session) -> None:
-        self._came_back(session)
+        self._resting.came_back(session)
         self.tally.drained += 1
         self._drain.close(session)
-
-    def _return_all(self) -> None:
-        """What is left stays here."""
-        for session in list(self._resting):
-            if self._shard.sessions.get(session.id) is session:
-                self._halting.go_on(session)
-        self._resting.clear()
-        if self._shard.handlers.on_transfer_in is not None:
-            for session in list(self._shard.sessions.values()):
-                if session.inbox in self._said_goodbye:
-                    session.inbox.post("on_transfer_in")
-        self._said_goodbye.clear()
 
     def _progress(self) -> None:
         now = monotonic()

@@ -18,6 +18,7 @@ from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.state import SessionState
 from wspulse.actors.sessions.transfer.keeper import Keeper
 from wspulse.actors.sessions.transfer.places import go_on, take_in
+from wspulse.actors.transport.transfer.arrival import Arrival
 from wspulse.actors.transport.transfer.opening import open_transport, read_ahead
 from wspulse.actors.transport.transfer.record import TransportRecord
 from wspulse.actors.transport.transport import Transport
@@ -50,16 +51,14 @@ def land(shard: Shard, lander: Lander) -> None:
     if record is None or client is None:
         _in_place(shard, lander, None)
         return
-    transport = Transport.of_record(shard, record, partial(_in_place, shard, lander))
-    if _writes_first(lander, record):
+    arrival = Arrival(shard, record, partial(_in_place, shard, lander))
+    if _writes_first(lander, record) and (data := read_ahead(client)):
         # A peer that has sent something and gone is heard before it can reset what we write.
-        data = read_ahead(client)
-        if data:
-            transport.keep(data)
-    if not open_transport(shard.loop, client, transport):
+        arrival.keep(data)
+    if not open_transport(shard.loop, client, arrival):
         # Nothing says so but this: it is as if the socket had ended as soon as it was here.
-        lander.session.transport = transport
-        transport.session = lander.session
+        lander.session.transport = arrival.transport
+        arrival.transport.session = lander.session
         _in_place(shard, lander, None)
         lander.session.transport_lost(ConnectionLostError())
 

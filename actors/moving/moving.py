@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine
+from functools import partial
 from struct import unpack
 from time import monotonic
 from typing import Any, NoReturn, Protocol
@@ -277,7 +278,7 @@ class Moving:
     def _check_not_between(self, connection_id: str) -> None:
         for waiting in self._waitings():
             if connection_id in waiting:
-                raise InTransitError(lambda call: waiting.wait(connection_id, call))
+                raise InTransitError(partial(waiting.wait, connection_id))
 
     def _is_known(self, connection_id: str) -> bool:
         """Whether something of that id is still this process's to decide about."""
