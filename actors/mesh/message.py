@@ -244,8 +244,8 @@ Message = (
 class ConnectionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One session as a snapshot. `state` is "connected" or "suspended"; `connected_at` is Unix time in seconds.
 
-    `incarnation` and `serial` are its birth key, the same wherever it goes. `shard` is the name of the worker in which it lives, for
-    telling; who asks it something asks the owner of its id.
+    `incarnation` and `serial` are its birth key, the same wherever it goes. `shard` is the name of the worker in which it lives,
+    for telling; who asks it something asks the owner of its id.
     """
 
     id: str
@@ -264,8 +264,8 @@ class ConnectionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class ConnectionList(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The sessions of one process. `gone_to` are the seats that some of them may be at by now: whoever wants all asks there behind
-    this (`placing.listing`)."""
+    """The sessions of one process. `gone_to` are the seats that some of them may be at by now: whoever wants all asks there
+    behind this (`placing.listing`)."""
 
     records: list[ConnectionRecord]
     gone_to: list[int] = []

@@ -106,8 +106,8 @@ class Placement:
         return self._owners[slot]
 
     def new_id(self, shard: int) -> str:
-        """A random UUID that the seat `shard` owns, any where it owns none: one is drawn, and its last digits are counted up until
-        it fits.
+        """A random UUID that the seat `shard` owns, any where it owns none: one is drawn, and its last digits are counted up
+        until it fits.
 
         About `shards` tries of half a microsecond; a UUID drawn for each costs ten times that.
         """

@@ -61,6 +61,7 @@ class Shard:
         self,
         *,
         index: int,
+        seat: int | None = None,
         incarnation: int,
         options: ServerOptions,
         handlers: Handlers,
@@ -68,6 +69,9 @@ class Shard:
         real_time: Callable[[], float],
     ) -> None:
         self.index = index
+        """The number by which people know this worker: a name, which a replacement has as well."""
+        self.seat = index if seat is None else seat
+        """Where other processes reach this one."""
         self.incarnation = incarnation
         self.options = options
         self.handlers = handlers
@@ -101,7 +105,7 @@ class Shard:
         self.aborting = False
         self.halting: Aborting | Halting | None = None
         self.transit: Transit | None = None
-        """Where sessions are that move to another process, or come from one; None while none do."""
+        """While sessions move out of this shard or into it: who knows where those are that it does not have."""
         self.events: Callable[[str, Session, BaseException | None], None] | None = None
         """Told of what happens to sessions, while somebody listens."""
         self.resumable: Callable[[Connection], bool] | None = None
@@ -253,9 +257,12 @@ class Shard:
     # Orders.
 
     def find(self, connection_id: str, key: tuple[int, int] | None = None) -> Session:
-        """The session of an id, or exactly the one that `key` names. Raises ConnectionNotFoundError."""
+        """The session of an id, or exactly the one that has this birth key. Raises ConnectionNotFoundError; while sessions move,
+        SessionMovedError and InTransitError."""
         session = self.sessions.get(connection_id)
-        if session is None or (key is not None and key != (self.incarnation, session.serial)):
+        if session is None or (key is not None and key != session.key):
+            if self.transit is not None:
+                self.transit.missing(connection_id, key)
             raise ConnectionNotFoundError(connection_id)
         return session
 
@@ -285,8 +292,7 @@ class Shard:
                 session.id,
                 session.room.id,
                 self.index,
-                self.incarnation,
-                session.serial,
+                *session.key,
                 session.state.value,
                 session.connected_at,
                 session.queued_frames,

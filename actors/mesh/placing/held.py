@@ -1,7 +1,9 @@
-"""`held`: a message that came for a session between two processes, kept and given to the actor anew when it is known where that is.
+"""`held`: a message that came for a session between two processes, kept and given to the actor anew when it is known where that
+is.
 
-Used by whoever hands messages to an actor: a reference within the process, a mailbox. What is held is answered in the order in which
-it came, before anything that comes later; whoever waits for an answer may give up, and then nothing is done and nothing kept.
+Used by whoever hands messages to an actor: a reference within the process, a mailbox. What is held is answered in the order in
+which it came, before anything that comes later; whoever waits for an answer may give up, and then nothing is done and nothing
+kept.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ __all__ = ["held"]
 def held(
     message: Message, receive: Callable[[Message], Any], in_transit: InTransitError, loop: asyncio.AbstractEventLoop
 ) -> asyncio.Future[Any]:
-    """A future of what `receive` will make of the message, which has raised `in_transit` for it. To cancel it withdraws the message."""
+    """A future of what `receive` will make of the message, which has raised `in_transit` for it. To cancel it withdraws the
+    message."""
     return _Held(message, receive, in_transit, loop).outcome
 
 

@@ -1,10 +1,10 @@
 """`Owners`: asks whoever owns a connection id, wherever that is by now.
 
-One per process that asks: a worker's runtime, the supervisor's control plane. Sessions move from process to process: an owner that
-has them no more names the seat that has (SessionMovedError), and that is asked with what is left of the time. What this process asks
-about one id keeps the order of the calls all the while: each ask goes behind its predecessor, wherever that has gone; and when a slot
-changes hands, what is new waits until the former owner has answered what was sent to it. It carries nothing itself: the references
-do.
+One per process that asks: a worker's runtime, the supervisor's control plane. Sessions move from process to process: an owner
+that has them no more names the seat that has (SessionMovedError), and that is asked with what is left of the time. What this
+process asks about one id keeps the order of the calls all the while: each ask goes behind its predecessor, wherever that has
+gone; and when a slot changes hands, what is new waits until the former owner has answered what was sent to it. It carries nothing
+itself: the references do.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class Owners:
         self._tells: set[asyncio.Task[None]] = set()
 
     def adopt(self, table: SlotTable) -> set[int]:
-        """Go by this table. Returns the seats that lose slots: they are to be told TableAdopted on the way on which they are asked,
-        and of those slots nothing is asked there behind that."""
+        """Go by this table. Returns the seats that lose slots: they are to be told TableAdopted on the way on which they are
+        asked, and of those slots nothing is asked there behind that."""
         placement = self.placement
         changed = placement.adopt(table.version, table.workers, table.seats)
         if not changed:
@@ -108,7 +108,8 @@ class Owners:
         return await self._carry(ask, connection_id, message, monotonic() + timeout_s)
 
     def tell(self, connection_id: str, message: Message) -> None:
-        """Have the owner of an id do something, in order with what it is asked, from sync code; what becomes of it nobody hears."""
+        """Have the owner of an id do something, in order with what it is asked, from sync code; what becomes of it nobody
+        hears."""
         ask = self._enter(connection_id)
         telling = self._tell(ask, connection_id, message, monotonic() + ASK_TIMEOUT_S)
         task = self._loop.create_task(telling, context=self._context)
@@ -129,12 +130,11 @@ class Owners:
         try:
             while True:
                 before = ask.before
+                if placement.version != version:
+                    # Who was named before this table may have been told since that nobody asks there any more.
+                    named, version = None, placement.version
                 if before is None:
-                    if named is not None and placement.version == version:
-                        seat = named
-                    else:
-                        # What was named before this table may have been told since that nobody asks there any more.
-                        seat = placement.final_owner(connection_id)
+                    seat = placement.final_owner(connection_id) if named is None else named
                 elif before.holds or before.seat is None or before.seat == ask.seat:
                     await self._wait_for_turn(ask, connection_id, due)
                     continue
@@ -145,7 +145,6 @@ class Owners:
                     await self._wait_for_seat(seat, due)
                     continue
                 self._place(ask, connection_id, seat)
-                version = placement.version
                 try:
                     return await ref.ask(message, timeout_s=due - monotonic())
                 except SessionMovedError as moved:

@@ -212,7 +212,7 @@ class NotedShard:
         self.writing = Writing()
         self.metrics = Metrics()
         self.journal = Journal(self.options.logger, self.metrics, self.clock)
-        self.index = 0
+        self.index = self.seat = 0
         self.closing = False
         self.has_exact_sessions = True
         self.aborting = False

@@ -1,6 +1,8 @@
-"""A world of processes between which sessions move, without processes: who has what, what is asked of whom, and how late it comes.
+"""A world of processes between which sessions move, without processes: who has what, what is asked of whom, and how late it
+comes.
 
-`World` plays the owners as they behave: an id that is between two processes is held, one that has left is answered with where it went.
+`World` plays the owners as they behave: an id that is between two processes is held, one that has left is answered with where it
+went.
 """
 
 from __future__ import annotations
@@ -99,6 +101,7 @@ class World:
             self.refs[seat] = Remote(self.receiver(seat), draw)
         self.owners = Owners(placement, self.refs)
         self.version = 0
+        self.was_told = asyncio.Event()
         self.losing: set[int] = set()
         """The slots that change hands."""
 
@@ -108,6 +111,7 @@ class World:
     def receive(self, seat: int, message: Message) -> None:
         if isinstance(message, TableAdopted):
             self.over[seat] |= self.losing
+            self.was_told.set()
             return
         assert isinstance(message, SendFrame)
         name = message.connection_id
@@ -167,11 +171,11 @@ class World:
         losers = self.owners.adopt(SlotTable(self.version, 4, table))
         assert losers == {source}
         self.losing = moved
+        self.was_told.clear()
         self.refs[source].tell(TableAdopted(self.version, HERE))
         # The plan is over when the source was told that.
         async with asyncio.timeout(10):
-            while not self.over[source] >= moved:
-                await asyncio.sleep(0)
+            await self.was_told.wait()
 
     async def stop(self) -> None:
         for seat in (1, 2, 3):

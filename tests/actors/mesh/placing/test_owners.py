@@ -24,8 +24,7 @@ async def play(draw: Random) -> None:
 
     async def caller() -> None:
         while not over.is_set():
-            for _ in range(draw.randrange(4)):
-                calls.append(asyncio.create_task(world.send(draw.choice(names))))
+            calls.extend(asyncio.create_task(world.send(draw.choice(names))) for _ in range(draw.randrange(4)))
             await world.turns(4)
             await asyncio.sleep(0)
 
@@ -40,7 +39,9 @@ async def play(draw: Random) -> None:
             await asyncio.gather(*calls)
         for name in names:
             assert world.got[name] == list(range(world.asked[name])), name
-        assert not world.owners._last and not world.owners._settling and not world.owners._waiting
+        assert not world.owners._last
+        assert not world.owners._settling
+        assert not world.owners._waiting
         assert -1 not in world.owners.placement._table
     finally:
         over.set()
