@@ -63,12 +63,14 @@ class ZmqBus:
         self.publish = publisher.publish
         self.publish_but = publisher.publish_but
         self.publish_when_free = publisher.publish_when_free
+        self.cut = publisher.cut
         self.publish_echo = publisher.publish_probe
         self.audiences, self.flow = publisher.audiences, publisher.flow
         self.shard_up, self.shard_lost, self.shard_down = publisher.shard_up, publisher.shard_lost, publisher.shard_down
         self.consumed, self.rooms_told = publisher.consumed, publisher.rooms_told
         self.join, self.leave = receiver.subscriptions.join, receiver.subscriptions.leave
         self.tell_all_rooms = receiver.subscriptions.tell_all
+        self.watch_cuts, self.unwatch_cuts = receiver.watch_cuts, receiver.unwatch_cuts
 
     def stop(self) -> None:
         """Send what is batched, then end. Callers that wait get ShardUnavailableError."""

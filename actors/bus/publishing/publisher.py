@@ -13,7 +13,7 @@ from contextvars import copy_context
 
 import zmq
 
-from wspulse.actors.bus.message import pack, pack_but, pack_mark, room_topic
+from wspulse.actors.bus.message import pack, pack_but, pack_cut, pack_mark, room_topic
 from wspulse.actors.bus.publishing.audiences import Audiences
 from wspulse.actors.bus.publishing.flow import BusFlow
 from wspulse.actors.bus.publishing.numbering import Numbering
@@ -186,6 +186,12 @@ class Publisher:
             except zmq.Again:
                 self._set_retry()
         self._unsent.append(data)
+
+    def cut(self, number: int) -> None:
+        """Publish a cut of ours, behind all that was published before; callers that wait have published nothing yet."""
+        self._flush()
+        if not self._stopped:
+            self._send(pack_cut(self._incarnation, number))
 
     def publish_probe(self, topic: bytes) -> None:
         """Past what waits in `_unsent`: a probe carries no order."""

@@ -1,4 +1,4 @@
-"""`Receiver`: takes what comes of the bus, and gives it away in its order: frames, marks, echoes, probes.
+"""`Receiver`: takes what comes of the bus, and gives it away in its order: frames, marks, cuts, echoes, probes.
 
 Made by the bus, with a socket of its own. That socket's descriptor tells only of *changes*, and any operation on the socket may
 use one up: so it is drained until EAGAIN, whatever those raise who are given something, and whoever touches the socket
@@ -14,14 +14,17 @@ from contextvars import copy_context
 import zmq
 
 from wspulse.actors.bus.message import (
+    CUT_PREFIX,
     ECHO_PREFIX,
     MARK_PREFIX,
     PROBE_PREFIX,
     ROOM_PREFIX,
     GapWatch,
+    cut_topic,
     echo_topic,
     mark_topic,
     unpack,
+    unpack_cut,
     unpack_mark,
 )
 from wspulse.actors.bus.receiving.failures import Failures
@@ -34,7 +37,9 @@ __all__ = ["Receiver"]
 _DRAIN_BUDGET = 256
 """Messages taken from the bus in one go; then sockets have their turn."""
 
-_ROOM, _MARK, _PROBE, _ECHO = (prefix[0] for prefix in (ROOM_PREFIX, MARK_PREFIX, PROBE_PREFIX, ECHO_PREFIX))
+_ROOM, _MARK, _PROBE, _ECHO, _CUT = (
+    prefix[0] for prefix in (ROOM_PREFIX, MARK_PREFIX, PROBE_PREFIX, ECHO_PREFIX, CUT_PREFIX)
+)
 
 
 class Receiver:
@@ -67,6 +72,8 @@ class Receiver:
         self._gap_log = GapLog()
         self._failures = Failures()
         self._look_scheduled = False
+        self._passed: dict[int, Callable[[int], None]] = {}
+        """Who is told of the cuts of an incarnation."""
         self.echoed: Callable[[bytes], None] = lambda _data: None
         self.subscriptions = Subscriptions(
             self._subscribe,
@@ -85,8 +92,19 @@ class Receiver:
     def stop(self) -> None:
         self._stopped = True
         self.subscriptions.stop()
+        self._passed.clear()
         self._loop.remove_reader(self._subscribe.fileno())
         self._subscribe.close()
+
+    def watch_cuts(self, source: int, passed: Callable[[int], None], watched: Callable[[], None]) -> None:
+        """See `CuttingBus`."""
+        self.unwatch_cuts(source)
+        self._passed[source] = passed
+        self.subscriptions.watch(cut_topic(source), watched)
+
+    def unwatch_cuts(self, source: int) -> None:
+        if self._passed.pop(source, None) is not None:
+            self.subscriptions.unwatch(cut_topic(source))
 
     def _schedule_look(self) -> None:
         if not self._look_scheduled:
@@ -123,6 +141,8 @@ class Receiver:
                 self.subscriptions.returned(data)
             elif kind == _ECHO:
                 self.echoed(data)
+            elif kind == _CUT:
+                self._cut(*unpack_cut(data))
             if self._stopped:
                 return True
         return False
@@ -138,6 +158,11 @@ class Receiver:
             return
         for wire in message.frames:
             self._deliver(message.room_id, wire)
+
+    def _cut(self, source: int, number: int) -> None:
+        passed = self._passed.get(source)
+        if passed is not None:  # else it was on its way when we left
+            passed(number)
 
     def _failed(self, error: Exception) -> None:
         self._failures.raised(error, self._loop.time())

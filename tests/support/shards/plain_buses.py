@@ -47,6 +47,12 @@ class PlainBus:
         async with asyncio.timeout(5):
             await asyncio.gather(*futures)
 
+    async def watch_cuts(self, source: int, passed: Callable[[int], None]) -> None:
+        watched: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.bus.watch_cuts(source, passed, partial(watched.set_result, None))
+        async with asyncio.timeout(5):
+            await watched
+
 
 @asynccontextmanager
 async def plain_buses(folder: Path, count: int) -> AsyncIterator[list[PlainBus]]:
