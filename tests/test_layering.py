@@ -108,12 +108,12 @@ MACHINES = (
     "actors/client/handling/inbox",
     "actors/client/outbox",
     "actors/client/session",
-    "actors/bus/audiences",
+    "actors/bus/publishing/audiences",
     "actors/bus/echoes",
-    "actors/bus/flow",
+    "actors/bus/publishing/flow",
     "actors/bus/message",
-    "actors/bus/numbering",
-    "actors/bus/waiters",
+    "actors/bus/publishing/numbering",
+    "actors/bus/publishing/waiters",
     "actors/transport/farewell",
     "actors/transport/limits",
     "actors/transport/owed",
@@ -161,7 +161,9 @@ IO = {"asyncio", "multiprocessing", "select", "selectors", "signal", "socket", "
 IO |= {"uvloop", "zmq"}
 
 MAY_IMPORT_ZMQ = (
-    "actors/bus/subscriptions",
+    "actors/bus/publishing/publisher",
+    "actors/bus/receiving/receiver",
+    "actors/bus/receiving/subscriptions",
     "actors/bus/zmq",
     "supervisor/client/",
     "supervisor/control/",

@@ -19,21 +19,25 @@ from struct import Struct
 from typing import NamedTuple
 
 __all__ = [
+    "CUT_PREFIX",
     "ECHO_PREFIX",
     "MARK_PREFIX",
     "PROBE_PREFIX",
     "ROOM_PREFIX",
     "BusMessage",
     "GapWatch",
+    "cut_topic",
     "echo_topic",
     "mark_topic",
     "pack",
     "pack_but",
+    "pack_cut",
     "pack_echo",
     "pack_mark",
     "probe_topic",
     "room_topic",
     "unpack",
+    "unpack_cut",
     "unpack_echo",
     "unpack_mark",
 ]
@@ -42,6 +46,7 @@ ROOM_PREFIX = b"r"
 PROBE_PREFIX = b"p"
 MARK_PREFIX = b"m"
 ECHO_PREFIX = b"e"
+CUT_PREFIX = b"c"
 
 _MOST_SENDERS = 4096
 """Remembered in one room. There are not so many at once: most are of earlier lives of shards."""
@@ -54,6 +59,8 @@ _MARK_TOPIC = Struct("<I")
 _MARK = Struct("<IIIQ")
 _ECHO_TOPIC = Struct("<II")
 _ECHO = Struct("<IIQ")
+_CUT_TOPIC = Struct("<I")
+_CUT = Struct("<IQ")
 
 
 class BusMessage(NamedTuple):
@@ -137,6 +144,22 @@ def unpack_echo(data: bytes) -> int:
     """Its number."""
     number: int = _ECHO.unpack_from(data, 1)[2]
     return number
+
+
+def cut_topic(incarnation: int) -> bytes:
+    """Of the cuts of one process; all are of one length, so that none is the beginning of another's."""
+    return CUT_PREFIX + _CUT_TOPIC.pack(incarnation)
+
+
+def pack_cut(incarnation: int, number: int) -> bytes:
+    """A cut in what all publish: everybody who gets it has got the same before it."""
+    return CUT_PREFIX + _CUT.pack(incarnation, number)
+
+
+def unpack_cut(data: bytes) -> tuple[int, int]:
+    """Whose it is, and its number."""
+    incarnation, number = _CUT.unpack_from(data, 1)
+    return incarnation, number
 
 
 def probe_topic(shard: int, incarnation: int, number: int) -> bytes:
