@@ -1,7 +1,7 @@
 """`Arrival`: the target's end of a move: sessions that come from one source.
 
-Made by `Moving` for each stream on which a process says that it moves sessions out. Until a batch is committed its sessions are the
-source's: what is here of them is forgotten when the stream ends. It decides nothing.
+Made by `Moving` for each stream on which a process says that it moves sessions out. Until a batch is committed its sessions are
+the source's: what is here of them is forgotten when the stream ends. It decides nothing.
 """
 
 from __future__ import annotations

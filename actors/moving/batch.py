@@ -24,7 +24,7 @@ from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.frozen import freeze, sent_meanwhile, thaw
 from wspulse.actors.sessions.transfer.keeper import Keeper
-from wspulse.actors.sessions.transfer.places import take_out
+from wspulse.actors.sessions.transfer.places import let_go, take_out
 from wspulse.actors.sessions.transfer.record import SessionRecord
 from wspulse.actors.sessions.transfer.recording import record_of
 from wspulse.actors.transport.transfer.opening import tcp_socket
@@ -152,7 +152,7 @@ class Batch:
                     shard.room_table.let_go(room)
                 return
             self._unleft += 1
-        session.let_go()
+        let_go(session)
         each.keeper.enter(rooms)
         take_out(shard, session)
         self._frozen[session.id] = each

@@ -1,8 +1,9 @@
-"""`Departure`: the source's end of a move: takes the sessions of some slots out of this process, batch by batch, until none is left.
+"""`Departure`: the source's end of a move: takes the sessions of some slots out of this process, batch by batch, until none is
+left.
 
 Made by `Moving` for each plan that the supervisor orders. It brings sessions to rest, has a batch of them cut out of the bus's
-order, sends it, and commits it when the target has built it; until then it can take it back. What cannot move is closed with 1012.
-It starts and ends no process, and knows of no table of slots but its own targets.
+order, sends it, and commits it when the target has built it; until then it can take it back. What cannot move is closed with
+1012. It starts and ends no process, and knows of no table of slots but its own targets.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ class MoveFailedError(Exception):
 
 
 class Departure:
-    """See the module. `targets` has the seat that each slot goes to; `slot_of(connection_id)` and `path_of(seat)` are the mesh's."""
+    """See the module. `targets` has the seat that each slot goes to; `slot_of(connection_id)` and `path_of(seat)` are the
+    mesh's."""
 
     def __init__(
         self,
@@ -196,7 +198,7 @@ class Departure:
                 now = monotonic()
                 if fruitless_since is None:
                     fruitless_since = now
-                if self._stopping or now > fruitless_since + self._timeout_s:
+                if now > fruitless_since + self._timeout_s:
                     raise MoveFailedError(str(error)) from None
                 if not await self._is_there(seat):
                     raise MoveFailedError(str(error)) from None

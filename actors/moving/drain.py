@@ -1,7 +1,7 @@
 """`DrainSpread`: closes sessions that cannot move, so that their clients come back one after another.
 
-Made by a departure, and by a shard that ends for a replacement without moving anything. The close frame says how long a client is to
-wait before it comes back; those that are told a longer time are closed later, too.
+Made by a departure, and by a shard that ends for a replacement without moving anything. The close frame says how long a client
+is to wait before it comes back; those that are told a longer time are closed later, too.
 """
 
 from __future__ import annotations

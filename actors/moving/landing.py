@@ -17,7 +17,7 @@ from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.state import SessionState
 from wspulse.actors.sessions.transfer.keeper import Keeper
-from wspulse.actors.sessions.transfer.places import go_on, take_in
+from wspulse.actors.sessions.transfer.places import carry_on, go_on, take_in, wait_on
 from wspulse.actors.transport.transfer.arrival import Arrival
 from wspulse.actors.transport.transfer.opening import open_transport, read_ahead
 from wspulse.actors.transport.transfer.record import TransportRecord
@@ -80,9 +80,9 @@ def _in_place(shard: Shard, lander: Lander, transport: Transport | None) -> None
         for room in further:
             shard.room_table.let_go(room)
     if transport is not None:
-        session.carry_on(transport)
+        carry_on(session, transport)
     elif session.state is SessionState.SUSPENDED:
-        session.wait_on()
+        wait_on(session)
     shard.room_table.let_go(first)
     _catch_up(session, keeper.frames, lander.late)
     lander.landed(session)

@@ -1,7 +1,7 @@
 """`Resting`: which sessions of a source come to rest, whose turn it is, and which of them may leave.
 
-Made by a departure. Of all that are to go a few hundred are at rest at a time; those behind them are served until it is their turn.
-It moves nothing and closes nothing.
+Made by a departure. Of all that are to go a few hundred are at rest at a time; those behind them are served until it is their
+turn. It moves nothing and closes nothing.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class Resting:
             del since[session]
         now = monotonic()
         while len(since) < _MOST_SESSIONS:
-            session = self._next()
-            if session is None:
+            turn = self._next()
+            if turn is None:
                 break
-            if session not in since and sessions.get(session.id) is session:
-                since[session] = now
-                self.halting.halt(session)
+            if turn not in since and sessions.get(turn.id) is turn:
+                since[turn] = now
+                self.halting.halt(turn)
 
     def _next(self) -> Session | None:
         for session in self._turns:

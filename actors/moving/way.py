@@ -1,7 +1,7 @@
 """`Way`: the source's end of the stream to one target: what is said there, and the answers.
 
-Made by a `Departure`. One question is under way at a time. The end of the stream, whoever caused it, is a `WayBrokenError` for whoever
-waits, and for whoever asks afterwards; the target has forgotten then what was not committed.
+Made by a `Departure`. One question is under way at a time. The end of the stream, whoever caused it, is a `WayBrokenError` for
+whoever waits, and for whoever asks afterwards; the target has forgotten then what was not committed.
 """
 
 from __future__ import annotations

@@ -305,25 +305,6 @@ class Session:
         else:
             self.unblocked()
 
-    # Its move to another process.
-
-    def let_go(self) -> None:
-        """Be in no room, and judged by nobody's timer. Its transport leaves, or has none."""
-        self.epoch += 1
-        self.room.remove(self)
-        if self.further is not None:
-            for room in self.further.rooms.values():
-                room.remove(self)
-
-    def carry_on(self, transport: Transport) -> None:
-        """Have the transport again that it had, in this process or another, and be in its rooms."""
-        Session.attach(self, transport)
-
-    def wait_on(self) -> None:
-        """Go on waiting for its client, in its rooms."""
-        self._set_slow()
-        self.shard.start_window(self, max(0.0, self.window_ends - self.shard.clock()))
-
     def _detach(self, close: CloseRow | None) -> None:
         self._wake_senders()
         transport = self.transport

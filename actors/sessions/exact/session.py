@@ -96,20 +96,6 @@ class ExactSession(Session):
         """Its own client comes back, and takes the next transport."""
         self._claimed = claim.received
 
-    # Its move to another process.
-
-    def carry_on(self, transport: Transport) -> None:
-        if self._told < self.inbox.received:
-            # Whatever was to tell its client in a while is not here.
-            self._owes_ack = True
-        self._begin_beat()
-        super().carry_on(transport)
-
-    def let_go(self) -> None:
-        self._end_deadlines()
-        self.log.unfollow()
-        super().let_go()
-
     # Inbound.
 
     def took(self, size_bytes: int) -> None:

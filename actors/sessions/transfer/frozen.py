@@ -1,7 +1,7 @@
 """What a session and its connection are between two processes: for a few milliseconds, in the source.
 
-Whoever moves a session has it and its connection become these, which costs nobody else a look. What is sent to it meanwhile waits;
-what has an effect on it waits until it is known where it is, and is then done there.
+Whoever moves a session has it and its connection become these, which costs nobody else a look. What is sent to it meanwhile
+waits; what has an effect on it waits until it is known where it is, and is then done there.
 """
 
 from __future__ import annotations

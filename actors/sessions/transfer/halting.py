@@ -1,8 +1,8 @@
 """`Halting`: brings sessions to rest, so that nothing of them runs or is under way but what travels.
 
-Made by whoever moves sessions out of a shard, which has it meanwhile. First a session's socket is no longer read, then what runs is
-waited for: a callback, a `join`, a `call` (whose answer is still read). What waits for its handler by then goes with it; callbacks
-that wait run first. So it comes to rest within one handler, however much its client sends.
+Made by whoever moves sessions out of a shard, which has it meanwhile. First a session's socket is no longer read, then what
+runs is waited for: a callback, a `join`, a `call` (whose answer is still read). What waits for its handler by then goes with
+it; callbacks that wait run first. So it comes to rest within one handler, however much its client sends.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ __all__ = ["Keeper"]
 
 
 class Keeper(RoomKeeper):
-    """See the module. `frames` are those of its rooms, in wire form, in the order of each room; `size_bytes` is what they take."""
+    """See the module. `frames` are those of its rooms, in wire form, in the order of each room; `size_bytes` is what they
+    take."""
 
     __slots__ = ("_rooms", "frames", "id", "size_bytes")
 

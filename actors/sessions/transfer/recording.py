@@ -88,7 +88,7 @@ def session_of(shard: Shard, record: SessionRecord, room: Room[Session]) -> Sess
         session = exact
     else:
         session = Session(shard, record.connection_id, room, 0, record.connected_at)
-    session.key = record.birth
+    session.incarnation, session.serial = record.birth
     session.epoch = record.epoch + 1
     session.resumes = record.resumes
     session.dropped_frames = record.dropped_frames
