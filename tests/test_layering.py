@@ -97,7 +97,7 @@ MACHINES = (
     "actors/wire",
     "actors/mesh/lifecycle",
     "actors/mesh/message",
-    "actors/mesh/moves",
+    "actors/mesh/placing/moves",
     "actors/moving/tally",
     "actors/moving/waiting",
     "actors/mesh/outbox",

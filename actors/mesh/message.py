@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from wspulse.actors.mesh.lifecycle import ActorMessage, LifecycleMessage
-from wspulse.actors.mesh.moves import MoveAnswer, MoveEnvelope
+from wspulse.actors.mesh.placing.moves import MoveAnswer, MoveEnvelope
 from wspulse.actors.values.text.exact import Claim
 
 __all__ = ["DESK_SHARD", "QUESTION_TIMEOUT_S", "Envelope", "Message"]

@@ -24,8 +24,8 @@ from time import monotonic
 import msgspec
 
 from wspulse.actors.mesh.message import Envelope, Handover, MailboxMoved, ReceiptsWanted
-from wspulse.actors.mesh.moves import SocketComes
 from wspulse.actors.mesh.outbox import MOST_DESCRIPTORS, Outbox
+from wspulse.actors.mesh.placing.moves import SocketComes
 from wspulse.actors.values.log_limit import LogLimit
 
 __all__ = ["SHORTAGES", "Stream"]

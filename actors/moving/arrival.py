@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from wspulse.actors.mesh.moves import (
+from wspulse.actors.mesh.placing.moves import (
     BatchBuilt,
     BatchComing,
     BatchCommitted,

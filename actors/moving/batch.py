@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from wspulse.actors.mesh.moves import SessionComes, SocketComes
+from wspulse.actors.mesh.placing.moves import SessionComes, SocketComes
 from wspulse.actors.moving.landing import Lander, land
 from wspulse.actors.moving.waiting import Waiting
 from wspulse.actors.sessions.inbox import Inbox

@@ -15,7 +15,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Protocol
 
-from wspulse.actors.mesh.moves import (
+from wspulse.actors.mesh.placing.moves import (
     BatchBuilt,
     BatchComing,
     BatchCommitted,

@@ -16,8 +16,8 @@ from typing import Any, NoReturn, Protocol
 
 from wspulse.actors.mesh.lifecycle import MovedOut, MoveFailed, MoveOut, MoveProgress, TableAdopted, Vacated
 from wspulse.actors.mesh.message import ConnectionRecord, Message
-from wspulse.actors.mesh.moves import MoveBegins, MoveEnvelope
 from wspulse.actors.mesh.placement import SLOTS
+from wspulse.actors.mesh.placing.moves import MoveBegins, MoveEnvelope
 from wspulse.actors.mesh.stream import Stream
 from wspulse.actors.moving.arrival import Arrival
 from wspulse.actors.moving.batch import MovedSession

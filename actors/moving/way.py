@@ -11,7 +11,7 @@ import socket
 from typing import TypeVar
 
 from wspulse.actors.mesh.message import Envelope, Hello
-from wspulse.actors.mesh.moves import MoveAnswer, MoveBegins, MoveEnvelope, MoveReady, MoveRefused
+from wspulse.actors.mesh.placing.moves import MoveAnswer, MoveBegins, MoveEnvelope, MoveReady, MoveRefused
 from wspulse.actors.mesh.stream import Stream
 
 __all__ = ["Way", "WayBrokenError"]
