@@ -119,8 +119,7 @@ def seat_of_newcomer(shard: Shard, placement: Placement, connection_id: str) -> 
     transit = shard.transit
     if transit is None:
         return placement.final_owner(connection_id)
-    seat = transit.newcomer_goes_to(connection_id)
-    return shard.seat if seat is None else seat
+    return transit.newcomer_goes_to(connection_id)
 
 
 def call_soon(shard: Shard, call: Callable[..., object], *arguments: object) -> None:

@@ -240,6 +240,11 @@ class Newcomer(asyncio.Protocol):
 
     # Answers.
 
+    @property
+    def has_asked(self) -> bool:
+        """Whether its request is complete, and not answered."""
+        return self._request is not None
+
     def drain(self) -> None:
         """The server closes: answer 503. A client that has not finished its request does not look for an answer yet."""
         if self._gatherer is None:

@@ -92,6 +92,8 @@ class Arrival:
         self._bus = bus
         self._stream = stream
         self._landed = landed
+        self.slots: frozenset[int] = frozenset()
+        """That come from it."""
         self._source = 0
         """Its incarnation."""
         self._batches: dict[int, _Batch] = {}
@@ -127,6 +129,7 @@ class Arrival:
             self._stream.send(MoveRefused(begins.plan, reason))
             return
         self._source = begins.incarnation
+        self.slots = frozenset(begins.slots)
         ready = MoveReady(begins.plan, codec_name(self._shard))
         self._bus.watch_cuts(begins.incarnation, self._cut, partial(self._say, ready))
 

@@ -123,6 +123,13 @@ class Departure:
         self._stopping = False
         self._told_at = 0.0
 
+    def end(self) -> None:
+        """All know by now whose the slots are: let the targets go by the table alone."""
+        for way in self._ways.values():
+            way.tell(MoveEnds(self.plan))
+            way.flush()
+            way.close()
+
     # What others ask.
 
     def seat_of(self, connection_id: str) -> int | None:
@@ -167,10 +174,6 @@ class Departure:
             raise
         finally:
             self._bus.unwatch_cuts(self._shard.incarnation)
-            for way in self._ways.values():
-                way.tell(MoveEnds(self.plan))
-                way.flush()
-                way.close()
             if self._shard.halting is self._resting.halting:
                 self._shard.halting = None
 
@@ -244,7 +247,8 @@ class Departure:
         way = self._ways.get(seat)
         if way is None or not way.is_open:
             way = self._ways[seat] = Way(seat, self._path_of(seat))
-            begins = MoveBegins(self.plan, self._seat, self._shard.incarnation, FORMAT)
+            slots = [slot for slot, target in self._targets.items() if target == seat]
+            begins = MoveBegins(self.plan, self._seat, self._shard.incarnation, FORMAT, slots)
             await way.begin(begins, _ANSWER_S)
         return way
 

@@ -53,6 +53,13 @@ class Mesh(Protocol):
 
     def slot_of(self, connection_id: str) -> int: ...
 
+    @property
+    def version(self) -> int:
+        """Of the table that this process goes by."""
+
+    def owner_of(self, connection_id: str) -> int:
+        """The seat of whom the table names."""
+
     def path_of(self, seat: int) -> str: ...
 
     def seats_up(self) -> Collection[int]:
@@ -97,6 +104,8 @@ class Moving:
         self._departure: Departure | None = None
         self._task: asyncio.Task[None] | None = None
         self._arrivals: dict[Stream, Arrival] = {}
+        self._version = 0
+        """Of the table when the plan began."""
         self._adopted: set[int] = set()
         self._adoption = asyncio.Event()
 
@@ -109,6 +118,7 @@ class Moving:
             return
         targets = {slot: seat for slot, seat in enumerate(unpack(f"<{SLOTS}H", order.targets)) if seat != _STAYS}
         self._adopted.clear()
+        self._version = self._mesh.version
         self._departure = Departure(
             order.plan,
             targets,
@@ -134,8 +144,9 @@ class Moving:
 
     def adopted(self, message: TableAdopted) -> None:
         """Another process, or the supervisor (-1), sends nothing more here for the slots that have gone."""
-        self._adopted.add(message.seat)
-        self._adoption.set()
+        if message.version > self._version:
+            self._adopted.add(message.seat)
+            self._adoption.set()
 
     # A stream on which sessions come.
 
@@ -208,6 +219,8 @@ class Moving:
                 return
 
     def _end_plan(self) -> None:
+        if self._departure is not None:
+            self._departure.end()
         self._departure = self._task = None
         self._rest()
 
@@ -249,12 +262,18 @@ class Moving:
                 raise SessionMovedError(seat)
         raise ConnectionNotFoundError(connection_id)
 
-    def newcomer_goes_to(self, connection_id: str) -> int | None:
+    def newcomer_goes_to(self, connection_id: str) -> int:
         self._check_not_between(connection_id)
-        departure = self._departure
-        if departure is None or connection_id in self._shard.sessions or self._is_known(connection_id):
-            return None
-        return departure.seat_of(connection_id)
+        mesh = self._mesh
+        if connection_id in self._shard.sessions or self._is_known(connection_id):
+            return mesh.seat
+        if self._departure is not None and (seat := self._departure.seat_of(connection_id)) is not None:
+            return seat
+        slot = mesh.slot_of(connection_id)
+        if any(slot in arrival.slots for arrival in self._arrivals.values()):
+            # The table does not say so yet: whoever sent it here had it to decide.
+            return mesh.seat
+        return mesh.owner_of(connection_id)
 
     def wait_for(self, connection_id: str, call: Callable[[], object]) -> None:
         for waiting in self._waitings():

@@ -42,6 +42,8 @@ class MoveBegins(ActorMessage):
     seat: int
     incarnation: int
     format: int
+    slots: list[int]
+    """That come to this seat. Who is about to connect with an id of theirs is the target's when the source sends it on."""
 
 
 class MoveReady(ActorMessage):

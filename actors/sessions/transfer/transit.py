@@ -18,9 +18,9 @@ class Transit(Protocol):
         """No session of this id (of this birth key, unless it is None) is here. Raises InTransitError while it is between two
         processes, SessionMovedError where it, or whatever becomes of its id, is another's, else ConnectionNotFoundError."""
 
-    def newcomer_goes_to(self, connection_id: str) -> int | None:
-        """The seat that decides about a newcomer of this id of whom there is neither a session nor a joiner here; None: this one.
-        Raises InTransitError."""
+    def newcomer_goes_to(self, connection_id: str) -> int:
+        """The seat that decides about a newcomer of this id whom another process has sent here, or the table has. Raises
+        InTransitError."""
 
     def wait_for(self, connection_id: str, call: Callable[[], object]) -> None:
         """Have `call` made, once, when it is known where a session is that is between two processes."""
