@@ -21,6 +21,7 @@ from typing import NamedTuple
 __all__ = [
     "CUT_PREFIX",
     "ECHO_PREFIX",
+    "LAST_WORD_PREFIX",
     "MARK_PREFIX",
     "PROBE_PREFIX",
     "ROOM_PREFIX",
@@ -33,12 +34,14 @@ __all__ = [
     "pack_but",
     "pack_cut",
     "pack_echo",
+    "pack_last_word",
     "pack_mark",
     "probe_topic",
     "room_topic",
     "unpack",
     "unpack_cut",
     "unpack_echo",
+    "unpack_last_word",
     "unpack_mark",
 ]
 
@@ -47,6 +50,8 @@ PROBE_PREFIX = b"p"
 MARK_PREFIX = b"m"
 ECHO_PREFIX = b"e"
 CUT_PREFIX = b"c"
+LAST_WORD_PREFIX = b"l"
+"""Of all processes: each says one, and all hear it."""
 
 _MOST_SENDERS = 4096
 """Remembered in one room. There are not so many at once: most are of earlier lives of shards."""
@@ -61,6 +66,7 @@ _ECHO_TOPIC = Struct("<II")
 _ECHO = Struct("<IIQ")
 _CUT_TOPIC = Struct("<I")
 _CUT = Struct("<IQ")
+_LAST_WORD = Struct("<I")
 
 
 class BusMessage(NamedTuple):
@@ -160,6 +166,16 @@ def unpack_cut(data: bytes) -> tuple[int, int]:
     """Whose it is, and its number."""
     incarnation, number = _CUT.unpack_from(data, 1)
     return incarnation, number
+
+
+def pack_last_word(incarnation: int) -> bytes:
+    """A process publishes nothing behind it."""
+    return LAST_WORD_PREFIX + _LAST_WORD.pack(incarnation)
+
+
+def unpack_last_word(data: bytes) -> int:
+    incarnation: int = _LAST_WORD.unpack_from(data, 1)[0]
+    return incarnation
 
 
 def probe_topic(shard: int, incarnation: int, number: int) -> bytes:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from contextvars import copy_context
 
 import zmq
 
-from wspulse.actors.bus.message import pack, pack_but, pack_cut, pack_mark, room_topic
+from wspulse.actors.bus.contract import Bus
+from wspulse.actors.bus.message import pack, pack_but, pack_cut, pack_last_word, pack_mark, room_topic
 from wspulse.actors.bus.publishing.audiences import Audiences
 from wspulse.actors.bus.publishing.flow import BusFlow
 from wspulse.actors.bus.publishing.numbering import Numbering
@@ -39,6 +41,8 @@ _MARK_AGAIN_S = 1.0
 """A shard that is too far behind is marked again so often: its last answers may have been lost with a link, and without
 further bytes there is no further mark."""
 
+_LAST_WORD_MS = 500
+
 _NUMBERS_KEPT_S = 60.0
 """How long a room's last message is remembered at least after it."""
 
@@ -56,7 +60,7 @@ class Publisher:
         self._own = copy_context()  # in which the loop calls us: that of a handler, which publishes, would be kept
         self._push: zmq.Socket[bytes] = context.socket(zmq.PUSH)
         self._push.setsockopt(zmq.SNDHWM, _PUSH_HIGH_WATER)
-        self._push.setsockopt(zmq.LINGER, 500)
+        self._push.setsockopt(zmq.LINGER, _LAST_WORD_MS)
         self._push.connect(endpoint)
         self._stopped = False
         self._numbering = Numbering()
@@ -66,6 +70,8 @@ class Publisher:
         self._flush_scheduled = False
         self._unsent: deque[bytes] = deque()
         self._waiters: Waiters[asyncio.Future[None], tuple[bytes, frozenset[str]]] = Waiters()
+        self._successor: Bus | None = None
+        """Which has this one's place."""
         self._retry: asyncio.TimerHandle | None = None
         self._mark_again: asyncio.TimerHandle | None = None
         self.audiences = Audiences()
@@ -75,16 +81,31 @@ class Publisher:
         self._loop.add_reader(self._push.fileno(), self._push_changed)
 
     def stop(self) -> None:
-        """Send what is batched, then end. Callers that wait get ShardUnavailableError."""
-        self._flush()
-        self._stopped = True
-        for timer in (self._retry, self._mark_again, self._period):
-            if timer is not None:
-                timer.cancel()
+        """Send what is batched and what waits, and a last word, then end. Callers that wait get ShardUnavailableError. Blocks for
+        half a second at most, while the forwarder takes nothing."""
         for future in self._waiters:
             if not future.done():
                 future.set_exception(ShardUnavailableError("the server is closing"))
         self._waiters.clear()
+        self._flush()
+        self._send(pack_last_word(self._incarnation))
+        if self._unsent:
+            # Nothing comes to wait any more, and the socket may keep it all: as soon as it takes something it takes the rest.
+            self._push.setsockopt(zmq.SNDHWM, 0)
+            if self._push.poll(_LAST_WORD_MS, zmq.POLLOUT):
+                self._send_unsent()
+        self._end()
+
+    def abandon(self) -> None:
+        """End at once; what waits is given up."""
+        self._push.setsockopt(zmq.LINGER, 0)
+        self._end()
+
+    def _end(self) -> None:
+        self._stopped = True
+        for timer in (self._retry, self._mark_again, self._period):
+            if timer is not None:
+                timer.cancel()
         self._loop.remove_reader(self._push.fileno())
         self._push.close()
 
@@ -100,6 +121,9 @@ class Publisher:
         return is_open
 
     async def publish_when_free(self, room_id: str, wire: bytes, excluded: frozenset[str] = frozenset()) -> None:
+        if self._successor is not None:
+            await self._successor.publish_when_free(room_id, wire, excluded)
+            return
         if self.publish_but(room_id, wire, excluded) if excluded else self.publish(room_id, wire):
             return
         if self._stopped:
@@ -193,6 +217,29 @@ class Publisher:
         if not self._stopped:
             self._send(pack_cut(self._incarnation, number))
 
+    def mark_own(self) -> int:
+        """Publish a mark for this shard itself, behind all that was published before. Returns its number."""
+        self._flush()
+        number = self._numbering.next()
+        self.flow.mark(self._shard, number)
+        self._send(pack_mark(self._shard, self._shard, self._incarnation, number))
+        return number
+
+    def hand_over(self, successor: Bus) -> list[tuple[str, bytes, frozenset[str]]]:
+        self._successor = successor
+        frames = []
+        for room_id, future, (wire, excluded) in self._waiters.going_on(lambda _room_id: True):
+            if not future.done():
+                frames.append((room_id, wire, excluded))
+                future.set_result(None)
+        return frames
+
+    def take_back(self, frames: Iterable[tuple[str, bytes, frozenset[str]]]) -> None:
+        """Whoever published these was told so: they wait for nobody."""
+        self._successor = None
+        for room_id, wire, excluded in frames:
+            self._take_but(room_id, wire, excluded) if excluded else self._take(room_id, wire)
+
     def publish_probe(self, topic: bytes) -> None:
         """Past what waits in `_unsent`: a probe carries no order."""
         try:
@@ -254,6 +301,11 @@ class Publisher:
         self.audiences.shard_down(shard, incarnation)
         if self.flow.incarnation_of(shard) == incarnation:
             self.shard_lost(shard)
+
+    def seat_gone(self, shard: int) -> None:
+        """Nobody is there any more; somebody else may be, some day."""
+        self.audiences.shard_gone(shard)
+        self.shard_lost(shard)
 
     def consumed(self, shard: int, sender: int, number: int) -> None:
         """A shard's answer to one of our marks."""

@@ -16,6 +16,7 @@ import zmq
 from wspulse.actors.bus.message import (
     CUT_PREFIX,
     ECHO_PREFIX,
+    LAST_WORD_PREFIX,
     MARK_PREFIX,
     PROBE_PREFIX,
     ROOM_PREFIX,
@@ -25,6 +26,7 @@ from wspulse.actors.bus.message import (
     mark_topic,
     unpack,
     unpack_cut,
+    unpack_last_word,
     unpack_mark,
 )
 from wspulse.actors.bus.receiving.failures import Failures
@@ -37,14 +39,13 @@ __all__ = ["Receiver"]
 _DRAIN_BUDGET = 256
 """Messages taken from the bus in one go; then sockets have their turn."""
 
-_ROOM, _MARK, _PROBE, _ECHO, _CUT = (
-    prefix[0] for prefix in (ROOM_PREFIX, MARK_PREFIX, PROBE_PREFIX, ECHO_PREFIX, CUT_PREFIX)
-)
+_ROOM, _MARK, _PROBE, _ECHO = ROOM_PREFIX[0], MARK_PREFIX[0], PROBE_PREFIX[0], ECHO_PREFIX[0]
+_CUT, _LAST_WORD = CUT_PREFIX[0], LAST_WORD_PREFIX[0]
 
 
 class Receiver:
     """See the module. `deliver(room_id, wire)` takes a frame, `deliver_but` one that some do not get; `marked(shard, sender,
-    number)` a mark for this shard."""
+    number)` a mark for this shard, `last_word(incarnation)` the end of what a process has published."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Receiver:
         deliver: Callable[[str, bytes], None],
         deliver_but: Callable[[str, bytes, frozenset[str]], None],
         marked: Callable[[int, int, int], None],
+        last_word: Callable[[int], None],
         publish_probe: Callable[[bytes], None],
         tell_rooms: TellRooms,
     ) -> None:
@@ -64,6 +66,7 @@ class Receiver:
         self._deliver = deliver
         self._deliver_but = deliver_but
         self._marked = marked
+        self._last_word = last_word
         self._loop = asyncio.get_running_loop()
         self._own = copy_context()  # in which the loop calls us: that of a handler, which joins a room, would be kept
         self._subscribe = subscribing_socket(context, endpoint)
@@ -87,6 +90,7 @@ class Receiver:
         )
         self._subscribe.setsockopt(zmq.SUBSCRIBE, mark_topic(shard))
         self._subscribe.setsockopt(zmq.SUBSCRIBE, echo_topic(shard, incarnation))
+        self._subscribe.setsockopt(zmq.SUBSCRIBE, LAST_WORD_PREFIX)
         self._loop.add_reader(self._subscribe.fileno(), self._look)
 
     def stop(self) -> None:
@@ -143,6 +147,8 @@ class Receiver:
                 self.echoed(data)
             elif kind == _CUT:
                 self._cut(*unpack_cut(data))
+            elif kind == _LAST_WORD:
+                self._last_word(unpack_last_word(data))
             if self._stopped:
                 return True
         return False

@@ -133,6 +133,10 @@ class Subscriptions:
             self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
             self._touched()
 
+    def joining_rooms(self) -> list[Callable[[], None]]:
+        """Whom to call when the rooms are joined that are not yet."""
+        return [each.joined for topic, each in self._joining.items() if topic.startswith(ROOM_PREFIX)]
+
     def tell_all(self, shard: int) -> None:
         """Tell a shard, which may know nothing, of every room of which something may come here."""
         rooms = set(self._gaps.rooms).union(self._left, *(probe.left for probe in self._probes.values()))
