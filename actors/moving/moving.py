@@ -99,7 +99,7 @@ class Moving:
         self._mesh = mesh
         self._bus = bus
         self._told = told
-        self._tell = tell_supervisor
+        self.tell = tell_supervisor
         self._spawn = spawn
         self._departure: Departure | None = None
         self._task: asyncio.Task[None] | None = None
@@ -114,7 +114,7 @@ class Moving:
     def order(self, order: MoveOut) -> None:
         """Begin a plan."""
         if self._departure is not None:
-            self._tell(MoveFailed(order.plan, "another plan is under way", 0, 0, 0))
+            self.tell(MoveFailed(order.plan, "another plan is under way", 0, 0, 0))
             return
         targets = {slot: seat for slot, seat in enumerate(unpack(f"<{SLOTS}H", order.targets)) if seat != _STAYS}
         self._adopted.clear()
@@ -189,20 +189,20 @@ class Moving:
         except MoveFailedError as error:
             lost = tally.moved
             self._end_plan()
-            self._tell(MoveFailed(departure.plan, str(error), tally.moved, tally.drained, lost))
+            self.tell(MoveFailed(departure.plan, str(error), tally.moved, tally.drained, lost))
             return
         except Exception:
             _logger.exception("a plan failed")
             self._end_plan()
-            self._tell(MoveFailed(departure.plan, "an error, which is in the log", tally.moved, tally.drained, 0))
+            self.tell(MoveFailed(departure.plan, "an error, which is in the log", tally.moved, tally.drained, 0))
             return
-        self._tell(MovedOut(departure.plan, tally.moved, tally.drained, tally.longest_pause_s))
+        self.tell(MovedOut(departure.plan, tally.moved, tally.drained, tally.longest_pause_s))
         await self._all_adopted()
         if leaves:
             await self._mesh.newcomers_settled()
         else:
             self._end_plan()
-        self._tell(Vacated(departure.plan))
+        self.tell(Vacated(departure.plan))
 
     async def _all_adopted(self) -> None:
         until = monotonic() + _ADOPTED_S
@@ -246,7 +246,7 @@ class Moving:
         departure = self._departure
         if departure is not None:
             tally = departure.tally
-            self._tell(MoveProgress(departure.plan, tally.moved, tally.drained, departure.left, tally.longest_pause_s))
+            self.tell(MoveProgress(departure.plan, tally.moved, tally.drained, departure.left, tally.longest_pause_s))
 
     async def events_settled(self) -> None:
         await self._mesh.events_settled()
