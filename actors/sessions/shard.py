@@ -278,15 +278,15 @@ class Shard:
             session.flush_rooms()
             session.apply(SessionEvent.CLOSE, close=CloseReason.CLOSE._replace(code=code, reason=reason))
 
+    def members(self, room_id: str | None) -> list[Session]:
+        """The sessions of one room or of all, those between this process and another included."""
+        room = None if room_id is None else self.rooms.get(room_id)
+        found = room.members() if room is not None else list(self.sessions.values()) if room_id is None else []
+        return found if self.transit is None else [*found, *self.transit.between(room_id)]
+
     def records(self, room_id: str | None, *, with_state: bool = False) -> list[ConnectionRecord]:
         """A snapshot of the sessions of one room or of all, suspended ones included. Of the application's state goes with it what
         msgpack can express."""
-        sessions: Iterable[Session]
-        if room_id is None:
-            sessions = self.sessions.values()
-        else:
-            room = self.rooms.get(room_id)
-            sessions = room.members() if room is not None else ()
         return [
             ConnectionRecord(
                 session.id,
@@ -301,7 +301,7 @@ class Shard:
                 expressible(session.connection.state) if with_state else None,
                 rooms_of(session)[1:],
             )
-            for session in sessions
+            for session in self.members(room_id)
         ]
 
     def close_all(self) -> None:
