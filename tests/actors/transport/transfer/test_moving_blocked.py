@@ -15,6 +15,7 @@ from wspulse.actors.server import Server
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.client import untaken_bytes
+from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.frames import messages_of
@@ -29,7 +30,7 @@ async def _serving(**options: Any) -> AsyncIterator[tuple[Shard, int]]:
         return "lobby", request.query["id"]
 
     defaults = {"ping_period": 100, "pong_wait": 300, "send_buffer_bytes": 64 << 20}
-    server = Server(connect, **(defaults | options))  # type: ignore[arg-type]
+    server = Server(connect, **(defaults | options))
     async with server.serve(patience_s=0) as running:
         yield server._running().shard, running.port
 
@@ -125,20 +126,51 @@ async def test_peer_that_takes_everything_gets_the_exact_stream_over_many_moves(
             assert await peer.has_received(len(expected)) == expected
 
 
-async def test_peer_that_is_blocked_over_two_moves_gets_the_rest_of_the_first_write() -> None:
+async def test_peer_that_is_blocked_over_several_moves_gets_the_rest_of_the_first_write() -> None:
     async with _serving() as (shard, port):
-        with await SocketPeer.connected(port, "/ws?id=ada", receive_buffer_bytes=4096) as peer:
+        with (
+            await SocketPeer.connected(port, "/ws?id=ada", receive_buffer_bytes=4096) as peer,
+            await SocketPeer.connected(port, "/ws?id=bob"),
+        ):
             session = shard.sessions["ada"]
             wires = [_frame(shard, number, 9_000_000) for number in range(2)]
             for wire in wires:
                 session.send(wire)
                 session.flush()
             for _ in range(3):
-                transport = await move(session)
+                left = leave(let_go(session))
+                _by_session(shard, shard.sessions["bob"], 0)
+                transport = await arrive(session, *await left)
                 assert transport.blocked
                 assert transport.can_leave
+                _by_session(shard, shard.sessions["bob"], 0)
             expected = b"".join(wires)
             assert await peer.has_received(len(expected)) == expected
+
+
+@pytest.mark.parametrize("lines", [(), ("Sec-WebSocket-Protocol: wspulse.1",)], ids=["plain", "exact"])
+async def test_rest_of_what_was_buffered_moves_when_it_has_blocked_its_peer_again(lines: tuple[str, ...]) -> None:
+    async with _serving() as (shard, port):
+        with (
+            await SocketPeer.connected(port, "/ws?id=ada", *lines, receive_buffer_bytes=4096) as peer,
+            await SocketPeer.connected(port, "/ws?id=bob"),
+        ):
+            session = shard.sessions["ada"]
+            for number in range(30):
+                _by_session(shard, session, number)
+            transport = session.transport
+            assert transport is not None
+            buffered = session.queued_frames
+            assert buffered > 12
+            while not (transport.blocked and session.queued_frames < buffered):
+                peer.reads(100_000)
+                await asyncio.sleep(0)
+            _by_session(shard, shard.sessions["bob"], 0)
+            await move(session)
+            last = shard.encode(Frame("last"))
+            _by_session(shard, session, 30)
+            numbers = _numbers(await _all_until(peer, session, last))
+            assert numbers == list(range(31))
 
 
 async def test_loop_that_resumes_before_the_socket_leaves_writes_nothing_of_a_session_that_let_go() -> None:
@@ -150,7 +182,7 @@ async def test_loop_that_resumes_before_the_socket_leaves_writes_nothing_of_a_se
                 session.send(wire)
                 session.flush()
             transport = let_go(session)
-            assert transport.blocked
+            assert transport._written
             await peer.has_received(len(wires[0]))
             while transport.blocked:
                 peer.reads()
@@ -181,6 +213,25 @@ def _as_one_that_was_slow(shard: Shard, session: Session, number: int) -> None:
     session.buffer_broadcast([_frame(shard, number, LARGE_BYTES // 2)] * 2)
 
 
+async def _all_until(peer: SocketPeer, session: Session, last: bytes) -> bytes:
+    """What the peer has received when it has got this too."""
+    while session.queued_frames:
+        peer.reads()
+        await asyncio.sleep(0)
+    session.send(last)
+    session.flush()
+    received = b""
+    while not received.endswith(last):
+        received = await peer.has_received(len(received) + 1)
+    return received
+
+
+def _numbers(received: bytes) -> list[int]:
+    """Of the frames that were sent, the protocol's own left out."""
+    frames = [payload for _, payload, _ in messages_of(received) if b'"n"' in payload[:20]]
+    return [int(payload.partition(b'"payload":"')[2].partition(b":")[0]) for payload in frames]
+
+
 WAYS = (_by_session, _by_room, _by_room_but_others, _as_one_that_was_slow)
 
 
@@ -198,7 +249,7 @@ async def test_rest_of_a_write_moves_whoever_wrote_it(
             session = shard.sessions["ada"]
             assert session.transport is not None
             count = 0
-            transport = session.transport
+            transport: Transport = session.transport
             for _ in range(2):
                 while not transport.blocked:
                     way(shard, session, count)
@@ -215,12 +266,6 @@ async def test_rest_of_a_write_moves_whoever_wrote_it(
                 while transport.blocked:
                     peer.reads(1_000_000)
                     await asyncio.sleep(0)
-            last = shard.encode(Frame("last"))
-            session.send(last)
-            received = b""
-            while not received.endswith(last):
-                received = await peer.has_received(len(received) + 1)
+            numbers = _numbers(await _all_until(peer, session, shard.encode(Frame("last"))))
             per_call = 1 if way in (_by_session, _by_room_but_others) else 2
-            frames = [payload for _, payload, _ in messages_of(received) if b'"n"' in payload[:20]]
-            numbers = [int(payload.partition(b'"payload":"')[2].partition(b":")[0]) for payload in frames]
             assert numbers == [number for number in range(count) for _ in range(per_call)]
