@@ -103,7 +103,12 @@ async def arrive(session: Session, record: TransportRecord, descriptor: int) -> 
     arrived: asyncio.Future[Transport] = shard.loop.create_future()
 
     def attach(transport: Transport) -> None:
+        access, connection = shard.journal.access, session.connection
+        if access is not None:
+            access.arrived(transport, connection.request, session.id, session.room.id, record.counted)
         session.attach(transport)
+        if access is not None:
+            access.joined(transport)
         arrived.set_result(transport)
 
     client = tcp_socket(descriptor, ("127.0.0.1", 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
@@ -36,7 +37,8 @@ async def _serving(**options: Any) -> AsyncIterator[tuple[Shard, int]]:
 
 
 def _frame(shard: Shard, number: int, size_bytes: int = LARGE_BYTES) -> bytes:
-    return shard.encode(Frame("n", f"{number}:" + "x" * size_bytes))
+    # No two have an end in common.
+    return shard.encode(Frame("n", f"{number}:" + f"{number}," * (size_bytes // len(f"{number},"))))
 
 
 def _until_blocked(session: Session, write: Callable[[int], bytes]) -> list[bytes]:
@@ -227,9 +229,15 @@ async def _all_until(peer: SocketPeer, session: Session, last: bytes) -> bytes:
 
 
 def _numbers(received: bytes) -> list[int]:
-    """Of the frames that were sent, the protocol's own left out."""
-    frames = [payload for _, payload, _ in messages_of(received) if b'"n"' in payload[:20]]
-    return [int(payload.partition(b'"payload":"')[2].partition(b":")[0]) for payload in frames]
+    """Of the frames that were sent, the protocol's own left out; each is as it was made."""
+    numbers = []
+    for _, payload, _ in messages_of(received):
+        frame = json.loads(payload)
+        if frame["event"] == "n":
+            number, _, content = frame["payload"].partition(":")
+            assert not content.replace(f"{number},", "")
+            numbers.append(int(number))
+    return numbers
 
 
 WAYS = (_by_session, _by_room, _by_room_but_others, _as_one_that_was_slow)
