@@ -131,16 +131,18 @@ class WatchRoom(ActorMessage):
 
 
 class PresenceReport(ActorMessage):
-    """How sessions of the teller in this room are now, in order: (connection id, "connected", "suspended" or "gone").
+    """How sessions of the teller in this room are now, in order: (connection id, "connected", "suspended", "gone" or "moved").
 
-    `is_complete`: it has no others there.
+    "moved": it is not the teller's any more, and another will report it. `is_complete`: the teller has no others there.
+    `worker` is the number by which people know the teller.
     """
 
     shard: int
     incarnation: int
     room_id: str
     is_complete: bool
-    states: list[tuple[str, Literal["connected", "suspended", "gone"]]]
+    states: list[tuple[str, Literal["connected", "suspended", "gone", "moved"]]]
+    worker: int
 
 
 class BusConsumed(ActorMessage):
