@@ -65,6 +65,7 @@ class Shard:
         real_time: Callable[[], float],
     ) -> None:
         self.index = index
+        self.seat = index
         self.incarnation = incarnation
         self.options = options
         self.handlers = handlers
