@@ -193,7 +193,8 @@ class BridgeQuestion(ActorMessage):
 
 
 class BridgeNotice(ActorMessage):
-    """A session is "connected", "disconnected", "dropped" or "restored". `program` is the one that let it in."""
+    """A session is "connected", "disconnected", "dropped" or "restored"; or "moved": it is the teller's now, in whose process it
+    goes on. `shard` is the teller's seat, `program` the one that let the session in."""
 
     kind: str
     shard: int
@@ -217,6 +218,16 @@ class BridgeFrame(ActorMessage):
     kind: str
 
 
+class BridgeMark(ActorMessage):
+    """Result: None, at once: what the asker has said before has arrived."""
+
+
+class BridgeRest(ActorMessage):
+    """Result: None, when all frames of a client that the desk has by now have been sent to a program."""
+
+    connection_id: str
+
+
 Message = (
     SendFrame
     | CallConnection
@@ -238,6 +249,8 @@ Message = (
     | BridgeQuestion
     | BridgeNotice
     | BridgeFrame
+    | BridgeMark
+    | BridgeRest
     | LifecycleMessage
 )
 
