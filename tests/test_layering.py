@@ -42,6 +42,7 @@ ORDERS = {
         "premises",
         "protocol",
         "settings",
+        "source_files",
         "worker",
         "process",
         "control",
@@ -61,6 +62,7 @@ ACTORS_FOR_THE_SUPERVISOR = {
     "premises": ("values",),
     "protocol": ("values.close_code", "values.errors", "values.frame", "values.log_limit", "values.text"),
     "settings": ("values", "accept.origins"),
+    "source_files": (),
     "worker": ORDERS["wspulse.actors"],
     "process": ("values", "mesh"),
     "control": ("values", "mesh"),
@@ -74,6 +76,7 @@ ACTORS_FOR_THE_SUPERVISOR = {
 
 LESS_THAN_THE_ORDER = {
     "wspulse.supervisor.client": ("wspulse.supervisor.protocol",),
+    "wspulse.supervisor.source_files": ("wspulse.supervisor.errors",),
     "wspulse.supervisor.control.bridge": (
         "wspulse.supervisor.protocol",
         "wspulse.supervisor.control.route",
@@ -127,6 +130,7 @@ MACHINES = (
     "actors/sessions/state",
     "actors/sessions/transfer/transit",
     "supervisor/client/event_reader",
+    "supervisor/source_files/sources",
     "supervisor/client/subscription",
     "supervisor/control/bridge/backlog",
     "supervisor/control/bridge/desk",
