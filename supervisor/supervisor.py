@@ -13,17 +13,10 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
-from wspulse.actors.mesh.lifecycle import (
-    BootFailed,
-    Events,
-    EventsMark,
-    EventsTaken,
-    HealthChanged,
-    ShardDown,
-    ShardUp,
-)
+from wspulse.actors.mesh.lifecycle import BootFailed, Events, EventsMark, HealthChanged, ShardDown, ShardUp
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.values.awaitable import result_of
 from wspulse.actors.values.health import Health
@@ -44,6 +37,7 @@ from wspulse.supervisor.process.signals import install_signals, remove_signals
 from wspulse.supervisor.process.started_parts import PartFailure, StartedParts
 from wspulse.supervisor.process.workers import Workers
 from wspulse.supervisor.settings.layers import Settings
+from wspulse.supervisor.source_files.watch import SourceWatch
 from wspulse.supervisor.worker.child_spec import ChildSpec
 
 __all__ = ["Supervisor"]
@@ -103,6 +97,9 @@ class Supervisor:
             give_up_after_s=settings.give_up_after,
         )
         self._reloading = Reloading(self._reload)
+        self._sources = SourceWatch(
+            settings.reload or (), partial(self._reloading.request, "source files have changed")
+        )
         self.children = self._workers.children
         """By shard. Their states, pids, restarts and connections may be read at any time."""
 
@@ -115,6 +112,7 @@ class Supervisor:
             _Part("mailboxes", self._open_mailboxes, self._close_mailboxes),
             _Part("bus", self._start_bus, self._stop_bus),
             _Part("control", self._start_control, self._stop_control),
+            _Part("source files", self._sources.start, self._sources.stop),
             _Part("workers", self._start_workers, self._stop_workers),
             _Part("watch", self._workers.watch, self._workers.unwatch),
             _Part("upkeep", self._start_upkeep, self._stop_upkeep),
@@ -216,11 +214,8 @@ class Supervisor:
         self.request_shutdown("the application closed the server")
 
     def on_message(self, child: Child, message: Message) -> None:
-        if isinstance(message, Events):
-            self.control.take_events(message)
-            return
-        if isinstance(message, EventsMark):
-            child.tell(EventsTaken(message.number))  # all that lay ahead of it is published
+        if isinstance(message, (Events, EventsMark)):
+            self.control.take_events(child, message)
             return
         _logger.error("a worker said what nobody hears", extra={"shard": child.shard, "said": type(message).__name__})
 

@@ -43,6 +43,7 @@ ORDERS = {
         "premises",
         "protocol",
         "settings",
+        "source_files",
         "worker",
         "process",
         "control",
@@ -62,6 +63,7 @@ ACTORS_FOR_THE_SUPERVISOR = {
     "premises": ("values",),
     "protocol": ("values.close_code", "values.errors", "values.frame", "values.log_limit", "values.text"),
     "settings": ("values", "accept.origins"),
+    "source_files": (),
     "worker": ORDERS["wspulse.actors"],
     "process": ("values", "mesh"),
     "control": ("values", "mesh"),
@@ -75,6 +77,7 @@ ACTORS_FOR_THE_SUPERVISOR = {
 
 LESS_THAN_THE_ORDER = {
     "wspulse.supervisor.client": ("wspulse.supervisor.protocol",),
+    "wspulse.supervisor.source_files": ("wspulse.supervisor.errors",),
     "wspulse.supervisor.control.bridge": (
         "wspulse.supervisor.protocol",
         "wspulse.supervisor.control.route",
@@ -133,6 +136,7 @@ MACHINES = (
     "actors/sessions/transfer/record",
     "actors/sessions/transfer/transit",
     "supervisor/client/event_reader",
+    "supervisor/source_files/sources",
     "supervisor/client/subscription",
     "supervisor/control/bridge/backlog",
     "supervisor/control/bridge/desk",

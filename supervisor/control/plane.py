@@ -15,7 +15,7 @@ from pathlib import Path
 
 import zmq
 
-from wspulse.actors.mesh.lifecycle import Events, WatchEvents
+from wspulse.actors.mesh.lifecycle import Events, EventsMark, EventsTaken, WatchEvents
 from wspulse.actors.mesh.mailbox import Mailbox
 from wspulse.actors.mesh.message import DESK_SHARD, UpgradeRequest
 from wspulse.supervisor.control.bridge.service import BridgeService
@@ -119,7 +119,10 @@ class ControlPlane:
         elif not self._supervised.is_ending:
             self._replacing.add(child.shard)
 
-    def take_events(self, message: Events) -> None:
+    def take_events(self, child: Child, message: Events | EventsMark) -> None:
+        if isinstance(message, EventsMark):
+            child.tell(EventsTaken(message.number))  # all that lay ahead of it is published
+            return
         if message.dropped_events:
             self.events.skip(message.dropped_events)
         for topic, event in message.events:

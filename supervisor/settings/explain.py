@@ -35,6 +35,11 @@ REASONS = {
         allowed="MODULE:ATTR, found from the current folder, or the name of a built-in application",
     ),
     "config": Reason("flags and variables suffice for most", "none", "the path of a TOML file"),
+    "reload": Reason(
+        "only who edits the application wants it to change while it runs; a deployment says when (`wspulse reload`)",
+        "none",
+        "folders, in which Python files count but for those of environments, and single files; without one, the current folder",
+    ),
     "host": Reason(
         "nobody but this machine can connect until somebody wants it; a proxy on the same machine needs no more",
         allowed="a name or an address of this machine",

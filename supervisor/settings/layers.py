@@ -37,6 +37,8 @@ class Settings:
     give_up_after: float
     log_level: str
     log_format: str
+    reload: list[str] | None = None
+    """Folders and files whose changes reload."""
     control: str | None = None
     control_server_key: str | None = None
     control_client_keys: str | None = None

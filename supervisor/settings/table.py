@@ -15,7 +15,7 @@ from wspulse.actors.values.options.kinds import Count, Duration, OneOf, Truth
 from wspulse.actors.values.options.server_options import OPTION_KINDS, TOKEN
 from wspulse.actors.values.options.table import OPTION_TABLE
 from wspulse.supervisor.protocol.endpoint import check_endpoint
-from wspulse.supervisor.settings.kinds import Choice, Integer, Kind, Names, Seconds, Switch, Text
+from wspulse.supervisor.settings.kinds import Choice, Folders, Integer, Kind, Names, Seconds, Switch, Text
 
 __all__ = ["GROUPS", "TABLE", "VARIABLE_PREFIX", "Setting"]
 
@@ -122,6 +122,12 @@ TABLE = (
     _server_option("http_app", RUN, Text("MODULE:ATTR", _http_application)),
     _server_option("client", RUN),
     Setting("config", RUN, Text("FILE"), "a TOML file with settings, named as the flags are: max_message_size = 65536"),
+    Setting(
+        "reload",
+        RUN,
+        Folders(),
+        "for development: reload when Python files in this folder, or in the current one, change; needs wspulse[reload]",
+    ),
     Setting("host", LISTEN, Text("HOST", _host), "the address to listen on; 0.0.0.0 or :: for all", "127.0.0.1"),
     Setting("port", LISTEN, Integer(0, 65535, metavar="PORT"), "the port to listen on; 0: any that is free", 8000),
     Setting("path", LISTEN, Text("PATH", _path), "the path of the WebSocket endpoint", "/ws"),

@@ -82,6 +82,9 @@ async def test_every_extension_hears_in_its_turn_which_sessions_come_and_leave()
         def __init__(self, name: str) -> None:
             self.name = name
 
+        def halted(self, connection: Connection) -> None:
+            log.append(f"{self.name} halted {connection}")
+
         def departed(self, connection: Connection) -> None:
             log.append(f"{self.name} departed {connection}")
 
@@ -89,9 +92,17 @@ async def test_every_extension_hears_in_its_turn_which_sessions_come_and_leave()
             log.append(f"{self.name} arrived {connection}")
 
     both = Extensions([Noted("one"), Noted("two")])
+    both.halted(cast("Connection", "ann"))
     both.departed(cast("Connection", "ann"))
     both.arrived(cast("Connection", "bob"))
-    assert log == ["one departed ann", "two departed ann", "one arrived bob", "two arrived bob"]
+    assert log == [
+        "one halted ann",
+        "two halted ann",
+        "one departed ann",
+        "two departed ann",
+        "one arrived bob",
+        "two arrived bob",
+    ]
 
 
 async def test_pages_of_every_extension_are_served_beside_the_websocket() -> None:
