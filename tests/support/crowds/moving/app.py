@@ -93,7 +93,7 @@ async def go(connection: Connection, error: BaseException | None) -> None:
 
 async def move_out(connection: Connection) -> None:
     if connection.state.get("handles"):
-        _note("fault", f"{connection.id} moves out while a handler runs")
+        _note("fault", connection.id, "it moves out while a handler runs")
     _gone.add(connection.id)
     _note("out", connection.id)
 
@@ -113,11 +113,11 @@ async def obey(connection: Connection, frame: Frame) -> None:
     """The payload is the client's number of the frame, what to do, and what that takes; it is answered with the number."""
     state, (number, what, *more) = connection.state, frame.decode()
     if connection.id in _gone:
-        _note("fault", f"{connection.id}: {number} is handled where it has moved out")
+        _note("fault", connection.id, f"{number} is handled where it has moved out")
     if state.get("handles"):
-        _note("fault", f"{connection.id}: {number} is handled while another handler runs")
+        _note("fault", connection.id, f"{number} is handled while another handler runs")
     if number != state.get("taken"):
-        _note("fault", f"{connection.id}: {number} is handled instead of {state.get('taken')}")
+        _note("fault", connection.id, f"{number} is handled instead of {state.get('taken')}")
     state["handles"] = True
     state["taken"] = number + 1
     answer: Any = None
@@ -271,7 +271,7 @@ async def _ask(connection: Connection) -> None:
     try:
         answer = await connection.call(Frame("question", 7), timeout_s=30)
         if answer.decode() != 7:
-            _note("fault", f"{connection.id} answered {answer!r}")
+            _note("fault", connection.id, f"it answered {answer!r}")
     except Exception as error:
         _note("error", "call", connection.id, repr(error))
 

@@ -16,6 +16,10 @@ Book = dict[str, Any]
 
 ANY_END = "any"
 
+OWN = ("room", "pulse", "answer", "visit", "big")
+"""What comes of broadcasts and of a client's own handlers: who lives has all of it. Not so what was sent to it from elsewhere,
+when the process that it was with has died."""
+
 
 @dataclass
 class Findings:
@@ -44,7 +48,7 @@ class Notes:
         self.disconnects: dict[str, list[str]] = {}
         self.moved_out: Counter[str] = Counter()
         self.moved_in: Counter[str] = Counter()
-        self.faults: list[str] = []
+        self.faults: list[tuple[str, str]] = []
         self.errors: list[tuple[str, str, str]] = []
         self.totals: dict[str, dict[str, dict[str, int]]] = {}
         """By key of a process: of "rooms", "direct" and "told", how long each stream became."""
@@ -61,7 +65,7 @@ class Notes:
                 case "in":
                     self.moved_in[rest[0]] += 1
                 case "fault":
-                    self.faults.append(rest[0])
+                    self.faults.append((rest[0], rest[1]))
                 case "error":
                     self.errors.append((rest[0], rest[1], rest[2]))
                 case "totals":
@@ -70,18 +74,24 @@ class Notes:
 
 
 def judged(
-    books: list[Book], notes: Notes, *, ends: dict[str, Any], killed: bool = False, has_ended: bool = True
+    books: list[Book], notes: Notes, *, ends: dict[str, Any], is_over: bool = False, has_unfinished: bool = False
 ) -> Findings:
-    """`ends` has the clients that may have ended, with how (ANY_END: as they will, and of what they heard nothing is held).
+    """`ends` has the clients that may have ended, with how (ANY_END: as they will).
 
-    `killed`: there are processes that have noted nothing at their end. `has_ended`: all clients have left in the end.
+    `is_over`: the server was told to end while the crowd talked. `has_unfinished`: there are processes that have not noted how
+    much they have sent.
     """
     findings = Findings(clients=len(books))
+    # Those that come back, and the session had died with its process, begin anew.
+    anew = {book["id"] for book in books if ends.get(book["id"]) == ANY_END and book["kind"] in ("away", "exact")}
     for book in books:
         me = book["id"]
         end = None if book["end"] is None else tuple(book["end"])
         expected = ends.get(me)
         if expected == ANY_END:
+            if end is None and me not in anew and (torn := set(book["torn"]) & set(OWN)):
+                findings.lost += 1
+                findings.stories.append(f"{me}: its session lives, but {', '.join(sorted(torn))} of it are not whole")
             continue
         if end != expected:
             findings.closed += 1
@@ -95,18 +105,21 @@ def judged(
     whole = [book for book in books if book["end"] is None and ends.get(book["id"]) is None]
     for book in whole:
         _hold_lengths(book, notes, findings)
-    for story in [*_relays(whole), *_orders(whole)]:
+    living = [book for book in books if book["end"] is None and ends.get(book["id"]) in (None, ANY_END)]
+    living = [book for book in living if book["id"] not in anew]
+    for story in [*_relays(whole), *_orders(living)]:
         findings.lost += 1
         findings.stories.append(story)
-    findings.stories += notes.faults
+    findings.stories += [f"{whom}: {fault}" for whom, fault in notes.faults if whom not in anew]
     # Of a call to one that was away its client may have known nothing.
-    excused = {book["id"] for book in books if book["kind"] == "away" or book["end"] is not None}
+    away = {book["id"] for book in books if book["kind"] == "away"}
+    excused = {book["id"] for book in books if book["end"] is not None or ends.get(book["id"]) == ANY_END}
     for what, whom, error in notes.errors:
-        if whom not in excused:
+        if not is_over and whom not in excused and not (what == "call" and whom in away):
             findings.stories.append(f"{what} to {whom} raised {error}")
-    if not killed and (silent := notes.begun - notes.totals.keys()):
+    if not has_unfinished and (silent := notes.begun - notes.totals.keys()):
         findings.stories.append(f"{len(silent)} processes have not noted how they ended")
-    _hold_callbacks(books, notes, findings, ends, has_ended)
+    _hold_callbacks(books, notes, findings, ends)
     return findings
 
 
@@ -161,13 +174,13 @@ def _orders(books: list[Book]) -> Iterator[str]:
                 )
 
 
-def _hold_callbacks(books: list[Book], notes: Notes, findings: Findings, ends: dict[str, Any], has_ended: bool) -> None:
+def _hold_callbacks(books: list[Book], notes: Notes, findings: Findings, ends: dict[str, Any]) -> None:
     for book in books:
         me = book["id"]
         if ends.get(me) == ANY_END:
             continue
         counts = notes.connects[me], len(notes.disconnects.get(me, ()))
-        wanted = 1, int(has_ended or book["end"] is not None)
+        wanted = 1, 1
         # One that has ended and was not to is a story of its own.
         if counts != wanted and (book["end"] is None or me in ends):
             findings.stories.append(f"{me}: {counts[0]} on_connect and {counts[1]} on_disconnect, not {wanted}")

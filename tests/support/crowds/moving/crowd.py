@@ -47,6 +47,7 @@ DELIVERIES_PER_S = 25_000
 
 LISTENERS = 24
 SERVER_CLOSES = (1001, "server shutting down")
+LINE_COMES_BACK = (1006, "its line is reconnecting")
 TOO_LONG = (1012, "service restart")
 
 
@@ -68,6 +69,7 @@ class Crowd:
     say_s: float = 2.0
     busy: float = 0.003
     """Of what is said, so much keeps the worker's loop for 30 ms."""
+    slow_s: float = 5.0
     burst: int = 200
     sends: int = 5
     programs: int = 2
@@ -165,7 +167,7 @@ async def moving_crowd(server: ServerProcess, folder: Path, crowd: Crowd) -> Out
         programs = []
         for place in range(crowd.programs):
             settings = {"url": server.url, "plans": plans[place :: crowd.programs], "seed": crowd.seed}
-            settings |= {"say_s": crowd.say_s, "busy": crowd.busy}
+            settings |= {"say_s": crowd.say_s, "busy": crowd.busy, "slow_s": crowd.slow_s}
             programs.append(await Program.started(settings))
             stack.push_async_callback(programs[-1].end)
         control = await stack.enter_async_context(AsyncControl(server.control, timeout=30))
@@ -190,7 +192,7 @@ async def moving_crowd(server: ServerProcess, folder: Path, crowd: Crowd) -> Out
         await _all(programs, "quiet")
         (folder / "stop").touch()
         if not stage.is_over:
-            await asyncio.to_thread(_await_totals, folder, stage.has_killed)
+            await asyncio.to_thread(_await_totals, folder, stage.has_unfinished)
         await _all(programs, "still")
         books = [book for answer in await _all(programs, "books") for book in json.loads(answer)]
         await _all(programs, "leave")
@@ -198,12 +200,14 @@ async def moving_crowd(server: ServerProcess, folder: Path, crowd: Crowd) -> Out
             await _end_sessions(control, books, stage)
     expected: dict[str, Any] = dict.fromkeys(stage.victims, ANY_END)
     if stage.is_over:
-        expected = {plan["id"]: SERVER_CLOSES for plan in plans}
+        # Those that come back find nobody there.
+        how = {"exact": LINE_COMES_BACK, "away": ANY_END}
+        expected = {plan["id"]: how.get(plan["kind"], SERVER_CLOSES) for plan in plans}
     expected |= {plan["id"]: TOO_LONG for plan in plans if plan["kind"] == "stuck"}
     if not stage.is_over:
         await asyncio.to_thread(_await_ends, folder, len(plans) - len(stage.victims))
     notes = Notes(_notes(folder))
-    outcome.findings = judged(books, notes, ends=expected, killed=stage.has_killed)
+    outcome.findings = judged(books, notes, ends=expected, is_over=stage.is_over, has_unfinished=stage.has_unfinished)
     outcome.findings.stories += stage.faults
     outcome.moved = notes.moved_in.total()
     outcome.duration_s = time.monotonic() - began
@@ -244,7 +248,7 @@ def _notes(folder: Path) -> Iterator[list[Any]]:
                 yield json.loads(line)
 
 
-def _await_totals(folder: Path, killed: bool) -> None:
+def _await_totals(folder: Path, has_unfinished: bool) -> None:
     """Until each process that lives has noted how much it has sent; those that were killed never will."""
 
     def are_there() -> bool:
@@ -252,7 +256,7 @@ def _await_totals(folder: Path, killed: bool) -> None:
         return not notes.begun - notes.totals.keys()
 
     try:
-        wait_until(are_there, 3 if killed else 20, "all processes have noted how much they have sent")
+        wait_until(are_there, 3 if has_unfinished else 20, "all processes have noted how much they have sent")
     except AssertionError:
         pass  # the judge tells
 
@@ -323,10 +327,11 @@ def main() -> int:
         "blocked": "clients that do not read what they asked for, for a while",
         "half": "clients that send messages in pieces",
         "away": "clients that close, and come back to their session",
-        "slow": "clients with handlers that take 5 s",
+        "slow": "clients with handlers that take --slow-s",
         "exact": "clients of wspulse.client",
         "stuck": "clients with a handler that takes a minute, for which --handover-timeout is 2",
         "say-s": "seconds between a client's frames",
+        "slow-s": "seconds that the handlers of slow clients take",
         "busy": "of what is said, so much keeps a worker for 30 ms",
         "burst": "broadcasts at once of each worker",
     }.items():

@@ -22,8 +22,6 @@ Pause = Callable[[float], Awaitable[bool]]
 FLOOD_FRAMES, FLOOD_BYTES = 16, 400_000
 """More than the kernel takes of it: 6.4 MB, of which the server has to keep some."""
 
-SLOW_S = 5.0
-
 
 class Halver(Client):
     """Sends its messages in pieces, and is told what came of each."""
@@ -101,9 +99,9 @@ async def come_and_go(client: Client, random: Random, pause: Pause, settings: di
 
 
 async def be_slow(client: Client, random: Random, pause: Pause, settings: dict[str, Any]) -> None:
-    """Have a handler that takes long, and say more meanwhile."""
+    """Have a handler that takes seconds, and say more meanwhile."""
     while await pause(random.uniform(1, 6)) and client.is_open:
-        client.say("slow", SLOW_S)
+        client.say("slow", settings["slow_s"])
         for _ in range(5):
             await pause(random.uniform(0, 1))
             client.say("echo")

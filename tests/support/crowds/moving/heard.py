@@ -22,6 +22,8 @@ class Heard:
     def __init__(self) -> None:
         self.newest: dict[str, dict[str, int]] = {}
         """By event and key, the newest number."""
+        self.torn: set[str] = set()
+        """The events of which something was lost, doubled or out of order."""
         self._holes: set[tuple[str, str, int]] = set()
         self.lost = self.doubled = self.disordered = 0
         self.stories: list[str] = []
@@ -49,6 +51,7 @@ class Heard:
             self.stories.append(story)
 
     def _fault(self, event: str, key: str, number: int, newest: int) -> None:
+        self.torn.add(event)
         story = f"{event} {key}: {number} behind {newest}"
         if number > newest:
             self.lost += number - newest - 1
@@ -69,6 +72,7 @@ class Heard:
             "doubled": self.doubled,
             "disordered": self.disordered,
             "stories": self.stories,
+            "torn": sorted(self.torn),
             "order": {
                 event: {
                     "count": self._counts[event],

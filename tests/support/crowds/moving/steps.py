@@ -59,7 +59,8 @@ class Stage:
     faults: list[str] = field(default_factory=list)
     victims: set[str] = field(default_factory=set)
     """Clients whose sessions may have ended with a process."""
-    has_killed: bool = False
+    has_unfinished: bool = False
+    """There are processes that could not note how much they have sent."""
     is_over: bool = False
     """The server was told to end."""
 
@@ -177,8 +178,13 @@ async def broken(stage: Stage, argument: str) -> None:
     finally:
         await asyncio.to_thread(app.write_text, text)
     stage.note("reload to broken code", began, None)
-    if await stage.pids() != before:
-        stage.faults.append("a reload to broken code has replaced a worker")
+    # One whose on_start fails may have said something before.
+    stage.has_unfinished |= argument == "start"
+
+    async def is_as_before() -> bool:
+        return await stage.pids() == before
+
+    await stage.until(is_as_before, "the workers are those that were there")
 
 
 async def kill(stage: Stage, argument: str) -> None:
@@ -194,7 +200,7 @@ async def kill(stage: Stage, argument: str) -> None:
     pid = before[victim] if argument == "old" else target
     with suppress(ProcessLookupError, TypeError):
         os.kill(pid, signal.SIGKILL)
-    stage.has_killed = True
+    stage.has_unfinished = True
     stage.victims |= {client for client, shard in shards.items() if shard == victim}
     answer: Any = None
     with suppress(ControlError):
