@@ -34,7 +34,7 @@ def heard(**streams: list[int]) -> Heard:
         for number in numbers:
             heard.take(event, KEY, number)
     for speaker in ("ada", "bob"):
-        heard.take("room", speaker, 0)
+        heard.take("room", f"{speaker}.key", 0)
     heard.take("answer", "", 0)
     return heard
 
@@ -93,10 +93,10 @@ def test_last_frame_of_a_stream_that_did_not_come_is_lost(event: str) -> None:
 def test_members_that_heard_two_streams_in_another_order_are_found() -> None:
     mine = Heard()
     for event, key, number in [
-        ("room", "ada", 0),
+        ("room", "ada.key", 0),
         ("room", KEY, 0),
         ("room", KEY, 1),
-        ("room", "bob", 0),
+        ("room", "bob.key", 0),
         ("room", KEY, 2),
     ]:
         mine.take(event, key, number)

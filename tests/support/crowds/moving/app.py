@@ -52,7 +52,9 @@ def _note(*what: Any) -> None:
 
 def _connect(request: Request) -> Accept:
     room, *further = request.query["rooms"].split(",")
-    return Accept(room, request.query["id"], rooms=further, state={"taken": 0})
+    name = request.query["id"]
+    # A session that begins anew has streams of its own.
+    return Accept(room, name, rooms=further, state={"taken": 0, "key": f"{name}.{token_hex(2)}"})
 
 
 server = Server(_connect)
@@ -152,9 +154,9 @@ async def _numbered(event: str, send: Callable[[Frame], Awaitable[None]], state:
 
 
 async def _relay(connection: Connection) -> None:
-    """What clients have broadcast, under their id as its key."""
+    """What clients have broadcast, under a key of their session."""
     number = connection.state["relay"] = connection.state.get("relay", -1) + 1
-    await server.broadcast(connection.room_id, Frame("room", [connection.id, number, time.monotonic()]))
+    await server.broadcast(connection.room_id, Frame("room", [connection.state["key"], number, time.monotonic()]))
 
 
 async def _visit(connection: Connection) -> None:

@@ -149,9 +149,12 @@ def _relays(books: list[Book]) -> Iterator[str]:
     for book in books:
         by_room.setdefault(book["rooms"][0], []).append(book)
     for members in by_room.values():
-        for speaker in members:
-            for member in members:
-                came = member["newest"].get("room", {}).get(speaker["id"], -1) + 1
+        for member in members:
+            counts: Counter[str] = Counter()
+            for key, newest in member["newest"].get("room", {}).items():
+                counts[key.partition(".")[0]] += newest + 1
+            for speaker in members:
+                came = counts[speaker["id"]]
                 if came != speaker["relayed"]:
                     yield f"{member['id']}: of {speaker['id']}'s broadcasts {came} came, not {speaker['relayed']}"
 
