@@ -38,9 +38,11 @@ async def play(draw: Random) -> None:
 
     callers = [asyncio.create_task(caller()) for _ in range(3)]
     try:
+        source, target = draw.sample(range(4), 2)
         for _ in range(4):
-            source, target = draw.sample(range(4), 2)
             await world.move(source, target)
+            # Back again, or on.
+            source, target = (target, source) if draw.random() < 0.5 else draw.sample(range(4), 2)
         over.set()
         await asyncio.gather(*callers)
         async with asyncio.timeout(10):
