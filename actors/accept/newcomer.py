@@ -182,7 +182,7 @@ class Newcomer(asyncio.Protocol):
             return
         room_id, connection_id, state, headers, subprotocol, resume, rooms, claim = result
         owner = self._entrance.placement.shard_of(connection_id)
-        if owner == self._shard.index:
+        if owner == self._shard.seat:
             answer = switching_protocols(head.key, subprotocol, headers)
             upgrade = Upgrade(
                 room_id, connection_id, state, request, answer, self._deadline, subprotocol, resume, rooms, claim

@@ -111,7 +111,7 @@ class Presence(Extension):
         if room.reporting_to:
             room.unreported.append((connection.id, state))
         if room.watchers:
-            room.note(self._shard.index, connection.id, state)
+            room.note(self._shard.seat, connection.id, state)
         self._tell_soon(connection.room_id, room)
 
     # Watchers.
@@ -132,7 +132,7 @@ class Presence(Extension):
         room_id = session.room.id
         room = self._rooms.setdefault(room_id, WatchedRoom())
         if not room.watchers:
-            room.note_all(self._shard.index, self._snapshot(room_id))
+            room.note_all(self._shard.seat, self._snapshot(room_id))
             for shard in self._others():
                 self._tell(shard, room_id, watching=True)
         room.watchers[session.connection] = session
@@ -224,16 +224,16 @@ class Presence(Extension):
         self._tell_soon(message.room_id, room)
 
     def _others(self) -> list[int]:
-        return [shard for shard in self._runtime.refs if shard != self._shard.index]
+        return [shard for shard in self._runtime.refs if shard != self._shard.seat]
 
     def _tell(self, shard: int, room_id: str, *, watching: bool) -> None:
         """Lost where the shard is not up; `shard_up` tells it again."""
         mine = self._shard
-        self._runtime.refs[shard].tell(WatchRoom(mine.index, mine.incarnation, room_id, watching))
+        self._runtime.refs[shard].tell(WatchRoom(mine.seat, mine.incarnation, room_id, watching))
 
     def _report(self, shard: int, room_id: str, states: list[tuple[str, State]], *, complete: bool) -> None:
         mine = self._shard
-        self._runtime.refs[shard].tell(PresenceReport(mine.index, mine.incarnation, room_id, complete, states))
+        self._runtime.refs[shard].tell(PresenceReport(mine.seat, mine.incarnation, room_id, complete, states))
 
     # Telling.
 

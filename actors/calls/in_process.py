@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Iterable
 
 import msgspec
 
-from wspulse.actors.mesh.message import ConnectionRecord, Kick, ListConnections, SendFrame
+from wspulse.actors.mesh.message import ConnectionList, ConnectionRecord, Kick, ListConnections, SendFrame
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.connections.member import Member, member_of
@@ -59,7 +59,7 @@ class InProcess:
         shard = runtime.shard
         wire = shard.encode(frame)
         owner = runtime.placement.shard_of(connection_id)
-        if owner == shard.index:
+        if owner == shard.seat:
             shard.find(connection_id).send(wire)
             return None
         return _send_elsewhere(runtime, owner, SendFrame(connection_id, wire))
@@ -106,7 +106,7 @@ class InProcess:
         room = shard.rooms.get(room_id)
         connections: list[Connection] = [session.connection for session in room.members()] if room is not None else []
         for records in await asyncio.gather(
-            *(_records(runtime, other, room_id) for other in runtime.refs if other != shard.index)
+            *(_records(runtime, other, room_id) for other in runtime.refs if other != shard.seat)
         ):
             connections += [RemoteConnection(runtime, record) for record in records]
         return connections
@@ -120,7 +120,7 @@ class InProcess:
         if runtime.closing.server_closing:
             raise ServerClosedError
         shard = runtime.shard
-        others = (_records(runtime, other, room_id) for other in runtime.refs if other != shard.index)
+        others = (_records(runtime, other, room_id) for other in runtime.refs if other != shard.seat)
         here = shard.records(room_id, with_state=True)
         # As a copy: what the application does to its state later is not told of as if it had been so.
         members = [member_of(record) for record in msgspec.msgpack.decode(_encode(here), type=list[ConnectionRecord])]
@@ -153,4 +153,4 @@ async def _records(runtime: ShardRuntime, shard: int, room_id: str) -> list[Conn
         if shard in runtime.up_shards:
             raise
         return []
-    return msgspec.convert(result, list[ConnectionRecord])
+    return msgspec.convert(result, ConnectionList).records

@@ -24,15 +24,23 @@ from wspulse.actors.mesh.message import (
     Failure,
     Handover,
     Hello,
+    Message,
     ReceiptsWanted,
     Reply,
     Tell,
     UpgradeRequest,
     Withdrawal,
 )
+from wspulse.actors.mesh.placing.held import held
 from wspulse.actors.mesh.receipts import write_receipt
 from wspulse.actors.mesh.stream import Stream
-from wspulse.actors.values.errors import WspulseError, error_subject
+from wspulse.actors.values.errors import (
+    InTransitError,
+    SessionMovedError,
+    ShardUnavailableError,
+    WspulseError,
+    error_subject,
+)
 from wspulse.actors.values.log_limit import LogLimit
 
 __all__ = ["HANDOVER_MARGIN_S", "Mailbox"]
@@ -170,7 +178,7 @@ class Mailbox:
             case Ask():
                 self._answer(stream, envelope)
             case Tell():
-                self._receive(envelope.message)
+                self._tell(envelope.message)
             case Handover():
                 self._take_descriptor(stream, envelope, fd)
             case ReceiptsWanted():
@@ -182,6 +190,14 @@ class Mailbox:
             case _:
                 _logger.error("an envelope came that no sender may send", extra={"envelope": type(envelope).__name__})
 
+    def _tell(self, message: Message) -> None:
+        try:
+            self._receive(message)
+        except InTransitError as in_transit:
+            in_transit.wait(partial(self._tell, message))
+        except SessionMovedError:
+            pass  # a tell is lost with the actor
+
     def _answer(self, stream: Stream, ask: Ask) -> None:
         number = ask.number
         if ask.deadline and monotonic() >= ask.deadline:
@@ -192,6 +208,8 @@ class Mailbox:
             return
         try:
             result = self._receive(ask.message)
+        except InTransitError as in_transit:
+            result = held(ask.message, partial(self._receive_in_time, ask.deadline), in_transit, self._loop)
         except BaseException as error:
             stream.send(_failure(number, error))
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
@@ -203,6 +221,12 @@ class Mailbox:
         if (caller := self._callers.get(stream)) is not None:
             caller.asked[number] = result
         result.add_done_callback(partial(self._reply_later, stream, number))
+
+    def _receive_in_time(self, deadline: float, message: Message) -> Any:
+        """What was held may have become too late meanwhile."""
+        if deadline and monotonic() >= deadline:
+            raise ShardUnavailableError("the request came too late")
+        return self._receive(message)
 
     def _reply_later(self, stream: Stream, number: int, future: asyncio.Future[Any]) -> None:
         caller = self._callers.get(stream)

@@ -82,8 +82,8 @@ class LeaveRoom(ActorMessage):
 
 
 class ListConnections(ActorMessage):
-    """Result: list of ConnectionRecord, of one room or (None) of all; with what the application keeps in `connection.state` where
-    that is asked for."""
+    """Result: ConnectionList, of one room or (None) of all; with what the application keeps in `connection.state` where that is
+    asked for."""
 
     room_id: str | None
     with_state: bool = False
@@ -241,7 +241,11 @@ Message = (
 
 
 class ConnectionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One session as a snapshot. `state` is "connected" or "suspended"; `connected_at` is Unix time in seconds."""
+    """One session as a snapshot. `state` is "connected" or "suspended"; `connected_at` is Unix time in seconds.
+
+    `incarnation` and `serial` are its birth key, the same wherever it goes. `shard` is the name of the worker in which it lives,
+    for telling; who asks it something asks the owner of its id.
+    """
 
     id: str
     room_id: str
@@ -256,6 +260,14 @@ class ConnectionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     application_state: dict[str, Any] | None = None
     further_rooms: tuple[str, ...] = ()
     """That it is in beside its first one."""
+
+
+class ConnectionList(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The sessions of one process. `gone_to` are the seats that some of them may be at by now: whoever wants all asks there
+    behind this (`placing.listing`)."""
+
+    records: list[ConnectionRecord]
+    gone_to: list[int] = []
 
 
 class UpgradeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -19,6 +19,7 @@ from wspulse.actors.mesh.message import (
     BusRoomsWanted,
     CallConnection,
     CloseConnection,
+    ConnectionList,
     GetStats,
     JoinRoom,
     Kick,
@@ -100,7 +101,7 @@ class Dispatch:
             case JoinRoom() | LeaveRoom():
                 return self._change_rooms(message)
             case ListConnections():
-                return shard.records(message.room_id, with_state=message.with_state)
+                return ConnectionList(shard.records(message.room_id, with_state=message.with_state))
             case ListRooms():
                 return [(room.id, len(room)) for room in shard.rooms.values() if len(room)]
             case SendPayload():

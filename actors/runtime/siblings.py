@@ -55,7 +55,7 @@ class Siblings:
         self._extensions = extensions
         self._health = health
         for other, path in enumerate(mailbox_paths):
-            if other != shard.index:
+            if other != shard.seat:
                 up, down = partial(self._link_begins, other), partial(self._link_ends, other)
                 self.links[other] = ShardLink(other, path, up=up, down=down)
 
@@ -72,7 +72,7 @@ class Siblings:
         else:
             shard.bus = self._bus = ZmqBus(
                 *self._bus_endpoints,
-                shard=shard.index,
+                shard=shard.seat,
                 incarnation=shard.incarnation,
                 metrics=shard.metrics,
                 deliver=shard.deliver,
@@ -86,7 +86,7 @@ class Siblings:
                 self._count_for_nothing(other)
             self._bus_watch = BusWatch(
                 self._bus,
-                shard=shard.index,
+                shard=shard.seat,
                 incarnation=shard.incarnation,
                 health=self._health,
                 metrics=shard.metrics,
@@ -122,7 +122,7 @@ class Siblings:
     def hear(self, message: ShardUp | ShardDown | ShardSilence) -> None:
         """The supervisor says that a shard is up, or down, or how it is."""
         shard, incarnation = message.shard, message.incarnation
-        if shard == self._shard.index:
+        if shard == self._shard.seat:
             return
         match message:
             case ShardUp():
@@ -189,21 +189,21 @@ class Siblings:
         if self._bus is not None and not self._bus.audiences.has_told(silent):
             for link in links:
                 if link.shard != silent:
-                    link.tell(BusRoomsWanted(self._shard.index, silent))
+                    link.tell(BusRoomsWanted(self._shard.seat, silent))
 
     def _tell_rooms(
         self, joined: list[bytes], left: list[bytes], *, are_all: bool = False, shard: int | None = None
     ) -> None:
         if not self._is_in_place:
             return  # all of them are told at once, later
-        message = BusRooms(self._shard.index, self._shard.incarnation, joined, left, are_all)
+        message = BusRooms(self._shard.seat, self._shard.incarnation, joined, left, are_all)
         for link in self.links.values() if shard is None else (self.links[shard],):
             link.tell(message)
 
     def _tell_consumed(self, shard: int, sender: int, number: int) -> None:
         link = self.links.get(shard)
         if link is not None and self._is_in_place:
-            link.tell(BusConsumed(self._shard.index, sender, number))
+            link.tell(BusConsumed(self._shard.seat, sender, number))
 
     def _link_begins(self, shard: int, incarnation: int) -> None:
         self.up_shards[shard] = incarnation

@@ -47,6 +47,7 @@ class Session:
         "further",
         "id",
         "inbox",
+        "incarnation",
         "resumes",
         "room",
         "serial",
@@ -68,6 +69,7 @@ class Session:
         """The first one, which it never leaves."""
         self.further: FurtherRooms[Session] | None = None
         """The others, once it has joined one."""
+        self.incarnation = shard.incarnation
         self.serial = serial
         self.connected_at = connected_at
         self.state = SessionState.CONNECTED
@@ -86,6 +88,12 @@ class Session:
     def connection(self) -> Connection:
         """What the application sees."""
         return self.inbox.connection
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Its birth key: the incarnation in which it began and its serial there. It is this session wherever it goes, and no
+        other."""
+        return self.incarnation, self.serial
 
     # Outbound.
 

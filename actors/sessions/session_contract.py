@@ -27,6 +27,7 @@ class SessionShard(InboxShard[Inbox], Protocol[S]):
     """What a session and its connection need of their shard."""
 
     options: ServerOptions
+    incarnation: int
     thread: int
     """The loop's, in which alone a session may be touched."""
     encode: Callable[[Frame], bytes]

@@ -33,6 +33,7 @@ from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.session_contract import Flushable
 from wspulse.actors.sessions.state import SessionEvent, SessionState
 from wspulse.actors.sessions.ticker import Ticker
+from wspulse.actors.sessions.transfer.transit import Transit
 from wspulse.actors.transport.contract import Ending
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
@@ -58,6 +59,7 @@ class Shard:
         self,
         *,
         index: int,
+        seat: int | None = None,
         incarnation: int,
         options: ServerOptions,
         handlers: Handlers,
@@ -65,6 +67,9 @@ class Shard:
         real_time: Callable[[], float],
     ) -> None:
         self.index = index
+        """The number by which people know this worker: a name, which a replacement has as well."""
+        self.seat = index if seat is None else seat
+        """Where other processes reach this one."""
         self.incarnation = incarnation
         self.options = options
         self.handlers = handlers
@@ -95,6 +100,8 @@ class Shard:
         self.deliver, self.deliver_but = self.room_table.deliver, self.room_table.deliver_but
         self.closing = False
         self.aborting = False
+        self.transit: Transit | None = None
+        """While sessions move out of this shard or into it: who knows where those are that it does not have."""
         self.events: Callable[[str, Session, BaseException | None], None] | None = None
         """Told of what happens to sessions, while somebody listens."""
         self.resumable: Callable[[Connection], bool] | None = None
@@ -241,9 +248,12 @@ class Shard:
     # Orders.
 
     def find(self, connection_id: str, key: tuple[int, int] | None = None) -> Session:
-        """The session of an id, or exactly the one that `key` names. Raises ConnectionNotFoundError."""
+        """The session of an id, or exactly the one that has this birth key. Raises ConnectionNotFoundError; while sessions move,
+        SessionMovedError and InTransitError."""
         session = self.sessions.get(connection_id)
-        if session is None or (key is not None and key != (self.incarnation, session.serial)):
+        if session is None or (key is not None and key != session.key):
+            if self.transit is not None:
+                self.transit.missing(connection_id, key)
             raise ConnectionNotFoundError(connection_id)
         return session
 
@@ -273,8 +283,7 @@ class Shard:
                 session.id,
                 session.room.id,
                 self.index,
-                self.incarnation,
-                session.serial,
+                *session.key,
                 session.state.value,
                 session.connected_at,
                 session.queued_frames,

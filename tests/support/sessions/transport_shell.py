@@ -210,7 +210,7 @@ class NotedShard:
         self.admission = NotedAdmission()
         self.metrics = Metrics()
         self.journal = Journal(self.options.logger, self.metrics, self.clock)
-        self.index = 0
+        self.index = self.seat = 0
         self.closing = False
         self.has_exact_sessions = True
         self.aborting = False
