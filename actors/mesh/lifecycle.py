@@ -11,7 +11,10 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ActorMessage", "LifecycleMessage"]
+__all__ = ["SUPERVISOR_SEAT", "ActorMessage", "LifecycleMessage"]
+
+SUPERVISOR_SEAT = -1
+"""Of who asks workers about connection ids as they do each other, and has no mailbox."""
 
 
 class ActorMessage(msgspec.Struct, array_like=True, tag=True, gc=False):

@@ -5,10 +5,9 @@ Made by the `Conductor`, for `Replacing` and `Scaling`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
-from collections.abc import Iterator
 
 from wspulse.actors.mesh.lifecycle import Drain, MovedOut, MoveFailed, MoveProgress, Vacated
 from wspulse.supervisor.moving.handover import Handover
@@ -37,15 +36,18 @@ class MovingEvents(Protocol):
     def on_moving(self, child: Child, result: Moved, *, is_over: bool) -> None:
         """A worker's sessions begin to move; or that is over, and `result` is what it came to."""
 
+    def on_replaced(self, child: Child) -> None:
+        """It has taken another one's place, which is gone."""
+
 
 class Handovers:
     """See the module."""
 
     def __init__(self, seating: Seating, pulse: Pulse, events: MovingEvents, patience: Patience) -> None:
         self.patience = patience
+        self.events = events
         self._seating = seating
         self._pulse = pulse
-        self._events = events
         self._current: Handover | None = None
         self._plans = 0
 
@@ -77,13 +79,13 @@ class Handovers:
         source = handover.source
         if source.state is not ChildState.READY and handover.commit():
             handover.turn.source_ended()
-        self._events.on_moving(source, handover.turn.result, is_over=False)
+        self.events.on_moving(source, handover.turn.result, is_over=False)
         try:
             return await handover.run(
                 self.patience.handover_timeout_s, self.patience.drain_spread_s, drain=drain, new_target=new_target
             )
         finally:
-            self._events.on_moving(source, handover.turn.result, is_over=True)
+            self.events.on_moving(source, handover.turn.result, is_over=True)
 
     async def retired(self, source: Child) -> None:
         """Wait until it has ended, in order if it is there still, and its seat is free."""

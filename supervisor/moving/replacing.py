@@ -44,7 +44,7 @@ class Replacing:
         """One after another. Raises RestartFailedError, MoveFailedError; those that were replaced by then are."""
         # Who is not ready costs nobody anything, and may be what the others would wait for.
         order = sorted(self._workers.children, key=lambda child: (child.state is ChildState.READY, child.shard))
-        results = []
+        results: list[Moved] = []
         for child in order:
             if results and child.state is ChildState.READY:
                 await self._all_ready(child.shard)
@@ -94,15 +94,15 @@ class Replacing:
         targets = dict.fromkeys(self._seating.slots_of(source.seat), arrival.seat)
         is_committed = False
         try:
-            with self._handovers.turn(
-                source, targets, commit, leaves=True, workers=self._seating.workers
-            ) as handover:
+            with self._handovers.turn(source, targets, commit, leaves=True, workers=self._seating.workers) as handover:
                 try:
                     await arrivals.prepared(arrival)
                     arrivals.take(arrival)
                     await arrivals.ready(arrival)
                     result = await self._handovers.run(handover, new_target=arrival.child, drain=drain)
                     await self._handovers.retired(source)
+                    assert arrival.child is not None
+                    self._handovers.events.on_replaced(arrival.child)
                     return result
                 finally:
                     is_committed = handover.is_committed

@@ -51,8 +51,8 @@ class Scaling:
         self._handovers = handovers
 
     async def to(self, count: int) -> Scaled:
-        """Have so many workers. Raises RestartFailedError, MoveFailedError; what moved by then has moved, and another scaling goes
-        on from there."""
+        """Have so many workers. Raises RestartFailedError, MoveFailedError; what moved by then has moved, and another scaling
+        goes on from there."""
         children = self._workers.children
         results: list[Moved] = []
         if count > len(children):

@@ -24,9 +24,7 @@ SHARE_S = 10.0
 class SharedBus:
     """See the module. `start()` starts the forwarder, or finds it started, and returns its endpoints."""
 
-    def __init__(
-        self, workers: Workers, seating: Seating, pulse: Pulse, start: Callable[[], tuple[str, str]]
-    ) -> None:
+    def __init__(self, workers: Workers, seating: Seating, pulse: Pulse, start: Callable[[], tuple[str, str]]) -> None:
         self._workers = workers
         self._seating = seating
         self._pulse = pulse

@@ -35,9 +35,9 @@ _logger = logging.getLogger("wspulse.supervisor")
 
 
 class KeptFiles:
-    """The sockets of one part of the server, by their paths, and the locks that it holds; sockets may come and go. `restore(missing)`
-    makes those again that are missing, or soon; it is called again while they are, and also without any when it raised an error
-    (OSError or StartError)."""
+    """The sockets of one part of the server, by their paths, which may come and go, and the locks that it holds.
+    `restore(missing)` makes those again that are missing, or soon; it is called again while they are, and also without any when
+    it raised an error (OSError or StartError)."""
 
     def __init__(
         self, name: str, sockets: Sequence[str], restore: Callable[[Sequence[str]], None], *, locks: Sequence[str] = ()
@@ -83,8 +83,8 @@ class KeptFiles:
 
 
 class Upkeep:
-    """See the module. `kept` may grow. `restore_folder` makes the folder again and says whether it had to; `failed(reason, is_so)` is told of what
-    cannot be made again, and when it can."""
+    """See the module. `kept` may grow. `restore_folder` makes the folder again and says whether it had to; `failed(reason, is_so)`
+    is told of what cannot be made again, and when it can."""
 
     def __init__(
         self,

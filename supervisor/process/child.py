@@ -1,4 +1,4 @@
-"""`Child`: one worker's place in the supervisor: a name and a seat, over all the workers that one crash after another brings there.
+"""`Child`: one worker's place in the supervisor: a name and a seat, over all workers that one crash after another brings there.
 
 Created by `Workers`. It tells the supervisor what matters through `ChildEvents`. Restarts are one-for-one: a child knows nothing
 of the others.
@@ -210,8 +210,8 @@ class Child:
             self._ends_by_order = True
             self._worker.kill()
 
-    def stop(self, order: Drain) -> None:
-        """End all sessions, for good. A worker that has not been heard yet has none, and is killed."""
+    def stop(self, spread_s: float = 0.0) -> None:
+        """End all sessions, for good, over so long a time. A worker that has not been heard yet has none, and is killed."""
         self._stopping = True
         self._kill_timer.cancel()
         self._next_start.cancel()
@@ -224,7 +224,7 @@ class Child:
             self._events.on_drained(self)
         else:
             self.state = ChildState.DRAINING
-            self.tell(order)
+            self.tell(Drain(spread_s=spread_s))
 
     def exit(self) -> None:
         """Let a drained worker end."""

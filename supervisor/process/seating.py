@@ -1,7 +1,7 @@
 """`Seating`: at which seats workers are, whose the connection ids are, and by which bus the workers broadcast to each other.
 
-One per server, made by the supervisor. What changes here is told to everybody at once: all workers, and the supervisor's own links
-to them; who comes later gets it with its start. A seat is free again when the process there has ended and that was told. It
+One per server, made by the supervisor. What changes here is told to everybody at once: all workers, and the supervisor's own
+links to them; who comes later gets it with its start. A seat is free again when the process there has ended and that was told. It
 decides nothing of who sits where.
 """
 

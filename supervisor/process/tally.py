@@ -1,7 +1,7 @@
 """`Tally`: what the workers of one name have counted, one after another or beside each other, as totals that never fall.
 
-Kept in the name's `History`. `Child` tells it what its worker says every second, and `stats` what was answered since. Who looks at
-the totals may take differences, however often workers end. It knows no name of a counter. No I/O.
+Kept in the name's `History`. `Child` tells it what its worker says every second, and `stats` what was answered since. Who looks
+at the totals may take differences, however often workers end. It knows no name of a counter. No I/O.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`Workers`: all workers of a server, which are started together, watched, and stopped within one deadline.
 
 Created by the supervisor, which hears of each `Child` by itself. What a worker needs of the server (its sockets, what it
-shall run) is given at the start. It decides nothing about the server's end, nor about who takes whose place: whoever conducts that
-says it here.
+shall run) is given at the start. It decides nothing about the server's end, nor about who takes whose place: whoever conducts
+that says it here.
 
     prepare() ──▶ a standby ──take()──▶ a temporary child beside the others ──install(), add()──▶ the worker of its name
                                                    of whose place another takes, or that is dropped ──▶ temporary, until it ends
@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from weakref import WeakSet
 
-from wspulse.actors.mesh.lifecycle import Drain, ShardSilence, ShardUp
+from wspulse.actors.mesh.lifecycle import ShardSilence, ShardUp
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.values.timing.standstill import Standstill
 from wspulse.supervisor.errors import StartError
@@ -262,8 +262,7 @@ class Workers:
         when all are gone, of what failed on the way."""
         reserve_s = min(KILL_RESERVE_S, self._shutdown_timeout_s / 10)
         deadline = time.monotonic() + self._shutdown_timeout_s - reserve_s
-        order = Drain(spread_s=self._drain_spread_s)
-        failures = self._each(lambda child: child.stop(order))
+        failures = self._each(lambda child: child.stop(self._drain_spread_s))
         for standby in self.standbys:
             standby.dismiss()
         done = (ChildState.DRAINED, ChildState.STOPPED)

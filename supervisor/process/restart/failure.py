@@ -27,7 +27,7 @@ class RestartFailedError(WspulseError):
 
 
 class MoveFailedError(WspulseError):
-    """Not all sessions of a worker could be moved; it goes on with those that are left. `lost` had moved to a worker that died."""
+    """Not all sessions of a worker could be moved; it goes on with those that are left. `lost` had moved to one that died."""
 
     code = "move_failed"
 
