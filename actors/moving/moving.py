@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine
 from functools import partial
+from itertools import count
 from struct import unpack
 from time import monotonic
 from typing import Any, NoReturn, Protocol
@@ -105,6 +106,7 @@ class Moving:
         self._departure: Departure | None = None
         self._task: asyncio.Task[None] | None = None
         self._arrivals: dict[Stream, Arrival] = {}
+        self._numbers = count(1)
         self._version = 0
         """Of the table when the plan began."""
         self._adopted: set[int] = set()
@@ -123,6 +125,7 @@ class Moving:
         self._departure = Departure(
             order.plan,
             targets,
+            numbers=self._numbers,
             seat=self._mesh.seat,
             shard=self._shard,
             bus=self._bus(),
