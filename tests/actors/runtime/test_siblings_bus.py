@@ -134,12 +134,15 @@ async def test_seat_that_is_free_is_forgotten_and_may_be_anothers() -> None:
     async with serve_shards(make_server, 2) as shards:
         siblings = shards.runtimes[0]._siblings
         bus = bus_of(shards, 0)
+        path = f"{shards.folder}/nobody"
+        siblings.seat_opened(7, path)
         siblings.hear(ShardUp(7, 50))
         siblings.hear(ShardSilence(7, 50, 4711, 3.0))
         assert bus.flow.incarnation_of(7) == 50
-        siblings.forget_seat(7)
+        siblings.seat_gone(7)
         assert bus.flow.incarnation_of(7) == 0
         assert 7 not in siblings._silent
+        siblings.seat_opened(7, path)
         siblings.hear(ShardUp(7, 60))
         assert bus.flow.incarnation_of(7) == 60
         assert not bus.audiences.has_told(7)
