@@ -72,6 +72,22 @@ class Declaration:
         """Set what runs when a suspended session has a transport again: `handler(connection)`."""
         return self._set("on_transport_restore", handler)
 
+    def on_transfer_out(self, handler: Handler) -> Handler:
+        """Set what runs before a session moves to another process, as its last callback in this one: `handler(connection)`.
+
+        No other callback of the session runs then, and none will here. What the next process is to know goes into
+        `connection.state`. Should the move fail, the session goes on here, and `on_transfer_in` runs here. What it raises is
+        logged, and the session moves. (doc/moving.md)
+        """
+        return self._set("on_transfer_out", handler)
+
+    def on_transfer_in(self, handler: Handler) -> Handler:
+        """Set what runs when a session has moved to this process, before any other callback here: `handler(connection)`.
+
+        No on_connect runs for it. What it raises is logged, and the session goes on. (doc/moving.md)
+        """
+        return self._set("on_transfer_in", handler)
+
     def on_start(self, handler: Handler) -> Handler:
         """Add what runs once per worker before it accepts: `handler()`. What it raises stops the server at once."""
         self.start_handlers.append(_checked("on_start", handler))

@@ -61,6 +61,8 @@ class Server(Declaration, Calls):
         on_disconnect: Callable[..., Any] | None = None,
         on_transport_drop: Callable[..., Any] | None = None,
         on_transport_restore: Callable[..., Any] | None = None,
+        on_transfer_out: Callable[..., Any] | None = None,
+        on_transfer_in: Callable[..., Any] | None = None,
         resume_window: float = DEFAULTS.resume_window,
         suspend_on_clean_close: bool = DEFAULTS.suspend_on_clean_close,
         on_duplicate: str = DEFAULTS.on_duplicate,

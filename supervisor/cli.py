@@ -22,7 +22,7 @@ from wspulse.supervisor.commands.terminal import exit_code_of, print_error, prin
 from wspulse.supervisor.errors import SettingError, StartError, UsageError
 from wspulse.supervisor.host.installed import installed_version
 from wspulse.supervisor.settings.explain import explain
-from wspulse.supervisor.settings.kinds import Names, Switch
+from wspulse.supervisor.settings.kinds import Folders, Names, Switch
 from wspulse.supervisor.settings.layers import resolve
 from wspulse.supervisor.settings.table import GROUPS, TABLE, Setting
 
@@ -163,6 +163,11 @@ def _add_flag(group: Any, setting: Setting) -> None:
     text = text.replace("%", "%%")
     if isinstance(setting.kind, Switch):
         group.add_argument(setting.flag, action=argparse.BooleanOptionalAction, help=text)
+    elif isinstance(setting.kind, Folders):
+        metavar, here = setting.kind.metavar, setting.kind.HERE
+        group.add_argument(
+            setting.flag, action="append", nargs="?", const=here, metavar=metavar, help=f"{text}; may be repeated"
+        )
     elif isinstance(setting.kind, Names):
         group.add_argument(setting.flag, action="append", metavar=setting.kind.metavar, help=f"{text}; may be repeated")
     else:

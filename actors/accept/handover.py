@@ -6,20 +6,20 @@ whose newcomers are another's while sessions move, and answers 503 for those tha
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, SHUT_RDWR, SOCK_STREAM, socket
+from socket import socket
 from time import monotonic
-from typing import Any
 
 from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.mailbox import HANDOVER_MARGIN_S
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.sessions.exact.claims import id_of_owner
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.refusal import Refusal
+from wspulse.actors.transport.transfer.opening import close_for_good, open_transport, tcp_socket
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.errors import InTransitError
@@ -61,7 +61,8 @@ class Handovers:
 
     def _take_or_send_on(self, request: UpgradeRequest, fd: int) -> None:
         try:
-            seat = seat_of_newcomer(self._shard, self._placement, request.connection_id)
+            decisive_id = id_of_owner(request.connection_id, request.claim)
+            seat = seat_of_newcomer(self._shard, self._placement, decisive_id)
         except InTransitError as in_transit:
             self._in_transit[fd] = request
             in_transit.wait(partial(call_soon, self._shard, self._is_known, request, fd))
@@ -70,7 +71,7 @@ class Handovers:
             self._shard.metrics.handovers_out += 1
             self.hand_over(seat, request, fd)
             return
-        client = _tcp_socket(fd, request.remote_address)
+        client = tcp_socket(fd, request.remote_address)
         try:
             _take_over(self._shard, request, client)
         except BaseException:
@@ -88,7 +89,7 @@ class Handovers:
 
     def _given_back(self, seat: int, request: UpgradeRequest, fd: int) -> None:
         """Nobody took it in time at that seat, or nobody is there any more: then the owner may be another."""
-        owner = self._placement.final_owner(request.connection_id)
+        owner = self._placement.final_owner(id_of_owner(request.connection_id, request.claim))
         if owner == seat or monotonic() >= request.deadline - HANDOVER_MARGIN_S:
             self._nobody_took_it(request, fd)
         elif owner == self._shard.seat:
@@ -102,14 +103,14 @@ class Handovers:
         refusal = rejection(503, "the shard of this connection id is not available")
         shard.journal.refused(refusal, request.head, request.remote_address, request.connection_id)
         answer = refusal.encode()
-        client = _tcp_socket(fd, request.remote_address)
+        client = tcp_socket(fd, request.remote_address)
         if shard.aborting:
             # The worker ends: nobody would wait for the client to read it.
             with suppress(OSError):
                 client.send(answer)
-            _close(client)
+            close_for_good(client)
             return
-        _open(shard.loop, client, Refusal(shard, answer, request.deadline - shard.clock.behind_s))
+        open_transport(shard.loop, client, Refusal(shard, answer, request.deadline - shard.clock.behind_s))
 
 
 def seat_of_newcomer(shard: Shard, placement: Placement, connection_id: str) -> int:
@@ -120,8 +121,7 @@ def seat_of_newcomer(shard: Shard, placement: Placement, connection_id: str) -> 
     transit = shard.transit
     if transit is None:
         return placement.final_owner(connection_id)
-    seat = transit.newcomer_goes_to(connection_id)
-    return shard.seat if seat is None else seat
+    return transit.newcomer_goes_to(connection_id)
 
 
 def call_soon(shard: Shard, call: Callable[..., object], *arguments: object) -> None:
@@ -147,43 +147,4 @@ def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
     if request.leftover:
         # Before the loop reads anything newer.
         transport.keep(request.leftover)
-    _open(shard.loop, client, transport)
-
-
-def _open(loop: asyncio.AbstractEventLoop, client: socket, protocol: asyncio.Protocol) -> None:
-    """Give a socket to a protocol.
-
-    No task of its own: the loop's coroutine has done all but wait for `connection_made` when it first gives way. A task begins
-    one turn later, and hears of the transport another turn later.
-    """
-    opening = loop.connect_accepted_socket(lambda: protocol, client)
-    try:
-        opened: asyncio.Future[None] = opening.send(None)
-    except OSError:
-        _close(client)
-        return
-    opened.add_done_callback(partial(_end, opening))
-
-
-def _close(client: socket) -> None:
-    """For good: the client sees the end, whoever else has the descriptor."""
-    with suppress(OSError):
-        client.shutdown(SHUT_RDWR)
-    client.close()
-
-
-def _end(opening: Coroutine[Any, Any, Any], _opened: asyncio.Future[None]) -> None:
-    """Let the coroutine return; what it gives back is known."""
-    with suppress(StopIteration):
-        opening.send(None)
-
-
-def _tcp_socket(fd: int, remote_address: tuple[str, int] | None) -> socket:
-    """The descriptor as a socket, without asking the kernel what we know."""
-    if remote_address is None:
-        client = socket(fileno=fd)
-    else:
-        family = AF_INET6 if ":" in remote_address[0] else AF_INET
-        client = socket(family, SOCK_STREAM, IPPROTO_TCP, fileno=fd)
-    client.setblocking(False)
-    return client
+    open_transport(shard.loop, client, transport)

@@ -5,6 +5,9 @@ The bridge has three ends. This one is a server like a user's, made in each work
 *program* speaks the desk's protocol, in Python through `wspulse.AsyncControl` (`supervisor/client/bridge`). This end talks to
 the desk alone: it asks who may connect, tells of sessions, and hands over each inbound frame. `on_message` waits until the
 frame has been sent to a program, so that a slow program pauses the reading of its connections. (doc/control.md, "Bridge")
+
+A session that is to move does not wait for a program: its frame stays with the desk, in its place before all that follows, and
+the worker where the session arrives waits for it before it hands over the next. So the desk has one frame of a client at a time.
 """
 
 from __future__ import annotations
@@ -15,7 +18,16 @@ from typing import Any
 import msgspec
 
 from wspulse.actors.mesh.link import ShardLink
-from wspulse.actors.mesh.message import DESK_SHARD, QUESTION_TIMEOUT_S, BridgeFrame, BridgeNotice, BridgeQuestion
+from wspulse.actors.mesh.message import (
+    DESK_SHARD,
+    QUESTION_TIMEOUT_S,
+    BridgeFrame,
+    BridgeMark,
+    BridgeNotice,
+    BridgeQuestion,
+    BridgeRest,
+)
+from wspulse.actors.runtime.extension import Extended, Extension
 from wspulse.actors.server import Server
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.codec import JSONCodec
@@ -37,6 +49,9 @@ PATIENCE_S = 0.25
 _PROGRAM = "wspulse.program"
 """Where in a connection's state the program stands that let it in."""
 
+_LEFT = "wspulse.left"
+"""Where it stands that a frame of it was left with the desk."""
+
 
 def bridge(desk_path: str) -> Server:
     """A new server of the application `bridge`, whose desk has its mailbox at `desk_path`."""
@@ -45,15 +60,20 @@ def bridge(desk_path: str) -> Server:
     return server
 
 
-class _DeskCallbacks:
+class _DeskCallbacks(Extension):
     """The callbacks of one worker's server, all of which tell or ask the desk, and the link to it."""
 
     def __init__(self, server: Server, desk_path: str) -> None:
         self._server = server
         self._desk_path = desk_path
         self._link: ShardLink
-        self._incarnation = 0
+        self._seat = 0
         self._asks: set[asyncio.Task[Any]] = set()
+        self._halted: set[Connection] = set()
+        """Those whose sessions are to move."""
+        self._waits: dict[Connection, asyncio.Future[None]] = {}
+        """What ends the waiting of a callback for that."""
+        server._extend(self)
         server.on_start(self._open)
         server.on_stop(self._close)
         server.connect(self._connect)
@@ -62,10 +82,15 @@ class _DeskCallbacks:
         server.on_disconnect(self._on_disconnect)
         server.on_transport_drop(self._on_drop)
         server.on_transport_restore(self._on_restore)
+        server.on_transfer_in(self._on_transfer_in)
+
+    def open(self, runtime: Extended) -> None:
+        self._seat = runtime.shard.seat
 
     async def _open(self) -> None:
         self._link = ShardLink(DESK_SHARD, self._desk_path)
         self._link.open()
+        await self._link.ask(BridgeMark(), timeout_s=None)  # what is told before there is a stream is lost
 
     async def _close(self) -> None:
         self._link.close()
@@ -87,6 +112,7 @@ class _DeskCallbacks:
         self._notice("connected", connection)
 
     def _on_disconnect(self, connection: Connection, error: BaseException | None) -> None:
+        self._halted.discard(connection)
         self._notice("disconnected", connection, error)
 
     def _on_drop(self, connection: Connection, error: BaseException | None) -> None:
@@ -98,23 +124,62 @@ class _DeskCallbacks:
     def _notice(self, kind: str, connection: Connection, error: BaseException | None = None) -> None:
         told = None if error is None else {"type": type(error).__name__, "message": text_of(error)}
         program = connection.state.get(_PROGRAM, 0)
-        shard = self._server.shard
-        self._link.tell(BridgeNotice(kind, shard, connection.id, connection.room_id, told, program))
+        self._link.tell(BridgeNotice(kind, self._seat, connection.id, connection.room_id, told, program))
 
     async def _on_message(self, connection: Connection, frame: Frame) -> None:
         payload, kind = self._payload(frame)
         message = BridgeFrame(connection.id, connection.room_id, frame.event, frame.id, payload, kind)
+        ask = self._ask(message)
+        while await self._leaves(connection, ask):
+            try:
+                await self._link.ask(BridgeMark())
+            except ShardUnavailableError:
+                continue  # the desk may not have the frame yet, ahead of which nothing may come
+            connection.state[_LEFT] = True
+            break
+
+    def halted(self, connection: Connection) -> None:
+        self._halted.add(connection)
+        wait = self._waits.get(connection)
+        if wait is not None and not wait.done():
+            wait.set_result(None)
+
+    def departed(self, connection: Connection) -> None:
+        self._halted.discard(connection)
+
+    def arrived(self, connection: Connection) -> None:
+        self._notice("moved", connection)
+
+    async def _on_transfer_in(self, connection: Connection) -> None:
+        if not connection.state.pop(_LEFT, False):
+            return
+        ask = self._ask(BridgeRest(connection.id))
+        if await self._leaves(connection, ask):
+            connection.state[_LEFT] = True
+            ask.cancel()
+
+    def _ask(self, message: BridgeFrame | BridgeRest) -> asyncio.Task[Any]:
         ask = asyncio.ensure_future(self._link.ask(message, timeout_s=None))
         self._asks.add(ask)
         ask.add_done_callback(self._answered)
+        return ask
+
+    async def _leaves(self, connection: Connection, ask: asyncio.Task[Any]) -> bool:
+        """Wait until the desk has answered, or the session has ended. Returns whether it is to move before that."""
+        self._halted.discard(connection)  # no callback begins while it is
         done, _ = await asyncio.wait({ask}, timeout=PATIENCE_S)
-        if not done:
+        if done:
+            return False
+        if connection not in self._halted:
             # Nobody takes it for now. A session that ends must not wait for that.
+            halted = self._waits[connection] = asyncio.get_running_loop().create_future()
             closed = asyncio.ensure_future(connection.wait_closed())
             try:
-                await asyncio.wait({ask, closed}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({ask, closed, halted}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 closed.cancel()
+                del self._waits[connection]
+        return connection in self._halted and not ask.done()
 
     def _answered(self, ask: asyncio.Task[Any]) -> None:
         self._asks.discard(ask)

@@ -9,10 +9,12 @@ A worker with watchers of a room keeps a mirror of the room's members. It asks e
 which answers with a snapshot and from then on with every change, in order, on one stream. Reports say how a session is now
 and not what happened to it, so one that comes twice changes nothing; what happened follows from the mirror. A worker that
 dies takes its part of the mirror along; its replacement is asked anew. Changes are gathered for 50 ms and told as one frame.
+A member that moves to another process neither goes nor comes; a watcher that moves gets the whole list from its next worker, once
+that has heard of all the others.
 
     presence.you      {"id", "worker", "workers", "resumed", "window_s"}   first, and again after each resume
     presence.room     {"count", "members": [{"id", "worker", "state"}]}    then, and after whatever was missed
-    presence.changes  {"count", "changes": [{"what", "id", "worker"}]}     what: came, went, dropped, resumed
+    presence.changes  {"count", "changes": [{"what", "id", "worker"}]}     what: came, went, dropped, resumed; moved, with state
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from wspulse.actors.runtime.extension import Extended, Extension
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.sessions.state import SessionState
 from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
 from wspulse.actors.values.frame import Frame
 
@@ -40,6 +43,12 @@ GATHER_S = 0.05
 
 RETRY_S = 1.0
 """When a watcher whose send buffer was full is tried again."""
+
+LOST_S = 2.5
+"""Between two looks for members that were under way to another worker and have not arrived, which takes milliseconds."""
+
+PATIENCE_S = 1.0
+"""How long a watcher that has moved waits for its list where a worker does not say whom it has."""
 
 LISTED_MEMBERS = 500
 """More than a person reads, and as many as one frame says; `count` counts all."""
@@ -56,19 +65,27 @@ class Presence(Extension):
         self._timer: asyncio.TimerHandle | None = None
         self._retries: dict[str, asyncio.TimerHandle] = {}
         """By room: when watchers that took nothing are told again."""
+        self._looking: asyncio.TimerHandle | None = None
+        """While members may be lost on their way."""
+        self._hurried: dict[str, WatchedRoom] = {}
+        """Rooms that some have left for another process."""
+        self._up: dict[int, int] = {}
+        """Seat → incarnation of the others that can be told something."""
+        self._workers: dict[int, int] = {}
+        """Seat → the number of the worker there, of all that have reported."""
         self._runtime: Extended
         self._shard: Shard
 
     def open(self, runtime: Extended) -> None:
         self._runtime = runtime
         self._shard = runtime.shard
+        self._workers[self._shard.seat] = self._shard.index
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        for retry in self._retries.values():
-            retry.cancel()
+        for timer in (self._timer, self._looking, *self._retries.values()):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._looking = None
         self._retries.clear()
         self._rooms.clear()
         self._news.clear()
@@ -95,6 +112,32 @@ class Presence(Extension):
         """A session ended: on_disconnect."""
         self._note(connection, "gone")
         self._unwatch(connection)
+
+    # What the runtime tells.
+
+    def departed(self, connection: Connection) -> None:
+        """A session has left for another process. The others hear it before this one can end."""
+        if (room := self._rooms.get(connection.room_id)) is None:
+            return
+        self._note(connection, "moved")
+        if not self._hurried:
+            self._shard.loop.call_soon(self._report_departures, context=self._shard.context)
+        self._hurried[connection.room_id] = room
+        if room.watchers:
+            self._look_for_lost()
+        self._unwatch(connection)
+
+    def arrived(self, connection: Connection) -> None:
+        """A session has come from another process."""
+        session = self._shard.sessions[connection.id]
+        is_connected = session.state is SessionState.CONNECTED
+        self._note(connection, "connected" if is_connected else "suspended")
+        if is_connected and self._asked(connection):
+            room = self._room(connection.room_id)
+            if not room.watchers:
+                room.patient_until = self._shard.loop.time() + PATIENCE_S
+            if connection not in room.watchers:
+                self._watched(session, room)
 
     def _appear(self, connection: Connection, *, resumed: bool) -> None:
         self._note(connection, "connected")
@@ -129,15 +172,25 @@ class Presence(Extension):
                 "window_s": options.resume_window,
             },
         )
+        self._watched(session, self._room(session.room.id))
+
+    def _watched(self, session: Session, room: WatchedRoom) -> None:
+        """Have it told of its room, all of it first."""
         room_id = session.room.id
-        room = self._rooms.setdefault(room_id, WatchedRoom())
         if not room.watchers:
             room.note_all(self._shard.seat, self._snapshot(room_id))
+            room.awaited.update(dict.fromkeys(self._up))
             for shard in self._others():
                 self._tell(shard, room_id, watching=True)
         room.watchers[session.connection] = session
         room.behind[session.connection] = session
         self._tell_soon(room_id, room)
+
+    def _room(self, room_id: str) -> WatchedRoom:
+        room = self._rooms.get(room_id)
+        if room is None:
+            room = self._rooms[room_id] = WatchedRoom(self._workers)
+        return room
 
     def _unwatch(self, connection: Connection) -> None:
         room_id = connection.room_id
@@ -146,9 +199,7 @@ class Presence(Extension):
             return
         room.behind.pop(connection, None)
         if not room.watchers:
-            room.members.clear()
-            room.incarnations.clear()
-            room.changes.clear()
+            room.unwatched()
             for shard in self._others():
                 self._tell(shard, room_id, watching=False)
             self._forget_if_unwatched(room_id, room)
@@ -176,17 +227,21 @@ class Presence(Extension):
 
     def shard_up(self, shard: int, incarnation: int) -> None:
         """Another shard can be told something from now on; what was told before may not have arrived."""
+        self._up[shard] = incarnation
         for room_id, room in self._rooms.items():
             if room.watchers:
                 self._tell(shard, room_id, watching=True)
             if shard in room.reporting_to:
-                self._report(shard, room_id, self._snapshot(room_id), complete=True)
+                self._tell_states(shard, room_id, self._snapshot(room_id), complete=True)
 
     def shard_down(self, shard: int, incarnation: int) -> None:
         """Another shard is gone, and its sessions with it."""
+        if self._up.get(shard) == incarnation:
+            del self._up[shard]
         for room_id, room in list(self._rooms.items()):
             if room.incarnations.get(shard) == incarnation:
                 del room.incarnations[shard]
+                room.awaited.pop(shard, None)
                 room.note_all(shard, [])
                 self._tell_soon(room_id, room)
             if room.reporting_to.get(shard) == incarnation:
@@ -197,9 +252,9 @@ class Presence(Extension):
         room_id, shard = message.room_id, message.shard
         room = self._rooms.get(room_id)
         if message.watching:
-            room = self._rooms.setdefault(room_id, WatchedRoom())
+            room = self._room(room_id)
             room.reporting_to[shard] = message.incarnation
-            self._report(shard, room_id, self._snapshot(room_id), complete=True)
+            self._tell_states(shard, room_id, self._snapshot(room_id), complete=True)
         elif room is not None and room.reporting_to.get(shard, message.incarnation + 1) <= message.incarnation:
             # Of an earlier incarnation a word may have been read after its end.
             del room.reporting_to[shard]
@@ -216,11 +271,15 @@ class Presence(Extension):
         if message.incarnation < known or (not message.is_complete and message.incarnation != known):
             return
         room.incarnations[message.shard] = message.incarnation
+        self._workers[message.shard] = message.worker
         if message.is_complete:
+            room.awaited.pop(message.shard, None)
             room.note_all(message.shard, message.states)
         else:
             for connection_id, state in message.states:
                 room.note(message.shard, connection_id, state)
+                if state == "moved":
+                    self._look_for_lost()
         self._tell_soon(message.room_id, room)
 
     def _others(self) -> list[int]:
@@ -229,11 +288,38 @@ class Presence(Extension):
     def _tell(self, shard: int, room_id: str, *, watching: bool) -> None:
         """Lost where the shard is not up; `shard_up` tells it again."""
         mine = self._shard
-        self._runtime.refs[shard].tell(WatchRoom(mine.seat, mine.incarnation, room_id, watching))
+        if (ref := self._runtime.refs.get(shard)) is not None:
+            ref.tell(WatchRoom(mine.seat, mine.incarnation, room_id, watching))
 
-    def _report(self, shard: int, room_id: str, states: list[tuple[str, State]], *, complete: bool) -> None:
+    def _tell_states(self, shard: int, room_id: str, states: list[tuple[str, State]], *, complete: bool) -> None:
         mine = self._shard
-        self._runtime.refs[shard].tell(PresenceReport(mine.seat, mine.incarnation, room_id, complete, states))
+        if (ref := self._runtime.refs.get(shard)) is not None:
+            ref.tell(PresenceReport(mine.seat, mine.incarnation, room_id, complete, states, mine.index))
+
+    def _report(self, room_id: str, room: WatchedRoom) -> None:
+        """Tell the others what has changed here."""
+        states, room.unreported = room.unreported, []
+        if states:
+            for shard in room.reporting_to:
+                self._tell_states(shard, room_id, states, complete=False)
+
+    def _report_departures(self) -> None:
+        rooms, self._hurried = self._hurried, {}
+        for room_id, room in rooms.items():
+            self._report(room_id, room)
+
+    def _look_for_lost(self) -> None:
+        """Have looked whether members that are under way arrive."""
+        if self._looking is None:
+            self._looking = self._shard.loop.call_later(LOST_S, self._look, context=self._shard.context)
+
+    def _look(self) -> None:
+        self._looking = None
+        for room_id, room in self._rooms.items():
+            if room.look_for_lost():
+                self._look_for_lost()
+            if room.changes:
+                self._tell_soon(room_id, room)
 
     # Telling.
 
@@ -245,11 +331,12 @@ class Presence(Extension):
     def _tell_all(self) -> None:
         self._timer = None
         rooms, self._news = self._news, {}
+        now = self._shard.loop.time()
         for room_id, room in rooms.items():
-            if room.unreported:
-                for shard in room.reporting_to:
-                    self._report(shard, room_id, room.unreported, complete=False)
-                room.unreported = []
+            self._report(room_id, room)
+            if room.awaited and now < room.patient_until:
+                self._tell_soon(room_id, room)
+                continue
             self._tell_watchers(room)
             if room.behind and room_id not in self._retries:
                 loop, context = self._shard.loop, self._shard.context
@@ -273,8 +360,8 @@ class Presence(Extension):
                     room.behind[connection] = session
         if room.behind:
             members = [
-                {"id": connection_id, "worker": shard, "state": state}
-                for connection_id, (shard, state) in islice(room.members.items(), LISTED_MEMBERS)
+                {"id": connection_id, "worker": room.worker_of(connection_id), "state": state}
+                for connection_id, (_, state) in islice(room.members.items(), LISTED_MEMBERS)
             ]
             wire = self._encoded("presence.room", {"count": count, "members": members})
             room.behind = {each: session for each, session in room.behind.items() if not _sent(session, wire)}

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from wspulse.actors.mesh.actor import MessageTaker
 from wspulse.actors.mesh.message import (
@@ -32,6 +32,7 @@ from wspulse.actors.mesh.message import (
     Withdrawal,
 )
 from wspulse.actors.mesh.placing.held import held
+from wspulse.actors.mesh.placing.moves import MoveEnvelope
 from wspulse.actors.mesh.receipts import write_receipt
 from wspulse.actors.mesh.stream import Stream
 from wspulse.actors.values.errors import (
@@ -73,8 +74,18 @@ class _Caller:
         self.asked: dict[int, asyncio.Future[Any]] = {}
 
 
+class MoveTaker(Protocol):
+    """The target's end of moves."""
+
+    def take(self, stream: Stream, envelope: MoveEnvelope, fd: int | None) -> None:
+        """The descriptor is the taker's."""
+
+    def stream_ended(self, stream: Stream) -> None:
+        """Of any stream, also where it moved nothing."""
+
+
 class Mailbox:
-    """Serves `receive` and `take_over` on `listener` from `open` until `close`."""
+    """Serves `receive` and `take_over`, and `moves` once it has some, on `listener` from `open` until `close`."""
 
     def __init__(
         self,
@@ -88,6 +99,8 @@ class Mailbox:
         self._hello = Hello(shard, incarnation)
         self._receive = receive
         self._take_over = take_over
+        self.moves: MoveTaker | None = None
+        """Who takes what a process says that moves sessions here; without, nobody says so."""
         self._callers: dict[Stream, _Caller] = {}
         self._loop = asyncio.get_running_loop()
         self._open = False
@@ -168,6 +181,8 @@ class Mailbox:
             asked, caller.asked = caller.asked, {}
             for future in asked.values():
                 future.cancel()
+            if self.moves is not None:
+                self.moves.stream_ended(stream)
 
         stream = Stream(sock, take, ended, most_unread_bytes=_MOST_UNREAD_BYTES)
         self._callers[stream] = _Caller()
@@ -187,6 +202,8 @@ class Mailbox:
                 future = self._callers[stream].asked.pop(envelope.number, None)
                 if future is not None:
                     future.cancel()
+            case _ if self.moves is not None and isinstance(envelope, MoveEnvelope):
+                self.moves.take(stream, envelope, fd)
             case _:
                 _logger.error("an envelope came that no sender may send", extra={"envelope": type(envelope).__name__})
 

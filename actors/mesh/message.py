@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from wspulse.actors.mesh.lifecycle import ActorMessage, LifecycleMessage
+from wspulse.actors.mesh.placing.moves import MoveAnswer, MoveEnvelope
 from wspulse.actors.values.text.exact import Claim
 
 __all__ = ["DESK_SHARD", "QUESTION_TIMEOUT_S", "Envelope", "Message"]
@@ -131,16 +132,18 @@ class WatchRoom(ActorMessage):
 
 
 class PresenceReport(ActorMessage):
-    """How sessions of the teller in this room are now, in order: (connection id, "connected", "suspended" or "gone").
+    """How sessions of the teller in this room are now, in order: (connection id, "connected", "suspended", "gone" or "moved").
 
-    `is_complete`: it has no others there.
+    "moved": it is not the teller's any more, and another will report it. `is_complete`: the teller has no others there.
+    `worker` is the number by which people know the teller.
     """
 
     shard: int
     incarnation: int
     room_id: str
     is_complete: bool
-    states: list[tuple[str, Literal["connected", "suspended", "gone"]]]
+    states: list[tuple[str, Literal["connected", "suspended", "gone", "moved"]]]
+    worker: int
 
 
 class BusConsumed(ActorMessage):
@@ -191,7 +194,8 @@ class BridgeQuestion(ActorMessage):
 
 
 class BridgeNotice(ActorMessage):
-    """A session is "connected", "disconnected", "dropped" or "restored". `program` is the one that let it in."""
+    """A session is "connected", "disconnected", "dropped" or "restored"; or "moved": it is the teller's now, in whose process it
+    goes on. `shard` is the teller's seat, `program` the one that let the session in."""
 
     kind: str
     shard: int
@@ -215,6 +219,16 @@ class BridgeFrame(ActorMessage):
     kind: str
 
 
+class BridgeMark(ActorMessage):
+    """Result: None, at once: what the asker has said before has arrived."""
+
+
+class BridgeRest(ActorMessage):
+    """Result: None, when all frames of a client that the desk has by now have been sent to a program."""
+
+    connection_id: str
+
+
 Message = (
     SendFrame
     | CallConnection
@@ -236,6 +250,8 @@ Message = (
     | BridgeQuestion
     | BridgeNotice
     | BridgeFrame
+    | BridgeMark
+    | BridgeRest
     | LifecycleMessage
 )
 
@@ -353,4 +369,16 @@ class MailboxMoved(ActorMessage):
     in its place. Others find the shard there."""
 
 
-Envelope = Hello | Tell | Ask | Withdrawal | Reply | Failure | Handover | ReceiptsWanted | MailboxMoved
+Envelope = (
+    Hello
+    | Tell
+    | Ask
+    | Withdrawal
+    | Reply
+    | Failure
+    | Handover
+    | ReceiptsWanted
+    | MailboxMoved
+    | MoveEnvelope
+    | MoveAnswer
+)

@@ -1,7 +1,8 @@
 """`EventFeed`: what happens to a shard's sessions, on its way to the supervisor's event socket.
 
 Created by a worker's entry. It makes nothing while nobody listens, sends one message per loop turn, and never waits: when
-the supervisor does not take what was sent, events are dropped and counted.
+the supervisor does not take what was sent, events are dropped and counted. Events of one session are published in the order in
+which they happened when it moves, too: whoever moves it has what is behind the move wait until the feed is `settled`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from wspulse.actors.mesh.lifecycle import Events
+from wspulse.actors.mesh.lifecycle import Events, EventsMark
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.session import Session
@@ -34,6 +35,12 @@ PAYLOAD_BYTES = 16 * 1024
 
 RETRY_S = 0.01
 
+SETTLED_S = 1.0
+"""How long somebody waits for events to be published: a supervisor that is stuck must not hold up a session for longer."""
+
+MOST_MARKS = 2**20
+"""Of one process."""
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -50,6 +57,11 @@ class EventFeed:
         self._pending_bytes = 0
         self._dropped = 0
         self._flushing: asyncio.Handle | None = None
+        self._mark = shard.incarnation * MOST_MARKS
+        """The last one that somebody waits for. What another process of this shard is answered means none of ours."""
+        self._is_mark_due = False
+        self._settling: dict[int, tuple[Callable[[], None], asyncio.TimerHandle]] = {}
+        """By mark: what is called when it was taken, and what gives up waiting."""
         if shard.options.publish_messages:
             self._listen_to_messages()
 
@@ -64,14 +76,46 @@ class EventFeed:
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
-        if not self._pending:
+        if self._pending:
+            if self._is_backlogged():
+                self._flushing = self._shard.loop.call_later(RETRY_S, self.flush, context=self._shard.context)
+                return
+            events, self._pending, self._pending_bytes = self._pending, [], 0
+            dropped, self._dropped = self._dropped, 0
+            self._send(Events(events, dropped))
+        if self._is_mark_due:
+            self._is_mark_due = False
+            self._send(EventsMark(self._mark))
+
+    def settled(self, call: Callable[[], None]) -> None:
+        """Have `call()` made when all that has happened by now is published: at once where nobody listens, otherwise from the
+        loop, after 1 s at most. Calls are made in the order in which they were asked for."""
+        if not self._prefixes:
+            call()
             return
-        if self._is_backlogged():
-            self._flushing = self._shard.loop.call_later(RETRY_S, self.flush, context=self._shard.context)
+        self._mark += 1
+        loop, context = self._shard.loop, self._shard.context
+        self._settling[self._mark] = call, loop.call_later(SETTLED_S, self.taken, self._mark, context=context)
+        self._is_mark_due = True
+        self.flush()
+
+    def taken(self, number: int) -> None:
+        """The supervisor has published what lay ahead of this mark, or does not say so in time."""
+        if number > self._mark:
             return
-        events, self._pending, self._pending_bytes = self._pending, [], 0
-        dropped, self._dropped = self._dropped, 0
-        self._send(Events(events, dropped))
+        for mark in [mark for mark in self._settling if mark <= number]:
+            call, timer = self._settling.pop(mark)
+            timer.cancel()
+            call()
+
+    def close(self) -> None:
+        """Send what waits; nobody waits for its publication any more."""
+        self.flush()
+        if self._flushing is not None:
+            self._flushing.cancel()
+        for _, timer in self._settling.values():
+            timer.cancel()
+        self._settling.clear()
 
     def _listen_to_messages(self) -> None:
         on_message = self._shard.handlers.on_message

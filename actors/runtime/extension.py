@@ -44,6 +44,18 @@ class Extension:
     def close(self) -> None:
         """The shard ends, and with it all that was begun: behind on_stop, before the ways to other shards are closed."""
 
+    def halted(self, connection: Connection) -> None:
+        """A session is to move, and waits for that callback of it which runs: its socket is not read, and no other begins. What a
+        callback only waits for may be left to itself, so that it ends. The session may stay after all."""
+
+    def departed(self, connection: Connection) -> None:
+        """A session has left for another process, with its socket: in the step in which it leaves the tables for good. No
+        on_disconnect runs for it here."""
+
+    def arrived(self, connection: Connection) -> None:
+        """A session has come from another process: in the step in which it stands in the tables, before any of its callbacks.
+        No on_connect runs for it here. To hear it again of a session that never left, since its move failed, changes nothing."""
+
     def receive(self, message: WatchRoom | PresenceReport) -> None:
         """The extension's counterpart on another shard tells something."""
 
@@ -73,6 +85,18 @@ class Extensions(Extension):
     def close(self) -> None:
         for each in self._extensions:
             each.close()
+
+    def halted(self, connection: Connection) -> None:
+        for each in self._extensions:
+            each.halted(connection)
+
+    def departed(self, connection: Connection) -> None:
+        for each in self._extensions:
+            each.departed(connection)
+
+    def arrived(self, connection: Connection) -> None:
+        for each in self._extensions:
+            each.arrived(connection)
 
     def receive(self, message: WatchRoom | PresenceReport) -> None:
         for each in self._extensions:

@@ -36,6 +36,7 @@ from wspulse.actors.runtime.dispatch import Dispatch
 from wspulse.actors.runtime.extension import Extensions
 from wspulse.actors.runtime.hooks import Hooks
 from wspulse.actors.runtime.loop_lag import LoopLag
+from wspulse.actors.runtime.movement import Movement
 from wspulse.actors.runtime.served import Served
 from wspulse.actors.runtime.siblings import Siblings
 from wspulse.actors.runtime.statistics import Statistics
@@ -53,6 +54,10 @@ __all__ = ["ShardRuntime"]
 
 _NOWHERE: Mapping[int, str] = MappingProxyType({})
 """The mailboxes of a server that is one process."""
+
+
+_HANDLERS_SHARE = 0.7
+"""Of the time that a worker has to end when another takes its place, until handlers that still run are cancelled."""
 
 
 class _Stage(NamedTuple):
@@ -86,6 +91,7 @@ class ShardRuntime:
         drain_s: float = 10.0,
     ) -> None:
         self._server = server
+        self._drain_s = drain_s
         self.workers = workers
         self.placement = Placement(workers)
         self.shard = Shard(
@@ -170,6 +176,20 @@ class ShardRuntime:
             self._mailbox = Mailbox(
                 mailbox, self.shard.seat, incarnation, self._dispatch.receive, self._handovers.take_over
             )
+        self.movement: Movement | None = None
+        if self._mailbox is not None:
+            self.movement = Movement(
+                self.shard,
+                self.placement,
+                self._siblings,
+                self._acceptor,
+                self,
+                self._extensions,
+                self._tasks,
+                tell_supervisor or _nobody_is_told,
+            )
+            self._mailbox.moves = self.movement.moving
+            self._dispatch.moving = self.movement.hear
         self.closing = Closing(
             self.shard,
             self._acceptor,
@@ -240,9 +260,16 @@ class ShardRuntime:
     def stop_accepting(self) -> None:
         self._acceptor.close()
 
-    async def drain(self, *, server_closes: bool = True) -> None:
+    async def drain(self, *, server_closes: bool = True, restarts: bool = False, spread_s: float = 0.0) -> None:
         """See `Closing.drain`."""
-        await self.closing.drain(server_closes=server_closes)
+        if self.movement is not None:
+            await self.movement.stop()
+        if server_closes:
+            await self.closing.drain(restarts=restarts, spread_s=spread_s)
+        else:
+            # The server goes on, and so might handlers: of a session that could not wait for its own, on_disconnect still runs.
+            patience_s = self._drain_s * _HANDLERS_SHARE + spread_s
+            await self.closing.drain_within(patience_s, server_closes=False, restarts=restarts, spread_s=spread_s)
 
     async def close(self) -> None:
         """See `Closing.close`."""
@@ -251,6 +278,8 @@ class ShardRuntime:
     async def end(self, patience_s: float) -> None:
         """Drain for so long at most, and stop."""
         try:
+            if self.movement is not None:
+                await self.movement.stop()
             await self.closing.drain_within(patience_s)
         finally:
             await self.stop()
@@ -306,15 +335,15 @@ class ShardRuntime:
         """Ask the shard that owns an id, this one included. Raises ShardUnavailableError and what the shard raises."""
         return await self.owners.ask(connection_id, message, timeout_s=timeout_s)
 
+    def tell_owner(self, connection_id: str, message: Message) -> None:
+        """Have the shard that owns an id do something, in order with what it is asked; what becomes of it nobody hears."""
+        self.owners.tell(connection_id, message)
+
     def has_died(self, seat: int) -> bool:
         """Whether a process was at that seat and is no more."""
         return self._siblings.has_died(seat)
 
     # Who owns which ids.
-
-    def on_moving(self, moving: Callable[[Message], None]) -> None:
-        """Have `moving` given what concerns sessions that move: see `Dispatch.moving`."""
-        self._dispatch.moving = moving
 
     def _adopt(self, table: SlotTable) -> None:
         losers = self.owners.adopt(table)
@@ -334,6 +363,10 @@ class ShardRuntime:
     def _tell_adopted(self, seat: int) -> None:
         if (ref := self.refs.get(seat)) is not None:
             ref.tell(TableAdopted(self.placement.version, self.shard.seat))
+
+
+def _nobody_is_told(_message: Message) -> None:
+    """There is no supervisor."""
 
 
 def _interrupt(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:

@@ -11,8 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from wspulse.actors.bus.local import LocalBus
-from wspulse.actors.bus.watch import BusWatch
+from wspulse.actors.bus.sharing.switch import BusSwitch
 from wspulse.actors.bus.zmq import ZmqBus
 from wspulse.actors.mesh.actor import ActorRef
 from wspulse.actors.mesh.lifecycle import ShardDown, ShardSilence, ShardUp
@@ -58,11 +57,17 @@ class Siblings:
         self._wanted: set[tuple[int, int]] = set()
         """Who wants to know of which silent shard, and cannot be told yet."""
         self._shard = shard
-        self._bus_endpoints = bus
-        self._bus: ZmqBus | None = None
-        self._bus_watch: BusWatch | None = None
         self._extensions = extensions
-        self._health = health
+        self._switch = BusSwitch(
+            shard,
+            shard.seat,
+            bus,
+            tell_consumed=self._tell_consumed,
+            tell_rooms=self._tell_rooms,
+            begun=self._bus_begins,
+            is_alone=lambda: not self._ready,
+            health=health,
+        )
         for seat, path in mailbox_paths.items():
             if seat != shard.seat:
                 self._add(seat, path)
@@ -73,40 +78,39 @@ class Siblings:
         none."""
         return sum(1 for seat, link in self.links.items() if not link.incarnation and seat in self._met)
 
+    @property
+    def shared_bus(self) -> ZmqBus | None:
+        """That of several processes, while the shard has it."""
+        return self._switch.shared
+
+    @property
+    def _bus(self) -> ZmqBus | None:
+        return self._switch.shared
+
     def open_bus(self) -> None:
         """Give the shard its bus."""
-        shard = self._shard
-        if self._bus_endpoints is None:
-            shard.bus = LocalBus(shard.deliver, shard.deliver_but)
-        else:
-            shard.bus = self._bus = ZmqBus(
-                *self._bus_endpoints,
-                shard=shard.seat,
-                incarnation=shard.incarnation,
-                metrics=shard.metrics,
-                deliver=shard.deliver,
-                deliver_but=shard.deliver_but,
-                tell_consumed=self._tell_consumed,
-                tell_rooms=self._tell_rooms,
-            )
-            for other, incarnation in self._ready.items():
-                self._bus.shard_up(other, incarnation)
-            for other in self._silent:
-                self._count_for_nothing(other)
-            self._bus_watch = BusWatch(
-                self._bus,
-                shard=shard.seat,
-                incarnation=shard.incarnation,
-                health=self._health,
-                metrics=shard.metrics,
-            )
-            self._bus_watch.begin()
+        self._switch.open()
 
     def close_bus(self) -> None:
-        if self._bus_watch is not None:
-            self._bus_watch.stop()
-        if self._bus is not None:
-            self._bus.stop()
+        self._switch.close()
+
+    def share_bus(self, push_endpoint: str, subscribe_endpoint: str, shared: Callable[[], None]) -> None:
+        """Another process is about to come: see `BusSwitch.share`."""
+        self._switch.share(push_endpoint, subscribe_endpoint, shared)
+
+    def keep_bus(self) -> None:
+        """No other process is there any more: see `BusSwitch.keep`."""
+        self._switch.keep()
+
+    def _bus_begins(self, bus: ZmqBus) -> None:
+        for other, incarnation in {**self.up_shards, **self._ready}.items():
+            bus.shard_up(other, incarnation)
+        for other in self._silent:
+            if not bus.audiences.has_told(other):
+                bus.rooms_told(other, self._silent[other], [], [], are_all=True, is_hearsay=True)
+        for other, link in self.links.items():
+            if link.incarnation:
+                bus.tell_all_rooms(other)
 
     def open_links(self) -> None:
         self._has_opened_links = True
@@ -140,8 +144,8 @@ class Siblings:
         self._wanted = {wanted for wanted in self._wanted if seat not in wanted}
         if incarnation:
             self._forget(seat, incarnation)
-            if self._bus is not None:
-                self._bus.shard_down(seat, incarnation)
+        if self._bus is not None:
+            self._bus.seat_gone(seat)
         self.seats_changed()
 
     def has_died(self, seat: int) -> bool:
@@ -162,9 +166,11 @@ class Siblings:
             case ShardUp():
                 self.up_shards[shard] = self._ready[shard] = incarnation
                 self._met.add(shard)
+                self._switch.process_began()
                 if self._bus is not None:
                     self._bus.shard_up(shard, incarnation)
             case ShardDown():
+                self._switch.process_ended(incarnation)
                 self._forget(shard, incarnation)
                 self._silent.pop(shard, None)
                 if self._ready.get(shard) == incarnation:

@@ -18,3 +18,5 @@ class Handlers:
     on_disconnect: Callable[..., Any] | None = None
     on_transport_drop: Callable[..., Any] | None = None
     on_transport_restore: Callable[..., Any] | None = None
+    on_transfer_out: Callable[..., Any] | None = None
+    on_transfer_in: Callable[..., Any] | None = None

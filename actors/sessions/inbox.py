@@ -322,8 +322,7 @@ class Inbox:
         item: _Waiting | Callback | None = None
         try:
             while mailbox := self._mailbox:
-                if shard.aborting:
-                    # Nobody would cancel or await a handler that begins now.
+                if shard.halting is not None and shard.halting.stops(self):
                     return None
                 if left == 0:
                     self._pump_soon()
@@ -364,7 +363,7 @@ class Inbox:
                 handler = getattr(handlers, item.kind, None)
                 if handler is None:
                     return None
-                if item.kind in ("on_connect", "on_transport_restore"):
+                if item.kind in ("on_connect", "on_transport_restore", "on_transfer_in", "on_transfer_out"):
                     result = run(handler, self.connection)
                 else:
                     result = run(handler, self.connection, item.error)

@@ -115,7 +115,8 @@ def events_arguments(parser: argparse.ArgumentParser) -> None:
         "topics",
         nargs="*",
         metavar="TOPIC",
-        help="what topics begin with: connect. message. disconnect. drop. restore. (a room may follow) worker.; all",
+        help="what topics begin with: connect. message. disconnect. drop. restore. transfer. (a room may follow) worker.; "
+        "all",
     )
     listing_arguments(parser)
 

@@ -1,4 +1,4 @@
-"""`Reloading`: the reloads that SIGHUP asks for, one at a time.
+"""`Reloading`: the reloads that SIGHUP and changes of source files ask for, one at a time.
 
 Made by the supervisor, which gives it the reload that the control socket runs, and says when the server can have one.
 """
@@ -24,11 +24,13 @@ class Reloading:
         self._reload = reload
         self._is_allowed = False
         self._is_wanted = False
+        self._reason = ""
         self._task: asyncio.Task[None] | None = None
 
-    def request(self) -> None:
+    def request(self, reason: str = "SIGHUP") -> None:
         """Reload as soon as can be; returns at once."""
         self._is_wanted = True
+        self._reason = reason
         self._begin()
 
     def allow(self) -> None:
@@ -56,7 +58,7 @@ class Reloading:
             self._task = None
 
     async def _once(self) -> None:
-        _logger.info("the server reloads", extra={"reason": "SIGHUP"})
+        _logger.info("the server reloads", extra={"reason": self._reason})
         try:
             await self._reload()
         except ServerClosedError:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from wspulse.actors.values.log_limit import shortened
 
-__all__ = ["Choice", "Integer", "Kind", "Names", "Seconds", "Switch", "Text"]
+__all__ = ["Choice", "Folders", "Integer", "Kind", "Names", "Seconds", "Switch", "Text", "WorkerCount"]
 
 
 def _shown(value: object) -> str:
@@ -95,6 +95,22 @@ class Integer(Kind):
         return value
 
 
+class WorkerCount(Integer):
+    """How many workers; AUTO for what the machine gives."""
+
+    AUTO = "auto"
+
+    def __init__(self, low: int, high: int) -> None:
+        super().__init__(low, high, metavar="N|auto")
+        self.allowed += ", or auto"
+
+    def from_text(self, text: str) -> Any:
+        return self.AUTO if text == self.AUTO else super().from_text(text)
+
+    def from_toml(self, value: Any) -> Any:
+        return self.AUTO if value == self.AUTO else super().from_toml(value)
+
+
 class Seconds(Kind):
     """A duration from `low` (excluded, if `above`) to `high`."""
 
@@ -174,3 +190,21 @@ class Names(Kind):
             if names.count(name) > 1:
                 raise ValueError(f"{_shown(name)} stands twice")
         return names
+
+
+class Folders(Names):
+    """Several folders: a flag that may be repeated, and without one means the current folder."""
+
+    HERE = "."
+
+    def __init__(self) -> None:
+        super().__init__("DIR", _folder)
+
+    def from_toml(self, value: Any) -> list[str]:
+        return super().from_toml([self.HERE] if value is True else value)
+
+
+def _folder(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError(f"{_shown(text)} is no path of a folder")
+    return text

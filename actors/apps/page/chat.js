@@ -49,7 +49,7 @@ class People {
     for (const change of Array.isArray(payload.changes) ? payload.changes : []) {
       if (typeof change?.id !== "string") continue;
       if (change.what === "went") this.members.delete(change.id);
-      else this.set(change, change.what === "dropped");
+      else this.set(change, change.what === "dropped" || change.state === "suspended");
       const verb = {
         came: `came, on worker ${Number(change.worker)}`, went: "left", dropped: "lost the connection", resumed: "is back",
       }[change.what];
@@ -204,6 +204,14 @@ class Page {
     element("second").href = `?${new URLSearchParams(twin)}`;
   }
 
+  // A session may move to another worker, and the line stays.
+  showWorker() {
+    const worker = this.people.members.get(this.id)?.worker;
+    if (this.before && document.body.dataset.state === "connected" && Number.isInteger(worker)) {
+      this.setState("connected", `worker ${worker} of ${this.before.workers}`);
+    }
+  }
+
   ended(why) {
     this.setState("ended", why);
     this.note(why, "bad");
@@ -215,6 +223,7 @@ class Page {
     if (frame.event === "presence.room" || frame.event === "presence.changes") {
       for (const text of this.people.take(frame)) this.note(text);
       this.showPeople();
+      this.showWorker();
     } else if (frame.event === "presence.you" && frame.payload?.id === this.id) {
       this.arrived(frame.payload);
     } else if (frame.event === "chat.said" && typeof frame.payload?.text === "string") {

@@ -52,6 +52,9 @@ class OtherShards(Protocol):
     async def ask_owner(self, connection_id: str, message: Message, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
         """Ask whoever owns an id. Raises ShardUnavailableError and what the owner raises."""
 
+    def tell_owner(self, connection_id: str, message: Message) -> None:
+        """Have the owner do something, in order with what it is asked; what becomes of it nobody hears."""
+
 
 class RemoteConnection(Connection):
     """A connection whose session lives on another shard, as a snapshot with a way back to it."""
@@ -121,6 +124,11 @@ class RemoteConnection(Connection):
 
     def send_nowait(self, frame: Frame) -> None:
         raise self._local_only("send_nowait")
+
+    def send_soon(self, frame: Frame) -> None:
+        """`send` of which nobody hears whether it could be: for sync code whose connection was of this shard."""
+        record = self._record
+        self._shards.tell_owner(record.id, SendFrame(record.id, self._shards.encode(frame), self._key()))
 
     async def call(self, frame: Frame, timeout_s: float = 5.0) -> Frame:
         checked_timeout(timeout_s)

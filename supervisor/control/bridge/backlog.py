@@ -39,8 +39,8 @@ class Happening(Generic[C]):
     op: str
     args: dict[str, Any] = field(default_factory=dict)
     frame: BridgeFrame | None = None
-    ticket: int = 0
-    """Of a frame: by what the desk's owner knows that somebody waits until it is sent."""
+    tickets: tuple[int, ...] = ()
+    """Of a frame: by what the desk's owner knows who waits until it is sent."""
 
     @property
     def is_adoption(self) -> bool:

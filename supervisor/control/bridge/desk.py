@@ -3,7 +3,8 @@
 Made by `BridgeService`, which tells it what workers and programs say and what the clock shows, and carries out its
 instructions. Each connection is assigned to one attached program; what happens to it goes there in order, as far as the
 program's credit reaches, and waits in a backlog otherwise: one frame per connection at most, since its worker reads no further
-until the frame has gone out. The connections of a program that is gone go to the others, or wait. No I/O.
+until the frame has gone out. It keeps its program when its session moves to another worker. The connections of a program that
+is gone go to the others, or wait. No I/O.
 """
 
 from __future__ import annotations
@@ -84,7 +85,10 @@ class BridgeDesk:
     def notice(self, notice: BridgeNotice) -> None:
         """Something happened to a session."""
         connection = self._connections.get(notice.connection_id)
-        if notice.kind == "connected":
+        if notice.kind == "moved" and connection is not None:
+            connection.shard = notice.shard
+        elif notice.kind in ("connected", "moved"):
+            # One that has moved and is not known was thought to be gone, with the process that it has left.
             if connection is not None:
                 self._disconnected(connection, None)
             connection = Connection(notice.connection_id, notice.room_id, notice.shard)
@@ -104,7 +108,16 @@ class BridgeDesk:
         connection = self._connections.get(frame.connection_id)
         if connection is None:
             return False
-        self._put(Happening(connection, "message", frame=frame, ticket=ticket))
+        self._put(Happening(connection, "message", frame=frame, tickets=(ticket,)))
+        return True
+
+    def rest(self, connection_id: str, ticket: int) -> bool:
+        """Somebody waits until all that a client has said by now has been sent. Returns whether there is anything to wait for."""
+        connection = self._connections.get(connection_id)
+        frames = [] if connection is None else [each for each in connection.waiting if each.frame is not None]
+        if not frames:
+            return False
+        frames[-1].tickets += (ticket,)
         return True
 
     def shard_down(self, shard: int) -> None:
@@ -161,7 +174,7 @@ class BridgeDesk:
             happening = program.told()
             self._pumped[program] = None
             if happening.frame is not None:
-                self._tell(FrameSent(happening.ticket))
+                self._tell_sent(happening)
 
     def held_back(self, peer: AttachedPeer) -> None:
         """The delivery that was asked for last was not sent: the program has not taken what it was sent before."""
@@ -200,6 +213,10 @@ class BridgeDesk:
     def _tell(self, instruction: Instruction) -> None:
         self._instructions.append(instruction)
 
+    def _tell_sent(self, happening: Happening[Connection]) -> None:
+        for ticket in happening.tickets:
+            self._tell(FrameSent(ticket))
+
     def _attached(self, peer: AttachedPeer) -> Program | None:
         program = self._programs.get(peer.route)
         return program if program is not None and program.peer is peer else None
@@ -225,7 +242,7 @@ class BridgeDesk:
         """What clients said that are gone: the newest stays."""
         forgotten = 0
         while backlog.left_bytes > MOST_LEFT_BYTES:
-            self._tell(FrameSent(backlog.forget_oldest_frame().ticket))
+            self._tell_sent(backlog.forget_oldest_frame())
             forgotten += 1
         self._tell(ReportForgotten(0, forgotten))
 
@@ -234,7 +251,7 @@ class BridgeDesk:
         connections = frames = 0
         while self._orphaned.ended > MOST_ENDED:
             for happening in self._orphaned.forget_oldest_end():
-                self._tell(FrameSent(happening.ticket))
+                self._tell_sent(happening)
                 frames += 1
             connections += 1
         if connections:

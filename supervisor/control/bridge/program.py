@@ -37,6 +37,7 @@ class Connection:
     id: str
     room_id: str
     shard: int
+    """The seat of the worker that has it."""
     program: Program | None = None
     is_told: bool = False
     """Whether some program was told of it."""

@@ -14,7 +14,15 @@ from itertools import count
 from time import monotonic
 from typing import Any
 
-from wspulse.actors.mesh.message import QUESTION_TIMEOUT_S, BridgeFrame, BridgeNotice, BridgeQuestion, Message
+from wspulse.actors.mesh.message import (
+    QUESTION_TIMEOUT_S,
+    BridgeFrame,
+    BridgeMark,
+    BridgeNotice,
+    BridgeQuestion,
+    BridgeRest,
+    Message,
+)
 from wspulse.actors.values.errors import BadRequestError
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.supervisor.control.bridge.desk import BridgeDesk
@@ -91,6 +99,13 @@ class BridgeService:
                 if not self._desk.frame(message, ticket):
                     del self._waiting[ticket]
                     return None
+            case BridgeRest():
+                ticket, waiting = self._wait()
+                if not self._desk.rest(message.connection_id, ticket):
+                    del self._waiting[ticket]
+                    return None
+            case BridgeMark():
+                pass
             case _:
                 _logger.error("a worker told the bridge what is not for it", extra={"said": type(message).__name__})
         self._carry_out()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from websockets.asyncio.client import connect
 
@@ -9,7 +11,7 @@ from tests.support.eventually import eventually
 from tests.support.wire.raw_peer import RawPeer
 from wspulse import Connection, Request, Server
 from wspulse.actors.accept.pages import StaticPage
-from wspulse.actors.runtime.extension import Extended, Extension
+from wspulse.actors.runtime.extension import Extended, Extension, Extensions
 from wspulse.actors.wire.handshake import Pages
 
 
@@ -71,6 +73,36 @@ async def test_lost_session_waits_for_its_client_unless_an_extension_says_no(
             client.transport.abort()
             await eventually(lambda: bool(ends), "the loss was seen")
         assert ends == ["suspended" if waits else "ended"]
+
+
+async def test_every_extension_hears_in_its_turn_which_sessions_come_and_leave() -> None:
+    log: list[str] = []
+
+    class Noted(Extension):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def halted(self, connection: Connection) -> None:
+            log.append(f"{self.name} halted {connection}")
+
+        def departed(self, connection: Connection) -> None:
+            log.append(f"{self.name} departed {connection}")
+
+        def arrived(self, connection: Connection) -> None:
+            log.append(f"{self.name} arrived {connection}")
+
+    both = Extensions([Noted("one"), Noted("two")])
+    both.halted(cast("Connection", "ann"))
+    both.departed(cast("Connection", "ann"))
+    both.arrived(cast("Connection", "bob"))
+    assert log == [
+        "one halted ann",
+        "two halted ann",
+        "one departed ann",
+        "two departed ann",
+        "one arrived bob",
+        "two arrived bob",
+    ]
 
 
 async def test_pages_of_every_extension_are_served_beside_the_websocket() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -46,10 +46,16 @@ class Left:
             raise InTransitError(self.waiting.append)
         raise SessionMovedError(self.to)
 
-    def newcomer_goes_to(self, connection_id: str) -> int | None:
+    def newcomer_goes_to(self, connection_id: str) -> int:
         if self.to is None:
             raise InTransitError(self.waiting.append)
         return self.to
+
+    def wait_for(self, connection_id: str, call: Callable[[], object]) -> None:
+        raise AssertionError
+
+    def between(self, room_id: str | None) -> list[Any]:
+        return []
 
     def gone_to(self) -> list[int]:
         return [] if self.to is None else [self.to]
@@ -60,14 +66,11 @@ class Left:
             call()
 
 
-class Arriving:
+class Arriving(Left):
     """The transit of the process to which they go: it decides for all that comes."""
 
     def missing(self, connection_id: str, key: tuple[int, int] | None) -> NoReturn:
         raise ConnectionNotFoundError(connection_id)
-
-    def newcomer_goes_to(self, connection_id: str) -> int | None:
-        return None
 
     def gone_to(self) -> list[int]:
         return []
@@ -89,7 +92,7 @@ async def moving_out(shards: Shards) -> tuple[ShardRuntime, ShardRuntime]:
         lambda: all(link.incarnation for each in shards.seats.values() for link in each._siblings.links.values()),
         "all know each other",
     )
-    new.shard.transit = Arriving()
+    new.shard.transit = Arriving(2)
     old.shard.transit = Left(2)
     return old, new
 
@@ -206,7 +209,7 @@ async def test_who_loses_slots_is_told_that_the_table_is_adopted_behind_all_that
     async with serve_shards(make_server, 2) as shards:
         old, new = await moving_out(shards)
         heard: list[Message] = []
-        old.on_moving(heard.append)
+        old._dispatch.moving = heard.append
         receive, got = old._dispatch.receive, list[Message]()
 
         def note(message: Message) -> object:

@@ -125,7 +125,7 @@ async def test_events_of_workers_go_out_and_what_a_worker_dropped_is_seen_as_a_g
     ):
         event = msgspec.msgpack.encode({"kind": "connect", "time": 1.5, "room": "den", "connection": "ada", "shard": 1})
         for dropped in (0, 7):
-            stage.plane.take_events(Events([(b"connect.den", event)], dropped))
+            stage.plane.take_events(stage.children[0], Events([(b"connect.den", event)], dropped))
         async with asyncio.timeout(5):
             one, two = [await anext(stream) for _ in range(2)]
         assert (one.connection, one.room, one.shard, one.time, one.missed) == ("ada", "den", 1, 1.5, False)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from wspulse.actors.mesh.message import BridgeFrame, BridgeNotice, BridgeQuestion
+from wspulse.actors.mesh.message import BridgeFrame, BridgeMark, BridgeNotice, BridgeQuestion, BridgeRest
 from wspulse.actors.values.errors import BadRequestError
 from wspulse.supervisor.control.bridge import service
 from wspulse.supervisor.control.bridge.service import BridgeService
@@ -267,3 +267,17 @@ async def test_peer_that_names_itself_is_no_program_since_another_may_have_its_n
         asking = made.service.receive(BridgeQuestion("/ws", {}, {}, None))
         assert (await asking)["status"] == 503
         assert not made.sent
+
+
+async def test_worker_waits_for_what_was_left_with_the_desk_and_for_nothing_else() -> None:
+    async with stage() as made:
+        made.says(ONE, "attach", window=1)
+        made.notice("connected", "a")
+        assert made.service.receive(BridgeMark()) is None
+        assert made.service.receive(BridgeRest("a")) is None
+        made.frame("a", b"1")
+        waiting = made.service.receive(BridgeRest("a"))
+        assert isinstance(waiting, asyncio.Future)
+        made.says(ONE, "credit", count=1)
+        assert await waiting is None
+        assert made.service._waiting == {}

@@ -1,0 +1,53 @@
+"""`--reload`: a server whose application is edited while it runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from websockets.sync.client import connect
+
+from tests.support.processes.server_process import ServerProcess, run_to_end, serve_process, wait_until
+
+APP = """
+from wspulse import Frame, Server
+
+server = Server(lambda request: ("lobby", ""))
+
+@server.on_connect
+async def tell(connection):
+    await connection.send(Frame("VERSION"))
+"""
+
+
+def write(folder: Path, version: str, more: str = "") -> None:
+    (folder / "edited.py").write_text(APP.replace("VERSION", version) + more)
+
+
+def version(server: ServerProcess) -> str:
+    with connect(server.url, open_timeout=8) as client:
+        return str(json.loads(client.recv(timeout=5))["event"])
+
+
+def test_application_that_is_edited_is_served_as_it_is_and_bad_code_waits_for_the_next_save(tmp_path: Path) -> None:
+    write(tmp_path, "one")
+    with serve_process("--app", "edited:server", "--reload", workers=1, cwd=tmp_path) as server:
+        assert version(server) == "one"
+        # Of one length, and most likely of one second.
+        for name in ("two", "six"):
+            write(tmp_path, name)
+            wait_until(lambda name=name: version(server) == name, 30, f"it is {name}")  # type: ignore[misc]
+        write(tmp_path, "bad", "def nothing(:\n")
+        wait_until(lambda: "the reload failed" in server.stderr(), 30, "it is tried")
+        assert "SyntaxError" in server.stderr()
+        assert version(server) == "six"
+        write(tmp_path, "ten")
+        wait_until(lambda: version(server) == "ten", 30, "it is mended")
+        assert "source files have changed" in server.stderr()
+
+
+def test_server_that_is_to_watch_what_is_not_there_does_not_start(tmp_path: Path) -> None:
+    finished = run_to_end("--app", "echo", "--reload", "sources", cwd=tmp_path)
+    assert finished.returncode == 2
+    assert finished.stderr.strip() == "wspulse: --reload: there is no 'sources' to be watched"
+    assert finished.stdout == ""
