@@ -87,11 +87,21 @@ class Acceptor:
         deadline = self.shard.clock() + self.shard.options.handshake_timeout
         Refusal(self.shard, answer.encode(), deadline).take(client)
 
-    def close(self) -> None:
-        """Accept no more, and answer 503 to those that are not yet upgraded."""
+    def listen_no_more(self) -> None:
+        """Accept nobody else. Those who are here are let in, here or elsewhere."""
         if self._listening is not None:
             self._listening.close()
             self._listening = None
+
+    async def decided(self) -> None:
+        """Wait until all who have asked to be let in know where they are."""
+        while any(newcomer.has_asked for newcomer in self.newcomers):
+            self._gone.clear()
+            await self._gone.wait()
+
+    def close(self) -> None:
+        """Accept no more, and answer 503 to those that are not yet upgraded."""
+        self.listen_no_more()
         self.closed = self.shard.journal.is_ending = True
         for newcomer in list(self.newcomers):
             newcomer.drain()

@@ -1,51 +1,99 @@
 """`Handovers`: descriptors on their way between the worker that accepted them and the shard that owns the connection id.
 
-One per runtime. It sends them over the links, builds this shard's transports on those that come, and answers 503 for those
-that nobody took in time.
+One per runtime. It sends them over the links, builds this shard's transports on those that come, sends on what comes for an id
+whose newcomers are another's while sessions move, and answers 503 for those that nobody took in time.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, SHUT_RDWR, SOCK_STREAM, socket
-from typing import Any
+from socket import socket
+from time import monotonic
 
 from wspulse.actors.mesh.link import ShardLink
+from wspulse.actors.mesh.mailbox import HANDOVER_MARGIN_S
 from wspulse.actors.mesh.message import UpgradeRequest
+from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.refusal import Refusal
+from wspulse.actors.transport.transfer.opening import close_for_good, open_transport, tcp_socket
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
+from wspulse.actors.values.errors import InTransitError
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import rejection
 from wspulse.actors.wire.handshake import key_of, switching_protocols
 
-__all__ = ["Handovers"]
+__all__ = ["Handovers", "call_soon", "seat_of_newcomer"]
 
 
 class Handovers:
-    """See the module. `links` may grow until the first handover."""
+    """See the module. `links` are those to other processes by seat, and may grow and shrink."""
 
-    def __init__(self, shard: Shard, links: Mapping[int, ShardLink]) -> None:
+    def __init__(self, shard: Shard, placement: Placement, links: Mapping[int, ShardLink]) -> None:
         self._shard = shard
+        self._placement = placement
         self._links = links
+        self._in_transit: dict[int, UpgradeRequest] = {}
+        """Descriptors whose id is between two processes."""
+
+    def close(self) -> None:
+        """Refuse those that still wait to know where they belong."""
+        while self._in_transit:
+            fd, request = self._in_transit.popitem()
+            self._nobody_took_it(request, fd)
 
     def hand_over(self, owner: int, request: UpgradeRequest, fd: int) -> None:
-        """Send an upgrade with its descriptor, which is ours from now on, to another shard."""
-        self._links[owner].hand_over(request, fd, partial(self._nobody_took_it, request))
+        """Send an upgrade with its descriptor, which is ours from now on, to another seat."""
+        link = self._links.get(owner)
+        if link is None:
+            self._nobody_took_it(request, fd)
+        else:
+            link.hand_over(request, fd, partial(self._given_back, owner, request))
 
     def take_over(self, request: UpgradeRequest, fd: int) -> None:
-        """Admit an upgrade that another worker accepted. Owns `fd`, also where it raises."""
+        """Admit an upgrade that another worker accepted, or send it on. Owns `fd`, also where it raises."""
         self._shard.metrics.handovers_in += 1
-        client = _tcp_socket(fd, request.remote_address)
+        self._take_or_send_on(request, fd)
+
+    def _take_or_send_on(self, request: UpgradeRequest, fd: int) -> None:
+        try:
+            seat = seat_of_newcomer(self._shard, self._placement, request.connection_id)
+        except InTransitError as in_transit:
+            self._in_transit[fd] = request
+            in_transit.wait(partial(call_soon, self._shard, self._is_known, request, fd))
+            return
+        if seat != self._shard.seat:
+            self._shard.metrics.handovers_out += 1
+            self.hand_over(seat, request, fd)
+            return
+        client = tcp_socket(fd, request.remote_address)
         try:
             _take_over(self._shard, request, client)
         except BaseException:
             client.close()
             raise
+
+    def _is_known(self, request: UpgradeRequest, fd: int) -> None:
+        if self._in_transit.get(fd) is not request:
+            return
+        del self._in_transit[fd]
+        if monotonic() >= request.deadline:
+            self._nobody_took_it(request, fd)
+        else:
+            self._take_or_send_on(request, fd)
+
+    def _given_back(self, seat: int, request: UpgradeRequest, fd: int) -> None:
+        """Nobody took it in time at that seat, or nobody is there any more: then the owner may be another."""
+        owner = self._placement.final_owner(request.connection_id)
+        if owner == seat or monotonic() >= request.deadline - HANDOVER_MARGIN_S:
+            self._nobody_took_it(request, fd)
+        elif owner == self._shard.seat:
+            self._take_or_send_on(request, fd)
+        else:
+            self.hand_over(owner, request, fd)
 
     def _nobody_took_it(self, request: UpgradeRequest, fd: int) -> None:
         """The owner of the id did not come up in time."""
@@ -53,14 +101,30 @@ class Handovers:
         refusal = rejection(503, "the shard of this connection id is not available")
         shard.journal.refused(refusal, request.head, request.remote_address, request.connection_id)
         answer = refusal.encode()
-        client = _tcp_socket(fd, request.remote_address)
+        client = tcp_socket(fd, request.remote_address)
         if shard.aborting:
             # The worker ends: nobody would wait for the client to read it.
             with suppress(OSError):
                 client.send(answer)
-            _close(client)
+            close_for_good(client)
             return
-        _open(shard.loop, client, Refusal(shard, answer, request.deadline - shard.clock.behind_s))
+        open_transport(shard.loop, client, Refusal(shard, answer, request.deadline - shard.clock.behind_s))
+
+
+def seat_of_newcomer(shard: Shard, placement: Placement, connection_id: str) -> int:
+    """Which seat decides about a newcomer of this id that has come to this process. Raises InTransitError.
+
+    While sessions move the table does not say it: who has an id still, or has it already, knows.
+    """
+    transit = shard.transit
+    if transit is None:
+        return placement.final_owner(connection_id)
+    return transit.newcomer_goes_to(connection_id)
+
+
+def call_soon(shard: Shard, call: Callable[..., object], *arguments: object) -> None:
+    """From the loop, which takes what it raises."""
+    shard.loop.call_soon(call, *arguments, context=shard.context)
 
 
 def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
@@ -81,43 +145,4 @@ def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
     if request.leftover:
         # Before the loop reads anything newer.
         transport.keep(request.leftover)
-    _open(shard.loop, client, transport)
-
-
-def _open(loop: asyncio.AbstractEventLoop, client: socket, protocol: asyncio.Protocol) -> None:
-    """Give a socket to a protocol.
-
-    No task of its own: the loop's coroutine has done all but wait for `connection_made` when it first gives way. A task begins
-    one turn later, and hears of the transport another turn later.
-    """
-    opening = loop.connect_accepted_socket(lambda: protocol, client)
-    try:
-        opened: asyncio.Future[None] = opening.send(None)
-    except OSError:
-        _close(client)
-        return
-    opened.add_done_callback(partial(_end, opening))
-
-
-def _close(client: socket) -> None:
-    """For good: the client sees the end, whoever else has the descriptor."""
-    with suppress(OSError):
-        client.shutdown(SHUT_RDWR)
-    client.close()
-
-
-def _end(opening: Coroutine[Any, Any, Any], _opened: asyncio.Future[None]) -> None:
-    """Let the coroutine return; what it gives back is known."""
-    with suppress(StopIteration):
-        opening.send(None)
-
-
-def _tcp_socket(fd: int, remote_address: tuple[str, int] | None) -> socket:
-    """The descriptor as a socket, without asking the kernel what we know."""
-    if remote_address is None:
-        client = socket(fileno=fd)
-    else:
-        family = AF_INET6 if ":" in remote_address[0] else AF_INET
-        client = socket(family, SOCK_STREAM, IPPROTO_TCP, fileno=fd)
-    client.setblocking(False)
-    return client
+    open_transport(shard.loop, client, transport)

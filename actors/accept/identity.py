@@ -51,7 +51,7 @@ Asking = Generator[Awaitable[Any], Any, Identity | HTTPAnswer]
 class AskingShard(Protocol):
     """What is needed of the shard."""
 
-    index: int
+    seat: int
     options: ServerOptions
     closing: bool
     journal: Journal
@@ -113,7 +113,7 @@ class Identification:
         if offered:
             identity = self._chosen(identity, offered, claim)
         if not identity.connection_id:
-            identity = identity._replace(connection_id=self._placement.new_id(shard.index))
+            identity = identity._replace(connection_id=self._placement.new_id(shard.seat))
         return identity
 
     def _check_choice(self, subprotocol: str, offered: Sequence[str]) -> None:
@@ -140,7 +140,7 @@ class Identification:
             return identity
         # The token says whose the session is. Where it is wrong its client is a newcomer like any other, with an id of the same
         # shard.
-        new_id = self._placement.new_id(self._placement.shard_of(claimed_id))
+        new_id = self._placement.new_id(self._placement.final_owner(claimed_id))
         return identity._replace(connection_id=new_id, claim=claim._replace(is_nameless=True))
 
     async def identify(

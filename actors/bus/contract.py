@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Bus"]
+__all__ = ["Bus", "CuttingBus"]
 
 
 class Bus(Protocol):
@@ -37,3 +37,23 @@ class Bus(Protocol):
         """Call `joined` (perhaps at once) when everything published from then on will be delivered here."""
 
     def leave(self, room_id: str) -> None: ...
+
+
+class CuttingBus(Bus, Protocol):
+    """A bus that joins several processes, each known by its incarnation, and on which each can draw a line for all: a *cut*.
+
+    Two processes that have joined a room and watch the cuts of the same source deliver the same frames of it before each cut,
+    and the same behind it.
+    """
+
+    def cut(self, number: int) -> None:
+        """Publish a cut of this process, behind all that it has published; callers that wait have published nothing yet. One
+        that nobody watches comes nowhere. After the bus stopped nothing happens."""
+
+    def watch_cuts(self, source: int, passed: Callable[[int], None], watched: Callable[[], None]) -> None:
+        """Call `passed(number)` with each cut of the process with this incarnation, which may be this one: when all that lies
+        before it was delivered, and before anything else is. A delivered frame is with its room then, and with the members
+        only when that is flushed. `watched` is called when every cut that is published from then on will come. Who watched
+        the same source before is called no more."""
+
+    def unwatch_cuts(self, source: int) -> None: ...

@@ -19,22 +19,29 @@ from struct import Struct
 from typing import NamedTuple
 
 __all__ = [
+    "CUT_PREFIX",
     "ECHO_PREFIX",
+    "LAST_WORD_PREFIX",
     "MARK_PREFIX",
     "PROBE_PREFIX",
     "ROOM_PREFIX",
     "BusMessage",
     "GapWatch",
+    "cut_topic",
     "echo_topic",
     "mark_topic",
     "pack",
     "pack_but",
+    "pack_cut",
     "pack_echo",
+    "pack_last_word",
     "pack_mark",
     "probe_topic",
     "room_topic",
     "unpack",
+    "unpack_cut",
     "unpack_echo",
+    "unpack_last_word",
     "unpack_mark",
 ]
 
@@ -42,6 +49,9 @@ ROOM_PREFIX = b"r"
 PROBE_PREFIX = b"p"
 MARK_PREFIX = b"m"
 ECHO_PREFIX = b"e"
+CUT_PREFIX = b"c"
+LAST_WORD_PREFIX = b"l"
+"""Of all processes: each says one, and all hear it."""
 
 _MOST_SENDERS = 4096
 """Remembered in one room. There are not so many at once: most are of earlier lives of shards."""
@@ -54,6 +64,9 @@ _MARK_TOPIC = Struct("<I")
 _MARK = Struct("<IIIQ")
 _ECHO_TOPIC = Struct("<II")
 _ECHO = Struct("<IIQ")
+_CUT_TOPIC = Struct("<I")
+_CUT = Struct("<IQ")
+_LAST_WORD = Struct("<I")
 
 
 class BusMessage(NamedTuple):
@@ -137,6 +150,32 @@ def unpack_echo(data: bytes) -> int:
     """Its number."""
     number: int = _ECHO.unpack_from(data, 1)[2]
     return number
+
+
+def cut_topic(incarnation: int) -> bytes:
+    """Of the cuts of one process; all are of one length, so that none is the beginning of another's."""
+    return CUT_PREFIX + _CUT_TOPIC.pack(incarnation)
+
+
+def pack_cut(incarnation: int, number: int) -> bytes:
+    """A cut in what all publish: everybody who gets it has got the same before it."""
+    return CUT_PREFIX + _CUT.pack(incarnation, number)
+
+
+def unpack_cut(data: bytes) -> tuple[int, int]:
+    """Whose it is, and its number."""
+    incarnation, number = _CUT.unpack_from(data, 1)
+    return incarnation, number
+
+
+def pack_last_word(incarnation: int) -> bytes:
+    """A process publishes nothing behind it."""
+    return LAST_WORD_PREFIX + _LAST_WORD.pack(incarnation)
+
+
+def unpack_last_word(data: bytes) -> int:
+    incarnation: int = _LAST_WORD.unpack_from(data, 1)[0]
+    return incarnation
 
 
 def probe_topic(shard: int, incarnation: int, number: int) -> bytes:

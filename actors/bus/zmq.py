@@ -1,69 +1,30 @@
 """`ZmqBus`: the room bus of a server with several shards, over ZeroMQ.
 
-One per worker, created by its runtime. It pushes to the supervisor's forwarder, which publishes to all; everybody, this
-shard included, delivers what comes back, so that all deliver in one order. See `wspulse.actors.bus.contract` for the contract.
+One per worker, created by its runtime. Its `Publisher` pushes to the supervisor's forwarder, which publishes to all; everybody,
+this shard included, delivers what comes back to its `Receiver`, so that all deliver in one order. See
+`wspulse.actors.bus.contract` for the contract.
 
-Sockets are plain and non-blocking, on the loop by their descriptor. That descriptor tells only of *changes*, and any
-operation on a socket may use one up: a reader drains until EAGAIN, and whoever touches a socket schedules a look at it.
+Sockets are plain and non-blocking, on the loop by their descriptor, which tells only of changes.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from collections.abc import Callable
-from contextvars import copy_context
+from collections.abc import Callable, Iterable
 
 import zmq
 
-from wspulse.actors.bus.audiences import Audiences
-from wspulse.actors.bus.flow import BusFlow
-from wspulse.actors.bus.gap_log import GapLog
-from wspulse.actors.bus.message import (
-    ECHO_PREFIX,
-    MARK_PREFIX,
-    PROBE_PREFIX,
-    ROOM_PREFIX,
-    GapWatch,
-    echo_topic,
-    mark_topic,
-    pack,
-    pack_but,
-    pack_mark,
-    room_topic,
-    unpack,
-    unpack_mark,
-)
-from wspulse.actors.bus.numbering import Numbering
-from wspulse.actors.bus.subscriptions import Subscriptions, TellRooms, subscribing_socket
-from wspulse.actors.bus.waiters import Waiters
-from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
-from wspulse.actors.values.errors import ShardUnavailableError
+from wspulse.actors.bus.contract import Bus
+from wspulse.actors.bus.message import mark_topic
+from wspulse.actors.bus.publishing.publisher import Publisher
+from wspulse.actors.bus.receiving.receiver import Receiver
+from wspulse.actors.bus.receiving.subscriptions import TellRooms
 from wspulse.actors.values.metrics import Metrics
 
 __all__ = ["ZmqBus"]
 
-_PUSH_HIGH_WATER = 1000
-"""Messages that wait in this process for the forwarder before callers wait."""
-
-_BATCH_BYTES = 256 * 1024
-"""A room's batch is sent within its turn when it reaches this, so that one long turn holds bounded memory."""
-
-_BATCH_FRAMES = 256
-_DRAIN_BUDGET = 256
-"""Messages taken from the bus in one go; then sockets have their turn."""
-
-_RETRY_S = 0.02
-"""A second look at a full socket, should its descriptor's change have been used up unseen."""
-
-_MARK_AGAIN_S = 1.0
-"""A shard that is too far behind is marked again so often: its last answers may have been lost with a link, and without
-further bytes there is no further mark."""
-
-_NUMBERS_KEPT_S = 60.0
-"""How long a room's last message is remembered at least after it."""
-
-_ROOM, _MARK, _PROBE, _ECHO = ROOM_PREFIX[0], MARK_PREFIX[0], PROBE_PREFIX[0], ECHO_PREFIX[0]
+_MOST_ENDED = 64
+"""Whose last words are remembered: whoever waits for one does so within a second."""
 
 
 class ZmqBus:
@@ -86,315 +47,106 @@ class ZmqBus:
         tell_rooms: TellRooms,
     ) -> None:
         self._shard = shard
-        self._incarnation = incarnation
-        self._metrics = metrics
-        self._deliver = deliver
-        self._deliver_but = deliver_but
         self._tell_consumed = tell_consumed
-        self._loop = asyncio.get_running_loop()
-        self._own = copy_context()  # in which the loop calls us: that of a handler, which publishes, would be kept
         self._context = zmq.Context()
-        self._push: zmq.Socket[bytes] = self._context.socket(zmq.PUSH)
-        self._push.setsockopt(zmq.SNDHWM, _PUSH_HIGH_WATER)
-        self._push.setsockopt(zmq.LINGER, 500)
-        self._push.connect(push_endpoint)
-        self._subscribe = subscribing_socket(self._context, subscribe_endpoint)
+        self._incarnation = incarnation
         self._stopped = False
-        self._numbering = Numbering()
-        self._period: asyncio.TimerHandle | None = None
-        self._batches: dict[str, list[bytes]] = {}
-        self._batch_bytes = 0
-        self._flush_scheduled = False
-        self._unsent: deque[bytes] = deque()
-        self._waiters: Waiters[asyncio.Future[None], tuple[bytes, frozenset[str]]] = Waiters()
-        self._retry: asyncio.TimerHandle | None = None
-        self._mark_again: asyncio.TimerHandle | None = None
-        self.audiences = Audiences()
-        self.flow = BusFlow()
-        self._gaps = GapWatch()
-        self._gap_log = GapLog()
-        self._look_scheduled = False
-        self._subscriptions = Subscriptions(
-            self._subscribe,
-            shard,
-            incarnation,
-            gaps=self._gaps,
-            publish_probe=self._publish_probe,
-            touched=self._schedule_look,
+        self.ended: set[int] = set()
+        """The incarnations whose last word has come: of these nothing more comes."""
+        self.on_last_word: Callable[[], None] = lambda: None
+        self._fences: deque[tuple[int, Callable[[], None]]] = deque()
+        """Marks for ourselves, by their numbers, and who waits for them."""
+        self._publisher = publisher = Publisher(
+            self._context, push_endpoint, shard=shard, incarnation=incarnation, metrics=metrics
+        )
+        self._receiver = receiver = Receiver(
+            self._context,
+            subscribe_endpoint,
+            shard=shard,
+            incarnation=incarnation,
+            metrics=metrics,
+            deliver=deliver,
+            deliver_but=deliver_but,
+            marked=self._marked,
+            last_word=self._last_word,
+            publish_probe=publisher.publish_probe,
             tell_rooms=tell_rooms,
         )
-        self.join = self._subscriptions.join
-        self.leave = self._subscriptions.leave
-        self.tell_all_rooms = self._subscriptions.tell_all
-        self.publish_echo = self._publish_probe
-        self.echoed: Callable[[bytes], None] = lambda _data: None  # for the bus's watch, with what came of our echoes
-        # Everything counts against this shard itself: its marks come back when the forwarder has taken what came before.
-        self.flow.shard_up(shard, incarnation)
-        self._subscribe.setsockopt(zmq.SUBSCRIBE, mark_topic(shard))
-        self._subscribe.setsockopt(zmq.SUBSCRIBE, echo_topic(shard, incarnation))
-        self._loop.add_reader(self._subscribe.fileno(), self._look)
-        self._loop.add_reader(self._push.fileno(), self._push_changed)
+        # As attributes: what is called for each frame costs no call more for being delegated.
+        self.publish = publisher.publish
+        self.publish_but = publisher.publish_but
+        self.publish_when_free = publisher.publish_when_free
+        self.cut = publisher.cut
+        self.publish_echo = publisher.publish_probe
+        self.audiences, self.flow = publisher.audiences, publisher.flow
+        self.shard_up, self.shard_lost, self.shard_down = publisher.shard_up, publisher.shard_lost, publisher.shard_down
+        self.seat_gone = publisher.seat_gone
+        self.consumed, self.rooms_told = publisher.consumed, publisher.rooms_told
+        self.join, self.leave = receiver.subscriptions.join, receiver.subscriptions.leave
+        self.tell_all_rooms = receiver.subscriptions.tell_all
+        self.watch_cuts, self.unwatch_cuts = receiver.watch_cuts, receiver.unwatch_cuts
 
     def stop(self) -> None:
-        """Send what is batched, then end. Callers that wait get ShardUnavailableError."""
-        if self._stopped:
-            return
-        self._flush()
+        """Send what is batched, and a last word behind it, then end. Callers that wait get ShardUnavailableError."""
+        if not self._stopped:
+            self._stopped = True
+            self._publisher.stop()
+            self._receiver.stop()
+            self._context.term()
+
+    def abandon(self) -> list[Callable[[], None]]:
+        """End at once, with nothing to say. Returns the `joined` of the rooms that are not joined yet, which the caller calls."""
+        joining = self._receiver.subscriptions.joining_rooms()
         self._stopped = True
-        self._subscriptions.stop()
-        for timer in (self._retry, self._mark_again, self._period):
-            if timer is not None:
-                timer.cancel()
-        for future in self._waiters:
-            if not future.done():
-                future.set_exception(ShardUnavailableError("the server is closing"))
-        self._waiters.clear()
-        for socket in (self._push, self._subscribe):
-            self._loop.remove_reader(socket.fileno())
-            socket.close()
+        self._publisher.abandon()
+        self._receiver.stop()
         self._context.term()
+        return joining
 
-    # Publishing.
+    def when_up(self, called: Callable[[], None]) -> None:
+        """Call it when all that was subscribed to until now certainly comes: before that a mark for ourselves may get lost."""
+        topic = mark_topic(self._shard)
+        subscriptions = self._receiver.subscriptions
 
-    def publish(self, room_id: str, wire: bytes) -> bool:
-        if (self._waiters or self._unsent or self._stopped or self.flow.blocked) and not self._is_open(room_id):
-            return False
-        self._take(room_id, wire)
-        return True
+        def watched() -> None:
+            subscriptions.unwatch(topic)  # which it is once more besides
+            called()
 
-    def publish_but(self, room_id: str, wire: bytes, excluded: frozenset[str]) -> bool:
-        if is_open := self._is_open(room_id):
-            self._take_but(room_id, wire, excluded)
-        return is_open
+        subscriptions.watch(topic, watched)
 
-    async def publish_when_free(self, room_id: str, wire: bytes, excluded: frozenset[str] = frozenset()) -> None:
-        if self.publish_but(room_id, wire, excluded) if excluded else self.publish(room_id, wire):
-            return
-        if self._stopped:
-            raise ShardUnavailableError("the bus is closed")
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._waiters.wait(room_id, future, (wire, excluded))
-        timer = self._loop.call_later(ASK_TIMEOUT_S, self._stalled, room_id, future, context=self._own)
-        try:
-            await future
-        finally:
-            timer.cancel()
-            # The caller may have been cancelled.
-            self._waiters.leave(room_id, future)
+    def fence(self, passed: Callable[[], None]) -> None:
+        """Call `passed` when all that was published here until now has been delivered here, and what others published that came
+        before it; inside the drain, ahead of what comes next. Where the bus ends before, it is never called."""
+        self._fences.append((self._publisher.mark_own(), passed))
 
-    def _stalled(self, room_id: str, future: asyncio.Future[None]) -> None:
-        self._waiters.leave(room_id, future)
-        if not future.done():
-            future.set_exception(ShardUnavailableError("the bus stalled"))
+    def hand_over(self, successor: Bus) -> list[tuple[str, bytes, frozenset[str]]]:
+        """Another bus has this one's place. Returns what callers wait to publish, in their order; for them it is published, and
+        whoever has called and not waited yet comes to the successor."""
+        return self._publisher.hand_over(successor)
 
-    def _is_open(self, room_id: str) -> bool:
-        """Whether a newcomer may publish to a room."""
-        return room_id not in self._waiters and self._is_free(room_id)
+    def take_back(self, frames: Iterable[tuple[str, bytes, frozenset[str]]]) -> None:
+        """It has its place again; these were published meanwhile."""
+        self._publisher.take_back(frames)
 
-    def _is_free(self, room_id: str) -> bool:
-        """Whether the bus takes something for a room now."""
-        if self._unsent or self._stopped:
-            return False
-        blocked = self.flow.blocked
-        return not blocked or not blocked & self.audiences.of(room_topic(room_id))
+    @property
+    def echoed(self) -> Callable[[bytes], None]:
+        """Called with each echo of ours that comes back."""
+        return self._receiver.echoed
 
-    def _take(self, room_id: str, wire: bytes) -> None:
-        batch = self._batches.get(room_id)
-        if batch is None:
-            self._batches[room_id] = [wire]
-        else:
-            batch.append(wire)
-        self._batch_bytes += len(wire)
-        if self._batch_bytes >= _BATCH_BYTES or (batch is not None and len(batch) >= _BATCH_FRAMES):
-            self._flush()
-        elif not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._flush, context=self._own)
+    @echoed.setter
+    def echoed(self, echoed: Callable[[bytes], None]) -> None:
+        self._receiver.echoed = echoed
 
-    def _flush(self) -> None:
-        """One message per room with what was published in this turn."""
-        self._flush_scheduled = False
-        if not self._batches or self._stopped:
-            return
-        batches, self._batches, self._batch_bytes = self._batches, {}, 0
-        flow, audience_of, next_in_room = self.flow, self.audiences.of, self._numbering.next_in_room
-        for room_id, frames in batches.items():
-            topic = room_topic(room_id)
-            number, previous = next_in_room(room_id)
-            data = pack(topic, self._incarnation, number, previous, frames)
-            self._send(data)
-            if flow.published(audience_of(topic), len(data)):
-                self._mark(flow.due_marks())
-        if self._period is None:
-            self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period, context=self._own)
-
-    def _take_but(self, room_id: str, wire: bytes, excluded: frozenset[str]) -> None:
-        """A message of its own, behind what this turn has published before."""
-        self._flush()
-        topic = room_topic(room_id)
-        data = pack_but(topic, self._incarnation, *self._numbering.next_in_room(room_id), wire, excluded)
-        self._send(data)
-        if self.flow.published(self.audiences.of(topic), len(data)):
-            self._mark(self.flow.due_marks())
-        if self._period is None:
-            self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period, context=self._own)
-
-    def _end_period(self) -> None:
-        self._numbering.end_period()
-        self._period = None
-        if self._numbering.remembers:
-            self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period, context=self._own)
-
-    def _send(self, data: bytes) -> None:
-        if not self._unsent:
-            try:
-                self._push.send(data, zmq.NOBLOCK)
-                self._metrics.bus_messages_out += 1
-                return
-            except zmq.Again:
-                self._set_retry()
-        self._unsent.append(data)
-
-    def _publish_probe(self, topic: bytes) -> None:
-        """Past what waits in `_unsent`: a probe carries no order."""
-        try:
-            self._push.send(topic, zmq.NOBLOCK)
-        except zmq.Again:
-            pass
-
-    def _push_changed(self) -> None:
-        # Asking for the events is what takes the change off the descriptor.
-        self._push.getsockopt(zmq.EVENTS)
-        self._send_unsent()
-
-    def _send_unsent(self) -> None:
-        """The forwarder may have taken something: send what waits, then let callers go on in their order."""
-        unsent = self._unsent
-        if not unsent:
-            return
-        while unsent and not self._stopped:
-            try:
-                self._push.send(unsent[0], zmq.NOBLOCK)
-            except zmq.Again:
-                self._set_retry()
-                return
-            unsent.popleft()
-            self._metrics.bus_messages_out += 1
-        self._let_waiters_go_on()
-
-    def _let_waiters_go_on(self) -> None:
-        if not self._waiters:
-            return
-        for room_id, future, (wire, excluded) in self._waiters.going_on(self._is_free):
-            if not future.done():
-                self._take_but(room_id, wire, excluded) if excluded else self._take(room_id, wire)
-                future.set_result(None)
-
-    def _set_retry(self) -> None:
-        if self._retry is None and not self._stopped:
-            self._retry = self._loop.call_later(_RETRY_S, self._try_again, context=self._own)
-
-    def _try_again(self) -> None:
-        self._retry = None
-        self._send_unsent()
-
-    # Flow control.
-
-    def shard_up(self, shard: int, incarnation: int) -> None:
-        """A shard lives, and what is published to its rooms counts against it. It may be said more than once."""
-        self.audiences.shard_up(shard, incarnation)
-        self.flow.shard_up(shard, incarnation)
-        self._let_waiters_go_on()
-
-    def shard_lost(self, shard: int) -> None:
-        """Nobody knows whether a shard lives: it holds nobody up."""
-        self.flow.shard_down(shard)
-        self._let_waiters_go_on()
-
-    def shard_down(self, shard: int, incarnation: int) -> None:
-        """A shard has ended, and with it its subscriptions. A later incarnation of it may be known already."""
-        self.audiences.shard_down(shard, incarnation)
-        if self.flow.incarnation_of(shard) == incarnation:
-            self.shard_lost(shard)
-
-    def consumed(self, shard: int, sender: int, number: int) -> None:
-        """A shard's answer to one of our marks."""
-        if sender == self._incarnation:
-            blocked = self.flow.blocked
-            self.flow.consumed(shard, number)
-            if self.flow.blocked != blocked:
-                # Not at every answer: each room in which somebody waits is looked at.
-                self._let_waiters_go_on()
-
-    def rooms_told(
-        self, shard: int, incarnation: int, joined: list[bytes], left: list[bytes], *, are_all: bool, is_hearsay: bool
-    ) -> None:
-        """A shard's word of its rooms, in the order in which it told them; or another's word of them."""
-        if is_hearsay:
-            self.audiences.heard_of(shard, incarnation, joined)
-        elif joined or are_all:
-            self.audiences.joined(shard, incarnation, joined, are_all=are_all)
-        if left:
-            self.audiences.left(shard, incarnation, left)
-        if left or are_all:
-            self._let_waiters_go_on()
-
-    def _mark(self, shards: list[int]) -> None:
-        for shard in shards:
-            number = self._numbering.next()
-            self.flow.mark(shard, number)
-            self._send(pack_mark(shard, self._shard, self._incarnation, number))
-        if self.flow.blocked and self._mark_again is None and not self._stopped:
-            self._mark_again = self._loop.call_later(_MARK_AGAIN_S, self._mark_blocked, context=self._own)
-
-    def _mark_blocked(self) -> None:
-        self._mark_again = None
-        self._mark([] if self._unsent else self.flow.blocked_shards())  # what waits to be sent has its mark already
-
-    # Receiving.
-
-    def _schedule_look(self) -> None:
-        if not self._look_scheduled:
-            self._look_scheduled = True
-            self._loop.call_soon(self._look, context=self._own)
-
-    def _look(self) -> None:
-        """Take what has come, within a budget."""
-        self._look_scheduled = False
-        if self._stopped:
-            return
-        recv = self._subscribe.recv
-        for _ in range(_DRAIN_BUDGET):
-            try:
-                data = recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            kind = data[0]
-            if kind == _ROOM:
-                self._receive(data)
-            elif kind == _MARK:
-                self._receive_mark(data)
-            elif kind == _PROBE:
-                self._subscriptions.returned(data)
-            elif kind == _ECHO:
-                self.echoed(data)
-        self._schedule_look()
-
-    def _receive(self, data: bytes) -> None:
-        self._metrics.bus_messages_in += 1
-        message = unpack(data)
-        if not self._gaps.follows(message):
-            self._metrics.bus_gaps += 1
-            self._gap_log.missed(message, self._loop.time())
-        if message.excluded:
-            self._deliver_but(message.room_id, message.frames[0], message.excluded)
-            return
-        for wire in message.frames:
-            self._deliver(message.room_id, wire)
-
-    def _receive_mark(self, data: bytes) -> None:
-        shard, sender, number = unpack_mark(data)
+    def _marked(self, shard: int, sender: int, number: int) -> None:
         if shard == self._shard:
+            while self._fences and sender == self._incarnation and self._fences[0][0] <= number:
+                self._fences.popleft()[1]()
             self.consumed(shard, sender, number)
         else:
             self._tell_consumed(shard, sender, number)
+
+    def _last_word(self, incarnation: int) -> None:
+        if len(self.ended) >= _MOST_ENDED:
+            self.ended.remove(min(self.ended))
+        self.ended.add(incarnation)
+        self.on_last_word()

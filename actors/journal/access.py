@@ -48,14 +48,8 @@ class AccessLog:
 
     def opened(self, transport: Carrying, upgrade: Joining, *, is_resumed: bool) -> None:
         """The 101 is written, and the session has not yet the transport: what it writes from now on is counted."""
-        request = upgrade.request
-        fields = {
-            **whose(request.head, request.remote_address),
-            "connection_id": upgrade.connection_id,
-            "room_id": shortened(upgrade.room_id),
-        }
-        self._records[transport] = record = _Record(transport.write, fields)
-        transport.write = record.write
+        fields = _fields_of(upgrade.request, upgrade.connection_id, upgrade.room_id)
+        self._watch(transport, fields)
         self._log("a connection was opened", {**fields, "status": 101, "resumed": is_resumed})
 
     def joined(self, transport: Carrying) -> None:
@@ -77,11 +71,45 @@ class AccessLog:
             }
             self._log("a connection has ended", fields)
 
+    def left(self, transport: object) -> tuple[float, int, int] | None:
+        """A socket goes to another process, whose log tells of its end. Returns for how long it is open, in seconds, and how many
+        frames came and went."""
+        record = self._records.pop(transport, None)
+        return None if record is None else (monotonic() - record.opened_at, record.frames_in, record.frames_out)
+
+    def arrived(
+        self,
+        transport: Carrying,
+        request: Request,
+        connection_id: str,
+        room_id: str,
+        counted: tuple[float, int, int] | None,
+    ) -> None:
+        """A socket comes from another process, which has `counted` of it. The session has yet to take the transport, which has
+        written what had not been sent; `joined` is called when it has."""
+        record = self._watch(transport, _fields_of(request, connection_id, room_id))
+        if counted is not None:
+            open_s, record.frames_in, record.frames_out = counted
+            record.opened_at -= open_s
+
     def refused(self, fields: dict[str, Any]) -> None:
         self._log("a request was refused", fields)
 
+    def _watch(self, transport: Carrying, fields: dict[str, Any]) -> _Record:
+        self._records[transport] = record = _Record(transport.write, fields)
+        transport.write = record.write
+        return record
+
     def _log(self, text: str, fields: dict[str, Any]) -> None:
         self._logger.log(self._level, text, extra=fields)
+
+
+def _fields_of(request: Request, connection_id: str, room_id: str) -> dict[str, Any]:
+    return {
+        **whose(request.head, request.remote_address),
+        "connection_id": connection_id,
+        "room_id": shortened(room_id),
+    }
 
 
 class _Record:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from wspulse.actors.mesh.message import Message
+from wspulse.actors.mesh.placing.held import held
+from wspulse.actors.values.errors import InTransitError, SessionMovedError, ShardUnavailableError
 
 __all__ = ["ASK_TIMEOUT_S", "ActorRef", "LocalRef", "MessageTaker"]
 
@@ -29,7 +32,8 @@ class ActorRef(Protocol):
 
 
 class LocalRef:
-    """An actor of this process: it takes the message at once."""
+    """An actor of this process: it takes the message at once, or, for a session that is between two processes, as soon as it is
+    known where that is. An ask that outlasts its time raises ShardUnavailableError."""
 
     __slots__ = ("_receive",)
 
@@ -37,11 +41,24 @@ class LocalRef:
         self._receive = receive
 
     def tell(self, message: Message) -> None:
-        self._receive(message)
+        try:
+            self._receive(message)
+        except InTransitError as in_transit:
+            in_transit.wait(partial(self.tell, message))
+        except SessionMovedError:
+            pass  # a tell is lost with the actor
 
     async def ask(self, message: Message, *, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
-        result = self._receive(message)
+        try:
+            result = self._receive(message)
+        except InTransitError as in_transit:
+            result = held(message, self._receive, in_transit, asyncio.get_running_loop())
         if isinstance(result, asyncio.Future):
-            async with asyncio.timeout(timeout_s):
-                return await result
+            try:
+                async with asyncio.timeout(timeout_s) as patience:
+                    return await result
+            except TimeoutError:
+                if patience.expired():
+                    raise ShardUnavailableError("it was not done in time") from None
+                raise
         return result

@@ -51,7 +51,7 @@ class ShardLink:
         self.shard = shard
         self.incarnation = 0
         """Of the shard that is connected now, 0 for none."""
-        self._path = path
+        self.path = path
         self._up = up
         self._down = down
         self._loop = asyncio.get_running_loop()
@@ -75,7 +75,7 @@ class ShardLink:
         try:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             sock.setblocking(False)
-            sock.connect(self._path)
+            sock.connect(self.path)
             self._stream = Stream(sock, self._take, self._ended)
         except (OSError, MemoryError) as error:
             if sock is not None:

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from wspulse.actors.mesh.actor import MessageTaker
 from wspulse.actors.mesh.message import (
@@ -24,15 +24,24 @@ from wspulse.actors.mesh.message import (
     Failure,
     Handover,
     Hello,
+    Message,
     ReceiptsWanted,
     Reply,
     Tell,
     UpgradeRequest,
     Withdrawal,
 )
+from wspulse.actors.mesh.placing.held import held
+from wspulse.actors.mesh.placing.moves import MoveEnvelope
 from wspulse.actors.mesh.receipts import write_receipt
 from wspulse.actors.mesh.stream import Stream
-from wspulse.actors.values.errors import WspulseError, error_subject
+from wspulse.actors.values.errors import (
+    InTransitError,
+    SessionMovedError,
+    ShardUnavailableError,
+    WspulseError,
+    error_subject,
+)
 from wspulse.actors.values.log_limit import LogLimit
 
 __all__ = ["HANDOVER_MARGIN_S", "Mailbox"]
@@ -65,8 +74,18 @@ class _Caller:
         self.asked: dict[int, asyncio.Future[Any]] = {}
 
 
+class MoveTaker(Protocol):
+    """The target's end of moves."""
+
+    def take(self, stream: Stream, envelope: MoveEnvelope, fd: int | None) -> None:
+        """The descriptor is the taker's."""
+
+    def stream_ended(self, stream: Stream) -> None:
+        """Of any stream, also where it moved nothing."""
+
+
 class Mailbox:
-    """Serves `receive` and `take_over` on `listener` from `open` until `close`."""
+    """Serves `receive` and `take_over`, and `moves` once it has some, on `listener` from `open` until `close`."""
 
     def __init__(
         self,
@@ -80,6 +99,8 @@ class Mailbox:
         self._hello = Hello(shard, incarnation)
         self._receive = receive
         self._take_over = take_over
+        self.moves: MoveTaker | None = None
+        """Who takes what a process says that moves sessions here; without, nobody says so."""
         self._callers: dict[Stream, _Caller] = {}
         self._loop = asyncio.get_running_loop()
         self._open = False
@@ -160,6 +181,8 @@ class Mailbox:
             asked, caller.asked = caller.asked, {}
             for future in asked.values():
                 future.cancel()
+            if self.moves is not None:
+                self.moves.stream_ended(stream)
 
         stream = Stream(sock, take, ended, most_unread_bytes=_MOST_UNREAD_BYTES)
         self._callers[stream] = _Caller()
@@ -170,7 +193,7 @@ class Mailbox:
             case Ask():
                 self._answer(stream, envelope)
             case Tell():
-                self._receive(envelope.message)
+                self._tell(envelope.message)
             case Handover():
                 self._take_descriptor(stream, envelope, fd)
             case ReceiptsWanted():
@@ -179,8 +202,18 @@ class Mailbox:
                 future = self._callers[stream].asked.pop(envelope.number, None)
                 if future is not None:
                     future.cancel()
+            case _ if self.moves is not None and isinstance(envelope, MoveEnvelope):
+                self.moves.take(stream, envelope, fd)
             case _:
                 _logger.error("an envelope came that no sender may send", extra={"envelope": type(envelope).__name__})
+
+    def _tell(self, message: Message) -> None:
+        try:
+            self._receive(message)
+        except InTransitError as in_transit:
+            in_transit.wait(partial(self._tell, message))
+        except SessionMovedError:
+            pass  # a tell is lost with the actor
 
     def _answer(self, stream: Stream, ask: Ask) -> None:
         number = ask.number
@@ -192,6 +225,8 @@ class Mailbox:
             return
         try:
             result = self._receive(ask.message)
+        except InTransitError as in_transit:
+            result = held(ask.message, partial(self._receive_in_time, ask.deadline), in_transit, self._loop)
         except BaseException as error:
             stream.send(_failure(number, error))
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
@@ -203,6 +238,12 @@ class Mailbox:
         if (caller := self._callers.get(stream)) is not None:
             caller.asked[number] = result
         result.add_done_callback(partial(self._reply_later, stream, number))
+
+    def _receive_in_time(self, deadline: float, message: Message) -> Any:
+        """What was held may have become too late meanwhile."""
+        if deadline and monotonic() >= deadline:
+            raise ShardUnavailableError("the request came too late")
+        return self._receive(message)
 
     def _reply_later(self, stream: Stream, number: int, future: asyncio.Future[Any]) -> None:
         caller = self._callers.get(stream)

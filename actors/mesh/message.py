@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from wspulse.actors.mesh.lifecycle import ActorMessage, LifecycleMessage
+from wspulse.actors.mesh.placing.moves import MoveAnswer, MoveEnvelope
 from wspulse.actors.values.text.exact import Claim
 
 __all__ = ["DESK_SHARD", "QUESTION_TIMEOUT_S", "Envelope", "Message"]
@@ -82,8 +83,8 @@ class LeaveRoom(ActorMessage):
 
 
 class ListConnections(ActorMessage):
-    """Result: list of ConnectionRecord, of one room or (None) of all; with what the application keeps in `connection.state` where
-    that is asked for."""
+    """Result: ConnectionList, of one room or (None) of all; with what the application keeps in `connection.state` where that is
+    asked for."""
 
     room_id: str | None
     with_state: bool = False
@@ -256,7 +257,11 @@ Message = (
 
 
 class ConnectionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One session as a snapshot. `state` is "connected" or "suspended"; `connected_at` is Unix time in seconds."""
+    """One session as a snapshot. `state` is "connected" or "suspended"; `connected_at` is Unix time in seconds.
+
+    `incarnation` and `serial` are its birth key, the same wherever it goes. `shard` is the name of the worker in which it lives,
+    for telling; who asks it something asks the owner of its id.
+    """
 
     id: str
     room_id: str
@@ -271,6 +276,14 @@ class ConnectionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     application_state: dict[str, Any] | None = None
     further_rooms: tuple[str, ...] = ()
     """That it is in beside its first one."""
+
+
+class ConnectionList(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The sessions of one process. `gone_to` are the seats that some of them may be at by now: whoever wants all asks there
+    behind this (`placing.listing`)."""
+
+    records: list[ConnectionRecord]
+    gone_to: list[int] = []
 
 
 class UpgradeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -356,4 +369,16 @@ class MailboxMoved(ActorMessage):
     in its place. Others find the shard there."""
 
 
-Envelope = Hello | Tell | Ask | Withdrawal | Reply | Failure | Handover | ReceiptsWanted | MailboxMoved
+Envelope = (
+    Hello
+    | Tell
+    | Ask
+    | Withdrawal
+    | Reply
+    | Failure
+    | Handover
+    | ReceiptsWanted
+    | MailboxMoved
+    | MoveEnvelope
+    | MoveAnswer
+)

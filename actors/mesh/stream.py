@@ -25,6 +25,7 @@ import msgspec
 
 from wspulse.actors.mesh.message import Envelope, Handover, MailboxMoved, ReceiptsWanted
 from wspulse.actors.mesh.outbox import MOST_DESCRIPTORS, Outbox
+from wspulse.actors.mesh.placing.moves import SocketComes
 from wspulse.actors.values.log_limit import LogLimit
 
 __all__ = ["SHORTAGES", "Stream"]
@@ -44,7 +45,7 @@ _ANCILLARY_BYTES = socket.CMSG_LEN(MOST_DESCRIPTORS * _DESCRIPTOR.size)
 _MAX_ENVELOPE_BYTES = 256 * 1024 * 1024
 """More than the largest frame (64 MiB) with all that may stand around it."""
 
-_WITH_DESCRIPTOR = (Handover, ReceiptsWanted, MailboxMoved)
+_WITH_DESCRIPTOR = (Handover, ReceiptsWanted, MailboxMoved, SocketComes)
 
 SHORTAGES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ETOOMANYREFS))
 """This process, or its machine, is short of something, and soon may not be."""

@@ -8,12 +8,12 @@ shard that starts may end before the supervisor has spoken of it. Nothing here s
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from wspulse.actors.bus.local import LocalBus
-from wspulse.actors.bus.watch import BusWatch
+from wspulse.actors.bus.sharing.switch import BusSwitch
 from wspulse.actors.bus.zmq import ZmqBus
+from wspulse.actors.mesh.actor import ActorRef
 from wspulse.actors.mesh.lifecycle import ShardDown, ShardSilence, ShardUp
 from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.message import BusConsumed, BusRooms, BusRoomsWanted
@@ -27,13 +27,14 @@ _logger = logging.getLogger("wspulse.link")
 
 
 class Siblings:
-    """See the module. `mailbox_paths` has one for each shard, this one's included, and `bus` the endpoints (push, subscribe)
-    of the server's bus; a shard that is the only one has neither."""
+    """See the module. `mailbox_paths` has one for each seat, this process's perhaps included, and `bus` the endpoints (push,
+    subscribe) of the server's bus, which a shard that is the only one has not. Tables that are said to be by shard are by
+    seat."""
 
     def __init__(
         self,
         shard: Shard,
-        mailbox_paths: Sequence[str],
+        mailbox_paths: Mapping[int, str],
         bus: tuple[str, str] | None,
         extensions: Extension,
         health: Health,
@@ -41,7 +42,14 @@ class Siblings:
         self.up_shards: dict[int, int] = {}
         """Shard → incarnation of those that are known to be up."""
         self.links: dict[int, ShardLink] = {}
-        self._is_in_place = True
+        self.refs: dict[int, ActorRef] = {}
+        """The links, and whoever is added: every process of the server, by seat."""
+        self.seats_changed: Callable[[], None] = _unnoticed
+        self.link_began: Callable[[int], None] = _unnoticed
+        """Told of a seat, which can be told something from now on."""
+        self._has_opened_links = False
+        self._met: set[int] = set()
+        """The seats that were up since they were opened."""
         self._ready: dict[int, int] = {}
         """Shard → incarnation of those that the supervisor says to be up."""
         self._silent: dict[int, int] = {}
@@ -49,87 +57,119 @@ class Siblings:
         self._wanted: set[tuple[int, int]] = set()
         """Who wants to know of which silent shard, and cannot be told yet."""
         self._shard = shard
-        self._bus_endpoints = bus
-        self._bus: ZmqBus | None = None
-        self._bus_watch: BusWatch | None = None
         self._extensions = extensions
-        self._health = health
-        for other, path in enumerate(mailbox_paths):
-            if other != shard.index:
-                up, down = partial(self._link_begins, other), partial(self._link_ends, other)
-                self.links[other] = ShardLink(other, path, up=up, down=down)
+        self._switch = BusSwitch(
+            shard,
+            shard.seat,
+            bus,
+            tell_consumed=self._tell_consumed,
+            tell_rooms=self._tell_rooms,
+            begun=self._bus_begins,
+            is_alone=lambda: not self._ready,
+            health=health,
+        )
+        for seat, path in mailbox_paths.items():
+            if seat != shard.seat:
+                self._add(seat, path)
 
     @property
     def links_down(self) -> int:
         """How many other shards cannot be reached at this moment."""
         return sum(1 for link in self.links.values() if not link.incarnation)
 
+    @property
+    def shared_bus(self) -> ZmqBus | None:
+        """That of several processes, while the shard has it."""
+        return self._switch.shared
+
+    @property
+    def _bus(self) -> ZmqBus | None:
+        return self._switch.shared
+
     def open_bus(self) -> None:
         """Give the shard its bus."""
-        shard = self._shard
-        if self._bus_endpoints is None:
-            shard.bus = LocalBus(shard.deliver, shard.deliver_but)
-        else:
-            shard.bus = self._bus = ZmqBus(
-                *self._bus_endpoints,
-                shard=shard.index,
-                incarnation=shard.incarnation,
-                metrics=shard.metrics,
-                deliver=shard.deliver,
-                deliver_but=shard.deliver_but,
-                tell_consumed=self._tell_consumed,
-                tell_rooms=self._tell_rooms,
-            )
-            for other, incarnation in self._ready.items():
-                self._bus.shard_up(other, incarnation)
-            for other in self._silent:
-                self._count_for_nothing(other)
-            self._bus_watch = BusWatch(
-                self._bus,
-                shard=shard.index,
-                incarnation=shard.incarnation,
-                health=self._health,
-                metrics=shard.metrics,
-            )
-            self._bus_watch.begin()
+        self._switch.open()
 
     def close_bus(self) -> None:
-        if self._bus_watch is not None:
-            self._bus_watch.stop()
-        if self._bus is not None:
-            self._bus.stop()
+        self._switch.close()
 
-    def stand_by(self) -> None:
-        """Another worker of this shard serves still: tell the others nothing of the bus that would be taken for its word."""
-        self._is_in_place = False
+    def share_bus(self, push_endpoint: str, subscribe_endpoint: str, shared: Callable[[], None]) -> None:
+        """Another process is about to come: see `BusSwitch.share`."""
+        self._switch.share(push_endpoint, subscribe_endpoint, shared)
 
-    def take_place(self) -> None:
-        """That other worker has ended."""
-        if not self._is_in_place:
-            self._is_in_place = True
-            for shard, link in self.links.items():
-                if self._bus is not None and link.incarnation:
-                    self._bus.tell_all_rooms(shard)
+    def keep_bus(self) -> None:
+        """No other process is there any more: see `BusSwitch.keep`."""
+        self._switch.keep()
+
+    def _bus_begins(self, bus: ZmqBus) -> None:
+        for other, incarnation in {**self.up_shards, **self._ready}.items():
+            bus.shard_up(other, incarnation)
+        for other in self._silent:
+            if not bus.audiences.has_told(other):
+                bus.rooms_told(other, self._silent[other], [], [], are_all=True, is_hearsay=True)
+        for other, link in self.links.items():
+            if link.incarnation:
+                bus.tell_all_rooms(other)
 
     def open_links(self) -> None:
+        self._has_opened_links = True
         for link in self.links.values():
             link.open()
 
     def close_links(self) -> None:
+        self._has_opened_links = False
         for link in self.links.values():
             link.close()
+
+    def seat_opened(self, seat: int, path: str) -> None:
+        """Somebody can be reached there from now on. Nothing happens where that is known."""
+        if seat not in self.links and seat != self._shard.seat:
+            link = self._add(seat, path)
+            if self._has_opened_links:
+                link.open()
+            self.seats_changed()
+
+    def seat_gone(self, seat: int) -> None:
+        """Nobody is there any more: what waits for somebody there fails, and descriptors are given back."""
+        link = self.links.pop(seat, None)
+        if link is None:
+            return
+        del self.refs[seat]
+        incarnation = self.up_shards.get(seat, 0)
+        link.close()
+        self._ready.pop(seat, None)
+        self._silent.pop(seat, None)
+        self._met.discard(seat)
+        self._wanted = {wanted for wanted in self._wanted if seat not in wanted}
+        if incarnation:
+            self._forget(seat, incarnation)
+        if self._bus is not None:
+            self._bus.seat_gone(seat)
+        self.seats_changed()
+
+    def has_died(self, seat: int) -> bool:
+        """Whether somebody was there, and is not: not where we have not met him yet."""
+        return seat in self._met and seat not in self.up_shards
+
+    def _add(self, seat: int, path: str) -> ShardLink:
+        up, down = partial(self._link_begins, seat), partial(self._link_ends, seat)
+        link = self.links[seat] = self.refs[seat] = ShardLink(seat, path, up=up, down=down)
+        return link
 
     def hear(self, message: ShardUp | ShardDown | ShardSilence) -> None:
         """The supervisor says that a shard is up, or down, or how it is."""
         shard, incarnation = message.shard, message.incarnation
-        if shard == self._shard.index:
+        if shard == self._shard.seat:
             return
         match message:
             case ShardUp():
                 self.up_shards[shard] = self._ready[shard] = incarnation
+                self._met.add(shard)
+                self._switch.process_began()
                 if self._bus is not None:
                     self._bus.shard_up(shard, incarnation)
             case ShardDown():
+                self._switch.process_ended(incarnation)
                 self._forget(shard, incarnation)
                 self._silent.pop(shard, None)
                 if self._ready.get(shard) == incarnation:
@@ -189,24 +229,24 @@ class Siblings:
         if self._bus is not None and not self._bus.audiences.has_told(silent):
             for link in links:
                 if link.shard != silent:
-                    link.tell(BusRoomsWanted(self._shard.index, silent))
+                    link.tell(BusRoomsWanted(self._shard.seat, silent))
 
     def _tell_rooms(
         self, joined: list[bytes], left: list[bytes], *, are_all: bool = False, shard: int | None = None
     ) -> None:
-        if not self._is_in_place:
-            return  # all of them are told at once, later
-        message = BusRooms(self._shard.index, self._shard.incarnation, joined, left, are_all)
-        for link in self.links.values() if shard is None else (self.links[shard],):
-            link.tell(message)
+        message = BusRooms(self._shard.seat, self._shard.incarnation, joined, left, are_all)
+        for seat in list(self.links) if shard is None else (shard,):
+            if (link := self.links.get(seat)) is not None:
+                link.tell(message)
 
     def _tell_consumed(self, shard: int, sender: int, number: int) -> None:
         link = self.links.get(shard)
-        if link is not None and self._is_in_place:
-            link.tell(BusConsumed(self._shard.index, sender, number))
+        if link is not None:
+            link.tell(BusConsumed(self._shard.seat, sender, number))
 
     def _link_begins(self, shard: int, incarnation: int) -> None:
         self.up_shards[shard] = incarnation
+        self._met.add(shard)
         if self._bus is not None:
             self._bus.shard_up(shard, incarnation)
             self._bus.tell_all_rooms(shard)
@@ -216,6 +256,7 @@ class Siblings:
                 self._wanted.discard(wanted)
                 self.rooms_wanted(BusRoomsWanted(*wanted))
         self._extensions.shard_up(shard, incarnation)
+        self.link_began(shard)
 
     def _link_ends(self, shard: int, incarnation: int) -> None:
         self._forget(shard, incarnation)
@@ -226,3 +267,7 @@ class Siblings:
     def _forget(self, shard: int, incarnation: int) -> None:
         if self.up_shards.get(shard) == incarnation:
             del self.up_shards[shard]
+
+
+def _unnoticed(*_what: object) -> None:
+    """Nobody is told."""

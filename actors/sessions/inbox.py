@@ -322,8 +322,7 @@ class Inbox:
         item: _Waiting | Callback | None = None
         try:
             while mailbox := self._mailbox:
-                if shard.aborting:
-                    # Nobody would cancel or await a handler that begins now.
+                if shard.halting is not None and shard.halting.stops(self):
                     return None
                 if left == 0:
                     self._pump_soon()

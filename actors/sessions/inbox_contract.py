@@ -17,8 +17,14 @@ from wspulse.actors.values.metrics import Metrics
 
 __all__ = ["InboxSession", "InboxShard"]
 
+AnyInbox_contra = TypeVar("AnyInbox_contra", contravariant=True)
 AnyInbox = TypeVar("AnyInbox")
 """The inbox: a parameter, so that this file need not import it."""
+
+
+class Halting(Protocol[AnyInbox_contra]):
+    def stops(self, inbox: AnyInbox_contra, /) -> bool:
+        """Whether it calls no further handler; then it is no longer busy, unless everything ends."""
 
 
 class InboxShard(Protocol[AnyInbox]):
@@ -31,6 +37,11 @@ class InboxShard(Protocol[AnyInbox]):
     """In which nothing of a session's is set: each session's own begins as a copy of it."""
     aborting: bool
     """Whether patience has ended: no handler begins any more."""
+
+    @property
+    def halting(self) -> Halting[AnyInbox] | None:
+        """Who says which inboxes are to call no handler any more; None: none is."""
+
     decode: Callable[[Any], Frame]
     decode_refused: Callable[[Any, Exception], Frame]
     """Takes what `decode` has raised at, with the error; raises that, or another."""

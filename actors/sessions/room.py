@@ -7,13 +7,15 @@ member that is blocked or suspended is *slow* and has its own send buffer.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from wspulse.actors.sessions.rooms.backlog import Backlog, Batch
+from wspulse.actors.transport.writing import Writing
 from wspulse.actors.values.metrics import Metrics
 
-__all__ = ["Keep", "Room", "RoomMember"]
+__all__ = ["Keep", "Room", "RoomKeeper", "RoomMember"]
 
 Keep = Callable[[Batch], object]
 """Notes what is about to be written to a member that may ask for it again."""
@@ -26,6 +28,17 @@ class RoomMember(Protocol):
 
     def buffer_broadcast(self, frames: list[bytes]) -> None:
         """Take the frames of a turn while the transport takes none."""
+
+
+class RoomKeeper(ABC):
+    """Takes what a member would get that is about to be here, or was, and is no member."""
+
+    __slots__ = ()
+
+    id: str
+
+    @abstractmethod
+    def buffer_broadcast(self, frames: list[bytes]) -> None: ...
 
 
 M = TypeVar("M", bound=RoomMember)
@@ -44,14 +57,16 @@ class Room(Generic[M]):
         "_slow",
         "_swift",
         "_writers",
+        "_writing",
         "gone_at",
         "id",
         "is_looked_after",
         "joiners",
+        "keepers",
         "waiting",
     )
 
-    def __init__(self, room_id: str, limit_frames: int, large_bytes: int, metrics: Metrics) -> None:
+    def __init__(self, room_id: str, limit_frames: int, large_bytes: int, metrics: Metrics, writing: Writing) -> None:
         self.id = room_id
         self.joiners = 0
         self.gone_at = 0.0
@@ -63,17 +78,20 @@ class Room(Generic[M]):
         self._limit = limit_frames
         self._large_bytes = large_bytes
         self._metrics = metrics
+        self._writing = writing
         self._pending: list[bytes] = []
         self._swift: dict[M, Callable[[bytes], object]] = {}
-        self._slow: dict[M, None] = {}
+        self._slow: dict[RoomMember, None] = {}
         self._writers: list[Callable[[bytes], object]] | None = None
         self._backlog: Backlog | None = None
         """What is noted once for all swift members that follow it; None while nobody does."""
+        self.keepers = 0
+        """How many of the slow ones are there in a member's place, while that moves to another process."""
         self._keeping: dict[M, Keep] | None = None
         """Of the swift members that note what is written to them for themselves; None while there is none."""
 
     def __len__(self) -> int:
-        return len(self._swift) + len(self._slow)
+        return len(self._swift) + len(self._slow) - self.keepers
 
     def wait_no_more(self, waiter: object) -> None:
         """Somebody has given up; or the room is joined."""
@@ -87,7 +105,22 @@ class Room(Generic[M]):
         return self._backlog
 
     def members(self) -> list[M]:
-        return [*self._swift, *self._slow]
+        slow = cast("dict[M, None]", self._slow)
+        if self.keepers:
+            slow = {session: None for session in slow if not isinstance(session, RoomKeeper)}
+        return [*self._swift, *slow]
+
+    def add_keeper(self, keeper: RoomKeeper) -> None:
+        """Have it take what is sent from now on as a slow member would; what came before is written first."""
+        self.flush()
+        self._slow[keeper] = None
+        self.keepers += 1
+
+    def remove_keeper(self, keeper: RoomKeeper) -> None:
+        """What has come until now it has got."""
+        self.flush()
+        del self._slow[keeper]
+        self.keepers -= 1
 
     def set_swift(self, session: M, write: Callable[[bytes], object], keep: Keep | None = None) -> None:
         """A member (new, or one that was slow) takes what is written to it, and notes it before by `keep`."""
@@ -145,11 +178,12 @@ class Room(Generic[M]):
             for session, keep in self._keeping.items():
                 if session.id not in excluded:
                     keep(batch)
+        self._writing.data = wire
         for write in writers:
             write(wire)
         self._metrics.frames_out += len(writers)
-        for session in slow:
-            session.buffer_broadcast([wire])
+        for member in slow:
+            member.buffer_broadcast([wire])
 
     def flush(self) -> None:
         """One write of the turn's joined frames to each swift member; each frame to the buffers of the slow ones."""
@@ -174,9 +208,10 @@ class Room(Generic[M]):
             batch = frames, len(wire)
             for keep in self._keeping.values():
                 keep(batch)
+        self._writing.data = wire
         for write in writers:
             write(wire)
         self._metrics.frames_out += count * len(writers)
         if slow is not None:
-            for session in slow:
-                session.buffer_broadcast(frames)
+            for member in slow:
+                member.buffer_broadcast(frames)

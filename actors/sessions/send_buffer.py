@@ -6,6 +6,7 @@ A session has one only while frames wait: while its transport is blocked, or whi
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 __all__ = ["SendBuffer"]
 
@@ -16,14 +17,19 @@ class SendBuffer:
 
     __slots__ = ("_bytes", "_frames", "_limit_bytes", "_limit_frames")
 
-    def __init__(self, limit_frames: int, limit_bytes: int) -> None:
-        self._frames: deque[bytes] = deque()
-        self._bytes = 0
+    def __init__(self, limit_frames: int, limit_bytes: int, frames: Iterable[bytes] = ()) -> None:
+        """`frames` are there from the beginning, however many they are."""
+        self._frames: deque[bytes] = deque(frames)
+        self._bytes = sum(map(len, self._frames))
         self._limit_frames = limit_frames
         self._limit_bytes = limit_bytes
 
     def __len__(self) -> int:
         return len(self._frames)
+
+    def frames(self) -> list[bytes]:
+        """All that wait, the oldest first."""
+        return list(self._frames)
 
     @property
     def full(self) -> bool:

@@ -47,6 +47,7 @@ class Session:
         "further",
         "id",
         "inbox",
+        "incarnation",
         "resumes",
         "room",
         "serial",
@@ -54,6 +55,7 @@ class Session:
         "state",
         "transport",
         "watchers",
+        "window_ends",
     )
 
     def __init__(
@@ -68,6 +70,7 @@ class Session:
         """The first one, which it never leaves."""
         self.further: FurtherRooms[Session] | None = None
         """The others, once it has joined one."""
+        self.incarnation = shard.incarnation
         self.serial = serial
         self.connected_at = connected_at
         self.state = SessionState.CONNECTED
@@ -77,6 +80,8 @@ class Session:
         self.dropped_frames = 0
         self.resumes = True
         """Whether the application lets it wait for its client to come back."""
+        self.window_ends = 0.0
+        """While it waits for its client: until when, on the shard's clock."""
         self.watchers: set[asyncio.Future[None]] | None = None
         self._buffer: SendBuffer | None = None
         self._turn: list[bytes] | None = None
@@ -86,6 +91,12 @@ class Session:
     def connection(self) -> Connection:
         """What the application sees."""
         return self.inbox.connection
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Its birth key: the incarnation in which it began and its serial there. It is this session wherever it goes, and no
+        other."""
+        return self.incarnation, self.serial
 
     # Outbound.
 
@@ -143,7 +154,8 @@ class Session:
             return
         count = len(turn)
         self.shard.metrics.frames_out += count
-        transport.write(turn[0] if count == 1 else b"".join(turn))
+        wire = self.shard.writing.data = turn[0] if count == 1 else b"".join(turn)
+        transport.write(wire)
 
     def buffer_broadcast(self, frames: list[bytes]) -> None:
         """Buffer what the room got, while this member is blocked or suspended."""
@@ -153,7 +165,8 @@ class Session:
         if transport is not None and not transport.blocked:
             # It was slow when the room began this turn's writing, and has caught up since.
             self.shard.metrics.frames_out += len(frames)
-            transport.write(b"".join(frames))
+            wire = self.shard.writing.data = b"".join(frames)
+            transport.write(wire)
             return
         for wire in frames:
             self._push(wire)
@@ -171,6 +184,7 @@ class Session:
         while buffer and not transport.blocked:
             data, count = buffer.take(_DRAIN_BYTES)
             self.shard.metrics.frames_out += count
+            self.shard.writing.data = data
             transport.write(data)
         if self._room_in_buffer is not None and not (transport.blocked and buffer and buffer.full):
             self._wake_senders()
@@ -263,7 +277,7 @@ class Session:
                         # Its client has left; one that is only cut off wants its answers when it is back.
                         self._cancel_handler(event)
                     self._set_slow()
-                    self.shard.start_window(self)
+                    self.shard.start_window(self, self.shard.options.resume_window)
                 case Effect.TELL_DROP:
                     self.shard.publish_event("drop", self, error)
                     self.inbox.post("on_transport_drop", error)

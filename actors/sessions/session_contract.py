@@ -10,6 +10,8 @@ from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.inbox_contract import InboxShard
 from wspulse.actors.sessions.room import RoomMember
 from wspulse.actors.sessions.rooms.further import RoomEntrance
+from wspulse.actors.sessions.transfer.transit import Transit
+from wspulse.actors.transport.writing import Writing
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.options.server_options import ServerOptions
 
@@ -27,10 +29,13 @@ class SessionShard(InboxShard[Inbox], Protocol[S]):
     """What a session and its connection need of their shard."""
 
     options: ServerOptions
+    incarnation: int
     thread: int
     """The loop's, in which alone a session may be touched."""
     encode: Callable[[Frame], bytes]
     """A frame in wire form. Raises what the codec raises."""
+    writing: Writing
+    """Where what is written is kept before."""
     large_frame_bytes: int
     """What is written at once, and does not wait for the end of the turn: so a turn's frames are no more than a send buffer's."""
 
@@ -51,8 +56,12 @@ class SessionShard(InboxShard[Inbox], Protocol[S]):
     def schedule(self, item: Flushable) -> None:
         """Have `item.flush()` called at the end of this loop turn."""
 
-    def start_window(self, session: S) -> None:
-        """Have the resume window end the session, unless something else happens first."""
+    def start_window(self, session: S, window_s: float) -> None:
+        """Have the resume window end the session after so long, unless something else happens first."""
+
+    @property
+    def transit(self) -> Transit | None:
+        """Where sessions are that move; None while none do."""
 
     def session_ended(self, session: S) -> None:
         """It leaves the table and the room; its callbacks are still on their way."""

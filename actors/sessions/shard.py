@@ -33,9 +33,12 @@ from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.session_contract import Flushable
 from wspulse.actors.sessions.state import SessionEvent, SessionState
 from wspulse.actors.sessions.ticker import Ticker
+from wspulse.actors.sessions.transfer.halting import Aborting, Halting
+from wspulse.actors.sessions.transfer.transit import Transit
 from wspulse.actors.transport.contract import Ending
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
+from wspulse.actors.transport.writing import Writing
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.codec import JSONCodec, MsgpackCodec, decoding_lanes
 from wspulse.actors.values.errors import ConnectionNotFoundError, ProtocolError, ServerClosedError, text_of
@@ -58,6 +61,7 @@ class Shard:
         self,
         *,
         index: int,
+        seat: int | None = None,
         incarnation: int,
         options: ServerOptions,
         handlers: Handlers,
@@ -65,7 +69,9 @@ class Shard:
         real_time: Callable[[], float],
     ) -> None:
         self.index = index
-        self.seat = index
+        """The number by which people know this worker: a name, which a replacement has as well."""
+        self.seat = index if seat is None else seat
+        """Where other processes reach this one."""
         self.incarnation = incarnation
         self.options = options
         self.handlers = handlers
@@ -84,11 +90,12 @@ class Shard:
         """A frame in wire form: a whole WebSocket message. Raises what the codec raises."""
         self.decode, self.decode_refused = decoding_lanes(options.codec)
         self.has_exact_sessions = isinstance(options.codec, (JSONCodec, MsgpackCodec))
-        self._exact_frames = ExactFrames(options)
+        self.exact_frames = ExactFrames(options)
         self.keeps_kind = options.codec.binary is None
         self.wants_text = options.codec.binary is False
         self.large_frame_bytes = options.send_buffer_bytes // options.send_buffer_size
         """What is written at once: smaller frames are, all those of a turn together, no more than a send buffer holds."""
+        self.writing = Writing()
         self.bus: Bus
         self.sessions: dict[str, Session] = {}
         self.room_table = RoomTable(self)
@@ -96,14 +103,17 @@ class Shard:
         self.deliver, self.deliver_but = self.room_table.deliver, self.room_table.deliver_but
         self.closing = False
         self.aborting = False
+        self.halting: Aborting | Halting | None = None
+        self.transit: Transit | None = None
+        """While sessions move out of this shard or into it: who knows where those are that it does not have."""
         self.events: Callable[[str, Session, BaseException | None], None] | None = None
         """Told of what happens to sessions, while somebody listens."""
         self.resumable: Callable[[Connection], bool] | None = None
         """Whose sessions have the resume window; None: all."""
         self.outcome: Callable[[BaseException], None] | None = None
         """Given what the application raised that is no Exception, for those who run the server."""
-        self._finishing: dict[str, Inbox] = {}
-        self._unfinished: set[Inbox] = set()
+        self.finishing: dict[str, Inbox] = {}
+        self.unfinished: set[Inbox] = set()
         self._ending: dict[Ending, None] = {}
         self._quiet: list[tuple[asyncio.Future[None], Collection[Inbox]]] = []
         self.working: dict[Inbox, asyncio.Task[None]] = {}
@@ -126,15 +136,15 @@ class Shard:
         self._serial += 1
         session: Session
         if upgrade.subprotocol == SUBPROTOCOL and self.has_exact_sessions:
-            frames = self._exact_frames
+            frames = self.exact_frames
             session = ExactSession(self, upgrade.connection_id, room, self._serial, time.time(), frames)
         else:
             session = Session(self, upgrade.connection_id, room, self._serial, time.time())
         session.inbox.connection = LocalConnection(session, upgrade)
         session.resumes = upgrade.resume
         self.sessions[session.id] = session
-        self._unfinished.add(session.inbox)
-        predecessor = self._finishing.get(session.id)
+        self.unfinished.add(session.inbox)
+        predecessor = self.finishing.get(session.id)
         if predecessor is not None:
             session.inbox.wait_for(predecessor)
         session.attach(transport)
@@ -156,17 +166,22 @@ class Shard:
             self.journal.access.gone(transport)
         self.look_if_quiet()
 
+    def transport_left(self, transport: Transport) -> tuple[float, int, int] | None:
+        access = self.journal.access
+        return None if access is None else access.left(transport)
+
     # What sessions report.
 
-    def start_window(self, session: Session) -> None:
+    def start_window(self, session: Session, window_s: float) -> None:
         epoch = session.epoch
+        session.window_ends = self.clock() + window_s
 
         def end(_now: float) -> None:
             # A resume, kick or close in the same instant has raised the epoch.
             if session.epoch == epoch:
                 session.apply(SessionEvent.EXPIRE)
 
-        self.at(self.clock() + self.options.resume_window, end)
+        self.at(session.window_ends, end)
 
     def session_ended(self, session: Session) -> None:
         """Out of the table and its rooms; its callbacks are still on their way."""
@@ -176,15 +191,15 @@ class Shard:
         self.room_table.look_at(session.room)
         if session.further is not None:
             session.further.end(session.id)
-        self._finishing[session.id] = session.inbox
+        self.finishing[session.id] = session.inbox
         self.publish_event("disconnect", session, session.error)
 
     def session_finished(self, inbox: Inbox) -> None:
         """A session's last callback has run."""
         connection_id = inbox.connection.id
-        if self._finishing.get(connection_id) is inbox:
-            del self._finishing[connection_id]
-        self._unfinished.discard(inbox)
+        if self.finishing.get(connection_id) is inbox:
+            del self.finishing[connection_id]
+        self.unfinished.discard(inbox)
         successor, inbox.successor = inbox.successor, None
         if successor is not None:
             successor.predecessor_finished()
@@ -242,9 +257,12 @@ class Shard:
     # Orders.
 
     def find(self, connection_id: str, key: tuple[int, int] | None = None) -> Session:
-        """The session of an id, or exactly the one that `key` names. Raises ConnectionNotFoundError."""
+        """The session of an id, or exactly the one that has this birth key. Raises ConnectionNotFoundError; while sessions move,
+        SessionMovedError and InTransitError."""
         session = self.sessions.get(connection_id)
-        if session is None or (key is not None and key != (self.incarnation, session.serial)):
+        if session is None or (key is not None and key != session.key):
+            if self.transit is not None:
+                self.transit.missing(connection_id, key)
             raise ConnectionNotFoundError(connection_id)
         return session
 
@@ -274,8 +292,7 @@ class Shard:
                 session.id,
                 session.room.id,
                 self.index,
-                self.incarnation,
-                session.serial,
+                *session.key,
                 session.state.value,
                 session.connected_at,
                 session.queued_frames,
@@ -320,7 +337,7 @@ class Shard:
             return
         for entry in list(self._quiet):
             future, exempt = entry
-            if self._unfinished <= _with_successors(exempt):
+            if self.unfinished <= _with_successors(exempt):
                 self._quiet.remove(entry)
                 if not future.done():
                     future.set_result(None)
@@ -328,6 +345,7 @@ class Shard:
     async def abort(self) -> None:
         """Drop every transport and cancel every handler that still runs: the end of patience. They have a second for that."""
         self.aborting = True
+        self.halting = Aborting()
         for transport in [*self._ending, *self.admission.newcomers]:
             transport.abort()
         try:

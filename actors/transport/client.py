@@ -7,6 +7,7 @@ knows nothing.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import sys
@@ -17,7 +18,9 @@ from termios import FIONREAD, TIOCOUTQ
 
 __all__ = [
     "abort",
+    "can_be_copied",
     "close",
+    "copy_of",
     "end_writing",
     "is_behind",
     "pause_reading",
@@ -100,6 +103,19 @@ def shut_down(client: Transport | None) -> None:
         pass  # the peer has ended it
     finally:
         copy.detach()
+
+
+def can_be_copied(client: Transport) -> bool:
+    """Whether it is open and a socket of the kernel's, with nothing of this process between that and what is written."""
+    if client.is_closing() or client.get_extra_info("sslcontext") is not None:
+        return False
+    sock = client.get_extra_info("socket")
+    return sock is not None and sock.fileno() >= 0
+
+
+def copy_of(client: Transport) -> int:
+    """A descriptor of the same socket, which the caller owns. Raises OSError."""
+    return os.dup(client.get_extra_info("socket").fileno())
 
 
 def is_behind(client: Transport | None) -> bool:

@@ -8,6 +8,7 @@ from contextvars import Context
 from typing import Protocol, TypeVar
 
 from wspulse.actors.transport.upgrade import Upgrade
+from wspulse.actors.transport.writing import Writing
 from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.errors import ProtocolError
 from wspulse.actors.values.options.server_options import ServerOptions
@@ -106,6 +107,13 @@ class TransportShard(EndingShard, Protocol[T_contra]):
     loop: asyncio.AbstractEventLoop
     context: Context
     """In which nothing of a session's is set."""
+
+    writing: Writing
+    """Where what is written is kept before."""
+
+    def transport_left(self, transport: T_contra) -> tuple[float, int, int] | None:
+        """A transport's socket goes to another process, which is no end of its connection. Returns what the access log has
+        counted of it: since when it is open, in seconds, frames in and out; None where it counts nothing."""
 
     def peer_cut(self, why: str, connection_id: str) -> None:
         """A peer was cut off: "stalled", it took nothing for `write_wait`; "silent", it left a ping unanswered; "closing", it was

@@ -8,7 +8,7 @@ from wspulse.actors.values.close_code import EMPTY_CLOSE_CODE, NORMAL_CLOSE_CODE
 from wspulse.actors.values.errors import PeerClosedError
 from wspulse.actors.wire.frames import parse_close
 
-__all__ = ["Farewell", "farewell_of"]
+__all__ = ["Farewell", "Losing", "farewell_of"]
 
 
 class Losing(Protocol):

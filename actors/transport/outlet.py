@@ -1,6 +1,6 @@
 """`Outlet`: the outbound half of a transport: what is written to the socket, and whether the peer takes it.
 
-The base of `Transport`, which alone makes one. It knows no session and no state.
+The base of `Movable`, and so of `Transport`, which alone is made. It knows no session and no state.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from wspulse.actors.transport.contract import EndingShard
 from wspulse.actors.transport.owed import Owed
 from wspulse.actors.transport.patience.parting import KICK_WAIT_S, Parting, Patience
 from wspulse.actors.transport.patience.write_watch import WriteWatch
+from wspulse.actors.transport.writing import Writing
 from wspulse.actors.values.options.server_options import ServerOptions
 
-__all__ = ["Outlet"]
+__all__ = ["Outlet", "WritingShard"]
 
 
 class WritingShard(EndingShard, Protocol):
     options: ServerOptions
+    writing: Writing
+    """Where what is written is kept before."""
 
 
 S = TypeVar("S", bound=WritingShard)
@@ -48,6 +51,15 @@ class Outlet(asyncio.Protocol, ABC, Generic[S]):
         # Write at once, and say so as soon as the kernel refuses a byte: exact backpressure, and the cheapest write.
         client.set_write_buffer_limits(high=0)
 
+    def _write_again(self, unsent: bytes, owed: bytes) -> None:
+        """Before anything else: the end of what was written when the socket was another process's, then what was owed."""
+        self._owed = Owed.of(owed)
+        if unsent:
+            self.shard.writing.data = unsent
+            self.write(unsent)
+        if not self.blocked:
+            self._write_owed()
+
     def _close_outlet(self) -> None:
         """The socket has ended, or is another's."""
         self._stop_watch()
@@ -70,6 +82,7 @@ class Outlet(asyncio.Protocol, ABC, Generic[S]):
         self._stop_watch()
         # What is on its way to a peer that takes it, however far away that is, is no sign that it takes nothing.
         is_cut_soon = at_once and (self.blocked or is_behind(self._client))
+        shard.writing.data = words
         self.write(words)
         write_wait_s = shard.options.write_wait
         stall_s = KICK_WAIT_S if is_cut_soon else write_wait_s if self.blocked else answer_s
@@ -91,7 +104,8 @@ class Outlet(asyncio.Protocol, ABC, Generic[S]):
     def _write_owed(self) -> None:
         owed, self._owed = self._owed, None
         if owed is not None:
-            self.write(owed.wire())
+            wire = self.shard.writing.data = owed.wire()
+            self.write(wire)
 
     # Whether the peer takes it.
 
@@ -104,6 +118,11 @@ class Outlet(asyncio.Protocol, ABC, Generic[S]):
     def taken_bytes(self) -> int:
         """A number that rises with what the peer takes."""
         return taken_bytes(self._client)
+
+    @property
+    def _written(self) -> bytes:
+        """Of which the socket has not taken the end, while it is blocked."""
+        return b"" if self._watch is None else self._watch.written
 
     @property
     def unsent_bytes(self) -> int:
@@ -127,7 +146,7 @@ class Outlet(asyncio.Protocol, ABC, Generic[S]):
         """Watch from now on; bytes that were just added must not look like such that the peer does not take."""
         shard = self.shard
         self._stop_watch()
-        self._watch = WriteWatch(self, shard.at, shard.clock(), shard.options.write_wait)
+        self._watch = WriteWatch(self, shard.at, shard.clock(), shard.options.write_wait, shard.writing.data)
 
     def _stop_watch(self) -> None:
         if self._watch is not None:

@@ -6,13 +6,27 @@ Called by the transport with its parser; nothing here touches a socket.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
-from wspulse.actors.transport.farewell import Farewell, farewell_of
-from wspulse.actors.values.errors import ProtocolError
+from wspulse.actors.transport.farewell import Farewell, Losing, farewell_of
+from wspulse.actors.values.errors import ConnectionLostError, ProtocolError
 from wspulse.actors.wire.frames import BINARY, CLOSE
 from wspulse.actors.wire.framing import PAUSE, FrameParser
 
-__all__ = ["comes_to_close", "hand_over"]
+__all__ = ["bequeath", "comes_to_close", "hand_over"]
+
+
+class Bequeathed(Losing, Protocol):
+    """A session, as this sees it."""
+
+    @property
+    def inbox(self) -> Bequest: ...
+
+
+class Bequest(Protocol):
+    """Its inbox."""
+
+    def receive_rest(self, opcode: int, payload: bytes) -> None: ...
 
 
 def hand_over(parser: FrameParser, receive: Callable[[int, bytes], None]) -> Farewell | None:
@@ -27,6 +41,16 @@ def hand_over(parser: FrameParser, receive: Callable[[int, bytes], None]) -> Far
     except ProtocolError as error:
         return Farewell(error)
     return None
+
+
+def bequeath(parser: FrameParser, session: Bequeathed, cause: BaseException | None) -> None:
+    """The socket is gone, and `cause` is why: the session gets what was read and not yet handled, and how the peer ended."""
+    farewell = hand_over(parser, session.inbox.receive_rest)
+    if farewell is None:
+        error = ConnectionLostError()
+        error.__cause__ = cause
+        farewell = Farewell(error)
+    farewell.tell(session)
 
 
 def comes_to_close(parser: FrameParser, most_messages: int) -> bool | None:

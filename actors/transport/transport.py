@@ -21,46 +21,45 @@ from wspulse.actors.transport.client import (
     shut_down,
     unread_bytes,
 )
-from wspulse.actors.transport.contract import Carried, TransportShard
-from wspulse.actors.transport.farewell import Farewell, farewell_of
+from wspulse.actors.transport.contract import TransportShard
+from wspulse.actors.transport.farewell import farewell_of
 from wspulse.actors.transport.limits import AHEAD_BYTES, TURN_BYTES, TURN_FRAMES
-from wspulse.actors.transport.outlet import Outlet
 from wspulse.actors.transport.patience.heartbeat import Heartbeat
 from wspulse.actors.transport.patience.parting import CLOSE_WAIT_S, DISCARD_WAIT_S
 from wspulse.actors.transport.refusal import Refusal
-from wspulse.actors.transport.rest import comes_to_close, hand_over
-from wspulse.actors.transport.state import TransportEffect, TransportEvent, TransportState, transition
+from wspulse.actors.transport.rest import bequeath, comes_to_close, hand_over
+from wspulse.actors.transport.state import CARRYING, TransportEffect, TransportEvent, TransportState, transition
+from wspulse.actors.transport.transfer.departure import Departure
+from wspulse.actors.transport.transfer.movable import Movable
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
-from wspulse.actors.values.errors import ConnectionLostError, KeepaliveTimeoutError, ProtocolError, WriteTimeoutError
+from wspulse.actors.values.errors import KeepaliveTimeoutError, ProtocolError, WriteTimeoutError
 from wspulse.actors.wire.frames import BINARY, CLOSE, PING, PONG, encode_close, encode_frame
 from wspulse.actors.wire.framing import SPENT, FrameParser
 
 __all__ = ["Transport"]
 
 _OPEN, _HELD = TransportState.OPEN, TransportState.HELD
-_ANSWERING = frozenset({TransportState.WAITING, TransportState.WAITING_HELD, _OPEN, _HELD})
+_ANSWERING = CARRYING | {TransportState.WAITING, TransportState.WAITING_HELD}
 """In which there is, or may be, something to be said to the peer."""
 
 
-class Transport(Outlet["TransportShard[Transport]"]):
+class Transport(Movable["TransportShard[Transport]"]):
     """See the module. Flags that come and go in each state are no part of it: `blocked`, of the outlet; `corked`, during a read,
     at whose end is written what was sent meanwhile; `half_closed`, when the peer has ended its stream and may still read
     answers."""
 
-    __slots__ = ("_heartbeat", "_is_released", "_parser", "corked", "half_closed", "session", "state", "upgrade")
+    __slots__ = ("_is_released", "corked", "upgrade")
 
-    def __init__(self, shard: TransportShard[Transport], upgrade: Upgrade) -> None:
-        super().__init__(shard)
-        self.upgrade: Upgrade | None = upgrade
+    def __init__(
+        self, shard: TransportShard[Transport], upgrade: Upgrade | None = None, parser: FrameParser | None = None
+    ) -> None:
+        """One of a newcomer; or, without an upgrade, of a session that has one, with what was read of its socket."""
+        super().__init__(shard, TransportState.WAITING if upgrade is not None else _OPEN, parser)
+        self.upgrade = upgrade
         """What the session will be made of, while it waits."""
-        self.state = TransportState.WAITING
-        self.session: Carried | None = None
         self.corked = False
-        self.half_closed = False
         self._is_released = False
-        self._heartbeat: Heartbeat | None = None
-        self._parser: FrameParser = FrameParser(shard.options.max_message_size)
 
     # From the loop.
 
@@ -121,7 +120,7 @@ class Transport(Outlet["TransportShard[Transport]"]):
         upgrade, and for a moment those to its messages, unless its session waits for a next transport, which gets them."""
         if self.state in (TransportState.WAITING, TransportState.WAITING_HELD):
             self.half_closed = True
-        elif self.state in (_OPEN, _HELD):
+        elif self.state in CARRYING:
             self.half_closed = self.session is not None and self.session.answers_are_due
             if self.half_closed:
                 # It may well be gone: its session must not be kept for it as long as a handler likes.
@@ -171,7 +170,7 @@ class Transport(Outlet["TransportShard[Transport]"]):
         return None if self._heartbeat is None else self._heartbeat.latency_s
 
     def keep(self, data: bytes) -> None:
-        """Keep what the peer sent before it could have an answer."""
+        """Keep what the peer sent before it could have an answer, or the loop its socket."""
         self._parser.feed(data)
         if self._parser.leftover_bytes > AHEAD_BYTES:
             self.hold()
@@ -220,7 +219,7 @@ class Transport(Outlet["TransportShard[Transport]"]):
             close(self._client)
 
     def _answers_are_overdue(self, _now: float) -> None:
-        if self.state in (_OPEN, _HELD):
+        if self.state in CARRYING:
             self.answers_are_out()
 
     # State.
@@ -233,14 +232,16 @@ class Transport(Outlet["TransportShard[Transport]"]):
         answer_s: float = CLOSE_WAIT_S,
         at_once: bool = False,
         cause: BaseException | None = None,
+        departure: Departure | None = None,
     ) -> None:
         """Take one row of the table. `words` are what is written, and `answer_s` is the peer's time after the last of them;
-        `cause` is why the socket was lost."""
+        `cause` is why the socket was lost, `departure` what takes it."""
         self.state, effects = transition(self.state, event)
         for effect in effects:
             # Those of every connection first: they are looked at from the top.
             match effect:
                 case TransportEffect.ANSWER:
+                    self.shard.writing.data = words
                     self.write(words)
                     self._heartbeat = Heartbeat(self, self.shard.clock())
                 case TransportEffect.LET_GO:
@@ -250,8 +251,8 @@ class Transport(Outlet["TransportShard[Transport]"]):
                     self._say(words, answer_s, at_once)
                 case TransportEffect.CLOSE:
                     close(self._client)
-                case TransportEffect.BEQUEATH:
-                    self._bequeath(cause)
+                case TransportEffect.BEQUEATH if self.session is not None:
+                    bequeath(self._parser, self.session, cause)
                 case TransportEffect.STOP_CLOCK if self._heartbeat is not None:
                     self._heartbeat.stop(self.shard.clock())
                 case TransportEffect.PAUSE:
@@ -278,6 +279,9 @@ class Transport(Outlet["TransportShard[Transport]"]):
                 case TransportEffect.ABORT:
                     self.shard.transport_ending(self)
                     abort(self._client)
+                case TransportEffect.DEPART:
+                    assert departure is not None
+                    departure.take()
                 case TransportEffect.LEAVE:
                     self.shard.admission.gone(self)
 
@@ -288,17 +292,6 @@ class Transport(Outlet["TransportShard[Transport]"]):
             self._heartbeat.end()
         self._parser = SPENT
         self.upgrade = self.session = self._heartbeat = None
-
-    def _bequeath(self, cause: BaseException | None) -> None:
-        """The socket is gone: the session gets what was read and not yet handled, and how the peer ended."""
-        session = self.session
-        if session is not None:
-            farewell = hand_over(self._parser, session.inbox.receive_rest)
-            if farewell is None:
-                error = ConnectionLostError()
-                error.__cause__ = cause
-                farewell = Farewell(error)
-            farewell.tell(session)
 
     # Inbound.
 
@@ -323,7 +316,7 @@ class Transport(Outlet["TransportShard[Transport]"]):
         """Handle what was read, and read on where that is all."""
         if self._parser.leftover_bytes:
             self.data_received(b"")
-        if self.state is not _HELD and not self._is_released:
+        if self.state not in (_HELD, TransportState.STOPPED) and not self._is_released:
             # In whatever state that has left it; unless its next turn has yet to come.
             resume_reading(self._client)
         if self.half_closed and self.state is _OPEN and self.session is not None and not self.session.answers_are_due:
@@ -332,10 +325,12 @@ class Transport(Outlet["TransportShard[Transport]"]):
     def _read_aside(self, data: bytes) -> None:
         """What is read while no session is to be given it."""
         match self.state:
-            case TransportState.WAITING | TransportState.WAITING_HELD:
+            case TransportState.WAITING:
                 self.keep(data)
-            case TransportState.HELD:
+            case TransportState.WAITING_HELD | TransportState.HELD | TransportState.STOPPED:
                 self._parser.feed(data)
+                # A loop begins to read behind `connection_made`, whatever that has said.
+                pause_reading(self._client)
             case TransportState.CLOSING:
                 self._parser.feed(data)
                 self._look_for_close()

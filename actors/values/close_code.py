@@ -39,6 +39,13 @@ class CloseReason:
     SERVER_CLOSE = CloseRow(
         1001, "server shutting down", False, "the server ends, or replaces this worker", "come back"
     )
+    RESTART = CloseRow(
+        1012,
+        "service restart",
+        False,
+        "its worker is replaced, and it cannot move to the next one; `; retry=<ms>` stands behind the reason",
+        "come back, after so many milliseconds",
+    )
     HANDLER_RAISED = CloseRow(
         1011, "internal error", True, "a handler of the application raised", "come back; the same frame may do it again"
     )

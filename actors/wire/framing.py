@@ -22,6 +22,7 @@ from wspulse.actors.wire.frames import (
     parse_close,
     payload_size,
 )
+from wspulse.actors.wire.parser_record import ParserRecord
 from wspulse.actors.wire.unfinished_message import UnfinishedMessage, apply_mask, is_utf8
 
 __all__ = ["PAUSE", "SPENT", "FrameParser"]
@@ -60,6 +61,22 @@ class FrameParser:
         """What was fed and is not consumed, from `_position` on. Empty: the next call of `next` returns None."""
         self._position = 0
         self._unfinished: UnfinishedMessage | _End | None = None
+
+    @classmethod
+    def of(cls, max_message_size: int, record: ParserRecord) -> FrameParser:
+        """One that goes on where that which made the record was. A message that has begun keeps what was allowed before."""
+        parser = cls(max_message_size)
+        parser.rest = record.rest
+        if record.opcode:
+            parser._unfinished = UnfinishedMessage.of(record)
+        return parser
+
+    def record(self) -> ParserRecord:
+        """What `of` makes its like from, while it has not `ended`."""
+        unfinished = self._unfinished
+        assert not isinstance(unfinished, _End)
+        rest = bytes(self.rest[self._position :])
+        return ParserRecord(rest) if unfinished is None else unfinished.record(rest)
 
     def feed(self, data: bytes) -> None:
         """Append what was received. Parses nothing."""

@@ -8,6 +8,9 @@ from __future__ import annotations
 from codecs import utf_8_decode
 from io import BytesIO
 
+from wspulse.actors.wire.frames import TEXT
+from wspulse.actors.wire.parser_record import ParserRecord
+
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # a platform for which websockets has no compiled part
@@ -35,6 +38,31 @@ class UnfinishedMessage:
         """The first bytes of a character whose rest is in the next part."""
         # getvalue() hands its buffer out without a copy; a list of parts would cost 40 bytes for each byte of a drip.
         self._buffer = BytesIO()
+
+    @classmethod
+    def of(cls, record: ParserRecord) -> UnfinishedMessage:
+        """One that goes on where that which made the record was."""
+        message = cls(record.opcode, is_text=record.opcode == TEXT)
+        message.size = record.size_bytes
+        message.is_last_frame = record.is_last_frame
+        message.missing_bytes = record.missing_bytes
+        message.mask = record.mask
+        message._split_character = record.split_character
+        message._buffer.write(record.content)
+        return message
+
+    def record(self, rest: bytes) -> ParserRecord:
+        """What `of` makes its like from; `rest` are the bytes that follow."""
+        return ParserRecord(
+            rest,
+            self.opcode,
+            self.is_last_frame,
+            self.size,
+            self.missing_bytes,
+            self.mask,
+            self._split_character,
+            self._buffer.getvalue(),
+        )
 
     def begin_frame(self, size: int, mask: bytes, is_last_frame: bool) -> None:
         self.size += size

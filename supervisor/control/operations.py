@@ -187,7 +187,7 @@ class Operations:
     async def connections(self, args: ConnectionsArguments, _encoding: str) -> Listed:
         rows: list[dict[str, Any]] = []
         answers = await self._ask_all(ListConnections(args.room))
-        for answer in answers.values():
+        for answer, _gone_to in answers.values():
             for start in range(0, len(answer), RECORDS_PER_TURN):
                 for record in msgspec.convert(answer[start : start + RECORDS_PER_TURN], list[ConnectionRecord]):
                     rows.append(_row(record))  # noqa: PERF401
@@ -197,7 +197,7 @@ class Operations:
     async def presence(self, args: PresenceArguments, _encoding: str) -> Listed:
         rows: list[dict[str, Any]] = []
         answers = await self._ask_all(ListConnections(args.room, with_state=True))
-        for answer in answers.values():
+        for answer, _gone_to in answers.values():
             for start in range(0, len(answer), RECORDS_PER_TURN):
                 for record in msgspec.convert(answer[start : start + RECORDS_PER_TURN], list[ConnectionRecord]):
                     rows.append(_member(record))  # noqa: PERF401

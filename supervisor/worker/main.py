@@ -165,7 +165,7 @@ class Worker:
             listener=start.listener,
             path=spec.path,
             mailbox=start.mailbox,
-            mailbox_paths=spec.mailbox_paths,
+            mailbox_paths=dict(enumerate(spec.mailbox_paths)),
             bus=spec.bus,
             tell_supervisor=self._tell,
             drain_s=spec.drain_s,

@@ -60,6 +60,40 @@ class SendLog:
         self.acknowledged = 0
         """The highest count that the client has told."""
 
+    @classmethod
+    def of(
+        cls,
+        limit_frames: int,
+        limit_bytes: int,
+        frames: list[bytes],
+        *,
+        first: int,
+        unsent: int,
+        gap: int,
+        acknowledged: int,
+        sent_before: int,
+    ) -> SendLog:
+        """One that holds these frames, the newest `unsent` of which were not written, and has these counts."""
+        log = cls(limit_frames, limit_bytes)
+        if frames:
+            log._batches.append((frames, sum(map(len, frames))))
+            log._own, log._bytes = len(frames), log._batches[0][1]
+        log.first, log.unsent, log.gap, log.acknowledged = first, unsent, gap, acknowledged
+        log._sent_before = sent_before
+        log._unsent_bytes = sum(map(len, frames[len(frames) - unsent :]))
+        return log
+
+    @property
+    def sent_before(self) -> int:
+        """What `sent` was when the transport of now was taken."""
+        return self._sent_before
+
+    def held(self) -> list[bytes]:
+        """All frames that are held, the oldest first. A room's backlog is followed no more."""
+        self.unfollow()
+        frames = [wire for batch, _ in self._batches for wire in batch]
+        return frames[self._skipped :]
+
     @property
     def frames(self) -> int:
         """How many are held."""

@@ -186,7 +186,8 @@ class ExactSession(Session):
     def flush(self) -> None:
         transport = self.transport
         if self._owes_ack and transport is not None and not transport.blocked:
-            transport.write(self._owed())
+            wire = self.shard.writing.data = self._owed()
+            transport.write(wire)
         turn = self._turn
         if turn is None:
             return
@@ -199,6 +200,7 @@ class ExactSession(Session):
             return
         self.shard.metrics.frames_out += len(turn)
         self.log.keep(batch)
+        self.shard.writing.data = wire
         transport.write(wire)
 
     def buffer_broadcast(self, frames: list[bytes]) -> None:
@@ -207,7 +209,7 @@ class ExactSession(Session):
         transport = self.transport
         if transport is not None and not transport.blocked:
             # It was slow when the room began this turn's writing, and has caught up since.
-            wire = b"".join(frames)
+            wire = self.shard.writing.data = b"".join(frames)
             self.shard.metrics.frames_out += len(frames)
             self.log.keep((frames, len(wire)))
             transport.write(wire)
@@ -221,15 +223,16 @@ class ExactSession(Session):
         log = self.log
         while not transport.blocked:
             if self._owes_ack:
-                transport.write(self._owed())
+                data = self._owed()
             elif log.gap:
-                transport.write(self._frames.lost(log.take_gap()))
+                data = self._frames.lost(log.take_gap())
             elif log.unsent:
                 data, count = log.take(_DRAIN_BYTES)
                 self.shard.metrics.frames_out += count
-                transport.write(data)
             else:
                 break
+            self.shard.writing.data = data
+            transport.write(data)
         if self._room_in_buffer is not None and not (transport.blocked and log.full):
             self._wake_senders()
         if transport.blocked:
@@ -296,19 +299,25 @@ class ExactSession(Session):
             self.shard.metrics.frames_dropped += max(0, lost - gap)
         self._first = claimed is not None, lost
         self._owes_ack = True
+        self._begin_beat()
+        super().attach(transport)
+
+    def _begin_beat(self) -> None:
         shard = self.shard
         self._beat = _Beat(self)
         shard.at(shard.clock() + shard.options.ping_period, self._beat)
-        super().attach(transport)
 
     def _detach(self, close: CloseRow | None) -> None:
-        # Whoever waits for its time keeps nothing of a session that may end; the next transport is told of what was taken at
-        # once.
+        self._end_deadlines()
+        super()._detach(close)
+
+    def _end_deadlines(self) -> None:
+        """Whoever waits for its time keeps nothing of a session that may end; the next transport is told of what was taken at
+        once."""
         for deadline in (self._beat, self._timer):
             if deadline is not None:
                 deadline.session = None
         self._beat = self._timer = None
-        super()._detach(close)
 
     def _end(self, event: SessionEvent, error: BaseException | None) -> None:
         super()._end(event, error)

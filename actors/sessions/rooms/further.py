@@ -79,6 +79,11 @@ class FurtherRooms(Generic[M]):
         call.add_done_callback(partial(self._answered, joining, timer), context=context)
         return call
 
+    @property
+    def is_joining(self) -> bool:
+        """Whether somebody waits for a room to be joined."""
+        return bool(self._joining)
+
     def add(self, room: Room[M]) -> None:
         """The session is a member of a room that was entered for it, and is joined."""
         self.rooms[room.id] = room

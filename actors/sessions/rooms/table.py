@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from wspulse.actors.bus.contract import Bus
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.session import Session
+from wspulse.actors.transport.writing import Writing
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
 
@@ -27,6 +28,7 @@ class RoomTableShard(Protocol):
     metrics: Metrics
     context: Context
     bus: Bus
+    writing: Writing
     large_frame_bytes: int
     """What is written at once, and does not wait for the end of the turn."""
 
@@ -59,7 +61,7 @@ class RoomTable:
             return room
         shard = self._shard
         limit_frames = shard.options.send_buffer_size
-        room = self.rooms[room_id] = Room(room_id, limit_frames, shard.large_frame_bytes, shard.metrics)
+        room = self.rooms[room_id] = Room(room_id, limit_frames, shard.large_frame_bytes, shard.metrics, shard.writing)
         room.joiners = 1
         shard.bus.join(room_id, partial(_joined, room))
         return room

@@ -5,7 +5,8 @@ A shard has one only meanwhile; what it is made of is `moving`'s. Nobody pays fo
 
 from __future__ import annotations
 
-from typing import NoReturn, Protocol
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
 
 __all__ = ["Transit"]
 
@@ -17,9 +18,15 @@ class Transit(Protocol):
         """No session of this id (of this birth key, unless it is None) is here. Raises InTransitError while it is between two
         processes, SessionMovedError where it, or whatever becomes of its id, is another's, else ConnectionNotFoundError."""
 
-    def newcomer_goes_to(self, connection_id: str) -> int | None:
-        """The seat that decides about a newcomer of this id of whom there is neither a session nor a joiner here; None: this one.
-        Raises InTransitError."""
+    def newcomer_goes_to(self, connection_id: str) -> int:
+        """The seat that decides about a newcomer of this id whom another process has sent here, or the table has. Raises
+        InTransitError."""
+
+    def wait_for(self, connection_id: str, call: Callable[[], object]) -> None:
+        """Have `call` made, once, when it is known where a session is that is between two processes."""
+
+    def between(self, room_id: str | None) -> list[Any]:
+        """The sessions of ours that are between two processes, of one room or of all."""
 
     def gone_to(self) -> list[int]:
         """The seats that sessions of ours may be at by now: whoever lists sessions lists those of these afterwards."""

@@ -1,7 +1,8 @@
 """`Heartbeat`: when a peer is pinged, and whether it has left a ping unanswered for too long.
 
-Made by a transport when it answers 101, and called by the shard's ticker: an object that is its own call spares each idle
-connection a bound method, 64 bytes. It knows no socket and no clock; times are in seconds, on the shard's clock.
+Made by a transport when it answers 101, or has come from another process, and called by the shard's ticker: an object that is its
+own call spares each idle connection a bound method, 64 bytes. It knows no socket and no clock; times are in seconds, on the
+shard's clock.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from struct import Struct
 from typing import Protocol
 
 from wspulse.actors.transport.patience.doubt import LOOK_S, Doubt, Verdict
-from wspulse.actors.transport.state import TransportState
+from wspulse.actors.transport.state import CARRYING, TransportState
+from wspulse.actors.transport.transfer.record import HeartbeatRecord
 from wspulse.actors.values.options.server_options import ServerOptions
 
 __all__ = ["Heartbeat"]
@@ -67,7 +69,8 @@ class Heartbeat:
 
     __slots__ = ("_doubt", "_next_ping", "_payload", "_pinged_at", "_stopped_at", "_transport", "latency_s")
 
-    def __init__(self, transport: Beating, now: float) -> None:
+    def __init__(self, transport: Beating, now: float, record: HeartbeatRecord | None = None) -> None:
+        """It begins, or goes on where that was which made the record."""
         self._transport: Beating | None = transport
         self._payload: bytes | None = None
         """Of the ping that awaits its answer."""
@@ -77,8 +80,21 @@ class Heartbeat:
         self._doubt: Doubt | None = None
         self.latency_s: float | None = None
         """How long the last answer took, counted from the last ping before it."""
-        self._next_ping = now + transport.shard.options.ping_period
-        transport.shard.at(self._next_ping, self)
+        options = transport.shard.options
+        due = self._next_ping = now + options.ping_period
+        if record is not None:
+            self._payload = record.payload
+            self._pinged_at = now - record.pinged_ago_s
+            self.latency_s = record.latency_s
+            due = self._next_ping = due - record.last_ping_ago_s
+            if record.payload is not None:
+                due = min(due, self._pinged_at + options.pong_wait)
+        transport.shard.at(due, self)
+
+    def record(self, now: float) -> HeartbeatRecord:
+        """From which one like it goes on; all clocks stand in between."""
+        until = now if self._stopped_at is None else max(self._stopped_at, self._pinged_at)
+        return HeartbeatRecord(now - self._last_ping, self._payload, until - self._pinged_at, self.latency_s)
 
     def end(self) -> None:
         """The transport is gone."""
@@ -95,17 +111,23 @@ class Heartbeat:
             self._pinged_at += now - max(self._stopped_at, self._pinged_at)
             self._stopped_at = None
 
+    @property
+    def _last_ping(self) -> float:
+        """When that was, or the beginning."""
+        transport = self._transport
+        assert transport is not None
+        return self._next_ping - transport.shard.options.ping_period
+
     def hear(self, pong: bytes) -> None:
         """A pong with this payload came. One that answers no ping of ours is no sign of life."""
         transport = self._transport
         if pong == self._payload and transport is not None:
             self._payload = self._doubt = None
-            shard = transport.shard
-            self.latency_s = shard.clock() - (self._next_ping - shard.options.ping_period)
+            self.latency_s = transport.shard.clock() - self._last_ping
 
     def __call__(self, now: float) -> None:
         transport = self._transport
-        if transport is None or transport.state not in (TransportState.OPEN, TransportState.HELD):
+        if transport is None or transport.state not in CARRYING:
             return
         shard = transport.shard
         options = shard.options

@@ -30,7 +30,7 @@ class Written(Protocol):
 class WriteWatch:
     """Looks, from `now` on, until it is stopped. `at(when, call)` is the shard's."""
 
-    __slots__ = ("_at", "_moved_at", "_transport", "_unsent_bytes", "_write_wait_s")
+    __slots__ = ("_at", "_moved_at", "_transport", "_unsent_bytes", "_write_wait_s", "written")
 
     def __init__(
         self,
@@ -38,12 +38,15 @@ class WriteWatch:
         at: Callable[[float, Callable[[float], None]], None],
         now: float,
         write_wait_s: float,
+        written: bytes,
     ) -> None:
         self._transport: Written | None = transport
         self._at = at
         self._unsent_bytes = transport.unsent_bytes
         self._moved_at = now
         self._write_wait_s = write_wait_s
+        self.written = written
+        """Of which the kernel has not taken the end."""
         at(now + write_wait_s / _LOOKS, self)
 
     def stop(self) -> None:

@@ -7,31 +7,20 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["HeartbeatRecord", "ParserRecord", "TransportRecord"]
+from wspulse.actors.wire.parser_record import ParserRecord
 
-
-class ParserRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a frame parser holds: bytes that it has not looked at, and the message that it has a part of."""
-
-    rest: bytes = b""
-    opcode: int = 0
-    """Of the unfinished message; 0 for none."""
-    is_last_frame: bool = False
-    size_bytes: int = 0
-    missing_bytes: int = 0
-    mask: bytes = b""
-    split_character: bytes = b""
-    content: bytes = b""
+__all__ = ["HeartbeatRecord", "TransportRecord"]
 
 
 class HeartbeatRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a heartbeat knows."""
 
-    next_ping_in_s: float
+    last_ping_ago_s: float
+    """Since the last ping, or the beginning."""
     payload: bytes | None = None
     """Of the ping that awaits its answer."""
     pinged_ago_s: float = 0.0
-    """The time in which the pong clock stood taken off."""
+    """Since the first ping with that payload, the time in which the pong clock stood taken off."""
     latency_s: float | None = None
 
 
@@ -45,3 +34,5 @@ class TransportRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     first."""
     owed: bytes = b""
     """Control frames that are to be written behind that, ahead of everything else."""
+    counted: tuple[float, int, int] | None = None
+    """For the access log: since when it is open, in seconds, and how many frames came and went. None where there is none."""

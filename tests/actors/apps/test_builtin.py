@@ -49,8 +49,8 @@ def silence(shards: Shards, shard: int, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wspulse.actors.bus.zmq.ASK_TIMEOUT_S", 0.02)
-    monkeypatch.setattr("wspulse.actors.bus.zmq._MARK_AGAIN_S", 0.02)
+    monkeypatch.setattr("wspulse.actors.bus.publishing.publisher.ASK_TIMEOUT_S", 0.02)
+    monkeypatch.setattr("wspulse.actors.bus.publishing.publisher._MARK_AGAIN_S", 0.02)
 
 
 async def test_senders_wait_for_a_silent_shard_as_long_as_it_takes_and_nothing_is_lost(
@@ -61,14 +61,14 @@ async def test_senders_wait_for_a_silent_shard_as_long_as_it_takes_and_nothing_i
         stalls = 0
         bus = shards.runtimes[0].bus
         assert isinstance(bus, ZmqBus)
-        stalled = bus._stalled
+        stalled = bus._publisher._stalled
 
         def count(*arguments: object) -> None:
             nonlocal stalls
             stalls += 1
             stalled(*arguments)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(bus, "_stalled", count)
+        monkeypatch.setattr(bus._publisher, "_stalled", count)
         with monkeypatch.context() as patch:
             silence(shards, 1, patch)
             saying = asyncio.create_task(say_all(sender))
@@ -92,7 +92,7 @@ async def test_frame_of_a_sender_that_is_gone_is_given_up_and_told_of(
         large = shards.runtimes[0].encode(Frame("said", "x" * FRAME_BYTES))
         await eventually(lambda: not all(bus.publish("room", large) for _ in range(40)), "the bus takes nothing more")
         await sender.send('{"event":"said","payload":"last"}')
-        await eventually(lambda: bus._waiters, "the sender's frame waits")
+        await eventually(lambda: bus._publisher._waiters, "the sender's frame waits")
         sender.transport.abort()
         await eventually(lambda: "a frame was not relayed" in caplog.text, "its frame was given up")
         assert not any(record.exc_info for record in caplog.records)

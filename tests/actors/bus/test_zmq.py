@@ -78,7 +78,7 @@ async def test_missing_message_is_counted_as_a_gap() -> None:
         for turn in range(3):
             if turn == 1:
                 # As if the bus had lost the message between two others.
-                bus._numbering.next_in_room("room")
+                bus._publisher._numbering.next_in_room("room")
             await shards.servers[owner.shard.index].broadcast("room", Frame("said", turn))
             assert json.loads(await member.recv())["payload"] == turn
         assert owner.shard.metrics.bus_gaps == 1
@@ -88,7 +88,7 @@ async def test_missing_message_is_counted_as_a_gap() -> None:
 async def test_bus_that_stops_while_a_room_is_being_joined_or_left_cancels_its_timers(tmp_path: Path) -> None:
     bus = bus_without_forwarder(tmp_path)
     bus.join("room", lambda: pytest.fail("joined"))
-    subscriptions = bus._subscriptions
+    subscriptions = bus._receiver.subscriptions
     await eventually(lambda: subscriptions._probes, "a probe is out")
     bus.leave("room")
     timers = [probe.timer for probe in subscriptions._probes.values()] + [subscriptions._tell_left]
@@ -101,7 +101,7 @@ async def test_many_rooms_that_are_joined_in_one_turn_are_all_joined() -> None:
     """More than ZeroMQ lets wait of subscriptions, unless told otherwise; it drops the rest and says nothing."""
     async with serve_shards(make_server, 2) as shards:
         bus, got = bus_of(shards, 0), set()
-        shards.runtimes[0].shard.bus._deliver = lambda room_id, _: got.add(room_id)  # type: ignore[attr-defined]
+        bus._receiver._deliver = lambda room_id, _: got.add(room_id)
         rooms = [f"room{number}" for number in range(5000)]
         joined: list[str] = []
         for room in rooms:
@@ -128,7 +128,7 @@ async def test_echo_comes_back_to_the_shard_that_sent_it_and_to_no_other() -> No
         await eventually(lambda: len({shard for shard, _ in came}) == 3, "each subscription has taken effect")
         sent = {(shard, 1000 * (shard + 1) + number) for shard in range(3) for number in range(10)}
         for shard, number in sent:
-            buses[shard].publish_echo(pack_echo(shard, buses[shard]._incarnation, number))
+            buses[shard].publish_echo(pack_echo(shard, shards.runtimes[shard].shard.incarnation, number))
         await eventually(lambda: sent <= set(came), "all are back")
         assert {each for each in came if each[1] >= 1000} == sent
         assert all(runtime.health.ok for runtime in shards.runtimes)

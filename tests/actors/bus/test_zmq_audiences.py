@@ -27,10 +27,10 @@ async def test_room_that_was_left_counts_until_it_is_certain_that_nothing_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ZmqBus, "leave_delay_s", 0.001)
-    monkeypatch.setattr("wspulse.actors.bus.subscriptions._LEFT_TOLD_S", 0.01)
+    monkeypatch.setattr("wspulse.actors.bus.receiving.subscriptions._LEFT_TOLD_S", 0.01)
     async with serve_shards(make_server, 2) as shards:
         await know_each_other(shards)
-        subscriptions = bus_of(shards, 1)._subscriptions
+        subscriptions = bus_of(shards, 1)._receiver.subscriptions
         member = await join(shards, name_on(shards, 1), "room")
         held_back: list[bytes] = []
         with monkeypatch.context() as patch:
@@ -47,10 +47,10 @@ async def test_room_that_is_joined_again_before_its_end_was_told_goes_on_to_coun
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ZmqBus, "leave_delay_s", 0.001)
-    monkeypatch.setattr("wspulse.actors.bus.subscriptions._LEFT_TOLD_S", 0.05)
+    monkeypatch.setattr("wspulse.actors.bus.receiving.subscriptions._LEFT_TOLD_S", 0.05)
     async with serve_shards(make_server, 2) as shards:
         await know_each_other(shards)
-        subscriptions = bus_of(shards, 1)._subscriptions
+        subscriptions = bus_of(shards, 1)._receiver.subscriptions
         for _ in range(3):
             member = await join(shards, name_on(shards, 1), "room")
             await member.close()

@@ -33,34 +33,34 @@ def stalled_bus(folder: Path) -> Iterator[ZmqBus]:
     while bus.publish("room", b"x" * 65536):
         pass
     yield bus
-    bus._push.setsockopt(zmq.LINGER, 0)
+    bus._publisher._push.setsockopt(zmq.LINGER, 0)
     bus.stop()
 
 
 async def test_caller_that_gives_up_after_the_deadline_holds_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wspulse.actors.bus.zmq.ASK_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("wspulse.actors.bus.publishing.publisher.ASK_TIMEOUT_S", 0.01)
     with stalled_bus(tmp_path) as bus:
         with pytest.raises(ShardUnavailableError):
             await bus.publish_when_free("room", b"frame")
-        assert not bus._waiters
+        assert not bus._publisher._waiters
 
 
 async def test_caller_that_is_cancelled_holds_nothing_and_one_that_waits_at_the_end_is_told(tmp_path: Path) -> None:
     with stalled_bus(tmp_path) as bus:
         callers = [asyncio.create_task(bus.publish_when_free(room, b"frame")) for room in ("room", "other", "other")]
-        await eventually(lambda: len(bus._waiters) == 3, "all wait")
+        await eventually(lambda: len(bus._publisher._waiters) == 3, "all wait")
         callers[1].cancel()
         await asyncio.wait({callers[1]})
-        assert len(bus._waiters) == 2
+        assert len(bus._publisher._waiters) == 2
     results = await asyncio.gather(*callers, return_exceptions=True)
     assert [type(result) for result in results] == [
         ShardUnavailableError,
         asyncio.CancelledError,
         ShardUnavailableError,
     ]
-    assert not bus._waiters
+    assert not bus._publisher._waiters
 
 
 async def test_answer_that_frees_nobody_looks_at_no_room_in_which_callers_wait(
@@ -71,26 +71,26 @@ async def test_answer_that_frees_nobody_looks_at_no_room_in_which_callers_wait(
     bus.shard_up(2, 3)
     bus.flow.blocked = 1 << 2
     callers = [asyncio.create_task(bus.publish_when_free(f"room{number}", b"frame")) for number in range(20)]
-    await eventually(lambda: len(bus._waiters) == 20, "all wait")
+    await eventually(lambda: len(bus._publisher._waiters) == 20, "all wait")
     looked_at: list[str] = []
-    is_free = bus._is_free
+    is_free = bus._publisher._is_free
 
     def look(room_id: str) -> bool:
         looked_at.append(room_id)
         return is_free(room_id)
 
-    monkeypatch.setattr(bus, "_is_free", look)
+    monkeypatch.setattr(bus._publisher, "_is_free", look)
     for number in range(10):
         bus.flow.mark(1, number + 1)
         bus.consumed(1, 1, number + 1)
-        bus._push_changed()
+        bus._publisher._push_changed()
     assert looked_at == []
-    assert len(bus._waiters) == 20
+    assert len(bus._publisher._waiters) == 20
     bus.flow.mark(2, 20)
     bus.consumed(2, 1, 20)
     async with asyncio.timeout(5):
         await asyncio.gather(*callers)
-    bus._push.setsockopt(zmq.LINGER, 0)
+    bus._publisher._push.setsockopt(zmq.LINGER, 0)
     bus.stop()
 
 
@@ -113,8 +113,8 @@ async def publish_all(bus: ZmqBus, room: str, total_bytes: int) -> None:
 async def test_silent_shard_holds_up_those_who_send_to_its_rooms_and_nobody_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("wspulse.actors.bus.zmq.ASK_TIMEOUT_S", 0.3)
-    monkeypatch.setattr("wspulse.actors.bus.zmq._MARK_AGAIN_S", 0.05)
+    monkeypatch.setattr("wspulse.actors.bus.publishing.publisher.ASK_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("wspulse.actors.bus.publishing.publisher._MARK_AGAIN_S", 0.05)
     async with serve_shards(make_server, 3) as shards:
         member = await join(shards, name_on(shards, 2), "with-it")
         await know_each_other(shards)
@@ -128,7 +128,7 @@ async def test_silent_shard_holds_up_those_who_send_to_its_rooms_and_nobody_else
         for room in ("without-it", "another"):
             await publish_all(sender, room, 40_000_000)
         waits = asyncio.create_task(sender.publish_when_free("with-it", LAST))
-        await eventually(lambda: "with-it" in sender._waiters, "a caller waits")
+        await eventually(lambda: "with-it" in sender._publisher._waiters, "a caller waits")
         await publish_all(sender, "without-it", 1_000_000)
         monkeypatch.setattr(silent, "_tell_consumed", answer)
         await waits
@@ -141,7 +141,7 @@ async def test_silent_shard_holds_up_those_who_send_to_its_rooms_and_nobody_else
 async def test_shard_that_was_blocked_and_whose_answers_were_lost_is_marked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("wspulse.actors.bus.zmq._MARK_AGAIN_S", 0.05)
+    monkeypatch.setattr("wspulse.actors.bus.publishing.publisher._MARK_AGAIN_S", 0.05)
     async with serve_shards(make_server, 2) as shards:
         member = await join(shards, name_on(shards, 1), "room")
         await know_each_other(shards)

@@ -116,7 +116,7 @@ async def test_handler_that_calls_everything_leaves_nothing_of_its_context(
             await shards.servers[0].kick(shards.servers[0].local_connections()[0].id)
         assert errors == []
         assert strays == set()
-        await eventually(lambda: not shards.runtimes[0].shard._unfinished, "the session has ended")
+        await eventually(lambda: not shards.runtimes[0].shard.unfinished, "the session has ended")
         gc.collect()
         assert owner[0]() is None
         for each in peers:

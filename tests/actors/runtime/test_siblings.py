@@ -105,7 +105,7 @@ async def test_worker_that_was_told_to_be_silent_beside_one_that_starts_is_asked
 async def test_silent_worker_of_whose_rooms_nobody_knows_holds_up_nobody_until_it_is_back(
     at_launch: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wspulse.actors.bus.zmq.ASK_TIMEOUT_S", 1)
+    monkeypatch.setattr("wspulse.actors.bus.publishing.publisher.ASK_TIMEOUT_S", 1)
     async with serve_shards(make_server, 2) as shards:
         name = shards.runtimes[0].placement.new_id(1)
         async with connect(f"{shards.url}?id={name}&room=with-it", ping_interval=None) as member:
@@ -124,7 +124,7 @@ async def test_silent_worker_of_whose_rooms_nobody_knows_holds_up_nobody_until_i
                 if not at_launch:
                     assert audience(shards, 0, "any") == {1}
                     waits = asyncio.create_task(publish_all(sender, "any", 40_000_000))
-                    await eventually(lambda: "any" in sender._waiters, "it is held up")
+                    await eventually(lambda: "any" in sender._publisher._waiters, "it is held up")
                     replacement.handle(silence)
                     await waits
                 assert audience(shards, 0, "any") == set()

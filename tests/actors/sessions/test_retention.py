@@ -138,7 +138,7 @@ async def test_nothing_remains_of_sessions_that_have_ended(
                     await peer.close()
                 del peers, peer
             await eventually(
-                lambda: not (shard.sessions or shard._unfinished or shard._ending), "all sessions have ended"
+                lambda: not (shard.sessions or shard.unfinished or shard._ending), "all sessions have ended"
             )
             # What waits for its time only looks then whether it still applies.
             shard._ticker._deadlines.take_due(float("inf"))
@@ -163,7 +163,7 @@ async def test_nothing_remains_of_exact_sessions_that_have_ended(
             if end == "the server closes":
                 await server.close()
             await eventually(
-                lambda: not (shard.sessions or shard._unfinished or shard._ending), "all sessions have ended"
+                lambda: not (shard.sessions or shard.unfinished or shard._ending), "all sessions have ended"
             )
             # What waits for its time holds nothing: neither that of an acknowledgement, nor the next sign of life.
             await eventually(
@@ -205,7 +205,7 @@ async def test_connection_that_the_application_keeps_answers_after_its_end(is_as
         peer = await RawPeer.upgraded(running.port, "/ws?id=ada", glued=masked(TEXT, b"{}"))
         await eventually(lambda: kept, "it was handled")
         await peer.close()
-        await eventually(lambda: not shard._unfinished, "its last callback has run")
+        await eventually(lambda: not shard.unfinished, "its last callback has run")
         (connection,) = kept
         assert (connection.id, connection.room_id, connection.state) == ("ada", "room", {"name": "Ada"})
         assert connection.request.query["id"] == "ada"
@@ -228,7 +228,7 @@ async def test_deadlines_that_are_still_to_come_hold_nothing_of_a_client_that_is
             peer = await RawPeer.upgraded(running.port, f"/ws?id={number}")
             await peer.close()
             del peer
-        await eventually(lambda: not shard._unfinished, "all sessions have ended")
+        await eventually(lambda: not shard.unfinished, "all sessions have ended")
         assert len(shard._ticker) >= 2 * PEERS, "that of the upgrade, and the first ping's"
         await eventually(
             lambda: set(ours() - before) <= {"Heartbeat", "Newcomer", "Transport"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wspulse.actors.sessions.exact.log import SendLog
 from wspulse.actors.sessions.room import Room
+from wspulse.actors.transport.writing import Writing
 from wspulse.actors.values.metrics import Metrics
 
 
@@ -29,7 +30,7 @@ class _Member:
 
 def _room(limit_frames: int = 4) -> tuple[Room[_Member], Metrics]:
     metrics = Metrics()
-    return Room("r", limit_frames, 1000, metrics), metrics
+    return Room("r", limit_frames, 1000, metrics, Writing()), metrics
 
 
 def test_frames_of_one_turn_are_written_as_one() -> None:

@@ -12,6 +12,7 @@ from wspulse.actors.transport.state import (
     TransportState,
     transition,
 )
+from wspulse.actors.transport.transfer.movable import Movable
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.transitions import IllegalTransitionError
 
@@ -23,6 +24,8 @@ LEGAL = {
     S.OPEN: {
         E.HOLD: S.HELD,
         E.YIELD: S.HELD,
+        E.STOP: S.STOPPED,
+        E.LEAVE: S.GONE,
         E.FINISH: S.CLOSING,
         E.FINISH_LAST: S.LINGERING,
         E.PEER_CLOSE: S.LINGERING,
@@ -34,6 +37,17 @@ LEGAL = {
     S.HELD: {
         E.HOLD: S.HELD,
         E.RELEASE: S.OPEN,
+        E.STOP: S.STOPPED,
+        E.LEAVE: S.GONE,
+        E.FINISH: S.CLOSING,
+        E.FINISH_LAST: S.LINGERING,
+        E.PEER_END: S.LINGERING,
+        E.STALL: S.LINGERING,
+        E.LOSE: S.GONE,
+    },
+    S.STOPPED: {
+        E.READ_ON: S.HELD,
+        E.LEAVE: S.GONE,
         E.FINISH: S.CLOSING,
         E.FINISH_LAST: S.LINGERING,
         E.PEER_END: S.LINGERING,
@@ -89,13 +103,19 @@ def _closing(shard: NotedShard) -> Transport:
     return transport
 
 
+def _stopped(shard: NotedShard) -> Transport:
+    transport = opened(shard)[0]
+    transport.stop_reading()
+    return transport
+
+
 def _gone(shard: NotedShard) -> Transport:
     transport = opened(shard)[0]
     transport.connection_lost(None)
     return transport
 
 
-_MAKERS = {S.WAITING: _waiting, S.OPEN: _open, S.HELD: _held, S.CLOSING: _closing, S.GONE: _gone}
+_MAKERS = {S.WAITING: _waiting, S.OPEN: _open, S.HELD: _held, S.STOPPED: _stopped, S.CLOSING: _closing, S.GONE: _gone}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +133,7 @@ def test_illegal_event_raises_and_changes_nothing(state: TransportState, event: 
 
 def _everything(transport: Transport, shard: NotedShard) -> list[object]:
     socket = transport._client
-    noted = [getattr(transport, name, None) for name in Transport.__slots__]
+    noted = [getattr(transport, name, None) for name in (*Transport.__slots__, *Movable.__slots__)]
     return [*noted, vars(socket).copy() if socket is not None else None, list(shard.ending), list(shard.gone)]
 
 
@@ -132,16 +152,16 @@ def test_what_is_held_is_read_on_wherever_its_socket_lives_on(
     key: tuple[TransportState, TransportEvent], row: tuple[TransportState, tuple[TransportEffect, ...]]
 ) -> None:
     state, effects = row
-    held = (S.HELD, S.WAITING_HELD)
-    if key[0] in held and state not in held and not {F.CLOSE, F.ABORT, F.LEAVE, F.BEQUEATH} & set(effects):
+    held = (S.HELD, S.WAITING_HELD, S.STOPPED)
+    if key[0] in held and state not in held and not {F.CLOSE, F.ABORT, F.LEAVE, F.BEQUEATH, F.DEPART} & set(effects):
         assert {F.RESUME, F.CATCH_UP} & set(effects)
     assert (F.PAUSE in effects) == (state in held and key[0] not in held)
 
 
 @pytest.mark.parametrize(("key", "row"), TRANSITIONS.items())
-def test_pong_clock_stands_exactly_while_an_open_transport_is_held_for_its_handler(
+def test_pong_clock_stands_exactly_while_an_open_transport_is_held_for_its_handler_or_stopped(
     key: tuple[TransportState, TransportEvent], row: tuple[TransportState, tuple[TransportEffect, ...]]
 ) -> None:
     state, effects = row
-    assert (F.STOP_CLOCK in effects) == (key[1] is E.HOLD and state is S.HELD)
+    assert (F.STOP_CLOCK in effects) == (key[1] in (E.HOLD, E.STOP) and state in (S.HELD, S.STOPPED))
     assert (F.GO_ON in effects) == (key[0] is S.HELD and state is S.OPEN)

@@ -11,6 +11,7 @@ from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.patience.cancellations import Cancellations
+from wspulse.actors.sessions.transfer.halting import Aborting
 from wspulse.actors.transport.state import TransportState
 from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.frame import Frame
@@ -47,6 +48,10 @@ class NotedShard:
         self.dropped = 0
         self.answers_dropped = 0
         self.finished: list[Inbox] = []
+
+    @property
+    def halting(self) -> Aborting | None:
+        return Aborting() if self.aborting else None
 
     def decode(self, data: bytes) -> Frame:
         if data == b"bad":

@@ -14,6 +14,7 @@ from wspulse.actors.transport.contract import Ending
 from wspulse.actors.transport.state import TransportState
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
+from wspulse.actors.transport.writing import Writing
 from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.errors import ProtocolError
 from wspulse.actors.values.metrics import Metrics
@@ -208,14 +209,17 @@ class NotedShard:
         self.loop: Any = self.noted_loop
         self.context = copy_context()
         self.admission = NotedAdmission()
+        self.writing = Writing()
         self.metrics = Metrics()
         self.journal = Journal(self.options.logger, self.metrics, self.clock)
-        self.index = 0
+        self.index = self.seat = 0
+        self.transit: Any = None
         self.closing = False
         self.has_exact_sessions = True
         self.aborting = False
         self.ending: list[Ending] = []
         self.gone: list[Ending] = []
+        self.left: list[Transport] = []
         self.cut: list[str] = []
         self.passed_on: list[BaseException] = []
         self._deadlines = Deadlines()
@@ -237,6 +241,10 @@ class NotedShard:
         self.gone.append(transport)
         if transport in self.ending:
             self.ending.remove(transport)
+
+    def transport_left(self, transport: Transport) -> tuple[float, int, int] | None:
+        self.left.append(transport)
+        return None
 
     def pass_on(self, error: BaseException) -> None:
         self.passed_on.append(error)

@@ -150,7 +150,7 @@ class World:
             index=0, incarnation=1, options=options, handlers=app.handlers(), loop=loop, real_time=loop.time
         )
         model.clock = shard.clock
-        shard._exact_frames.ack_frames = 1 + seed % 3
+        shard.exact_frames.ack_frames = 1 + seed % 3
         self.clients: list[SimClient] = []
         cancellations = shard.cancellations
         self.handler_timeouts = HandlerTimeouts(

@@ -97,6 +97,11 @@ class Audiences:
         if self._incarnations.get(shard) == incarnation:
             self._begin(shard, incarnation)
 
+    def shard_gone(self, shard: int) -> None:
+        """Whoever it was has ended, and its life is not forgotten: what comes late of it is not heard."""
+        if (incarnation := self._incarnations.get(shard)) is not None:
+            self._begin(shard, incarnation)
+
     def _is_heard(self, shard: int, incarnation: int) -> bool:
         """Whether this is no word of an earlier life."""
         known = self._incarnations.get(shard, 0)

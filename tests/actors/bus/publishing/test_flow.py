@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wspulse.actors.bus.flow import BusFlow
+from wspulse.actors.bus.publishing.flow import BusFlow
 
 MOST_AHEAD_BYTES = 16 * 1024 * 1024
 MARK_EVERY_BYTES = 256 * 1024

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wspulse.actors.bus.audiences import Audiences
+from wspulse.actors.bus.publishing.audiences import Audiences
 
 SHARDS = 4
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wspulse.actors.bus.numbering import Numbering
+from wspulse.actors.bus.publishing.numbering import Numbering
 
 
 def test_numbers_grow_over_rooms_and_marks_and_name_the_one_before_in_the_room() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wspulse.actors.bus.waiters import Waiters
+from wspulse.actors.bus.publishing.waiters import Waiters
 
 
 def waiting(*callers: str) -> Waiters[str, bytes]:

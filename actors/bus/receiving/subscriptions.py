@@ -1,7 +1,7 @@
-"""`Subscriptions`: the rooms that one shard has joined on the bus: subscribing, the join barrier, telling the other shards.
+"""`Subscriptions`: the rooms and cuts that one shard has joined on the bus: subscribing, the barrier, telling the other shards.
 
-The bus owns it and gives it its subscribing socket. A room is joined when everything published from then on certainly comes;
-it is left for the other shards when nothing comes any more. Both are proven by a probe: see README.md.
+The receiver owns it and gives it its subscribing socket. A topic is joined when everything published from then on certainly
+comes; a room is left for the other shards when nothing comes any more. Both are proven by a probe: see README.md.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 
 import zmq
 
-from wspulse.actors.bus.message import GapWatch, probe_topic, room_topic
+from wspulse.actors.bus.message import ROOM_PREFIX, GapWatch, probe_topic, room_topic
 
 __all__ = ["Subscriptions", "TellRooms", "subscribing_socket"]
 
@@ -46,12 +46,22 @@ class TellRooms(Protocol):
     ) -> None: ...
 
 
+class _Joining:
+    """A topic on its way to be joined, once."""
+
+    __slots__ = ("joined", "topic")
+
+    def __init__(self, topic: bytes, joined: Callable[[], None]) -> None:
+        self.topic = topic
+        self.joined = joined
+
+
 class _Probe:
-    """What its return proves: of rooms that were joined, and of rooms that were left."""
+    """What its return proves: of topics that were joined, and of rooms that were left."""
 
     __slots__ = ("joins", "left", "timer")
 
-    def __init__(self, joins: list[tuple[str, Callable[[], None]]], left: set[str]) -> None:
+    def __init__(self, joins: list[_Joining], left: set[str]) -> None:
         self.joins = joins
         self.left = left
         self.timer: asyncio.TimerHandle | None = None
@@ -59,7 +69,8 @@ class _Probe:
 
 class Subscriptions:
     """See the module. `publish_probe` pushes a probe if the forwarder takes it now; `touched` is called when the socket has
-    been used. `gaps` has the rooms that are joined, whether their probe has returned or not."""
+    been used, `failed` with what somebody raised who was told that a topic is joined. `gaps` has the rooms that are joined,
+    whether their probe has returned or not."""
 
     def __init__(
         self,
@@ -71,18 +82,21 @@ class Subscriptions:
         publish_probe: Callable[[bytes], None],
         touched: Callable[[], None],
         tell_rooms: TellRooms,
+        failed: Callable[[Exception], None],
     ) -> None:
         self._socket = socket
         self._life = (shard, incarnation)
         self._publish_probe = publish_probe
         self._touched = touched
         self._tell_rooms = tell_rooms
+        self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
         """In which the loop calls us: that of a handler, which joins and leaves, would be kept."""
         self._gaps = gaps
-        self._joining: dict[str, Callable[[], None]] = {}
-        self._turn_joins: list[tuple[str, Callable[[], None]]] = []
+        self._joining: dict[bytes, _Joining] = {}
+        """By their topics those that are not joined yet, and will be if nobody leaves them."""
+        self._turn_joins: list[_Joining] = []
         self._left: set[str] = set()
         """Left, with no probe under way that would prove it."""
         self._tell_left: asyncio.TimerHandle | None = None
@@ -98,21 +112,30 @@ class Subscriptions:
 
     def join(self, room_id: str, joined: Callable[[], None]) -> None:
         self._gaps.joined(room_id)
-        self._joining[room_id] = joined
-        if not self._turn_joins:
-            self._loop.call_soon(self._tell_turn, context=self._context)
-        self._turn_joins.append((room_id, joined))
+        self._join(room_topic(room_id), joined)
 
     def leave(self, room_id: str) -> None:
         self._gaps.left(room_id)
-        self._joining.pop(room_id, None)
         if self._stopped:
             return
-        self._socket.setsockopt(zmq.UNSUBSCRIBE, room_topic(room_id))
-        self._touched()
+        self.unwatch(room_topic(room_id))
         self._left.add(room_id)
         if self._tell_left is None:
             self._tell_left = self._loop.call_later(_LEFT_TOLD_S, self._probe_left, context=self._context)
+
+    def watch(self, topic: bytes, watched: Callable[[], None]) -> None:
+        """Join a topic that is no room's, and of which nobody else is told: nothing counts for it."""
+        self._join(topic, watched)
+
+    def unwatch(self, topic: bytes) -> None:
+        self._joining.pop(topic, None)
+        if not self._stopped:
+            self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
+            self._touched()
+
+    def joining_rooms(self) -> list[Callable[[], None]]:
+        """Whom to call when the rooms are joined that are not yet."""
+        return [each.joined for topic, each in self._joining.items() if topic.startswith(ROOM_PREFIX)]
 
     def tell_all(self, shard: int) -> None:
         """Tell a shard, which may know nothing, of every room of which something may come here."""
@@ -125,12 +148,21 @@ class Subscriptions:
         if probe is None:
             return
         self._end(topic, probe)
-        for room_id, joined in probe.joins:
-            # A room that was left and joined again since waits for its later probe.
-            if self._joining.get(room_id) is joined:
-                del self._joining[room_id]
-                joined()
+        for each in probe.joins:
+            # A topic that was left and joined again since waits for its later probe.
+            if self._joining.get(each.topic) is each:
+                del self._joining[each.topic]
+                try:
+                    each.joined()
+                except Exception as error:
+                    self._failed(error)  # the others wait for no probe but this
         self._tell_gone(probe.left)
+
+    def _join(self, topic: bytes, joined: Callable[[], None]) -> None:
+        self._joining[topic] = joining = _Joining(topic, joined)
+        if not self._turn_joins:
+            self._loop.call_soon(self._tell_turn, context=self._context)
+        self._turn_joins.append(joining)
 
     # A turn's joins: the others know of them before the subscriptions can take effect.
 
@@ -138,16 +170,17 @@ class Subscriptions:
         if self._stopped:
             return
         joins, self._turn_joins = self._turn_joins, []
-        self._tell_rooms([room_topic(room_id) for room_id, _ in joins], [])
+        if rooms := [each.topic for each in joins if each.topic.startswith(ROOM_PREFIX)]:
+            self._tell_rooms(rooms, [])
         # Behind the links' own writes of this turn: what is told is with the kernel then, even if we are stopped here.
         self._loop.call_soon(self._subscribe_turn, joins, context=self._context)
 
-    def _subscribe_turn(self, joins: list[tuple[str, Callable[[], None]]]) -> None:
+    def _subscribe_turn(self, joins: list[_Joining]) -> None:
         if self._stopped:
             return
-        for room_id, joined in joins:
-            if self._joining.get(room_id) is joined:
-                self._socket.setsockopt(zmq.SUBSCRIBE, room_topic(room_id))
+        for each in joins:
+            if self._joining.get(each.topic) is each:
+                self._socket.setsockopt(zmq.SUBSCRIBE, each.topic)
         self._send_probe(_Probe(joins, set()))
 
     # Rooms that were left.
@@ -175,8 +208,8 @@ class Subscriptions:
 
     def _probe(self, topic: bytes, again_s: float) -> None:
         probe = self._probes[topic]
-        if not probe.left and not any(self._joining.get(room_id) is joined for room_id, joined in probe.joins):
-            # Every room was left again before it was joined.
+        if not probe.left and not any(self._joining.get(each.topic) is each for each in probe.joins):
+            # Every topic was left again before it was joined.
             self._end(topic, probe)
             return
         self._publish_probe(topic)

@@ -1,0 +1,230 @@
+"""`Batch`: the sessions that leave a source together: frozen at the cut, recorded, sent; then committed, or taken back.
+
+Made by a `Departure` of sessions that are at rest. It runs in the source's loop; nothing in it awaits.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from functools import partial
+from time import monotonic
+from typing import NamedTuple
+
+import msgspec
+
+from wspulse.actors.mesh.placing.moves import SessionComes, SocketComes
+from wspulse.actors.moving.landing import Lander, land
+from wspulse.actors.moving.waiting import Waiting
+from wspulse.actors.sessions.inbox import Inbox
+from wspulse.actors.sessions.room import Room
+from wspulse.actors.sessions.rooms.membership import rooms_of
+from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.sessions.transfer.frozen import freeze, sent_meanwhile, thaw
+from wspulse.actors.sessions.transfer.keeper import Keeper
+from wspulse.actors.sessions.transfer.places import let_go, take_out
+from wspulse.actors.sessions.transfer.record import SessionRecord
+from wspulse.actors.sessions.transfer.recording import record_of
+from wspulse.actors.transport.transfer.opening import tcp_socket
+from wspulse.actors.transport.transfer.record import TransportRecord
+from wspulse.actors.values.log_limit import LogLimit
+
+__all__ = ["Batch", "MovedSession"]
+
+_encode = msgspec.msgpack.Encoder().encode
+
+_logger = logging.getLogger("wspulse.moving")
+_log = LogLimit()
+
+
+class MovedSession(NamedTuple):
+    """One that is another process's."""
+
+    session: Session
+    record: SessionRecord
+    inbox: Inbox
+    pause_s: float
+
+
+class _Frozen:
+    """A session of the batch from its freezing on."""
+
+    __slots__ = ("fd", "keeper", "record", "rooms", "session", "transport")
+
+    def __init__(self, session: Session, keeper: Keeper, rooms: list[Room[Session]]) -> None:
+        self.session = session
+        self.keeper = keeper
+        self.rooms = rooms
+        self.transport: TransportRecord | None = None
+        self.fd: int | None = None
+        self.record: SessionRecord | None = None
+
+
+class Batch:
+    """See the module. `who_may_leave()` is asked at the cut, when everything before it was delivered, and says it of each
+    session; `frozen()` is called when all that may are recorded."""
+
+    def __init__(
+        self,
+        number: int,
+        shard: Shard,
+        sessions: Iterable[Session],
+        waiting: Waiting,
+        who_may_leave: Callable[[], Callable[[Session], bool]],
+        frozen: Callable[[], object],
+    ) -> None:
+        self.number = number
+        self.sessions = list(sessions)
+        self.rooms = list(dict.fromkeys(room_id for session in self.sessions for room_id in rooms_of(session)))
+        self.is_over = False
+        """It was committed, taken back, or given up before the cut came."""
+        self._shard = shard
+        self._waiting = waiting
+        self._who_may_leave = who_may_leave
+        self._when_frozen = frozen
+        self._frozen: dict[str, _Frozen] = {}
+        self._unleft = 0
+        self._frozen_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self._frozen)
+
+    @property
+    def members(self) -> list[tuple[str, list[int]]]:
+        """As the target is told of them."""
+        numbers = {room_id: number for number, room_id in enumerate(self.rooms)}
+        return [(session.id, [numbers[room_id] for room_id in rooms_of(session)]) for session in self.sessions]
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether sockets are on their way out of the loop."""
+        return self._unleft > 0
+
+    @property
+    def kept_bytes(self) -> int:
+        return sum(each.keeper.size_bytes for each in self._frozen.values())
+
+    def between(self, room_id: str | None) -> list[Session]:
+        """Its sessions that are in no table, of one room or of all."""
+        sessions = [each.session for each in self._frozen.values()]
+        return [session for session in sessions if room_id is None or room_id in rooms_of(session)]
+
+    # The cut.
+
+    def freeze(self) -> None:
+        """In the very step in which the cut came: what its rooms get from now on the target has."""
+        shard = self._shard
+        if self.is_over:
+            return
+        known = set(self.rooms)
+        may_leave = self._who_may_leave()
+        going = [
+            session
+            for session in self.sessions
+            if shard.sessions.get(session.id) is session and known.issuperset(rooms_of(session)) and may_leave(session)
+        ]
+        self._frozen_at = monotonic()
+        for room_id in self.rooms:
+            if (room := shard.rooms.get(room_id)) is not None:
+                room.flush()
+        for session in going:
+            session.flush()
+        self._unleft = 1
+        for session in going:
+            self._freeze(session)
+        self._one_left()
+
+    def _freeze(self, session: Session) -> None:
+        shard = self._shard
+        transport = session.transport
+        rooms = [shard.room_table.enter(room_id) for room_id in rooms_of(session)]
+        each = _Frozen(session, Keeper(session.id), rooms)
+        if transport is not None:
+            session.transport = transport.session = None
+            try:
+                transport.leave(partial(self._left, each))
+            except OSError:
+                # No descriptor is free: it stays for now.
+                session.transport, transport.session = transport, session
+                for room in rooms:
+                    shard.room_table.let_go(room)
+                return
+            self._unleft += 1
+        let_go(session)
+        each.keeper.enter(rooms)
+        take_out(shard, session)
+        self._frozen[session.id] = each
+        self._waiting.add(session.id)
+        freeze(session)
+
+    def _left(self, each: _Frozen, transport: TransportRecord, fd: int) -> None:
+        each.transport, each.fd = transport, fd
+        self._one_left()
+
+    def _one_left(self) -> None:
+        self._unleft -= 1
+        if self._unleft:
+            return
+        for each in self._frozen.values():
+            each.record, unsaid = record_of(each.session, each.transport)
+            if unsaid and (not_logged := _log.admit(monotonic())) is not None:
+                fields = {"connection_id": each.session.id, "keys": unsaid[:20], "not_logged": not_logged}
+                _logger.warning("a session moves without what msgpack cannot express of its state", extra=fields)
+        self._when_frozen()
+
+    # What becomes of it.
+
+    def envelopes(self) -> list[tuple[SessionComes | SocketComes, int | None]]:
+        """What the target is sent, with the descriptors, which stay ours until it has answered."""
+        found: list[tuple[SessionComes | SocketComes, int | None]] = []
+        for each in self._frozen.values():
+            data = _encode(each.record)
+            kind = SessionComes if each.fd is None else SocketComes
+            found.append((kind(self.number, data), each.fd))
+        return found
+
+    def take_back(self, landed: Callable[[Session], object], only: Iterable[str] | None = None) -> None:
+        """They, or some of them, are this process's again, each with its socket; as if nothing had been."""
+        for connection_id in list(self._frozen if only is None else only):
+            each = self._frozen.pop(connection_id, None)
+            if each is None:
+                continue
+            session = each.session
+            late = sent_meanwhile(session)
+            thaw(session)
+            client = None if each.fd is None else tcp_socket(each.fd, session.connection.request.remote_address)
+            at = partial(self._landed, landed)
+            land(self._shard, Lander(session, each.transport, client, each.keeper, each.rooms, at, late))
+        if only is None:
+            self.is_over = True
+
+    def _landed(self, landed: Callable[[Session], object], session: Session) -> None:
+        self._waiting.remove(session.id)
+        landed(session)
+
+    def late(self) -> dict[str, list[bytes]]:
+        """What was sent to them since they were recorded. It is the caller's to pass on."""
+        return {
+            connection_id: sent
+            for connection_id, each in self._frozen.items()
+            if (sent := sent_meanwhile(each.session))
+        }
+
+    def let_go(self) -> list[MovedSession]:
+        """They are the target's: forget them, and close our copies, which nobody notices."""
+        self.is_over = True
+        now = monotonic()
+        moved = []
+        for each in self._frozen.values():
+            each.keeper.leave()
+            for room in each.rooms:
+                self._shard.room_table.let_go(room)
+            if each.fd is not None:
+                os.close(each.fd)
+            thaw(each.session)
+            assert each.record is not None
+            moved.append(MovedSession(each.session, each.record, each.session.inbox, now - self._frozen_at))
+        self._frozen.clear()
+        return moved

@@ -1,0 +1,365 @@
+"""`Departure`: the source's end of a move: takes the sessions of some slots out of this process, batch by batch, until none is
+left.
+
+Made by `Moving` for each plan that the supervisor orders. It brings sessions to rest, has a batch of them cut out of the bus's
+order, sends it, and commits it when the target has built it; until then it can take it back. What cannot move is closed with
+1012. It starts and ends no process, and knows of no table of slots but its own targets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from time import monotonic
+from typing import Protocol
+
+from wspulse.actors.mesh.placing.moves import (
+    BatchBuilt,
+    BatchComing,
+    BatchCommitted,
+    BatchJoined,
+    BatchSent,
+    MoveBegins,
+    MoveEnds,
+)
+from wspulse.actors.moving.arrival import CutWatch, codec_name
+from wspulse.actors.moving.batch import Batch, MovedSession
+from wspulse.actors.moving.drain import DrainSpread
+from wspulse.actors.moving.resting import Resting
+from wspulse.actors.moving.tally import MoveTally
+from wspulse.actors.moving.waiting import Waiting
+from wspulse.actors.moving.way import Way, WayBrokenError
+from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.sessions.transfer.record import FORMAT
+
+__all__ = ["BATCH_SESSIONS", "Departure", "DepartureEvents", "MoveFailedError"]
+
+BATCH_SESSIONS = 64
+"""Tried: 13,600 sessions a second, with a pause of 2.8 ms in the middle; with 250 it is 15 ms, with 16 only 8,100 a second."""
+
+_FREEZE_S = 2.0
+"""How long a batch may be frozen, in all, before it is taken back."""
+
+_FREEZE_BYTES = 16 * 1024 * 1024
+"""What its rooms may get meanwhile."""
+
+_LOOK_S = 0.002
+"""Between two looks at sessions that have not come to rest yet."""
+
+_ANSWER_S = 2.0
+_AGAIN_S = 0.1
+"""After a batch that was taken back."""
+
+_PROGRESS_S = 0.25
+
+_logger = logging.getLogger("wspulse.moving")
+
+
+class CuttingBus(CutWatch, Protocol):
+    def cut(self, number: int) -> None:
+        """Publish a cut of ours, behind all that we have published or queued."""
+
+
+class DepartureEvents(Protocol):
+    """What a departure tells whoever made it."""
+
+    def moved(self, sessions: list[MovedSession], seat: int) -> None:
+        """They are that seat's, from this step on."""
+
+    def joining(self) -> Collection[str]:
+        """The ids of newcomers that wait here."""
+
+    def progress(self) -> None: ...
+
+    async def events_settled(self) -> None:
+        """What was told of sessions until now is told before what the target tells."""
+
+
+class MoveFailedError(Exception):
+    """The plan is over; what is left stays here."""
+
+
+class Departure:
+    """See the module. `targets` has the seat that each slot goes to; `slot_of(connection_id)` and `path_of(seat)` are the
+    mesh's."""
+
+    def __init__(
+        self,
+        plan: int,
+        targets: dict[int, int],
+        *,
+        seat: int,
+        shard: Shard,
+        bus: CuttingBus,
+        slot_of: Callable[[str], int],
+        path_of: Callable[[int], str],
+        events: DepartureEvents,
+        handover_timeout_s: float,
+        drain_spread_s: float,
+        leaves: bool,
+    ) -> None:
+        self.plan = plan
+        self.waiting = Waiting()
+        self.tally = MoveTally()
+        self._targets = targets
+        self._seat = seat
+        self._shard = shard
+        self._bus = bus
+        self._slot_of = slot_of
+        self._path_of = path_of
+        self._events = events
+        self._timeout_s = handover_timeout_s
+        self._drain = DrainSpread(shard, drain_spread_s)
+        self._ways: dict[int, Way] = {}
+        self._only_seat = self.seats[0] if leaves and len(self.seats) == 1 else None
+        """Where all go, if they do: then nobody's slot need be known."""
+        self._frozen: asyncio.Future[None] | None = None
+        self._resting = Resting(shard, self._going, events.joining)
+        self._batch: Batch | None = None
+        self._batches = 0
+        self._stopping = False
+        self._told_at = 0.0
+
+    def end(self) -> None:
+        """All know by now whose the slots are: let the targets go by the table alone."""
+        for way in self._ways.values():
+            way.tell(MoveEnds(self.plan))
+            way.flush()
+            way.close()
+
+    # What others ask.
+
+    def seat_of(self, connection_id: str) -> int | None:
+        """Where an id of ours goes; None: it stays."""
+        return self._targets.get(self._slot_of(connection_id)) if self._only_seat is None else self._only_seat
+
+    @property
+    def seats(self) -> list[int]:
+        return sorted(set(self._targets.values()))
+
+    def between(self, room_id: str | None) -> list[Session]:
+        return [] if self._batch is None else self._batch.between(room_id)
+
+    @property
+    def left(self) -> int:
+        """How many sessions have yet to go."""
+        return len(self._going()) + len(self.waiting)
+
+    def stop(self) -> None:
+        """Commit nothing more: the server ends."""
+        self._stopping = True
+        self._give_up(WayBrokenError("the server ends"))
+        for way in self._ways.values():
+            way.close()
+
+    # The way of all.
+
+    async def run(self) -> None:
+        """Until no session of the slots is here. Raises MoveFailedError."""
+        self._shard.halting = self._resting.halting
+        watched: asyncio.Future[None] = self._shard.loop.create_future()
+        self._bus.watch_cuts(self._shard.incarnation, self._cut, lambda: _done(watched))
+        try:
+            try:
+                async with asyncio.timeout(self._timeout_s + _ANSWER_S):
+                    await watched
+            except TimeoutError:
+                raise MoveFailedError("the bus is silent") from None
+            await self._run()
+        except MoveFailedError:
+            self._resting.return_all()
+            raise
+        finally:
+            self._bus.unwatch_cuts(self._shard.incarnation)
+            if self._shard.halting is self._resting.halting:
+                self._shard.halting = None
+
+    async def _run(self) -> None:
+        fruitless_since: float | None = None
+        while True:
+            if self._stopping:
+                raise MoveFailedError("the server ends")
+            self._resting.bring_to_rest()
+            for session in self._resting.late(self._timeout_s):
+                self._close(session)
+            batches = self._batches_at_rest()
+            if not batches:
+                if self._is_empty():
+                    return
+                self._progress()
+                await asyncio.sleep(_LOOK_S)
+                continue
+            try:
+                for seat, sessions in batches.items():
+                    await self._move(await self._way(seat), sessions)
+                    self._progress()
+                fruitless_since = None
+            except WayBrokenError as error:
+                now = monotonic()
+                if fruitless_since is None:
+                    fruitless_since = now
+                if now > fruitless_since + self._timeout_s:
+                    raise MoveFailedError(str(error)) from None
+                if not await self._is_there(seat):
+                    raise MoveFailedError(str(error)) from None
+                _logger.warning(
+                    "sessions could not move; it is tried again", extra={"seat": seat, "reason": str(error)}
+                )
+                await asyncio.sleep(_AGAIN_S)
+
+    def _going(self) -> list[Session]:
+        """All sessions that are to go and are still here."""
+        sessions = list(self._shard.sessions.values())
+        if self._only_seat is not None:
+            return sessions
+        targets, slot_of = self._targets, self._slot_of
+        return [session for session in sessions if slot_of(session.id) in targets]
+
+    def _is_empty(self) -> bool:
+        """Whether nobody is left, nor will be."""
+        if self._resting or self.waiting or self._going():
+            return False
+        return all(self.seat_of(connection_id) is None for connection_id in self._events.joining())
+
+    def _batches_at_rest(self) -> dict[int, list[Session]]:
+        """By seat, those that are at rest, at most a batch for each."""
+        found: dict[int, list[Session]] = {}
+        for session in self._resting.ready():
+            seat = self.seat_of(session.id)
+            assert seat is not None
+            sessions = found.setdefault(seat, [])
+            if len(sessions) < BATCH_SESSIONS:
+                sessions.append(session)
+        return found
+
+    def _close(self, session: Session) -> None:
+        """It cannot move."""
+        self.tally.drained += 1
+        self._resting.return_one(session)
+        self._drain.close(session)
+
+    # A batch.
+
+    async def _way(self, seat: int) -> Way:
+        way = self._ways.get(seat)
+        if way is None or not way.is_open:
+            way = self._ways[seat] = Way(seat, self._path_of(seat))
+            slots = [slot for slot, target in self._targets.items() if target == seat]
+            begins = MoveBegins(self.plan, self._seat, self._shard.incarnation, FORMAT, slots)
+            await way.begin(begins, _ANSWER_S)
+        return way
+
+    async def _is_there(self, seat: int) -> bool:
+        with suppress(WayBrokenError):
+            known = self._ways[seat].incarnation
+            return (await self._way(seat)).incarnation == known
+        return False
+
+    async def _move(self, way: Way, sessions: list[Session]) -> None:
+        """Raises WayBrokenError, when all is as it was before."""
+        if way.codec != codec_name(self._shard):
+            for session in sessions:
+                self._close(session)
+            return
+        self._batches += 1
+        frozen: asyncio.Future[None] = self._shard.loop.create_future()
+        batch = self._batch = Batch(
+            self._batches,
+            self._shard,
+            sessions,
+            self.waiting,
+            self._resting.who_may_leave,
+            lambda: _done(frozen),
+        )
+        self._frozen = frozen
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                await way.ask(BatchComing(batch.number, batch.rooms, batch.members), BatchJoined, _ANSWER_S)
+                self._bus.cut(batch.number)
+                await frozen
+            await self._send(way, batch)
+        except (TimeoutError, WayBrokenError) as error:
+            # Whatever the target has of it, it forgets.
+            way.close()
+            while batch.is_leaving:  # noqa: ASYNC110 - a turn or two
+                await asyncio.sleep(0)
+            batch.take_back(self._resting.came_back)
+            broken = (
+                error if isinstance(error, WayBrokenError) else WayBrokenError("the bus, or the new process, is silent")
+            )
+            raise broken from None
+        finally:
+            self._batch = None
+
+    async def _send(self, way: Way, batch: Batch) -> None:
+        answer = way.expect()
+        envelopes = batch.envelopes()
+        for envelope, fd in envelopes:
+            way.tell(envelope, fd)
+        way.tell(BatchSent(batch.number, len(envelopes)))
+        way.flush()
+        settled = asyncio.ensure_future(self._settled())
+        try:
+            built = await self._built(answer, batch)
+            await settled
+        finally:
+            settled.cancel()
+        if self._stopping or not way.is_open:
+            raise WayBrokenError("the server ends" if self._stopping else "the new process is gone")
+        # From here on nothing waits, and nothing is taken back.
+        batch.take_back(self._close_refused, built.refused)
+        way.tell(BatchCommitted(batch.number, batch.late()))
+        way.flush()
+        moved = batch.let_go()
+        self.tally.note(moved)
+        for each in moved:
+            self._resting.forget(each.session, each.inbox)
+        self._events.moved(moved, way.seat)
+        for each in moved:
+            self.waiting.remove(each.record.connection_id)
+
+    async def _settled(self) -> None:
+        await self._events.events_settled()
+
+    async def _built(self, answer: Awaitable[object], batch: Batch) -> BatchBuilt:
+        """Raises WayBrokenError where it takes too long, or too much is kept meanwhile."""
+        waiter = asyncio.ensure_future(answer)
+        until = monotonic() + _FREEZE_S
+        while True:
+            done, _ = await asyncio.wait({waiter}, timeout=0.05)
+            if done:
+                built = waiter.result()
+                if not isinstance(built, BatchBuilt) or built.batch != batch.number:
+                    raise WayBrokenError("the new process answers what was not asked")
+                return built
+            if monotonic() > until or batch.kept_bytes > _FREEZE_BYTES:
+                raise WayBrokenError("the new process takes too long")
+
+    def _cut(self, number: int) -> None:
+        if self._batch is not None and self._batch.number == number:
+            self._batch.freeze()
+
+    def _give_up(self, error: WayBrokenError) -> None:
+        frozen = self._frozen
+        if frozen is not None and not frozen.done():
+            frozen.set_exception(error)
+            frozen.exception()
+
+    def _close_refused(self, session: Session) -> None:
+        self._resting.came_back(session)
+        self.tally.drained += 1
+        self._drain.close(session)
+
+    def _progress(self) -> None:
+        now = monotonic()
+        if now > self._told_at + _PROGRESS_S:
+            self._told_at = now
+            self._events.progress()
+
+
+def _done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,109 @@
+"""`land`: how a session gets its socket, its rooms and its place in the shard's table, in whichever process.
+
+Called by the target when a batch is committed, and by the source when one is taken back. A session that has a transport is in no
+table before that is open, one turn of the loop later; until then its keeper keeps what its rooms get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from socket import socket
+
+from wspulse.actors.sessions.room import Room
+from wspulse.actors.sessions.rooms.membership import add_room
+from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.sessions.state import SessionState
+from wspulse.actors.sessions.transfer.keeper import Keeper
+from wspulse.actors.sessions.transfer.places import carry_on, go_on, take_in, wait_on
+from wspulse.actors.transport.transfer.arrival import Arrival
+from wspulse.actors.transport.transfer.opening import open_transport, read_ahead
+from wspulse.actors.transport.transfer.record import TransportRecord
+from wspulse.actors.transport.transport import Transport
+from wspulse.actors.values.errors import ConnectionLostError, SendBufferFullError
+
+__all__ = ["Lander", "land"]
+
+_CHUNK_BYTES = 64 * 1024
+"""How much of what was kept is handed to the socket at a time; the rest can still be dropped as the oldest."""
+
+
+@dataclass(slots=True)
+class Lander:
+    """A session that is about to be somewhere. `rooms` are entered for it, the first one first; `landed(session)` is called when
+    it is in its place and before anything of it runs."""
+
+    session: Session
+    transport: TransportRecord | None
+    client: socket | None
+    keeper: Keeper
+    rooms: Sequence[Room[Session]]
+    landed: Callable[[Session], object]
+    late: Sequence[bytes] = field(default_factory=list)
+    """What was sent to it meanwhile."""
+
+
+def land(shard: Shard, lander: Lander) -> None:
+    """Give it its place: at once where it waits for its client, else when its transport is open."""
+    record, client = lander.transport, lander.client
+    if record is None or client is None:
+        _in_place(shard, lander, None)
+        return
+    arrival = Arrival(shard, record, partial(_in_place, shard, lander))
+    if _writes_first(lander, record) and (data := read_ahead(client)):
+        # A peer that has sent something and gone is heard before it can reset what we write.
+        arrival.keep(data)
+    if not open_transport(shard.loop, client, arrival):
+        # Nothing says so but this: it is as if the socket had ended as soon as it was here.
+        lander.session.transport = arrival.transport
+        arrival.transport.session = lander.session
+        _in_place(shard, lander, None)
+        lander.session.transport_lost(ConnectionLostError())
+
+
+def _writes_first(lander: Lander, record: TransportRecord) -> bool:
+    return bool(record.unsent or record.owed or lander.keeper.frames or lander.late or lander.session.queued_frames)
+
+
+def _in_place(shard: Shard, lander: Lander, transport: Transport | None) -> None:
+    """The one step in which it is this process's session."""
+    session, keeper = lander.session, lander.keeper
+    keeper.leave()
+    take_in(shard, session)
+    first, *further = lander.rooms
+    if session.further is None:
+        for room in further:
+            add_room(session, room)
+    else:
+        for room in further:
+            shard.room_table.let_go(room)
+    if transport is not None:
+        carry_on(session, transport)
+    elif session.state is SessionState.SUSPENDED:
+        wait_on(session)
+    shard.room_table.let_go(first)
+    _catch_up(session, keeper.frames, lander.late)
+    lander.landed(session)
+    go_on(session.inbox)
+
+
+def _catch_up(session: Session, kept: Sequence[bytes], late: Sequence[bytes]) -> None:
+    """What its rooms have got meanwhile, and what was sent to it."""
+    chunk: list[bytes] = []
+    size = 0
+    for wire in kept:
+        chunk.append(wire)
+        size += len(wire)
+        if size >= _CHUNK_BYTES:
+            session.buffer_broadcast(chunk)
+            chunk, size = [], 0
+    if chunk:
+        session.buffer_broadcast(chunk)
+    for wire in late:
+        try:
+            session.send(wire)
+        except SendBufferFullError:
+            # Whoever sent it was told that it is queued.
+            session.buffer_broadcast([wire])

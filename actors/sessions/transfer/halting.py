@@ -1,0 +1,86 @@
+"""`Halting`: brings sessions to rest, so that nothing of them runs or is under way but what travels.
+
+Made by whoever moves sessions out of a shard, which has it meanwhile. First a session's socket is no longer read, then what
+runs is waited for: a callback, a `join`, a `call` (whose answer is still read). What waits for its handler by then goes with
+it; callbacks that wait run first. So it comes to rest within one handler, however much its client sends.
+"""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Raw
+
+from wspulse.actors.sessions.inbox import Callback, Inbox
+from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.state import SessionState
+from wspulse.actors.values.frame import Frame, MsgpackFrame
+
+__all__ = ["Aborting", "Halting", "can_travel"]
+
+
+class Aborting:
+    """Of a shard that ends: nobody would cancel or await a handler that begins."""
+
+    __slots__ = ()
+
+    def stops(self, _inbox: Inbox) -> bool:
+        return True
+
+
+class Halting:
+    """See the module."""
+
+    __slots__ = ("_inboxes",)
+
+    def __init__(self) -> None:
+        self._inboxes: set[Inbox] = set()
+
+    def stops(self, inbox: Inbox) -> bool:
+        """Asked by an inbox before it calls the next handler: whether it comes to rest instead."""
+        mailbox = inbox._mailbox
+        if inbox not in self._inboxes or not mailbox:
+            return False
+        if any(isinstance(item, Callback) or not can_travel(item[0]) for item in mailbox):
+            return False
+        inbox._busy = False
+        return True
+
+    def halt(self, session: Session) -> None:
+        """Begin nothing more of what its client sends."""
+        self._inboxes.add(session.inbox)
+        self._stop_reading(session)
+
+    def go_on(self, session: Session) -> None:
+        """As if nothing had been: what waits is handled, and its socket read."""
+        inbox = session.inbox
+        self._inboxes.discard(inbox)
+        if inbox._mailbox:
+            inbox._run_soon()
+        if session.transport is not None:
+            session.transport.read_on()
+
+    def forget(self, inbox: Inbox) -> None:
+        """It has ended, or left."""
+        self._inboxes.discard(inbox)
+
+    def is_at_rest(self, session: Session) -> bool:
+        """Whether nothing of a session that was halted runs, and nothing of it will."""
+        inbox, further, transport = session.inbox, session.further, session.transport
+        if inbox.asked:
+            return False
+        self._stop_reading(session)
+        if inbox.busy or (further is not None and further.is_joining):
+            return False
+        if transport is None:
+            return session.state is SessionState.SUSPENDED
+        return transport.can_leave
+
+    def _stop_reading(self, session: Session) -> None:
+        # The answer to a call may stand behind what it has sent.
+        if session.transport is not None and not session.inbox.asked:
+            session.transport.stop_reading()
+
+
+def can_travel(frame: Frame) -> bool:
+    """Whether a frame that waits is of one of our codecs: what another made of a message only its handler can take."""
+    payload = frame.payload
+    return type(frame) in (Frame, MsgpackFrame) and (payload is UNSET or isinstance(payload, (Raw, str, bytes)))
