@@ -76,7 +76,11 @@ class Mesh(Protocol):
 
 
 class Moved(Protocol):
-    """Who is told of sessions that have moved."""
+    """Who is told of sessions that are to move, and that have."""
+
+    def halted(self, connection: Any) -> None: ...
+
+    def returned(self, connection: Any) -> None: ...
 
     def departed(self, connection: Any) -> None: ...
 
@@ -241,6 +245,12 @@ class Moving:
             for transport in self._shard.admission.newcomers
             if transport.upgrade is not None
         }
+
+    def halted(self, session: Session) -> None:
+        self._told.halted(session.connection)
+
+    def returned(self, session: Session) -> None:
+        self._told.returned(session.connection)
 
     def progress(self) -> None:
         departure = self._departure

@@ -8,28 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from time import monotonic
+from typing import Protocol
 
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.halting import Halting
 
-__all__ = ["Resting"]
+__all__ = ["Rest", "Resting"]
 
 _MOST_SESSIONS = 256
 """Four batches: enough that one is ready when another has gone, few enough that nobody waits long."""
 
 
-class Resting:
-    """See the module. `going()` are all that are to go, `joining()` the ids of newcomers that may take a session over."""
+class Rest(Protocol):
+    """Who is told of it."""
 
-    def __init__(
-        self, shard: Shard, going: Callable[[], list[Session]], joining: Callable[[], Collection[str]]
-    ) -> None:
+    def joining(self) -> Collection[str]:
+        """The ids of newcomers that may take a session over."""
+
+    def halted(self, session: Session) -> None:
+        """It is to come to rest."""
+
+    def returned(self, session: Session) -> None:
+        """It goes on here."""
+
+
+class Resting:
+    """See the module. `going()` are all that are to go."""
+
+    def __init__(self, shard: Shard, going: Callable[[], list[Session]], told: Rest) -> None:
         self.halting = Halting()
         self._shard = shard
         self._going = going
-        self._joining = joining
+        self._joining = told.joining
+        self._told = told
         self._since: dict[Session, float] = {}
         """Those that were told to come to rest, and when."""
         self._turns: Iterator[Session] = iter(())
@@ -53,6 +66,7 @@ class Resting:
             if turn not in since and sessions.get(turn.id) is turn:
                 since[turn] = now
                 self.halting.halt(turn)
+                self._told.halted(turn)
 
     def _next(self) -> Session | None:
         for session in self._turns:
@@ -92,10 +106,12 @@ class Resting:
         """It was taken back, and goes on here until its turn comes again."""
         self._since.pop(session, None)
         self.halting.forget(session.inbox)
+        self._told.returned(session)
 
     def return_one(self, session: Session) -> None:
         """It stays."""
         self._since.pop(session, None)
+        self._told.returned(session)
         self.halting.go_on(session)
 
     def forget(self, session: Session, inbox: Inbox) -> None:
@@ -109,6 +125,7 @@ class Resting:
         sessions = self._shard.sessions
         for session in list(self._since):
             if sessions.get(session.id) is session:
+                self._told.returned(session)
                 self.halting.go_on(session)
         self._since.clear()
         for session in list(sessions.values()):
