@@ -16,6 +16,7 @@ from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.mailbox import HANDOVER_MARGIN_S
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.sessions.exact.claims import id_of_owner
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.transport.transfer.opening import close_for_good, open_transport, tcp_socket
@@ -60,7 +61,8 @@ class Handovers:
 
     def _take_or_send_on(self, request: UpgradeRequest, fd: int) -> None:
         try:
-            seat = seat_of_newcomer(self._shard, self._placement, request.connection_id)
+            decisive_id = id_of_owner(request.connection_id, request.claim)
+            seat = seat_of_newcomer(self._shard, self._placement, decisive_id)
         except InTransitError as in_transit:
             self._in_transit[fd] = request
             in_transit.wait(partial(call_soon, self._shard, self._is_known, request, fd))
@@ -87,7 +89,7 @@ class Handovers:
 
     def _given_back(self, seat: int, request: UpgradeRequest, fd: int) -> None:
         """Nobody took it in time at that seat, or nobody is there any more: then the owner may be another."""
-        owner = self._placement.final_owner(request.connection_id)
+        owner = self._placement.final_owner(id_of_owner(request.connection_id, request.claim))
         if owner == seat or monotonic() >= request.deadline - HANDOVER_MARGIN_S:
             self._nobody_took_it(request, fd)
         elif owner == self._shard.seat:

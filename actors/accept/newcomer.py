@@ -20,6 +20,7 @@ from wspulse.actors.accept.http_app import HttpApplication, path_of_first_line
 from wspulse.actors.accept.identity import Asking, Identification, Identity
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.sessions.exact.claims import id_of_owner
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.client import shut_down
 from wspulse.actors.transport.limits import AHEAD_BYTES
@@ -184,10 +185,11 @@ class Newcomer(asyncio.Protocol):
         if client is None or head is None or request is None:
             return
         room_id, connection_id, state, headers, subprotocol, resume, rooms, claim = result
-        owner = self._entrance.placement.final_owner(connection_id)
+        decisive_id = id_of_owner(connection_id, claim)
+        owner = self._entrance.placement.final_owner(decisive_id)
         if self._shard.transit is not None and owner == self._shard.seat:
             try:
-                owner = seat_of_newcomer(self._shard, self._entrance.placement, connection_id)
+                owner = seat_of_newcomer(self._shard, self._entrance.placement, decisive_id)
             except InTransitError as in_transit:
                 # A moment, unless the handshake's deadline comes first.
                 in_transit.wait(partial(call_soon, self._shard, self._identified, result))

@@ -108,8 +108,7 @@ class InProcess:
         if runtime.closing.server_closing:
             raise ServerClosedError
         shard = runtime.shard
-        room = shard.rooms.get(room_id)
-        here = {session.key: session.connection for session in room.members()} if room is not None else {}
+        here = {session.key: session.connection for session in shard.members(room_id)}
         connections: list[Connection] = list(here.values())
         for record in await _records_elsewhere(runtime, ListConnections(room_id, with_state=True)):
             if (record.incarnation, record.serial) in here:

@@ -26,7 +26,7 @@ from wspulse.actors.mesh.placing.moves import (
 )
 from wspulse.actors.moving.arrival import CutWatch, codec_name
 from wspulse.actors.moving.batch import Batch, MovedSession
-from wspulse.actors.moving.drain import DrainSpread
+from wspulse.actors.moving.drain import Drain
 from wspulse.actors.moving.resting import Rest, Resting
 from wspulse.actors.moving.tally import MoveTally
 from wspulse.actors.moving.waiting import Waiting
@@ -109,7 +109,7 @@ class Departure:
         self._path_of = path_of
         self._events = events
         self._timeout_s = handover_timeout_s
-        self._drain = DrainSpread(shard, drain_spread_s)
+        self._drain = Drain(shard, spread_s=drain_spread_s, restarts=True)
         self._ways: dict[int, Way] = {}
         self._only_seat = self.seats[0] if leaves and len(self.seats) == 1 else None
         """Where all go, if they do: then nobody's slot need be known."""

@@ -23,6 +23,7 @@ from wspulse.actors.moving.arrival import Arrival
 from wspulse.actors.moving.batch import MovedSession
 from wspulse.actors.moving.departure import CuttingBus, Departure, MoveFailedError
 from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
+from wspulse.actors.sessions.exact.claims import id_of_owner
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.state import SessionEvent
@@ -240,11 +241,12 @@ class Moving:
             forget(shard, each.inbox)
 
     def joining(self) -> set[str]:
-        return {
-            transport.upgrade.connection_id
-            for transport in self._shard.admission.newcomers
-            if transport.upgrade is not None
-        }
+        found = set()
+        for transport in self._shard.admission.newcomers:
+            upgrade = transport.upgrade
+            if upgrade is not None:
+                found |= {upgrade.connection_id, id_of_owner(upgrade.connection_id, upgrade.claim)}
+        return found
 
     def halted(self, session: Session) -> None:
         self._told.halted(session.connection)

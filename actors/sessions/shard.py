@@ -41,7 +41,7 @@ from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.transport.writing import Writing
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.codec import JSONCodec, MsgpackCodec, decoding_lanes
-from wspulse.actors.values.errors import ConnectionNotFoundError, ProtocolError, ServerClosedError, text_of
+from wspulse.actors.values.errors import ConnectionNotFoundError, ProtocolError, text_of
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
@@ -278,15 +278,15 @@ class Shard:
             session.flush_rooms()
             session.apply(SessionEvent.CLOSE, close=CloseReason.CLOSE._replace(code=code, reason=reason))
 
+    def members(self, room_id: str | None) -> list[Session]:
+        """The sessions of one room or of all, those between this process and another included."""
+        room = None if room_id is None else self.rooms.get(room_id)
+        found = room.members() if room is not None else list(self.sessions.values()) if room_id is None else []
+        return found if self.transit is None else [*found, *self.transit.between(room_id)]
+
     def records(self, room_id: str | None, *, with_state: bool = False) -> list[ConnectionRecord]:
         """A snapshot of the sessions of one room or of all, suspended ones included. Of the application's state goes with it what
         msgpack can express."""
-        sessions: Iterable[Session]
-        if room_id is None:
-            sessions = self.sessions.values()
-        else:
-            room = self.rooms.get(room_id)
-            sessions = room.members() if room is not None else ()
         return [
             ConnectionRecord(
                 session.id,
@@ -301,18 +301,15 @@ class Shard:
                 expressible(session.connection.state) if with_state else None,
                 rooms_of(session)[1:],
             )
-            for session in sessions
+            for session in self.members(room_id)
         ]
 
-    def close_all(self) -> None:
-        """Refuse newcomers and end every session with 1001."""
+    def close_all(self, close: Callable[[Session], object]) -> None:
+        """Refuse newcomers, and have every session closed."""
         self.closing = self.journal.is_ending = True
         self.admission.refuse_all(503, "server is shutting down")
-        for room in self.rooms.values():
-            # Broadcasts of this loop turn are queued for its members, and what is queued is sent first.
-            room.flush()
         for session in list(self.sessions.values()):
-            session.apply(SessionEvent.SERVER_CLOSE, error=ServerClosedError(), close=CloseReason.SERVER_CLOSE)
+            close(session)
 
     async def quiet(self, exempt: Collection[Inbox] = ()) -> None:
         """Wait until every callback has run and every transport is gone.

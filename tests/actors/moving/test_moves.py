@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 from tests.support.shards.conductor import Conductor
 from tests.support.shards.shards import Shards, serve_shards
 from tests.support.wire.raw_peer import RawPeer, masked
-from wspulse import Connection, Frame, Request, Server
+from wspulse import Connection, Frame, Server
 from wspulse.actors.mesh.lifecycle import MovedOut
 from wspulse.actors.wire.frames import TEXT
 
@@ -69,7 +68,3 @@ async def test_sessions_move_with_their_sockets_and_nobody_notices() -> None:
         assert len(await shards.servers[1].get_connections("r0")) == 30
         for peer in peers:
             await peer.close()
-
-
-assert Request
-assert asyncio

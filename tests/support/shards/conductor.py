@@ -16,6 +16,8 @@ __all__ = ["Conductor"]
 STAYS = 0xFFFF
 DEADLINE_S = 20.0
 
+Outcome = MovedOut | MoveFailed | Vacated
+
 
 class Conductor:
     """See the module."""
@@ -49,7 +51,9 @@ class Conductor:
         source.handle(MoveOut(self._plan, pack(f"<{SLOTS}H", *seats), leaves, handover_timeout_s, 0.0))
 
     async def outcome(self) -> MovedOut | MoveFailed:
-        return await self._of_kind((MovedOut, MoveFailed))
+        outcome = await self._of_kind(MovedOut, MoveFailed)
+        assert isinstance(outcome, (MovedOut, MoveFailed))
+        return outcome
 
     async def move(
         self, source: ShardRuntime, targets: dict[int, int], handover_timeout_s: float = 10.0, *, leaves: bool = True
@@ -73,11 +77,11 @@ class Conductor:
         self.told.append(message)
         self._news.set()
 
-    async def _of_kind(self, kind: type | tuple[type, ...]) -> MovedOut | MoveFailed:
+    async def _of_kind(self, *kinds: type[MovedOut | MoveFailed | Vacated]) -> Outcome:
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 for message in self.told:
-                    if isinstance(message, kind) and message.plan == self._plan:  # type: ignore[attr-defined]
-                        return message  # type: ignore[return-value]
+                    if isinstance(message, kinds) and message.plan == self._plan:
+                        return message
                 self._news.clear()
                 await self._news.wait()

@@ -23,6 +23,9 @@ from wspulse.actors.values.errors import InTransitError, SessionMovedError
 
 __all__ = ["Remote", "World"]
 
+_ANSWER_TURNS = (0, 0, 1, 2, 150)
+"""How late answers come: some only when the next plan is over."""
+
 HERE = 0
 """The seat of the process that asks."""
 
@@ -58,7 +61,7 @@ class Remote:
                 result = error
             if future is not None:
                 # What was held is answered by the loop, and so may be overtaken by what came behind it.
-                answering = asyncio.create_task(self._answer(result, future, self._draw.randrange(3)))
+                answering = asyncio.create_task(self._answer(result, future, self._draw.choice(_ANSWER_TURNS)))
                 self._answering.add(answering)
                 answering.add_done_callback(self._answering.discard)
 
