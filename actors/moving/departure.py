@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from time import monotonic
 from typing import Protocol
@@ -27,7 +27,7 @@ from wspulse.actors.mesh.placing.moves import (
 from wspulse.actors.moving.arrival import CutWatch, codec_name
 from wspulse.actors.moving.batch import Batch, MovedSession
 from wspulse.actors.moving.drain import Drain
-from wspulse.actors.moving.resting import Resting
+from wspulse.actors.moving.resting import Rest, Resting
 from wspulse.actors.moving.tally import MoveTally
 from wspulse.actors.moving.waiting import Waiting
 from wspulse.actors.moving.way import Way, WayBrokenError
@@ -63,14 +63,11 @@ class CuttingBus(CutWatch, Protocol):
         """Publish a cut of ours, behind all that we have published or queued."""
 
 
-class DepartureEvents(Protocol):
+class DepartureEvents(Rest, Protocol):
     """What a departure tells whoever made it."""
 
     def moved(self, sessions: list[MovedSession], seat: int) -> None:
         """They are that seat's, from this step on."""
-
-    def joining(self) -> Collection[str]:
-        """The ids of newcomers that wait here."""
 
     def progress(self) -> None: ...
 
@@ -120,7 +117,7 @@ class Departure:
         self._only_seat = self.seats[0] if leaves and len(self.seats) == 1 else None
         """Where all go, if they do: then nobody's slot need be known."""
         self._frozen: asyncio.Future[None] | None = None
-        self._resting = Resting(shard, self._going, events.joining)
+        self._resting = Resting(shard, self._going, events)
         self._batch: Batch | None = None
         self._stopping = False
         self._told_at = 0.0

@@ -78,7 +78,11 @@ class Mesh(Protocol):
 
 
 class Moved(Protocol):
-    """Who is told of sessions that have moved."""
+    """Who is told of sessions that are to move, and that have."""
+
+    def halted(self, connection: Any) -> None: ...
+
+    def returned(self, connection: Any) -> None: ...
 
     def departed(self, connection: Any) -> None: ...
 
@@ -246,6 +250,12 @@ class Moving:
             if upgrade is not None:
                 found |= {upgrade.connection_id, id_of_owner(upgrade.connection_id, upgrade.claim)}
         return found
+
+    def halted(self, session: Session) -> None:
+        self._told.halted(session.connection)
+
+    def returned(self, session: Session) -> None:
+        self._told.returned(session.connection)
 
     def progress(self) -> None:
         departure = self._departure

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from time import monotonic
+from typing import Protocol
 
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.halting import Halting
 
-__all__ = ["Resting"]
+__all__ = ["Rest", "Resting"]
 
 _MOST_SESSIONS = 256
 """Four batches: enough that one is ready when another has gone, few enough that nobody waits long."""
@@ -27,16 +28,28 @@ _LOOK_S = 0.02
 """Between two looks at those who are not."""
 
 
-class Resting:
-    """See the module. `going()` are all that are to go, `joining()` the ids of newcomers that may take a session over."""
+class Rest(Protocol):
+    """Who is told of it."""
 
-    def __init__(
-        self, shard: Shard, going: Callable[[], list[Session]], joining: Callable[[], Collection[str]]
-    ) -> None:
+    def joining(self) -> Collection[str]:
+        """The ids of newcomers that may take a session over."""
+
+    def halted(self, session: Session) -> None:
+        """It is to come to rest."""
+
+    def returned(self, session: Session) -> None:
+        """It goes on here."""
+
+
+class Resting:
+    """See the module. `going()` are all that are to go."""
+
+    def __init__(self, shard: Shard, going: Callable[[], list[Session]], told: Rest) -> None:
         self.halting = Halting()
         self._shard = shard
         self._going = going
-        self._joining = joining
+        self._joining = told.joining
+        self._told = told
         self._soon: dict[Session, float] = {}
         """Those that were told to come to rest, and when."""
         self._busy: dict[Session, float] = {}
@@ -68,6 +81,7 @@ class Resting:
             if turn not in soon and sessions.get(turn.id) is turn:
                 soon[turn] = now
                 self.halting.halt(turn)
+                self._told.halted(turn)
         if now >= self._look_at:
             self._look_at = now + _LOOK_S
             self._look_at_busy()
@@ -118,12 +132,14 @@ class Resting:
     def came_back(self, session: Session) -> None:
         """It was taken back, and goes on here until its turn comes again."""
         self._forget(session, session.inbox)
+        self._told.returned(session)
 
     def give_up(self, session: Session) -> None:
         """It stays until it ends."""
         self._soon.pop(session, None)
         self._busy.pop(session, None)
         self._given_up.add(session)
+        self._told.returned(session)
         self.halting.go_on(session)
 
     def has_left(self, session: Session, inbox: Inbox) -> None:
@@ -141,6 +157,7 @@ class Resting:
         sessions = self._shard.sessions
         for session in [*self._soon, *self._busy]:
             if sessions.get(session.id) is session:
+                self._told.returned(session)
                 self.halting.go_on(session)
         self._soon.clear()
         self._busy.clear()
