@@ -18,6 +18,7 @@ from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.mesh.lifecycle import CloseRequested
 from wspulse.actors.mesh.mailbox import Mailbox
 from wspulse.actors.mesh.message import Message
+from wspulse.actors.moving.drain import Drain
 from wspulse.actors.runtime.task_set import TaskSet
 from wspulse.actors.sessions.inbox import Inbox, calling_inbox
 from wspulse.actors.sessions.shard import CANCELLED_S, Shard
@@ -86,8 +87,9 @@ class Closing:
         self._closed: asyncio.Future[None] | None = None
         self._is_over = False
 
-    async def drain(self, *, server_closes: bool = True) -> None:
-        """Accept no more, end every session with 1001, and wait for their callbacks and their peers' close frames.
+    async def drain(self, *, server_closes: bool = True, restarts: bool = False, spread_s: float = 0.0) -> None:
+        """Accept no more, end every session with 1001, or 1012 where the server `restarts`, within `spread_s`, and wait for
+        their callbacks and their peers' close frames.
 
         Where only this shard is replaced (`server_closes` is False) it is deaf from here on: upgrades that other shards
         hand over wait for the replacement instead of being refused, and the last callbacks may still broadcast.
@@ -98,7 +100,7 @@ class Closing:
         self._acceptor.close()
         if not server_closes and self._mailbox is not None:
             self._mailbox.close()
-        self._shard.close_all()
+        self._shard.close_all(Drain(self._shard, spread_s=spread_s, restarts=restarts).close)
         requests = (
             self._tasks.spawn(self._http.drain(self._http_patience_s, self._closer)) if self._http is not None else None
         )
@@ -108,11 +110,13 @@ class Closing:
         if requests is not None:
             await requests
 
-    async def drain_within(self, patience_s: float) -> None:
+    async def drain_within(
+        self, patience_s: float, *, server_closes: bool = True, restarts: bool = False, spread_s: float = 0.0
+    ) -> None:
         """`drain`, for so long; then cancel the handlers that still run, and wait a second for the callbacks behind them."""
         try:
             async with asyncio.timeout(patience_s) as timeout:
-                await self.drain()
+                await self.drain(server_closes=server_closes, restarts=restarts, spread_s=spread_s)
         except TimeoutError:
             if not timeout.expired():
                 raise
@@ -121,7 +125,7 @@ class Closing:
             await asyncio.sleep(0)
             tasks = [task for inbox, task in shard.working.items() if inbox not in self._closers]
             shard.options.logger.warning(
-                "the server ends, and cancels handlers that still run",
+                "what ends cancels handlers that still run",
                 extra={"handlers": len(tasks), "patience_s": patience_s},
             )
             for task in tasks:

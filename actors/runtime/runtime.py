@@ -56,6 +56,10 @@ _NOWHERE: Mapping[int, str] = MappingProxyType({})
 """The mailboxes of a server that is one process."""
 
 
+_HANDLERS_SHARE = 0.7
+"""Of the time that a worker has to end when another takes its place, until handlers that still run are cancelled."""
+
+
 class _Stage(NamedTuple):
     """What begins at one point of the start, and what ends at the same point of the stop; each is sync or async, or None."""
 
@@ -87,6 +91,7 @@ class ShardRuntime:
         drain_s: float = 10.0,
     ) -> None:
         self._server = server
+        self._drain_s = drain_s
         self.workers = workers
         self.placement = Placement(workers)
         self.shard = Shard(
@@ -255,11 +260,16 @@ class ShardRuntime:
     def stop_accepting(self) -> None:
         self._acceptor.close()
 
-    async def drain(self, *, server_closes: bool = True) -> None:
+    async def drain(self, *, server_closes: bool = True, restarts: bool = False, spread_s: float = 0.0) -> None:
         """See `Closing.drain`."""
         if self.movement is not None:
             await self.movement.stop()
-        await self.closing.drain(server_closes=server_closes)
+        if server_closes:
+            await self.closing.drain(restarts=restarts, spread_s=spread_s)
+        else:
+            # The server goes on, and so might handlers: of a session that could not wait for its own, on_disconnect still runs.
+            patience_s = self._drain_s * _HANDLERS_SHARE + spread_s
+            await self.closing.drain_within(patience_s, server_closes=False, restarts=restarts, spread_s=spread_s)
 
     async def close(self) -> None:
         """See `Closing.close`."""

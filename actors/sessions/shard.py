@@ -41,7 +41,7 @@ from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.transport.writing import Writing
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.codec import JSONCodec, MsgpackCodec, decoding_lanes
-from wspulse.actors.values.errors import ConnectionNotFoundError, ProtocolError, ServerClosedError, text_of
+from wspulse.actors.values.errors import ConnectionNotFoundError, ProtocolError, text_of
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
@@ -304,15 +304,12 @@ class Shard:
             for session in self.members(room_id)
         ]
 
-    def close_all(self) -> None:
-        """Refuse newcomers and end every session with 1001."""
+    def close_all(self, close: Callable[[Session], object]) -> None:
+        """Refuse newcomers, and have every session closed."""
         self.closing = self.journal.is_ending = True
         self.admission.refuse_all(503, "server is shutting down")
-        for room in self.rooms.values():
-            # Broadcasts of this loop turn are queued for its members, and what is queued is sent first.
-            room.flush()
         for session in list(self.sessions.values()):
-            session.apply(SessionEvent.SERVER_CLOSE, error=ServerClosedError(), close=CloseReason.SERVER_CLOSE)
+            close(session)
 
     async def quiet(self, exempt: Collection[Inbox] = ()) -> None:
         """Wait until every callback has run and every transport is gone.

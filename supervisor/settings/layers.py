@@ -18,6 +18,7 @@ from wspulse.actors.values.log_limit import shortened
 from wspulse.supervisor.errors import SettingError
 from wspulse.supervisor.host.cores import usable_cores
 from wspulse.supervisor.host.small_file import read_small_file
+from wspulse.supervisor.settings.kinds import WorkerCount
 from wspulse.supervisor.settings.table import TABLE, VARIABLE_PREFIX, Setting
 
 __all__ = ["Settings", "resolve"]
@@ -35,6 +36,8 @@ class Settings:
     stall_timeout: float
     shutdown_timeout: float
     give_up_after: float
+    handover_timeout: float = 10.0
+    drain_spread: float = 0.0
     log_level: str
     log_format: str
     reload: list[str] | None = None
@@ -72,8 +75,11 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
                 overrides[setting.option], sources[setting.option] = found
         else:
             values[setting.name] = setting.default if found is None else found[0]
-    if values["workers"] is None:
+    if values["workers"] in (None, WorkerCount.AUTO):
         values["workers"] = min(usable_cores(), 1024)
+    if values["drain_spread"] and values["drain_spread"] >= values["shutdown_timeout"]:
+        limit = f"it must be under --shutdown-timeout ({values['shutdown_timeout']:g} s)"
+        raise SettingError("--drain-spread", f"{values['drain_spread']:g} s is too long; {limit}")
     unknown = tuple(sorted(variables.keys() - known_variables))
     return Settings(**values, overrides=overrides, sources=sources, unknown_variables=unknown)
 

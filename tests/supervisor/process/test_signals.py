@@ -12,8 +12,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.eventually import eventually
-from wspulse.supervisor.process.signals import STRAY, ignore_signals, install_signals, remove_signals
+from wspulse.supervisor.process.signals import SCALE_SIGNALS, ignore_signals, install_signals, remove_signals
 from wspulse.supervisor.worker import stray_signals
+from wspulse.supervisor.worker.stray_signals import STRAY_SIGNALS
+
+STRAY = (*STRAY_SIGNALS, *SCALE_SIGNALS)
 
 ALL = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD, *STRAY)
 
@@ -33,7 +36,8 @@ class Told:
     def __init__(self) -> None:
         self.stops: list[signal.Signals] = []
         self.hangups = 0
-        install_signals(self.stop, self.hang_up)
+        self.scaled: list[int] = []
+        install_signals(self.stop, self.hang_up, self.scaled.append)
 
     def stop(self, number: signal.Signals) -> None:
         assert asyncio.get_running_loop().is_running()

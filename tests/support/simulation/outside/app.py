@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.support.simulation.model.frames import CLOSED, CONNECTED, SessionModel
 from tests.support.simulation.model.patience import CLOSES, KICKS
+from wspulse.actors.moving.drain import Drain
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import calling_inbox
 from wspulse.actors.values.errors import (
@@ -381,7 +382,7 @@ class SimApp:
         model.closing = True
         outer, model.ordered = model.ordered, ("shutdown", None, (1001, "server shutting down"))
         try:
-            self.shard.close_all()
+            self.shard.close_all(Drain(self.shard).close)
         finally:
             model.ordered = outer
         if model.live:
