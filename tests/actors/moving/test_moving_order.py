@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from functools import partial
 from itertools import count
 
 from tests.support.shards.conductor import Conductor
@@ -112,9 +113,7 @@ async def test_members_hear_every_room_in_its_one_order_when_they_move_back_and_
                 assert isinstance(result, MovedOut), result
                 assert result.moved == 12
             for listener, room in zip(watching, ROOMS, strict=True):
-                await listener.until(
-                    lambda each=listener, of=room: len(each.rooms.get(of, ())) >= burst.sent[of], "it has heard all"
-                )
+                await listener.until(partial(listener.has, room, burst.sent[room]), "it has heard all")
             orders = {room: listener.rooms[room] for listener, room in zip(watching, ROOMS, strict=True)}
             left_out: dict[tuple[str, str], set[int]] = {}
             for room, who, number in burst.excluded:
@@ -123,9 +122,6 @@ async def test_members_hear_every_room_in_its_one_order_when_they_move_back_and_
                 for room in ROOMS[: 1 + number % len(ROOMS)]:
                     out = left_out.get((room, listener.id), set())
                     expected = [each for each in orders[room] if each not in out]
-                    await listener.until(
-                        lambda each=listener, of=room, n=len(expected): len(each.rooms.get(of, ())) >= n,
-                        "it has heard all",
-                    )
+                    await listener.until(partial(listener.has, room, len(expected)), "it has heard all")
                     assert listener.rooms[room] == expected
                 assert set(listener.rooms) == set(ROOMS[: 1 + number % len(ROOMS)])

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from tests.support.eventually import eventually
 from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.wire.frames import CLOSE, PING, PONG, TEXT
@@ -61,14 +62,16 @@ class Listener:
             size = int.from_bytes(await reader.readexactly(8))
         return first & 0x0F, await reader.readexactly(size)
 
+    def has(self, room: str, number: int) -> bool:
+        """Whether it has got so many frames of a room."""
+        return len(self.rooms.get(room, ())) >= number
+
     async def until(self, condition: Callable[[], object], what: str, deadline_s: float = 10.0) -> None:
         """Wait until what it has got is so."""
         try:
-            async with asyncio.timeout(deadline_s):
-                while not condition():
-                    await asyncio.sleep(0.002)
-        except TimeoutError:
-            raise AssertionError(f"{self.id}: after {deadline_s:g} s still not true: {what}; {self}") from None
+            await eventually(condition, what, deadline_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self.id} has got {self}") from None
 
     def __repr__(self) -> str:
         return (
