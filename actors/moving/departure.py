@@ -34,6 +34,7 @@ from wspulse.actors.moving.way import Way, WayBrokenError
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.record import FORMAT
+from wspulse.actors.values.log_limit import LogLimit
 
 __all__ = ["BATCH_SESSIONS", "Departure", "DepartureEvents", "MoveFailedError"]
 
@@ -120,6 +121,7 @@ class Departure:
         self._resting = Resting(shard, self._going, events)
         self._batch: Batch | None = None
         self._stopping = False
+        self._log = LogLimit()
         self._told_at = 0.0
 
     def end(self) -> None:
@@ -237,6 +239,10 @@ class Departure:
     def _close(self, session: Session) -> None:
         """It cannot move."""
         self.tally.drained += 1
+        if (not_logged := self._log.admit(monotonic())) is not None:
+            why = self._resting.halting.what_runs(session) or "the new process writes frames otherwise, or refuses it"
+            fields = {"connection_id": session.id, "reason": why, "not_logged": not_logged}
+            _logger.warning("a session cannot move and is closed", extra=fields)
         self._resting.give_up(session)
         self._drain.close(session)
 
