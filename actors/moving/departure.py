@@ -185,7 +185,8 @@ class Departure:
                 raise MoveFailedError("the server ends")
             self._resting.bring_to_rest()
             for session in self._resting.late(self._timeout_s):
-                self._close(session)
+                if not self._resting.halting.end_calls(session):
+                    self._close(session)
             batches = self._batches_at_rest()
             if not batches:
                 if self._is_empty():
