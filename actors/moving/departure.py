@@ -141,6 +141,9 @@ class Departure:
     def seats(self) -> list[int]:
         return sorted(set(self._targets.values()))
 
+    def frozen(self, connection_id: str) -> Session | None:
+        return None if self._batch is None else self._batch.frozen(connection_id)
+
     def between(self, room_id: str | None) -> list[Session]:
         return [] if self._batch is None else self._batch.between(room_id)
 

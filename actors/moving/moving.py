@@ -297,6 +297,10 @@ class Moving:
                 return
         call()
 
+    def frozen(self, connection_id: str, key: tuple[int, int] | None) -> Session | None:
+        session = None if self._departure is None else self._departure.frozen(connection_id)
+        return None if session is None or (key is not None and key != session.key) else session
+
     def between(self, room_id: str | None) -> list[Session]:
         return [] if self._departure is None else self._departure.between(room_id)
 

@@ -97,7 +97,8 @@ def session_of(shard: Shard, record: SessionRecord, room: Room[Session]) -> Sess
     session.error = None if record.error is None else _error_of(record.error)
     if record.window_left_s is not None:
         session.state = SessionState.SUSPENDED
-        session.window_ends = shard.clock() + record.window_left_s
+        # The new code may let nobody wait so long.
+        session.window_ends = shard.clock() + min(record.window_left_s, shard.options.resume_window)
     if record.buffered:
         options = shard.options
         session._buffer = SendBuffer(options.send_buffer_size, options.send_buffer_bytes, record.buffered)

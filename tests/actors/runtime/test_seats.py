@@ -54,6 +54,9 @@ class Left:
     def wait_for(self, connection_id: str, call: Callable[[], object]) -> None:
         raise AssertionError
 
+    def frozen(self, connection_id: str, key: tuple[int, int] | None) -> None:
+        return None
+
     def between(self, room_id: str | None) -> list[Any]:
         return []
 
