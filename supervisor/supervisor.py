@@ -2,7 +2,7 @@
 parts in reverse.
 
 Created by `cli`, run once. It owns the listening socket, the runtime directory, the mailbox listeners, the bus forwarder
-and the workers. It never imports the application and touches no session.
+and the workers, and has plans carried out by its `Conductor`. It never imports the application and touches no session.
 """
 
 from __future__ import annotations
@@ -11,27 +11,33 @@ import asyncio
 import logging
 import signal
 import socket
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from wspulse.actors.mesh.lifecycle import BootFailed, Events, HealthChanged, ShardDown, ShardUp
 from wspulse.actors.mesh.message import Message
+from wspulse.actors.mesh.placement import SLOTS
 from wspulse.actors.values.awaitable import result_of
 from wspulse.actors.values.health import Health
 from wspulse.supervisor.control.plane import ControlPlane
-from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.host.descriptor_limit import check_descriptors
+from wspulse.supervisor.host.descriptor_limit import check_descriptors, check_workers
 from wspulse.supervisor.logs.configuration import tell
-from wspulse.supervisor.premises.listen_socket import AddressTakenError, address_text, open_listener
+from wspulse.supervisor.moving.conductor import Conductor
+from wspulse.supervisor.moving.handovers import Patience
+from wspulse.supervisor.moving.rescaling import Rescaling
+from wspulse.supervisor.moving.scaling import Scaled
+from wspulse.supervisor.moving.turn import Moved
+from wspulse.supervisor.premises.listen_socket import address_text
 from wspulse.supervisor.premises.mailbox_listeners import MailboxListeners
-from wspulse.supervisor.premises.orphans import Orphans
-from wspulse.supervisor.premises.runtime_dir import RuntimeDir, find_predecessor, refusal
+from wspulse.supervisor.premises.port import claim_listener
+from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 from wspulse.supervisor.premises.upkeep import KeptFiles, Upkeep
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.ready_line import print_ready_line
 from wspulse.supervisor.process.reloading import Reloading
+from wspulse.supervisor.process.restart.history import History
+from wspulse.supervisor.process.seating import Seating
 from wspulse.supervisor.process.signals import install_signals, remove_signals
 from wspulse.supervisor.process.started_parts import PartFailure, StartedParts
 from wspulse.supervisor.process.workers import Workers
@@ -41,14 +47,6 @@ from wspulse.supervisor.worker.child_spec import ChildSpec
 __all__ = ["Supervisor"]
 
 _logger = logging.getLogger("wspulse.supervisor")
-
-ADDRESS_RETRY_S = 6.0
-"""A crashed server's workers hold its port until they have noticed, 5 s at most (contract.md §6)."""
-
-ADDRESS_RETRY_PERIOD_S = 0.1
-
-ORPHANS_PERIOD_S = 1.0
-"""Between two looks at whether those workers can notice anything at all; and how long a killed one may be on its way out."""
 
 INCARNATIONS_PER_RUN = 1_000_000
 """Incarnations of a server's run begin at a multiple of this, above all those of a crashed predecessor."""
@@ -84,6 +82,9 @@ class Supervisor:
         self._listener: socket.socket | None = None
         self._mailboxes: MailboxListeners | None = None
         self._forwarder: BusForwarder | None = None
+        self._control: ControlPlane | None = None
+        self._conductor: Conductor | None = None
+        self._kept: list[KeptFiles] = []
         self._upkeep: Upkeep | None = None
         self.health = Health()
         """What is amiss with the server as a whole: the workers' health checks and `stats` tell it."""
@@ -93,10 +94,12 @@ class Supervisor:
             stall_timeout_s=settings.stall_timeout,
             shutdown_timeout_s=settings.shutdown_timeout,
             give_up_after_s=settings.give_up_after,
+            drain_spread_s=settings.drain_spread,
         )
         self._reloading = Reloading(self._reload)
+        self._rescaling = Rescaling(self._scale_by)
         self.children = self._workers.children
-        """By shard. Their states, pids, restarts and connections may be read at any time."""
+        """By name. Their states, pids, restarts and connections may be read at any time."""
 
     async def run(self) -> int:
         """Start, supervise until something asks for the end, stop."""
@@ -111,6 +114,7 @@ class Supervisor:
             _Part("watch", self._workers.watch, self._workers.unwatch),
             _Part("upkeep", self._start_upkeep, self._stop_upkeep),
             _Part("reloads", _nothing, self._reloading.stop),
+            _Part("scalings", _nothing, self._rescaling.stop),
         )
         started = StartedParts()
         failures: list[PartFailure] = []
@@ -140,15 +144,42 @@ class Supervisor:
         """End the server in order, with exit code 0; returns at once. Only the first reason for an end counts."""
         self._end(0, reason)
 
-    async def restart_shard(self, shard: int) -> None:
-        """Replace a shard's worker and return when the replacement is ready; not counted as a crash.
+    # Plans, each when it is its turn.
 
-        Raises IndexError for a shard that there is not, RestartFailedError when the replacement could not start (the old
-        worker goes on then), ServerClosedError when the server ends first.
-        """
-        if not 0 <= shard < len(self.children):
-            raise IndexError(f"wspulse: there is no shard {shard}; allowed is 0 … {len(self.children) - 1}")
-        await asyncio.shield(self.children[shard].restart())
+    async def restart(self, shard: int, *, drain: bool = False) -> Moved:
+        """Replace a worker, whose sessions move (with `drain`, are closed). Raises as the conductor does."""
+        return await self.conductor.restart(shard, drain=drain)
+
+    async def reload(self, *, drain: bool = False) -> list[Moved]:
+        """The same of all workers, one after another; a reload that is under way is joined."""
+        return await self.conductor.reload(drain=drain)
+
+    async def scale(self, workers: int) -> Scaled:
+        """Have so many workers. Raises ValueError for a number that is none, or needs too many descriptors; else as `restart`."""
+        check_workers(workers, SLOTS)
+        return await self.conductor.scale(lambda _present: workers)
+
+    def everybody(self) -> list[Child]:
+        """The children, and those beside them while sessions move."""
+        return self._workers.everybody
+
+    def histories(self) -> Mapping[int, History]:
+        return self._workers.histories
+
+    def moving(self, shard: int) -> int | None:
+        """How many sessions of a worker have yet to move; None when it is not its turn."""
+        return None if self._conductor is None else self._conductor.left(shard)
+
+    @property
+    def conductor(self) -> Conductor:
+        assert self._conductor is not None
+        return self._conductor
+
+    @property
+    def control(self) -> ControlPlane:
+        """From its start on."""
+        assert self._control is not None
+        return self._control
 
     # What children tell.
 
@@ -157,7 +188,7 @@ class Supervisor:
 
     def on_ready(self, child: Child) -> None:
         assert child.incarnation is not None
-        self._workers.tell_others(child, ShardUp(child.shard, child.incarnation))
+        self._workers.tell_others(child.seat, ShardUp(child.seat, child.incarnation))
         self.control.worker_ready(child)
         for reason in self.health.reasons:
             child.tell(HealthChanged(reason, is_well=False))
@@ -169,22 +200,27 @@ class Supervisor:
             self.is_ready = True
             self._announce()
             self._reloading.allow()
+            self._rescaling.allow()
+        self.conductor.on_ready()
 
     def on_down(self, child: Child, incarnation: int) -> None:
-        self._workers.tell_others(child, ShardDown(child.shard, incarnation))
+        self._workers.tell_others(child.seat, ShardDown(child.seat, incarnation))
         self.control.worker_down(child)
+        self.conductor.on_down(child)
 
     def on_drained(self, child: Child) -> None:
         self._workers.child_changed()
 
     def on_stopped(self, child: Child) -> None:
         self._workers.child_changed()
+        self.conductor.on_stopped(child)
 
     def on_boot_failed(self, child: Child, failure: BootFailed) -> None:
+        self.conductor.on_boot_failed(child, failure)
         if self.is_ready or self._ending.done():
             return  # another start may succeed, and others serve; or the first of several equal ones was told
         if failure.is_usage:
-            tell(self._with_source(failure.text))
+            tell(self.settings.with_source(failure.text))
             self._end(2, "a wrong option")
         else:
             _logger.critical(
@@ -211,12 +247,30 @@ class Supervisor:
         if isinstance(message, Events):
             self.control.take_events(message)
             return
+        if self.conductor.take(child, message):
+            return
         _logger.error("a worker said what nobody hears", extra={"shard": child.shard, "said": type(message).__name__})
+
+    # What the conductor tells.
+
+    def on_moving(self, child: Child, result: Moved, *, is_over: bool) -> None:
+        self.control.worker_moving(child, result, is_over=is_over)
+
+    def on_replaced(self, child: Child) -> None:
+        self.control.worker_replaced(child)
+
+    def on_standby_closes(self) -> None:
+        self.request_shutdown("the application closed the server")
+
+    def _tell_all(self, message: Message) -> None:
+        self._workers.tell_all(message)
+        if self._control is not None:
+            self._control.hear(message)
 
     # The parts, in the order of their start.
 
     def _install_signals(self) -> None:
-        install_signals(self._on_signal, self._reloading.request)
+        install_signals(self._on_signal, self._reloading.request, self._rescaling.request)
 
     def _on_signal(self, number: signal.Signals) -> None:
         self._signals.append(number)
@@ -228,38 +282,10 @@ class Supervisor:
     async def _claim_port(self) -> None:
         """The port first: who does not get it has touched nothing of who has it."""
         check_descriptors(self.settings.workers)
-        self._listener = await self._listen()
+        self._listener = await claim_listener(self.settings.host, self.settings.port, self._ending.done)
         if self._listener is not None:
             address, self.port, *_ = self._listener.getsockname()
             self.runtime_dir = RuntimeDir.claim(self.port, address=address)
-
-    async def _listen(self) -> socket.socket | None:
-        """None when the end comes first."""
-        host, port = self.settings.host, self.settings.port
-        deadline = time.monotonic() + ADDRESS_RETRY_S
-        orphans: Orphans | None = None
-        look_at = 0.0
-        while not self._ending.done():
-            try:
-                return open_listener(host, port)
-            except AddressTakenError as error:
-                predecessor = find_predecessor(port, error.address)
-                if predecessor is None:
-                    raise
-                if predecessor.is_running:
-                    raise StartError(refusal(port, predecessor.pid)) from None
-                now = time.monotonic()
-                is_late = now >= deadline
-                if is_late or now >= look_at:
-                    look_at = now + ORPHANS_PERIOD_S
-                    orphans = orphans or Orphans(predecessor.folder)
-                    # Until then those that can may end in order.
-                    if orphans.end(only_stopped=not is_late):
-                        deadline = max(deadline, now + ORPHANS_PERIOD_S)
-                    elif is_late:
-                        raise
-            await asyncio.sleep(ADDRESS_RETRY_PERIOD_S)
-        return None
 
     def _release_port(self) -> None:
         if self._listener is not None:
@@ -268,26 +294,34 @@ class Supervisor:
             self.runtime_dir.release()
 
     def _open_mailboxes(self) -> None:
+        self._mailboxes = MailboxListeners("way to the workers", self._workers.move_mailbox)
+        self._seating = Seating(self._mailboxes, lambda seat: self._socket_path(f"mailbox-{seat}"), self._tell_all)
+        self._seating.begin(self.settings.workers)
+        self._kept.append(self._mailboxes.kept)
+
+    def _socket_path(self, name: str) -> str:
         assert self.runtime_dir is not None
-        paths = [self.runtime_dir.socket_path(f"mailbox-{shard}") for shard in range(self.settings.workers)]
-        self._mailboxes = MailboxListeners(paths, self._workers.move_mailbox)
-        self._mailboxes.open()
+        return self.runtime_dir.socket_path(name)
 
     def _close_mailboxes(self) -> None:
         if self._mailboxes is not None:
             self._mailboxes.close()
 
     @property
-    def mailbox_paths(self) -> tuple[str, ...]:
-        """By shard: where a shard can be reached."""
-        return () if self._mailboxes is None else self._mailboxes.paths
+    def mailbox_paths(self) -> Mapping[int, str]:
+        """By seat: where a worker can be reached."""
+        return {} if self._mailboxes is None else self._mailboxes.paths
 
     def _start_bus(self) -> None:
         if self.settings.workers > 1:
-            assert self.runtime_dir is not None
-            self._forwarder = BusForwarder(
-                self.runtime_dir.socket_path("bus-push"), self.runtime_dir.socket_path("bus-publish")
-            )
+            self._seating.bus = self._forwarder_started()
+
+    def _forwarder_started(self) -> tuple[str, str]:
+        """Its endpoints, for pushing and subscribing. Raises StartError."""
+        if self._forwarder is None:
+            self._forwarder = forwarder = BusForwarder(self._socket_path("bus-push"), self._socket_path("bus-publish"))
+            self._kept.append(KeptFiles("bus", forwarder.paths, lambda _missing: forwarder.rebind()))
+        return self._forwarder.push_endpoint, self._forwarder.subscribe_endpoint
 
     def _stop_bus(self) -> None:
         if self._forwarder is not None:
@@ -295,25 +329,25 @@ class Supervisor:
 
     def _start_control(self) -> None:
         assert self.runtime_dir is not None
-        self.control = ControlPlane(self.settings, self, self.runtime_dir, self.mailbox_paths)
-        self.control.start()
+        self._control = ControlPlane(self.settings, self, self.runtime_dir, dict(self.mailbox_paths))
+        self._control.start()
+        self._kept.extend(self._control.kept)
 
     async def _reload(self) -> None:
-        await self.control.reload()
+        await self.conductor.reload(joins=False)
+
+    async def _scale_by(self, more: int) -> None:
+        await self.conductor.scale(lambda present: min(max(present + more, 1), SLOTS))
 
     async def _stop_control(self) -> None:
         await self.control.stop()
 
     def _start_workers(self) -> None:
         settings = self.settings
-        forwarder = self._forwarder
         spec = ChildSpec(
             app=settings.app,
             overrides=settings.overrides,
-            workers=settings.workers,
             path=settings.path,
-            mailbox_paths=self.mailbox_paths,
-            bus=None if forwarder is None else (forwarder.push_endpoint, forwarder.subscribe_endpoint),
             alive_period_s=self._workers.period_s,
             drain_s=settings.shutdown_timeout,
             log_level=settings.log_level,
@@ -321,11 +355,10 @@ class Supervisor:
             desk_path=self.control.desk_path,
         )
         assert self._listener is not None
-        assert self._mailboxes is not None
         assert self.runtime_dir is not None
-        self._workers.start(
-            spec, self._listener, self._mailboxes.listeners, self.runtime_dir.run * INCARNATIONS_PER_RUN
-        )
+        patience = Patience(settings.handover_timeout, settings.drain_spread, settings.give_up_after)
+        self._conductor = Conductor(self._workers, self._seating, self, patience, self._forwarder_started)
+        self._workers.start(spec, self._listener, self._seating, self.runtime_dir.run * INCARNATIONS_PER_RUN)
 
     async def _stop_workers(self) -> None:
         if self.is_ready:
@@ -333,16 +366,13 @@ class Supervisor:
             _logger.info("the server stops", extra={"reason": reason})
         assert self._listener is not None
         self._listener.close()
+        if self._conductor is not None:
+            await self._conductor.stop()
         await self._workers.stop()
 
     def _start_upkeep(self) -> None:
-        assert self._mailboxes is not None
         assert self.runtime_dir is not None
-        forwarder = self._forwarder
-        kept = [KeptFiles("way to the workers", self._mailboxes.paths, self._mailboxes.restore), *self.control.kept]
-        if forwarder is not None:
-            kept.append(KeptFiles("bus", forwarder.paths, lambda _missing: forwarder.rebind()))
-        self._upkeep = Upkeep(self.runtime_dir.path, self.runtime_dir.restore, kept, self._on_upkeep)
+        self._upkeep = Upkeep(self.runtime_dir.path, self.runtime_dir.restore, self._kept, self._on_upkeep)
         self._upkeep.open()
 
     def _stop_upkeep(self) -> None:
@@ -351,8 +381,7 @@ class Supervisor:
 
     def _on_upkeep(self, reason: str, is_amiss: bool) -> None:
         (self.health.fail if is_amiss else self.health.mend)(reason)
-        for child in self.children:
-            child.tell(HealthChanged(reason, is_well=not is_amiss))
+        self._workers.tell_all(HealthChanged(reason, is_well=not is_amiss))
 
     # The end, and what is printed.
 
@@ -365,12 +394,6 @@ class Supervisor:
         where = f"ws://{address_text(self.host, self.port)}{self.settings.path}"
         line = f"wspulse: ready on {where} ({self.settings.workers} workers, control {self.control.endpoint})\n"
         print_ready_line(line.encode())
-
-    def _with_source(self, text: str) -> str:
-        """A worker's "wspulse: <option>: ..." with the option's name replaced by where its value came from."""
-        option, colon, problem = text.removeprefix("wspulse: ").partition(": ")
-        source = self.settings.sources.get(option)
-        return f"wspulse: {source}{colon}{problem}" if source else text
 
 
 def _nothing() -> None:

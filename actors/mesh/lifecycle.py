@@ -11,7 +11,10 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ActorMessage", "LifecycleMessage"]
+__all__ = ["SUPERVISOR_SEAT", "ActorMessage", "LifecycleMessage"]
+
+SUPERVISOR_SEAT = -1
+"""Of who asks workers about connection ids as they do each other, and has no mailbox."""
 
 
 class ActorMessage(msgspec.Struct, array_like=True, tag=True, gc=False):
@@ -105,14 +108,17 @@ class KeepBus(ActorMessage):
 class Drain(ActorMessage):
     """Stop accepting and end all sessions with 1001; answer with Drained. The process stays until Exit.
 
-    `server_closes` is False where only this worker is replaced: its last callbacks may still broadcast.
+    `server_closes` is False where only this worker is replaced: its last callbacks may still broadcast. `restarts`: what could not
+    move is closed with 1012 instead. The closes are spread over `spread_s`.
     """
 
     server_closes: bool = True
+    restarts: bool = False
+    spread_s: float = 0.0
 
 
 class TakeOver(ActorMessage):
-    """To a worker that stands by: its shard's worker has ended, serve."""
+    """To a worker that stands by: accept from now on."""
 
 
 class WatchEvents(ActorMessage):
@@ -143,7 +149,7 @@ class Ready(ActorMessage):
 
 
 class Prepared(ActorMessage):
-    """The application is loaded and on_start has run: this worker, which stands by, serves as soon as it is told TakeOver."""
+    """The application is loaded and on_start has run: this worker, which stands by, accepts as soon as it is told TakeOver."""
 
 
 class BootFailed(ActorMessage):

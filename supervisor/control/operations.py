@@ -7,10 +7,9 @@ already checked, and the request's encoding, returns the result, and raises the 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -18,8 +17,8 @@ import msgspec
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
 from wspulse.actors.mesh.message import (
     BroadcastPayload,
+    ConnectionList,
     ConnectionRecord,
-    GetStats,
     JoinRoom,
     Kick,
     LeaveRoom,
@@ -28,23 +27,21 @@ from wspulse.actors.mesh.message import (
     Message,
     SendPayload,
 )
+from wspulse.actors.mesh.placing.listing import list_sessions
 from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import BadRequestError, ServerClosedError, ShardUnavailableError
-from wspulse.actors.values.health import Health
 from wspulse.actors.values.text.ids import checked_room_id
 from wspulse.supervisor.control.event_publisher import EventPublisher
 from wspulse.supervisor.control.shard_links import ShardLinks
+from wspulse.supervisor.control.statistics import Counted, Statistics
 from wspulse.supervisor.host.installed import installed_version
-from wspulse.supervisor.host.memory import resident_bytes
-from wspulse.supervisor.process.child import Child, ChildState
-from wspulse.supervisor.process.tally import Counts, added
+from wspulse.supervisor.moving.scaling import Scaled
+from wspulse.supervisor.moving.turn import Moved
+from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.watching.silence import SILENT_S
 from wspulse.supervisor.protocol.wire import Incomplete, NoArguments
 
 __all__ = ["Operations", "Supervised"]
-
-STATS_TIMEOUT_S = 2.0
-"""A person watches: a silent worker is shown as silent rather than waited for."""
 
 RECORDS_PER_TURN = 2000
 """About 2 ms of the supervisor's loop."""
@@ -54,15 +51,17 @@ Listed = list[dict[str, Any]] | Incomplete
 """The rows of a list; and who is missing, where somebody is."""
 
 
-class Supervised(Protocol):
+class Supervised(Counted, Protocol):
     """What the operations need of the supervisor."""
 
     children: list[Child]
-    health: Health
+    """By name: who bears it."""
 
     @property
     def is_ending(self) -> bool: ...
-    async def restart_shard(self, shard: int) -> None: ...
+    async def restart(self, shard: int, *, drain: bool) -> Moved: ...
+    async def reload(self, *, drain: bool) -> list[Moved]: ...
+    async def scale(self, workers: int) -> Scaled: ...
     def request_shutdown(self, reason: str) -> None: ...
 
 
@@ -107,6 +106,15 @@ class PresenceArguments(_Arguments):
 
 class RestartArguments(_Arguments):
     shard: int
+    drain: bool = False
+
+
+class ReloadArguments(_Arguments):
+    drain: bool = False
+
+
+class ScaleArguments(_Arguments):
+    workers: int
 
 
 class Operations:
@@ -124,7 +132,8 @@ class Operations:
         "rooms": NoArguments,
         "stats": NoArguments,
         "restart": RestartArguments,
-        "reload": NoArguments,
+        "reload": ReloadArguments,
+        "scale": ScaleArguments,
         "shutdown": NoArguments,
     }
 
@@ -132,12 +141,10 @@ class Operations:
         self, supervised: Supervised, links: ShardLinks, events: EventPublisher, refused: Callable[[], int]
     ) -> None:
         """`refused()` is how many control clients did not get in."""
-        self._refused = refused
         self._supervised = supervised
         self._links = links
         self._events = events
-        self._started_at = time.monotonic()
-        self._reload = asyncio.Lock()
+        self._statistics = Statistics(supervised, links, refused)
 
     async def ping(self, args: PingArguments, _encoding: str) -> dict[str, Any]:
         if args.event is not None:
@@ -145,20 +152,16 @@ class Operations:
         return {
             "version": installed_version("wspulse") or "unknown",
             "events": self._events.endpoint,
-            "workers": self._links.placement.shards,
+            "workers": len(self._supervised.children),
         }
 
     async def send(self, args: SendArguments, encoding: str) -> None:
         self._check_open()
-        frame = bytes(args.frame)
-        shard = self._links.placement.shard_of(args.connection)
-        await self._links.ask(shard, SendPayload(args.connection, frame, encoding), len(frame))
+        await self._links.ask_owner(args.connection, SendPayload(args.connection, bytes(args.frame), encoding))
 
     async def broadcast(self, args: BroadcastArguments, encoding: str) -> None:
         self._check_open()
-        frame = bytes(args.frame)
-        shard = self._links.broadcaster(args.room)
-        await self._links.ask(shard, BroadcastPayload(args.room, frame, encoding, args.exclude), len(frame))
+        await self._links.broadcast(BroadcastPayload(args.room, bytes(args.frame), encoding, args.exclude))
 
     async def kick(self, args: KickArguments, _encoding: str) -> None:
         self._check_open()
@@ -166,8 +169,7 @@ class Operations:
             check_close(args.code, args.reason)
         except ValueError as error:
             raise BadRequestError(str(error).removeprefix("wspulse: ")) from None
-        shard = self._links.placement.shard_of(args.connection)
-        await self._links.ask(shard, Kick(args.connection, args.code, args.reason))
+        await self._links.ask_owner(args.connection, Kick(args.connection, args.code, args.reason))
 
     async def join(self, args: MembershipArguments, _encoding: str) -> None:
         deadline = time.monotonic() + ASK_TIMEOUT_S
@@ -182,27 +184,41 @@ class Operations:
             checked_room_id(message.room_id)
         except ValueError as error:
             raise BadRequestError(str(error).removeprefix("wspulse: ")) from None
-        await self._links.ask(self._links.placement.shard_of(message.connection_id), message)
+        await self._links.ask_owner(message.connection_id, message)
 
     async def connections(self, args: ConnectionsArguments, _encoding: str) -> Listed:
-        rows: list[dict[str, Any]] = []
-        answers = await self._ask_all(ListConnections(args.room))
-        for answer, _gone_to in answers.values():
-            for start in range(0, len(answer), RECORDS_PER_TURN):
-                for record in msgspec.convert(answer[start : start + RECORDS_PER_TURN], list[ConnectionRecord]):
-                    rows.append(_row(record))  # noqa: PERF401
-                await asyncio.sleep(0)
-        return answers.listed(rows)
+        return await self._list(ListConnections(args.room), _row)
 
     async def presence(self, args: PresenceArguments, _encoding: str) -> Listed:
-        rows: list[dict[str, Any]] = []
-        answers = await self._ask_all(ListConnections(args.room, with_state=True))
-        for answer, _gone_to in answers.values():
-            for start in range(0, len(answer), RECORDS_PER_TURN):
-                for record in msgspec.convert(answer[start : start + RECORDS_PER_TURN], list[ConnectionRecord]):
-                    rows.append(_member(record))  # noqa: PERF401
+        return await self._list(ListConnections(args.room, with_state=True), _member)
+
+    async def _list(self, question: ListConnections, row: Callable[[ConnectionRecord], dict[str, Any]]) -> Listed:
+        """The sessions of all shards, each once, although some may be moving."""
+        answers = self._answers()
+
+        async def list_at(seat: int) -> ConnectionList | None:
+            incarnation = self._links.incarnation(seat)
+            if not incarnation or seat in answers.missing:
+                return ConnectionList([])
+            try:
+                records, gone_to = await self._links.ask(seat, question)
+            except ShardUnavailableError:
+                if self._links.incarnation(seat) != incarnation:
+                    return None
+                answers.missing.add(seat)
+                return ConnectionList([])
+            read: list[ConnectionRecord] = []
+            for start in range(0, len(records), RECORDS_PER_TURN):
+                read += msgspec.convert(records[start : start + RECORDS_PER_TURN], list[ConnectionRecord])
                 await asyncio.sleep(0)
-        return answers.listed(rows)
+            return ConnectionList(read, gone_to)
+
+        found = await list_sessions([child.seat for child in self._supervised.everybody()], list_at)
+        rows: list[dict[str, Any]] = []
+        for start in range(0, len(found), RECORDS_PER_TURN):
+            rows += map(row, found[start : start + RECORDS_PER_TURN])
+            await asyncio.sleep(0)
+        return self._listed(answers, rows)
 
     async def rooms(self, _args: NoArguments, _encoding: str) -> Listed:
         members: Counter[str] = Counter()
@@ -210,63 +226,30 @@ class Operations:
         for answer in answers.values():
             for room_id, count in answer:
                 members[room_id] += count
-        return answers.listed([{"id": room_id, "connections": count} for room_id, count in members.items()])
+        return self._listed(answers, [{"id": room_id, "connections": count} for room_id, count in members.items()])
 
     async def stats(self, _args: NoArguments, _encoding: str) -> dict[str, Any]:
-        children = self._supervised.children
-        awake = [child.shard for child in children if child.silence_s < SILENT_S]
-        incarnations = {shard: self._links.incarnation(shard) for shard in awake}
-        answers = await self._links.ask_all(GetStats(), only=awake, timeout_s=STATS_TIMEOUT_S)
-        workers, totals = [], Counter[str]()
-        counted: Counts = {}
-        for child in children:
-            answer = answers.get(child.shard)
-            if isinstance(answer, dict):
-                child.tally.heard(incarnations[child.shard], answer.pop("counters", {}))
-            gauges = _worker_gauges(child, answer)
-            for name, value in gauges.items():
-                if name not in NOT_TOTALLED and isinstance(value, (int, float)):
-                    totals[name] += value  # type: ignore[assignment]
-            workers.append({**gauges, **child.tally.of(child.incarnation)})
-            counted = added(counted, child.tally.total)
-        totals["rooms"] = await self._room_count(answers)
-        now = time.monotonic()
-        return {
-            "version": installed_version("wspulse") or "unknown",
-            "pid": os.getpid(),
-            "uptime_s": now - self._started_at,
-            "rss_bytes": resident_bytes(os.getpid()),
-            "unwell": list(self._supervised.health.reasons),
-            "control_refused": self._refused(),
-            "totals": {**totals, **counted},
-            "workers": workers,
-        }
+        return await self._statistics.told()
 
-    async def _room_count(self, answers: Mapping[int, Any]) -> int:
-        """How many rooms there are on the shards that told how many they have: one may be on several of them."""
-        counts = {shard: answer.get("rooms", 0) for shard, answer in answers.items() if isinstance(answer, dict)}
-        if sum(1 for count in counts.values() if count) < 2:
-            return sum(counts.values())
-        rooms: set[str] = set()
-        for answer in (await self._links.ask_all(ListRooms(), only=counts, timeout_s=STATS_TIMEOUT_S)).values():
-            if not isinstance(answer, ShardUnavailableError):
-                rooms.update(room_id for room_id, _ in answer)
-                await asyncio.sleep(0)
-        return len(rooms)
-
-    async def restart(self, args: RestartArguments, _encoding: str) -> None:
+    async def restart(self, args: RestartArguments, _encoding: str) -> dict[str, Any]:
         self._check_open()
         try:
-            await self._supervised.restart_shard(args.shard)
+            moved = await self._supervised.restart(args.shard, drain=args.drain)
         except IndexError as error:
             raise BadRequestError(str(error).removeprefix("wspulse: ")) from None
+        return {"moved": moved.moved, "drained": moved.drained, "longest_pause_s": moved.longest_pause_s}
 
-    async def reload(self, _args: NoArguments, _encoding: str) -> None:
+    async def reload(self, args: ReloadArguments, _encoding: str) -> list[dict[str, Any]]:
         self._check_open()
-        async with self._reload:
-            for shard in range(self._links.placement.shards):
-                self._check_open()
-                await self._supervised.restart_shard(shard)
+        return [moved._asdict() for moved in await self._supervised.reload(drain=args.drain)]
+
+    async def scale(self, args: ScaleArguments, _encoding: str) -> dict[str, Any]:
+        self._check_open()
+        try:
+            scaled = await self._supervised.scale(args.workers)
+        except ValueError as error:
+            raise BadRequestError(str(error).removeprefix("wspulse: ")) from None
+        return scaled._asdict()
 
     async def shutdown(self, _args: NoArguments, _encoding: str) -> None:
         self._supervised.request_shutdown("the control socket asked for it")
@@ -275,51 +258,37 @@ class Operations:
         if self._supervised.is_ending:
             raise ServerClosedError
 
-    async def _ask_all(self, message: Message) -> _Answers:
-        """What the shards answer. Nobody waits for a worker that has been silent for a while."""
+    def _answers(self) -> _Answers:
+        """None yet. Nobody waits for a worker that has been silent for a while."""
         self._check_open()
-        awake = [child.shard for child in self._supervised.children if child.silence_s < SILENT_S]
-        silent = {child.shard for child in self._supervised.children} - set(awake)
-        answers = _Answers(missing={shard for shard in silent if self._links.is_up(shard)})
-        for shard, answer in (await self._links.ask_all(message, only=awake)).items():
+        silent = {child.seat for child in self._supervised.everybody() if child.silence_s >= SILENT_S}
+        return _Answers(missing={seat for seat in silent if self._links.is_up(seat)})
+
+    async def _ask_all(self, message: Message) -> _Answers:
+        """What the shards answer."""
+        answers = self._answers()
+        awake = [child.seat for child in self._supervised.everybody() if child.seat not in answers.missing]
+        for seat, answer in (await self._links.ask_all(message, only=awake)).items():
             if isinstance(answer, ShardUnavailableError):
-                answers.missing.add(shard)
+                answers.missing.add(seat)
             else:
-                answers[shard] = answer
+                answers[seat] = answer
         return answers
+
+    def _listed(self, answers: _Answers, rows: list[dict[str, Any]]) -> Listed:
+        """What was made of the answers, as the result of an operation."""
+        if not answers.missing:
+            return rows
+        names = {child.shard for child in self._supervised.everybody() if child.seat in answers.missing}
+        return Incomplete(rows, sorted(names))
 
 
 class _Answers(dict[int, Any]):
-    """What shards answered, by shard, and those that are alive and did not."""
+    """What shards answered, by seat, and those that are alive and did not."""
 
     def __init__(self, *, missing: set[int]) -> None:
         super().__init__()
         self.missing = missing
-
-    def listed(self, rows: list[dict[str, Any]]) -> Listed:
-        """What was made of the answers, as the result of an operation."""
-        return Incomplete(rows, sorted(self.missing)) if self.missing else rows
-
-
-NOT_TOTALLED = frozenset({"rooms", "shard", "pid", "silent_for_s", "uptime_s", "loop_lag_s", "loop_lag_worst_s"})
-"""Gauges of which a sum means nothing."""
-
-
-def _worker_gauges(child: Child, answer: Any) -> dict[str, Any]:
-    """What a worker is and has at this moment. Its restarts are none, but nor do they fall."""
-    state = child.state.value
-    if child.state is ChildState.READY and (child.silence_s >= SILENT_S or isinstance(answer, ShardUnavailableError)):
-        state = "silent"
-    known = answer if isinstance(answer, dict) else {"connections": child.connections}
-    return {
-        "shard": child.shard,
-        "pid": child.pid,
-        "state": state,
-        "silent_for_s": round(child.silence_s, 1) if child.silence_s >= SILENT_S else 0.0,
-        "restarts": child.restarts,
-        "rss_bytes": None if child.pid is None else resident_bytes(child.pid),
-        **known,
-    }
 
 
 def _row(record: ConnectionRecord) -> dict[str, Any]:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import zmq
 
-from wspulse.actors.mesh.lifecycle import Events, WatchEvents
+from wspulse.actors.mesh.lifecycle import Events, SeatGone, SeatOpened, SlotTable, WatchEvents
 from wspulse.actors.mesh.mailbox import Mailbox
-from wspulse.actors.mesh.message import DESK_SHARD, UpgradeRequest
+from wspulse.actors.mesh.message import DESK_SHARD, Message, UpgradeRequest
 from wspulse.supervisor.control.bridge.service import BridgeService
 from wspulse.supervisor.control.client_gate import ClientGate
 from wspulse.supervisor.control.doorman import Doorman
@@ -27,6 +27,7 @@ from wspulse.supervisor.control.operations import Operations, Supervised
 from wspulse.supervisor.control.server import ControlServer
 from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.errors import SettingError, StartError
+from wspulse.supervisor.moving.turn import Moved
 from wspulse.supervisor.premises.mailbox_listeners import MailboxListeners
 from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 from wspulse.supervisor.premises.upkeep import KeptFiles
@@ -34,7 +35,6 @@ from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.started_parts import StartedParts
 from wspulse.supervisor.process.watching.silence import SILENT_S
 from wspulse.supervisor.protocol.curve import KeyFileError, KeyPair, load_allowed, load_pair
-from wspulse.supervisor.protocol.wire import NoArguments
 from wspulse.supervisor.settings.layers import Settings
 
 __all__ = ["ControlPlane"]
@@ -47,8 +47,9 @@ class ControlPlane:
     """See the module. `endpoint` is where the control socket is, from `start` on."""
 
     def __init__(
-        self, settings: Settings, supervised: Supervised, runtime_dir: RuntimeDir, mailbox_paths: Sequence[str]
+        self, settings: Settings, supervised: Supervised, runtime_dir: RuntimeDir, mailbox_paths: Mapping[int, str]
     ) -> None:
+        """`mailbox_paths` has, by seat, where the workers that are to be started are reached."""
         self._settings = settings
         self._supervised = supervised
         self._runtime_dir = runtime_dir
@@ -56,6 +57,7 @@ class ControlPlane:
         self._started = StartedParts()
         self._replacing: set[int] = set()
         self._pids: dict[int, int] = {}
+        """By seat, of the latest worker there."""
         self._bridge: BridgeService | None = None
         self._gate: ClientGate | None = None
         self._doorman = Doorman()
@@ -78,7 +80,9 @@ class ControlPlane:
         if keys is not None:
             self._gate = gate = ClientGate(context, *keys, self._doorman.key_unknown)
             self._started.add("gate", gate.close)
-        self._links = ShardLinks(self._mailbox_paths, self._is_silent)
+        self._links = ShardLinks(len(self._mailbox_paths), self._seats, self._is_silent)
+        for seat, path in self._mailbox_paths.items():
+            self._links.hear(SeatOpened(seat, path))
         self._started.add("links", self._links.close)
         self._start_events(context, claimed, gate)
         self._start_server(context, claimed, gate)
@@ -92,32 +96,42 @@ class ControlPlane:
         if failures := await self._started.stop():
             raise ExceptionGroup("parts of the control plane did not stop", [failure.error for failure in failures])
 
-    async def reload(self) -> None:
-        """What the operation does; of reloads that were asked for here and there one comes after the other."""
-        await self._operations.reload(NoArguments(), "msgpack")
-
     # What the supervisor tells.
+
+    def hear(self, message: Message) -> None:
+        """What all workers are told."""
+        if isinstance(message, SeatOpened | SeatGone | SlotTable):
+            self._links.hear(message)
 
     def worker_started(self, child: Child) -> None:
         assert child.pid is not None
         if prefixes := self.events.prefixes:
             child.tell(WatchEvents(prefixes))
-        self._pids[child.shard] = child.pid
-        self._publish("started", child.shard)
+        self._pids[child.seat] = child.pid
+        self._publish("started", child)
 
     def worker_ready(self, child: Child) -> None:
-        self._publish("ready", child.shard)
-        if child.shard in self._replacing:
-            self._replacing.discard(child.shard)
-            self._publish("restarted", child.shard)
+        self._publish("ready", child)
+        if child.seat in self._replacing:
+            self._replacing.discard(child.seat)
+            self._publish("restarted", child)
 
     def worker_down(self, child: Child) -> None:
         if self._bridge is not None:
-            self._bridge.shard_down(child.shard)
+            self._bridge.shard_down(child.seat)
         if not child.ends_by_order:
-            self._publish("died", child.shard)
-        elif not self._supervised.is_ending:
-            self._replacing.add(child.shard)
+            self._publish("died", child)
+        elif child.is_permanent and not self._supervised.is_ending:
+            self._replacing.add(child.seat)
+
+    def worker_moving(self, child: Child, result: Moved, *, is_over: bool) -> None:
+        """Its sessions begin to move elsewhere, or no more do."""
+        fields = {"moved": result.moved, "drained": result.drained} if is_over else {}
+        self._publish("moving", child, is_over=is_over, **fields)
+
+    def worker_replaced(self, child: Child) -> None:
+        """It has taken another one's place."""
+        self._publish("restarted", child)
 
     def take_events(self, message: Events) -> None:
         if message.dropped_events:
@@ -172,13 +186,13 @@ class ControlPlane:
         bridge = self._bridge = server.peer_operations = BridgeService(server.send, server.is_backlogged)
         self._started.add("bridge", bridge.close)
         self.desk_path = self._runtime_dir.socket_path("bridge")
-        listeners = MailboxListeners([self.desk_path], lambda _shard, listener: _move(mailbox, listener))
+        listeners = MailboxListeners("bridge", lambda _seat, listener: _move(mailbox, listener))
         self._started.add("listener", listeners.close)
-        listeners.open()
-        mailbox = Mailbox(listeners.listeners[0].dup(), DESK_SHARD, 1, bridge.receive, _no_upgrades)
+        listeners.open(DESK_SHARD, self.desk_path)
+        mailbox = Mailbox(listeners.listeners[DESK_SHARD].dup(), DESK_SHARD, 1, bridge.receive, _no_upgrades)
         self._started.add("mailbox", mailbox.close)
         mailbox.open()
-        self.kept.append(KeptFiles("bridge", listeners.paths, listeners.restore))
+        self.kept.append(listeners.kept)
 
     def _bind_again(self, claimed: ControlEndpoint, missing: Sequence[str]) -> None:
         """The sockets stay open, and who is connected connected: each gets its address once more. Raises StartError."""
@@ -199,15 +213,17 @@ class ControlPlane:
         self._started.add("doorman", self._doorman.close)
 
     def _watch(self, prefixes: list[bytes]) -> None:
-        for child in self._supervised.children:
+        for child in self._supervised.everybody():
             child.tell(WatchEvents(prefixes))
 
-    def _is_silent(self, shard: int) -> bool:
-        children = self._supervised.children
-        return shard < len(children) and children[shard].silence_s >= SILENT_S
+    def _seats(self) -> list[int]:
+        return [child.seat for child in self._supervised.children] or list(self._mailbox_paths)
 
-    def _publish(self, kind: str, shard: int) -> None:
-        self.events.publish_own(f"worker.{kind}", {"shard": shard, "pid": self._pids[shard]})
+    def _is_silent(self, seat: int) -> bool:
+        return any(child.seat == seat and child.silence_s >= SILENT_S for child in self._supervised.everybody())
+
+    def _publish(self, kind: str, child: Child, **fields: object) -> None:
+        self.events.publish_own(f"worker.{kind}", {"shard": child.shard, "pid": self._pids.get(child.seat), **fields})
 
 
 def _open_socket(

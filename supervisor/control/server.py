@@ -30,7 +30,7 @@ from wspulse.actors.values.log_limit import LogLimit
 from wspulse.supervisor.control.operations import Operations
 from wspulse.supervisor.control.route import PeerRoute
 from wspulse.supervisor.control.socket import ControlSocket, PeerGoneError
-from wspulse.supervisor.process.restart.replacement import RestartFailedError
+from wspulse.supervisor.process.restart.failure import MoveFailedError, RestartFailedError
 from wspulse.supervisor.protocol.wire import (
     ControlRequest,
     UnreadableRequestError,
@@ -57,6 +57,7 @@ PUBLIC_ERRORS = (
     ServerClosedError,
     ShardUnavailableError,
     RestartFailedError,
+    MoveFailedError,
 )
 """Those whose codes doc/control.md lists. Any other error is our fault and is only logged."""
 

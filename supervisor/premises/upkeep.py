@@ -35,20 +35,34 @@ _logger = logging.getLogger("wspulse.supervisor")
 
 
 class KeptFiles:
-    """The sockets of one part of the server, by their paths, and the locks that it holds. `restore(missing)` makes those again
-    that are missing, or soon; it is called again while they are, and also without any when it raised an error (OSError or
-    StartError)."""
+    """The sockets of one part of the server, by their paths, which may come and go, and the locks that it holds.
+    `restore(missing)` makes those again that are missing, or soon; it is called again while they are, and also without any when
+    it raised an error (OSError or StartError)."""
 
     def __init__(
         self, name: str, sockets: Sequence[str], restore: Callable[[Sequence[str]], None], *, locks: Sequence[str] = ()
     ) -> None:
         self.name = name
-        self.paths = (*sockets, *locks)
         self.restore = restore
         self._kinds = dict.fromkeys(sockets, stat.S_IFSOCK) | dict.fromkeys(locks, stat.S_IFREG)
-        self._identities: dict[str, _Identity | None] = dict.fromkeys(self.paths)
+        self._identities: dict[str, _Identity | None] = dict.fromkeys(self._kinds)
         """None: the next that is there is ours."""
         self.missing()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(self._kinds)
+
+    def add(self, path: str) -> None:
+        """A socket that is bound there now."""
+        self._kinds[path] = stat.S_IFSOCK
+        self._identities[path] = None
+        self._is_there(path)
+
+    def discard(self, path: str) -> None:
+        """It is needed no more."""
+        self._kinds.pop(path, None)
+        self._identities.pop(path, None)
 
     def missing(self) -> list[str]:
         """The paths where there is nothing, or something else."""
@@ -69,8 +83,8 @@ class KeptFiles:
 
 
 class Upkeep:
-    """See the module. `restore_folder` makes the folder again and says whether it had to; `failed(reason, is_so)` is told of what
-    cannot be made again, and when it can."""
+    """See the module. `kept` may grow. `restore_folder` makes the folder again and says whether it had to; `failed(reason,
+    is_so)` is told of what cannot be made again, and when it can."""
 
     def __init__(
         self,

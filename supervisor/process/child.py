@@ -1,17 +1,18 @@
-"""`Child`: one shard's place in the supervisor, over all the workers that hold it one after another.
+"""`Child`: one worker's place in the supervisor: a name and a seat, over all workers that one crash after another brings there.
 
-Created once per shard by `Workers`. It tells the supervisor what matters through `ChildEvents`. Restarts are one-for-one: a
-child knows nothing of the others.
+Created by `Workers`. It tells the supervisor what matters through `ChildEvents`. Restarts are one-for-one: a child knows nothing
+of the others.
 
     start() ──▶ STARTING ──Ready──▶ READY ──Drain──▶ DRAINING ──Drained──▶ DRAINED ──Exit──▶ the process ends
                     ▲                  the process ends at any time │
                     └── WAITING (backoff) ◀── crash, failed start ──┼── by order ──▶ start()
+                                              where it is temporary ┼──▶ STOPPED
                                                                     └── stop() ──▶ STOPPED
 
-By order ends a worker that is to be replaced, and one that somebody sent SIGTERM; where that was before it was ready, the next
-start waits, since it may be what the application does to itself. For a planned restart of a worker that is ready its replacement
-is prepared first; when the worker has ended, that is the one that is STARTING. A child never gives up: whether the server is to
-go on is the supervisor's to decide.
+By order ends a worker that is retired, one that is to be started anew, and one that somebody sent SIGTERM; where that was before
+it was ready, the next start waits, since it may be what the application does to itself. A permanent child never gives up: whether
+the server is to go on is the supervisor's to decide. A temporary one is followed by none at its seat: it has been given up for
+another, or has yet to become anybody's.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from wspulse.actors.values.errors import ServerClosedError
 from wspulse.supervisor.host.process_state import process_state
 from wspulse.supervisor.process.child_events import ChildEvents, ChildState
 from wspulse.supervisor.process.kill_timer import KillTimer
+from wspulse.supervisor.process.restart.failure import RestartFailedError
+from wspulse.supervisor.process.restart.history import History
 from wspulse.supervisor.process.restart.next_start import NextStart
-from wspulse.supervisor.process.restart.replacement import Replacement, RestartFailedError
-from wspulse.supervisor.process.restart.standby import LEAVE_S, Launch, LaunchedWorker
+from wspulse.supervisor.process.restart.outcome import Outcome
+from wspulse.supervisor.process.restart.standby import LEAVE_S, Launch, LaunchedWorker, Standby
 from wspulse.supervisor.process.tally import Tally
 from wspulse.supervisor.process.watching.end_watch import exit_sentence
 from wspulse.supervisor.process.watching.liveness import Decision, Liveness
@@ -44,24 +47,28 @@ _logger = logging.getLogger("wspulse.supervisor")
 
 
 class Child:
-    """See the module. `drain_timeout_s` bounds a planned restart's drain, `prepare_timeout_s` what comes before; a stop is
-    bounded by whoever stops."""
+    """See the module. `drain_timeout_s` bounds a drain; a stop is bounded by whoever stops."""
 
     def __init__(
         self,
         shard: int,
+        seat: int,
         launch: Launch,
         events: ChildEvents[Child],
+        history: History,
         *,
         stall_timeout_s: float,
         drain_timeout_s: float,
-        prepare_timeout_s: float,
     ) -> None:
         self.shard = shard
+        """Its name."""
+        self.seat = seat
         self.state = ChildState.WAITING
+        self.is_permanent = True
+        """Whether the end of its worker is followed by the next start."""
         self.connections = 0
-        self.tally = Tally()
-        """What its workers have counted, the earlier ones too."""
+        self.last_end = ""
+        """How its last worker ended."""
         self.started_at = 0.0
         """Monotonic."""
         self.ready_at: float | None = None
@@ -73,10 +80,11 @@ class Child:
         self._drain_timeout_s = drain_timeout_s
         self._loop = asyncio.get_running_loop()
         self._worker: LaunchedWorker | None = None
-        self._replacement = Replacement(shard, launch, self, patience_s=prepare_timeout_s)
+        self._history = history
+        self._restart = Outcome()
         self._liveness = Liveness(stall_timeout_s, 0.0)
         self._silence = Silence(0.0)
-        self._next_start = NextStart(self._start_again)
+        self._next_start = NextStart(history, self._start_again)
         self._kill_timer = KillTimer(self._loop, self._kill_late)
         self._stopping = False
         self._ends_by_order = False
@@ -98,12 +106,17 @@ class Child:
     @property
     def restarts(self) -> int:
         """Starts that followed a crash, or a start that failed."""
-        return self._next_start.restarts
+        return self._history.restarts
 
     @property
     def last_failure(self) -> str:
         """How the last worker crashed, or why it could not start."""
-        return self._next_start.last_failure
+        return self._history.last_failure
+
+    @property
+    def tally(self) -> Tally:
+        """What the workers of its name have counted, the earlier ones too."""
+        return self._history.tally
 
     @property
     def silence_s(self) -> float:
@@ -129,7 +142,9 @@ class Child:
     def start(self) -> None:
         """Start a worker. Raises OSError when there can be no process."""
         self._begin(
-            self._launch(self.shard, stands_by=False, on_message=self.on_worker_message, on_exit=self.on_worker_exit)
+            self._launch(
+                self.shard, self.seat, stands_by=False, on_message=self.on_worker_message, on_exit=self.on_worker_exit
+            )
         )
         _logger.debug("a worker was started", extra=self._fields())
 
@@ -146,22 +161,26 @@ class Child:
         self._silence = Silence(self.started_at)
         self._events.on_started(self)
 
+    def take(self, standby: Standby) -> None:
+        """Have a worker that was made ready, or is about to be, as the first one."""
+        self._begin(standby.worker)
+        if standby.was_heard:
+            self._liveness.heard(self.started_at)
+        standby.take_over(self)
+
     def tell(self, message: Message) -> None:
-        """Pass an order on to the worker, if there is one, and to the one that will take its place."""
+        """Pass an order on to the worker, if there is one."""
         if self._worker is not None:
             self._worker.tell(message)
-        self._replacement.tell(message)
 
     def restart(self) -> asyncio.Future[None]:
-        """Replace the worker; not counted as a crash. The future is done when the replacement is ready, or has an error: a
-        RestartFailedError when it could not start (a worker that was ready then goes on), ServerClosedError when the server
-        ends first. A restart that is under way already is joined."""
-        if self._replacement.outcome is not None:
-            return self._replacement.outcome
-        outcome = self._replacement.order()
+        """Start a worker that is not ready anew; not counted as a crash. The future is done when the next one is ready, or has
+        an error: a RestartFailedError when it could not start, ServerClosedError when the server ends first. A restart that is
+        under way already is joined."""
+        if self._restart.waited is not None:
+            return self._restart.waited
+        outcome = self._restart.begin()
         match self.state:
-            case ChildState.READY:
-                self._replacement.prepare()
             case ChildState.STARTING:
                 self._ends_by_order = True
                 self.kill()  # it may have loaded what is to be replaced
@@ -169,27 +188,43 @@ class Child:
                 self._next_start.cancel()
                 self._start_again()
             case ChildState.STOPPED:
-                self._replacement.fail(ServerClosedError())
+                self._restart.fail(ServerClosedError())
             case ChildState.DRAINING | ChildState.DRAINED:
                 self._ends_by_order = True  # it ends already
+            case ChildState.READY:
+                self._restart.succeed()
         return outcome
 
-    def stop(self) -> None:
-        """End all sessions, for good. A worker that has not been heard yet has none, and is killed."""
+    def retire(self, order: Drain) -> None:
+        """End for good: its sessions are elsewhere, or end by this order. `on_stopped` follows."""
+        self.is_permanent = False
+        self._next_start.cancel()
+        self._restart.fail(ServerClosedError())
+        if self._worker is None:
+            self._be_stopped()
+        elif self.state is ChildState.READY:
+            self._worker.tell(order)
+            self._on_draining()
+            self._kill_timer.set(self._drain_timeout_s + order.spread_s)
+        elif self.state is ChildState.STARTING:
+            self._ends_by_order = True
+            self._worker.kill()
+
+    def stop(self, spread_s: float = 0.0) -> None:
+        """End all sessions, for good, over so long a time. A worker that has not been heard yet has none, and is killed."""
         self._stopping = True
         self._kill_timer.cancel()
         self._next_start.cancel()
-        self._replacement.fail(ServerClosedError())
-        self._replacement.dismiss()
+        self._restart.fail(ServerClosedError())
         if self._worker is None:
-            self._look_if_stopped()
+            self._be_stopped()
         elif not self._liveness.is_armed:
             self._worker.kill()
         elif self.state is ChildState.DRAINED:
             self._events.on_drained(self)
         else:
             self.state = ChildState.DRAINING
-            self.tell(Drain())
+            self.tell(Drain(spread_s=spread_s))
 
     def exit(self) -> None:
         """Let a drained worker end."""
@@ -197,10 +232,9 @@ class Child:
             self._worker.tell(Exit())
 
     def kill(self) -> None:
-        """SIGKILL to all that there is."""
+        """SIGKILL."""
         if self._worker is not None:
             self._worker.kill()
-        self._replacement.kill()
 
     def tick(self, now: float) -> None:
         """Look whether the worker is silent, or stuck."""
@@ -261,7 +295,7 @@ class Child:
         _logger.debug(
             "a worker is ready", extra={**self._fields(), "after_s": round(self.ready_at - self.started_at, 3)}
         )
-        self._replacement.succeed()
+        self._restart.succeed()
         self._events.on_ready(self)
 
     def _on_draining(self) -> None:
@@ -297,28 +331,6 @@ class Child:
             self._kill_timer.set(LEAVE_S)
             self.exit()
 
-    # What its replacement tells.
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether its worker serves."""
-        return self.state is ChildState.READY
-
-    def on_prepared(self) -> None:
-        """Its worker may go: another one stands by."""
-        if self.state is ChildState.READY and self._worker is not None:
-            self._worker.tell(Drain(server_closes=False))
-            self._on_draining()
-
-    def on_replacement_closes(self) -> None:
-        """The application asks for the end of the server."""
-        self._events.on_close_requested(self)
-
-    def on_replacements_gone(self) -> None:
-        """It may have been waited for."""
-        if self._stopping and self._worker is None:
-            self._look_if_stopped()
-
     # The end of a worker, and what follows it.
 
     def on_worker_exit(self, worker: LaunchedWorker, code: int) -> None:
@@ -332,16 +344,24 @@ class Child:
             self.served_at = time.monotonic()
         self._worker = None
         self.connections = 0
+        self.last_end = exit_sentence(code)
         self._kill_timer.cancel()
         self._events.on_down(self, worker.incarnation)
         if self._stopping:
             if code != 0 and was_draining and not self._boot_failure:
-                _logger.warning("a worker did not end in order", extra={**fields, "end": exit_sentence(code)})
-            self._look_if_stopped()
+                _logger.warning("a worker did not end in order", extra={**fields, "end": self.last_end})
+            self._be_stopped()
+        elif not self.is_permanent:
+            if self._ends_by_order:
+                _logger.info("a worker has ended by order", extra=fields)
+            elif self.ready_at is None:
+                _logger.warning("a worker died before it was ready", extra={**fields, "end": self.last_end})
+            else:
+                self._next_start.after_crash(self.last_end, ready_for_s, fields, is_replaced=True)
+            self._be_stopped()
         elif self._ends_by_order:
             _logger.info("a worker has ended for its replacement", extra=fields)
-            if not self._take_replacement():
-                self._start_again()
+            self._start_again()
         elif self._boot_failure:
             self._next_start.after_failed_start(self._boot_failure, fields)
             self._wait()
@@ -349,26 +369,12 @@ class Child:
             self._next_start.after_termination("was told to end (SIGTERM) while it started", fields)
             self._wait()
         else:
-            is_replaced = self._take_replacement()
-            self._next_start.after_crash(exit_sentence(code), ready_for_s, fields, is_replaced=is_replaced)
-            if not is_replaced:
-                self._wait()
+            self._next_start.after_crash(self.last_end, ready_for_s, fields, is_replaced=False)
+            self._wait()
 
-    def _look_if_stopped(self) -> None:
-        if self._replacement.is_gone:
-            self.state = ChildState.STOPPED
-            self._events.on_stopped(self)
-
-    def _take_replacement(self) -> bool:
-        """Whether there is one that stands by, prepared or not."""
-        standby = self._replacement.take()
-        if standby is None:
-            return False
-        self._begin(standby.worker)
-        if standby.was_heard:
-            self._liveness.heard(self.started_at)
-        standby.take_over()
-        return True
+    def _be_stopped(self) -> None:
+        self.state = ChildState.STOPPED
+        self._events.on_stopped(self)
 
     def _start_again(self) -> None:
         try:
@@ -381,7 +387,7 @@ class Child:
         """For the next start, which is set."""
         self.state = ChildState.WAITING
         self._ends_by_order = False
-        self._replacement.fail(RestartFailedError(self.shard, self.last_failure, serves=False))
+        self._restart.fail(RestartFailedError(self.shard, self.last_failure, serves=False))
 
     def _kill_late(self) -> None:
         _logger.warning("a worker did not end in time and is killed", extra=self._fields())

@@ -1,7 +1,7 @@
-"""`Tally`: what the workers of one shard have counted, one after another, as totals that never fall.
+"""`Tally`: what the workers of one name have counted, one after another or beside each other, as totals that never fall.
 
-Made by `Child`, which tells it what its worker says every second; `stats` tells it what was answered since. Who looks at the
-totals may take differences, however often workers end. It knows no name of a counter. No I/O.
+Kept in the name's `History`. `Child` tells it what its worker says every second, and `stats` what was answered since. Who looks
+at the totals may take differences, however often workers end. It knows no name of a counter. No I/O.
 """
 
 from __future__ import annotations
@@ -15,20 +15,25 @@ Counts = Mapping[str, Any]
 """Integers by name; or, of what is counted by kind, another map of them."""
 
 
+KEPT = 4
+"""Incarnations that may still be heard: two workers while sessions move from one to the other, and those that ended just before
+them."""
+
+
 class Tally:
-    """See the module. The last two incarnations may be heard in any order: an answer of one that has just ended may come
+    """See the module. The last four incarnations may be heard in any order: an answer of one that has just ended may come
     behind the first word of its replacement."""
 
     def __init__(self) -> None:
         self._ended: Counts = {}
-        """Of all before those two."""
+        """Of all before those."""
         self._lives: dict[int, Counts] = {}
-        """By incarnation, the latest two."""
+        """By incarnation, the latest."""
 
     def heard(self, incarnation: int, counts: Counts) -> None:
         """A worker has counted so much since its start."""
         if incarnation not in self._lives:
-            if len(self._lives) == 2:
+            if len(self._lives) == KEPT:
                 oldest = min(self._lives)
                 if incarnation < oldest:
                     return
@@ -37,12 +42,12 @@ class Tally:
         self._lives[incarnation] = _combined(self._lives[incarnation], counts, max)
 
     def of(self, incarnation: int | None) -> Counts:
-        """What one worker has told so far, if it is one of the last two."""
+        """What one worker has told so far, if it is one of the latest."""
         return {} if incarnation is None else self._lives.get(incarnation, {})
 
     @property
     def total(self) -> Counts:
-        """Of all workers of this shard so far."""
+        """Of all workers of this name so far."""
         total = self._ended
         for counts in self._lives.values():
             total = added(total, counts)

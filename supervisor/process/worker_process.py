@@ -21,7 +21,7 @@ from multiprocessing.context import SpawnProcess
 from wspulse.actors.mesh.message import Envelope, MailboxMoved, Message, Tell
 from wspulse.actors.mesh.stream import Stream
 from wspulse.supervisor.process.watching.end_watch import EndWatch
-from wspulse.supervisor.worker.child_spec import ChildSpec, Start
+from wspulse.supervisor.worker.child_spec import ChildSpec, Place, Start
 from wspulse.supervisor.worker.main import DUMP_SIGNAL, main
 from wspulse.supervisor.worker.stray_signals import PASSED_OVER
 
@@ -39,27 +39,22 @@ class WorkerProcess:
     def __init__(
         self,
         spec: ChildSpec,
-        shard: int,
-        incarnation: int,
-        listener: socket.socket,
-        mailbox: socket.socket | None,
+        place: Place,
         *,
-        stands_by: bool = False,
         on_message: Callable[[WorkerProcess, Message], None],
         on_exit: Callable[[WorkerProcess, int], None],
     ) -> None:
-        self.shard = shard
-        self.incarnation = incarnation
+        self.seat = place.seat
+        self.incarnation = place.incarnation
         self.started_at = time.monotonic()
         self._on_message = on_message
         self._on_exit = on_exit
         self._loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            start = Start(shard, incarnation, listener, mailbox, theirs, stands_by)
             # Not a daemon: those may not have children of their own, which an application may want.
             self._process = _spawn.Process(
-                target=main, args=(spec, start), name=f"wspulse worker {shard}", daemon=False
+                target=main, args=(spec, Start(place, theirs)), name=f"wspulse worker {place.shard}", daemon=False
             )
             # A new process inherits the mask: no signal is to end it before it has said which it passes over. The first start
             # begins with multiprocessing's resource tracker, which never lifts it, so that no terminal ends that one.

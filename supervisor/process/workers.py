@@ -1,7 +1,11 @@
-"""`Workers`: the workers of all shards, which are started together, watched, and stopped within one deadline.
+"""`Workers`: all workers of a server, which are started together, watched, and stopped within one deadline.
 
 Created by the supervisor, which hears of each `Child` by itself. What a worker needs of the server (its sockets, what it
-shall run) is given at the start. It decides nothing about the server's end.
+shall run) is given at the start. It decides nothing about the server's end, nor about who takes whose place: whoever conducts
+that says it here.
+
+    prepare() ──▶ a standby ──take()──▶ a temporary child beside the others ──install(), add()──▶ the worker of its name
+                                                   of whose place another takes, or that is dropped ──▶ temporary, until it ends
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import logging
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from weakref import WeakSet
 
 from wspulse.actors.mesh.lifecycle import ShardSilence, ShardUp
@@ -22,12 +26,14 @@ from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.premises.working_folder import WorkingFolder
 from wspulse.supervisor.process.child import Child, ChildState
 from wspulse.supervisor.process.child_events import ChildEvents
+from wspulse.supervisor.process.restart.history import History
 from wspulse.supervisor.process.restart.outage import Outage
-from wspulse.supervisor.process.restart.standby import LaunchedWorker
+from wspulse.supervisor.process.restart.standby import LaunchedWorker, Standby, StandbyEvents
+from wspulse.supervisor.process.seating import Seating
 from wspulse.supervisor.process.watching.adopted import adopts_processes, reap_adopted
 from wspulse.supervisor.process.watching.end_watch import watched
 from wspulse.supervisor.process.worker_process import WorkerProcess
-from wspulse.supervisor.worker.child_spec import ChildSpec
+from wspulse.supervisor.worker.child_spec import ChildSpec, Place
 
 __all__ = ["Workers"]
 
@@ -58,9 +64,15 @@ class Workers:
         stall_timeout_s: float,
         shutdown_timeout_s: float,
         give_up_after_s: float,
+        drain_spread_s: float = 0.0,
     ) -> None:
         self.children: list[Child] = []
-        """By shard, from the start on."""
+        """By name, from the start on: who bears it now."""
+        self.others: list[Child] = []
+        """Beside them: who is about to bear a name, and who has borne one and ends."""
+        self.standbys: list[Standby] = []
+        self.histories: defaultdict[int, History] = defaultdict(History)
+        """By name, of those that nobody bears any more too."""
         self.period_s = min(TICK_S, stall_timeout_s / 4)
         """How often a worker says that it lives."""
         self._events = events
@@ -70,40 +82,41 @@ class Workers:
         self._adopts = adopts_processes()
         self._stall_timeout_s = stall_timeout_s
         self._shutdown_timeout_s = shutdown_timeout_s
+        self._drain_spread_s = drain_spread_s
         self._changed = asyncio.Event()
         self._folder = WorkingFolder()
         self._processes: defaultdict[int, WeakSet[WorkerProcess]] = defaultdict(WeakSet)
-        """By shard: those that were started, as long as anybody holds them."""
+        """By seat: those that were started, as long as anybody holds them."""
         self._hurry = False
 
-    def start(
-        self, spec: ChildSpec, listener: socket.socket, mailboxes: Sequence[socket.socket], last_incarnation: int
-    ) -> None:
-        """Start one worker for each mailbox; incarnations count on from the last. Raises StartError."""
+    def start(self, spec: ChildSpec, listener: socket.socket, seating: Seating, last_incarnation: int) -> None:
+        """Start one worker at each seat; incarnations count on from the last. Raises StartError."""
         self._spec = spec
         self._listener = listener
-        self._mailboxes = mailboxes
+        self._seating = seating
         self._incarnation = last_incarnation
-        self.children.extend(
-            Child(
-                shard,
-                self._launch,
-                self._events,
-                stall_timeout_s=self._stall_timeout_s,
-                drain_timeout_s=self._shutdown_timeout_s,
-                prepare_timeout_s=self._give_up_after_s,
-            )
-            for shard in range(len(mailboxes))
-        )
+        self.children.extend(self._child(seat, seat) for seat in sorted(seating.paths))
         for child in self.children:
             try:
                 child.start()
             except OSError as error:
                 raise StartError(f"worker {child.shard} cannot be started: {error}") from error
 
+    def _child(self, shard: int, seat: int) -> Child:
+        return Child(
+            shard,
+            seat,
+            self._launch,
+            self._events,
+            self.histories[shard],
+            stall_timeout_s=self._stall_timeout_s,
+            drain_timeout_s=self._shutdown_timeout_s,
+        )
+
     def _launch(
         self,
         shard: int,
+        seat: int,
         *,
         stands_by: bool,
         on_message: Callable[[LaunchedWorker, Message], None],
@@ -111,23 +124,76 @@ class Workers:
     ) -> LaunchedWorker:
         self._folder.enter()
         self._incarnation += 1
-        worker = WorkerProcess(
-            self._spec,
+        seating = self._seating
+        place = Place(
             shard,
+            seat,
             self._incarnation,
             self._listener,
-            self._mailboxes[shard],
-            stands_by=stands_by,
-            on_message=on_message,
-            on_exit=on_exit,
+            seating.mailbox(seat),
+            dict(seating.paths),
+            seating.table,
+            seating.bus,
+            stands_by,
         )
-        self._processes[shard].add(worker)
-        for other in self.children:
-            if other.shard != shard and other.state is ChildState.READY and other.incarnation is not None:
-                worker.tell(ShardUp(other.shard, other.incarnation))
+        worker = WorkerProcess(self._spec, place, on_message=on_message, on_exit=on_exit)
+        self._processes[seat].add(worker)
+        for other in self.everybody:
+            if other.seat != seat and other.state is ChildState.READY and other.incarnation is not None:
+                worker.tell(ShardUp(other.seat, other.incarnation))
                 if other.is_silent and other.pid is not None:
-                    worker.tell(ShardSilence(other.shard, other.incarnation, other.pid, other.silence_s))
+                    worker.tell(ShardSilence(other.seat, other.incarnation, other.pid, other.silence_s))
         return worker
+
+    # Who takes whose place.
+
+    def prepare(self, shard: int, seat: int, events: StandbyEvents) -> Standby:
+        """Start a worker beside the others, which serves nobody yet. Raises what a start raises."""
+        standby = Standby(shard, seat, self._launch, events, patience_s=self._give_up_after_s)
+        self.standbys.append(standby)
+        return standby
+
+    def take(self, standby: Standby) -> Child:
+        """Let a standby accept, as a temporary child beside the others."""
+        self.standbys.remove(standby)
+        child = self._child(standby.shard, standby.seat)
+        child.is_permanent = False
+        self.others.append(child)
+        child.take(standby)
+        return child
+
+    def install(self, child: Child) -> None:
+        """It is the worker of its name; who was becomes temporary."""
+        former, self.children[child.shard] = self.children[child.shard], child
+        former.is_permanent = False
+        child.is_permanent = True
+        self.others[self.others.index(child)] = former
+
+    def add(self, child: Child) -> None:
+        """It is the worker of a name more."""
+        self.others.remove(child)
+        self.children.append(child)
+        child.is_permanent = True
+
+    def drop(self) -> Child:
+        """The last name is nobody's any more; who bore it becomes temporary."""
+        child = self.children.pop()
+        child.is_permanent = False
+        self.others.append(child)
+        return child
+
+    def standby_gone(self, standby: Standby) -> None:
+        """The process of one that was dismissed has ended."""
+        self.standbys.remove(standby)
+        self._changed.set()
+
+    @property
+    def everybody(self) -> list[Child]:
+        return [*self.children, *self.others]
+
+    def at(self, seat: int) -> Child | None:
+        """Whose seat it is."""
+        return next((child for child in self.everybody if child.seat == seat), None)
 
     @property
     def are_ready(self) -> bool:
@@ -135,19 +201,26 @@ class Workers:
         return all(child.state is ChildState.READY for child in self.children)
 
     def tell_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
-        """Tell the workers of all other shards that one is silent, or back."""
+        """Tell all other workers that one is silent, or back."""
         if child.incarnation is not None and child.pid is not None:
-            self.tell_others(child, ShardSilence(child.shard, child.incarnation, child.pid, silence_s, is_over))
+            self.tell_others(child.seat, ShardSilence(child.seat, child.incarnation, child.pid, silence_s, is_over))
 
-    def tell_others(self, child: Child, message: Message) -> None:
-        """Tell the workers of all other shards."""
-        for other in self.children:
-            if other is not child:
-                other.tell(message)
+    def tell_others(self, seat: int, message: Message) -> None:
+        """Tell all workers but the one at a seat; those that stand by too."""
+        for child in self.everybody:
+            if child.seat != seat:
+                child.tell(message)
+        for standby in self.standbys:
+            if standby.seat != seat:
+                standby.worker.tell(message)
 
-    def move_mailbox(self, shard: int, listener: socket.socket) -> bool:
-        """Have the workers of a shard be reached at another listener. False when one of them takes nothing now."""
-        return False not in {worker.move_mailbox(listener) for worker in self._processes[shard] if worker.is_running}
+    def tell_all(self, message: Message) -> None:
+        """Those that stand by too."""
+        self.tell_others(-1, message)
+
+    def move_mailbox(self, seat: int, listener: socket.socket) -> bool:
+        """Have the workers at a seat be reached at another listener. False when one of them takes nothing now."""
+        return False not in {worker.move_mailbox(listener) for worker in self._processes[seat] if worker.is_running}
 
     # Watching.
 
@@ -172,11 +245,11 @@ class Workers:
         stood = self._standstill.look(*_clocks())
         if stood is not None:
             _logger.warning(stood.sentence, extra=stood.fields)
-        for child in self.children:
+        for child in self.everybody:
             child.tick(now)
         if self._adopts:
             reap_adopted(watched)
-        is_served = any(child.serves or child.served_at > self._looked_at for child in self.children)
+        is_served = any(child.serves or child.served_at > self._looked_at for child in self.everybody)
         self._looked_at = now
         if self._outage.look(now, is_served):
             failures = (child.last_failure for child in self.children if child.last_failure)
@@ -189,17 +262,20 @@ class Workers:
         when all are gone, of what failed on the way."""
         reserve_s = min(KILL_RESERVE_S, self._shutdown_timeout_s / 10)
         deadline = time.monotonic() + self._shutdown_timeout_s - reserve_s
-        failures = self._each(Child.stop)
+        failures = self._each(lambda child: child.stop(self._drain_spread_s))
+        for standby in self.standbys:
+            standby.dismiss()
         done = (ChildState.DRAINED, ChildState.STOPPED)
-        await self._until(lambda: self._hurry or all(child.state in done for child in self.children), deadline)
+        await self._until(lambda: self._hurry or all(child.state in done for child in self.everybody), deadline)
         failures += self._each(Child.exit)
         await self._until(lambda: self._hurry or self._are_stopped(), deadline)
-        for child in self.children:
+        for child in self.everybody:
             if child.state is not ChildState.STOPPED and not self._hurry:
                 _logger.warning(
                     "a worker did not end in time and is killed", extra={"shard": child.shard, "pid": child.pid}
                 )
         failures += self._each(Child.kill)
+        self._kill_standbys()
         await self._until(self._are_stopped, time.monotonic() + KILLED_S)
         if failures:
             raise ExceptionGroup("workers could not be told to end", failures)
@@ -208,6 +284,7 @@ class Workers:
         """End them now; a `stop` that is under way waits for nothing else. Raises ExceptionGroup of what failed."""
         self._hurry = True
         failures = self._each(Child.kill)
+        self._kill_standbys()
         self._changed.set()
         if failures:
             raise ExceptionGroup("workers could not be killed", failures)
@@ -215,19 +292,24 @@ class Workers:
     def _each(self, order: Callable[[Child], None]) -> list[Exception]:
         """Give an order to all; one that cannot be given keeps none of the others from getting it."""
         failures: list[Exception] = []
-        for child in self.children:
+        for child in self.everybody:
             try:
                 order(child)
             except Exception as error:
                 failures.append(error)
         return failures
 
+    def _kill_standbys(self) -> None:
+        for standby in self.standbys:
+            standby.worker.kill()
+
     def child_changed(self) -> None:
         """A child's state is another one now."""
+        self.others = [child for child in self.others if child.state is not ChildState.STOPPED]
         self._changed.set()
 
     def _are_stopped(self) -> bool:
-        return all(child.state is ChildState.STOPPED for child in self.children)
+        return not self.standbys and all(child.state is ChildState.STOPPED for child in self.everybody)
 
     async def _until(self, condition: Callable[[], bool], deadline: float) -> None:
         """Wait for a condition on the children, or for the deadline."""

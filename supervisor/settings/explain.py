@@ -27,7 +27,7 @@ class Reason(NamedTuple):
 
 REASONS = {
     "workers": Reason(
-        "a worker keeps one core busy; more of them only share it, fewer leave cores idle",
+        "a worker keeps one core busy; more of them only share it, fewer leave cores idle; `wspulse scale` changes it",
         "the cores that affinity and the control group's quota leave to this process",
     ),
     "app": Reason(
@@ -60,6 +60,13 @@ REASONS = {
         "a database's restart passes in less, and a service manager that watches the server is to see what does not pass. A "
         "server of which one worker is ready goes on for ever; the start counts too, so give more to an application that "
         "takes longer to load"
+    ),
+    "handover_timeout": Reason(
+        "longer than handlers that wait for a database take, and shorter than a deployment is waited for; who waits for a longer "
+        "one comes back at once"
+    ),
+    "drain_spread": Reason(
+        "clients that are closed at once come back at once, which a few thousand may; more are better spread",
     ),
     "control": Reason(
         "a socket in a folder that only this user may enter needs no keys",

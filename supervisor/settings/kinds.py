@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from wspulse.actors.values.log_limit import shortened
 
-__all__ = ["Choice", "Integer", "Kind", "Names", "Seconds", "Switch", "Text"]
+__all__ = ["Choice", "Integer", "Kind", "Names", "Seconds", "Switch", "Text", "WorkerCount"]
 
 
 def _shown(value: object) -> str:
@@ -93,6 +93,22 @@ class Integer(Kind):
         if not self.low <= value <= self.high:
             raise ValueError(f"{_shown(value)} is out of range; {self.allowed}")
         return value
+
+
+class WorkerCount(Integer):
+    """How many workers; AUTO for what the machine gives."""
+
+    AUTO = "auto"
+
+    def __init__(self, low: int, high: int) -> None:
+        super().__init__(low, high, metavar="N|auto")
+        self.allowed += ", or auto"
+
+    def from_text(self, text: str) -> Any:
+        return self.AUTO if text == self.AUTO else super().from_text(text)
+
+    def from_toml(self, value: Any) -> Any:
+        return self.AUTO if value == self.AUTO else super().from_toml(value)
 
 
 class Seconds(Kind):

@@ -18,6 +18,7 @@ from wspulse.actors.values.log_limit import shortened
 from wspulse.supervisor.errors import SettingError
 from wspulse.supervisor.host.cores import usable_cores
 from wspulse.supervisor.host.small_file import read_small_file
+from wspulse.supervisor.settings.kinds import WorkerCount
 from wspulse.supervisor.settings.table import TABLE, VARIABLE_PREFIX, Setting
 
 __all__ = ["Settings", "resolve"]
@@ -35,6 +36,8 @@ class Settings:
     stall_timeout: float
     shutdown_timeout: float
     give_up_after: float
+    handover_timeout: float = 10.0
+    drain_spread: float = 0.0
     log_level: str
     log_format: str
     control: str | None = None
@@ -46,6 +49,12 @@ class Settings:
     """Server option → where its value came from, for what a worker has to say against it."""
     unknown_variables: tuple[str, ...] = ()
     """Variables that look like settings and are none: worth a warning, since they may belong to something else."""
+
+    def with_source(self, text: str) -> str:
+        """A worker's "wspulse: <option>: ..." with the option's name replaced by where its value came from."""
+        option, colon, problem = text.removeprefix("wspulse: ").partition(": ")
+        source = self.sources.get(option)
+        return f"wspulse: {source}{colon}{problem}" if source else text
 
 
 def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
@@ -70,8 +79,11 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
                 overrides[setting.option], sources[setting.option] = found
         else:
             values[setting.name] = setting.default if found is None else found[0]
-    if values["workers"] is None:
+    if values["workers"] in (None, WorkerCount.AUTO):
         values["workers"] = min(usable_cores(), 1024)
+    if values["drain_spread"] and values["drain_spread"] >= values["shutdown_timeout"]:
+        limit = f"it must be under --shutdown-timeout ({values['shutdown_timeout']:g} s)"
+        raise SettingError("--drain-spread", f"{values['drain_spread']:g} s is too long; {limit}")
     unknown = tuple(sorted(variables.keys() - known_variables))
     return Settings(**values, overrides=overrides, sources=sources, unknown_variables=unknown)
 

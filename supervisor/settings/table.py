@@ -15,7 +15,7 @@ from wspulse.actors.values.options.kinds import Count, Duration, OneOf, Truth
 from wspulse.actors.values.options.server_options import OPTION_KINDS, TOKEN
 from wspulse.actors.values.options.table import OPTION_TABLE
 from wspulse.supervisor.protocol.endpoint import check_endpoint
-from wspulse.supervisor.settings.kinds import Choice, Integer, Kind, Names, Seconds, Switch, Text
+from wspulse.supervisor.settings.kinds import Choice, Integer, Kind, Names, Seconds, Switch, Text, WorkerCount
 
 __all__ = ["GROUPS", "TABLE", "VARIABLE_PREFIX", "Setting"]
 
@@ -115,7 +115,12 @@ LOGS = "logs"
 GROUPS = (RUN, LISTEN, CONNECTIONS, SUPERVISION, CONTROL, LOGS)
 
 TABLE = (
-    Setting("workers", RUN, Integer(1, 1024), "worker processes; default: the cores this process may use"),
+    Setting(
+        "workers",
+        RUN,
+        WorkerCount(1, 1024),
+        "worker processes; auto: the cores this process may use; default: auto",
+    ),
     Setting(
         "app", RUN, Text("APP", _application), "MODULE:ATTR, or a built-in application: relay, echo, bridge", "relay"
     ),
@@ -156,6 +161,20 @@ TABLE = (
         Seconds(1, 3600),
         "the server ends, with exit code 1, when no worker was ready for so long",
         60.0,
+    ),
+    Setting(
+        "handover_timeout",
+        SUPERVISION,
+        Seconds(0, 300),
+        "how long a session that is to move to another worker has for the handler that runs; then it is closed with 1012",
+        10.0,
+    ),
+    Setting(
+        "drain_spread",
+        SUPERVISION,
+        Seconds(0, 300),
+        "sessions that are closed, at shutdown and since they cannot move, are closed over so long a time",
+        0.0,
     ),
     Setting(
         "control",

@@ -1,16 +1,19 @@
-"""`ChildSpec`: all that a worker is told at its start, as plain values that pickle.
+"""What a worker is told at its start, as plain values that pickle: `ChildSpec`, `Place` and `Start`.
 
-Built once per server by the supervisor; every start of every shard uses it, together with a `Start`, which says which
-shard it is and brings the descriptors.
+A `ChildSpec` is built once per server by the supervisor, for every start of every worker. Where among the others a worker
+stands differs from start to start: that is its `Place`, made by `Workers`. A `Start` adds its end of the channel.
 """
 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["ChildSpec", "Start"]
+from wspulse.actors.mesh.lifecycle import SlotTable
+
+__all__ = ["ChildSpec", "Place", "Start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +23,7 @@ class ChildSpec:
     app: str
     overrides: dict[str, Any]
     """Server options that flags, variables or the file named, as `Settings.overrides` has them."""
-    workers: int
     path: str
-    mailbox_paths: tuple[str, ...]
-    """By shard; empty with one worker."""
-    bus: tuple[str, str] | None
-    """Push and subscribe endpoint; None with one worker."""
     alive_period_s: float
     """How often a worker says that its loop turns."""
     drain_s: float
@@ -37,14 +35,30 @@ class ChildSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """One start of one shard. The sockets become inherited descriptors when this is pickled for a new process."""
+class Place:
+    """One worker's among the others. The sockets become inherited descriptors when this is pickled for a new process."""
 
     shard: int
+    """Its name."""
+    seat: int
+    """Where it is reached."""
     incarnation: int
     listener: socket.socket
-    mailbox: socket.socket | None
+    mailbox: socket.socket | None = None
+    mailbox_paths: Mapping[int, str] = field(default_factory=dict)
+    """By seat: where it and the others are reached."""
+    table: SlotTable | None = None
+    """Whose the connection ids are; None: all are this worker's."""
+    bus: tuple[str, str] | None = None
+    """Push and subscribe endpoint; None for a worker that is the only one."""
+    stands_by: bool = False
+    """Others serve; when the application is loaded and on_start has run, say Prepared and wait for TakeOver."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One start of one worker."""
+
+    place: Place
     channel: socket.socket
     """The worker's end of its stream to the supervisor."""
-    stands_by: bool = False
-    """Another worker serves this shard; when all but that is done, say Prepared and wait for TakeOver."""

@@ -14,16 +14,16 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 
 from wspulse.actors.mesh.inheritance import Inheritance, open_descriptors
-from wspulse.supervisor.worker.child_spec import ChildSpec
+from wspulse.supervisor.worker.child_spec import ChildSpec, Place
 
 __all__ = ["keep_descriptors_from_children", "keep_loop_from_children"]
 
 
-def keep_descriptors_from_children(spec: ChildSpec) -> None:
+def keep_descriptors_from_children(spec: ChildSpec, place: Place) -> None:
     """All that is open now is ours: the application has yet to be loaded. What is opened later is known by its names."""
     tracker = resource_tracker.getfd()  # multiprocessing's, which goes on in the child
     ours = frozenset(each for each in open_descriptors() if each[0] != tracker)
-    folders = {str(Path(path).parent) for path in (*spec.mailbox_paths, spec.desk_path) if path}
+    folders = {str(Path(path).parent) for path in (*place.mailbox_paths.values(), spec.desk_path) if path}
     Inheritance(folders=folders, descriptors=ours).begin()
 
 

@@ -3,7 +3,7 @@
 Started by `WorkerProcess` with multiprocessing's spawn. It loads the application, runs one shard on a uvloop, tells the
 supervisor how it is, and obeys:
 
-    TakeOver             serve, where it is prepared and another worker of the shard had to end first
+    TakeOver             accept, where it is prepared beside others that serve
     Drain, SIGTERM       end all sessions, answer Drained, stay (others may still ask this shard) until Exit
     Exit                 stop the shard and end
     channel ends         the supervisor is dead: close the listener first, so that a new server can have the port,
@@ -98,13 +98,13 @@ def _prepare_process(spec: ChildSpec, start: Start) -> None:
         with contextlib.suppress(OSError):
             if int(name) > 2:
                 os.set_inheritable(int(name), False)
-    keep_descriptors_from_children(spec)
+    keep_descriptors_from_children(spec, start.place)
     # The supervisor's ready line is the only one on stdout: programs read it.
     os.dup2(2, 1)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    set_process_title(f"worker {start.shard}")
-    configure_logs(spec.log_level, spec.log_format, f"worker {start.shard}")
+    set_process_title(f"worker {start.place.shard}")
+    configure_logs(spec.log_level, spec.log_format, f"worker {start.place.shard}")
     faulthandler.enable()
     faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
     enlarge_signal_stack()
@@ -146,26 +146,28 @@ class Worker:
         self._start = start
         self._server = server
         self._drain = asyncio.Event()
-        self._server_closes = True
+        self._order = Drain()
         self._exit = asyncio.Event()
         self._turn = asyncio.Event()
         self._is_in_order = True
 
     async def run(self) -> int:
         """Returns the exit code: 1 when something of the end has failed, and was logged."""
-        spec, start = self._spec, self._start
+        spec, place = self._spec, self._start.place
         loop = asyncio.get_running_loop()
-        self._stream = Stream(start.channel, self._on_envelope, self._on_end)
+        self._stream = Stream(self._start.channel, self._on_envelope, self._on_end)
         self._runtime = ShardRuntime(
             self._server,
-            shard=start.shard,
-            workers=spec.workers,
-            incarnation=start.incarnation,
-            listener=start.listener,
+            shard=place.shard,
+            seat=place.seat,
+            workers=1 if place.table is None else place.table.workers,
+            table=place.table,
+            incarnation=place.incarnation,
+            listener=place.listener,
             path=spec.path,
-            mailbox=start.mailbox,
-            mailbox_paths=dict(enumerate(spec.mailbox_paths)),
-            bus=spec.bus,
+            mailbox=place.mailbox,
+            mailbox_paths=place.mailbox_paths,
+            bus=place.bus,
             tell_supervisor=self._tell,
             drain_s=spec.drain_s,
         )
@@ -177,7 +179,7 @@ class Worker:
             await self._drain.wait()
             try:
                 self._stop_accepting()
-                await self._runtime.drain(server_closes=self._server_closes)
+                await self._runtime.drain(server_closes=self._order.server_closes)
             except Exception:  # the rest of the end, on_stop with it, is not its to prevent
                 _logger.exception("the sessions of a worker could not all be ended in order")
                 self._is_in_order = False
@@ -208,7 +210,7 @@ class Worker:
         draining.cancel()
         error = booting.result()
         if error is None:
-            self._tell(Ready(self._start.shard, self._start.incarnation))
+            self._tell(Ready(self._start.place.seat, self._start.place.incarnation))
             return True
         self._tell(BootFailed(failure_text(error)))
         return False
@@ -216,7 +218,7 @@ class Worker:
     async def _start_shard(self) -> BaseException | None:
         """Returns what the start raised, sys.exit() in an on_start too, which out of a task would end the loop."""
         try:
-            await self._runtime.start(self._await_turn if self._start.stands_by else None)
+            await self._runtime.start(self._await_turn if self._start.place.stands_by else None)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
@@ -241,7 +243,7 @@ class Worker:
             return
         match envelope.message:
             case Drain():
-                self._server_closes = envelope.message.server_closes
+                self._order = envelope.message
                 self._drain.set()
             case TakeOver():
                 self._turn.set()
@@ -263,7 +265,7 @@ class Worker:
 
     def _stop_accepting(self) -> None:
         self._runtime.stop_accepting()
-        self._start.listener.close()
+        self._start.place.listener.close()
 
     def _tell(self, message: Message) -> None:
         self._stream.send(Tell(message))

@@ -55,7 +55,7 @@ async def test_restart_drains_one_shard_and_returns_when_its_replacement_is_read
     ):
         child = supervisor.children[1]
         before = (child.pid, child.incarnation)
-        await asyncio.wait_for(supervisor.restart_shard(1), 10)
+        await asyncio.wait_for(supervisor.restart(1), 10)
         assert child.state is ChildState.READY
         assert before[0] != child.pid
         assert before[1] != child.incarnation
@@ -83,7 +83,7 @@ async def test_upgrades_for_a_shard_wait_while_it_is_replaced(planned: bool) -> 
     """What is sent to the shard's mailbox meanwhile waits in its listener, which the replacement inherits."""
     async with supervised(workers=2) as supervisor:
         child = supervisor.children[1]
-        restart = asyncio.create_task(supervisor.restart_shard(1)) if planned else None
+        restart = asyncio.create_task(supervisor.restart(1)) if planned else None
         if not planned:
             child.kill()
         async with asyncio.timeout(10):
@@ -96,7 +96,7 @@ async def test_upgrades_for_a_shard_wait_while_it_is_replaced(planned: bool) -> 
 
 async def test_only_shard_can_be_restarted() -> None:
     async with supervised(workers=1) as supervisor:
-        await asyncio.wait_for(supervisor.restart_shard(0), 10)
+        await asyncio.wait_for(supervisor.restart(0), 10)
         async with connect(url_on(supervisor, 0)):
             pass
 
@@ -105,12 +105,12 @@ async def test_restart_of_an_unknown_shard_is_refused() -> None:
     async with supervised(workers=1) as supervisor:
         for shard in (-1, 1):
             with pytest.raises(IndexError, match=rf"there is no shard {shard}; allowed is 0 … 0"):
-                await supervisor.restart_shard(shard)
+                await supervisor.restart(shard)
 
 
 async def test_restart_ends_with_an_error_when_the_server_ends_first() -> None:
     async with supervised(workers=2) as supervisor:
-        restart = asyncio.create_task(supervisor.restart_shard(1))
+        restart = asyncio.create_task(supervisor.restart(1))
         await asyncio.sleep(0)
         supervisor.request_shutdown("now")
         with pytest.raises(ServerClosedError):

@@ -25,6 +25,7 @@ from wspulse.supervisor.process.child import ChildState
 from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.settings.layers import resolve
 from wspulse.supervisor.supervisor import Supervisor
+from wspulse.supervisor.worker.child_spec import Place
 
 
 @pytest.fixture(autouse=True)
@@ -101,9 +102,9 @@ async def test_server_that_is_told_to_end_while_its_workers_start_ends_at_once(
 class PretendedProcess(FakeWorker):
     """In the place of a worker's process: it ends when it is killed."""
 
-    def __init__(self, _spec: object, shard: int, incarnation: int, *_sockets: object, **calls: Any) -> None:
-        super().__init__(incarnation, **calls)
-        self.shard = shard
+    def __init__(self, _spec: object, place: Place, **calls: Any) -> None:
+        super().__init__(place.incarnation, **calls)
+        self.shard = place.seat
         self.soon(self.says, Alive(0))
 
     def soon(self, call: Callable[[Any], None], value: object) -> None:
@@ -270,7 +271,7 @@ async def test_worker_that_cannot_be_started_ends_the_start_and_those_that_were(
     starts: list[int] = []
 
     def limited(*args: Any, **options: Any) -> WorkerProcess:
-        starts.append(args[1])
+        starts.append(args[1].shard)
         if len(starts) == 2:
             raise OSError("no more processes")
         return WorkerProcess(*args, **options)
@@ -314,6 +315,6 @@ async def test_incarnations_begin_above_those_of_a_run_that_crashed(folder: Path
         incarnation = made.children[0].incarnation
         assert incarnation is not None
         assert incarnation > 4_999_999
-        assert all("-5.sock" in path for path in made.mailbox_paths)
+        assert all("-5.sock" in path for path in made.mailbox_paths.values())
         made.request_shutdown("the test is over")
         assert await ending == 0

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.supervisor.process.restart.backoff import Backoff
+from wspulse.supervisor.process.restart.history import History
 from wspulse.supervisor.process.restart.standby import last_line
 
 __all__ = ["NextStart"]
@@ -23,13 +24,10 @@ _limit = LogLimit()
 
 
 class NextStart:
-    """See the module. `start` is called in the loop when the backoff says so."""
+    """See the module. `start` is called in the loop when the backoff says so; the failures are kept in the `history`."""
 
-    def __init__(self, start: Callable[[], None]) -> None:
-        self.restarts = 0
-        """Starts that followed a crash, or a start that failed."""
-        self.last_failure = ""
-        """How the last worker crashed, or why it could not start."""
+    def __init__(self, history: History, start: Callable[[], None]) -> None:
+        self._history = history
         self._start = start
         self._backoff = Backoff()
         self._told = ""
@@ -47,8 +45,8 @@ class NextStart:
 
     def after_crash(self, end: str, ready_for_s: float, fields: dict[str, object], *, is_replaced: bool) -> None:
         """`is_replaced`: the next worker is there already."""
-        self.restarts += 1
-        self.last_failure = end
+        self._history.restarts += 1
+        self._history.last_failure = end
         delay_s = 0.0 if is_replaced else self._wait(end, ready_for_s)
         _logger.warning("a worker died", extra={**fields, "end": end, "restart_in_s": delay_s})
 
@@ -60,7 +58,7 @@ class NextStart:
 
     def after_failed_start(self, text: str, fields: dict[str, object]) -> None:
         """The application could not be loaded, or raised in on_start; `text` is the traceback."""
-        self.restarts += 1
+        self._history.restarts += 1
         reason = last_line(text)
         fields = {**fields, "reason": reason, "restart_in_s": self._wait(reason, 0.0)}
         if text != self._told:
@@ -77,7 +75,7 @@ class NextStart:
             _logger.warning("no worker could be started; it is tried again", extra=fields)
 
     def _wait(self, failure: str, ready_for_s: float) -> float:
-        self.last_failure = failure
+        self._history.last_failure = failure
         delay_s = self._backoff.failed(ready_for_s)
         self.cancel()
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._start)

@@ -1,9 +1,9 @@
-"""`Standby`: a worker that is made ready beside the one that serves its shard, to take its place; and what of a worker's process
-it and a `Child` need.
+"""`Standby`: a worker that is made ready beside those that serve; and what of a worker's process it and a `Child` need.
 
-Made by a `Replacement` for a planned restart, so that new code that cannot be loaded, or whose on_start fails, costs nobody
-anything: the worker that serves is told to drain only when its replacement waits for no more than that. Until then the standby
-has neither the shard's mailbox nor its sessions, and accepts nothing.
+Made by `Workers` for a planned restart and for a worker more, so that code that cannot be loaded, or whose on_start fails, costs
+nobody anything: nothing is changed for anybody before the standby is prepared. It is at a seat of its own from the first moment,
+where others reach it; it accepts nothing, and nobody's connection id is its own. One that has failed, or that nobody needs any
+more, leaves by itself, and is killed when it does not.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ class LaunchedWorker(Protocol):
 
 
 class Launch(Protocol):
-    """Starts a worker; one that `stands_by` says Prepared and then waits for TakeOver. Raises OSError when there can be no
-    process."""
+    """Starts a worker of a name at a seat; one that `stands_by` says Prepared and then waits for TakeOver. Raises OSError when
+    there can be no process."""
 
     def __call__(
         self,
         shard: int,
+        seat: int,
         *,
         stands_by: bool,
         on_message: Callable[[LaunchedWorker, Message], None],
@@ -48,25 +49,24 @@ class Launch(Protocol):
 
 
 class StandbyEvents(Protocol):
-    """What a standby tells its `Replacement`; once it has taken over, the child, which is its worker's."""
+    """What a standby tells while it is one."""
 
-    @property
-    def events(self) -> WorkerEvents: ...
+    def on_standby_prepared(self, standby: Standby) -> None:
+        """It waits for nothing but its turn."""
 
-    def on_standby_prepared(self) -> None:
-        """It waits for nothing but the end of the worker that serves."""
-
-    def on_standby_failed(self, text: str) -> None:
-        """It will not be prepared; `text` may be a traceback. It is to be dismissed."""
+    def on_standby_failed(self, standby: Standby, text: str) -> None:
+        """It will not be prepared, or is not any more; `text` may be a traceback. It is to be dismissed."""
 
     def on_standby_gone(self, standby: Standby) -> None:
         """The process of one that was dismissed has ended."""
+
+    def on_standby_closes(self, standby: Standby) -> None:
+        """The application asks for the end of the whole server, from its on_start."""
 
 
 class WorkerEvents(Protocol):
     """What a child takes of its worker."""
 
-    def on_replacement_closes(self) -> None: ...
     def on_worker_message(self, worker: LaunchedWorker, message: Message) -> None: ...
     def on_worker_exit(self, worker: LaunchedWorker, code: int) -> None: ...
 
@@ -74,21 +74,25 @@ class WorkerEvents(Protocol):
 class Standby:
     """See the module. Starts the process, or raises what `launch` raises. It has `patience_s` to be prepared."""
 
-    def __init__(self, shard: int, launch: Launch, events: StandbyEvents, *, patience_s: float) -> None:
+    def __init__(self, shard: int, seat: int, launch: Launch, events: StandbyEvents, *, patience_s: float) -> None:
+        self.shard = shard
+        self.seat = seat
         self.was_heard = False
         """Whether its loop runs."""
+        self.is_prepared = False
         self._events = events
         self._patience_s = patience_s
-        self._is_taken = False
+        self._child: WorkerEvents | None = None
+        """Whose worker it has become."""
         self._is_over = False
         """It has failed, or was dismissed."""
         self._loop = asyncio.get_running_loop()
-        self.worker = launch(shard, stands_by=True, on_message=self._on_message, on_exit=self._on_exit)
+        self.worker = launch(shard, seat, stands_by=True, on_message=self._on_message, on_exit=self._on_exit)
         self._timer = self._loop.call_later(patience_s, self._is_late)
 
-    def take_over(self) -> LaunchedWorker:
+    def take_over(self, child: WorkerEvents) -> LaunchedWorker:
         """Let it serve, as soon as it is prepared. Whatever it says from here on is the child's to hear."""
-        self._is_taken = True
+        self._child = child
         self._timer.cancel()
         self.worker.tell(TakeOver())
         return self.worker
@@ -105,24 +109,25 @@ class Standby:
 
     def _on_message(self, worker: LaunchedWorker, message: Message) -> None:
         self.was_heard = True
-        if self._is_taken:
+        if self._child is not None:
             if not isinstance(message, Prepared):  # its turn came before it was
-                self._events.events.on_worker_message(worker, message)
+                self._child.on_worker_message(worker, message)
         elif not self._is_over:
             match message:
                 case Prepared():
                     self._timer.cancel()
-                    self._events.on_standby_prepared()
+                    self.is_prepared = True
+                    self._events.on_standby_prepared(self)
                 case BootFailed():
-                    self._fail(message.text)
+                    self._fail(message.text or "it did not say why")
                 case Draining() | Drained():
                     self._fail("it was told to end (SIGTERM)")
                 case CloseRequested():
-                    self._events.events.on_replacement_closes()
+                    self._events.on_standby_closes(self)
 
     def _on_exit(self, worker: LaunchedWorker, code: int) -> None:
-        if self._is_taken:
-            self._events.events.on_worker_exit(worker, code)
+        if self._child is not None:
+            self._child.on_worker_exit(worker, code)
             return
         if not self._is_over:
             self._fail(exit_sentence(code))
@@ -134,7 +139,7 @@ class Standby:
 
     def _fail(self, text: str) -> None:
         self._is_over = True
-        self._events.on_standby_failed(text)
+        self._events.on_standby_failed(self, text)
 
 
 def last_line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The shards' listeners when their files are removed. The workers are pretended."""
+"""The workers' listeners, seat by seat, and when their files are removed. The workers are pretended."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ from wspulse.supervisor.premises.mailbox_listeners import MailboxListeners
 
 
 class Stage:
-    """Two shards' listeners, and of which their workers were told."""
+    """The listeners of two seats, and of which their workers were told."""
 
     def __init__(self, folder: Path) -> None:
         self.told: list[tuple[int, socket.socket]] = []
         self.deaf: set[int] = set()
-        self.listeners = MailboxListeners([str(folder / f"mailbox-{shard}") for shard in range(2)], self._move)
+        self.listeners = MailboxListeners("way to the workers", self._move)
+        for seat in range(2):
+            self.listeners.open(seat, str(folder / f"mailbox-{seat}"))
 
-    def _move(self, shard: int, listener: socket.socket) -> bool:
-        self.told.append((shard, listener))
-        return shard not in self.deaf
+    @property
+    def paths(self) -> list[str]:
+        return list(self.listeners.paths.values())
+
+    def _move(self, seat: int, listener: socket.socket) -> bool:
+        self.told.append((seat, listener))
+        return seat not in self.deaf
 
 
 @pytest.fixture
@@ -43,8 +49,7 @@ def accepts(path: str, listener: socket.socket) -> bool:
 
 def test_listener_without_its_file_is_opened_again_and_its_worker_is_told(stage: Stage) -> None:
     listeners = stage.listeners
-    listeners.open()
-    former = list(listeners.listeners)
+    former = dict(listeners.listeners)
     Path(listeners.paths[1]).unlink()
     listeners.restore([listeners.paths[1]])
     assert listeners.listeners[0] is former[0]
@@ -57,33 +62,43 @@ def test_listener_without_its_file_is_opened_again_and_its_worker_is_told(stage:
 
 def test_socket_of_somebody_else_in_its_place_goes_and_what_is_no_socket_stays(stage: Stage) -> None:
     listeners = stage.listeners
-    listeners.open()
-    for path in listeners.paths:
+    for path in stage.paths:
         Path(path).unlink()
     with socket.socket(socket.AF_UNIX) as foreign:
         foreign.bind(listeners.paths[1])
         Path(listeners.paths[0]).write_text("precious")
         with pytest.raises(StartError, match="mailbox-0 cannot be opened: Address already in use"):
-            listeners.restore(listeners.paths)
+            listeners.restore(stage.paths)
     assert accepts(listeners.paths[1], listeners.listeners[1]), "the other one is opened all the same"
     assert Path(listeners.paths[0]).read_text() == "precious"
-    assert [shard for shard, _ in stage.told] == [1]
+    assert [seat for seat, _ in stage.told] == [1]
 
 
 def test_worker_that_reads_nothing_is_told_again(stage: Stage) -> None:
     listeners = stage.listeners
-    listeners.open()
-    for path in listeners.paths:
+    for path in stage.paths:
         Path(path).unlink()
     stage.deaf = {0}
-    with pytest.raises(OSError, match="the worker of shard 0 reads nothing"):
-        listeners.restore(listeners.paths)
+    with pytest.raises(OSError, match="the worker at seat 0 reads nothing"):
+        listeners.restore(stage.paths)
     stage.deaf = set()
     listeners.restore([])
-    assert [shard for shard, _ in stage.told] == [0, 1, 0]
+    assert [seat for seat, _ in stage.told] == [0, 1, 0]
+
+
+def test_seat_that_is_closed_leaves_no_file_and_nothing_to_look_after(stage: Stage) -> None:
+    listeners = stage.listeners
+    path, listener = listeners.paths[1], listeners.listeners[1]
+    assert listeners.kept.paths == tuple(stage.paths)
+    listeners.close_seat(1)
+    assert not Path(path).exists()
+    assert listener.fileno() == -1
+    assert listeners.kept.paths == (listeners.paths[0],)
+    listeners.open(1, path)
+    assert accepts(path, listeners.listeners[1])
+    assert listeners.kept.missing() == [], "the next one there is ours as well"
 
 
 def test_folder_that_is_not_there_is_an_error_of_the_start(tmp_path: Path) -> None:
-    made = Stage(tmp_path / "none")
     with pytest.raises(StartError, match=r"the mailbox .*/none/mailbox-0 cannot be opened: No such file or directory"):
-        made.listeners.open()
+        Stage(tmp_path / "none")

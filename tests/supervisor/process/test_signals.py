@@ -12,8 +12,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.eventually import eventually
-from wspulse.supervisor.process.signals import STRAY, ignore_signals, install_signals, remove_signals
+from wspulse.supervisor.process.signals import SCALE_SIGNALS, ignore_signals, install_signals, remove_signals
 from wspulse.supervisor.worker import stray_signals
+from wspulse.supervisor.worker.stray_signals import STRAY_SIGNALS
+
+STRAY = (*STRAY_SIGNALS, *SCALE_SIGNALS)
 
 ALL = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD, *STRAY)
 
@@ -33,7 +36,8 @@ class Told:
     def __init__(self) -> None:
         self.stops: list[signal.Signals] = []
         self.hangups = 0
-        install_signals(self.stop, self.hang_up)
+        self.scaled: list[int] = []
+        install_signals(self.stop, self.hang_up, self.scaled.append)
 
     def stop(self, number: signal.Signals) -> None:
         assert asyncio.get_running_loop().is_running()
@@ -63,6 +67,29 @@ async def test_hangup_is_told_in_the_loop() -> None:
     remove_signals()
 
 
+@pytest.mark.parametrize(("number", "more"), [(signal.SIGTTIN, 1), (signal.SIGTTOU, -1)])
+async def test_signal_for_another_number_of_workers_is_told_in_the_loop(
+    number: signal.Signals, more: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wspulse.supervisor.process.signals._is_in_background", lambda: False)
+    told = Told()
+    os.kill(os.getpid(), number)
+    await eventually(lambda: told.scaled == [more], "it was told")
+    remove_signals()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTTIN, signal.SIGTTOU])
+async def test_terminal_that_others_use_scales_nothing(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("wspulse.supervisor.process.signals._is_in_background", lambda: True)
+    told = Told()
+    os.kill(os.getpid(), number)
+    await eventually(lambda: caplog.records, "it was logged")
+    assert (told.scaled, caplog.records[0].__dict__["signal"]) == ([], number.name)
+    remove_signals()
+
+
 NAMES = [
     "SIGUSR1",
     "SIGUSR2",
@@ -73,8 +100,6 @@ NAMES = [
     "SIGPWR",
     "SIGSTKFLT",
     "SIGXCPU",
-    "SIGTTIN",
-    "SIGTTOU",
 ]
 
 

@@ -17,7 +17,7 @@ from wspulse.actors.mesh.message import Envelope, Message, Tell
 from wspulse.actors.mesh.stream import Stream
 from wspulse.actors.runtime.event_feed import EventFeed
 from wspulse.actors.runtime.runtime import ShardRuntime
-from wspulse.supervisor.worker.child_spec import Start
+from wspulse.supervisor.worker.child_spec import Place, Start
 from wspulse.supervisor.worker.main import Worker
 
 
@@ -48,7 +48,7 @@ async def test_stage_of_the_end_that_fails_keeps_no_other_from_its_end(
     ours, theirs = socket.socketpair()
     channel = Stream(ours, take, ended.set)
     listener = socket.create_server(("127.0.0.1", 0))
-    running = asyncio.create_task(Worker(SPEC, Start(0, 1, listener, None, theirs), server).run())
+    running = asyncio.create_task(Worker(SPEC, Start(Place(0, 0, 1, listener), theirs), server).run())
     await eventually(lambda: Ready(0, 1) in said, "it is ready")
     channel.send(Tell(Drain()))
     await eventually(lambda: Drained() in said, "it has drained")

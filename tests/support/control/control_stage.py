@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from wspulse import AsyncControl
 from wspulse.actors.mesh.mailbox import Mailbox
-from wspulse.actors.mesh.message import GetStats, ListConnections, ListRooms, Message, UpgradeRequest
+from wspulse.actors.mesh.message import ConnectionList, GetStats, ListConnections, ListRooms, Message, UpgradeRequest
 from wspulse.actors.values.health import Health
 from wspulse.supervisor.control.plane import ControlPlane
+from wspulse.supervisor.moving.scaling import Scaled
+from wspulse.supervisor.moving.turn import Moved
 from wspulse.supervisor.premises.listen_socket import open_mailbox_listener
 from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 from wspulse.supervisor.process.child import Child, ChildState
-from wspulse.supervisor.process.tally import Tally
+from wspulse.supervisor.process.restart.history import History
 from wspulse.supervisor.settings.layers import Settings
 
 __all__ = ["ControlStage", "PretendedShard", "control_stage"]
@@ -32,7 +34,7 @@ class PretendedShard:
     def __init__(self, shard: int, listener: socket.socket) -> None:
         self.shard = shard
         self.asked: list[Message] = []
-        self.answers: dict[type, Any] = {ListRooms: [], ListConnections: [], GetStats: {}}
+        self.answers: dict[type, Any] = {ListRooms: [], ListConnections: ConnectionList([]), GetStats: {}}
         self.silenced: list[asyncio.Future[Any]] = []
         self._listener = listener
         self._incarnation = 0
@@ -65,16 +67,21 @@ class PretendedChild:
     """A shard's place as the control plane sees it."""
 
     def __init__(self, shard: int) -> None:
-        self.shard = shard
+        self.shard = self.seat = shard
         self.pid: int | None = None
         self.incarnation: int | None = 1
-        self.tally = Tally()
+        self.history = History()
+        self.tally = self.history.tally
         self.state = ChildState.READY
-        self.restarts = 0
         self.connections = 0
         self.silence_s = 0.0
         self.ends_by_order = False
+        self.is_permanent = True
         self.told: list[Message] = []
+
+    @property
+    def restarts(self) -> int:
+        return self.history.restarts
 
     def tell(self, message: Message) -> None:
         self.told.append(message)
@@ -87,16 +94,19 @@ class ControlStage:
         self.runtime_dir = runtime_dir
         self.is_ending = False
         self.health = Health()
-        self.restarted: list[int] = []
-        self.restart: Callable[[int], Any] = lambda _shard: None
-        """Called, and awaited where it returns something to await, for each restart."""
+        self.plans: list[tuple[Any, ...]] = []
+        """Those that were asked for, with their arguments."""
+        self.answer: Any = None
+        """What a plan comes to, or an error to raise."""
+        self.left: dict[int, int] = {}
+        """By name: how many sessions have yet to move."""
         self.shutdowns: list[str] = []
         paths = [runtime_dir.socket_path(f"mailbox-{shard}") for shard in range(settings.workers)]
         self.listeners = [open_mailbox_listener(path) for path in paths]
         self.shards = [PretendedShard(shard, listener) for shard, listener in enumerate(self.listeners)]
         self.pretended = [PretendedChild(shard) for shard in range(settings.workers)]
         self.children = cast("list[Child]", self.pretended)
-        self.plane = ControlPlane(settings, self, runtime_dir, paths)
+        self.plane = ControlPlane(settings, self, runtime_dir, dict(enumerate(paths)))
 
     @property
     def endpoint(self) -> str:
@@ -114,13 +124,31 @@ class ControlStage:
 
     # What the operations need of the supervisor.
 
-    async def restart_shard(self, shard: int) -> None:
+    async def restart(self, shard: int, *, drain: bool) -> Moved:
         if not 0 <= shard < len(self.children):
             raise IndexError(f"wspulse: there is no shard {shard}")
-        self.restarted.append(shard)
-        waiting = self.restart(shard)
-        if waiting is not None:
-            await waiting
+        return cast("Moved", self._plan("restart", shard, drain))
+
+    async def reload(self, *, drain: bool) -> list[Moved]:
+        return cast("list[Moved]", self._plan("reload", drain))
+
+    async def scale(self, workers: int) -> Scaled:
+        return cast("Scaled", self._plan("scale", workers))
+
+    def _plan(self, *plan: Any) -> Any:
+        self.plans.append(plan)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def everybody(self) -> list[Child]:
+        return self.children
+
+    def histories(self) -> dict[int, History]:
+        return {child.shard: child.history for child in self.pretended}
+
+    def moving(self, shard: int) -> int | None:
+        return self.left.get(shard)
 
     def request_shutdown(self, reason: str) -> None:
         self.shutdowns.append(reason)

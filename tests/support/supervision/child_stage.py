@@ -13,7 +13,9 @@ from tests.support.simulation.loop import SimLoop
 from wspulse.actors.mesh.lifecycle import Alive, BootFailed, Ready
 from wspulse.actors.mesh.message import Message
 from wspulse.supervisor.process.child import Child
+from wspulse.supervisor.process.restart.history import History
 from wspulse.supervisor.process.restart.standby import LaunchedWorker
+from wspulse.supervisor.worker.child_spec import Place
 
 __all__ = ["FakeWorker", "Stage", "child_stage"]
 
@@ -27,14 +29,17 @@ class FakeWorker:
         on_message: Callable[[LaunchedWorker, Message], None],
         on_exit: Callable[[LaunchedWorker, int], None],
         *,
+        place: Place | None = None,
         stands_by: bool = False,
     ) -> None:
         self.pid = 1000 + incarnation
+        self.place = place
         self.incarnation = incarnation
         self.told: list[Message] = []
-        self.stands_by = stands_by
+        self.stands_by = stands_by if place is None else place.stands_by
         self.dumps = 0
         self.kills = 0
+        self.has_ended = False
         self._on_message = on_message
         self._on_exit = on_exit
 
@@ -42,6 +47,7 @@ class FakeWorker:
         self._on_message(self, message)
 
     def ends(self, code: int) -> None:
+        self.has_ended = True
         self._on_exit(self, code)
 
     def tell(self, message: Message) -> None:
@@ -62,17 +68,18 @@ class Stage:
         self.workers: list[FakeWorker] = []
         self.events: list[tuple[Any, ...]] = []
         self.refuse: Exception | None = None
-        self.child = Child(2, self.launch, self, stall_timeout_s=30.0, drain_timeout_s=10.0, prepare_timeout_s=60.0)
+        self.child = Child(2, 5, self.launch, self, History(), stall_timeout_s=30.0, drain_timeout_s=10.0)
 
     def launch(
         self,
         shard: int,
+        seat: int,
         *,
         stands_by: bool,
         on_message: Callable[[LaunchedWorker, Message], None],
         on_exit: Callable[[LaunchedWorker, int], None],
     ) -> LaunchedWorker:
-        assert shard == 2
+        assert (shard, seat) == (2, 5)
         if self.refuse is not None:
             raise self.refuse
         self.workers.append(FakeWorker(len(self.workers) + 1, on_message, on_exit, stands_by=stands_by))

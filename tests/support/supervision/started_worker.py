@@ -10,17 +10,14 @@ from typing import Any
 from tests.support.eventually import eventually
 from wspulse.actors.mesh.message import Message
 from wspulse.supervisor.process.worker_process import WorkerProcess
-from wspulse.supervisor.worker.child_spec import ChildSpec
+from wspulse.supervisor.worker.child_spec import ChildSpec, Place
 
 __all__ = ["SPEC", "StartedWorker", "started_worker"]
 
 SPEC = ChildSpec(
     app="echo",
     overrides={},
-    workers=1,
     path="/ws",
-    mailbox_paths=(),
-    bus=None,
     alive_period_s=0.05,
     drain_s=10.0,
     log_level="warning",
@@ -36,10 +33,7 @@ class StartedWorker:
         self.codes: list[int] = []
         self.process = WorkerProcess(
             SPEC,
-            0,
-            7,
-            listener,
-            mailbox,
+            Place(0, 0, 7, listener, mailbox),
             on_message=self._on_message,
             on_exit=lambda _process, code: self.codes.append(code),
         )

@@ -1,0 +1,23 @@
+"""`History`: what is kept of all the workers that have borne one name, one after another.
+
+One per name, for as long as the server runs: who looks at its counters may take differences, whatever becomes of workers. No
+I/O.
+"""
+
+from __future__ import annotations
+
+from wspulse.supervisor.process.tally import Tally
+
+__all__ = ["History"]
+
+
+class History:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        """What they have counted."""
+        self.restarts = 0
+        """Starts that followed a crash, or a start that failed."""
+        self.last_failure = ""
+        """How the last one crashed, or why it could not start."""
