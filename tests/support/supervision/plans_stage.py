@@ -187,6 +187,7 @@ class PlansStage:
             case TakeOver():
                 worker.says(Ready(worker.place.seat, worker.incarnation))
             case MoveOut():
+                assert worker.place.seat not in slots(message.targets), "nothing moves to where it is"
                 worker.says(MovedOut(message.plan, 2, 1, 0.001))
                 worker.says(Vacated(message.plan))
             case Drain():
