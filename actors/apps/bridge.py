@@ -144,6 +144,9 @@ class _DeskCallbacks(Extension):
         if wait is not None and not wait.done():
             wait.set_result(None)
 
+    def returned(self, connection: Connection) -> None:
+        self._halted.discard(connection)
+
     def departed(self, connection: Connection) -> None:
         self._halted.discard(connection)
 
@@ -166,7 +169,6 @@ class _DeskCallbacks(Extension):
 
     async def _leaves(self, connection: Connection, ask: asyncio.Task[Any]) -> bool:
         """Wait until the desk has answered, or the session has ended. Returns whether it is to move before that."""
-        self._halted.discard(connection)  # no callback begins while it is
         done, _ = await asyncio.wait({ask}, timeout=PATIENCE_S)
         if done:
             return False

@@ -209,10 +209,15 @@ class Presence(Extension):
             self._rooms.pop(room_id, None)
 
     def _snapshot(self, room_id: str) -> list[tuple[str, State]]:
+        shard = self._shard
+        room = shard.rooms.get(room_id)
+        sessions = [] if room is None else list(room.members())
+        if shard.transit is not None:
+            sessions += shard.transit.between(room_id)
         return [
-            (record.id, "connected" if record.state == "connected" else "suspended")
-            for record in self._shard.records(room_id)
-            if record.room_id == room_id  # an operator may have had others join it
+            (session.id, "suspended" if session.state is SessionState.SUSPENDED else "connected")
+            for session in sessions
+            if session.room.id == room_id  # an operator may have had others join it
         ]
 
     # The other workers.

@@ -52,7 +52,8 @@ class WatchedRoom:
         self._others: dict[str, dict[int, State]] = {}
         """Id → seat → state, of other seats that claim a member too."""
         self._unclaimed: dict[str, tuple[int, bool]] = {}
-        """Id → (seat that it has left, whether that was so at the last look) of members that are under way."""
+        """Id → (the worker that it has left, whether that was so at the last look) of members that are under way: another worker
+        may be at its seat when they arrive."""
         self.incarnations: dict[int, int] = {}
         """Of the other shards whose members are in the mirror."""
         self.awaited: dict[int, None] = {}
@@ -67,7 +68,7 @@ class WatchedRoom:
     def worker_of(self, connection_id: str) -> int:
         """The number of the worker that has a member, or has had it last."""
         seat = self.members[connection_id][0]
-        return self._workers[self._unclaimed[connection_id][0] if seat == _NOBODY else seat]
+        return self._unclaimed[connection_id][0] if seat == _NOBODY else self._workers[seat]
 
     def note(self, seat: int, connection_id: str, state: State) -> None:
         """A session is in this state now."""
@@ -102,12 +103,12 @@ class WatchedRoom:
 
     def look_for_lost(self) -> bool:
         """Members that nobody claims, as at the last look, are gone. Returns whether some are still under way."""
-        for connection_id, (seat, is_late) in list(self._unclaimed.items()):
+        for connection_id, (worker, is_late) in list(self._unclaimed.items()):
             if is_late:
                 del self.members[connection_id], self._unclaimed[connection_id]
-                self.changes.append({"what": "went", "id": connection_id, "worker": self._workers[seat]})
+                self.changes.append({"what": "went", "id": connection_id, "worker": worker})
             else:
-                self._unclaimed[connection_id] = (seat, True)
+                self._unclaimed[connection_id] = (worker, True)
         return bool(self._unclaimed)
 
     def unwatched(self) -> None:
@@ -126,7 +127,7 @@ class WatchedRoom:
             self._compare(connection_id, known[1], worker)
         elif state == "moved":
             self.members[connection_id] = (_NOBODY, known[1])
-            self._unclaimed[connection_id] = (seat, False)
+            self._unclaimed[connection_id] = (self._workers[seat], False)
         else:
             self._tell("went", connection_id)
             del self.members[connection_id]

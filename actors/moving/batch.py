@@ -102,9 +102,10 @@ class Batch:
         """Whether sockets are on their way out of the loop."""
         return self._unleft > 0
 
-    @property
     def kept_bytes(self) -> int:
-        return sum(each.keeper.size_bytes for each in self._frozen.values())
+        """What its rooms have got meanwhile, which all members of one share."""
+        frames = {id(wire): wire for each in self._frozen.values() for wire in each.keeper.frames}
+        return sum(map(len, frames.values()))
 
     def between(self, room_id: str | None) -> list[Session]:
         """Its sessions that are in no table, of one room or of all."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from time import monotonic
 from typing import Protocol
@@ -27,7 +27,7 @@ from wspulse.actors.mesh.placing.moves import (
 from wspulse.actors.moving.arrival import CutWatch, codec_name
 from wspulse.actors.moving.batch import Batch, MovedSession
 from wspulse.actors.moving.drain import Drain
-from wspulse.actors.moving.resting import Resting
+from wspulse.actors.moving.resting import Rest, Resting
 from wspulse.actors.moving.tally import MoveTally
 from wspulse.actors.moving.waiting import Waiting
 from wspulse.actors.moving.way import Way, WayBrokenError
@@ -63,14 +63,11 @@ class CuttingBus(CutWatch, Protocol):
         """Publish a cut of ours, behind all that we have published or queued."""
 
 
-class DepartureEvents(Protocol):
+class DepartureEvents(Rest, Protocol):
     """What a departure tells whoever made it."""
 
     def moved(self, sessions: list[MovedSession], seat: int) -> None:
         """They are that seat's, from this step on."""
-
-    def joining(self) -> Collection[str]:
-        """The ids of newcomers that wait here."""
 
     def progress(self) -> None: ...
 
@@ -91,6 +88,7 @@ class Departure:
         plan: int,
         targets: dict[int, int],
         *,
+        numbers: Iterator[int],
         seat: int,
         shard: Shard,
         bus: CuttingBus,
@@ -104,6 +102,8 @@ class Departure:
         self.plan = plan
         self.waiting = Waiting()
         self.tally = MoveTally()
+        self._numbers = numbers
+        """Of batches, and so of cuts: one of an earlier plan may be on its way still."""
         self._targets = targets
         self._seat = seat
         self._shard = shard
@@ -117,9 +117,8 @@ class Departure:
         self._only_seat = self.seats[0] if leaves and len(self.seats) == 1 else None
         """Where all go, if they do: then nobody's slot need be known."""
         self._frozen: asyncio.Future[None] | None = None
-        self._resting = Resting(shard, self._going, events.joining)
+        self._resting = Resting(shard, self._going, events)
         self._batch: Batch | None = None
-        self._batches = 0
         self._stopping = False
         self._told_at = 0.0
 
@@ -238,7 +237,7 @@ class Departure:
     def _close(self, session: Session) -> None:
         """It cannot move."""
         self.tally.drained += 1
-        self._resting.return_one(session)
+        self._resting.give_up(session)
         self._drain.close(session)
 
     # A batch.
@@ -264,10 +263,9 @@ class Departure:
             for session in sessions:
                 self._close(session)
             return
-        self._batches += 1
         frozen: asyncio.Future[None] = self._shard.loop.create_future()
         batch = self._batch = Batch(
-            self._batches,
+            next(self._numbers),
             self._shard,
             sessions,
             self.waiting,
@@ -316,7 +314,7 @@ class Departure:
         moved = batch.let_go()
         self.tally.note(moved)
         for each in moved:
-            self._resting.forget(each.session, each.inbox)
+            self._resting.has_left(each.session, each.inbox)
         self._events.moved(moved, way.seat)
         for each in moved:
             self.waiting.remove(each.record.connection_id)
@@ -335,7 +333,7 @@ class Departure:
                 if not isinstance(built, BatchBuilt) or built.batch != batch.number:
                     raise WayBrokenError("the new process answers what was not asked")
                 return built
-            if monotonic() > until or batch.kept_bytes > _FREEZE_BYTES:
+            if monotonic() > until or batch.kept_bytes() > _FREEZE_BYTES:
                 raise WayBrokenError("the new process takes too long")
 
     def _cut(self, number: int) -> None:
@@ -350,8 +348,7 @@ class Departure:
 
     def _close_refused(self, session: Session) -> None:
         self._resting.came_back(session)
-        self.tally.drained += 1
-        self._drain.close(session)
+        self._close(session)
 
     def _progress(self) -> None:
         now = monotonic()

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine
 from functools import partial
+from itertools import count
 from struct import unpack
 from time import monotonic
 from typing import Any, NoReturn, Protocol
@@ -77,7 +78,11 @@ class Mesh(Protocol):
 
 
 class Moved(Protocol):
-    """Who is told of sessions that have moved."""
+    """Who is told of sessions that are to move, and that have."""
+
+    def halted(self, connection: Any) -> None: ...
+
+    def returned(self, connection: Any) -> None: ...
 
     def departed(self, connection: Any) -> None: ...
 
@@ -105,6 +110,7 @@ class Moving:
         self._departure: Departure | None = None
         self._task: asyncio.Task[None] | None = None
         self._arrivals: dict[Stream, Arrival] = {}
+        self._numbers = count(1)
         self._version = 0
         """Of the table when the plan began."""
         self._adopted: set[int] = set()
@@ -123,6 +129,7 @@ class Moving:
         self._departure = Departure(
             order.plan,
             targets,
+            numbers=self._numbers,
             seat=self._mesh.seat,
             shard=self._shard,
             bus=self._bus(),
@@ -243,6 +250,12 @@ class Moving:
             if upgrade is not None:
                 found |= {upgrade.connection_id, id_of_owner(upgrade.connection_id, upgrade.claim)}
         return found
+
+    def halted(self, session: Session) -> None:
+        self._told.halted(session.connection)
+
+    def returned(self, session: Session) -> None:
+        self._told.returned(session.connection)
 
     def progress(self) -> None:
         departure = self._departure

@@ -46,7 +46,10 @@ class Extension:
 
     def halted(self, connection: Connection) -> None:
         """A session is to move, and waits for that callback of it which runs: its socket is not read, and no other begins. What a
-        callback only waits for may be left to itself, so that it ends. The session may stay after all."""
+        callback only waits for may be left to itself, so that it ends. `departed`, `returned` or its end comes next."""
+
+    def returned(self, connection: Connection) -> None:
+        """A session that was to move stays."""
 
     def departed(self, connection: Connection) -> None:
         """A session has left for another process, with its socket: in the step in which it leaves the tables for good. No
@@ -89,6 +92,10 @@ class Extensions(Extension):
     def halted(self, connection: Connection) -> None:
         for each in self._extensions:
             each.halted(connection)
+
+    def returned(self, connection: Connection) -> None:
+        for each in self._extensions:
+            each.returned(connection)
 
     def departed(self, connection: Connection) -> None:
         for each in self._extensions:

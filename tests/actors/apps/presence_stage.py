@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable
 from contextvars import copy_context
 from random import Random
 from types import SimpleNamespace
@@ -133,15 +132,14 @@ class _Shard:
         self.loop, self.seat, self.index, self.incarnation = loop, seat, index, incarnation
         self.context = copy_context()
         self.sessions: dict[str, StagedMember] = {}
+        self.transit: Any = None
 
     def encode(self, frame: Frame) -> bytes:
         return json.dumps({"event": frame.event, "payload": frame.payload}).encode()
 
-    def records(self, room_id: str) -> Iterable[Any]:
-        return [
-            SimpleNamespace(id=member.id, room_id=room_id, state=member.state.value)
-            for member in self.sessions.values()
-        ]
+    @property
+    def rooms(self) -> dict[str, Any]:
+        return {"tea": SimpleNamespace(members=self.sessions.values)}
 
 
 class Process:

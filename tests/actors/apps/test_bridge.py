@@ -13,9 +13,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.eventually import eventually
+from wspulse import Server
 from wspulse.actors.apps.bridge import bridge
 from wspulse.actors.mesh.mailbox import Mailbox
-from wspulse.actors.mesh.message import DESK_SHARD, BridgeFrame, BridgeNotice, BridgeQuestion, Message
+from wspulse.actors.mesh.message import DESK_SHARD, BridgeFrame, BridgeMark, BridgeNotice, BridgeQuestion, Message
 
 
 class Desk:
@@ -27,6 +28,9 @@ class Desk:
         self._listener.listen()
         self.notices: list[str] = []
         self.frames: list[asyncio.Future[None]] = []
+        self.server: Server
+        self.mark: asyncio.Future[None] | None = None
+        """What a worker waits for that wants to know that all has arrived; None: it need not."""
         self._mailbox = Mailbox(self._listener, DESK_SHARD, 1, self._receive, lambda *_: None)
         self._mailbox.open()
 
@@ -42,6 +46,8 @@ class Desk:
             case BridgeFrame():
                 self.frames.append(asyncio.get_running_loop().create_future())
                 return self.frames[-1]
+            case BridgeMark():
+                return self.mark
         return None
 
     def take(self) -> None:
@@ -52,6 +58,7 @@ class Desk:
 async def bridged(folder: Path) -> AsyncIterator[tuple[Desk, ClientConnection]]:
     desk = Desk(folder / "desk")
     server = bridge(str(folder / "desk"))
+    desk.server = server
     async with server.serve() as running, connect(f"{running.url}?id=ada", compression=None) as client:
         yield desk, client
     desk.close()
@@ -83,3 +90,21 @@ async def test_slow_frames_leave_nothing_that_waits(tmp_path: Path) -> None:
             await eventually(waits_for_an_end, "its handler waits")
             desk.take()
             await eventually(lambda: not waits_for_an_end(), "nobody waits for the session's end")
+
+
+async def test_session_that_is_to_move_waits_until_the_desk_has_its_frame(tmp_path: Path) -> None:
+    """Its next worker speaks to the desk on another stream."""
+    async with bridged(tmp_path) as (desk, client):
+        server = desk.server
+        await client.send('{"event":"said"}')
+        await eventually(waits_for_an_end, "its handler waits")
+        inbox = server._running().shard.sessions["ada"].inbox
+        desk.mark = asyncio.get_running_loop().create_future()
+        server._extensions[0].halted(inbox.connection)
+        await eventually(lambda: not waits_for_an_end(), "it waits for the program no more")
+        await asyncio.sleep(0.05)
+        assert inbox.busy
+        desk.mark.set_result(None)
+        await eventually(lambda: not inbox.busy, "its handler has ended")
+        assert len(desk.frames) == 1
+        desk.take()

@@ -169,9 +169,10 @@ async def test_session_that_stays_after_all_waits_for_its_next_frame_to_be_taken
 ) -> None:
     monkeypatch.setattr("wspulse.actors.apps.bridge.PATIENCE_S", 0.01)
     async with bridged(tmp_path) as (made, client):
-        made.server._extensions[0].halted(made.connection)
-        await client.send('{"payload":1}')
         callbacks: Any = made.server._extensions[0]
+        callbacks.halted(made.connection)
+        callbacks.returned(made.connection)
+        await client.send('{"payload":1}')
         await eventually(lambda: callbacks._waits, "its handler waits")
         made.says("credit", count=1)
         await eventually(lambda: not made.is_busy, "its handler has ended")

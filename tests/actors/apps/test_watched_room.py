@@ -6,10 +6,12 @@ import pytest
 
 from wspulse.actors.apps.watched_room import State, WatchedRoom
 
+WORKERS = {0: 0, 1: 1, 2: 2, 3: 3, 4: 1}
+"""At seats 0 to 3 are the workers of these numbers; at seat 4 is the next one of worker 1."""
+
 
 def made() -> WatchedRoom:
-    """At seats 0 to 3 are the workers of these numbers; at seat 4 is the next one of worker 1."""
-    return WatchedRoom({0: 0, 1: 1, 2: 2, 3: 3, 4: 1})
+    return WatchedRoom(dict(WORKERS))
 
 
 def told(room: WatchedRoom) -> list[tuple[str, str, int]]:
@@ -128,3 +130,15 @@ def test_room_that_is_not_watched_keeps_nothing_of_its_members() -> None:
     room.note(1, "ann", "moved")
     room.unwatched()
     assert (room.members, told(room), room.look_for_lost()) == ({}, [], False)
+
+
+def test_worker_that_takes_the_seat_of_one_that_has_gone_makes_nothing_of_its_members_news() -> None:
+    workers = dict(WORKERS)
+    room = WatchedRoom(workers)
+    room.note(1, "ann", "connected")
+    told(room)
+    room.note(1, "ann", "moved")
+    workers[1] = 3
+    assert room.worker_of("ann") == 1
+    room.note(4, "ann", "connected")
+    assert told(room) == []

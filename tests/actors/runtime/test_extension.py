@@ -85,6 +85,9 @@ async def test_every_extension_hears_in_its_turn_which_sessions_come_and_leave()
         def halted(self, connection: Connection) -> None:
             log.append(f"{self.name} halted {connection}")
 
+        def returned(self, connection: Connection) -> None:
+            log.append(f"{self.name} returned {connection}")
+
         def departed(self, connection: Connection) -> None:
             log.append(f"{self.name} departed {connection}")
 
@@ -93,11 +96,14 @@ async def test_every_extension_hears_in_its_turn_which_sessions_come_and_leave()
 
     both = Extensions([Noted("one"), Noted("two")])
     both.halted(cast("Connection", "ann"))
+    both.returned(cast("Connection", "eve"))
     both.departed(cast("Connection", "ann"))
     both.arrived(cast("Connection", "bob"))
     assert log == [
         "one halted ann",
         "two halted ann",
+        "one returned eve",
+        "two returned eve",
         "one departed ann",
         "two departed ann",
         "one arrived bob",

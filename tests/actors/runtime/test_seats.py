@@ -279,7 +279,7 @@ async def test_seat_that_is_named_before_it_is_told_of_is_waited_for_and_listed(
         assert not sending.done()
         assert not listing.done()
         new = await shards.open_seat(1)
-        new.shard.transit = Arriving(new.shard.seat)
+        new.shard.transit = Arriving(2)
         with pytest.raises(ConnectionNotFoundError):
             await asyncio.wait_for(sending, 2)
         assert await asyncio.wait_for(listing, 2) == []
