@@ -311,14 +311,16 @@ async def test_seat_that_was_opened_and_has_nobody_yet_is_no_link_that_is_down()
         assert first._siblings.links_down == 0
 
 
-async def test_who_goes_by_an_old_table_finds_the_owner_through_the_one_of_before() -> None:
+async def test_who_goes_by_an_old_table_finds_the_owner_through_the_one_of_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with serve_shards(make_server, 2) as shards:
         first, old = shards.runtimes
         new = await shards.open_seat(2)
         name = first.placement.new_id(1)
-        handle, first.handle = first.handle, lambda _message: None  # type: ignore[method-assign]
-        shards.flip(lambda seat: 2 if seat == 1 else seat, workers=3)
-        first.handle = handle  # type: ignore[method-assign]
+        with monkeypatch.context() as deaf:
+            deaf.setattr(first, "handle", lambda _message: None)
+            shards.flip(lambda seat: 2 if seat == 1 else seat, workers=3)
         assert (first.placement.version, old.placement.version) == (0, 1)
         dialled = [await dial(shards, name + "x" * number) for number in range(12)]
         for each in old.shard.sessions:
