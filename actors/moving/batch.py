@@ -77,7 +77,9 @@ class Batch:
     ) -> None:
         self.number = number
         self.sessions = list(sessions)
-        self.rooms = list(dict.fromkeys(room_id for session in self.sessions for room_id in rooms_of(session)))
+        self._rooms_of = {session: rooms_of(session) for session in self.sessions}
+        """As the target is told; one whose rooms are others at the cut stays for now."""
+        self.rooms = list(dict.fromkeys(room_id for rooms in self._rooms_of.values() for room_id in rooms))
         self.is_over = False
         """It was committed, taken back, or given up before the cut came."""
         self._shard = shard
@@ -95,16 +97,26 @@ class Batch:
     def members(self) -> list[tuple[str, list[int]]]:
         """As the target is told of them."""
         numbers = {room_id: number for number, room_id in enumerate(self.rooms)}
-        return [(session.id, [numbers[room_id] for room_id in rooms_of(session)]) for session in self.sessions]
+        return [(session.id, [numbers[room_id] for room_id in rooms]) for session, rooms in self._rooms_of.items()]
 
     @property
     def is_leaving(self) -> bool:
         """Whether sockets are on their way out of the loop."""
         return self._unleft > 0
 
-    @property
     def kept_bytes(self) -> int:
-        return sum(each.keeper.size_bytes for each in self._frozen.values())
+        """What its rooms have got meanwhile, which all members of one share, and what was sent to its sessions."""
+        frames = {
+            id(wire): wire
+            for each in self._frozen.values()
+            for kept in (each.keeper.frames, each.session._turn or ())
+            for wire in kept
+        }
+        return sum(map(len, frames.values()))
+
+    def frozen(self, connection_id: str) -> Session | None:
+        each = self._frozen.get(connection_id)
+        return None if each is None else each.session
 
     def between(self, room_id: str | None) -> list[Session]:
         """Its sessions that are in no table, of one room or of all."""
@@ -118,12 +130,13 @@ class Batch:
         shard = self._shard
         if self.is_over:
             return
-        known = set(self.rooms)
         may_leave = self._who_may_leave()
         going = [
             session
             for session in self.sessions
-            if shard.sessions.get(session.id) is session and known.issuperset(rooms_of(session)) and may_leave(session)
+            if shard.sessions.get(session.id) is session
+            and rooms_of(session) == self._rooms_of[session]
+            and may_leave(session)
         ]
         self._frozen_at = monotonic()
         for room_id in self.rooms:

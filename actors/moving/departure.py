@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from time import monotonic
 from typing import Protocol
@@ -34,6 +34,7 @@ from wspulse.actors.moving.way import Way, WayBrokenError
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.record import FORMAT
+from wspulse.actors.values.log_limit import LogLimit
 
 __all__ = ["BATCH_SESSIONS", "Departure", "DepartureEvents", "MoveFailedError"]
 
@@ -88,6 +89,7 @@ class Departure:
         plan: int,
         targets: dict[int, int],
         *,
+        numbers: Iterator[int],
         seat: int,
         shard: Shard,
         bus: CuttingBus,
@@ -101,6 +103,8 @@ class Departure:
         self.plan = plan
         self.waiting = Waiting()
         self.tally = MoveTally()
+        self._numbers = numbers
+        """Of batches, and so of cuts: one of an earlier plan may be on its way still."""
         self._targets = targets
         self._seat = seat
         self._shard = shard
@@ -116,8 +120,8 @@ class Departure:
         self._frozen: asyncio.Future[None] | None = None
         self._resting = Resting(shard, self._going, events)
         self._batch: Batch | None = None
-        self._batches = 0
         self._stopping = False
+        self._log = LogLimit()
         self._told_at = 0.0
 
     def end(self) -> None:
@@ -136,6 +140,9 @@ class Departure:
     @property
     def seats(self) -> list[int]:
         return sorted(set(self._targets.values()))
+
+    def frozen(self, connection_id: str) -> Session | None:
+        return None if self._batch is None else self._batch.frozen(connection_id)
 
     def between(self, room_id: str | None) -> list[Session]:
         return [] if self._batch is None else self._batch.between(room_id)
@@ -181,7 +188,8 @@ class Departure:
                 raise MoveFailedError("the server ends")
             self._resting.bring_to_rest()
             for session in self._resting.late(self._timeout_s):
-                self._close(session)
+                if not self._resting.halting.end_calls(session):
+                    self._close(session)
             batches = self._batches_at_rest()
             if not batches:
                 if self._is_empty():
@@ -235,7 +243,11 @@ class Departure:
     def _close(self, session: Session) -> None:
         """It cannot move."""
         self.tally.drained += 1
-        self._resting.return_one(session)
+        if (not_logged := self._log.admit(monotonic())) is not None:
+            why = self._resting.halting.what_runs(session) or "the new process writes frames otherwise, or refuses it"
+            fields = {"connection_id": session.id, "reason": why, "not_logged": not_logged}
+            _logger.warning("a session cannot move and is closed", extra=fields)
+        self._resting.give_up(session)
         self._drain.close(session)
 
     # A batch.
@@ -261,10 +273,9 @@ class Departure:
             for session in sessions:
                 self._close(session)
             return
-        self._batches += 1
         frozen: asyncio.Future[None] = self._shard.loop.create_future()
         batch = self._batch = Batch(
-            self._batches,
+            next(self._numbers),
             self._shard,
             sessions,
             self.waiting,
@@ -313,7 +324,7 @@ class Departure:
         moved = batch.let_go()
         self.tally.note(moved)
         for each in moved:
-            self._resting.forget(each.session, each.inbox)
+            self._resting.has_left(each.session, each.inbox)
         self._events.moved(moved, way.seat)
         for each in moved:
             self.waiting.remove(each.record.connection_id)
@@ -332,7 +343,7 @@ class Departure:
                 if not isinstance(built, BatchBuilt) or built.batch != batch.number:
                     raise WayBrokenError("the new process answers what was not asked")
                 return built
-            if monotonic() > until or batch.kept_bytes > _FREEZE_BYTES:
+            if monotonic() > until or batch.kept_bytes() > _FREEZE_BYTES:
                 raise WayBrokenError("the new process takes too long")
 
     def _cut(self, number: int) -> None:
@@ -347,8 +358,7 @@ class Departure:
 
     def _close_refused(self, session: Session) -> None:
         self._resting.came_back(session)
-        self.tally.drained += 1
-        self._drain.close(session)
+        self._close(session)
 
     def _progress(self) -> None:
         now = monotonic()

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine
 from functools import partial
+from itertools import count
 from struct import unpack
 from time import monotonic
 from typing import Any, NoReturn, Protocol
@@ -109,6 +110,7 @@ class Moving:
         self._departure: Departure | None = None
         self._task: asyncio.Task[None] | None = None
         self._arrivals: dict[Stream, Arrival] = {}
+        self._numbers = count(1)
         self._version = 0
         """Of the table when the plan began."""
         self._adopted: set[int] = set()
@@ -127,6 +129,7 @@ class Moving:
         self._departure = Departure(
             order.plan,
             targets,
+            numbers=self._numbers,
             seat=self._mesh.seat,
             shard=self._shard,
             bus=self._bus(),
@@ -293,6 +296,10 @@ class Moving:
                 waiting.wait(connection_id, call)
                 return
         call()
+
+    def frozen(self, connection_id: str, key: tuple[int, int] | None) -> Session | None:
+        session = None if self._departure is None else self._departure.frozen(connection_id)
+        return None if session is None or (key is not None and key != session.key) else session
 
     def between(self, room_id: str | None) -> list[Session]:
         return [] if self._departure is None else self._departure.between(room_id)

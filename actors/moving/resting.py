@@ -1,7 +1,8 @@
 """`Resting`: which sessions of a source come to rest, whose turn it is, and which of them may leave.
 
-Made by a departure. Of all that are to go a few hundred are at rest at a time; those behind them are served until it is their
-turn. It moves nothing and closes nothing.
+Made by a departure. Of those that are served a few hundred come to rest at a time, so that those behind them are served until
+it is their turn; whoever does not come to rest at once, since a handler of his runs, is looked at now and then, and nobody
+waits for him. It moves nothing and closes nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,12 @@ __all__ = ["Rest", "Resting"]
 
 _MOST_SESSIONS = 256
 """Four batches: enough that one is ready when another has gone, few enough that nobody waits long."""
+
+_SOON_S = 0.005
+"""Who runs nothing is at rest by then."""
+
+_LOOK_S = 0.02
+"""Between two looks at those who are not."""
 
 
 class Rest(Protocol):
@@ -43,47 +50,67 @@ class Resting:
         self._going = going
         self._joining = told.joining
         self._told = told
-        self._since: dict[Session, float] = {}
+        self._soon: dict[Session, float] = {}
         """Those that were told to come to rest, and when."""
+        self._busy: dict[Session, float] = {}
+        """Those of them that have not for a while."""
+        self._look_at = 0.0
+        """When those are looked at again."""
+        self._given_up: set[Session] = set()
+        """Those that cannot move, and have yet to end."""
         self._turns: Iterator[Session] = iter(())
         self._said_goodbye: set[Inbox] = set()
         """Those whose on_transfer_out was called."""
 
     def __len__(self) -> int:
-        return len(self._since)
+        return len(self._soon) + len(self._busy)
 
     def bring_to_rest(self) -> None:
         """As many as may be."""
-        since, sessions = self._since, self._shard.sessions
-        for session in [each for each in since if sessions.get(each.id) is not each]:
-            # It has ended, or it is between two processes.
-            del since[session]
-        now = monotonic()
-        while len(since) < _MOST_SESSIONS:
+        soon, sessions, now = self._soon, self._shard.sessions, monotonic()
+        for session, since in list(soon.items()):
+            if sessions.get(session.id) is not session:
+                # It has ended, or it is between two processes.
+                del soon[session]
+            elif now > since + _SOON_S and not self.halting.is_at_rest(session):
+                self._busy[session] = soon.pop(session)
+        while len(soon) < _MOST_SESSIONS:
             turn = self._next()
             if turn is None:
                 break
-            if turn not in since and sessions.get(turn.id) is turn:
-                since[turn] = now
+            if turn not in soon and sessions.get(turn.id) is turn:
+                soon[turn] = now
                 self.halting.halt(turn)
                 self._told.halted(turn)
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_S
+            self._look_at_busy()
+
+    def _look_at_busy(self) -> None:
+        for session in list(self._busy):
+            if self._shard.sessions.get(session.id) is not session:
+                del self._busy[session]
+            elif self.halting.is_at_rest(session):
+                self._soon[session] = self._busy.pop(session)
 
     def _next(self) -> Session | None:
         for session in self._turns:
             return session
         # All have had their turn: look who has come since, or come back.
-        self._turns = iter([session for session in self._going() if session not in self._since])
+        self._given_up = {session for session in self._given_up if self._shard.sessions.get(session.id) is session}
+        known = self._soon.keys() | self._busy.keys() | self._given_up
+        self._turns = iter([session for session in self._going() if session not in known])
         return next(self._turns, None)
 
     def late(self, timeout_s: float) -> list[Session]:
         """Those that have not come to rest for so long."""
         late = monotonic() - timeout_s
-        return [session for session, since in self._since.items() if since <= late]
+        return [session for session, since in self._busy.items() if since <= late]
 
     def ready(self) -> Iterator[Session]:
         """Those that are at rest, the oldest first."""
         joining = self._joining()
-        for session in list(self._since):
+        for session in list(self._soon):
             if session.id in joining or not self.halting.is_at_rest(session) or self._says_goodbye(session):
                 continue
             yield session
@@ -104,30 +131,36 @@ class Resting:
 
     def came_back(self, session: Session) -> None:
         """It was taken back, and goes on here until its turn comes again."""
-        self._since.pop(session, None)
-        self.halting.forget(session.inbox)
+        self._forget(session, session.inbox)
         self._told.returned(session)
 
-    def return_one(self, session: Session) -> None:
-        """It stays."""
-        self._since.pop(session, None)
+    def give_up(self, session: Session) -> None:
+        """It stays until it ends."""
+        self._soon.pop(session, None)
+        self._busy.pop(session, None)
+        self._given_up.add(session)
         self._told.returned(session)
         self.halting.go_on(session)
 
-    def forget(self, session: Session, inbox: Inbox) -> None:
-        """It has left."""
-        self._since.pop(session, None)
-        self.halting.forget(inbox)
+    def has_left(self, session: Session, inbox: Inbox) -> None:
+        """It is another process's."""
+        self._forget(session, inbox)
         self._said_goodbye.discard(inbox)
+
+    def _forget(self, session: Session, inbox: Inbox) -> None:
+        self._soon.pop(session, None)
+        self._busy.pop(session, None)
+        self.halting.forget(inbox)
 
     def return_all(self) -> None:
         """What is left stays here; who was told that it leaves is told that it is here."""
         sessions = self._shard.sessions
-        for session in list(self._since):
+        for session in [*self._soon, *self._busy]:
             if sessions.get(session.id) is session:
                 self._told.returned(session)
                 self.halting.go_on(session)
-        self._since.clear()
+        self._soon.clear()
+        self._busy.clear()
         for session in list(sessions.values()):
             if session.inbox in self._said_goodbye and self._shard.handlers.on_transfer_in is not None:
                 session.inbox.post("on_transfer_in")

@@ -52,6 +52,7 @@ from wspulse.actors.sessions.asking.asking_inbox import Waiting
 from wspulse.actors.sessions.asking.call import begin_call
 from wspulse.actors.sessions.rooms.membership import join_room, leave_room
 from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.sessions.transfer.frozen import receiver
 from wspulse.actors.values.control_frame import encode_control_frame, read_control_frame
 from wspulse.actors.values.errors import BadRequestError, ServerClosedError
 
@@ -110,7 +111,7 @@ class Dispatch:
         shard = self._shard
         match message:
             case SendFrame():
-                shard.find(message.connection_id, message.key).send(message.wire)
+                receiver(shard, message.connection_id, message.key).send(message.wire)
             case BusConsumed():
                 self._siblings.consumed(message)
             case BusRooms():
@@ -135,7 +136,7 @@ class Dispatch:
             case ListRooms():
                 return [(room.id, len(room)) for room in shard.rooms.values() if len(room)]
             case SendPayload():
-                session = shard.find(message.connection_id)
+                session = receiver(shard, message.connection_id)
                 session.send(self._encode(message))
             case BroadcastPayload():
                 return self._publish(message.room_id, self._encode(message), frozenset(message.exclude))

@@ -74,8 +74,9 @@ class Siblings:
 
     @property
     def links_down(self) -> int:
-        """How many other shards cannot be reached at this moment."""
-        return sum(1 for link in self.links.values() if not link.incarnation)
+        """How many other shards that are, or were, cannot be reached at this moment. One whose process is being started is
+        none."""
+        return sum(1 for seat, link in self.links.items() if not link.incarnation and seat in self._met)
 
     @property
     def shared_bus(self) -> ZmqBus | None:

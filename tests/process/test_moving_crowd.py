@@ -3,6 +3,7 @@ happens to the server."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,16 @@ def test_process_that_is_killed_during_a_move_takes_only_sessions_of_its_own_wit
 def test_server_that_is_told_to_end_during_a_move_says_so_to_all(tmp_path: Path) -> None:
     outcome = run(tmp_path, small(2, "terminate:1", clients=60))
     assert outcome.findings.stories == [], report(outcome)
+
+
+def test_reload_that_is_to_drain_tells_all_to_come_back(tmp_path: Path) -> None:
+    outcome = run(tmp_path, small(2, "drain", clients=60))
+    assert outcome.findings.stories == [], report(outcome)
+    assert outcome.rows[0].moved == 0, report(outcome)
+
+
+def test_session_whose_handler_takes_a_minute_is_closed_with_1012_and_all_others_move(tmp_path: Path) -> None:
+    crowd = replace(small(2, "reload", clients=60), stuck=2, options=("--handover-timeout", "2"))
+    outcome = run(tmp_path, crowd)
+    assert outcome.findings.stories == [], report(outcome)
+    assert outcome.rows[0].drained == 2, report(outcome)

@@ -8,12 +8,15 @@ joined on the shared bus alone, so that however many come the change comes to it
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from wspulse.actors.bus.sharing.host import BusHost
 from wspulse.actors.bus.zmq import ZmqBus
 
 __all__ = ["OpeningBus"]
+
+
+def _nobody_waits() -> None:
+    """Whoever is in the room is a member."""
 
 
 class OpeningBus:
@@ -27,15 +30,11 @@ class OpeningBus:
         self.over = False
         self._host = host
         self._opened = opened
-        self._is_up = False
-        self._waiting: dict[str, object] = {}
-        """Rooms that are not joined yet, each with what tells this joining from a later one."""
 
     def begin(self) -> None:
-        rooms = list(self._host.rooms)
-        for room_id in rooms:
-            self._waiting[room_id] = token = object()
-            self.shared.join(room_id, partial(self._joined, room_id, token))
+        for room_id in self._host.rooms:
+            self.shared.join(room_id, _nobody_waits)
+        # Behind the rooms, and by the same probe: what is joined in one turn is joined at one time.
         self.shared.when_up(self._up)
 
     def publish(self, room_id: str, wire: bytes) -> bool:
@@ -63,18 +62,7 @@ class OpeningBus:
 
     def leave(self, room_id: str) -> None:
         self.shared.leave(room_id)
-        if self._waiting.pop(room_id, None) is not None:
-            self._look()
-
-    def _joined(self, room_id: str, token: object) -> None:
-        if self._waiting.get(room_id) is token:
-            del self._waiting[room_id]
-            self._look()
 
     def _up(self) -> None:
-        self._is_up = True
-        self._look()
-
-    def _look(self) -> None:
-        if self._is_up and not self._waiting and not self.over:
+        if not self.over:
             self._opened()

@@ -17,7 +17,7 @@ from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.state import SessionState
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import check_close
-from wspulse.actors.values.errors import SendBufferFullError, wrong_thread
+from wspulse.actors.values.errors import SendBufferFullError, SessionMovedError, wrong_thread
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 from wspulse.actors.values.text.ids import checked_room_id
@@ -117,6 +117,10 @@ class LocalConnection(Connection):
                 return
             except SendBufferFullError:
                 await session.room_in_buffer()
+            except SessionMovedError:
+                # It has left meanwhile, and this is a connection of another shard.
+                await self.send_wait(frame)
+                return
 
     async def call(self, frame: Frame, timeout_s: float = 5.0) -> Frame:
         session = self._session
@@ -152,4 +156,7 @@ class LocalConnection(Connection):
             raise wrong_thread(f"`asyncio.run_coroutine_threadsafe(connection.{call}(room_id), loop)`")
 
     async def wait_closed(self) -> None:
-        await self._session.watch()
+        try:
+            await self._session.watch()
+        except SessionMovedError:
+            await self.wait_closed()

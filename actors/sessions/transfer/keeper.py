@@ -18,12 +18,11 @@ class Keeper(RoomKeeper):
     """See the module. `frames` are those of its rooms, in wire form, in the order of each room; `size_bytes` is what they
     take."""
 
-    __slots__ = ("_rooms", "frames", "id", "size_bytes")
+    __slots__ = ("_rooms", "frames", "id")
 
     def __init__(self, connection_id: str) -> None:
         self.id = connection_id
         self.frames: list[bytes] = []
-        self.size_bytes = 0
         self._rooms: list[Room[Session]] = []
 
     def enter(self, rooms: Iterable[Room[Session]]) -> None:
@@ -40,4 +39,3 @@ class Keeper(RoomKeeper):
 
     def buffer_broadcast(self, frames: list[bytes]) -> None:
         self.frames += frames
-        self.size_bytes += sum(map(len, frames))

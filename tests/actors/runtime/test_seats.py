@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.support.eventually import eventually
 from tests.support.shards.shards import Shards, serve_shards
 from wspulse import Connection, Frame, Server
-from wspulse.actors.mesh.lifecycle import SeatGone, TableAdopted
+from wspulse.actors.mesh.lifecycle import SeatGone, SeatOpened, ShardUp, TableAdopted
 from wspulse.actors.mesh.message import Message, SendFrame
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.values.errors import (
@@ -53,6 +53,9 @@ class Left:
 
     def wait_for(self, connection_id: str, call: Callable[[], object]) -> None:
         raise AssertionError
+
+    def frozen(self, connection_id: str, key: tuple[int, int] | None) -> None:
+        return None
 
     def between(self, room_id: str | None) -> list[Any]:
         return []
@@ -266,3 +269,46 @@ async def test_process_that_starts_late_knows_the_table_and_owns_nothing_by_its_
         client = await connect(shards.url, open_timeout=5)
         assert shards.runtimes[0].connections == 1
         await client.close()
+
+
+async def test_seat_that_is_named_before_it_is_told_of_is_waited_for_and_listed() -> None:
+    async with serve_shards(make_server, 2) as shards:
+        first, old = shards.runtimes
+        name = first.placement.new_id(1)
+        old.shard.transit = Left(2)
+        sending = asyncio.create_task(shards.servers[0].send(name, Frame("x")))
+        listing = asyncio.create_task(shards.servers[0].get_connections("den"))
+        await asyncio.sleep(0.05)  # both have been told where to ask, and find nobody there
+        assert not sending.done()
+        assert not listing.done()
+        new = await shards.open_seat(1)
+        new.shard.transit = Arriving(2)
+        with pytest.raises(ConnectionNotFoundError):
+            await asyncio.wait_for(sending, 2)
+        assert await asyncio.wait_for(listing, 2) == []
+
+
+async def test_newcomer_does_not_wait_for_its_slot_to_settle() -> None:
+    async with serve_shards(make_server, 2) as shards:
+        for runtime in shards.runtimes:
+            runtime.placement.unsettle(range(1024))
+        names = [runtime.placement.new_id(runtime.shard.seat) for runtime in shards.runtimes]
+        clients = [await dial(shards, name) for name in names]
+        assert [len(runtime.shard.sessions) for runtime in shards.runtimes] == [1, 1]
+        for client, name in zip(clients, names, strict=True):
+            for server in shards.servers:
+                await server.send(name, Frame("direct"))
+                assert await said(client) == "direct"
+            await client.close()
+
+
+async def test_seat_that_was_opened_and_has_nobody_yet_is_no_link_that_is_down() -> None:
+    async with serve_shards(make_server, 2) as shards:
+        first = shards.runtimes[0]
+        await eventually(lambda: first._siblings.links_down == 0, "it reaches the other one")
+        first.handle(SeatOpened(9, f"{shards.folder}/nobody.sock"))
+        assert first._siblings.links_down == 0
+        first.handle(ShardUp(9, 99))
+        assert first._siblings.links_down == 1
+        first.handle(SeatGone(9))
+        assert first._siblings.links_down == 0

@@ -139,3 +139,18 @@ def test_only_what_a_shard_told_itself_is_told_of_it() -> None:
     assert audiences.told(1) == (1, [b"room", b"other"])
     assert audiences.told(2) is None
     assert audiences.told(3) is None
+
+
+def test_seat_that_is_gone_counts_for_no_room_and_its_next_owner_for_what_it_tells() -> None:
+    audiences = Audiences()
+    audiences.joined(3, 10, [b"a"], are_all=True)
+    assert audiences.has_told(3)
+    audiences.shard_gone(3)
+    assert not audiences.has_told(3)
+    assert audiences._rooms == {}
+    audiences.joined(3, 10, [b"late"], are_all=False)
+    assert audiences._rooms == {}
+    audiences.shard_up(3, 11)
+    audiences.joined(3, 11, [b"b"], are_all=True)
+    audiences.joined(3, 10, [b"c"], are_all=True)
+    assert audiences.told(3) == (11, [b"b"])

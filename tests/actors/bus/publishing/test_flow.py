@@ -126,3 +126,20 @@ def test_marks_are_forgotten_when_they_are_answered() -> None:
         publish(flow, EVERYBODY, MARK_EVERY_BYTES, number)
         flow.consumed(0, number)
     assert not flow._readers[0].marks
+
+
+def test_answer_to_a_mark_for_an_earlier_owner_of_a_seat_says_nothing_of_the_next() -> None:
+    flow = BusFlow()
+    flow.shard_up(5, 10)
+    flow.published(1 << 5, 300_000)
+    flow.due_marks()
+    flow.mark(5, 1)
+    flow.shard_down(5)
+    flow.shard_up(5, 20)
+    flow.published(1 << 5, 400_000)
+    flow.due_marks()
+    flow.mark(5, 2)
+    flow.consumed(5, 1)
+    assert flow.ahead_bytes(5) == 400_000
+    flow.consumed(5, 2)
+    assert flow.ahead_bytes(5) == 0

@@ -48,7 +48,7 @@ DELIVERIES_PER_S = 25_000
 LISTENERS = 24
 SERVER_CLOSES = (1001, "server shutting down")
 LINE_COMES_BACK = (1006, "its line is reconnecting")
-TOO_LONG = (1012, "service restart")
+RESTARTS = (1012, "service restart")
 
 
 @dataclass
@@ -199,11 +199,11 @@ async def moving_crowd(server: ServerProcess, folder: Path, crowd: Crowd) -> Out
         if not stage.is_over:
             await _end_sessions(control, books, stage)
     expected: dict[str, Any] = dict.fromkeys(stage.victims, ANY_END)
-    if stage.is_over:
-        # Those that come back find nobody there.
-        how = {"exact": LINE_COMES_BACK, "away": ANY_END}
-        expected = {plan["id"]: how.get(plan["kind"], SERVER_CLOSES) for plan in plans}
-    expected |= {plan["id"]: TOO_LONG for plan in plans if plan["kind"] == "stuck"}
+    if stage.is_over or stage.is_drained:
+        # Those that come back find nobody there, or begin anew.
+        how = {"exact": LINE_COMES_BACK if stage.is_over else ANY_END, "away": ANY_END}
+        expected = {plan["id"]: how.get(plan["kind"], SERVER_CLOSES if stage.is_over else RESTARTS) for plan in plans}
+    expected |= {plan["id"]: RESTARTS for plan in plans if plan["kind"] == "stuck"}
     if not stage.is_over:
         await asyncio.to_thread(_await_ends, folder, len(plans) - len(stage.victims))
     notes = Notes(_notes(folder))

@@ -6,11 +6,13 @@ A step notes what the server answered, and what was wrong with that. On the comm
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -23,6 +25,7 @@ from wspulse.supervisor.protocol.calls import Call
 
 __all__ = ["STEPS", "Row", "Stage", "parsed"]
 
+LOOK_S = 0.3
 REPLACED_WITHIN_S = 90.0
 ANSWER_S = 120.0
 
@@ -63,6 +66,8 @@ class Stage:
     """There are processes that could not note how much they have sent."""
     is_over: bool = False
     """The server was told to end."""
+    is_drained: bool = False
+    """All were told to come back later."""
 
     async def ask(self, op: str, **args: Any) -> Any:
         return await self.control.call(Call(op, args, Any, timeout_s=ANSWER_S))
@@ -101,14 +106,52 @@ class Stage:
         await self.until(is_so, "the workers are other processes than before")
 
 
+@asynccontextmanager
+async def listed(stage: Stage) -> AsyncIterator[None]:
+    """Meanwhile each session is in the list of connections all the time, and once."""
+    clients = set(json.loads(await asyncio.to_thread((stage.folder / "settings.json").read_text))["ids"])
+    is_over = asyncio.Event()
+
+    async def look() -> None:
+        while not is_over.is_set():
+            rows = await stage.control.connections()
+            counts = Counter(row.id for row in rows)
+            if twice := [client for client, count in counts.items() if count > 1]:
+                stage.faults.append(f"{len(twice)} connections are listed twice, e.g. {twice[0]}")
+            if rows.missing_shards or (missing := clients - counts.keys()):
+                which = (
+                    f"workers {rows.missing_shards}" if rows.missing_shards else f"{len(missing)}, e.g. {min(missing)}"
+                )
+                stage.faults.append(f"of all connections these are not listed: {which}")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await is_over.wait()
+
+    looking = asyncio.create_task(look())
+    try:
+        yield
+    finally:
+        is_over.set()
+        await looking
+
+
 Step = Callable[[Stage, str], Awaitable[None]]
 
 
 async def reload(stage: Stage, argument: str) -> None:
     for _ in range(int(argument or 1)):
         before, began = await stage.pids(), time.monotonic()
-        stage.note("reload", began, await stage.ask("reload"))
+        async with listed(stage):
+            stage.note("reload", began, await stage.ask("reload"))
         await stage.hold_replaced(before)
+
+
+async def drain(stage: Stage, argument: str) -> None:
+    """Reload without moving anybody."""
+    before, began = await stage.pids(), time.monotonic()
+    stage.is_drained = True
+    stage.note("reload, with all closed", began, await stage.ask("reload", drain=True))
+    await stage.hold_replaced(before)
 
 
 async def hangup(stage: Stage, argument: str) -> None:
@@ -122,14 +165,16 @@ async def hangup(stage: Stage, argument: str) -> None:
 
 async def restart(stage: Stage, argument: str) -> None:
     shard, before, began = int(argument or 0), await stage.pids(), time.monotonic()
-    stage.note(f"restart {shard}", began, await stage.ask("restart", shard=shard))
+    async with listed(stage):
+        stage.note(f"restart {shard}", began, await stage.ask("restart", shard=shard))
     await stage.hold_replaced(before, only=shard)
 
 
 async def scale(stage: Stage, argument: str) -> None:
     for workers in map(int, argument.split(",")):
         before, began = await stage.pids(), time.monotonic()
-        stage.note(f"scale {len(before)} → {workers}", began, await stage.ask("scale", workers=workers))
+        async with listed(stage):
+            stage.note(f"scale {len(before)} → {workers}", began, await stage.ask("scale", workers=workers))
 
         async def has_so_many(workers: int = workers) -> bool:
             return set(await stage.pids()) == set(range(workers))
@@ -195,8 +240,12 @@ async def kill(stage: Stage, argument: str) -> None:
     others = await asyncio.to_thread(stage.server.pids)
     restarting = asyncio.create_task(stage.ask("restart", shard=victim))
     target = await stage.until(lambda: _newcomer(stage, others), "the replacement's process is there")
-    # Anywhere from its interpreter's first moment to when all is long over.
-    await asyncio.sleep(stage.random.uniform(0, 2.5))
+    if stage.random.random() < 0.3:
+        # Anywhere from its interpreter's first moment to when all is long over.
+        await asyncio.sleep(stage.random.uniform(0, 2.5))
+    else:
+        await _first_moves(stage)
+        await asyncio.sleep(stage.random.choice((0, 0.005, 0.03, 0.2)))
     pid = before[victim] if argument == "old" else target
     with suppress(ProcessLookupError, TypeError):
         os.kill(pid, signal.SIGKILL)
@@ -240,7 +289,21 @@ async def terminate(stage: Stage, argument: str) -> None:
 
 
 async def wait(stage: Stage, argument: str) -> None:
-    await asyncio.sleep(float(argument or 1))
+    """Do nothing, to compare with."""
+    async with listed(stage):
+        await asyncio.sleep(float(argument or 1))
+
+
+async def _first_moves(stage: Stage) -> None:
+    """Until sessions move, as the application has noted; or for a while, where none does."""
+
+    def size_bytes() -> int:
+        return sum(path.stat().st_size for path in stage.folder.glob("notes-*"))
+
+    # The new process notes that it has begun, which is less.
+    enough, until = size_bytes() + 60, time.monotonic() + 5
+    while size_bytes() < enough and time.monotonic() < until:  # noqa: ASYNC110
+        await asyncio.sleep(0.002)
 
 
 async def _newcomer(stage: Stage, others: set[int]) -> int | None:
@@ -250,6 +313,7 @@ async def _newcomer(stage: Stage, others: set[int]) -> int | None:
 
 STEPS: dict[str, Step] = {
     "reload": reload,
+    "drain": drain,
     "hangup": hangup,
     "restart": restart,
     "scale": scale,
