@@ -34,7 +34,7 @@ def test_events_of_a_session_that_moves_under_load_keep_their_order(tmp_path: Pa
     ):
         names = ("ann", "bob", "cem")
         clients = {name: stack.enter_context(connect(f"{server.url}?id={name}")) for name in names}
-        pids = server.worker_pids()
+        pids = set(server.worker_pids().values())
         number = 0
 
         def say() -> None:
@@ -47,7 +47,7 @@ def test_events_of_a_session_that_moves_under_load_keep_their_order(tmp_path: Pa
 
         def replaced() -> bool:
             say()
-            return not set(server.worker_pids()) & set(pids)
+            return not pids & set(server.worker_pids().values())
 
         say()
         os.kill(server.pid, signal.SIGHUP)
