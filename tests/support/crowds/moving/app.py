@@ -262,8 +262,10 @@ async def _tell(connection: Connection) -> None:
 async def _call() -> None:
     """One question after another, to those that this process knows."""
     while await _go():
-        if _known and _is_serving():
-            task = asyncio.create_task(_ask(_random.choice(list(_known.values()))))
+        # Who does not read answers late, and a session that is asked does not move.
+        asked = [connection for connection in _known.values() if not connection.id.startswith("blocked")]
+        if asked and _is_serving():
+            task = asyncio.create_task(_ask(_random.choice(asked)))
             _calls.add(task)
             task.add_done_callback(_calls.discard)
         await _pause(0.2)
