@@ -205,7 +205,7 @@ async def _broadcast(event: str, room: str) -> None:
     try:
         await server.broadcast(room, Frame(event, [KEY, _rooms[room], time.monotonic()]))
     except Exception as error:
-        _note("error", event, room, repr(error))
+        _note("error", event, room, repr(error), KEY)
     else:
         _rooms[room] += 1
 
@@ -247,7 +247,7 @@ async def _send_to(each: str) -> None:
     try:
         await server.send(each, Frame("direct", [KEY, number]))
     except Exception as error:
-        _note("error", "direct", each, repr(error))
+        _note("error", "direct", each, repr(error), KEY)
 
 
 async def _tell(connection: Connection) -> None:
@@ -256,7 +256,7 @@ async def _tell(connection: Connection) -> None:
     try:
         await connection.send(Frame("told", [KEY, number]))
     except Exception as error:
-        _note("error", "told", connection.id, repr(error))
+        _note("error", "told", connection.id, repr(error), KEY)
 
 
 async def _call() -> None:
@@ -277,7 +277,7 @@ async def _ask(connection: Connection) -> None:
         if answer.decode() != 7:
             _note("fault", connection.id, f"it answered {answer!r}")
     except Exception as error:
-        _note("error", "call", connection.id, repr(error))
+        _note("error", "call", connection.id, repr(error), KEY)
 
 
 _note("begin", KEY)
