@@ -99,6 +99,7 @@ class Departure:
         handover_timeout_s: float,
         drain_spread_s: float,
         leaves: bool,
+        drain: bool,
     ) -> None:
         self.plan = plan
         self.waiting = Waiting()
@@ -113,6 +114,8 @@ class Departure:
         self._path_of = path_of
         self._events = events
         self._timeout_s = handover_timeout_s
+        self._is_drain = drain
+        """Whether all are closed, and none moved."""
         self._drain = Drain(shard, spread_s=drain_spread_s, restarts=True)
         self._ways: dict[int, Way] = {}
         self._only_seat = self.seats[0] if leaves and len(self.seats) == 1 else None
@@ -186,7 +189,10 @@ class Departure:
         while True:
             if self._stopping:
                 raise MoveFailedError("the server ends")
-            self._resting.bring_to_rest()
+            if self._is_drain:
+                self._close_all()
+            else:
+                self._resting.bring_to_rest()
             for session in self._resting.late(self._timeout_s):
                 if not self._resting.halting.end_calls(session):
                     self._close(session)
@@ -239,6 +245,11 @@ class Departure:
             if len(sessions) < BATCH_SESSIONS:
                 sessions.append(session)
         return found
+
+    def _close_all(self) -> None:
+        for session in self._resting.next_round():
+            self.tally.drained += 1
+            self._drain.close(session)
 
     def _close(self, session: Session) -> None:
         """It cannot move."""

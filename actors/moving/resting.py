@@ -102,6 +102,12 @@ class Resting:
         self._turns = iter([session for session in self._going() if session not in known])
         return next(self._turns, None)
 
+    def next_round(self) -> list[Session]:
+        """All that are to go, once each, with no word to them: none of them moves."""
+        going = [session for session in self._going() if session not in self._given_up]
+        self._given_up.update(going)
+        return going
+
     def late(self, timeout_s: float) -> list[Session]:
         """Those that have not come to rest for so long."""
         late = monotonic() - timeout_s
