@@ -1,4 +1,4 @@
-"""What a source has told of its sessions is published before they are another process's, which tells of them on its own stream."""
+"""What a source has told of its sessions is published before they are another process's, which tells of them itself."""
 
 from __future__ import annotations
 
