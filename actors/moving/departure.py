@@ -35,6 +35,7 @@ from wspulse.actors.moving.way import Way, WayBrokenError
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.record import FORMAT
+from wspulse.actors.values.log_limit import LogLimit
 
 __all__ = ["BATCH_SESSIONS", "Departure", "DepartureEvents", "MoveFailedError"]
 
@@ -99,6 +100,7 @@ class Departure:
         handover_timeout_s: float,
         drain_spread_s: float,
         leaves: bool,
+        drain: bool,
     ) -> None:
         self.plan = plan
         self.waiting = Waiting()
@@ -113,6 +115,8 @@ class Departure:
         self._path_of = path_of
         self._events = events
         self._timeout_s = handover_timeout_s
+        self._is_drain = drain
+        """Whether all are closed, and none moved."""
         self._drain = Drain(shard, spread_s=drain_spread_s, restarts=True)
         self._ways: dict[int, Way] = {}
         self._only_seat = self.seats[0] if leaves and len(self.seats) == 1 else None
@@ -122,6 +126,7 @@ class Departure:
         self._resting = Resting(shard, self._going, events)
         self._batch: Batch | None = None
         self._stopping = False
+        self._log = LogLimit()
         self._told_at = 0.0
 
     def end(self) -> None:
@@ -191,9 +196,13 @@ class Departure:
         while True:
             if self._stopping:
                 raise MoveFailedError("the server ends")
-            self._resting.bring_to_rest()
+            if self._is_drain:
+                self._close_all()
+            else:
+                self._resting.bring_to_rest()
             for session in self._resting.late(self._timeout_s):
-                self._close(session)
+                if not self._resting.halting.end_calls(session):
+                    self._close(session)
             batches = self._batches_at_rest()
             if not batches:
                 if self._is_empty():
@@ -244,9 +253,18 @@ class Departure:
                 sessions.append(session)
         return found
 
+    def _close_all(self) -> None:
+        for session in self._resting.next_round():
+            self.tally.drained += 1
+            self._drain.close(session)
+
     def _close(self, session: Session) -> None:
         """It cannot move."""
         self.tally.drained += 1
+        if (not_logged := self._log.admit(monotonic())) is not None:
+            why = self._resting.halting.what_runs(session) or "the new process writes frames otherwise, or refuses it"
+            fields = {"connection_id": session.id, "reason": why, "not_logged": not_logged}
+            _logger.warning("a session cannot move and is closed", extra=fields)
         self._resting.give_up(session)
         self._drain.close(session)
 

@@ -41,12 +41,16 @@ def ids_at(shards: Shards, seat: int, number: int) -> list[str]:
     return [placement.new_id(seat) for _ in range(number)]
 
 
+def _has_joined(listener: Listener, rooms: int) -> bool:
+    return len(listener.direct) == rooms
+
+
 async def members(shards: Shards, found: list[Listener]) -> None:
     """Have each be in its first room and in some others."""
     for number, listener in enumerate(found):
         for room in ROOMS[1 : 1 + number % len(ROOMS)]:
             listener.say("join", room)
-        await listener.until(lambda each=listener, of=number: len(each.direct) == of % len(ROOMS), "it has joined")
+        await listener.until(partial(_has_joined, listener, number % len(ROOMS)), "it has joined")
         listener.direct.clear()
 
 
