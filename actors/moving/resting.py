@@ -15,7 +15,7 @@ from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.halting import Halting
-from wspulse.actors.sessions.transfer.places import call_first
+from wspulse.actors.sessions.transfer.places import call_first, go_on
 
 __all__ = ["Rest", "Resting"]
 
@@ -133,7 +133,9 @@ class Resting:
         if self._shard.handlers.on_transfer_out is None or inbox in self._said_goodbye:
             return False
         self._said_goodbye.add(inbox)
-        inbox.post("on_transfer_out")
+        # What waits for its handlers goes with it.
+        call_first(inbox, "on_transfer_out")
+        go_on(inbox)
         return True
 
     def _says_hello(self, session: Session) -> None:

@@ -29,6 +29,8 @@ class Listener:
         self.id = connection_id
         self.rooms: dict[str, list[Any]] = {}
         self.direct: list[Any] = []
+        self.calls: list[dict[str, Any]] = []
+        """Frames that want an answer."""
         self.closed: tuple[int, str] | None = None
         """The code and the reason, once it was told; (1006, "") where the socket just ended."""
         self._task = asyncio.create_task(self._listen())
@@ -36,12 +38,19 @@ class Listener:
     def say(self, event: str, payload: Any = None) -> None:
         self.peer.writer.write(said(event, payload))
 
+    def answer(self, call: dict[str, Any], payload: Any) -> None:
+        frame = {"id": call["id"], "event": call["event"], "payload": payload}
+        self.peer.writer.write(masked(TEXT, json.dumps(frame).encode()))
+
     async def _listen(self) -> None:
         try:
             while True:
                 opcode, payload = await self._frame()
                 if opcode == TEXT:
                     frame = json.loads(payload)
+                    if "id" in frame:
+                        self.calls.append(frame)
+                        continue
                     room = frame.get("room")
                     (self.direct if room is None else self.rooms.setdefault(room, [])).append(frame.get("payload"))
                 elif opcode == PING:
@@ -65,6 +74,17 @@ class Listener:
     def has(self, room: str, number: int) -> bool:
         """Whether it has got so many frames of a room."""
         return len(self.rooms.get(room, ())) >= number
+
+    def got(self, *direct: Any) -> bool:
+        """Whether it was sent exactly this."""
+        return self.direct == list(direct)
+
+    def got_many(self, number: int) -> bool:
+        """Whether it was sent so many frames."""
+        return len(self.direct) >= number
+
+    def is_closed(self) -> bool:
+        return self.closed is not None
 
     async def until(self, condition: Callable[[], object], what: str, deadline_s: float = 10.0) -> None:
         """Wait until what it has got is so."""
