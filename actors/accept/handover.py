@@ -1,51 +1,100 @@
 """`Handovers`: descriptors on their way between the worker that accepted them and the shard that owns the connection id.
 
-One per runtime. It sends them over the links, builds this shard's transports on those that come, and answers 503 for those
-that nobody took in time.
+One per runtime. It sends them over the links, builds this shard's transports on those that come, sends on what comes for an id
+whose newcomers are another's while sessions move, and answers 503 for those that nobody took in time.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, SHUT_RDWR, SOCK_STREAM, socket
+from time import monotonic
 from typing import Any
 
 from wspulse.actors.mesh.link import ShardLink
+from wspulse.actors.mesh.mailbox import HANDOVER_MARGIN_S
 from wspulse.actors.mesh.message import UpgradeRequest
+from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
+from wspulse.actors.values.errors import InTransitError
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import rejection
 from wspulse.actors.wire.handshake import key_of, switching_protocols
 
-__all__ = ["Handovers"]
+__all__ = ["Handovers", "call_soon", "seat_of_newcomer"]
 
 
 class Handovers:
-    """See the module. `links` may grow until the first handover."""
+    """See the module. `links` are those to other processes by seat, and may grow and shrink."""
 
-    def __init__(self, shard: Shard, links: Mapping[int, ShardLink]) -> None:
+    def __init__(self, shard: Shard, placement: Placement, links: Mapping[int, ShardLink]) -> None:
         self._shard = shard
+        self._placement = placement
         self._links = links
+        self._in_transit: dict[int, UpgradeRequest] = {}
+        """Descriptors whose id is between two processes."""
+
+    def close(self) -> None:
+        """Refuse those that still wait to know where they belong."""
+        while self._in_transit:
+            fd, request = self._in_transit.popitem()
+            self._nobody_took_it(request, fd)
 
     def hand_over(self, owner: int, request: UpgradeRequest, fd: int) -> None:
-        """Send an upgrade with its descriptor, which is ours from now on, to another shard."""
-        self._links[owner].hand_over(request, fd, partial(self._nobody_took_it, request))
+        """Send an upgrade with its descriptor, which is ours from now on, to another seat."""
+        link = self._links.get(owner)
+        if link is None:
+            self._nobody_took_it(request, fd)
+        else:
+            link.hand_over(request, fd, partial(self._given_back, owner, request))
 
     def take_over(self, request: UpgradeRequest, fd: int) -> None:
-        """Admit an upgrade that another worker accepted. Owns `fd`, also where it raises."""
+        """Admit an upgrade that another worker accepted, or send it on. Owns `fd`, also where it raises."""
         self._shard.metrics.handovers_in += 1
+        self._take_or_send_on(request, fd)
+
+    def _take_or_send_on(self, request: UpgradeRequest, fd: int) -> None:
+        try:
+            seat = seat_of_newcomer(self._shard, self._placement, request.connection_id)
+        except InTransitError as in_transit:
+            self._in_transit[fd] = request
+            in_transit.wait(partial(call_soon, self._shard, self._is_known, request, fd))
+            return
+        if seat != self._shard.seat:
+            self._shard.metrics.handovers_out += 1
+            self.hand_over(seat, request, fd)
+            return
         client = _tcp_socket(fd, request.remote_address)
         try:
             _take_over(self._shard, request, client)
         except BaseException:
             client.close()
             raise
+
+    def _is_known(self, request: UpgradeRequest, fd: int) -> None:
+        if self._in_transit.get(fd) is not request:
+            return
+        del self._in_transit[fd]
+        if monotonic() >= request.deadline:
+            self._nobody_took_it(request, fd)
+        else:
+            self._take_or_send_on(request, fd)
+
+    def _given_back(self, seat: int, request: UpgradeRequest, fd: int) -> None:
+        """Nobody took it in time at that seat, or nobody is there any more: then the owner may be another."""
+        owner = self._placement.final_owner(request.connection_id)
+        if owner == seat or monotonic() >= request.deadline - HANDOVER_MARGIN_S:
+            self._nobody_took_it(request, fd)
+        elif owner == self._shard.seat:
+            self._take_or_send_on(request, fd)
+        else:
+            self.hand_over(owner, request, fd)
 
     def _nobody_took_it(self, request: UpgradeRequest, fd: int) -> None:
         """The owner of the id did not come up in time."""
@@ -61,6 +110,23 @@ class Handovers:
             _close(client)
             return
         _open(shard.loop, client, Refusal(shard, answer, request.deadline - shard.clock.behind_s))
+
+
+def seat_of_newcomer(shard: Shard, placement: Placement, connection_id: str) -> int:
+    """Which seat decides about a newcomer of this id that has come to this process. Raises InTransitError.
+
+    While sessions move the table does not say it: who has an id still, or has it already, knows.
+    """
+    transit = shard.transit
+    if transit is None:
+        return placement.final_owner(connection_id)
+    seat = transit.newcomer_goes_to(connection_id)
+    return shard.seat if seat is None else seat
+
+
+def call_soon(shard: Shard, call: Callable[..., object], *arguments: object) -> None:
+    """From the loop, which takes what it raises."""
+    shard.loop.call_soon(call, *arguments, context=shard.context)
 
 
 def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:

@@ -140,7 +140,7 @@ class Identification:
             return identity
         # The token says whose the session is. Where it is wrong its client is a newcomer like any other, with an id of the same
         # shard.
-        new_id = self._placement.new_id(self._placement.shard_of(claimed_id))
+        new_id = self._placement.new_id(self._placement.final_owner(claimed_id))
         return identity._replace(connection_id=new_id, claim=claim._replace(is_nameless=True))
 
     async def identify(

@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from socket import socket
 from typing import Any, Protocol, cast
 
+from wspulse.actors.accept.handover import call_soon, seat_of_newcomer
 from wspulse.actors.accept.http_app import HttpApplication, path_of_first_line
 from wspulse.actors.accept.identity import Asking, Identification, Identity
 from wspulse.actors.mesh.message import UpgradeRequest
@@ -24,6 +26,7 @@ from wspulse.actors.transport.limits import AHEAD_BYTES
 from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
+from wspulse.actors.values.errors import InTransitError
 from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
@@ -181,7 +184,14 @@ class Newcomer(asyncio.Protocol):
         if client is None or head is None or request is None:
             return
         room_id, connection_id, state, headers, subprotocol, resume, rooms, claim = result
-        owner = self._entrance.placement.shard_of(connection_id)
+        owner = self._entrance.placement.final_owner(connection_id)
+        if self._shard.transit is not None and owner == self._shard.seat:
+            try:
+                owner = seat_of_newcomer(self._shard, self._entrance.placement, connection_id)
+            except InTransitError as in_transit:
+                # A moment, unless the handshake's deadline comes first.
+                in_transit.wait(partial(call_soon, self._shard, self._identified, result))
+                return
         if owner == self._shard.seat:
             answer = switching_protocols(head.key, subprotocol, headers)
             upgrade = Upgrade(

@@ -6,20 +6,22 @@ here to the runtime's shard and bus, and to the shards of other processes.
 
 from __future__ import annotations
 
-import asyncio
 from _thread import get_ident
 from collections.abc import Awaitable, Iterable
 
 import msgspec
 
 from wspulse.actors.mesh.message import ConnectionList, ConnectionRecord, Kick, ListConnections, SendFrame
+from wspulse.actors.mesh.placing.listing import list_sessions
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.connections.member import Member, member_of
 from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
 from wspulse.actors.values.errors import (
     ConnectionNotFoundError,
+    InTransitError,
     ServerClosedError,
+    SessionMovedError,
     ShardUnavailableError,
     id_error,
     wrong_thread,
@@ -60,9 +62,12 @@ class InProcess:
         wire = shard.encode(frame)
         owner = runtime.placement.shard_of(connection_id)
         if owner == shard.seat:
-            shard.find(connection_id).send(wire)
-            return None
-        return _send_elsewhere(runtime, owner, SendFrame(connection_id, wire))
+            try:
+                shard.find(connection_id).send(wire)
+                return None
+            except (SessionMovedError, InTransitError):
+                pass  # those who wait for it know more
+        return _send_elsewhere(runtime, SendFrame(connection_id, wire))
 
     def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = NOBODY) -> Awaitable[None] | None:
         runtime = self.runtime or self.running()
@@ -92,7 +97,7 @@ class InProcess:
             raise ServerClosedError
         if not can_exist(connection_id):
             raise ConnectionNotFoundError(connection_id)
-        await runtime.ask(runtime.placement.shard_of(connection_id), Kick(connection_id, code, reason))
+        await runtime.owners.ask(connection_id, Kick(connection_id, code, reason))
 
     async def get_connections(self, room_id: str) -> list[Connection]:
         runtime = self.running()
@@ -104,11 +109,16 @@ class InProcess:
             raise ServerClosedError
         shard = runtime.shard
         room = shard.rooms.get(room_id)
-        connections: list[Connection] = [session.connection for session in room.members()] if room is not None else []
-        for records in await asyncio.gather(
-            *(_records(runtime, other, room_id) for other in runtime.refs if other != shard.seat)
-        ):
-            connections += [RemoteConnection(runtime, record) for record in records]
+        here = {session.key: session.connection for session in room.members()} if room is not None else {}
+        connections: list[Connection] = list(here.values())
+        for record in await _records_elsewhere(runtime, ListConnections(room_id, with_state=True)):
+            if (record.incarnation, record.serial) in here:
+                continue  # it has left since
+            session = shard.sessions.get(record.id)
+            if session is not None and session.key == (record.incarnation, record.serial):
+                connections.append(session.connection)  # it has come since
+            else:
+                connections.append(RemoteConnection(runtime, record))
         return connections
 
     async def presence(self, room_id: str) -> list[Member]:
@@ -120,37 +130,52 @@ class InProcess:
         if runtime.closing.server_closing:
             raise ServerClosedError
         shard = runtime.shard
-        others = (_records(runtime, other, room_id) for other in runtime.refs if other != shard.seat)
         here = shard.records(room_id, with_state=True)
         # As a copy: what the application does to its state later is not told of as if it had been so.
-        members = [member_of(record) for record in msgspec.msgpack.decode(_encode(here), type=list[ConnectionRecord])]
-        for records in await asyncio.gather(*others):
-            members += map(member_of, records)
-        return members
+        copies = msgspec.msgpack.decode(_encode(here), type=list[ConnectionRecord])
+        found = {(record.incarnation, record.serial): record for record in copies}
+        for record in await _records_elsewhere(runtime, ListConnections(room_id, with_state=True)):
+            found[record.incarnation, record.serial] = record
+        return [member_of(record) for record in found.values()]
 
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
-async def _send_elsewhere(runtime: ShardRuntime, owner: int, message: SendFrame) -> None:
+async def _send_elsewhere(runtime: ShardRuntime, message: SendFrame) -> None:
     try:
         if not can_exist(message.connection_id):
             raise ConnectionNotFoundError(message.connection_id)
-        await runtime.ask(owner, message)
+        await runtime.owners.ask(message.connection_id, message)
     except ShardUnavailableError:
         if runtime.closing.server_closing:
             raise ConnectionNotFoundError(message.connection_id) from None
         raise
 
 
-async def _records(runtime: ShardRuntime, shard: int, room_id: str) -> list[ConnectionRecord]:
-    """What another shard has in a room; nothing where it is dead, whose sessions died with it."""
-    if shard not in runtime.up_shards or not can_exist(room_id):
+async def _records_elsewhere(runtime: ShardRuntime, message: ListConnections) -> list[ConnectionRecord]:
+    """What other processes have in a room, and this one where sessions came to it meanwhile; nothing of one that is dead, whose
+    sessions died with it."""
+    own = runtime.shard.seat
+    unasked = {seat for seat in runtime.refs if seat != own}
+
+    async def list_at(seat: int) -> ConnectionList | None:
+        if seat == own:
+            here = ConnectionList(runtime.shard.records(room_id, with_state=True))
+            return msgspec.msgpack.decode(_encode(here), type=ConnectionList)
+        is_first = seat in unasked
+        unasked.discard(seat)
+        if seat not in runtime.up_shards and (is_first or runtime.has_died(seat)):
+            return ConnectionList([])
+        try:
+            result = await runtime.owners.ask_at(seat, message)
+        except ShardUnavailableError:
+            if seat in runtime.up_shards:
+                raise
+            return None
+        return msgspec.convert(result, ConnectionList)
+
+    room_id = message.room_id
+    if room_id is None or not can_exist(room_id):
         return []
-    try:
-        result = await runtime.ask(shard, ListConnections(room_id, with_state=True))
-    except ShardUnavailableError:
-        if shard in runtime.up_shards:
-            raise
-        return []
-    return msgspec.convert(result, ConnectionList).records
+    return await list_sessions(list(unasked), list_at)

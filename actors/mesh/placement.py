@@ -99,7 +99,8 @@ class Placement:
 
     def final_owner(self, connection_id: str) -> int:
         """The seat that owns an id, also while its slot settles: for what keeps no order with what was sent before."""
-        return self._owners[self.slot_of(connection_id)]
+        hashed = crc32(connection_id.encode("utf-8", "surrogatepass"))
+        return self._owners[(hashed * _GOLDEN & 0xFFFFFFFF) >> _SHIFT]
 
     def owner_of_slot(self, slot: int) -> int:
         """The seat that owns it, also while it settles."""

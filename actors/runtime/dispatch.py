@@ -11,7 +11,18 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from wspulse.actors.mesh.lifecycle import ShardDown, ShardSilence, ShardUp
+from wspulse.actors.mesh.lifecycle import (
+    KeepBus,
+    MoveOut,
+    SeatGone,
+    SeatOpened,
+    ShardDown,
+    ShardSilence,
+    ShardUp,
+    ShareBus,
+    SlotTable,
+    TableAdopted,
+)
 from wspulse.actors.mesh.message import (
     BroadcastPayload,
     BusConsumed,
@@ -58,6 +69,7 @@ class Dispatch:
         statistics: Statistics,
         extensions: Extension,
         tasks: TaskSet,
+        adopt: Callable[[SlotTable], None],
         is_server_closing: Callable[[], bool],
     ) -> None:
         self._shard = shard
@@ -65,13 +77,31 @@ class Dispatch:
         self._statistics = statistics
         self._extensions = extensions
         self._tasks = tasks
+        self._adopt = adopt
         self._is_server_closing = is_server_closing
+        self.moving: Callable[[Message], None] | None = None
+        """Given what concerns sessions that move: the supervisor's MoveOut, ShareBus and KeepBus; what it says of processes
+        (ShardUp, ShardDown, SeatGone) and of the table, when it has been heeded here; and TableAdopted of another process, or of
+        this one."""
 
     def handle(self, message: Message) -> None:
         """Take a message of the supervisor."""
         match message:
-            case ShardUp() | ShardDown() | ShardSilence():
+            case ShardUp() | ShardDown():
                 self._siblings.hear(message)
+                self._pass_on(message)
+            case ShardSilence():
+                self._siblings.hear(message)
+            case SeatOpened():
+                self._siblings.seat_opened(message.seat, message.path)
+            case SeatGone():
+                self._siblings.seat_gone(message.seat)
+                self._pass_on(message)
+            case SlotTable():
+                self._adopt(message)
+                self._pass_on(message)
+            case MoveOut() | ShareBus() | KeepBus():
+                self._pass_on(message)
             case _:
                 self.receive(message)
 
@@ -101,7 +131,7 @@ class Dispatch:
             case JoinRoom() | LeaveRoom():
                 return self._change_rooms(message)
             case ListConnections():
-                return ConnectionList(shard.records(message.room_id, with_state=message.with_state))
+                return self.listed(message)
             case ListRooms():
                 return [(room.id, len(room)) for room in shard.rooms.values() if len(room)]
             case SendPayload():
@@ -113,11 +143,23 @@ class Dispatch:
                 return self._statistics.now()
             case WatchRoom() | PresenceReport():
                 self._extensions.receive(message)
+            case TableAdopted():
+                self._pass_on(message)
             case _:
                 shard.options.logger.error(
                     "a message came that no shard takes", extra={"message_type": type(message).__name__}
                 )
         return None
+
+    def listed(self, message: ListConnections) -> ConnectionList:
+        """The sessions that are here, and the seats that some may have gone to."""
+        shard = self._shard
+        records = shard.records(message.room_id, with_state=message.with_state)
+        return ConnectionList(records, shard.transit.gone_to() if shard.transit is not None else [])
+
+    def _pass_on(self, message: Message) -> None:
+        if self.moving is not None:
+            self.moving(message)
 
     def _change_rooms(self, message: JoinRoom | LeaveRoom) -> asyncio.Future[None] | None:
         session = self._shard.find(message.connection_id, message.key)

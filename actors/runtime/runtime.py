@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from wspulse.actors.accept.acceptor import Acceptor
@@ -25,10 +26,11 @@ from wspulse.actors.bus.contract import Bus
 from wspulse.actors.journal.slow_handlers import SlowHandlers
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S, ActorRef, LocalRef
 from wspulse.actors.mesh.inheritance import Inheritance
-from wspulse.actors.mesh.lifecycle import HealthChanged
+from wspulse.actors.mesh.lifecycle import HealthChanged, SlotTable, TableAdopted
 from wspulse.actors.mesh.mailbox import Mailbox
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.mesh.placing.owners import Owners
 from wspulse.actors.runtime.closing import Closing
 from wspulse.actors.runtime.dispatch import Dispatch
 from wspulse.actors.runtime.extension import Extensions
@@ -49,6 +51,9 @@ from wspulse.actors.wire.handshake import HEALTH_PATH
 
 __all__ = ["ShardRuntime"]
 
+_NOWHERE: Mapping[int, str] = MappingProxyType({})
+"""The mailboxes of a server that is one process."""
+
 
 class _Stage(NamedTuple):
     """What begins at one point of the start, and what ends at the same point of the stop; each is sync or async, or None."""
@@ -58,7 +63,9 @@ class _Stage(NamedTuple):
 
 
 class ShardRuntime:
-    """See the module. `bus` is (push endpoint, subscribe endpoint); with one shard there is no bus. Without a `listener`
+    """See the module. `shard` is the name that people see, `seat` where other processes reach this one, the same number where it
+    is not given; `mailbox_paths` has a path for each seat. `table` says who owns which connection ids; without one it is what the
+    number of workers gives. `bus` is (push endpoint, subscribe endpoint); with one shard there is no bus. Without a `listener`
     somebody else brings the connections: an ASGI server."""
 
     def __init__(
@@ -66,12 +73,14 @@ class ShardRuntime:
         server: Served[ShardRuntime],
         *,
         shard: int,
+        seat: int | None = None,
         workers: int,
+        table: SlotTable | None = None,
         incarnation: int,
         listener: socket.socket | None,
         path: str,
         mailbox: socket.socket | None = None,
-        mailbox_paths: Sequence[str] = (),
+        mailbox_paths: Mapping[int, str] = _NOWHERE,
         bus: tuple[str, str] | None = None,
         tell_supervisor: Callable[[Message], None] | None = None,
         drain_s: float = 10.0,
@@ -81,6 +90,7 @@ class ShardRuntime:
         self.placement = Placement(workers)
         self.shard = Shard(
             index=shard,
+            seat=seat,
             incarnation=incarnation,
             options=server.options,
             handlers=Handlers(**server.handlers),
@@ -99,11 +109,11 @@ class ShardRuntime:
         if server._extensions:
             self.shard.resumable = self._extensions.may_resume
         self._siblings = Siblings(
-            self.shard, mailbox_paths if mailbox is not None else (), bus, self._extensions, self.health
+            self.shard, mailbox_paths if mailbox is not None else _NOWHERE, bus, self._extensions, self.health
         )
         self.up_shards = self._siblings.up_shards
         self._tasks = TaskSet()
-        self._handovers = Handovers(self.shard, self._siblings.links)
+        self._handovers = Handovers(self.shard, self.placement, self._siblings.links)
         self._acceptor = Acceptor(
             self.shard,
             self.placement,
@@ -143,12 +153,23 @@ class ShardRuntime:
             statistics=Statistics(self.shard, self._siblings, self._lag, self.health),
             extensions=self._extensions,
             tasks=self._tasks,
+            adopt=self._adopt,
             is_server_closing=lambda: self.closing.server_closing,
         )
-        self.refs: dict[int, ActorRef] = {shard: LocalRef(self._dispatch.receive), **self._siblings.links}
+        self.refs: dict[int, ActorRef] = self._siblings.refs
+        self.refs[self.shard.seat] = LocalRef(self._dispatch.receive)
+        self.owners = Owners(self.placement, self.refs)
+        """What is asked by connection id goes through these."""
+        self._siblings.seats_changed = self.owners.seats_changed
+        self._siblings.link_began = self._tell_adopted_soon
+        if table is not None:
+            self.owners.adopt(table)
+            self.workers = self.placement.shards
         self._mailbox: Mailbox | None = None
         if mailbox is not None:
-            self._mailbox = Mailbox(mailbox, shard, incarnation, self._dispatch.receive, self._handovers.take_over)
+            self._mailbox = Mailbox(
+                mailbox, self.shard.seat, incarnation, self._dispatch.receive, self._handovers.take_over
+            )
         self.closing = Closing(
             self.shard,
             self._acceptor,
@@ -160,7 +181,7 @@ class ShardRuntime:
             watches=(self._lag, self._slow_handlers, self._handler_timeouts),
             tasks=self._tasks,
         )
-        names = [*mailbox_paths, *(endpoint.removeprefix("ipc://") for endpoint in bus or ())]
+        names = [*mailbox_paths.values(), *(endpoint.removeprefix("ipc://") for endpoint in bus or ())]
         self._inheritance = Inheritance(listener=listener, folders={str(Path(name).parent) for name in names})
         self._hooks = Hooks(server.start_handlers, server.stop_handlers, server.options.logger, self.shard.pass_on)
 
@@ -179,8 +200,8 @@ class ShardRuntime:
         """All that the shard consists of: begun from the first to the last, ended from the last to the first.
 
         The bus is there before anybody can join a room, and who accepts comes last: on_start has ended by then. At the stop
-        on_stop and the last handlers can still call other shards. Where another worker of this shard serves until our `turn`,
-        what others send to the shard is its until then.
+        on_stop and the last handlers can still call other shards. Where another worker of this name serves until our `turn`, all
+        is there by then but that nobody is accepted.
         """
         mailbox, http, listener = self._mailbox, self._http, self._listener
         stages = [
@@ -189,21 +210,20 @@ class ShardRuntime:
             _Stage(self._siblings.open_bus, self._siblings.close_bus),
             _Stage(partial(self._server.attach, self), None),
             _Stage(partial(self._extensions.open, self), None),
-            _Stage(self._siblings.stand_by, None) if turn is not None else None,
-            _Stage(mailbox.open if turn is None else None, mailbox.close) if mailbox is not None else None,
+            _Stage(mailbox.open, mailbox.close) if mailbox is not None else None,
             _Stage(self._siblings.open_links, self._siblings.close_links),
             _Stage(None, self._lag.stop),
             _Stage(None, self._slow_handlers.stop),
             _Stage(None, self._handler_timeouts.stop),
             _Stage(None, self._tasks.end),
+            _Stage(None, self.owners.close),
+            _Stage(None, self._handovers.close),
             # The links that close behind it tell it nothing any more.
             _Stage(None, self._extensions.close),
             _Stage(None, self.shard.abort),
             _Stage(self._hooks.start, self._hooks.stop),
             _Stage(http.start, http.stop) if http is not None else None,
             _Stage(turn, None) if turn is not None else None,
-            _Stage(self._siblings.take_place, None) if turn is not None else None,
-            _Stage(mailbox.open, None) if turn is not None and mailbox is not None else None,
             _Stage(partial(self._lag.tell, self.shard.options.logger), None),
             _Stage(partial(self._acceptor.open, listener), None) if listener is not None else None,
             _Stage(None, self.closing.release_closers),
@@ -279,8 +299,41 @@ class ShardRuntime:
         return decoded(self.shard, opcode, payload)
 
     async def ask(self, shard: int, message: Message, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
-        """Ask a shard, this one included. Raises ShardUnavailableError and what the shard raises."""
+        """Ask a shard by its seat, this one included. Raises ShardUnavailableError and what the shard raises."""
         return await self.refs[shard].ask(message, timeout_s=timeout_s)
+
+    async def ask_owner(self, connection_id: str, message: Message, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
+        """Ask the shard that owns an id, this one included. Raises ShardUnavailableError and what the shard raises."""
+        return await self.owners.ask(connection_id, message, timeout_s=timeout_s)
+
+    def has_died(self, seat: int) -> bool:
+        """Whether a process was at that seat and is no more."""
+        return self._siblings.has_died(seat)
+
+    # Who owns which ids.
+
+    def on_moving(self, moving: Callable[[Message], None]) -> None:
+        """Have `moving` given what concerns sessions that move: see `Dispatch.moving`."""
+        self._dispatch.moving = moving
+
+    def _adopt(self, table: SlotTable) -> None:
+        losers = self.owners.adopt(table)
+        self.workers = self.placement.shards
+        adopted = TableAdopted(self.placement.version, self.shard.seat)
+        for seat in losers:
+            if (ref := self.refs.get(seat)) is not None:
+                # Behind all that went there, and nothing for those slots goes behind it.
+                ref.tell(adopted)
+
+    def _tell_adopted_soon(self, seat: int) -> None:
+        """Who could not be told since there was no stream, or has lost what it was told with one, is told again, behind what
+        waited for the stream."""
+        if self.placement.version:
+            self.shard.loop.call_soon(self._tell_adopted, seat, context=self.shard.context)
+
+    def _tell_adopted(self, seat: int) -> None:
+        if (ref := self.refs.get(seat)) is not None:
+            ref.tell(TableAdopted(self.placement.version, self.shard.seat))
 
 
 def _interrupt(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:

@@ -8,12 +8,13 @@ shard that starts may end before the supervisor has spoken of it. Nothing here s
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from wspulse.actors.bus.local import LocalBus
 from wspulse.actors.bus.watch import BusWatch
 from wspulse.actors.bus.zmq import ZmqBus
+from wspulse.actors.mesh.actor import ActorRef
 from wspulse.actors.mesh.lifecycle import ShardDown, ShardSilence, ShardUp
 from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.message import BusConsumed, BusRooms, BusRoomsWanted
@@ -27,13 +28,14 @@ _logger = logging.getLogger("wspulse.link")
 
 
 class Siblings:
-    """See the module. `mailbox_paths` has one for each shard, this one's included, and `bus` the endpoints (push, subscribe)
-    of the server's bus; a shard that is the only one has neither."""
+    """See the module. `mailbox_paths` has one for each seat, this process's perhaps included, and `bus` the endpoints (push,
+    subscribe) of the server's bus, which a shard that is the only one has not. Tables that are said to be by shard are by
+    seat."""
 
     def __init__(
         self,
         shard: Shard,
-        mailbox_paths: Sequence[str],
+        mailbox_paths: Mapping[int, str],
         bus: tuple[str, str] | None,
         extensions: Extension,
         health: Health,
@@ -41,7 +43,14 @@ class Siblings:
         self.up_shards: dict[int, int] = {}
         """Shard → incarnation of those that are known to be up."""
         self.links: dict[int, ShardLink] = {}
-        self._is_in_place = True
+        self.refs: dict[int, ActorRef] = {}
+        """The links, and whoever is added: every process of the server, by seat."""
+        self.seats_changed: Callable[[], None] = _unnoticed
+        self.link_began: Callable[[int], None] = _unnoticed
+        """Told of a seat, which can be told something from now on."""
+        self._has_opened_links = False
+        self._met: set[int] = set()
+        """The seats that were up since they were opened."""
         self._ready: dict[int, int] = {}
         """Shard → incarnation of those that the supervisor says to be up."""
         self._silent: dict[int, int] = {}
@@ -54,10 +63,9 @@ class Siblings:
         self._bus_watch: BusWatch | None = None
         self._extensions = extensions
         self._health = health
-        for other, path in enumerate(mailbox_paths):
-            if other != shard.seat:
-                up, down = partial(self._link_begins, other), partial(self._link_ends, other)
-                self.links[other] = ShardLink(other, path, up=up, down=down)
+        for seat, path in mailbox_paths.items():
+            if seat != shard.seat:
+                self._add(seat, path)
 
     @property
     def links_down(self) -> int:
@@ -99,25 +107,50 @@ class Siblings:
         if self._bus is not None:
             self._bus.stop()
 
-    def stand_by(self) -> None:
-        """Another worker of this shard serves still: tell the others nothing of the bus that would be taken for its word."""
-        self._is_in_place = False
-
-    def take_place(self) -> None:
-        """That other worker has ended."""
-        if not self._is_in_place:
-            self._is_in_place = True
-            for shard, link in self.links.items():
-                if self._bus is not None and link.incarnation:
-                    self._bus.tell_all_rooms(shard)
-
     def open_links(self) -> None:
+        self._has_opened_links = True
         for link in self.links.values():
             link.open()
 
     def close_links(self) -> None:
+        self._has_opened_links = False
         for link in self.links.values():
             link.close()
+
+    def seat_opened(self, seat: int, path: str) -> None:
+        """Somebody can be reached there from now on. Nothing happens where that is known."""
+        if seat not in self.links and seat != self._shard.seat:
+            link = self._add(seat, path)
+            if self._has_opened_links:
+                link.open()
+            self.seats_changed()
+
+    def seat_gone(self, seat: int) -> None:
+        """Nobody is there any more: what waits for somebody there fails, and descriptors are given back."""
+        link = self.links.pop(seat, None)
+        if link is None:
+            return
+        del self.refs[seat]
+        incarnation = self.up_shards.get(seat, 0)
+        link.close()
+        self._ready.pop(seat, None)
+        self._silent.pop(seat, None)
+        self._met.discard(seat)
+        self._wanted = {wanted for wanted in self._wanted if seat not in wanted}
+        if incarnation:
+            self._forget(seat, incarnation)
+            if self._bus is not None:
+                self._bus.shard_down(seat, incarnation)
+        self.seats_changed()
+
+    def has_died(self, seat: int) -> bool:
+        """Whether somebody was there, and is not: not where we have not met him yet."""
+        return seat in self._met and seat not in self.up_shards
+
+    def _add(self, seat: int, path: str) -> ShardLink:
+        up, down = partial(self._link_begins, seat), partial(self._link_ends, seat)
+        link = self.links[seat] = self.refs[seat] = ShardLink(seat, path, up=up, down=down)
+        return link
 
     def hear(self, message: ShardUp | ShardDown | ShardSilence) -> None:
         """The supervisor says that a shard is up, or down, or how it is."""
@@ -127,6 +160,7 @@ class Siblings:
         match message:
             case ShardUp():
                 self.up_shards[shard] = self._ready[shard] = incarnation
+                self._met.add(shard)
                 if self._bus is not None:
                     self._bus.shard_up(shard, incarnation)
             case ShardDown():
@@ -194,19 +228,19 @@ class Siblings:
     def _tell_rooms(
         self, joined: list[bytes], left: list[bytes], *, are_all: bool = False, shard: int | None = None
     ) -> None:
-        if not self._is_in_place:
-            return  # all of them are told at once, later
         message = BusRooms(self._shard.seat, self._shard.incarnation, joined, left, are_all)
-        for link in self.links.values() if shard is None else (self.links[shard],):
-            link.tell(message)
+        for seat in list(self.links) if shard is None else (shard,):
+            if (link := self.links.get(seat)) is not None:
+                link.tell(message)
 
     def _tell_consumed(self, shard: int, sender: int, number: int) -> None:
         link = self.links.get(shard)
-        if link is not None and self._is_in_place:
+        if link is not None:
             link.tell(BusConsumed(self._shard.seat, sender, number))
 
     def _link_begins(self, shard: int, incarnation: int) -> None:
         self.up_shards[shard] = incarnation
+        self._met.add(shard)
         if self._bus is not None:
             self._bus.shard_up(shard, incarnation)
             self._bus.tell_all_rooms(shard)
@@ -216,6 +250,7 @@ class Siblings:
                 self._wanted.discard(wanted)
                 self.rooms_wanted(BusRoomsWanted(*wanted))
         self._extensions.shard_up(shard, incarnation)
+        self.link_began(shard)
 
     def _link_ends(self, shard: int, incarnation: int) -> None:
         self._forget(shard, incarnation)
@@ -226,3 +261,7 @@ class Siblings:
     def _forget(self, shard: int, incarnation: int) -> None:
         if self.up_shards.get(shard) == incarnation:
             del self.up_shards[shard]
+
+
+def _unnoticed(*_what: object) -> None:
+    """Nobody is told."""

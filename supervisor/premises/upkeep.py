@@ -83,8 +83,8 @@ class KeptFiles:
 
 
 class Upkeep:
-    """See the module. `kept` may grow. `restore_folder` makes the folder again and says whether it had to; `failed(reason, is_so)`
-    is told of what cannot be made again, and when it can."""
+    """See the module. `kept` may grow. `restore_folder` makes the folder again and says whether it had to; `failed(reason,
+    is_so)` is told of what cannot be made again, and when it can."""
 
     def __init__(
         self,

@@ -107,6 +107,13 @@ class Owners:
         ask = self._enter(connection_id)
         return await self._carry(ask, connection_id, message, monotonic() + timeout_s)
 
+    async def ask_at(self, seat: int, message: Message, *, timeout_s: float = ASK_TIMEOUT_S) -> Any:
+        """Ask the process at a seat, of which we may not have been told yet. Raises what it raises, and ShardUnavailableError."""
+        due = monotonic() + timeout_s
+        while (ref := self._refs.get(seat)) is None:
+            await self._wait_for_seat(seat, due)
+        return await ref.ask(message, timeout_s=due - monotonic())
+
     def tell(self, connection_id: str, message: Message) -> None:
         """Have the owner of an id do something, in order with what it is asked, from sync code; what becomes of it nobody
         hears."""
@@ -151,9 +158,9 @@ class Owners:
                     named = moved.seat
                 hops += 1
                 if hops > _QUICK_HOPS:
-                    if monotonic() + _HOP_S >= due:
-                        raise _late(named)
                     await asyncio.sleep(_HOP_S)
+                    if monotonic() >= due:
+                        raise _late(named)
         finally:
             self._leave(ask, connection_id)
 

@@ -1,6 +1,7 @@
 """`RemoteConnection`: a connection whose session lives on another shard.
 
-Made by `server.get_connections`. It addresses exactly the session that it was made for, never a later one of the same id.
+Made by `server.get_connections`. It addresses exactly the session that it was made for, by its birth key, wherever that has gone
+meanwhile; never a later one of the same id.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ class OtherShards(Protocol):
     def decode(self, opcode: int, payload: bytes) -> Frame:
         """The frame in a message. Raises what the codec raises."""
 
-    async def ask(self, shard: int, message: Message, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
-        """Raises ShardUnavailableError and what the shard raises."""
+    async def ask_owner(self, connection_id: str, message: Message, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
+        """Ask whoever owns an id. Raises ShardUnavailableError and what the owner raises."""
 
 
 class RemoteConnection(Connection):
@@ -113,7 +114,7 @@ class RemoteConnection(Connection):
             raise ConnectionClosedError(self.id)
         record = self._record
         try:
-            await self._shards.ask(record.shard, SendFrame(record.id, wire, self._key()))
+            await self._shards.ask_owner(record.id, SendFrame(record.id, wire, self._key()))
         except ConnectionNotFoundError:
             self._closed = True
             raise ConnectionClosedError(self.id) from None
@@ -130,8 +131,8 @@ class RemoteConnection(Connection):
             raise ConnectionClosedError(self.id)
         due = monotonic() + timeout_s
         try:
-            answer = await shards.ask(
-                record.shard, CallConnection(record.id, self._key(), asking.id, wire, timeout_s), timeout_s
+            answer = await shards.ask_owner(
+                record.id, CallConnection(record.id, self._key(), asking.id, wire, timeout_s), timeout_s
             )
         except (ConnectionNotFoundError, ConnectionClosedError):
             self._closed = True
@@ -151,7 +152,7 @@ class RemoteConnection(Connection):
             return
         record = self._record
         try:
-            await self._shards.ask(record.shard, CloseConnection(record.id, self._key(), code, reason))
+            await self._shards.ask_owner(record.id, CloseConnection(record.id, self._key(), code, reason))
         except ConnectionNotFoundError:
             pass
         self._closed = True
@@ -169,7 +170,7 @@ class RemoteConnection(Connection):
     async def _change(self, message: JoinRoom | LeaveRoom) -> bool:
         """Whether there was a session. Raises ValueError for what it refuses."""
         try:
-            await self._shards.ask(self._record.shard, message)
+            await self._shards.ask_owner(self._record.id, message)
         except (ConnectionNotFoundError, ConnectionClosedError):
             self._closed = True
             return False
@@ -182,7 +183,7 @@ class RemoteConnection(Connection):
             return
         record = self._record
         try:
-            await self._shards.ask(record.shard, WatchClosed(record.id, self._key()), timeout_s=None)
+            await self._shards.ask_owner(record.id, WatchClosed(record.id, self._key()), timeout_s=None)
         except (ConnectionNotFoundError, ShardUnavailableError):
             pass
         self._closed = True

@@ -102,7 +102,7 @@ async def test_newcomer_that_has_its_answer_holds_nothing_of_its_request(answer:
 class Elsewhere:
     """Every id is another shard's."""
 
-    def shard_of(self, _connection_id: str) -> int:
+    def final_owner(self, _connection_id: str) -> int:
         return 1
 
 

@@ -42,7 +42,7 @@ async def test_shard_that_dies_while_it_is_asked_has_no_connections_and_one_that
             raise ShardUnavailableError("it is silent")
 
         incarnation = runtime.up_shards[1]
-        monkeypatch.setattr(runtime, "ask", ask)
+        monkeypatch.setattr(runtime.owners, "ask_at", ask)
         assert await shards.servers[0].get_connections("lobby") == []
         runtime.up_shards[1] = incarnation
         dies = False

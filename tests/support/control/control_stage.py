@@ -14,10 +14,10 @@ from wspulse.actors.mesh.mailbox import Mailbox
 from wspulse.actors.mesh.message import ConnectionList, GetStats, ListConnections, ListRooms, Message, UpgradeRequest
 from wspulse.actors.values.health import Health
 from wspulse.supervisor.control.plane import ControlPlane
-from wspulse.supervisor.premises.listen_socket import open_mailbox_listener
-from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 from wspulse.supervisor.moving.scaling import Scaled
 from wspulse.supervisor.moving.turn import Moved
+from wspulse.supervisor.premises.listen_socket import open_mailbox_listener
+from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 from wspulse.supervisor.process.child import Child, ChildState
 from wspulse.supervisor.process.restart.history import History
 from wspulse.supervisor.settings.layers import Settings
@@ -73,12 +73,15 @@ class PretendedChild:
         self.history = History()
         self.tally = self.history.tally
         self.state = ChildState.READY
-        self.restarts = 0
         self.connections = 0
         self.silence_s = 0.0
         self.ends_by_order = False
         self.is_permanent = True
         self.told: list[Message] = []
+
+    @property
+    def restarts(self) -> int:
+        return self.history.restarts
 
     def tell(self, message: Message) -> None:
         self.told.append(message)

@@ -211,6 +211,7 @@ class NotedShard:
         self.metrics = Metrics()
         self.journal = Journal(self.options.logger, self.metrics, self.clock)
         self.index = self.seat = 0
+        self.transit: Any = None
         self.closing = False
         self.has_exact_sessions = True
         self.aborting = False

@@ -214,7 +214,7 @@ async def test_call_to_a_shard_that_does_not_answer_ends_in_its_own_time() -> No
         def decode(self, _opcode: int, _payload: bytes) -> Frame:
             raise NotImplementedError
 
-        async def ask(self, shard: int, message: object, timeout_s: float | None = None) -> None:
+        async def ask_owner(self, connection_id: str, message: object, timeout_s: float | None = None) -> None:
             assert timeout_s is not None
             await asyncio.sleep(timeout_s + 0.01)  # a timer may be early by what the loop cannot tell apart
             raise ShardUnavailableError("it did not answer in time")
