@@ -98,6 +98,7 @@ class Departure:
         handover_timeout_s: float,
         drain_spread_s: float,
         leaves: bool,
+        drains: bool = False,
     ) -> None:
         self.plan = plan
         self.waiting = Waiting()
@@ -112,6 +113,8 @@ class Departure:
         self._path_of = path_of
         self._events = events
         self._timeout_s = handover_timeout_s
+        self._drains = drains
+        """Whether none is to move."""
         self._drain = Drain(shard, spread_s=drain_spread_s, restarts=True)
         self._ways: dict[int, Way] = {}
         self._only_seat = self.seats[0] if leaves and len(self.seats) == 1 else None
@@ -182,7 +185,7 @@ class Departure:
             if self._stopping:
                 raise MoveFailedError("the server ends")
             self._resting.bring_to_rest()
-            for session in self._resting.late(self._timeout_s):
+            for session in self._resting.untried() if self._drains else self._resting.late(self._timeout_s):
                 self._close(session)
             batches = self._batches_at_rest()
             if not batches:

@@ -139,6 +139,7 @@ class Moving:
             handover_timeout_s=order.handover_timeout_s,
             drain_spread_s=order.drain_spread_s,
             leaves=order.leaves,
+            drains=order.drain,
         )
         self._shard.transit = self
         self._task = self._spawn(self._depart(self._departure, order.leaves))

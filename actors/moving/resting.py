@@ -107,6 +107,10 @@ class Resting:
         late = monotonic() - timeout_s
         return [session for session, since in self._busy.items() if since <= late]
 
+    def untried(self) -> list[Session]:
+        """All that are to go and have not been given up."""
+        return [session for session in self._going() if session not in self._given_up]
+
     def ready(self) -> Iterator[Session]:
         """Those that are at rest, the oldest first."""
         joining = self._joining()

@@ -24,8 +24,8 @@ async def test_worker_is_answered_when_the_events_ahead_of_its_mark_are_publishe
             log.append(message)
 
     made = Supervisor(resolve({"app": "echo", "port": "0", "workers": "2"}, {}))
-    made.control = ControlPlane(made.settings, made, cast("Any", None), ())
-    made.control.events = cast("Any", Publisher())
+    control = made._control = ControlPlane(made.settings, made, cast("Any", None), {})
+    control.events = cast("Any", Publisher())
     child = cast("Child", Teller())
     made.on_message(child, Events([(b"connect.lobby", b"")], 0))
     made.on_message(child, EventsMark(7))
