@@ -98,11 +98,11 @@ class Supervisor:
             give_up_after_s=settings.give_up_after,
             drain_spread_s=settings.drain_spread,
         )
-        self._reloading = Reloading(self._reload)
-        self._rescaling = Rescaling(self._scale_by)
+        self._reloading = Reloading(lambda: self.conductor.reload(joins=False))
         self._sources = SourceWatch(
             settings.reload or (), partial(self._reloading.request, "source files have changed")
         )
+        self._rescaling = Rescaling(lambda more: self.conductor.scale(lambda now: min(max(now + more, 1), SLOTS)))
         self.children = self._workers.children
         """By name. Their states, pids, restarts and connections may be read at any time."""
 
@@ -315,7 +315,6 @@ class Supervisor:
 
     @property
     def mailbox_paths(self) -> Mapping[int, str]:
-        """By seat: where a worker can be reached."""
         return {} if self._mailboxes is None else self._mailboxes.paths
 
     def _start_bus(self) -> None:
@@ -335,15 +334,9 @@ class Supervisor:
 
     def _start_control(self) -> None:
         assert self.runtime_dir is not None
-        self._control = ControlPlane(self.settings, self, self.runtime_dir, dict(self.mailbox_paths))
-        self._control.start()
-        self._kept.extend(self._control.kept)
-
-    async def _reload(self) -> None:
-        await self.conductor.reload(joins=False)
-
-    async def _scale_by(self, more: int) -> None:
-        await self.conductor.scale(lambda present: min(max(present + more, 1), SLOTS))
+        self._control = control = ControlPlane(self.settings, self, self.runtime_dir, dict(self.mailbox_paths))
+        control.start()
+        self._kept += control.kept
 
     async def _stop_control(self) -> None:
         await self.control.stop()

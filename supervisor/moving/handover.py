@@ -48,6 +48,8 @@ class Handover:
         """`targets` has the seat that each slot goes to; `workers` are there afterwards."""
         self.source = source
         self.is_committed = False
+        self.is_told = False
+        """Whether the source has its order."""
         self._targets = targets
         self._seating = seating
         self._pulse = pulse
@@ -67,6 +69,7 @@ class Handover:
         self._new_target = new_target
         if turn.stage is Stage.MOVING:
             turn.begin(self._loop.time())
+            self.is_told = True
             targets = [self._targets.get(slot, NO_SEAT) for slot in range(SLOTS)]
             order = MoveOut(turn.plan, packed(targets), self._leaves, handover_timeout_s, drain_spread_s, drain)
             self.source.tell(order)

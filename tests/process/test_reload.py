@@ -1,5 +1,5 @@
-"""Whole servers as processes that are told to load their application anew, where that goes wrong, and where it goes well: there
-no client notices."""
+"""Whole servers that are told to load their application anew, where that goes wrong, and where it goes well: there no client
+notices."""
 
 from __future__ import annotations
 

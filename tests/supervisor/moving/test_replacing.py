@@ -149,7 +149,10 @@ def test_word_of_an_earlier_plan_or_of_another_worker_means_nothing() -> None:
 def test_how_many_are_left_is_known_while_they_move() -> None:
     with plans_stage(2) as stage:
         stage.says(0, Alive(9))
-        to_moving(stage)
+        stage.plan(stage.conductor.restart(0))
+        stage.is_prepared(2)
+        assert stage.conductor.left(0) is None, "none does yet"
+        stage.is_ready(2)
         assert (stage.conductor.left(0), stage.conductor.left(1)) == (9, None)
         stage.says(0, MoveProgress(1, 4, 0, 5, 0.001))
         assert stage.conductor.left(0) == 5
