@@ -246,7 +246,8 @@ class Moving:
 
     def joining(self) -> set[str]:
         found = set()
-        for transport in self._shard.admission.newcomers:
+        admission = self._shard.admission
+        for transport in (*admission.newcomers, *admission.coming):
             upgrade = transport.upgrade
             if upgrade is not None:
                 found |= {upgrade.connection_id, id_of_owner(upgrade.connection_id, upgrade.claim)}
