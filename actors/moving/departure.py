@@ -123,8 +123,10 @@ class Departure:
         """Where all go, if they do: then nobody's slot need be known."""
         self._awaited: asyncio.Future[None] | None = None
         """What the bus is to say next."""
-        self._resting = Resting(shard, self._going, events)
+        self._resting = Resting(shard, self._going, self._goes, events)
         self._batch: Batch | None = None
+        self.is_over = False
+        """Whether nobody is left, and nothing of these slots is this process's to decide about."""
         self._stopping = False
         self._log = LogLimit()
         self._told_at = 0.0
@@ -205,7 +207,8 @@ class Departure:
                     self._close(session)
             batches = self._batches_at_rest()
             if not batches:
-                if self._is_empty():
+                if not self.waiting and not self._resting.is_anybody_left(self._timeout_s):
+                    self.is_over = True
                     return
                 self._progress()
                 await asyncio.sleep(_LOOK_S)
@@ -236,11 +239,8 @@ class Departure:
         targets, slot_of = self._targets, self._slot_of
         return [session for session in sessions if slot_of(session.id) in targets]
 
-    def _is_empty(self) -> bool:
-        """Whether nobody is left, nor will be."""
-        if self._resting or self.waiting or self._going():
-            return False
-        return all(self.seat_of(connection_id) is None for connection_id in self._events.joining())
+    def _goes(self, connection_id: str) -> bool:
+        return self.seat_of(connection_id) is not None
 
     def _batches_at_rest(self) -> dict[int, list[Session]]:
         """By seat, those that are at rest, at most a batch for each."""

@@ -322,7 +322,9 @@ class Moving:
 
     def _is_known(self, connection_id: str) -> bool:
         """Whether something of that id is still this process's to decide about."""
-        return connection_id in self._shard.finishing or connection_id in self.joining()
+        departure = self._departure
+        is_finishing = connection_id in self._shard.finishing and not (departure is not None and departure.is_over)
+        return is_finishing or connection_id in self.joining()
 
 
 def _snapshot(session: Session, index: int, birth: tuple[int, int], rooms: list[str]) -> ConnectionRecord:

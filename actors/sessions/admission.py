@@ -50,8 +50,8 @@ class AdmissionShard(Protocol):
 
 
 class Admission:
-    """See the module. `newcomers` are those that wait, each with the room that it keeps alive; `coming` those that will be admitted
-    when the loop has their sockets, a turn later."""
+    """See the module. `newcomers` are those that wait, each with the room that it keeps alive; `coming` those that will be
+    admitted when the loop has their sockets, a turn later."""
 
     def __init__(self, shard: AdmissionShard) -> None:
         self._shard = shard
