@@ -149,6 +149,9 @@ class Moving:
         departure, task = self._departure, self._task
         if departure is not None and task is not None:
             departure.stop()
+            if departure.is_over:
+                # All have left; it only waits for others.
+                task.cancel()
             await asyncio.wait([task])
 
     def adopted(self, message: TableAdopted) -> None:
