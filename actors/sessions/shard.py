@@ -301,7 +301,7 @@ class Shard:
                 expressible(session.connection.state) if with_state else None,
                 rooms_of(session)[1:],
             )
-            for session in self.members(room_id)
+            for session in (*self.members(room_id), *(() if self.transit is None else self.transit.coming(room_id)))
         ]
 
     def close_all(self, close: Callable[[Session], object]) -> None:
