@@ -370,7 +370,7 @@ class Departure:
             done, pending = await asyncio.wait(pending, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
             for each in done:
                 each.result()
-            if pending and (monotonic() > until or batch.kept_bytes() > _FREEZE_BYTES):
+            if pending and (self._stopping or monotonic() > until or batch.kept_bytes() > _FREEZE_BYTES):
                 raise WayBrokenError("the new process takes too long")
         built = answer.result()
         if not isinstance(built, BatchBuilt) or built.batch != batch.number:

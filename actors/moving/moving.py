@@ -149,6 +149,9 @@ class Moving:
         departure, task = self._departure, self._task
         if departure is not None and task is not None:
             departure.stop()
+            if departure.is_over:
+                # All have left; it only waits for others.
+                task.cancel()
             await asyncio.wait([task])
 
     def adopted(self, message: TableAdopted) -> None:
@@ -246,7 +249,8 @@ class Moving:
 
     def joining(self) -> set[str]:
         found = set()
-        for transport in self._shard.admission.newcomers:
+        admission = self._shard.admission
+        for transport in (*admission.newcomers, *admission.coming):
             upgrade = transport.upgrade
             if upgrade is not None:
                 found |= {upgrade.connection_id, id_of_owner(upgrade.connection_id, upgrade.claim)}

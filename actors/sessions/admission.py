@@ -50,16 +50,19 @@ class AdmissionShard(Protocol):
 
 
 class Admission:
-    """See the module. `newcomers` are those that wait, each with the room that it keeps alive."""
+    """See the module. `newcomers` are those that wait, each with the room that it keeps alive; `coming` those that will be
+    admitted when the loop has their sockets, a turn later."""
 
     def __init__(self, shard: AdmissionShard) -> None:
         self._shard = shard
         self.newcomers: dict[Transport, Room[Session]] = {}
+        self.coming: set[Transport] = set()
         self._further: dict[Transport, list[Room[Session]]] = {}
         """Of those that want more rooms than one, the others."""
 
     def admit(self, transport: Transport, upgrade: Upgrade) -> None:
         """Make a valid upgrade a session, or the next transport of one, when its rooms are joined."""
+        self.coming.discard(transport)
         if self._shard.closing:
             self._answer(transport, upgrade, 503, "server is shutting down")
             return

@@ -73,14 +73,6 @@ async def crowd(number: int = 8, count: int = 2) -> AsyncIterator[tuple[MovingSt
             yield stage, listeners
 
 
-def _is_answered(listener: Listener, number: int) -> bool:
-    return {number, "direct"} <= set(listener.direct)
-
-
-def _hears_lobby(listener: Listener, frames: int) -> bool:
-    return len(listener.rooms.get("lobby", ())) == frames
-
-
 async def assert_it_goes_on(stage: MovingStage, listeners: list[Listener], seat: int = 0) -> None:
     """In the process at that seat, one after another."""
     before = len(stage.log)
@@ -91,8 +83,10 @@ async def assert_it_goes_on(stage: MovingStage, listeners: list[Listener], seat:
         await server.broadcast("lobby", Frame("n", 1, room="lobby"))
         await server.broadcast("kitchen", Frame("n", 2, room="kitchen"))
     for number, listener in enumerate(listeners):
-        await listener.until(partial(_is_answered, listener, number), "it is answered")
-        await listener.until(partial(_hears_lobby, listener, len(stage.shards.servers)), "the room is heard")
+        await listener.until(partial(listener.got_many, 2), "it is answered")
+        assert sorted(map(str, listener.direct)) == [str(number), "direct"]
+        await listener.until(partial(listener.has, "lobby", len(stage.shards.servers)), "the room is heard")
+        assert len(listener.rooms["lobby"]) == len(stage.shards.servers)
         assert listener.closed is None
     assert listeners[0].rooms["kitchen"] == [2] * len(stage.shards.servers)
     assert {each[0] for each in stage.log[before:]} == {seat}
