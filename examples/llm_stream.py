@@ -30,12 +30,16 @@ TOKENS_PER_S = float(os.environ.get("TOKENS_PER_S", "40"))
 PATIENCE_S = 10.0
 """A client that takes nothing for so long loses its answer: the model costs money."""
 ANSWERS_AT_ONCE = 4
+LAST_WORDS_S = 5.0
+"""How long a session waits for its answers before it moves to the next version of this program."""
 
 logger = logging.getLogger("llm_stream")
 # The peer may be 4,096 tokens behind, or gone for half a minute, before it matters.
 server = Server(resume_window=30, send_buffer_size=4096, max_message_size=64 * 1024)
 router = EventRouter()
 server.on_message(router)
+answers: dict[str, dict[str, asyncio.Task[None]]] = {}
+"""Connection's id → question → the task that answers it. Tasks are this process's, and not in `connection.state`, which moves."""
 
 
 class Ask(msgspec.Struct):
@@ -73,27 +77,27 @@ async def stream(connection: Connection, question: str, ask: Ask) -> None:
         logger.warning("a client takes nothing; its answer ends", extra={"connection_id": connection.id})
         await connection.close(4008, "you read too slowly")
     finally:
-        connection.state["answers"].pop(question, None)
+        answers.get(connection.id, {}).pop(question, None)
 
 
 @server.connect
-def connect(request: Request) -> tuple[str, str, dict[str, dict[str, str]]]:
-    return "", request.query.get("id", ""), {"answers": {}}
+def connect(request: Request) -> tuple[str, str]:
+    return "", request.query.get("id", "")
 
 
 @router.on("ask")
 async def ask(context: Context, question: Ask) -> None:
-    answers = context.connection.state["answers"]
-    if not context.frame.id or context.frame.id in answers:
+    mine = answers.setdefault(context.connection.id, {})
+    if not context.frame.id or context.frame.id in mine:
         raise InvalidPayloadError("id", "Expected an id of its own for each question, next to the payload")
-    if len(answers) >= ANSWERS_AT_ONCE:
+    if len(mine) >= ANSWERS_AT_ONCE:
         raise InvalidPayloadError("$", f"Expected at most {ANSWERS_AT_ONCE} questions at once")
-    answers[context.frame.id] = asyncio.create_task(stream(context.connection, context.frame.id, question))
+    mine[context.frame.id] = asyncio.create_task(stream(context.connection, context.frame.id, question))
 
 
 @router.on("stop")
 async def stop(context: Context) -> None:
-    task = context.connection.state["answers"].get(context.frame.id)
+    task = answers.get(context.connection.id, {}).get(context.frame.id)
     if task is not None:
         task.cancel()
         await context.connection.send(Frame("stopped", id=context.frame.id))
@@ -101,5 +105,18 @@ async def stop(context: Context) -> None:
 
 @server.on_disconnect
 def hang_up(connection: Connection, error: Exception | None) -> None:
-    for task in connection.state["answers"].values():
+    for task in answers.pop(connection.id, {}).values():
         task.cancel()
+
+
+@server.on_transfer_out
+async def finish(connection: Connection) -> None:
+    """A stream of the model cannot move: what is nearly said is said, and the rest can be asked for anew."""
+    mine = dict(answers.get(connection.id, {}))
+    if mine:
+        await asyncio.wait(mine.values(), timeout=LAST_WORDS_S)
+    for question, task in mine.items():
+        if not task.done():
+            task.cancel()
+            await connection.send(Frame("interrupted", id=question))
+    answers.pop(connection.id, None)

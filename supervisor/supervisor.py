@@ -21,8 +21,7 @@ from wspulse.actors.mesh.placement import SLOTS
 from wspulse.actors.values.awaitable import result_of
 from wspulse.actors.values.health import Health
 from wspulse.supervisor.control.plane import ControlPlane
-from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.host.descriptor_limit import check_descriptors
+from wspulse.supervisor.host.descriptor_limit import check_descriptors, check_workers
 from wspulse.supervisor.logs.configuration import tell
 from wspulse.supervisor.moving.conductor import Conductor
 from wspulse.supervisor.moving.handovers import Patience
@@ -99,11 +98,11 @@ class Supervisor:
             give_up_after_s=settings.give_up_after,
             drain_spread_s=settings.drain_spread,
         )
-        self._reloading = Reloading(self._reload)
+        self._reloading = Reloading(lambda: self.conductor.reload(joins=False))
         self._sources = SourceWatch(
             settings.reload or (), partial(self._reloading.request, "source files have changed")
         )
-        self._rescaling = Rescaling(self._scale_by)
+        self._rescaling = Rescaling(lambda more: self.conductor.scale(lambda now: min(max(now + more, 1), SLOTS)))
         self.children = self._workers.children
         """By name. Their states, pids, restarts and connections may be read at any time."""
 
@@ -154,11 +153,7 @@ class Supervisor:
     # Plans, each when it is its turn.
 
     async def restart(self, shard: int, *, drain: bool = False) -> Moved:
-        """Replace a worker, whose sessions move (with `drain`, are closed), and return when that is done; not counted as a crash.
-
-        Raises IndexError for a shard that there is not, RestartFailedError when the replacement could not start (the old
-        worker goes on then), MoveFailedError, ServerClosedError when the server ends first.
-        """
+        """Replace a worker, whose sessions move (with `drain`, are closed). Raises as the conductor does."""
         return await self.conductor.restart(shard, drain=drain)
 
     async def reload(self, *, drain: bool = False) -> list[Moved]:
@@ -166,14 +161,8 @@ class Supervisor:
         return await self.conductor.reload(drain=drain)
 
     async def scale(self, workers: int) -> Scaled:
-        """Have so many workers. Raises ValueError for a number that is none, or more than there are descriptors for; else as
-        `restart`."""
-        if not 1 <= workers <= SLOTS:
-            raise ValueError(f"wspulse: workers: {workers} is out of range; allowed is 1 … {SLOTS}")
-        try:
-            check_descriptors(workers)
-        except StartError as error:
-            raise ValueError(str(error)) from None
+        """Have so many workers. Raises ValueError for a number that is none, or needs too many descriptors; else as `restart`."""
+        check_workers(workers, SLOTS)
         return await self.conductor.scale(lambda _present: workers)
 
     def everybody(self) -> list[Child]:
@@ -181,7 +170,6 @@ class Supervisor:
         return self._workers.everybody
 
     def histories(self) -> Mapping[int, History]:
-        """By name, of all that there have been."""
         return self._workers.histories
 
     def moving(self, shard: int) -> int | None:
@@ -190,7 +178,6 @@ class Supervisor:
 
     @property
     def conductor(self) -> Conductor:
-        """From the start of the workers on."""
         assert self._conductor is not None
         return self._conductor
 
@@ -239,7 +226,7 @@ class Supervisor:
         if self.is_ready or self._ending.done():
             return  # another start may succeed, and others serve; or the first of several equal ones was told
         if failure.is_usage:
-            tell(self._with_source(failure.text))
+            tell(self.settings.with_source(failure.text))
             self._end(2, "a wrong option")
         else:
             _logger.critical(
@@ -328,7 +315,6 @@ class Supervisor:
 
     @property
     def mailbox_paths(self) -> Mapping[int, str]:
-        """By seat: where a worker can be reached."""
         return {} if self._mailboxes is None else self._mailboxes.paths
 
     def _start_bus(self) -> None:
@@ -348,15 +334,9 @@ class Supervisor:
 
     def _start_control(self) -> None:
         assert self.runtime_dir is not None
-        self._control = ControlPlane(self.settings, self, self.runtime_dir, dict(self.mailbox_paths))
-        self._control.start()
-        self._kept.extend(self._control.kept)
-
-    async def _reload(self) -> None:
-        await self.conductor.reload(joins=False)
-
-    async def _scale_by(self, more: int) -> None:
-        await self.conductor.scale(lambda present: min(max(present + more, 1), SLOTS))
+        self._control = control = ControlPlane(self.settings, self, self.runtime_dir, dict(self.mailbox_paths))
+        control.start()
+        self._kept += control.kept
 
     async def _stop_control(self) -> None:
         await self.control.stop()
@@ -413,12 +393,6 @@ class Supervisor:
         where = f"ws://{address_text(self.host, self.port)}{self.settings.path}"
         line = f"wspulse: ready on {where} ({self.settings.workers} workers, control {self.control.endpoint})\n"
         print_ready_line(line.encode())
-
-    def _with_source(self, text: str) -> str:
-        """A worker's "wspulse: <option>: ..." with the option's name replaced by where its value came from."""
-        option, colon, problem = text.removeprefix("wspulse: ").partition(": ")
-        source = self.settings.sources.get(option)
-        return f"wspulse: {source}{colon}{problem}" if source else text
 
 
 def _nothing() -> None:

@@ -16,6 +16,7 @@ from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.mailbox import HANDOVER_MARGIN_S
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.mesh.placing.former_slots import FormerSlots
 from wspulse.actors.sessions.exact.claims import id_of_owner
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.refusal import Refusal
@@ -27,15 +28,16 @@ from wspulse.actors.values.request import Request
 from wspulse.actors.wire.answer import rejection
 from wspulse.actors.wire.handshake import key_of, switching_protocols
 
-__all__ = ["Handovers", "call_soon", "seat_of_newcomer"]
+__all__ = ["Handovers", "call_soon"]
 
 
 class Handovers:
     """See the module. `links` are those to other processes by seat, and may grow and shrink."""
 
-    def __init__(self, shard: Shard, placement: Placement, links: Mapping[int, ShardLink]) -> None:
+    def __init__(self, shard: Shard, placement: Placement, former: FormerSlots, links: Mapping[int, ShardLink]) -> None:
         self._shard = shard
         self._placement = placement
+        self._former = former
         self._links = links
         self._in_transit: dict[int, UpgradeRequest] = {}
         """Descriptors whose id is between two processes."""
@@ -62,7 +64,7 @@ class Handovers:
     def _take_or_send_on(self, request: UpgradeRequest, fd: int) -> None:
         try:
             decisive_id = id_of_owner(request.connection_id, request.claim)
-            seat = seat_of_newcomer(self._shard, self._placement, decisive_id)
+            seat = self._seat_of_newcomer(decisive_id)
         except InTransitError as in_transit:
             self._in_transit[fd] = request
             in_transit.wait(partial(call_soon, self._shard, self._is_known, request, fd))
@@ -77,6 +79,18 @@ class Handovers:
         except BaseException:
             client.close()
             raise
+
+    def _seat_of_newcomer(self, connection_id: str) -> int:
+        """Which seat decides about a newcomer that was sent here. Raises InTransitError.
+
+        Not the table: while sessions move, whoever has the id still, or to whom it goes, decides; and who sent it here may go by
+        a table that we do not know yet, or not know ours.
+        """
+        transit = self._shard.transit
+        if transit is not None:
+            return transit.newcomer_goes_to(connection_id)
+        owner = self._former.owner_of(connection_id)
+        return self._shard.seat if owner is None else owner
 
     def _is_known(self, request: UpgradeRequest, fd: int) -> None:
         if self._in_transit.get(fd) is not request:
@@ -111,17 +125,6 @@ class Handovers:
             close_for_good(client)
             return
         open_transport(shard.loop, client, Refusal(shard, answer, request.deadline - shard.clock.behind_s))
-
-
-def seat_of_newcomer(shard: Shard, placement: Placement, connection_id: str) -> int:
-    """Which seat decides about a newcomer of this id that has come to this process. Raises InTransitError.
-
-    While sessions move the table does not say it: who has an id still, or has it already, knows.
-    """
-    transit = shard.transit
-    if transit is None:
-        return placement.final_owner(connection_id)
-    return transit.newcomer_goes_to(connection_id)
 
 
 def call_soon(shard: Shard, call: Callable[..., object], *arguments: object) -> None:

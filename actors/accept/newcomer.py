@@ -15,7 +15,7 @@ from functools import partial
 from socket import socket
 from typing import Any, Protocol, cast
 
-from wspulse.actors.accept.handover import call_soon, seat_of_newcomer
+from wspulse.actors.accept.handover import call_soon
 from wspulse.actors.accept.http_app import HttpApplication, path_of_first_line
 from wspulse.actors.accept.identity import Asking, Identification, Identity
 from wspulse.actors.mesh.message import UpgradeRequest
@@ -189,7 +189,7 @@ class Newcomer(asyncio.Protocol):
         owner = self._entrance.placement.final_owner(decisive_id)
         if self._shard.transit is not None and owner == self._shard.seat:
             try:
-                owner = seat_of_newcomer(self._shard, self._entrance.placement, decisive_id)
+                owner = self._shard.transit.newcomer_goes_to(decisive_id)
             except InTransitError as in_transit:
                 # A moment, unless the handshake's deadline comes first.
                 in_transit.wait(partial(call_soon, self._shard, self._identified, result))

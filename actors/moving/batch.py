@@ -64,7 +64,7 @@ class _Frozen:
 
 class Batch:
     """See the module. `who_may_leave()` is asked at the cut, when everything before it was delivered, and says it of each
-    session; `frozen()` is called when all that may are recorded."""
+    session; `frozen()` is called when the sockets of all that may have left the loop."""
 
     def __init__(
         self,
@@ -77,14 +77,20 @@ class Batch:
     ) -> None:
         self.number = number
         self.sessions = list(sessions)
-        self.rooms = list(dict.fromkeys(room_id for session in self.sessions for room_id in rooms_of(session)))
+        self._rooms_of = {session: rooms_of(session) for session in self.sessions}
+        """As the target is told; one whose rooms are others at the cut stays for now."""
+        self.rooms = list(dict.fromkeys(room_id for rooms in self._rooms_of.values() for room_id in rooms))
         self.is_over = False
         """It was committed, taken back, or given up before the cut came."""
+        self.unsaid: list[str] = []
+        """The ids of those of which no record could be made."""
         self._shard = shard
         self._waiting = waiting
         self._who_may_leave = who_may_leave
         self._when_frozen = frozen
         self._frozen: dict[str, _Frozen] = {}
+        self._landing: dict[str, Session] = {}
+        """Those that are taken back, and have yet to be in the table."""
         self._unleft = 0
         self._frozen_at = 0.0
 
@@ -95,21 +101,35 @@ class Batch:
     def members(self) -> list[tuple[str, list[int]]]:
         """As the target is told of them."""
         numbers = {room_id: number for number, room_id in enumerate(self.rooms)}
-        return [(session.id, [numbers[room_id] for room_id in rooms_of(session)]) for session in self.sessions]
+        return [(session.id, [numbers[room_id] for room_id in rooms]) for session, rooms in self._rooms_of.items()]
 
     @property
     def is_leaving(self) -> bool:
         """Whether sockets are on their way out of the loop."""
         return self._unleft > 0
 
+    @property
+    def is_landing(self) -> bool:
+        """Whether sockets are on their way back into it."""
+        return bool(self._landing)
+
     def kept_bytes(self) -> int:
-        """What its rooms have got meanwhile, which all members of one share."""
-        frames = {id(wire): wire for each in self._frozen.values() for wire in each.keeper.frames}
+        """What its rooms have got meanwhile, which all members of one share, and what was sent to its sessions."""
+        frames = {
+            id(wire): wire
+            for each in self._frozen.values()
+            for kept in (each.keeper.frames, each.session._turn or ())
+            for wire in kept
+        }
         return sum(map(len, frames.values()))
+
+    def frozen(self, connection_id: str) -> Session | None:
+        each = self._frozen.get(connection_id)
+        return None if each is None else each.session
 
     def between(self, room_id: str | None) -> list[Session]:
         """Its sessions that are in no table, of one room or of all."""
-        sessions = [each.session for each in self._frozen.values()]
+        sessions = [*(each.session for each in self._frozen.values()), *self._landing.values()]
         return [session for session in sessions if room_id is None or room_id in rooms_of(session)]
 
     # The cut.
@@ -119,12 +139,13 @@ class Batch:
         shard = self._shard
         if self.is_over:
             return
-        known = set(self.rooms)
         may_leave = self._who_may_leave()
         going = [
             session
             for session in self.sessions
-            if shard.sessions.get(session.id) is session and known.issuperset(rooms_of(session)) and may_leave(session)
+            if shard.sessions.get(session.id) is session
+            and rooms_of(session) == self._rooms_of[session]
+            and may_leave(session)
         ]
         self._frozen_at = monotonic()
         for room_id in self.rooms:
@@ -168,11 +189,6 @@ class Batch:
         self._unleft -= 1
         if self._unleft:
             return
-        for each in self._frozen.values():
-            each.record, unsaid = record_of(each.session, each.transport)
-            if unsaid and (not_logged := _log.admit(monotonic())) is not None:
-                fields = {"connection_id": each.session.id, "keys": unsaid[:20], "not_logged": not_logged}
-                _logger.warning("a session moves without what msgpack cannot express of its state", extra=fields)
         self._when_frozen()
 
     # What becomes of it.
@@ -181,10 +197,24 @@ class Batch:
         """What the target is sent, with the descriptors, which stay ours until it has answered."""
         found: list[tuple[SessionComes | SocketComes, int | None]] = []
         for each in self._frozen.values():
-            data = _encode(each.record)
+            try:
+                data = self._record(each)
+            except Exception as error:
+                self.unsaid.append(each.session.id)
+                if (not_logged := _log.admit(monotonic())) is not None:
+                    fields = {"connection_id": each.session.id, "not_logged": not_logged}
+                    _logger.error("a session cannot be recorded", exc_info=error, extra=fields)
+                continue
             kind = SessionComes if each.fd is None else SocketComes
             found.append((kind(self.number, data), each.fd))
         return found
+
+    def _record(self, each: _Frozen) -> bytes:
+        each.record, unsaid = record_of(each.session, each.transport)
+        if unsaid and (not_logged := _log.admit(monotonic())) is not None:
+            fields = {"connection_id": each.session.id, "keys": unsaid[:20], "not_logged": not_logged}
+            _logger.warning("a session moves without what msgpack cannot express of its state", extra=fields)
+        return _encode(each.record)
 
     def take_back(self, landed: Callable[[Session], object], only: Iterable[str] | None = None) -> None:
         """They, or some of them, are this process's again, each with its socket; as if nothing had been."""
@@ -192,7 +222,7 @@ class Batch:
             each = self._frozen.pop(connection_id, None)
             if each is None:
                 continue
-            session = each.session
+            session = self._landing[connection_id] = each.session
             late = sent_meanwhile(session)
             thaw(session)
             client = None if each.fd is None else tcp_socket(each.fd, session.connection.request.remote_address)
@@ -202,6 +232,7 @@ class Batch:
             self.is_over = True
 
     def _landed(self, landed: Callable[[Session], object], session: Session) -> None:
+        del self._landing[session.id]
         self._waiting.remove(session.id)
         landed(session)
 

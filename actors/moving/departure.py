@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 from wspulse.actors.mesh.placing.moves import (
     BatchBuilt,
@@ -21,6 +21,7 @@ from wspulse.actors.mesh.placing.moves import (
     BatchCommitted,
     BatchJoined,
     BatchSent,
+    MoveAnswer,
     MoveBegins,
     MoveEnds,
 )
@@ -34,6 +35,7 @@ from wspulse.actors.moving.way import Way, WayBrokenError
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.record import FORMAT
+from wspulse.actors.values.log_limit import LogLimit
 
 __all__ = ["BATCH_SESSIONS", "Departure", "DepartureEvents", "MoveFailedError"]
 
@@ -98,6 +100,7 @@ class Departure:
         handover_timeout_s: float,
         drain_spread_s: float,
         leaves: bool,
+        drain: bool,
     ) -> None:
         self.plan = plan
         self.waiting = Waiting()
@@ -112,14 +115,18 @@ class Departure:
         self._path_of = path_of
         self._events = events
         self._timeout_s = handover_timeout_s
+        self._is_drain = drain
+        """Whether all are closed, and none moved."""
         self._drain = Drain(shard, spread_s=drain_spread_s, restarts=True)
         self._ways: dict[int, Way] = {}
         self._only_seat = self.seats[0] if leaves and len(self.seats) == 1 else None
         """Where all go, if they do: then nobody's slot need be known."""
-        self._frozen: asyncio.Future[None] | None = None
+        self._awaited: asyncio.Future[None] | None = None
+        """What the bus is to say next."""
         self._resting = Resting(shard, self._going, events)
         self._batch: Batch | None = None
         self._stopping = False
+        self._log = LogLimit()
         self._told_at = 0.0
 
     def end(self) -> None:
@@ -139,6 +146,9 @@ class Departure:
     def seats(self) -> list[int]:
         return sorted(set(self._targets.values()))
 
+    def frozen(self, connection_id: str) -> Session | None:
+        return None if self._batch is None else self._batch.frozen(connection_id)
+
     def between(self, room_id: str | None) -> list[Session]:
         return [] if self._batch is None else self._batch.between(room_id)
 
@@ -150,7 +160,10 @@ class Departure:
     def stop(self) -> None:
         """Commit nothing more: the server ends."""
         self._stopping = True
-        self._give_up(WayBrokenError("the server ends"))
+        awaited = self._awaited
+        if awaited is not None and not awaited.done():
+            awaited.set_exception(WayBrokenError("the server ends"))
+            awaited.exception()  # perhaps nobody waits
         for way in self._ways.values():
             way.close()
 
@@ -159,7 +172,7 @@ class Departure:
     async def run(self) -> None:
         """Until no session of the slots is here. Raises MoveFailedError."""
         self._shard.halting = self._resting.halting
-        watched: asyncio.Future[None] = self._shard.loop.create_future()
+        watched = self._awaited = self._shard.loop.create_future()
         self._bus.watch_cuts(self._shard.incarnation, self._cut, lambda: _done(watched))
         try:
             try:
@@ -167,8 +180,10 @@ class Departure:
                     await watched
             except TimeoutError:
                 raise MoveFailedError("the bus is silent") from None
+            except WayBrokenError as error:
+                raise MoveFailedError(str(error)) from None
             await self._run()
-        except MoveFailedError:
+        except BaseException:
             self._resting.return_all()
             raise
         finally:
@@ -181,9 +196,13 @@ class Departure:
         while True:
             if self._stopping:
                 raise MoveFailedError("the server ends")
-            self._resting.bring_to_rest()
+            if self._is_drain:
+                self._close_all()
+            else:
+                self._resting.bring_to_rest()
             for session in self._resting.late(self._timeout_s):
-                self._close(session)
+                if not self._resting.halting.end_calls(session):
+                    self._close(session)
             batches = self._batches_at_rest()
             if not batches:
                 if self._is_empty():
@@ -234,9 +253,18 @@ class Departure:
                 sessions.append(session)
         return found
 
+    def _close_all(self) -> None:
+        for session in self._resting.next_round():
+            self.tally.drained += 1
+            self._drain.close(session)
+
     def _close(self, session: Session) -> None:
         """It cannot move."""
         self.tally.drained += 1
+        if (not_logged := self._log.admit(monotonic())) is not None:
+            why = self._resting.halting.what_runs(session) or "the new process writes frames otherwise, or refuses it"
+            fields = {"connection_id": session.id, "reason": why, "not_logged": not_logged}
+            _logger.warning("a session cannot move and is closed", extra=fields)
         self._resting.give_up(session)
         self._drain.close(session)
 
@@ -245,16 +273,27 @@ class Departure:
     async def _way(self, seat: int) -> Way:
         way = self._ways.get(seat)
         if way is None or not way.is_open:
-            way = self._ways[seat] = Way(seat, self._path_of(seat))
+            try:
+                path = self._path_of(seat)
+            except KeyError:
+                raise WayBrokenError(f"nobody is at seat {seat}") from None
+            way = self._ways[seat] = Way(seat, path)
             slots = [slot for slot, target in self._targets.items() if target == seat]
             begins = MoveBegins(self.plan, self._seat, self._shard.incarnation, FORMAT, slots)
-            await way.begin(begins, _ANSWER_S)
+            try:
+                await way.begin(begins, _ANSWER_S)
+            except WayBrokenError:
+                way.close()
+                raise
         return way
 
     async def _is_there(self, seat: int) -> bool:
+        """Whether the process that has failed us is there, and would take sessions."""
+        former = self._ways.get(seat)
+        if former is None or self._stopping:
+            return False
         with suppress(WayBrokenError):
-            known = self._ways[seat].incarnation
-            return (await self._way(seat)).incarnation == known
+            return (await self._way(seat)).incarnation == former.incarnation
         return False
 
     async def _move(self, way: Way, sessions: list[Session]) -> None:
@@ -263,7 +302,7 @@ class Departure:
             for session in sessions:
                 self._close(session)
             return
-        frozen: asyncio.Future[None] = self._shard.loop.create_future()
+        frozen = self._awaited = self._shard.loop.create_future()
         batch = self._batch = Batch(
             next(self._numbers),
             self._shard,
@@ -272,24 +311,24 @@ class Departure:
             self._resting.who_may_leave,
             lambda: _done(frozen),
         )
-        self._frozen = frozen
         try:
             async with asyncio.timeout(_ANSWER_S):
                 await way.ask(BatchComing(batch.number, batch.rooms, batch.members), BatchJoined, _ANSWER_S)
                 self._bus.cut(batch.number)
                 await frozen
             await self._send(way, batch)
-        except (TimeoutError, WayBrokenError) as error:
+        except BaseException as error:
             # Whatever the target has of it, it forgets.
             way.close()
             while batch.is_leaving:  # noqa: ASYNC110 - a turn or two
                 await asyncio.sleep(0)
             batch.take_back(self._resting.came_back)
-            broken = (
-                error if isinstance(error, WayBrokenError) else WayBrokenError("the bus, or the new process, is silent")
-            )
-            raise broken from None
+            if isinstance(error, TimeoutError):
+                raise WayBrokenError("the bus, or the new process, is silent") from None
+            raise
         finally:
+            while batch.is_landing:  # noqa: ASYNC110 - a turn
+                await asyncio.sleep(0)
             self._batch = None
 
     async def _send(self, way: Way, batch: Batch) -> None:
@@ -301,14 +340,13 @@ class Departure:
         way.flush()
         settled = asyncio.ensure_future(self._settled())
         try:
-            built = await self._built(answer, batch)
-            await settled
+            built = await self._built(answer, settled, batch)
         finally:
             settled.cancel()
         if self._stopping or not way.is_open:
             raise WayBrokenError("the server ends" if self._stopping else "the new process is gone")
         # From here on nothing waits, and nothing is taken back.
-        batch.take_back(self._close_refused, built.refused)
+        batch.take_back(self._close_refused, [*built.refused, *batch.unsaid])
         way.tell(BatchCommitted(batch.number, batch.late()))
         way.flush()
         moved = batch.let_go()
@@ -322,29 +360,26 @@ class Departure:
     async def _settled(self) -> None:
         await self._events.events_settled()
 
-    async def _built(self, answer: Awaitable[object], batch: Batch) -> BatchBuilt:
+    async def _built(
+        self, answer: asyncio.Future[MoveAnswer], settled: asyncio.Future[None], batch: Batch
+    ) -> BatchBuilt:
         """Raises WayBrokenError where it takes too long, or too much is kept meanwhile."""
-        waiter = asyncio.ensure_future(answer)
         until = monotonic() + _FREEZE_S
-        while True:
-            done, _ = await asyncio.wait({waiter}, timeout=0.05)
-            if done:
-                built = waiter.result()
-                if not isinstance(built, BatchBuilt) or built.batch != batch.number:
-                    raise WayBrokenError("the new process answers what was not asked")
-                return built
-            if monotonic() > until or batch.kept_bytes() > _FREEZE_BYTES:
+        pending: set[asyncio.Future[Any]] = {answer, settled}
+        while pending:
+            done, pending = await asyncio.wait(pending, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+            if pending and (monotonic() > until or batch.kept_bytes() > _FREEZE_BYTES):
                 raise WayBrokenError("the new process takes too long")
+        built = answer.result()
+        if not isinstance(built, BatchBuilt) or built.batch != batch.number:
+            raise WayBrokenError("the new process answers what was not asked")
+        return built
 
     def _cut(self, number: int) -> None:
         if self._batch is not None and self._batch.number == number:
             self._batch.freeze()
-
-    def _give_up(self, error: WayBrokenError) -> None:
-        frozen = self._frozen
-        if frozen is not None and not frozen.done():
-            frozen.set_exception(error)
-            frozen.exception()
 
     def _close_refused(self, session: Session) -> None:
         self._resting.came_back(session)

@@ -139,6 +139,7 @@ class Moving:
             handover_timeout_s=order.handover_timeout_s,
             drain_spread_s=order.drain_spread_s,
             leaves=order.leaves,
+            drain=order.drain,
         )
         self._shard.transit = self
         self._task = self._spawn(self._depart(self._departure, order.leaves))
@@ -296,6 +297,10 @@ class Moving:
                 waiting.wait(connection_id, call)
                 return
         call()
+
+    def frozen(self, connection_id: str, key: tuple[int, int] | None) -> Session | None:
+        session = None if self._departure is None else self._departure.frozen(connection_id)
+        return None if session is None or (key is not None and key != session.key) else session
 
     def between(self, room_id: str | None) -> list[Session]:
         return [] if self._departure is None else self._departure.between(room_id)

@@ -15,6 +15,7 @@ from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.halting import Halting
+from wspulse.actors.sessions.transfer.places import call_first, go_on
 
 __all__ = ["Rest", "Resting"]
 
@@ -102,6 +103,12 @@ class Resting:
         self._turns = iter([session for session in self._going() if session not in known])
         return next(self._turns, None)
 
+    def next_round(self) -> list[Session]:
+        """All that are to go, once each, with no word to them: none of them moves."""
+        going = [session for session in self._going() if session not in self._given_up]
+        self._given_up.update(going)
+        return going
+
     def late(self, timeout_s: float) -> list[Session]:
         """Those that have not come to rest for so long."""
         late = monotonic() - timeout_s
@@ -126,13 +133,24 @@ class Resting:
         if self._shard.handlers.on_transfer_out is None or inbox in self._said_goodbye:
             return False
         self._said_goodbye.add(inbox)
-        inbox.post("on_transfer_out")
+        # What waits for its handlers goes with it.
+        call_first(inbox, "on_transfer_out")
+        go_on(inbox)
         return True
+
+    def _says_hello(self, session: Session) -> None:
+        """Who was told that it leaves is told that it is here, before anything else of it runs."""
+        inbox = session.inbox
+        if inbox in self._said_goodbye:
+            self._said_goodbye.discard(inbox)
+            if self._shard.handlers.on_transfer_in is not None:
+                call_first(inbox, "on_transfer_in")
 
     def came_back(self, session: Session) -> None:
         """It was taken back, and goes on here until its turn comes again."""
         self._forget(session, session.inbox)
         self._told.returned(session)
+        self._says_hello(session)
 
     def give_up(self, session: Session) -> None:
         """It stays until it ends."""
@@ -153,15 +171,12 @@ class Resting:
         self.halting.forget(inbox)
 
     def return_all(self) -> None:
-        """What is left stays here; who was told that it leaves is told that it is here."""
+        """What is left stays here; who is on its way back comes by `came_back`."""
         sessions = self._shard.sessions
         for session in [*self._soon, *self._busy]:
             if sessions.get(session.id) is session:
                 self._told.returned(session)
+                self._says_hello(session)
                 self.halting.go_on(session)
         self._soon.clear()
         self._busy.clear()
-        for session in list(sessions.values()):
-            if session.inbox in self._said_goodbye and self._shard.handlers.on_transfer_in is not None:
-                session.inbox.post("on_transfer_in")
-        self._said_goodbye.clear()

@@ -44,6 +44,7 @@ from wspulse.actors.mesh.message import (
     WatchClosed,
     WatchRoom,
 )
+from wspulse.actors.mesh.placing.former_slots import FormerSlots
 from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.runtime.siblings import Siblings
 from wspulse.actors.runtime.statistics import Statistics
@@ -52,8 +53,9 @@ from wspulse.actors.sessions.asking.asking_inbox import Waiting
 from wspulse.actors.sessions.asking.call import begin_call
 from wspulse.actors.sessions.rooms.membership import join_room, leave_room
 from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.sessions.transfer.frozen import receiver
 from wspulse.actors.values.control_frame import encode_control_frame, read_control_frame
-from wspulse.actors.values.errors import BadRequestError, ServerClosedError
+from wspulse.actors.values.errors import BadRequestError, ConnectionNotFoundError, ServerClosedError, SessionMovedError
 
 __all__ = ["Dispatch"]
 
@@ -69,6 +71,7 @@ class Dispatch:
         statistics: Statistics,
         extensions: Extension,
         tasks: TaskSet,
+        former: FormerSlots,
         adopt: Callable[[SlotTable], None],
         is_server_closing: Callable[[], bool],
     ) -> None:
@@ -77,6 +80,7 @@ class Dispatch:
         self._statistics = statistics
         self._extensions = extensions
         self._tasks = tasks
+        self._former = former
         self._adopt = adopt
         self._is_server_closing = is_server_closing
         self.moving: Callable[[Message], None] | None = None
@@ -107,10 +111,20 @@ class Dispatch:
 
     def receive(self, message: Message) -> Any:
         """Take a message to this shard's actor. Returns the result, or a future of it; raises a WspulseError."""
+        try:
+            return self._receive(message)
+        except ConnectionNotFoundError as error:
+            # Who asks may not know yet that the slot is another's.
+            owner = None if self._shard.transit is not None else self._former.owner_of(error.connection_id)
+            if owner is None:
+                raise
+            raise SessionMovedError(owner) from None
+
+    def _receive(self, message: Message) -> Any:
         shard = self._shard
         match message:
             case SendFrame():
-                shard.find(message.connection_id, message.key).send(message.wire)
+                receiver(shard, message.connection_id, message.key).send(message.wire)
             case BusConsumed():
                 self._siblings.consumed(message)
             case BusRooms():
@@ -135,7 +149,7 @@ class Dispatch:
             case ListRooms():
                 return [(room.id, len(room)) for room in shard.rooms.values() if len(room)]
             case SendPayload():
-                session = shard.find(message.connection_id)
+                session = receiver(shard, message.connection_id)
                 session.send(self._encode(message))
             case BroadcastPayload():
                 return self._publish(message.room_id, self._encode(message), frozenset(message.exclude))

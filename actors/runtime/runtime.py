@@ -30,6 +30,7 @@ from wspulse.actors.mesh.lifecycle import HealthChanged, SlotTable, TableAdopted
 from wspulse.actors.mesh.mailbox import Mailbox
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.mesh.placing.former_slots import FormerSlots
 from wspulse.actors.mesh.placing.owners import Owners
 from wspulse.actors.runtime.closing import Closing
 from wspulse.actors.runtime.dispatch import Dispatch
@@ -94,6 +95,9 @@ class ShardRuntime:
         self._drain_s = drain_s
         self.workers = workers
         self.placement = Placement(workers)
+        if table is not None:
+            self.placement.adopt(table.version, table.workers, table.seats)
+            self.workers = table.workers
         self.shard = Shard(
             index=shard,
             seat=seat,
@@ -119,7 +123,8 @@ class ShardRuntime:
         )
         self.up_shards = self._siblings.up_shards
         self._tasks = TaskSet()
-        self._handovers = Handovers(self.shard, self.placement, self._siblings.links)
+        self._former = FormerSlots(self.placement, self.shard.seat)
+        self._handovers = Handovers(self.shard, self.placement, self._former, self._siblings.links)
         self._acceptor = Acceptor(
             self.shard,
             self.placement,
@@ -159,6 +164,7 @@ class ShardRuntime:
             statistics=Statistics(self.shard, self._siblings, self._lag, self.health),
             extensions=self._extensions,
             tasks=self._tasks,
+            former=self._former,
             adopt=self._adopt,
             is_server_closing=lambda: self.closing.server_closing,
         )
@@ -168,9 +174,6 @@ class ShardRuntime:
         """What is asked by connection id goes through these."""
         self._siblings.seats_changed = self.owners.seats_changed
         self._siblings.link_began = self._tell_adopted_soon
-        if table is not None:
-            self.owners.adopt(table)
-            self.workers = self.placement.shards
         self._mailbox: Mailbox | None = None
         if mailbox is not None:
             self._mailbox = Mailbox(
@@ -347,6 +350,7 @@ class ShardRuntime:
 
     def _adopt(self, table: SlotTable) -> None:
         losers = self.owners.adopt(table)
+        self._former.note_table()
         self.workers = self.placement.shards
         adopted = TableAdopted(self.placement.version, self.shard.seat)
         for seat in losers:

@@ -16,7 +16,17 @@ from wspulse.supervisor.client.async_events import AsyncEventStream
 from wspulse.supervisor.client.bridge import Bridge, BridgeRequest
 from wspulse.supervisor.protocol.address import find_address
 from wspulse.supervisor.protocol.calls import TIMEOUT_S, Call, FrameLike, answer_number, calls, read_answer
-from wspulse.supervisor.protocol.types import ConnectionInfo, Listing, MemberInfo, RoomInfo, ServerInfo, ServerStats
+from wspulse.supervisor.protocol.types import (
+    ConnectionInfo,
+    Listing,
+    MemberInfo,
+    MovedInfo,
+    RoomInfo,
+    ScaledInfo,
+    ServerInfo,
+    ServerStats,
+    ShardMovedInfo,
+)
 
 __all__ = ["AsyncControl"]
 
@@ -119,13 +129,19 @@ class AsyncControl:
         """What the server counts. It answers also while workers do not."""
         return await self.call(calls.stats())
 
-    async def restart(self, shard: int) -> None:
-        """Replace a shard's worker; its clients are told 1001. Returns when the replacement is ready."""
-        await self.call(calls.restart(shard))
+    async def restart(self, shard: int, *, drain: bool = False) -> MovedInfo:
+        """Replace a shard's worker. Its sessions move to the new one; with `drain` they are closed with 1012. Returns when the
+        old one has ended."""
+        return await self.call(calls.restart(shard, drain=drain))
 
-    async def reload(self) -> None:
-        """Replace every worker, one after another."""
-        await self.call(calls.reload())
+    async def reload(self, *, drain: bool = False) -> list[ShardMovedInfo]:
+        """Replace every worker so, one after another; a reload that is under way is joined. An error leaves the worker that it
+        names serving, and those that were replaced by then are."""
+        return await self.call(calls.reload(drain=drain))
+
+    async def scale(self, workers: int) -> ScaledInfo:
+        """Have so many workers; the sessions whose worker is another one by that move."""
+        return await self.call(calls.scale(workers))
 
     async def shutdown(self) -> None:
         """Have the server end in order; returns when it begins to."""

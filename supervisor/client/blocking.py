@@ -25,7 +25,17 @@ from wspulse.supervisor.client.events import EventStream
 from wspulse.supervisor.protocol.address import find_address
 from wspulse.supervisor.protocol.calls import TIMEOUT_S, Call, FrameLike, answer_number, calls, read_answer
 from wspulse.supervisor.protocol.received import Received
-from wspulse.supervisor.protocol.types import ConnectionInfo, Listing, MemberInfo, RoomInfo, ServerInfo, ServerStats
+from wspulse.supervisor.protocol.types import (
+    ConnectionInfo,
+    Listing,
+    MemberInfo,
+    MovedInfo,
+    RoomInfo,
+    ScaledInfo,
+    ServerInfo,
+    ServerStats,
+    ShardMovedInfo,
+)
 
 __all__ = ["Control"]
 
@@ -123,13 +133,19 @@ class Control:
         """What the server counts. It answers also while workers do not."""
         return self._call(calls.stats())
 
-    def restart(self, shard: int) -> None:
-        """Replace a shard's worker; its clients are told 1001. Returns when the replacement is ready."""
-        self._call(calls.restart(shard))
+    def restart(self, shard: int, *, drain: bool = False) -> MovedInfo:
+        """Replace a shard's worker. Its sessions move to the new one; with `drain` they are closed with 1012. Returns when the
+        old one has ended."""
+        return self._call(calls.restart(shard, drain=drain))
 
-    def reload(self) -> None:
-        """Replace every worker, one after another."""
-        self._call(calls.reload())
+    def reload(self, *, drain: bool = False) -> list[ShardMovedInfo]:
+        """Replace every worker so, one after another; a reload that is under way is joined. An error leaves the worker that it
+        names serving, and those that were replaced by then are."""
+        return self._call(calls.reload(drain=drain))
+
+    def scale(self, workers: int) -> ScaledInfo:
+        """Have so many workers; the sessions whose worker is another one by that move."""
+        return self._call(calls.scale(workers))
 
     def shutdown(self) -> None:
         """Have the server end in order; returns when it begins to."""

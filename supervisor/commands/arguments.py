@@ -27,7 +27,9 @@ __all__ = [
     "membership_arguments",
     "presence_arguments",
     "read_frame",
+    "reload_arguments",
     "restart_arguments",
+    "scale_arguments",
     "send_arguments",
     "server_arguments",
     "top_arguments",
@@ -38,6 +40,8 @@ ID_HELP = "its id; behind -- if it begins with a dash"
 PORT = argument_of(Integer(1, 65535))
 
 SHARD = argument_of(Integer(0, 1023))
+
+WORKERS = argument_of(Integer(1, 1024))
 
 PATIENCE = argument_of(Seconds(0, 86400))
 
@@ -123,7 +127,19 @@ def events_arguments(parser: argparse.ArgumentParser) -> None:
 
 def restart_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shard", type=SHARD, metavar="SHARD", help="its number, from 0")
-    server_arguments(parser)
+    reload_arguments(parser)
+
+
+def reload_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--drain", action="store_true", help="close the connections with 1012 instead of moving them to the new worker"
+    )
+    listing_arguments(parser)
+
+
+def scale_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("workers", type=WORKERS, metavar="WORKERS", help="how many there are to be")
+    listing_arguments(parser)
 
 
 def top_arguments(parser: argparse.ArgumentParser) -> None:

@@ -24,7 +24,9 @@ from wspulse.supervisor.commands.arguments import (
     membership_arguments,
     presence_arguments,
     read_frame,
+    reload_arguments,
     restart_arguments,
+    scale_arguments,
     send_arguments,
     server_arguments,
     top_arguments,
@@ -35,6 +37,7 @@ from wspulse.supervisor.commands.rendering import (
     event_json,
     event_line,
     json_text,
+    moved_text,
     presence_text,
     rooms_text,
     stats_text,
@@ -177,12 +180,20 @@ def _events(options: Any) -> None:
 
 def _restart(options: Any) -> None:
     with _open(options) as control:
-        control.restart(options.shard)
+        moved = control.restart(options.shard, drain=options.drain)
+    print_text(json_text(moved) if options.json else moved_text([moved]))
 
 
 def _reload(options: Any) -> None:
     with _open(options) as control:
-        control.reload()
+        moved = control.reload(drain=options.drain)
+    print_text(json_text(moved) if options.json else moved_text(moved))
+
+
+def _scale(options: Any) -> None:
+    with _open(options) as control:
+        scaled = control.scale(options.workers)
+    print_text(json_text(scaled) if options.json else moved_text([scaled]))
 
 
 def _shutdown(options: Any) -> None:
@@ -222,8 +233,9 @@ COMMANDS = {
         ("stats", "show what the server counts", listing_arguments, _stats),
         ("top", "watch workers and rooms live", top_arguments, _top),
         ("events", "print what happens, as it happens", events_arguments, _events),
-        ("restart", "replace one worker; its clients are told to come back", restart_arguments, _restart),
-        ("reload", "replace all workers, one after another", server_arguments, _reload),
+        ("restart", "replace one worker, to which the connections of the old one move", restart_arguments, _restart),
+        ("reload", "replace all workers so, one after another", reload_arguments, _reload),
+        ("scale", "have another number of workers", scale_arguments, _scale),
         ("shutdown", "end the server in order", server_arguments, _shutdown),
         ("keygen", "make CURVE keys for a control socket on tcp", keygen_arguments, _keygen),
     )

@@ -10,9 +10,29 @@ import msgspec
 
 from wspulse.supervisor.commands.table import bytes_text, duration_text, table_lines
 from wspulse.supervisor.commands.terminal import printable
-from wspulse.supervisor.protocol.types import ConnectionInfo, Event, MemberInfo, RoomInfo, ServerStats
+from wspulse.supervisor.protocol.types import (
+    ConnectionInfo,
+    Event,
+    MemberInfo,
+    MovedInfo,
+    RoomInfo,
+    ScaledInfo,
+    ServerStats,
+    ShardMovedInfo,
+    WorkerStats,
+)
 
-__all__ = ["connections_text", "event_json", "event_line", "json_text", "presence_text", "rooms_text", "stats_text"]
+__all__ = [
+    "connections_text",
+    "event_json",
+    "event_line",
+    "json_text",
+    "moved_text",
+    "presence_text",
+    "rooms_text",
+    "state_text",
+    "stats_text",
+]
 
 
 def json_text(value: Any) -> str:
@@ -54,6 +74,30 @@ def rooms_text(rooms: Sequence[RoomInfo]) -> str:
     return _table_text(("ROOM", "CONNECTIONS"), [(item.id, item.connections) for item in rooms])
 
 
+def moved_text(results: Sequence[MovedInfo]) -> str:
+    """One row for each, with the number that it has of its own."""
+    of_its_own: dict[type[MovedInfo], str] = {ShardMovedInfo: "SHARD", ScaledInfo: "WORKERS"}
+    head = [of_its_own[type(result)] for result in results[:1] if type(result) in of_its_own]
+    rows = [
+        (
+            *((result.shard,) if isinstance(result, ShardMovedInfo) else ()),
+            *((result.workers,) if isinstance(result, ScaledInfo) else ()),
+            result.moved,
+            result.drained,
+            f"{result.longest_pause_s * 1000:.1f} ms",
+        )
+        for result in results
+    ]
+    return _table_text((*head, "MOVED", "CLOSED", "LONGEST PAUSE"), rows)
+
+
+def state_text(worker: WorkerStats) -> str:
+    """What a worker does at this moment."""
+    if worker.silent_for_s:
+        return f"{worker.state} {worker.silent_for_s:.0f} s"
+    return f"{worker.state} {worker.moving_left}" if worker.state == "moving" else worker.state
+
+
 def stats_text(stats: ServerStats) -> str:
     """Two lines on the whole server, one for each worker that is not well, and a table of its workers."""
     total = stats.totals
@@ -92,7 +136,7 @@ def stats_text(stats: ServerStats) -> str:
         (
             worker.shard,
             worker.pid,
-            worker.state if not worker.silent_for_s else f"{worker.state} {worker.silent_for_s:.0f} s",
+            state_text(worker),
             worker.restarts,
             worker.connections,
             worker.rooms,
@@ -122,6 +166,8 @@ def event_line(event: Event) -> str:
     words = [_time_text(event.time), f"{event.kind:16}"]
     if event.kind.startswith("worker."):
         words.append(f"shard {event.shard}, pid {event.pid}")
+        if event.is_over:
+            words.append(f"{event.moved} moved, {event.drained} closed")
     else:
         words.append(f"{event.connection} in {event.room} (shard {event.shard})")
     if event.error is not None:

@@ -23,6 +23,7 @@ from rich.text import Text
 
 from wspulse.actors.values.errors import ControlError
 from wspulse.supervisor.client.blocking import Control
+from wspulse.supervisor.commands.rendering import state_text
 from wspulse.supervisor.commands.table import bytes_text, duration_text
 from wspulse.supervisor.commands.terminal import printable
 from wspulse.supervisor.protocol.types import RoomInfo, ServerStats, WorkerStats
@@ -33,6 +34,8 @@ ASK_TIMEOUT_S = 3.0
 """`stats` itself waits 2 s for workers that hesitate."""
 
 FEWEST_ROOM_LINES = 3
+
+SERVING = ("ready", "moving")
 
 
 class _Look(NamedTuple):
@@ -75,7 +78,7 @@ def run_top(control: Control, period_s: float) -> None:
 
 def _look(control: Control) -> _Look:
     stats = control.stats()
-    return _Look(monotonic(), stats, control.rooms() if any(w.state == "ready" for w in stats.workers) else [])
+    return _Look(monotonic(), stats, control.rooms() if any(w.state in SERVING for w in stats.workers) else [])
 
 
 @contextmanager
@@ -183,10 +186,11 @@ class _Screen:
         for worker in stats.workers:
             rates = self._rates(worker)
             good = worker.state == "ready"
+            style = "green" if good else "yellow" if worker.state in ("starting", "moving") else "red"
             table.add_row(
                 str(worker.shard),
                 "-" if worker.pid is None else str(worker.pid),
-                Text(worker.state, style="green" if good else "yellow" if worker.state == "starting" else "red"),
+                Text(state_text(worker), style=style),
                 str(worker.connections),
                 str(worker.rooms),
                 f"{rates.frames_in:,.0f}",

@@ -7,10 +7,9 @@ already checked, and the request's encoding, returns the result, and raises the 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -20,7 +19,6 @@ from wspulse.actors.mesh.message import (
     BroadcastPayload,
     ConnectionList,
     ConnectionRecord,
-    GetStats,
     JoinRoom,
     Kick,
     LeaveRoom,
@@ -32,24 +30,18 @@ from wspulse.actors.mesh.message import (
 from wspulse.actors.mesh.placing.listing import list_sessions
 from wspulse.actors.values.close_code import check_close
 from wspulse.actors.values.errors import BadRequestError, ServerClosedError, ShardUnavailableError
-from wspulse.actors.values.health import Health
 from wspulse.actors.values.text.ids import checked_room_id
 from wspulse.supervisor.control.event_publisher import EventPublisher
 from wspulse.supervisor.control.shard_links import ShardLinks
+from wspulse.supervisor.control.statistics import Counted, Statistics
 from wspulse.supervisor.host.installed import installed_version
-from wspulse.supervisor.host.memory import resident_bytes
 from wspulse.supervisor.moving.scaling import Scaled
 from wspulse.supervisor.moving.turn import Moved
-from wspulse.supervisor.process.child import Child, ChildState
-from wspulse.supervisor.process.restart.history import History
-from wspulse.supervisor.process.tally import Counts, added
+from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.watching.silence import SILENT_S
 from wspulse.supervisor.protocol.wire import Incomplete, NoArguments
 
 __all__ = ["Operations", "Supervised"]
-
-STATS_TIMEOUT_S = 2.0
-"""A person watches: a silent worker is shown as silent rather than waited for."""
 
 RECORDS_PER_TURN = 2000
 """About 2 ms of the supervisor's loop."""
@@ -59,30 +51,17 @@ Listed = list[dict[str, Any]] | Incomplete
 """The rows of a list; and who is missing, where somebody is."""
 
 
-class Supervised(Protocol):
+class Supervised(Counted, Protocol):
     """What the operations need of the supervisor."""
 
     children: list[Child]
     """By name: who bears it."""
-    health: Health
 
     @property
     def is_ending(self) -> bool: ...
     async def restart(self, shard: int, *, drain: bool) -> Moved: ...
     async def reload(self, *, drain: bool) -> list[Moved]: ...
     async def scale(self, workers: int) -> Scaled: ...
-    def everybody(self) -> list[Child]:
-        """The children, and those beside them."""
-        ...
-
-    def histories(self) -> Mapping[int, History]:
-        """By name, of all that there have been."""
-        ...
-
-    def moving(self, shard: int) -> int | None:
-        """How many sessions of a worker have yet to move; None when it is not its turn."""
-        ...
-
     def request_shutdown(self, reason: str) -> None: ...
 
 
@@ -162,11 +141,10 @@ class Operations:
         self, supervised: Supervised, links: ShardLinks, events: EventPublisher, refused: Callable[[], int]
     ) -> None:
         """`refused()` is how many control clients did not get in."""
-        self._refused = refused
         self._supervised = supervised
         self._links = links
         self._events = events
-        self._started_at = time.monotonic()
+        self._statistics = Statistics(supervised, links, refused)
 
     async def ping(self, args: PingArguments, _encoding: str) -> dict[str, Any]:
         if args.event is not None:
@@ -251,53 +229,7 @@ class Operations:
         return self._listed(answers, [{"id": room_id, "connections": count} for room_id, count in members.items()])
 
     async def stats(self, _args: NoArguments, _encoding: str) -> dict[str, Any]:
-        children = self._supervised.everybody()
-        awake = [child.seat for child in children if child.silence_s < SILENT_S]
-        incarnations = {seat: self._links.incarnation(seat) for seat in awake}
-        answers = await self._links.ask_all(GetStats(), only=awake, timeout_s=STATS_TIMEOUT_S)
-        rows: dict[int, dict[str, Any]] = {}
-        totals = Counter[str]()
-        for child in children:
-            answer = answers.get(child.seat)
-            if isinstance(answer, dict):
-                child.tally.heard(incarnations[child.seat], answer.pop("counters", {}))
-            gauges = _worker_gauges(child, answer, self._supervised.moving(child.shard))
-            for name, value in gauges.items():
-                if name not in NOT_TOTALLED and isinstance(value, (int, float)):
-                    totals[name] += value  # type: ignore[assignment]
-            if (row := rows.get(child.shard)) is None:
-                rows[child.shard] = {**gauges, **child.tally.of(child.incarnation)}
-            else:  # what it has been given already, or has left
-                for name in SHARED:
-                    row[name] = row.get(name, 0) + gauges.get(name, 0)
-        counted: Counts = {}
-        for history in self._supervised.histories().values():
-            counted = added(counted, history.tally.total)
-            totals["restarts"] += history.restarts
-        totals["rooms"] = await self._room_count(answers)
-        now = time.monotonic()
-        return {
-            "version": installed_version("wspulse") or "unknown",
-            "pid": os.getpid(),
-            "uptime_s": now - self._started_at,
-            "rss_bytes": resident_bytes(os.getpid()),
-            "unwell": list(self._supervised.health.reasons),
-            "control_refused": self._refused(),
-            "totals": {**totals, **counted},
-            "workers": list(rows.values()),
-        }
-
-    async def _room_count(self, answers: Mapping[int, Any]) -> int:
-        """How many rooms there are on the shards that told how many they have: one may be on several of them."""
-        counts = {shard: answer.get("rooms", 0) for shard, answer in answers.items() if isinstance(answer, dict)}
-        if sum(1 for count in counts.values() if count) < 2:
-            return sum(counts.values())
-        rooms: set[str] = set()
-        for answer in (await self._links.ask_all(ListRooms(), only=counts, timeout_s=STATS_TIMEOUT_S)).values():
-            if not isinstance(answer, ShardUnavailableError):
-                rooms.update(room_id for room_id, _ in answer)
-                await asyncio.sleep(0)
-        return len(rooms)
+        return await self._statistics.told()
 
     async def restart(self, args: RestartArguments, _encoding: str) -> dict[str, Any]:
         self._check_open()
@@ -357,35 +289,6 @@ class _Answers(dict[int, Any]):
     def __init__(self, *, missing: set[int]) -> None:
         super().__init__()
         self.missing = missing
-
-
-NOT_TOTALLED = frozenset(
-    {"rooms", "shard", "pid", "silent_for_s", "restarts", "moving_left", "uptime_s", "loop_lag_s", "loop_lag_worst_s"}
-)
-"""Gauges of which a sum means nothing, or is made elsewhere."""
-
-SHARED = ("connections", "queued")
-"""Gauges of a name that are those of both its workers, while sessions move from one to the other."""
-
-
-def _worker_gauges(child: Child, answer: Any, moving_left: int | None) -> dict[str, Any]:
-    """What a worker is and has at this moment. Its restarts are none, but nor do they fall."""
-    state = child.state.value
-    if child.state is ChildState.READY and (child.silence_s >= SILENT_S or isinstance(answer, ShardUnavailableError)):
-        state = "silent"
-    elif child.state is ChildState.READY and moving_left is not None:
-        state = "moving"
-    known = answer if isinstance(answer, dict) else {"connections": child.connections}
-    return {
-        "shard": child.shard,
-        "pid": child.pid,
-        "state": state,
-        "silent_for_s": round(child.silence_s, 1) if child.silence_s >= SILENT_S else 0.0,
-        "moving_left": moving_left or 0,
-        "restarts": child.restarts,
-        "rss_bytes": None if child.pid is None else resident_bytes(child.pid),
-        **known,
-    }
 
 
 def _row(record: ConnectionRecord) -> dict[str, Any]:

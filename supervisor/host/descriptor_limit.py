@@ -8,7 +8,7 @@ import resource
 
 from wspulse.supervisor.errors import StartError
 
-__all__ = ["check_descriptors", "raise_descriptor_limit"]
+__all__ = ["check_descriptors", "check_workers", "raise_descriptor_limit"]
 
 PER_WORKER = 5
 """In the supervisor: mailbox listener, channel, multiprocessing's two pipes, the process's descriptor."""
@@ -37,3 +37,13 @@ def check_descriptors(workers: int) -> None:
             f"{workers} workers need more descriptors than this process may open ({limit}); "
             f"raise the limit (ulimit -Hn) or use --workers {most} at most"
         )
+
+
+def check_workers(workers: int, most: int) -> None:
+    """Raises ValueError when a server that runs cannot have so many workers."""
+    if not 1 <= workers <= most:
+        raise ValueError(f"wspulse: workers: {workers} is out of range; allowed is 1 … {most}")
+    try:
+        check_descriptors(workers)
+    except StartError as error:
+        raise ValueError(str(error)) from None

@@ -22,6 +22,7 @@ __all__ = ["Handover"]
 LOOK_S = 1.0
 """Between two looks at whether it goes on."""
 
+NOTHING_MOVED = "none did in the time that they have"
 TARGET_GONE = "the worker that they moved to has ended"
 
 _logger = logging.getLogger("wspulse.supervisor")
@@ -47,6 +48,8 @@ class Handover:
         """`targets` has the seat that each slot goes to; `workers` are there afterwards."""
         self.source = source
         self.is_committed = False
+        self.is_told = False
+        """Whether the source has its order."""
         self._targets = targets
         self._seating = seating
         self._pulse = pulse
@@ -66,6 +69,7 @@ class Handover:
         self._new_target = new_target
         if turn.stage is Stage.MOVING:
             turn.begin(self._loop.time())
+            self.is_told = True
             targets = [self._targets.get(slot, NO_SEAT) for slot in range(SLOTS)]
             order = MoveOut(turn.plan, packed(targets), self._leaves, handover_timeout_s, drain_spread_s, drain)
             self.source.tell(order)
@@ -115,9 +119,10 @@ class Handover:
         match turn.look(self._loop.time()):
             case Advice.KILL_TARGET if self._new_target is not None:
                 _logger.error("no session moves to a new worker; it is killed", extra=fields)
+                turn.reason = NOTHING_MOVED
                 self._new_target.kill()
             case Advice.KILL_TARGET:
-                turn.fail("no session moves")
+                turn.fail(NOTHING_MOVED)
             case Advice.KILL_SOURCE:
                 _logger.error("sessions that are left do not move; their worker is killed", extra=fields)
                 source.kill()
@@ -125,7 +130,7 @@ class Handover:
                 _logger.warning("a worker does not say that its sessions have moved for all others", extra=fields)
                 turn.stage = Stage.VACATED
             case Advice.GO_ON:
-                turn.fail(TARGET_GONE)
+                turn.fail(turn.reason or TARGET_GONE)
             case _:
                 return
         self._pulse.beat()

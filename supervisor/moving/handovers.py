@@ -96,7 +96,7 @@ class Handovers:
     def left(self, shard: int) -> int | None:
         """How many sessions of a worker have yet to move; None when it is not its turn."""
         handover = self._current
-        if handover is None or handover.source.shard != shard:
+        if handover is None or handover.source.shard != shard or not handover.is_told:
             return None
         return handover.source.connections if handover.turn.left is None else handover.turn.left
 

@@ -116,9 +116,10 @@ class Scaling:
         """Move what must, for all to have equal shares."""
         results = []
         children = self._workers.children
-        targets = balanced(self._seating.seats, [child.seat for child in children])
+        owners = list(self._seating.seats)
+        targets = balanced(owners, [child.seat for child in children])
         for source in list(children):
-            changed = _of(source, targets, self._seating)
+            changed = {slot: seat for slot, seat in targets.items() if owners[slot] == source.seat}
             if changed:
                 await self._targets_ready(source, changed)
                 with self._handovers.turn(
@@ -134,7 +135,3 @@ class Scaling:
         if not await self._pulse.until(lambda: all(child.state is ChildState.READY for child in away), limit_s):
             reason = f"a worker that they go to was not ready after {limit_s:g} s (--give-up-after)"
             raise MoveFailedError(source.shard, reason, moved=0, lost=0)
-
-
-def _of(source: Child, targets: dict[int, int], seating: Seating) -> dict[int, int]:
-    return {slot: targets[slot] for slot in seating.slots_of(source.seat) if slot in targets}

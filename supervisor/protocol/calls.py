@@ -12,15 +12,25 @@ from wspulse.actors.values.errors import ControlError, id_error
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.text.ids import checked_excluded, checked_room_id
 from wspulse.supervisor.protocol.refusals import refusal
-from wspulse.supervisor.protocol.types import ConnectionInfo, Listing, MemberInfo, RoomInfo, ServerInfo, ServerStats
+from wspulse.supervisor.protocol.types import (
+    ConnectionInfo,
+    Listing,
+    MemberInfo,
+    MovedInfo,
+    RoomInfo,
+    ScaledInfo,
+    ServerInfo,
+    ServerStats,
+    ShardMovedInfo,
+)
 
 __all__ = ["RESTART_TIMEOUT_S", "TIMEOUT_S", "Call", "FrameLike", "answer_number", "calls", "read_answer"]
 
 TIMEOUT_S = 10.0
 """The server itself gives a request to a shard 5 s."""
 
-RESTART_TIMEOUT_S = 120.0
-"""For a drain (10 s by default) and an application's start, of several workers one after another."""
+RESTART_TIMEOUT_S = 600.0
+"""For an application's start and the slowest handler (--handover-timeout, 10 s by default), of many workers one after another."""
 
 Result = TypeVar("Result")
 
@@ -104,11 +114,14 @@ class _Calls:
     def stats(self) -> Call[ServerStats]:
         return Call("stats", {}, ServerStats)
 
-    def restart(self, shard: int) -> Call[None]:
-        return Call("restart", {"shard": shard}, type(None), timeout_s=RESTART_TIMEOUT_S)
+    def restart(self, shard: int, *, drain: bool) -> Call[MovedInfo]:
+        return Call("restart", {"shard": shard, **_drained(drain)}, MovedInfo, timeout_s=RESTART_TIMEOUT_S)
 
-    def reload(self) -> Call[None]:
-        return Call("reload", {}, type(None), timeout_s=RESTART_TIMEOUT_S)
+    def reload(self, *, drain: bool) -> Call[list[ShardMovedInfo]]:
+        return Call("reload", _drained(drain), list[ShardMovedInfo], timeout_s=RESTART_TIMEOUT_S)
+
+    def scale(self, workers: int) -> Call[ScaledInfo]:
+        return Call("scale", {"workers": workers}, ScaledInfo, timeout_s=RESTART_TIMEOUT_S)
 
     def shutdown(self) -> Call[None]:
         return Call("shutdown", {}, type(None))
@@ -153,6 +166,10 @@ def _membership(op: str, connection: str, room: str) -> Call[None]:
     if not isinstance(connection, str):
         raise id_error("connection", connection)
     return Call(op, {"connection": connection, "room": checked_room_id(room)}, type(None))
+
+
+def _drained(drain: bool) -> dict[str, Any]:
+    return {"drain": True} if drain else {}
 
 
 class _Number(msgspec.Struct):

@@ -6,7 +6,19 @@ from typing import Any, TypeVar
 
 import msgspec
 
-__all__ = ["ConnectionInfo", "Event", "Listing", "RoomInfo", "ServerInfo", "ServerStats", "Totals", "WorkerStats"]
+__all__ = [
+    "ConnectionInfo",
+    "Event",
+    "Listing",
+    "MovedInfo",
+    "RoomInfo",
+    "ScaledInfo",
+    "ServerInfo",
+    "ServerStats",
+    "ShardMovedInfo",
+    "Totals",
+    "WorkerStats",
+]
 
 
 Item = TypeVar("Item")
@@ -57,6 +69,29 @@ class MemberInfo(msgspec.Struct, frozen=True):
     since: float
     """When the session began, in Unix time."""
     shard: int
+
+
+class MovedInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker's replacement came to."""
+
+    moved: int
+    """Sessions that another worker has now, whose clients noticed nothing."""
+    drained: int
+    """Sessions that were closed with 1012, since they could not move, or were to be closed."""
+    longest_pause_s: float
+    """That any of those that moved was held up."""
+
+
+class ShardMovedInfo(MovedInfo, frozen=True, kw_only=True):
+    """The same of one of several workers."""
+
+    shard: int
+
+
+class ScaledInfo(MovedInfo, frozen=True, kw_only=True):
+    """What another number of workers came to."""
+
+    workers: int
 
 
 class RoomInfo(msgspec.Struct, frozen=True):
@@ -122,7 +157,10 @@ class WorkerStats(Totals, frozen=True, kw_only=True):
     shard: int
     pid: int | None
     state: str
-    """"starting", "ready", "silent", "draining", "drained", "waiting" (for its next start) or "stopped"."""
+    """"starting", "ready", "silent", "moving" (its sessions, to another worker), "draining", "drained", "waiting" (for its next
+    start) or "stopped"."""
+    moving_left: int = 0
+    """Sessions that have yet to move."""
     silent_for_s: float = 0.0
     """How long the supervisor has not heard it; 0 under 3 s, which is nothing out of the ordinary."""
     unwell: list[str] = []
@@ -166,5 +204,10 @@ class Event(msgspec.Struct, kw_only=True):
     """Why a session ended or lost its transport: `type` and `message`."""
     frame: dict[str, Any] | None = None
     """Of `message` events: `event`, `id`, `payload` (or `truncated`)."""
+    is_over: bool | None = None
+    """Of `worker.moving`: False when its sessions begin to move, then True with how many did."""
+    moved: int | None = None
+    drained: int | None = None
+    """Closed, since they could not move."""
     missed: bool = False
     """Whether events may be missing before this one. Set by the client."""

@@ -52,6 +52,12 @@ class Settings:
     unknown_variables: tuple[str, ...] = ()
     """Variables that look like settings and are none: worth a warning, since they may belong to something else."""
 
+    def with_source(self, text: str) -> str:
+        """A worker's "wspulse: <option>: ..." with the option's name replaced by where its value came from."""
+        option, colon, problem = text.removeprefix("wspulse: ").partition(": ")
+        source = self.sources.get(option)
+        return f"wspulse: {source}{colon}{problem}" if source else text
+
 
 def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     """Lay flags over variables over the file over the defaults.

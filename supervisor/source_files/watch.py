@@ -55,6 +55,7 @@ def load_watcher() -> Watcher:
         raise StartError(
             "--reload needs the package watchfiles; install it with: pip install 'wspulse[reload]'"
         ) from None
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it counts at info what we name
     return awatch
 
 

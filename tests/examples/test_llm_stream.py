@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 from tests.examples.support import EXAMPLES
 from wspulse.testing import serve
 
@@ -46,6 +49,21 @@ async def test_answer_goes_on_while_the_client_is_away() -> None:
         tokens = [frame.payload["n"] for frame in client.received if frame.event == "token"]
         assert tokens == sorted(set(tokens))
         assert tokens[-1] == 299
+
+
+async def test_session_that_moves_to_a_new_process_has_its_answers_said_or_interrupted_and_asks_on() -> None:
+    async with serve("llm_stream:server", cwd=EXAMPLES, env={"TOKENS_PER_S": "100"}) as running:
+        client = await running.connect("alice")
+        await client.send("ask", {"prompt": "why?", "max_tokens": 100}, id="short")
+        await client.send("ask", {"prompt": "why?", "max_tokens": 100_000}, id="long")
+        await client.expect("token")
+        assert running.pid is not None
+        os.kill(running.pid, signal.SIGHUP)
+        assert (await client.expect("done", timeout=60)).id == "short"
+        assert (await client.expect("interrupted", timeout=60)).id == "long"
+        await client.send("ask", {"prompt": "why?", "max_tokens": 3}, id="next")
+        assert (await client.expect("done", timeout=60)).id == "next"
+    assert "raised" not in running.log
 
 
 async def test_questions_without_an_id_or_beyond_the_limit_are_refused() -> None:

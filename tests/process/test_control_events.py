@@ -64,8 +64,15 @@ def test_life_of_sessions_and_workers_is_told_in_order(tmp_path: Path) -> None:
         os.kill(server.worker_pids()[1], signal.SIGKILL)
         assert [next(events).kind for _ in range(3)] == ["worker.died", "worker.started", "worker.ready"]
         control.restart(0)
-        restarted = [next(events) for _ in range(3)]
-        assert [event.kind for event in restarted] == ["worker.started", "worker.ready", "worker.restarted"]
+        restarted = [next(events) for _ in range(5)]
+        assert [event.kind.removeprefix("worker.") for event in restarted] == [
+            "started",
+            "ready",
+            "moving",
+            "moving",
+            "restarted",
+        ]
+        assert [(event.is_over, event.moved) for event in restarted[2:4]] == [(False, None), (True, 0)]
         assert {event.shard for event in restarted} == {0}
         assert restarted[0].pid == server.worker_pids()[0]
 

@@ -135,7 +135,7 @@ def test_what_a_client_waits_for_in_vain_is_told(more: dict[str, Any], word: str
         (["out", "bob"], "bob: 1 on_transfer_out, 0 on_transfer_in"),
         (["in", "bob"], "bob: 0 on_transfer_out, 1 on_transfer_in"),
         (["fault", "ada", "3 is handled instead of 2"], "ada: 3 is handled instead of 2"),
-        (["error", "direct", "ada", "ShardUnavailableError()"], "direct to ada raised ShardUnavailableError()"),
+        (["error", "direct", "ada", "ShardUnavailableError()", KEY], "direct to ada raised ShardUnavailableError()"),
         (["begin", "two"], "1 processes have not noted how they ended"),
     ],
 )

@@ -1,4 +1,5 @@
-"""Whole servers as processes that are told to load their application anew, where that goes wrong, and where it goes well."""
+"""Whole servers that are told to load their application anew, where that goes wrong, and where it goes well: there no client
+notices."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -88,12 +90,13 @@ def test_reload_of_code_that_cannot_start_says_why_and_cuts_nobody_off(app: Path
         assert "the replacement of a worker could not start (shard=0" in server.stderr()
 
         write(app, "third")
-        control.reload()
-        for client, shard in ((one, 0), (other, 1)):
-            with pytest.raises(ConnectionClosed):
-                client.recv(timeout=5)
+        assert [(each.shard, each.moved, each.drained) for each in control.reload()] == [(0, 1, 0), (1, 1, 0)]
+        assert [version(one), version(other)] == ["third", "third"], "their sessions go on in the new code"
+        for shard in (0, 1):
             with client_on(server, shard) as newcomer:
                 assert version(newcomer) == "third"
+        stats = control.stats()
+        assert (stats.totals.restarts, stats.totals.connections) == (0, 2)
         server.terminate()
         assert server.wait() == 0
 
@@ -137,25 +140,56 @@ def test_worker_serves_while_its_replacement_loads(app: Path) -> None:
         finally:
             reloading.kill()
             reloading.wait()
+        assert version(client) == "second"
         with connect(server.url) as newcomer:
             assert version(newcomer) == "second"
         assert (app / "starts").read_text().split() == ["first", "0", "second", "0"]
 
 
-def test_shard_whose_replacement_somebody_terminates_while_the_old_worker_drains_gets_another_one(app: Path) -> None:
-    write(app, "first", "@server.on_disconnect\nasync def linger(connection, error):\n    await asyncio.sleep(3)\n")
+def test_replacement_that_somebody_terminates_while_it_loads_leaves_the_old_worker_serving(app: Path) -> None:
     with (
         serve_process("--app", "versions:server", cwd=app, env={"PYTHONDONTWRITEBYTECODE": "1"}) as server,
-        client_on(server, 0),
+        client_on(server, 0) as client,
         Control(server.control) as control,
     ):
         before = server.pids()
+        write(app, "second", "@server.on_start\nasync def wait():\n    await asyncio.sleep(60)\n")
         os.kill(server.pid, signal.SIGHUP)
-        wait_until(lambda: control.stats().workers[0].state == "draining", 10, "the replacement is prepared")
+        wait_until(lambda: "second" in (app / "starts").read_text(), 10, "the replacement's on_start runs")
         (standby,) = server.pids() - before
         os.kill(standby, signal.SIGTERM)
-        wait_until(lambda: "the reload failed" in server.stderr(), 2, "the reload has an answer")
-        wait_until(lambda: control.stats().workers[0].state == "ready", 8, "the shard has a worker")
-        assert server.worker_pids()[0] not in before | {standby}
-        with client_on(server, 0) as newcomer:
-            assert version(newcomer) == "first"
+        wait_until(lambda: "the reload failed" in server.stderr(), 5, "the reload has an answer")
+        assert "it was told to end (SIGTERM)" in server.stderr()
+        assert version(client) == "first"
+        wait_until(lambda: server.pids() == before, 8, "it has gone")
+        write(app, "third")
+        control.reload()
+        assert version(client) == "third"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_reload_that_drains_tells_the_clients_to_come_back(app: Path, workers: int) -> None:
+    with (
+        serve_process("--app", "versions:server", workers=workers, cwd=app) as server,
+        connect(server.url) as client,
+        Control(server.control) as control,
+    ):
+        moved = control.reload(drain=True)
+        assert (sum(each.moved for each in moved), sum(each.drained for each in moved)) == (0, 1)
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv(timeout=5)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012
+        assert closed.value.rcvd.reason.startswith("service restart; retry=")
+
+
+def test_reload_that_ends_with_the_server_is_answered(app: Path) -> None:
+    with serve_process("--app", "versions:server", cwd=app) as server, Control(server.control) as control:
+        write(app, "second", "@server.on_start\nasync def wait():\n    await asyncio.sleep(60)\n")
+        with ThreadPoolExecutor() as threads:
+            reloading = threads.submit(control.reload)
+            wait_until(lambda: "second" in (app / "starts").read_text(), 10, "the replacement's on_start runs")
+            server.terminate()
+            with pytest.raises(ControlError):
+                reloading.result(timeout=15)
+        assert server.wait() == 0

@@ -126,20 +126,34 @@ def test_signal_of_the_terminal_ends_no_worker(server: ServerProcess, number: si
     assert server.worker_pids() == workers
 
 
-def test_hangup_of_the_whole_group_replaces_every_worker_and_closes_with_a_code(server: ServerProcess) -> None:
-    before = server.worker_pids()
-    with connect(f"{server.url}?id=a") as client:
+def test_hangup_of_the_whole_group_replaces_every_worker_and_no_client_notices(tmp_path: Path) -> None:
+    with serve_process("--app", "app:server", workers=2, cwd=write_app(tmp_path)) as server, ExitStack() as stack:
+        before = server.worker_pids()
+        clients = members(server, stack)
         os.killpg(server.pid, signal.SIGHUP)
-        with pytest.raises(ConnectionClosed) as caught:
-            client.recv(timeout=20)
-    assert caught.value.rcvd is not None, "the socket ended without a close frame"
-    wait_until(lambda: "the server has been reloaded" in server.stderr(), 20, "the reload is done")
-    after = server.worker_pids()
-    assert set(after) == {0, 1}
-    assert not set(before.values()) & set(after.values())
-    assert "resource_tracker" not in server.stderr()
-    with connect(f"{server.url}?id=a") as client:
-        ask(client)
+        wait_until(lambda: "the server has been reloaded" in server.stderr(), 20, "the reload is done")
+        after = server.worker_pids()
+        assert set(after) == {0, 1}
+        assert not set(before.values()) & set(after.values())
+        assert "resource_tracker" not in server.stderr()
+        for client in clients:
+            ask(client)
+
+
+def test_signals_for_another_number_of_workers_are_added_up_and_never_leave_none(tmp_path: Path) -> None:
+    with serve_process("--app", "app:server", workers=2, cwd=write_app(tmp_path)) as server, ExitStack() as stack:
+        clients = members(server, stack)
+        os.kill(server.pid, signal.SIGTTIN)
+        wait_until(lambda: set(server.worker_pids()) == {0, 1, 2}, 20, "there is a worker more")
+        wait_until(lambda: "the server has been scaled" in server.stderr(), 20, "it has its share")
+        for client in clients:
+            ask(client)
+        for _ in range(4):
+            os.kill(server.pid, signal.SIGTTOU)
+            wait_until(lambda: "workers_more=-" in server.stderr(), 5, "it was heard")
+        wait_until(lambda: set(server.worker_pids()) == {0}, 20, "one is left")
+        for client in clients:
+            ask(client)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])

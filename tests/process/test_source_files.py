@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from websockets.sync.client import connect
+import pytest
+from websockets.sync.client import ClientConnection, connect
 
-from tests.support.processes.server_process import ServerProcess, run_to_end, serve_process, wait_until
+from tests.support.processes.server_process import run_to_end, serve_process, wait_until
 
 APP = """
 from wspulse import Frame, Server
 
-server = Server(lambda request: ("lobby", ""))
+server = Server(lambda request: ("lobby", "ann"))
 
-@server.on_connect
-async def tell(connection):
+@server.on_message
+async def tell(connection, frame):
     await connection.send(Frame("VERSION"))
 """
 
@@ -24,25 +25,31 @@ def write(folder: Path, version: str, more: str = "") -> None:
     (folder / "edited.py").write_text(APP.replace("VERSION", version) + more)
 
 
-def version(server: ServerProcess) -> str:
-    with connect(server.url, open_timeout=8) as client:
-        return str(json.loads(client.recv(timeout=5))["event"])
+def version(client: ClientConnection) -> str:
+    client.send("{}")
+    return str(json.loads(client.recv(timeout=10))["event"])
 
 
-def test_application_that_is_edited_is_served_as_it_is_and_bad_code_waits_for_the_next_save(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_client_stays_connected_while_the_application_is_edited_and_bad_code_waits_for_the_next_save(
+    tmp_path: Path, workers: int
+) -> None:
     write(tmp_path, "one")
-    with serve_process("--app", "edited:server", "--reload", workers=1, cwd=tmp_path) as server:
-        assert version(server) == "one"
+    with (
+        serve_process("--app", "edited:server", "--reload", workers=workers, cwd=tmp_path) as server,
+        connect(server.url, open_timeout=8) as client,
+    ):
+        assert version(client) == "one"
         # Of one length, and most likely of one second.
         for name in ("two", "six"):
             write(tmp_path, name)
-            wait_until(lambda name=name: version(server) == name, 30, f"it is {name}")  # type: ignore[misc]
+            wait_until(lambda name=name: version(client) == name, 30, f"it is {name}")  # type: ignore[misc]
         write(tmp_path, "bad", "def nothing(:\n")
         wait_until(lambda: "the reload failed" in server.stderr(), 30, "it is tried")
         assert "SyntaxError" in server.stderr()
-        assert version(server) == "six"
+        assert version(client) == "six"
         write(tmp_path, "ten")
-        wait_until(lambda: version(server) == "ten", 30, "it is mended")
+        wait_until(lambda: version(client) == "ten", 30, "it is mended")
         assert "source files have changed" in server.stderr()
 
 

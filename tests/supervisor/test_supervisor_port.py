@@ -41,7 +41,7 @@ async def running(host: str, port: int) -> AsyncIterator[Supervisor]:
     made = supervisor(host, port)
     task = asyncio.create_task(made.run())
     try:
-        await eventually(lambda: task.done() or made.__dict__.get("control"), "the control plane is started")
+        await eventually(lambda: task.done() or made.__dict__.get("_control"), "the control plane is started")
         assert not task.done(), task.exception()
         yield made
     finally:
@@ -97,7 +97,7 @@ async def test_port_that_a_crashed_server_still_holds_is_waited_for(place: Path,
         made = supervisor("127.0.0.1", port)
         task = asyncio.create_task(made.run())
         asyncio.get_running_loop().call_later(0.3, orphan.close)
-        await eventually(lambda: task.done() or made.__dict__.get("control"), "the control plane is started")
+        await eventually(lambda: task.done() or made.__dict__.get("_control"), "the control plane is started")
         assert made.runtime_dir is not None
         assert made.runtime_dir.run == 5
         made.request_shutdown("the test is over")

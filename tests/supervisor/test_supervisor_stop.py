@@ -37,7 +37,7 @@ def new_supervisor() -> Supervisor:
 
 async def started(supervisor: Supervisor) -> asyncio.Task[int]:
     running = asyncio.create_task(supervisor.run())
-    await eventually(lambda: running.done() or supervisor.__dict__.get("control"), "the control plane is started")
+    await eventually(lambda: running.done() or supervisor.__dict__.get("_control"), "the control plane is started")
     return running
 
 

@@ -151,16 +151,18 @@ class Owners:
                 if ref is None:
                     await self._wait_for_seat(seat, due)
                     continue
+                left_s = due - monotonic()
+                if left_s <= 0:
+                    # A reference within the process would do it all the same.
+                    raise _late(seat)
                 self._place(ask, connection_id, seat)
                 try:
-                    return await ref.ask(message, timeout_s=due - monotonic())
+                    return await ref.ask(message, timeout_s=left_s)
                 except SessionMovedError as moved:
                     named = moved.seat
                 hops += 1
                 if hops > _QUICK_HOPS:
                     await asyncio.sleep(_HOP_S)
-                    if monotonic() >= due:
-                        raise _late(named)
         finally:
             self._leave(ask, connection_id)
 
@@ -251,7 +253,7 @@ async def _until(future: asyncio.Future[None], due: float, reason: str) -> None:
         raise ShardUnavailableError(reason) from None
 
 
-def _late(seat: int | None) -> ShardUnavailableError:
+def _late(seat: int) -> ShardUnavailableError:
     return ShardUnavailableError(f"the process at seat {seat} did not answer in time")
 
 

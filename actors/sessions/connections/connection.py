@@ -131,7 +131,9 @@ class Connection(ABC):
         seconds, above 0 and at most a day. Cancelling forgets the call; an answer that comes then, late or twice, is dropped.
 
         Raises TimeoutError; ConnectionClosedError when the session has ended or ends; ReplyError where the answer's event is
-        that of `frame` with ".error" behind it; what `send` raises; RuntimeError with the raw codec, whose frames have no ids.
+        that of `frame` with ".error" behind it; what `send` raises, and ShardUnavailableError where the connection moves to
+        another process and its client has not answered within `--handover-timeout` by then; RuntimeError with the raw codec,
+        whose frames have no ids.
         """
         raise RuntimeError(f"wspulse: connection {self.id}: `call` is not possible from here")
 

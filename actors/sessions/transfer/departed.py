@@ -20,8 +20,8 @@ __all__ = ["DepartedConnection", "depart"]
 
 
 def _is_elsewhere(session: Session, _wire: bytes) -> NoReturn:
-    # Nothing else needs its epoch any more.
-    raise SessionMovedError(session.epoch)
+    # What it was for is over.
+    raise SessionMovedError(-1 - session.epoch)
 
 
 def _nothing_waits(_session: Session) -> None:
@@ -118,7 +118,8 @@ def depart(session: Session, remote: RemoteConnection, seat: int) -> None:
     session.__class__ = cast(
         "type[Any]", _DepartedExactSession if isinstance(session, ExactSession) else _DepartedSession
     )
-    session.epoch = seat
+    # No deadline of an earlier time has seen a negative one.
+    session.epoch = -1 - seat
     connection.__class__ = DepartedConnection
     cast("Any", connection)._session = remote
     for watcher in session.watchers or ():

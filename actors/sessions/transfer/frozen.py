@@ -7,14 +7,24 @@ waits; what has an effect on it waits until it is known where it is, and is then
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
 from wspulse.actors.sessions.connections.local_connection import LocalConnection
 from wspulse.actors.sessions.exact.session import ExactSession
 from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.transfer.transit import Transit
+from wspulse.actors.values.errors import InTransitError
 from wspulse.actors.values.frame import Frame
 
-__all__ = ["FrozenConnection", "FrozenExactSession", "FrozenSession", "freeze", "sent_meanwhile", "thaw"]
+__all__ = ["FrozenConnection", "FrozenExactSession", "FrozenSession", "freeze", "receiver", "sent_meanwhile", "thaw"]
+
+
+class SendingShard(Protocol):
+    @property
+    def transit(self) -> Transit | None: ...
+
+    def find(self, connection_id: str, key: tuple[int, int] | None = None) -> Session:
+        """Raises InTransitError."""
 
 
 def _keep(session: Session, wire: bytes) -> None:
@@ -87,6 +97,19 @@ def thaw(session: Session) -> None:
     """It is this process's again."""
     session.__class__ = _THAWED[type(session)]
     session.connection.__class__ = LocalConnection
+
+
+def receiver(shard: SendingShard, connection_id: str, key: tuple[int, int] | None = None) -> Session:
+    """The session that takes what is sent to an id. One that is frozen does, so that whoever sends, all of it stays in the order
+    of the calls. Raises as the shard's `find`."""
+    try:
+        return shard.find(connection_id, key)
+    except InTransitError:
+        transit = shard.transit
+        session: Session | None = None if transit is None else transit.frozen(connection_id, key)
+        if session is None:
+            raise
+        return session
 
 
 def sent_meanwhile(session: Session) -> list[bytes]:

@@ -12,6 +12,7 @@ from msgspec import UNSET, Raw
 from wspulse.actors.sessions.inbox import Callback, Inbox
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.state import SessionState
+from wspulse.actors.values.errors import ShardUnavailableError
 from wspulse.actors.values.frame import Frame, MsgpackFrame
 
 __all__ = ["Aborting", "Halting", "can_travel"]
@@ -64,15 +65,32 @@ class Halting:
 
     def is_at_rest(self, session: Session) -> bool:
         """Whether nothing of a session that was halted runs, and nothing of it will."""
+        return not self.what_runs(session)
+
+    def what_runs(self, session: Session) -> str:
+        """What keeps it from its rest; "" where nothing does."""
         inbox, further, transport = session.inbox, session.further, session.transport
         if inbox.asked:
-            return False
+            if transport is not None:
+                # The call may have begun when it was not read any more.
+                transport.read_on()
+            return "a call waits for its client's answer"
         self._stop_reading(session)
-        if inbox.busy or (further is not None and further.is_joining):
-            return False
+        if inbox.busy:
+            return "a handler runs"
+        if further is not None and further.is_joining:
+            return "it joins a room"
         if transport is None:
-            return session.state is SessionState.SUSPENDED
-        return transport.can_leave
+            return "" if session.state is SessionState.SUSPENDED else "it is between two sockets"
+        return "" if transport.can_leave else "its socket ends, or cannot leave"
+
+    def end_calls(self, session: Session) -> bool:
+        """Have the calls that wait for its client end, whose answers may take as long as the client likes. Returns whether there
+        were some."""
+        waiting = [call for call in (session.inbox.asked or {}).values() if not call.done()]
+        for call in waiting:
+            call.set_exception(ShardUnavailableError("the connection moves to another process"))
+        return bool(waiting)
 
     def _stop_reading(self, session: Session) -> None:
         # The answer to a call may stand behind what it has sent.

@@ -87,6 +87,8 @@ class SessionRecord(msgspec.Struct, frozen=True, array_like=True):
     buffered: list[bytes] = []
     """What waits to be sent, the oldest first; of an exact session its log has it."""
     waiting: list[WaitingFrame] = []
+    was_asked: bool = False
+    """Whether it was ever called: what comes with the id of a call is an answer, for whom nobody waits any more."""
     returned: ReturnRecord | None = None
     exact: ExactRecord | None = None
     transport: TransportRecord | None = None

@@ -11,6 +11,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET, Raw
 
+from wspulse.actors.sessions.asking.asking_inbox import AskingInbox
 from wspulse.actors.sessions.connections.connection import Resumption
 from wspulse.actors.sessions.connections.expressible import expressible
 from wspulse.actors.sessions.connections.local_connection import LocalConnection
@@ -72,6 +73,7 @@ def record_of(session: Session, transport: TransportRecord | None) -> tuple[Sess
         error=None if session.error is None else _error_record(session.error),
         buffered=[] if session._buffer is None else session._buffer.frames(),
         waiting=[_waiting(*cast("tuple[Frame, int]", item)) for item in session.inbox._mailbox or ()],
+        was_asked=session.inbox.asked is not None,
         returned=None if returned is None else _return_record(returned),
         exact=exact_record_of(session) if isinstance(session, ExactSession) else None,
         transport=transport,
@@ -95,9 +97,15 @@ def session_of(shard: Shard, record: SessionRecord, room: Room[Session]) -> Sess
     session.error = None if record.error is None else _error_of(record.error)
     if record.window_left_s is not None:
         session.state = SessionState.SUSPENDED
+        # The new code may let nobody wait so long.
+        session.window_ends = shard.clock() + min(record.window_left_s, shard.options.resume_window)
     if record.buffered:
         options = shard.options
         session._buffer = SendBuffer(options.send_buffer_size, options.send_buffer_bytes, record.buffered)
+    if record.was_asked:
+        if record.exact is None:
+            session.inbox.__class__ = AskingInbox
+        session.inbox.asked = {}
     session.inbox.connection = _connection_of(session, record)
     if record.waiting:
         _fill(session.inbox, record.waiting, of_msgpack=isinstance(shard.options.codec, MsgpackCodec))

@@ -25,6 +25,10 @@ class Transit(Protocol):
     def wait_for(self, connection_id: str, call: Callable[[], object]) -> None:
         """Have `call` made, once, when it is known where a session is that is between two processes."""
 
+    def frozen(self, connection_id: str, key: tuple[int, int] | None) -> Any:
+        """The session of this id (and birth key) that has left the table and may yet be taken back, which keeps what is sent to
+        it; None where there is none."""
+
     def between(self, room_id: str | None) -> list[Any]:
         """The sessions of ours that are between two processes, of one room or of all."""
 

@@ -18,6 +18,7 @@ from wspulse.actors.accept.handover import Handovers
 from wspulse.actors.accept.newcomer import Newcomer
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.mesh.placing.former_slots import FormerSlots
 from wspulse.actors.transport.refusal import Refusal
 
 GET = b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -104,7 +105,7 @@ def test_client_of_a_handover_that_nobody_took_sees_the_end_when_the_worker_ends
     upgrade = UpgradeRequest("room", "ada", None, b"GET /ws HTTP/1.1", b"", None, 0.0, None)
     shard = NotedShard()
     shard.aborting = True
-    handovers = Handovers(cast("Any", shard), Placement(1), {})
+    handovers = Handovers(cast("Any", shard), Placement(1), FormerSlots(Placement(1), 0), {})
     handovers._nobody_took_it(upgrade, ours.detach())
     assert theirs.recv(1000).startswith(b"HTTP/1.1 503 ")
     assert theirs.recv(1000) == b""

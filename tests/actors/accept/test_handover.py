@@ -17,6 +17,7 @@ from wspulse import Server
 from wspulse.actors.accept.handover import Handovers
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.mesh.placing.former_slots import FormerSlots
 
 
 def make_server() -> Server:
@@ -89,7 +90,7 @@ def test_upgrade_that_cannot_be_taken_over_leaves_no_descriptor() -> None:
     ours, theirs = socket.socketpair()
     theirs.settimeout(5)
     without_key = UpgradeRequest("room", "ada", None, b"GET /ws HTTP/1.1", b"", None, 0.0, None)
-    handovers = Handovers(cast("Any", NotedShard()), Placement(1), {})
+    handovers = Handovers(cast("Any", NotedShard()), Placement(1), FormerSlots(Placement(1), 0), {})
     with pytest.raises(ValueError, match="Sec-WebSocket-Key"):
         handovers.take_over(without_key, ours.detach())
     assert theirs.recv(1000) == b""
@@ -101,7 +102,9 @@ async def test_upgrade_that_nobody_took_when_the_worker_ends_is_answered_and_clo
     theirs.settimeout(5)
     upgrade = UpgradeRequest("room", "ada", None, b"GET /ws HTTP/1.1", b"", None, 0.0, None)
     shard = NotedShard()
-    handovers = Handovers(cast("Any", shard), Placement(2), {1: cast("Any", ClosedLink())})
+    handovers = Handovers(
+        cast("Any", shard), Placement(2), FormerSlots(Placement(2), 0), {1: cast("Any", ClosedLink())}
+    )
     shard.aborting = True
     handovers.hand_over(1, upgrade, ours.detach())
     assert theirs.recv(1000).startswith(b"HTTP/1.1 503 ")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from array import array
 from collections import Counter
+from sys import byteorder
 from uuid import RFC_4122, UUID
 
 import pytest
 
-from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.mesh.placement import SETTLING, Placement
 
 SLOTS = 1024
 """doc/internals.md: the slices of the id space."""
@@ -74,3 +76,40 @@ def test_new_id_is_a_uuid_that_its_shard_owns(shards: int) -> None:
 def test_count_of_shards_out_of_range_is_refused(shards: int) -> None:
     with pytest.raises(ValueError, match=f"^wspulse: workers: {shards} is out of range; allowed is 1 … 1024$"):
         Placement(shards)
+
+
+def test_table_that_is_adopted_says_whose_ids_are_and_which_slots_change_hands() -> None:
+    placement = Placement(2)
+    seats = array("H", (300 if slot % 3 == 0 else 1 for slot in range(SLOTS)))
+    if byteorder == "big":
+        seats.byteswap()
+    changed = placement.adopt(4, 2, seats.tobytes())
+    assert changed == {slot: slot * 2 // SLOTS for slot in range(SLOTS) if slot % 3 == 0 or slot < SLOTS // 2}
+    assert placement.seats == seats.tobytes()
+    for name in IDS[:500]:
+        owner = 300 if placement.slot_of(name) % 3 == 0 else 1
+        assert placement.shard_of(name) == placement.final_owner(name) == owner
+    assert placement.final_owner(placement.new_id(300)) == 300
+    assert placement.adopt(4, 9, bytes(2 * SLOTS)) == {}
+    assert placement.adopt(3, 9, bytes(2 * SLOTS)) == {}
+    assert (placement.version, placement.shards) == (4, 2)
+    with pytest.raises(ValueError, match="slot table"):
+        placement.adopt(5, 2, bytes(10))
+
+
+def test_seat_without_slots_draws_any_id() -> None:
+    placement = Placement(2)
+    drawn = [placement.new_id(7) for _ in range(50)]
+    assert len({*drawn}) == 50
+    assert {placement.shard_of(name) for name in drawn} == {0, 1}
+
+
+def test_slot_that_settles_has_an_owner_but_nobody_to_ask_at_once() -> None:
+    placement = Placement(2)
+    name = placement.new_id(1)
+    placement.unsettle([placement.slot_of(name)])
+    assert placement.shard_of(name) == SETTLING
+    assert placement.final_owner(name) == 1
+    assert placement.final_owner(placement.new_id(1)) == 1
+    placement.settle(placement.slot_of(name))
+    assert placement.shard_of(name) == 1

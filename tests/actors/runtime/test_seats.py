@@ -54,6 +54,9 @@ class Left:
     def wait_for(self, connection_id: str, call: Callable[[], object]) -> None:
         raise AssertionError
 
+    def frozen(self, connection_id: str, key: tuple[int, int] | None) -> None:
+        return None
+
     def between(self, room_id: str | None) -> list[Any]:
         return []
 
@@ -309,3 +312,43 @@ async def test_seat_that_was_opened_and_has_nobody_yet_is_no_link_that_is_down()
         assert first._siblings.links_down == 1
         first.handle(SeatGone(9))
         assert first._siblings.links_down == 0
+
+
+async def test_who_goes_by_an_old_table_finds_the_owner_through_the_one_of_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serve_shards(make_server, 2) as shards:
+        first, old = shards.runtimes
+        new = await shards.open_seat(2)
+        name = first.placement.new_id(1)
+        with monkeypatch.context() as deaf:
+            deaf.setattr(first, "handle", lambda _message: None)
+            shards.flip(lambda seat: 2 if seat == 1 else seat, workers=3)
+        assert (first.placement.version, old.placement.version) == (0, 1)
+        dialled = [await dial(shards, name + "x" * number) for number in range(12)]
+        for each in old.shard.sessions:
+            assert old.placement.final_owner(each) == 1, "none of an id that is another's"
+        assert name in new.shard.sessions
+        await shards.servers[0].send(name, Frame("direct"))
+        assert await said(dialled[0]) == "direct"
+        with pytest.raises(ConnectionNotFoundError):
+            await asyncio.wait_for(shards.servers[0].send(first.placement.new_id(1), Frame("x")), 2)
+        for client in dialled:
+            await client.close()
+
+
+async def test_process_whose_slots_never_were_its_own_decides_about_what_is_sent_to_it() -> None:
+    async with serve_shards(make_server, 2) as shards:
+        first, old = shards.runtimes
+        new = await shards.open_seat(1)
+        # The source has a transit from the first moment of a plan on, the target from the first session on.
+        old.shard.transit = Left(2)
+        await eventually(lambda: old._siblings.links[2].incarnation, "the source reaches the target")
+        name = first.placement.new_id(1)
+        client = await dial(shards, name)
+        assert name in new.shard.sessions
+        await shards.servers[0].send(name, Frame("direct"))
+        assert await said(client) == "direct"
+        with pytest.raises(ConnectionNotFoundError):
+            await asyncio.wait_for(shards.servers[0].send(first.placement.new_id(1), Frame("x")), 2)
+        await client.close()

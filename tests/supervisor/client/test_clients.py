@@ -90,6 +90,7 @@ async def failed(call: Call) -> tuple[str, str]:
         ("stats", (), "stats", {}),
         ("restart", (1,), "restart", {"shard": 1}),
         ("reload", (), "reload", {}),
+        ("scale", (3,), "scale", {"workers": 3}),
         ("shutdown", (), "shutdown", {}),
     ],
 )  # fmt: skip
@@ -119,6 +120,7 @@ async def test_call_is_one_request_and_its_refusal_an_error_with_the_servers_cod
         ("stats", (), "internal", ControlError),
         ("restart", (1,), "server_closed", ServerClosedError),
         ("reload", (), "server_closed", ServerClosedError),
+        ("scale", (3,), "move_failed", ControlError),
     ],
 )
 async def test_refusal_is_the_servers_own_error_and_a_control_error(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from wspulse.supervisor.cli import main
-from wspulse.supervisor.protocol.types import Listing
+from wspulse.supervisor.protocol.types import Listing, MovedInfo, ScaledInfo, ShardMovedInfo
 
 
 class PretendedControl:
@@ -26,8 +26,8 @@ class PretendedControl:
         self.asked.append(("closed",))
 
     def __getattr__(self, operation: str) -> Any:
-        def ask(*arguments: Any) -> Any:
-            self.asked.append((operation, *arguments))
+        def ask(*arguments: Any, **named: Any) -> Any:
+            self.asked.append((operation, *arguments, *named.values()))
             return self.answers.get(operation)
 
         return ask
@@ -52,7 +52,11 @@ def control(monkeypatch: pytest.MonkeyPatch) -> PretendedControl:
         (["kick", "-7"], ("kick", "-7", 1000, "kicked")),
         (["connections", "--json", "--", "-room"], ("connections", "-room")),
         (["events", "worker.", "--json", "--", "-x", "-y"], ("events", "worker.", "-x", "-y")),
-        (["restart", "--", "1"], ("restart", 1)),
+        (["restart", "--", "1"], ("restart", 1, False)),
+        (["restart", "--drain", "1"], ("restart", 1, True)),
+        (["reload"], ("reload", False)),
+        (["reload", "--drain", "--json"], ("reload", True)),
+        (["scale", "3"], ("scale", 3)),
         (["join", "--", "-evil", "den"], ("join", "-evil", "den")),
         (["leave", "ada", "den"], ("leave", "ada", "den")),
     ],
@@ -60,7 +64,14 @@ def control(monkeypatch: pytest.MonkeyPatch) -> PretendedControl:
 def test_what_stands_behind_two_dashes_is_no_option(
     arguments: list[str], asked: tuple[Any, ...], control: PretendedControl, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    control.answers = {"connections": Listing(), "events": _NoEvents()}
+    moved: dict[str, Any] = {"moved": 1, "drained": 0, "longest_pause_s": 0.0}
+    control.answers = {
+        "connections": Listing(),
+        "events": _NoEvents(),
+        "restart": MovedInfo(**moved),
+        "reload": [ShardMovedInfo(shard=0, **moved)],
+        "scale": ScaledInfo(workers=3, **moved),
+    }
     assert main(arguments) == 0, capsys.readouterr().err
     assert control.asked == [asked, ("closed",)]
 
@@ -89,6 +100,10 @@ def test_a_frame_goes_to_an_id_that_begins_with_a_dash(control: PretendedControl
         (
             ["restart", "--", "-x"],
             "wspulse: argument SHARD: '-x' is no integer; allowed is 0 … 1023 (wspulse restart --help tells more)\n",
+        ),
+        (
+            ["scale", "0"],
+            "wspulse: argument WORKERS: 0 is out of range; allowed is 1 … 1024 (wspulse scale --help tells more)\n",
         ),
         (["kick", "-evil"], "; an id that begins with a dash goes behind -- (wspulse kick --help tells more)\n"),
     ],

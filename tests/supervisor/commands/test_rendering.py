@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from wspulse.supervisor.commands.rendering import stats_text
-from wspulse.supervisor.protocol.types import ServerStats, Totals, WorkerStats
+from typing import Any
+
+from wspulse.supervisor.commands.rendering import event_json, event_line, json_text, moved_text, stats_text
+from wspulse.supervisor.protocol.types import (
+    Event,
+    MovedInfo,
+    ScaledInfo,
+    ServerStats,
+    ShardMovedInfo,
+    Totals,
+    WorkerStats,
+)
 
 
 def summary(totals: Totals) -> str:
@@ -43,3 +53,26 @@ def test_stats_tell_what_the_server_lacks_only_when_it_lacks_something() -> None
         version="1", pid=1, uptime_s=5.0, rss_bytes=None, totals=Totals(), workers=[], unwell=["one", "two"]
     )
     assert stats_text(stats).splitlines()[1] == "the server is not well: one; two"
+
+
+def test_stats_say_how_many_sessions_have_yet_to_move() -> None:
+    workers = [WorkerStats(shard=0, pid=10, state="moving", moving_left=42)]
+    stats = ServerStats(version="1", pid=1, uptime_s=5.0, rss_bytes=None, totals=Totals(), workers=workers)
+    assert " moving 42 " in stats_text(stats).splitlines()[-1]
+
+
+def test_what_a_plan_came_to_is_a_table_and_json() -> None:
+    figures: dict[str, Any] = {"moved": 1200, "drained": 3, "longest_pause_s": 0.0128}
+    assert moved_text([MovedInfo(**figures)]).splitlines() == ["MOVED  CLOSED  LONGEST PAUSE", " 1200       3  12.8 ms"]
+    reloaded = [ShardMovedInfo(shard=shard, **figures) for shard in range(2)]
+    assert [line.split()[0] for line in moved_text(reloaded).splitlines()] == ["SHARD", "0", "1"]
+    assert moved_text([ScaledInfo(workers=4, **figures)]).splitlines()[1].split()[:2] == ["4", "1200"]
+    assert json_text(reloaded[0]) == '{"moved":1200,"drained":3,"longest_pause_s":0.0128,"shard":0}'
+
+
+def test_move_that_begins_and_one_that_is_over_are_told_apart() -> None:
+    begun = Event(kind="worker.moving", seq=1, prev=0, time=0.0, shard=2, pid=9, is_over=False)
+    over = Event(kind="worker.moving", seq=2, prev=1, time=0.0, shard=2, pid=9, is_over=True, moved=7, drained=1)
+    assert event_line(begun).endswith("shard 2, pid 9")
+    assert event_line(over).endswith("shard 2, pid 9  7 moved, 1 closed")
+    assert '"is_over":false' in event_json(begun)

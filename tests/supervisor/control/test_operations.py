@@ -12,10 +12,10 @@ import pytest
 
 from tests.support.control.control_stage import ControlStage, PretendedShard, control_stage
 from tests.support.control.dealers import Dealer, dealers
-from tests.support.eventually import eventually
 from wspulse import AsyncControl, ControlError
 from wspulse.actors.mesh.message import (
     BroadcastPayload,
+    ConnectionList,
     ConnectionRecord,
     GetStats,
     JoinRoom,
@@ -27,8 +27,16 @@ from wspulse.actors.mesh.message import (
     SendPayload,
 )
 from wspulse.actors.mesh.placement import Placement
-from wspulse.actors.values.errors import BadRequestError, ConnectionNotFoundError, SendBufferFullError
+from wspulse.actors.values.errors import (
+    BadRequestError,
+    ConnectionNotFoundError,
+    SendBufferFullError,
+    ServerClosedError,
+)
+from wspulse.supervisor.moving.scaling import Scaled
+from wspulse.supervisor.moving.turn import Moved
 from wspulse.supervisor.process.child import ChildState
+from wspulse.supervisor.process.restart.failure import MoveFailedError, RestartFailedError
 from wspulse.supervisor.protocol.calls import Call
 
 
@@ -117,14 +125,16 @@ async def test_join_of_what_is_no_room_id_is_refused_by_client_and_server(room: 
         assert stage.shards[0].asked == []
 
 
-def record(name: str, shard: int) -> ConnectionRecord:
-    return ConnectionRecord(name, "den", shard, 1, 1, "connected", 5.5, shard, further_rooms=("hall",))
+def record(name: str, shard: int, serial: int) -> ConnectionRecord:
+    return ConnectionRecord(name, "den", shard, shard + 1, serial, "connected", 5.5, shard, further_rooms=("hall",))
 
 
 async def test_connections_of_all_shards_are_listed_and_a_room_is_passed_on(tmp_path: Path) -> None:
     async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
         for shard in stage.shards:
-            shard.answers[ListConnections] = [record(f"c{shard.shard}-{number}", shard.shard) for number in range(2500)]
+            shard.answers[ListConnections] = ConnectionList(
+                [record(f"c{shard.shard}-{number}", shard.shard, number) for number in range(2500)]
+            )
         found = await control.connections("den")
         assert len(found) == 5000
         assert {(each.shard, each.queued) for each in found} == {(0, 0), (1, 1)}
@@ -152,7 +162,7 @@ async def eventually_rooms(control: AsyncControl, wanted: dict[str, int]) -> Non
 async def test_stats_are_summed_where_a_sum_means_something(tmp_path: Path) -> None:
     async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
         for shard, child in zip(stage.shards, stage.pretended, strict=True):
-            child.pid, child.restarts = os.getpid(), shard.shard
+            child.pid, child.history.restarts = os.getpid(), shard.shard
             shard.answers[GetStats] = {
                 "connections": 3 + shard.shard,
                 "counters": {"frames_dropped": 10},
@@ -208,44 +218,66 @@ async def test_stats_wait_2_s_for_a_worker_that_does_not_answer(tmp_path: Path) 
 
 
 async def test_restart_is_the_supervisors_and_a_shard_that_there_is_not_is_refused(tmp_path: Path) -> None:
-    async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
-        await control.restart(1)
-        assert stage.restarted == [1]
-        for shard in (-1, 2):
-            with pytest.raises(ControlError, match=f"there is no shard {shard}") as refused:
-                await control.restart(shard)
-            assert refused.value.error_code == "bad_request"
+    async with control_stage(tmp_path) as stage:
+        stage.answer = Moved(1, 7, 2, 0.004)
+        with dealers() as peers:
+            dealer = peers.dial(stage.endpoint)
+            done = await dealer.ask("restart", shard=1)
+            assert done["result"] == {"moved": 7, "drained": 2, "longest_pause_s": 0.004}
+            await dealer.ask("restart", shard=0, drain=True)
+            assert stage.plans == [("restart", 1, False), ("restart", 0, True)]
+            for shard in (-1, 2):
+                code, text = await dealer.error("restart", shard=shard)
+                assert (code, f"there is no shard {shard}" in text) == ("bad_request", True)
 
 
-async def test_reload_replaces_one_worker_after_another_and_a_second_one_waits_for_the_first(tmp_path: Path) -> None:
-    async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
-        waiting: list[asyncio.Future[None]] = []
-
-        def restart(_shard: int) -> asyncio.Future[None]:
-            waiting.append(asyncio.get_running_loop().create_future())
-            return waiting[-1]
-
-        stage.restart = restart
-        reloads = [asyncio.create_task(control.reload()) for _ in range(2)]
-        for count, wanted in enumerate(([0], [0, 1], [0, 1, 0], [0, 1, 0, 1])):
-            await eventually(lambda: len(waiting) > count, "the next one is restarted")  # noqa: B023 - awaited here
-            await control.ping()
-            assert stage.restarted == wanted
-            waiting[count].set_result(None)
-        await asyncio.gather(*reloads)
+async def test_reload_is_the_supervisors_and_its_result_is_told_by_name(tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage:
+        stage.answer = [Moved(0, 7, 0, 0.004), Moved(1, 0, 3, 0.0)]
+        with dealers() as peers:
+            dealer = peers.dial(stage.endpoint)
+            assert (await dealer.ask("reload", drain=True))["result"] == [
+                {"shard": 0, "moved": 7, "drained": 0, "longest_pause_s": 0.004},
+                {"shard": 1, "moved": 0, "drained": 3, "longest_pause_s": 0.0},
+            ]
+            await dealer.ask("reload")
+        assert stage.plans == [("reload", True), ("reload", False)]
 
 
-async def test_reload_goes_no_further_when_the_server_ends(tmp_path: Path) -> None:
-    async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
+async def test_scale_is_the_supervisors_and_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage:
+        stage.answer = Scaled(7, 0, 0.004, 3)
+        with dealers() as peers:
+            dealer = peers.dial(stage.endpoint)
+            done = await dealer.ask("scale", workers=3)
+            assert done["result"] == {"moved": 7, "drained": 0, "longest_pause_s": 0.004, "workers": 3}
+            stage.answer = ValueError("wspulse: workers: 0 is out of range; allowed is 1 … 1024")
+            text = "wspulse: bad request: workers: 0 is out of range; allowed is 1 … 1024"
+            assert await dealer.error("scale", workers=0) == ("bad_request", text)
 
-        def restart(_shard: int) -> None:
-            stage.is_ending = True
 
-        stage.restart = restart
-        with pytest.raises(ControlError) as refused:
-            await control.reload()
-        assert refused.value.error_code == "server_closed"
-        assert stage.restarted == [0]
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RestartFailedError(1, "SyntaxError", serves=True), "start_failed"),
+        (MoveFailedError(1, "it refuses", moved=3, lost=0), "move_failed"),
+        (ServerClosedError(), "server_closed"),
+    ],
+)
+async def test_plan_that_fails_is_told_with_its_code(error: Exception, code: str, tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage:
+        stage.answer = error
+        with dealers() as peers:
+            for op, args in (("restart", {"shard": 1}), ("reload", {}), ("scale", {"workers": 2})):
+                assert await peers.dial(stage.endpoint).error(op, **args) == (code, str(error))
+
+
+async def test_worker_whose_sessions_move_is_shown_with_how_many_are_left(tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage:
+        stage.left = {1: 42}
+        with dealers() as peers:
+            workers = (await peers.dial(stage.endpoint).ask("stats"))["result"]["workers"]
+        assert [(worker["state"], worker["moving_left"]) for worker in workers] == [("ready", 0), ("moving", 42)]
 
 
 async def test_shutdown_is_asked_of_the_supervisor(tmp_path: Path) -> None:
@@ -267,12 +299,13 @@ async def test_server_that_ends_refuses_what_is_for_sessions_and_still_tells_how
                 ("rooms", {}),
                 ("restart", {"shard": 0}),
                 ("reload", {}),
+                ("scale", {"workers": 2}),
             ):
                 assert (await dealer.error(op, **args))[0] == "server_closed", op
             for op in ("ping", "stats", "shutdown"):
                 assert (await dealer.ask(op))["ok"], op
             assert asked_of(stage) == [[GetStats()]] * 2
-            assert stage.restarted == []
+            assert stage.plans == []
 
 
 @pytest.mark.parametrize(
@@ -292,7 +325,10 @@ async def test_server_that_ends_refuses_what_is_for_sessions_and_still_tells_how
         ("restart", {}),
         ("restart", {"shard": "0"}),
         ("restart", {"shard": 0.5}),
+        ("restart", {"shard": 0, "drain": 1}),
         ("reload", {"shard": 0}),
+        ("scale", {}),
+        ("scale", {"workers": "auto"}),
         ("shutdown", {"now": True}),
         ("ping", {"event": 1}),
     ],
@@ -304,4 +340,4 @@ async def test_arguments_that_are_wrong_reach_nobody(op: str, args: dict[str, An
         assert code == "bad_request"
         assert "args: " in text
         assert asked_of(stage) == [[]]
-        assert (stage.restarted, stage.shutdowns) == ([], [])
+        assert (stage.plans, stage.shutdowns) == ([], [])

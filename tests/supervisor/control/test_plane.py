@@ -27,7 +27,7 @@ class PretendedProcess:
     """A worker's process as the control plane sees it."""
 
     def __init__(self, shard: int, pid: int) -> None:
-        self.shard = shard
+        self.shard = self.seat = shard
         self.pid = pid
         self.told: list[Message] = []
 

@@ -13,11 +13,12 @@ import pytest
 
 from tests.support.control.control_stage import PretendedShard
 from tests.support.eventually import eventually
-from wspulse.actors.mesh.lifecycle import SeatOpened
-from wspulse.actors.mesh.message import GetStats, Kick, ListRooms
-from wspulse.actors.values.errors import ConnectionNotFoundError, ShardUnavailableError
+from wspulse.actors.mesh.lifecycle import SeatGone, SeatOpened, SlotTable, TableAdopted
+from wspulse.actors.mesh.message import BroadcastPayload, GetStats, Kick, ListRooms
+from wspulse.actors.values.errors import ConnectionNotFoundError, SessionMovedError, ShardUnavailableError
 from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.premises.listen_socket import open_mailbox_listener
+from wspulse.supervisor.process.seating import packed
 
 MIB = 1024 * 1024
 
@@ -31,7 +32,9 @@ class Stage:
         self.listeners = [open_mailbox_listener(path) for path in paths]
         self.shards = [PretendedShard(shard, listener) for shard, listener in enumerate(self.listeners)]
         self.silent: set[int] = set()
-        self.links = ShardLinks(count, lambda: list(range(count)), lambda seat: seat in self.silent)
+        self.seats = list(range(count))
+        """Of the workers that have names."""
+        self.links = ShardLinks(count, lambda: self.seats, lambda seat: seat in self.silent)
         for seat, path in enumerate(paths):
             self.links.hear(SeatOpened(seat, path))
         self.links.open()
@@ -194,3 +197,72 @@ async def test_answer_that_never_came_takes_its_bytes_with_it_only_when_a_later_
             await made.links.ask(0, ListRooms())
         made.shards[0].answers[Kick] = None
         assert await made.links.ask(0, Kick("ada"), UNTAKEN_MIB * MIB) is None
+
+
+async def test_seats_come_and_go_and_the_owner_is_asked_where_he_is(tmp_path: Path) -> None:
+    async with stage(tmp_path, 2) as made:
+        await made.up(0)
+        made.shards[1].start()
+        links = made.links
+        links.hear(SeatGone(1))
+        assert not links.is_up(1)
+        with pytest.raises(ShardUnavailableError, match="nobody is at seat 1"):
+            await links.ask(1, Kick("ada"))
+        made.shards[0].answers[Kick] = SessionMovedError(1)
+        asking = asyncio.create_task(
+            links.ask_owner("ada" if links.placement.final_owner("ada") == 0 else "bob", Kick("ada"))
+        )
+        await eventually(lambda: made.shards[0].asked, "the owner until now was asked")
+        links.hear(SeatOpened(1, str(tmp_path / "shard-1")))
+        made.shards[1].answers[Kick] = "gone"
+        assert await asking == "gone", "it is asked when it is there"
+
+
+async def test_table_is_gone_by_and_who_loses_slots_is_told_behind_what_he_was_asked(tmp_path: Path) -> None:
+    async with stage(tmp_path, 2) as made:
+        await made.up(0, 1)
+        links = made.links
+        name = next(name for name in map(str, range(100)) if links.placement.final_owner(name) == 0)
+        asked = asyncio.create_task(links.ask_owner(name, Kick(name)))
+        await asyncio.sleep(0)
+        links.hear(SlotTable(1, 1, packed([1] * 1024)))
+        await asked
+        await eventually(lambda: len(made.shards[0].asked) == 2, "it was told")
+        assert made.shards[0].asked == [Kick(name), TableAdopted(1, -1)]
+        await links.ask_owner(name, Kick(name))
+        assert made.shards[1].asked == [Kick(name)]
+        links.hear(SlotTable(1, 1, packed([1] * 1024)))
+        await links.ask_owner(name, Kick(name))
+        assert len(made.shards[0].asked) == 2, "once"
+
+
+async def test_broadcasts_that_another_worker_is_to_publish_wait_for_those_under_way(tmp_path: Path) -> None:
+    """One caller's broadcasts to one room keep their order when the worker that published them is replaced."""
+    async with stage(tmp_path, 2) as made:
+        await made.up(0, 1)
+        made.shards[0].answers[BroadcastPayload] = PretendedShard.SILENCE
+        made.seats[:] = [0]
+        first = asyncio.create_task(made.links.broadcast(BroadcastPayload("den", b"1", "json")))
+        await eventually(lambda: made.shards[0].silenced, "it is under way")
+        made.seats[:] = [1]
+        later = [asyncio.create_task(made.links.broadcast(BroadcastPayload("den", b"%d" % n, "json"))) for n in (2, 3)]
+        other = asyncio.create_task(made.links.broadcast(BroadcastPayload("hall", b"0", "json")))
+        await other
+        assert [message.frame for message in made.shards[1].asked if isinstance(message, BroadcastPayload)] == [b"0"]
+        made.shards[0].silenced[0].set_result(None)
+        await asyncio.gather(first, *later)
+        frames = [message.frame for message in made.shards[1].asked if isinstance(message, BroadcastPayload)]
+        assert frames == [b"0", b"2", b"3"]
+
+
+async def test_broadcasts_do_not_wait_for_a_worker_that_is_silent(tmp_path: Path) -> None:
+    async with stage(tmp_path, 2) as made:
+        await made.up(0, 1)
+        made.shards[0].answers[BroadcastPayload] = PretendedShard.SILENCE
+        room = next(name for name in map(str, range(100)) if made.links.broadcaster(name) == 0)
+        first = asyncio.create_task(made.links.broadcast(BroadcastPayload(room, b"1", "json")))
+        await eventually(lambda: made.shards[0].silenced, "it is under way")
+        made.silent = {0}
+        await asyncio.wait_for(made.links.broadcast(BroadcastPayload(room, b"2", "json")), 2)
+        made.shards[0].silenced[0].set_result(None)
+        await first

@@ -8,15 +8,15 @@ from pathlib import Path
 from tests.support.control.control_stage import PretendedShard, control_stage
 from tests.support.control.dealers import dealers
 from wspulse import AsyncControl, Control
-from wspulse.actors.mesh.message import ConnectionRecord, ListConnections, ListRooms
+from wspulse.actors.mesh.message import ConnectionList, ConnectionRecord, ListConnections, ListRooms
 
 
 async def test_list_with_a_silent_shard_has_the_others_and_names_it_at_once(tmp_path: Path) -> None:
     async with control_stage(tmp_path, workers=3) as stage:
         for shard in stage.shards:
-            shard.answers[ListConnections] = [
-                ConnectionRecord(f"c{shard.shard}", "den", shard.shard, 1, 1, "connected", 5.5, 0)
-            ]
+            shard.answers[ListConnections] = ConnectionList(
+                [ConnectionRecord(f"c{shard.shard}", "den", shard.shard, shard.shard + 1, 1, "connected", 5.5, 0)]
+            )
             shard.answers[ListRooms] = [["den", 1]]
         stage.pretended[1].silence_s = 3.0
         async with AsyncControl(stage.endpoint) as control, asyncio.timeout(2):

@@ -67,6 +67,29 @@ async def test_hangup_is_told_in_the_loop() -> None:
     remove_signals()
 
 
+@pytest.mark.parametrize(("number", "more"), [(signal.SIGTTIN, 1), (signal.SIGTTOU, -1)])
+async def test_signal_for_another_number_of_workers_is_told_in_the_loop(
+    number: signal.Signals, more: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wspulse.supervisor.process.signals._is_in_background", lambda: False)
+    told = Told()
+    os.kill(os.getpid(), number)
+    await eventually(lambda: told.scaled == [more], "it was told")
+    remove_signals()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTTIN, signal.SIGTTOU])
+async def test_terminal_that_others_use_scales_nothing(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("wspulse.supervisor.process.signals._is_in_background", lambda: True)
+    told = Told()
+    os.kill(os.getpid(), number)
+    await eventually(lambda: caplog.records, "it was logged")
+    assert (told.scaled, caplog.records[0].__dict__["signal"]) == ([], number.name)
+    remove_signals()
+
+
 NAMES = [
     "SIGUSR1",
     "SIGUSR2",
@@ -77,8 +100,6 @@ NAMES = [
     "SIGPWR",
     "SIGSTKFLT",
     "SIGXCPU",
-    "SIGTTIN",
-    "SIGTTOU",
 ]
 
 

@@ -32,8 +32,12 @@ def test_last_words_of_a_worker_count_although_its_replacement_was_heard() -> No
     tally.heard(4, {"frames_in": 40})
     assert tally.total == {"frames_in": 41}
     tally.heard(6, {"frames_in": 2})
+    tally.heard(7, {"frames_in": 3})
     tally.heard(4, {"frames_in": 50})
-    assert tally.total == {"frames_in": 43}, "of a worker before the last one nothing is heard any more"
+    assert tally.total == {"frames_in": 56}, "two may have served beside each other, and each been replaced"
+    tally.heard(8, {"frames_in": 4})
+    tally.heard(4, {"frames_in": 99})
+    assert tally.total == {"frames_in": 60}, "of a worker long before the last one nothing is heard any more"
 
 
 def test_counts_by_kind_are_kept_by_kind() -> None:

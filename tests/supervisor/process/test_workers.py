@@ -10,7 +10,6 @@ from wspulse.actors.mesh.lifecycle import (
     Alive,
     Drain,
     Exit,
-    Prepared,
     ShardDown,
     ShardSilence,
     ShardUp,
@@ -24,8 +23,8 @@ from wspulse.supervisor.process.workers import Workers
 def test_each_start_has_an_incarnation_of_its_own_above_the_last() -> None:
     with workers_stage(2) as made:
         assert [worker.incarnation for worker in made.launched] == [FIRST_INCARNATION, FIRST_INCARNATION + 1]
-        made.workers.children[0].restart()
-        made.current[0].ends(0)
+        made.current[0].ends(1)
+        made.pass_time(0.2)
         assert [worker.incarnation for worker in made.launched][2:] == [FIRST_INCARNATION + 2]
 
 
@@ -65,7 +64,7 @@ def test_silence_of_a_worker_is_told_to_all_others_and_to_those_that_start_meanw
 
 def test_tidings_go_to_the_workers_of_all_other_shards() -> None:
     with workers_stage(3) as made:
-        made.workers.tell_others(made.workers.children[1], ShardDown(1, 5))
+        made.workers.tell_others(1, ShardDown(1, 5))
         assert made.told == [[ShardDown(1, 5)], [], [ShardDown(1, 5)]]
 
 
@@ -223,11 +222,10 @@ def test_worker_that_is_ready_between_two_looks_and_crashes_again_is_no_outage()
         made.workers.unwatch()
 
 
-def test_planned_restart_of_the_only_worker_is_no_outage_however_long_its_drain_takes() -> None:
+def test_worker_that_is_retired_is_no_outage_however_long_its_drain_takes() -> None:
     with workers_stage(1, shutdown_timeout_s=600.0) as made:
         made.workers.watch()
-        made.workers.children[0].restart()
-        made.launched[-1].says(Prepared())
+        made.workers.children[0].retire(Drain(server_closes=False))
         for _ in range(300):
             made.pass_time(1)
             made.current[0].says(Alive(0))

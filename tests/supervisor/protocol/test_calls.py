@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
 
 from wspulse.actors.values.errors import ControlError
 from wspulse.actors.values.frame import Frame
-from wspulse.supervisor.protocol.calls import answer_number, calls, read_answer
+from wspulse.supervisor.protocol.calls import Call, answer_number, calls, read_answer
+from wspulse.supervisor.protocol.types import MovedInfo, ScaledInfo, ShardMovedInfo
 
 
-def test_restarts_have_120_s_and_other_operations_the_clients_own_time() -> None:
-    assert {calls.restart(0).timeout_s, calls.reload().timeout_s} == {120.0}
+def test_plans_have_600_s_and_other_operations_the_clients_own_time() -> None:
+    plans = (calls.restart(0, drain=False), calls.reload(drain=True), calls.scale(3))
+    assert {call.timeout_s for call in plans} == {600.0}
     others = (
         calls.ping(),
         calls.send("a", {}),
@@ -38,6 +41,23 @@ def test_request_has_its_number_its_operation_and_its_arguments() -> None:
     )
     assert "payload" not in absent["args"]["frame"]
     assert null["args"]["frame"]["payload"] is None
+
+
+def test_plans_say_that_they_drain_only_where_they_do() -> None:
+    assert [call.args for call in (calls.restart(2, drain=False), calls.reload(drain=False))] == [{"shard": 2}, {}]
+    drained = [call.args for call in (calls.restart(2, drain=True), calls.reload(drain=True))]
+    assert drained == [{"shard": 2, "drain": True}, {"drain": True}]
+
+
+def test_what_plans_came_to_has_its_types() -> None:
+    figures: dict[str, Any] = {"moved": 7, "drained": 1, "longest_pause_s": 0.25}
+
+    def read(call: Call[Any], result: Any) -> Any:
+        return read_answer(msgspec.msgpack.encode({"id": 1, "ok": True, "result": result}), call)
+
+    assert read(calls.restart(0, drain=False), figures) == MovedInfo(**figures)
+    assert read(calls.reload(drain=False), [{"shard": 2, **figures}]) == [ShardMovedInfo(shard=2, **figures)]
+    assert read(calls.scale(3), {"workers": 3, **figures}) == ScaledInfo(workers=3, **figures)
 
 
 @pytest.mark.parametrize("encode", [msgspec.json.encode, msgspec.msgpack.encode])

@@ -35,6 +35,28 @@ def test_file_may_be_named_by_a_variable(tmp_path: Path) -> None:
     assert resolve({}, {"WSPULSE_CONFIG": str(file)}).workers == 7
 
 
+def test_workers_may_be_as_many_as_the_machine_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wspulse.supervisor.settings.layers.usable_cores", lambda: 5)
+    file = tmp_path / "server.toml"
+    file.write_text('workers = "auto"\n')
+    assert resolve({"workers": "auto"}, {"WSPULSE_WORKERS": "3"}).workers == 5, "a layer that says so beats the others"
+    assert resolve({"config": str(file)}, {}).workers == 5
+    assert resolve({"config": str(file)}, {"WSPULSE_WORKERS": "3"}).workers == 3
+    with pytest.raises(SettingError, match=r"--workers: 'Auto' is no integer; allowed is 1 … 1024, or auto"):
+        resolve({"workers": "Auto"}, {})
+
+
+def test_closes_are_spread_over_less_time_than_the_shutdown_has() -> None:
+    settings = resolve({"drain_spread": "9.5"}, {})
+    assert (settings.drain_spread, settings.handover_timeout) == (9.5, 10.0)
+    for spread in ("10", "12"):
+        with pytest.raises(
+            SettingError, match=rf"--drain-spread: {spread} s is too long; it must be under .* \(10 s\)"
+        ):
+            resolve({"drain_spread": spread}, {})
+    assert resolve({"drain_spread": "12", "shutdown_timeout": "20"}, {}).drain_spread == 12
+
+
 def test_empty_variable_counts_as_not_set() -> None:
     assert resolve({}, {"WSPULSE_PORT": ""}).port == 8000
 

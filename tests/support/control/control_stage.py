@@ -73,12 +73,15 @@ class PretendedChild:
         self.history = History()
         self.tally = self.history.tally
         self.state = ChildState.READY
-        self.restarts = 0
         self.connections = 0
         self.silence_s = 0.0
         self.ends_by_order = False
         self.is_permanent = True
         self.told: list[Message] = []
+
+    @property
+    def restarts(self) -> int:
+        return self.history.restarts
 
     def tell(self, message: Message) -> None:
         self.told.append(message)

@@ -39,7 +39,13 @@ class Conductor:
         return outcome
 
     def order(
-        self, source: ShardRuntime, targets: dict[int, int], handover_timeout_s: float = 10.0, *, leaves: bool = True
+        self,
+        source: ShardRuntime,
+        targets: dict[int, int],
+        handover_timeout_s: float = 10.0,
+        *,
+        leaves: bool = True,
+        drain_spread_s: float = 0.0,
     ) -> None:
         """Have the sessions of those of these slots move that are the source's."""
         self._plan += 1
@@ -48,7 +54,7 @@ class Conductor:
         movement.moving.tell = self._take
         seat, placement = source.shard.seat, source.placement
         seats = [targets.get(slot, STAYS) if placement.owner_of_slot(slot) == seat else STAYS for slot in range(SLOTS)]
-        source.handle(MoveOut(self._plan, pack(f"<{SLOTS}H", *seats), leaves, handover_timeout_s, 0.0))
+        source.handle(MoveOut(self._plan, pack(f"<{SLOTS}H", *seats), leaves, handover_timeout_s, drain_spread_s))
 
     async def outcome(self) -> MovedOut | MoveFailed:
         outcome = await self._of_kind(MovedOut, MoveFailed)

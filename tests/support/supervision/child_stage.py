@@ -39,6 +39,7 @@ class FakeWorker:
         self.stands_by = stands_by if place is None else place.stands_by
         self.dumps = 0
         self.kills = 0
+        self.has_ended = False
         self._on_message = on_message
         self._on_exit = on_exit
 
@@ -46,6 +47,7 @@ class FakeWorker:
         self._on_message(self, message)
 
     def ends(self, code: int) -> None:
+        self.has_ended = True
         self._on_exit(self, code)
 
     def tell(self, message: Message) -> None:

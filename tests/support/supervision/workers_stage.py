@@ -33,23 +33,38 @@ class Supervised:
 
     def __init__(self) -> None:
         self.workers: Workers
+        self.listener: Any = None
+        """Who else is told, where somebody is."""
 
     def on_started(self, child: Child) -> None: ...
-    def on_ready(self, child: Child) -> None: ...
-    def on_down(self, child: Child, incarnation: int) -> None: ...
-    def on_boot_failed(self, child: Child, failure: BootFailed) -> None: ...
     def on_close_requested(self, child: Child) -> None: ...
+
+    def on_ready(self, child: Child) -> None:
+        if self.listener is not None:
+            self.listener.on_ready(child)
+
+    def on_down(self, child: Child, incarnation: int) -> None:
+        if self.listener is not None:
+            self.listener.on_down(child, incarnation)
+
+    def on_boot_failed(self, child: Child, failure: BootFailed) -> None:
+        if self.listener is not None:
+            self.listener.on_boot_failed(child, failure)
 
     def on_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
         self.workers.tell_silence(child, silence_s, is_over=is_over)
 
-    def on_message(self, child: Child, message: Message) -> None: ...
+    def on_message(self, child: Child, message: Message) -> None:
+        if self.listener is not None:
+            self.listener.on_message(child, message)
 
     def on_drained(self, child: Child) -> None:
         self.workers.child_changed()
 
     def on_stopped(self, child: Child) -> None:
         self.workers.child_changed()
+        if self.listener is not None:
+            self.listener.on_stopped(child)
 
 
 class PretendedMailboxes:
@@ -78,7 +93,7 @@ class WorkersStage:
     def __init__(self, loop: SimLoop, shutdown_timeout_s: float) -> None:
         self.loop = loop
         self.outages: list[str] = []
-        events = Supervised()
+        events = self.events = Supervised()
         self.workers = events.workers = Workers(
             events,
             self.outages.append,

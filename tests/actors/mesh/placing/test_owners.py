@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -217,3 +218,16 @@ async def test_tell_is_done_behind_what_was_asked_and_tells_nobody_that_it_faile
     target.answer = lambda _message: ConnectionNotFoundError(name)
     owners.tell(name, message(name, 3))
     await eventually(lambda: not owners._tells, "it is done")
+
+
+async def test_ask_whose_time_passed_while_another_was_asked_is_not_done() -> None:
+    def late(_message: Message) -> SessionMovedError:
+        time.sleep(0.06)  # the loop stood still
+        return SessionMovedError(1)
+
+    source, target = Actor(late), Actor()
+    owners = owners_of(source, target)
+    name = name_at(owners, 0)
+    with pytest.raises(ShardUnavailableError):
+        await owners.ask(name, message(name), timeout_s=0.05)
+    assert target.asked == []

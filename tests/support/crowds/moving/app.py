@@ -205,7 +205,7 @@ async def _broadcast(event: str, room: str) -> None:
     try:
         await server.broadcast(room, Frame(event, [KEY, _rooms[room], time.monotonic()]))
     except Exception as error:
-        _note("error", event, room, repr(error))
+        _note("error", event, room, repr(error), KEY)
     else:
         _rooms[room] += 1
 
@@ -247,7 +247,7 @@ async def _send_to(each: str) -> None:
     try:
         await server.send(each, Frame("direct", [KEY, number]))
     except Exception as error:
-        _note("error", "direct", each, repr(error))
+        _note("error", "direct", each, repr(error), KEY)
 
 
 async def _tell(connection: Connection) -> None:
@@ -256,14 +256,16 @@ async def _tell(connection: Connection) -> None:
     try:
         await connection.send(Frame("told", [KEY, number]))
     except Exception as error:
-        _note("error", "told", connection.id, repr(error))
+        _note("error", "told", connection.id, repr(error), KEY)
 
 
 async def _call() -> None:
     """One question after another, to those that this process knows."""
     while await _go():
-        if _known and _is_serving():
-            task = asyncio.create_task(_ask(_random.choice(list(_known.values()))))
+        # Who does not read answers late, and a session that is asked does not move.
+        asked = [connection for connection in _known.values() if not connection.id.startswith("blocked")]
+        if asked and _is_serving():
+            task = asyncio.create_task(_ask(_random.choice(asked)))
             _calls.add(task)
             task.add_done_callback(_calls.discard)
         await _pause(0.2)
@@ -275,7 +277,7 @@ async def _ask(connection: Connection) -> None:
         if answer.decode() != 7:
             _note("fault", connection.id, f"it answered {answer!r}")
     except Exception as error:
-        _note("error", "call", connection.id, repr(error))
+        _note("error", "call", connection.id, repr(error), KEY)
 
 
 _note("begin", KEY)

@@ -49,7 +49,7 @@ class Notes:
         self.moved_out: Counter[str] = Counter()
         self.moved_in: Counter[str] = Counter()
         self.faults: list[tuple[str, str]] = []
-        self.errors: list[tuple[str, str, str]] = []
+        self.errors: list[tuple[str, str, str, str]] = []
         self.totals: dict[str, dict[str, dict[str, int]]] = {}
         """By key of a process: of "rooms", "direct" and "told", how long each stream became."""
         for what, *rest in lines:
@@ -67,7 +67,7 @@ class Notes:
                 case "fault":
                     self.faults.append((rest[0], rest[1]))
                 case "error":
-                    self.errors.append((rest[0], rest[1], rest[2]))
+                    self.errors.append((rest[0], rest[1], rest[2], rest[3]))
                 case "totals":
                     key, rooms, direct, told = rest
                     self.totals[key] = {"rooms": rooms, "direct": direct, "told": told}
@@ -114,7 +114,10 @@ def judged(
     # Of a call to one that was away its client may have known nothing.
     away = {book["id"] for book in books if book["kind"] == "away"}
     excused = {book["id"] for book in books if book["end"] is not None or ends.get(book["id"]) == ANY_END}
-    for what, whom, error in notes.errors:
+    for what, whom, error, key in notes.errors:
+        if has_unfinished and key not in notes.totals:
+            # A process that failed in its start, or was killed, is held to nothing.
+            continue
         if not is_over and whom not in excused and not (what == "call" and whom in away):
             findings.stories.append(f"{what} to {whom} raised {error}")
     if not has_unfinished and (silent := notes.begun - notes.totals.keys()):

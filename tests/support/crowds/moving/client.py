@@ -127,11 +127,11 @@ class Client(asyncio.Protocol):
         return wire(1, json.dumps({"event": "do", "payload": [number, what, *more]}).encode())
 
     def complete(self) -> None:
-        """A frame that was sent in pieces is whole: what had to wait for that follows."""
+        """A frame that was sent in pieces is whole, or the socket is open: what had to wait for that follows."""
         self.is_halfway = False
-        for data in self._owed:
+        owed, self._owed = self._owed, []
+        for data in owed:
             self._reply(data)
-        self._owed.clear()
 
     # What the loop calls.
 
@@ -169,6 +169,7 @@ class Client(asyncio.Protocol):
                 return
             self.is_open = True
             self._opened.set_result(None)
+            self.complete()
         self._rest = self._cut(data, now)
 
     def _cut(self, data: bytes, now: float) -> bytes:
@@ -195,6 +196,8 @@ class Client(asyncio.Protocol):
     def _obey(self, first: int, payload: bytes) -> bool:
         assert self.transport is not None
         if first == 0x89:
+            if not self.is_open:
+                return True
             self._reply(wire(10, payload))
         elif first == 0x88:
             self._close = (int.from_bytes(payload[:2]), payload[2:].decode())
@@ -230,9 +233,10 @@ class Client(asyncio.Protocol):
             self.answered(payload[1], payload[2])
 
     def _reply(self, data: bytes) -> None:
-        if self.is_halfway:
+        if self.is_halfway or not self.is_open:
+            # While it is away too: who asked waits until it is back.
             self._owed.append(data)
-        elif self.is_open and self.transport is not None:
+        elif self.transport is not None:
             self.transport.write(data)
 
     def answered(self, number: int, answer: Any) -> None:

@@ -45,6 +45,9 @@ OPTIONS = (
 DELIVERIES_PER_S = 25_000
 """Of broadcasts, about: what two cores carry with the server on them."""
 
+ROOM_FRAMES_PER_S = 250
+"""At most: who does not read for 5 s has all of it in its buffer."""
+
 LISTENERS = 24
 SERVER_CLOSES = (1001, "server shutting down")
 LINE_COMES_BACK = (1006, "its line is reconnecting")
@@ -154,7 +157,7 @@ def _settings(crowd: Crowd, plans: list[dict[str, Any]]) -> dict[str, Any]:
         "ids": [plan["id"] for plan in plans],
         "rooms": crowd.rooms,
         "burst": crowd.burst,
-        "period_s": max(0.05, deliveries / DELIVERIES_PER_S),
+        "period_s": max(deliveries / DELIVERIES_PER_S, crowd.workers * crowd.burst / crowd.rooms / ROOM_FRAMES_PER_S),
         "sends": crowd.sends,
     }
 

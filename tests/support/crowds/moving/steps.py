@@ -110,6 +110,8 @@ class Stage:
 async def listed(stage: Stage) -> AsyncIterator[None]:
     """Meanwhile each session is in the list of connections all the time, and once."""
     clients = set(json.loads(await asyncio.to_thread((stage.folder / "settings.json").read_text))["ids"])
+    # Of those whose session is closed, as it must be.
+    clients = {client for client in clients if not client.startswith("stuck")}
     is_over = asyncio.Event()
 
     async def look() -> None:

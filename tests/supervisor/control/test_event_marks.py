@@ -1,4 +1,4 @@
-"""The supervisor's answer to a worker that wants to know when its events are published."""
+"""The answer to a worker that wants to know when its events are published."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from wspulse.actors.mesh.message import Message
 from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.settings.layers import resolve
-from wspulse.supervisor.supervisor import Supervisor
 
 
-async def test_worker_is_answered_when_the_events_ahead_of_its_mark_are_published() -> None:
+def test_worker_is_answered_when_the_events_ahead_of_its_mark_are_published() -> None:
     log: list[Any] = []
 
     class Publisher:
@@ -23,10 +22,9 @@ async def test_worker_is_answered_when_the_events_ahead_of_its_mark_are_publishe
         def tell(self, message: Message) -> None:
             log.append(message)
 
-    made = Supervisor(resolve({"app": "echo", "port": "0", "workers": "2"}, {}))
-    made.control = ControlPlane(made.settings, made, cast("Any", None), ())
-    made.control.events = cast("Any", Publisher())
+    plane = ControlPlane(resolve({}, {}), cast("Any", None), cast("Any", None), {})
+    plane.events = cast("Any", Publisher())
     child = cast("Child", Teller())
-    made.on_message(child, Events([(b"connect.lobby", b"")], 0))
-    made.on_message(child, EventsMark(7))
+    plane.take_events(child, Events([(b"connect.lobby", b"")], 0))
+    plane.take_events(child, EventsMark(7))
     assert log == [b"connect.lobby", EventsTaken(7)]

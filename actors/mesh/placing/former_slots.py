@@ -1,0 +1,37 @@
+"""`FormerSlots`: the slots that were this process's, and whose they are since.
+
+One per runtime. Who has not adopted a table yet asks here what is another's, or sends newcomers; he is told, they are sent on. Of
+slots that never were ours we say nothing: a process to which sessions move decides before the table says so.
+"""
+
+from __future__ import annotations
+
+from wspulse.actors.mesh.placement import SLOTS, Placement
+
+__all__ = ["FormerSlots"]
+
+
+class FormerSlots:
+    """See the module. `note_table` is to be called when the table has changed."""
+
+    __slots__ = ("_former", "_own", "_placement", "_seat")
+
+    def __init__(self, placement: Placement, seat: int) -> None:
+        self._placement = placement
+        self._seat = seat
+        self._former: set[int] = set()
+        self._own: set[int] = set()
+        self.note_table()
+
+    def note_table(self) -> None:
+        owner_of_slot = self._placement.owner_of_slot
+        own = {slot for slot in range(SLOTS) if owner_of_slot(slot) == self._seat}
+        self._former = (self._former | self._own) - own
+        self._own = own
+
+    def owner_of(self, connection_id: str) -> int | None:
+        """The seat that owns an id whose slot was ours; None for all others."""
+        if not self._former:
+            return None
+        slot = self._placement.slot_of(connection_id)
+        return self._placement.owner_of_slot(slot) if slot in self._former else None

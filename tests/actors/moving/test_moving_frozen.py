@@ -1,0 +1,172 @@
+"""What is done to sessions that are between two processes: it waits, and is done where they are then, once and in order."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.shards.moving import FrozenBatch, listening
+from tests.support.shards.moving_stage import moving_stage
+from wspulse import Frame
+from wspulse.actors.mesh.lifecycle import MovedOut
+from wspulse.actors.values.errors import ConnectionNotFoundError
+
+
+async def test_frames_for_a_session_come_in_the_order_of_the_calls_whoever_sends_them_while_it_is_between() -> None:
+    async with moving_stage(3) as stage:
+        (one,) = stage.ids(1)
+        source, target, third = stage.shards.servers
+        async with listening(stage.shards.port, {one: f"/ws?id={one}"}) as (listener,):
+            await eventually(lambda: one in stage.connections, "it is connected")
+            held = FrozenBatch(stage.source)
+            moving = stage.move()
+            await held.frozen()
+            connection = stage.connections[one]
+            await connection.send(Frame("n", 0))
+            sent = [asyncio.create_task(source.send(one, Frame("n", 1)))]
+            await asyncio.sleep(0)
+            connection.send_nowait(Frame("n", 2))
+            sent.append(asyncio.create_task(connection.send_wait(Frame("n", 3))))
+            await asyncio.sleep(0)
+            sent.append(asyncio.create_task(source.send(one, Frame("n", 4))))
+            sent.append(asyncio.create_task(target.send(one, Frame("other", 5))))
+            sent.append(asyncio.create_task(third.send(one, Frame("other", 6))))
+            await asyncio.sleep(0.01)
+            held.go_on()
+            assert isinstance(await moving, MovedOut)
+            await asyncio.gather(*sent)
+            connection.send_nowait(Frame("n", 7))
+            await connection.send(Frame("n", 8))
+            await source.send(one, Frame("n", 9))
+            await listener.until(lambda: len(listener.direct) == 10, "it has got all")
+            assert [each for each in listener.direct if each not in (5, 6)] == [0, 1, 2, 3, 4, 7, 8, 9]
+
+
+@pytest.mark.parametrize("by", ["connection", "source", "target", "third"])
+async def test_kick_or_close_of_a_session_between_two_processes_ends_it_in_the_target(by: str) -> None:
+    async with moving_stage(3) as stage:
+        (one,) = stage.ids(1)
+        servers = dict(zip(["source", "target", "third"], stage.shards.servers, strict=True))
+        async with listening(stage.shards.port, {one: f"/ws?id={one}"}) as (listener,):
+            await eventually(lambda: one in stage.connections, "it is connected")
+            held = FrozenBatch(stage.source)
+            moving = stage.move()
+            await held.frozen()
+            connection = stage.connections[one]
+            ending = asyncio.create_task(
+                connection.close(4000, "bye") if by == "connection" else servers[by].kick(one, 4000, "bye")
+            )
+            await asyncio.sleep(0.01)
+            assert not ending.done()
+            held.go_on()
+            assert isinstance(await moving, MovedOut)
+            await ending
+            await listener.until(lambda: listener.closed == (4000, "bye"), "it is told")
+            await eventually(lambda: stage.of(one, "disconnect"), "the application is told")
+            assert stage.of(one, "disconnect") == [(1, "disconnect", None)]
+            with pytest.raises(ConnectionNotFoundError):
+                await servers["source"].kick(one)
+            stage.assert_nothing_is_left(sessions=0)
+
+
+async def test_wait_closed_goes_on_where_the_session_goes() -> None:
+    async with moving_stage(3) as stage:
+        (one,) = stage.ids(1)
+        third = stage.shards.servers[2]
+        async with listening(stage.shards.port, {one: f"/ws?id={one}"}) as (listener,):
+            await eventually(lambda: one in stage.connections, "it is connected")
+            (remote,) = await third.get_connections("lobby")
+            connection = stage.connections[one]
+            waiting = [asyncio.create_task(each.wait_closed()) for each in (connection, remote)]
+            held = FrozenBatch(stage.source)
+            moving = stage.move()
+            await held.frozen()
+            waiting += [asyncio.create_task(each.wait_closed()) for each in (connection, remote)]
+            await asyncio.sleep(0.01)
+            held.go_on()
+            assert isinstance(await moving, MovedOut)
+            waiting += [asyncio.create_task(each.wait_closed()) for each in (connection, remote)]
+            assert isinstance(await stage.move(back=True), MovedOut)
+            await asyncio.sleep(0.05)
+            assert not any(each.done() for each in waiting)
+            await stage.shards.servers[0].kick(one)
+            async with asyncio.timeout(5):
+                await asyncio.gather(*waiting)
+            await listener.until(lambda: listener.closed is not None, "it has ended")
+            assert connection.closed
+
+
+async def test_room_that_a_session_leaves_before_it_is_cut_out_says_nothing_to_it_any_more() -> None:
+    async with moving_stage(3) as stage:
+        (one,) = stage.ids(1)
+        third = stage.shards.servers[2]
+        async with listening(stage.shards.port, {one: f"/ws?id={one}"}) as (listener,):
+            listener.say("join", "kitchen")
+            await listener.until(lambda: listener.direct == ["kitchen"], "it has joined")
+            bus = stage.source.shard.bus
+            cut = bus.cut  # type: ignore[attr-defined]
+            left: list[asyncio.Task[None]] = []
+
+            def leave_and_cut(number: int) -> None:
+                if not left:
+                    left.append(asyncio.create_task(stage.connections[one].leave("kitchen")))
+                    asyncio.get_running_loop().call_later(0.01, cut, number)
+                else:
+                    cut(number)
+
+            bus.cut = leave_and_cut  # type: ignore[attr-defined]
+            held = FrozenBatch(stage.source)
+            moving = stage.move()
+            await held.frozen()
+            assert left[0].done()
+            await third.broadcast("kitchen", Frame("n", 1, room="kitchen"))
+            await third.broadcast("lobby", Frame("n", 2, room="lobby"))
+            await asyncio.sleep(0.05)
+            held.go_on()
+            assert isinstance(await moving, MovedOut)
+            await listener.until(lambda: "lobby" in listener.rooms, "it has heard the lobby")
+            await third.broadcast("lobby", Frame("n", 3, room="lobby"))
+            await listener.until(lambda: len(listener.rooms["lobby"]) == 2, "it hears the lobby")
+            assert listener.rooms == {"lobby": [2, 3]}
+
+
+async def test_session_that_waits_for_its_client_keeps_its_window_over_a_move() -> None:
+    async with moving_stage(3) as stage:
+        (one,) = stage.ids(1)
+        async with listening(stage.shards.port, {one: f"/ws?id={one}"}) as (listener,):
+            await eventually(lambda: one in stage.connections, "it is connected")
+            listener.peer.reset()
+        await eventually(lambda: stage.of(one, "drop"), "its transport is lost")
+        await stage.shards.servers[0].send(one, Frame("n", 1))
+        assert isinstance(await stage.move(), MovedOut)
+        await stage.shards.servers[2].send(one, Frame("n", 2))
+        await asyncio.sleep(0.1)
+        assert stage.shards.connections == 1
+        async with listening(stage.shards.port, {one: f"/ws?id={one}"}) as (listener,):
+            await listener.until(lambda: listener.direct == [1, 2], "it has got what was buffered")
+            await eventually(lambda: stage.of(one, "restore"), "it is back")
+            assert stage.of(one, "restore", "connect", "disconnect") == [(0, "connect", None), (1, "restore", None)]
+
+
+async def test_window_that_ends_during_a_move_or_after_it_ends_the_session_once_in_the_target() -> None:
+    async with moving_stage(2, options=lambda _seat: {"resume_window": 0.3}) as stage:
+        ids = stage.ids(6)
+        async with listening(stage.shards.port, {one: f"/ws?id={one}" for one in ids}) as listeners:
+            await eventually(lambda: len(stage.connections) == 6, "they are connected")
+            for listener in listeners:
+                listener.peer.reset()
+        await eventually(lambda: all(stage.of(one, "drop") for one in ids), "their transports are lost")
+        held = FrozenBatch(stage.source)
+        moving = stage.move()
+        await held.frozen()
+        await asyncio.sleep(0.5)
+        assert not any(stage.of(one, "disconnect") for one in ids)
+        held.go_on()
+        assert isinstance(await moving, MovedOut)
+        await eventually(lambda: all(stage.of(one, "disconnect") for one in ids), "they have ended")
+        for one in ids:
+            ((seat, _, error),) = stage.of(one, "disconnect")
+            assert seat == 1
+            assert type(error).__name__ == "ConnectionLostError"
