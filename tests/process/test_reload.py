@@ -205,7 +205,7 @@ def test_reload_takes_the_options_of_the_file_as_it_is_then_and_a_wrong_file_cha
     ):
         write(app, "second", "")
         file.write_text("max_message_size = many\n")
-        with pytest.raises(ControlError, match="settings.toml"):
+        with pytest.raises(ControlError, match=r"settings\.toml"):
             control.reload()
         assert version(client) == "first"
         file.write_text("max_message_size = 10000\n")
