@@ -16,7 +16,8 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.http.asgi_peer import AsgiPeer
 from tests.support.shards.shards import serve_shards
-from tests.support.simulation.world import World, server_options
+from tests.support.simulation.outside.small import server_options
+from tests.support.simulation.world import World
 from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Connection, Frame, Server
 from wspulse.actors.mesh.placement import Placement

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.simulation.world import World, server_options
+from tests.support.simulation.outside.small import server_options
+from tests.support.simulation.world import World
 from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Accept, Request, Server
 from wspulse.actors.sessions.state import SessionState

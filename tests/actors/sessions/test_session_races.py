@@ -10,7 +10,8 @@ import pytest
 from tests.support.simulation.model.frames import CLOSED
 from tests.support.simulation.model.patience import CLOSES
 from tests.support.simulation.outside.app import Script
-from tests.support.simulation.world import EVERY_CALLBACK, World, server_options
+from tests.support.simulation.outside.small import server_options
+from tests.support.simulation.world import EVERY_CALLBACK, World
 
 MakeWorld = Callable[..., World]
 

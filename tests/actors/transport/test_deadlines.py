@@ -9,7 +9,8 @@ from tests.support.simulation.model.frames import CLOSED, CONNECTED
 from tests.support.simulation.model.patience import KICKS
 from tests.support.simulation.outside.app import Script
 from tests.support.simulation.outside.peer import SimPeer
-from tests.support.simulation.world import EVERY_CALLBACK, World, server_options
+from tests.support.simulation.outside.small import server_options
+from tests.support.simulation.world import EVERY_CALLBACK, World
 
 PING_PERIOD_S = 5.0
 """Of every simulated server."""

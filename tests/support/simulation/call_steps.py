@@ -20,7 +20,7 @@ class CallSteps(Draw):
         if not sessions:
             return
         session = sessions[-1 - int(draw() * min(3, len(sessions)))]
-        if not hasattr(session, "real"):
+        if not hasattr(session, "real") or session.is_between or session.is_lost:
             return
         timeout_s = (0.3, 2.0, 9.0)[int(draw() * 3)]
         self._say("call %s for %g s", session, timeout_s)

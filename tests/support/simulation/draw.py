@@ -6,7 +6,9 @@ from random import Random
 
 from tests.support.simulation.outside.app import Script
 from tests.support.simulation.outside.peer import SimPeer
-from tests.support.simulation.world import EVERY_CALLBACK, World, server_options
+from tests.support.simulation.outside.small import server_options
+from tests.support.simulation.world import EVERY_CALLBACK, World
+from wspulse.actors.values.options.server_options import ServerOptions
 
 __all__ = ["Draw"]
 
@@ -22,7 +24,7 @@ class Draw:
         self._random = draw = rng.random
         window = (0.0, 2.0, 2.0, 8.0)[int(draw() * 4)]
         modes = ("kick", "kick", "reject", "resume") if window else ("kick", "kick", "reject")
-        self._options = server_options(
+        self._options: ServerOptions = server_options(
             window,
             draw() < 0.6,
             modes[int(draw() * len(modes))],
@@ -42,7 +44,7 @@ class Draw:
         """Whether handlers are mostly sync and short."""
         self._exactness = (0.0, 0.0, 0.5, 0.9)[int(draw() * 4)]
         """How many of the clients speak the protocol of exact sessions."""
-        self.world = World(seed, self._options, callbacks, leave_delay_s)
+        self.world = self._world(seed, callbacks, leave_delay_s)
         self.world.model.trace = trace
         self._steps = 20 + int(draw() * 41)
         if trace is not None:
@@ -56,6 +58,9 @@ class Draw:
                 f"bus={'local' if leave_delay_s is None else f'remote, leaves after {leave_delay_s:g} s'}"
             )
         self._trace = trace
+
+    def _world(self, seed: int, callbacks: frozenset[str], leave_delay_s: float | None) -> World:
+        return World(seed, self._options, callbacks, leave_delay_s)
 
     def _say(self, text: str, *values: object) -> None:
         if self._trace is not None:

@@ -6,12 +6,12 @@ import traceback
 from collections.abc import Callable
 
 from tests.support.simulation.model.frames import SUSPENDED
+from tests.support.simulation.outside.small import small_world
 from tests.support.simulation.steps import Steps
-from tests.support.simulation.world import small_world
 
-__all__ = ["History", "violation_of_seed"]
+__all__ = ["WEIGHTS", "History"]
 
-_WEIGHTS: list[tuple[Callable[[Steps], None], int]] = [
+WEIGHTS: list[tuple[Callable[[Steps], None], int]] = [
     (Steps._connect, 9),
     (Steps._return, 9),
     (Steps._message, 14),
@@ -44,17 +44,13 @@ _WEIGHTS: list[tuple[Callable[[Steps], None], int]] = [
     (Steps._say_away, 3),
     (Steps._shut_down, 1),
 ]
-STEPS = [step for step, weight in _WEIGHTS for _ in range(weight)]
-"""Each as often as its weight says."""
-
-
-def violation_of_seed(seed: int) -> str | None:
-    """What the history of this seed shows to be wrong."""
-    return History(seed).run()
 
 
 class History(Steps):
     """One history: 20 to 60 steps, with any number of loop turns between them, and an end at which nothing may be left."""
+
+    steps = tuple(step.__name__ for step, weight in WEIGHTS for _ in range(weight))
+    """Each as often as its weight says."""
 
     def run(self) -> str | None:
         """Carry it out. Returns the first violation; what anything raises that may not is one."""
@@ -63,28 +59,37 @@ class History(Steps):
         except Exception:
             return traceback.format_exc()
 
-    def _run(self) -> str | None:
+    def _walk(self) -> str | None:
+        """Step by step."""
         world = self.world
         model = world.model
         loop = world.loop
         draw = self._random
-        steps = STEPS
-        with loop, small_world():
-            for _ in range(self._steps):
-                steps[int(draw() * len(steps))](self)
-                turns = draw()
-                world.settle()
-                if turns > 0.4:
-                    if turns > 0.65:
-                        world.run_until_idle()
-                    else:
+        steps = self.steps
+        for _ in range(self._steps):
+            getattr(self, steps[int(draw() * len(steps))])()
+            turns = draw()
+            world.settle()
+            if turns > 0.4:
+                if turns > 0.65:
+                    world.run_until_idle()
+                else:
+                    loop.turn()
+                    if turns > 0.58:
                         loop.turn()
-                        if turns > 0.58:
-                            loop.turn()
-                        world.settle()
-                if model.violation is not None:
-                    return model.violation
-            self._say("the end")
+                    world.settle()
+            if model.violation is not None:
+                return model.violation
+        self._say("the end")
+        return None
+
+    def _run(self) -> str | None:
+        world = self.world
+        model = world.model
+        draw = self._random
+        with world.loop, small_world():
+            if self._walk() is not None:
+                return model.violation
             how = draw()
             if how < 0.05 and not world.app.is_shut:
                 self._say("and abruptly so")

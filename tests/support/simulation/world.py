@@ -6,15 +6,7 @@ After each thing the model's checks run.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import lru_cache
-from itertools import count
-from typing import Any
-
 from tests.support.simulation.loop import SimLoop
-from tests.support.simulation.model.calls import MORE_FRAMES
 from tests.support.simulation.model.checks import (
     check_endings,
     check_idle,
@@ -23,30 +15,23 @@ from tests.support.simulation.model.checks import (
     check_table,
 )
 from tests.support.simulation.model.model import Model
-from tests.support.simulation.model.patience import FAR_BYTES
 from tests.support.simulation.outside.app import Script, SimApp
 from tests.support.simulation.outside.bus import SimBus, watched_local_bus
 from tests.support.simulation.outside.client import SimClient
-from tests.support.simulation.outside.codec import SimCodec
 from tests.support.simulation.outside.peer import SimPeer
+from tests.support.simulation.outside.small import HANDSHAKE_TIMEOUT_S, logger
 from tests.support.simulation.outside.socket import SimSocket
-from wspulse.actors.sessions.asking import asking_inbox
-from wspulse.actors.sessions.exact import token
 from wspulse.actors.sessions.patience.handler_timeouts import HandlerTimeouts
 from wspulse.actors.sessions.shard import Shard
-from wspulse.actors.transport import client, outlet, transport
-from wspulse.actors.transport.patience import doubt
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
 from wspulse.actors.values.text.exact import SUBPROTOCOL, Claim
 
-__all__ = ["EVERY_CALLBACK", "World", "server_options"]
+__all__ = ["EVERY_CALLBACK", "World"]
 
 EVERY_CALLBACK = frozenset({"on_connect", "on_message", "on_disconnect", "on_transport_drop", "on_transport_restore"})
-
-HANDSHAKE_TIMEOUT_S = 10.0
 
 _MOST_TURNS_AT_THE_END = 5_000
 
@@ -57,84 +42,6 @@ _SETTLE_S = 1.0
 
 _ANSWER = b"HTTP/1.1 101\r\n\r\n"
 _REQUEST = Request(b"GET /ws HTTP/1.1", None)
-
-
-class SimLogger(logging.Logger):
-    """Hears what the shard logs; `model` is that of the history that runs."""
-
-    model: Model
-
-    def error(self, msg: object, *args: object, **kwargs: Any) -> None:
-        # The first are counted, since not all are logged; the second are the model's to expect.
-        if msg != "callback raised" and "refuses" not in str(msg):
-            self.model.fail(f"logged as an error: {msg} {kwargs}")
-
-    def exception(self, msg: object, *args: object, exc_info: Any = True, **kwargs: Any) -> None:
-        import sys
-
-        self.model.fail(f"logged with a traceback: {msg}: {sys.exc_info()[1]!r}")
-
-    def warning(self, msg: object, *args: object, **kwargs: Any) -> None:
-        pass
-
-
-_logger = SimLogger("simulation")
-
-
-@lru_cache(maxsize=4096)
-def server_options(
-    resume_window: float,
-    suspend_on_clean_close: bool,
-    on_duplicate: str,
-    send_buffer_size: int,
-    pong_wait: float,
-    write_wait: float,
-    handler_timeout: float = 0.0,
-    cancel_on_disconnect: bool = False,
-) -> ServerOptions:
-    return ServerOptions(
-        resume_window=resume_window,
-        suspend_on_clean_close=suspend_on_clean_close,
-        on_duplicate=on_duplicate,
-        send_buffer_size=send_buffer_size,
-        ping_period=5.0,
-        pong_wait=pong_wait,
-        write_wait=write_wait,
-        handshake_timeout=HANDSHAKE_TIMEOUT_S,
-        handler_timeout=handler_timeout,
-        cancel_on_disconnect=cancel_on_disconnect,
-        codec=SimCodec(),
-        logger=_logger,
-    )
-
-
-_SMALL: tuple[tuple[object, str, object], ...] = (
-    (transport, "AHEAD_BYTES", 12),
-    (transport, "TURN_FRAMES", 3),
-    (transport, "TURN_BYTES", 60),
-    (asking_inbox, "MORE_FRAMES", MORE_FRAMES),
-    (doubt, "_FAR_BYTES", FAR_BYTES),
-    (client, "_BEHIND_BYTES", FAR_BYTES),
-    (client, "_asked", lambda socket, question: 0 if socket is None else socket.kernel_says(question)),
-    (outlet, "taken_bytes", lambda socket: 0 if socket is None else socket.taken_bytes),
-)
-"""What is large of a real connection, and cut small here: messages ahead of the 101, a socket's share of a turn, what may lie
-before a ping. And the kernel, which is asked what it holds."""
-
-
-@contextmanager
-def small_world() -> Iterator[None]:
-    """Of one history, whose tokens are the same each time."""
-    secrets = count()
-    small = (*_SMALL, (token, "token_urlsafe", lambda _size: f"{next(secrets):022}"))
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in small]
-    for owner, name, value in small:
-        setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        for owner, name, value in before:
-            setattr(owner, name, value)
 
 
 class World:
@@ -164,7 +71,7 @@ class World:
         shard.events = model.event
         app.shard = shard
         app.bus = shard.bus
-        _logger.model = model
+        logger.model = model
         self.peers: list[SimPeer] = []
         """Those whose sockets are not closed yet."""
         self.all_peers: list[SimPeer] = []
@@ -211,10 +118,13 @@ class World:
         peer.socket = SimSocket(model, peer, newcomer, capacity_bytes)
         for script in early:
             self.send_message(peer, script)
-        if early:
-            newcomer.keep(peer.hand_over())
-        newcomer.connection_made(peer.socket)
+        self._arrive(peer, upgrade, peer.hand_over() if early else b"")
         return peer
+
+    def _arrive(self, peer: SimPeer, _upgrade: Upgrade, ahead: bytes) -> None:
+        if ahead:
+            peer.transport.keep(ahead)
+        peer.transport.connection_made(peer.socket)
 
     def send_message(self, peer: SimPeer, script: Script | None) -> None:
         """The peer sends a message that has the application play a script."""
@@ -241,7 +151,7 @@ class World:
             self.model.fail("the loop does not come to rest")
             return
         self.settle()
-        check_idle(self.model, self.shard, self.late_until)
+        check_idle(self.model, self.late_until)
         check_newcomers(self.model, self.peers, self.bus, self.late_until)
         self.model.calls.check(self.late_until)
 
@@ -288,26 +198,36 @@ class World:
         self.run_until_idle()
         may_stand_s = _SETTLE_S if loop.now <= self._jumped_at + _STRIDE_S + _SETTLE_S else 0.0
         begun, real_begun = model.now, loop.now
+        self._flow_between()
         while model.violation is None:
             due = loop.next_timer()
             if due > until:
                 break
             loop.now = max(due, loop.now)
-            if self.shard._ticker.next_due > model.now and loop.has_one_timer_now():
+            if self._is_only_kept_going():
                 loop.turn()  # The clock is kept going, or somebody looks, and most often nothing else.
                 if loop.idle:
                     continue
             loop.turn()
             if not quiet_peers:
                 self.poll_all()
+            self._flow_between()
             self.run_until_idle()
         loop.now = max(until, loop.now)
+        self.run_until_idle()
+        self._flow_between()
         self.run_until_idle()
         stood_s = (loop.now - real_begun) - (model.now - begun)
         if stood_s > may_stand_s + _EPSILON_S:
             model.fail(f"the clock stood for {stood_s} s while the loop turned")
         check_endings(model, self.peers, self.late_until)
         self.forget_closed_peers()
+
+    def _flow_between(self) -> None:
+        """What is on its way between processes arrives."""
+
+    def _is_only_kept_going(self) -> bool:
+        return self.shard._ticker.next_due > self.model.now and self.loop.has_one_timer_now()
 
     def forget_closed_peers(self) -> None:
         self.peers = [peer for peer in self.peers if not peer.socket.closed]
@@ -324,28 +244,35 @@ class World:
     def _flow(self) -> None:
         loop = self.loop
         for _ in range(_MOST_TURNS_AT_THE_END):
-            busy = False
-            gates, self.app.gates = self.app.gates, []
-            for gate in gates:
-                if not gate.done():
-                    gate.set_result(None)
-                    busy = True
+            busy = self._release_gates()
             bus = self.bus
             if bus is not None and bus.busy:
                 bus.free()
                 bus.join_step()
                 bus.deliver_step()
                 busy = True
-            for peer in self.peers:
-                if peer.outgoing or peer.eof or peer.reset:
-                    if peer.outgoing and peer.socket.reading:
-                        busy = True
-                    peer.socket.poll()
+            busy = self._poll_once() or busy
             if not busy and loop.idle:
                 self.run_until_idle()
                 return
             loop.turn()
         self.model.fail("the world does not come to rest")
+
+    def _release_gates(self) -> bool:
+        gates, self.app.gates = self.app.gates, []
+        waiting = [gate for gate in gates if not gate.done()]
+        for gate in waiting:
+            gate.set_result(None)
+        return bool(waiting)
+
+    def _poll_once(self) -> bool:
+        busy = False
+        for peer in self.peers:
+            if peer.outgoing or peer.eof or peer.reset:
+                if peer.outgoing and peer.socket.reading:
+                    busy = True
+                peer.socket.poll()
+        return busy
 
     def finish(self) -> None:
         """The server closes, time passes until no timer is left, and nothing may be left behind."""
@@ -355,8 +282,8 @@ class World:
             self.app.start(self.app.shut_down())
         for _ in range(_MOST_TURNS_AT_THE_END):
             self._flow()
-            if not self.shard.working:
-                self.handler_timeouts.stop()
+            if not self._working:
+                self._stop_handler_timeouts()
             due = loop.next_timer()
             if model.violation is not None or due == float("inf"):
                 break
@@ -366,10 +293,21 @@ class World:
             self.forget_closed_peers()
         else:
             model.fail("timers never end")
+        self._look_at_end()
+
+    def _look_at_end(self) -> None:
+        model = self.model
         check_nothing_left(model, self.shard, self.app, self.all_peers)
         if self.bus is not None and (self.bus.busy or self.bus.rooms):
             model.fail(f"the bus is left with {self.bus.rooms}")
         self._look_at_log()
+
+    @property
+    def _working(self) -> bool:
+        return bool(self.shard.working)
+
+    def _stop_handler_timeouts(self) -> None:
+        self.handler_timeouts.stop()
 
     def abort(self, *, before_callbacks: bool = True) -> None:
         """The server closes and its patience ends at once, before or after the callbacks that are due begin."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.simulation.world import World, server_options
+from tests.support.simulation.outside.small import server_options
+from tests.support.simulation.world import World
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.errors import ConnectionClosedError, ShardUnavailableError
 

@@ -6,6 +6,7 @@ answers with "a" and that number, or with "e" for an error. How it does that (on
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,6 +36,7 @@ class WaitingCall(NamedTuple):
     due: float
     is_handlers: bool
     """Whether a handler of the session itself waits for it."""
+    task: asyncio.Task[object] | None
 
 
 class SimCalls:
@@ -75,7 +77,7 @@ class SimCalls:
         )
         due = model.now + timeout_s
         model.direct_accepted(session, number)
-        self.waiting[number] = WaitingCall(session, due, is_handlers)
+        self.waiting[number] = WaitingCall(session, due, is_handlers, asyncio.current_task())
         try:
             answer = await session.connection.call(Frame("ask", b"c%d" % number), timeout_s)
         except ReplyError as error:
@@ -111,8 +113,11 @@ class SimCalls:
         model = self._model
         counts: defaultdict[SessionModel, int] = defaultdict(int)
         for number, call in self.waiting.items():
-            session, due, is_handlers = call
+            session, due, is_handlers, _ = call
             counts[session] += 1
+            if session.is_between:
+                model.fail(f"{session}: call {number} waits, and it is between two processes")
+                return
             if session.state is CLOSED:
                 model.fail(f"{session}: call {number} waits, and the session has ended")
                 return
@@ -133,6 +138,8 @@ class SimCalls:
                     f"{session}: a handler's call {number} waits behind {waiting_frames}, and {peer} is not read"
                 )
         for session in model.live.values():
+            if session.is_between:
+                continue
             kept = session.real.inbox.asked or ()
             if len(kept) != counts[session]:
                 model.fail(f"{session}: {len(kept)} calls are kept, and {counts[session]} wait")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tests.support.simulation.model.calls import MORE_FRAMES
 from tests.support.simulation.model.frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
@@ -12,9 +12,17 @@ from wspulse.actors.sessions.inbox import Callback
 if TYPE_CHECKING:
     from tests.support.simulation.model.model import Model
     from tests.support.simulation.outside.app import SimApp
-    from tests.support.simulation.outside.bus import SimBus
     from tests.support.simulation.outside.peer import SimPeer
     from wspulse.actors.sessions.shard import Shard
+
+class Joining(Protocol):
+    """A bus, of one process or of several."""
+
+    @property
+    def busy(self) -> bool: ...
+
+    def is_joining(self, room_id: str) -> bool: ...
+
 
 __all__ = [
     "check_endings",
@@ -74,13 +82,15 @@ def check_records(model: Model, shard: Shard, room_id: str) -> None:
         model.fail(f"room {room_id} has {found}, should have {wanted}")
 
 
-def check_idle(model: Model, shard: Shard, late_until: float) -> None:
+def check_idle(model: Model, late_until: float) -> None:
     """The loop has nothing to do now. `late_until`: when the clock last jumped past timers."""
     window_over = model.now - _SLACK_S
     has_messages = "on_message" in model.callbacks
     model.check_handlers(late_until)
     for session in model.sessions:
         state = session.state
+        if session.is_between:
+            continue
         running = model.running(session.id)
         if running is None and session.expected:
             model.fail(f"{session}: {session.expected} does not run")
@@ -88,15 +98,20 @@ def check_idle(model: Model, shard: Shard, late_until: float) -> None:
             continue
         peer = session.peer
         if state is SUSPENDED:
-            if max(session.deadline, late_until) < window_over:
+            if max(session.deadline + session.stood_s, late_until) < window_over:
                 model.fail(f"{session}: its window ended at {session.deadline}")
         elif not peer.socket.closing:
             _check_connected(model, session, peer, late_until)
             if session.exact is not None:
                 _check_exact(model, session, peer, late_until)
-                if running is None and has_messages:
+                if running is None and has_messages and session.halted_at is None:
                     session.exact.check_handled("nothing runs", session.real.inbox.received)  # type: ignore[attr-defined]
-            elif running is None and has_messages and peer.handled < peer.messages_delivered:
+            elif (
+                running is None
+                and has_messages
+                and peer.handled < peer.messages_delivered
+                and session.halted_at is None
+            ):
                 model.fail(f"{session}: message {peer.handled + 1} of {peer.messages_delivered} does not run")
             _check_reading(model, session, peer)
         queued = session.real.queued_frames
@@ -135,7 +150,7 @@ def _check_reading(model: Model, session: SessionModel, peer: SimPeer) -> None:
     if not held and (peer.broken_delivered or peer.close_delivered is not None):
         model.fail(f"{session}: {peer} has ended and nobody noticed")
     if held:
-        if len(waiting) <= INBOUND_LIMIT_FRAMES // 2:
+        if session.halted_at is None and len(waiting) <= INBOUND_LIMIT_FRAMES // 2:
             model.fail(f"{session}: {len(waiting)} entries wait, and {peer} is not read")
     elif sum(not isinstance(item, Callback) for item in waiting) >= INBOUND_LIMIT_FRAMES + (
         MORE_FRAMES if session.real.inbox.asked else 0
@@ -221,7 +236,7 @@ def check_endings(model: Model, peers: list[SimPeer], late_until: float) -> None
             model.fail(f"{peer}: told to go at {ended_at}, takes nothing, and is still there")
 
 
-def check_newcomers(model: Model, peers: list[SimPeer], bus: SimBus | None, late_until: float) -> None:
+def check_newcomers(model: Model, peers: list[SimPeer], bus: Joining | None, late_until: float) -> None:
     """Who waits for an answer waits for its rooms, and not longer than the handshake may take; who has joined one, has all that
     was issued since."""
     if bus is None or not bus.busy:

@@ -192,7 +192,7 @@ class ExactModel:
         perhaps = 0
         for membership in session.memberships.values():
             room = membership.room
-            for place, number in enumerate(room.numbers[: room.delivered_upto]):
+            for place, number in enumerate(room.numbers[: room.upto(session.seat)]):
                 if b"b%d" % number in written or not room.is_for(session.id, place):
                     continue
                 if membership.is_member and place >= membership.must_from:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.support.simulation.model.exact import ExactModel
     from tests.support.simulation.outside.app import Script
     from tests.support.simulation.outside.peer import SimPeer
+    from tests.support.simulation.outside.processes.process import SimProcess
     from wspulse.actors.sessions.connections.connection import Connection
     from wspulse.actors.sessions.session import Session
 
@@ -27,20 +28,34 @@ CONNECTED, SUSPENDED, CLOSED = SessionState.CONNECTED, SessionState.SUSPENDED, S
 class RoomModel:
     """The broadcasts of one room, in the one order that the bus gave them."""
 
-    __slots__ = ("delivered_turns", "delivered_upto", "excluded", "id", "numbers", "published", "turn_of")
+    __slots__ = ("_upto", "delivered_turns", "excluded", "id", "numbers", "published", "turn_of")
 
     def __init__(self, room_id: str) -> None:
         self.id = room_id
         self.published = 0
+        """How many were issued; those that have no place yet included."""
         self.numbers: list[int] = []
         """Place → the number of the broadcast."""
-        self.delivered_upto = 0
-        """Every broadcast before this place has come back from the bus."""
+        self._upto: dict[int, int] = {}
         self.turn_of: dict[int, int] = {}
-        """Place → the loop turn of its delivery to the shard."""
+        """Place → the loop turn of its delivery to the shard, the first one that got it."""
         self.delivered_turns: list[int] = []
         self.excluded: dict[int, frozenset[str]] = {}
         """Place → the connections that do not get it, where there are some."""
+
+    def upto(self, seat: int) -> int:
+        """Every broadcast before this place has come back from the bus, to the shard at this seat."""
+        return self._upto.get(seat, 0)
+
+    def moved(self, seat: int, upto: int) -> None:
+        """A session has come to this seat that has got, or has waiting, all before that place."""
+        self._upto[seat] = max(upto, self.upto(seat))
+
+    def delivered(self, seat: int, place: int, turn: int) -> None:
+        self._upto[seat] = place + 1
+        if place not in self.turn_of:
+            self.turn_of[place] = turn
+            self.delivered_turns.append(turn)
 
     def is_for(self, connection_id: str, place: int) -> bool:
         return connection_id not in self.excluded.get(place, ())
@@ -89,21 +104,31 @@ class SessionModel:
         "drop_error",
         "exact",
         "expected",
+        "frozen_at",
+        "given_up_at",
+        "goes_to",
+        "halted_at",
         "has_context",
         "id",
+        "is_between",
         "is_ordered",
+        "kept",
         "late_by",
         "memberships",
         "number",
         "peer",
         "peers",
+        "process",
         "raised",
         "raised_by",
         "real",
         "restores",
         "room",
+        "said_goodbye",
         "scripts",
+        "seat",
         "state",
+        "stood_s",
     )
 
     real: Session
@@ -142,6 +167,29 @@ class SessionModel:
         """Whether the application has ended it."""
         self.exact: ExactModel | None = None
         """Of a session whose client's messages and frames are counted."""
+        # Where there are several processes.
+        self.process: SimProcess | None = None
+        self.seat = 0
+        self.is_between = False
+        """Whether it is in no process's table, on its way from one to another."""
+        self.goes_to: SimProcess | None = None
+        """Whose it is, though that need not know it yet."""
+        self.frozen_at = 0.0
+        self.stood_s = 0.0
+        """How long its window may have stood meanwhile."""
+        self.given_up_at = 0.0
+        """How long it had been halted when it was last given up."""
+        self.halted_at: float | None = None
+        """Since when it is to come to rest."""
+        self.said_goodbye = False
+        """Whether the application was told that it leaves."""
+        self.kept: list[tuple[Connection, SimProcess]] = []
+        """What the application has kept of it in processes that it has left."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it has gone with a process that has died."""
+        return self.process is not None and self.process.is_dead and self.state is CLOSED
 
     def membership(self, room: RoomModel) -> MembershipModel:
         found = self.memberships.get(room)
@@ -201,18 +249,25 @@ class FrameModel:
     def published(self, room_id: str, number: int, excluded: frozenset[str] = frozenset()) -> None:
         """The bus took a broadcast: it has its place now."""
         room = self.room(room_id)
-        self._broadcast[number] = (room, room.published)
+        room.published += 1
+        self.placed(room_id, number, excluded)
+
+    def placed(self, room_id: str, number: int, excluded: frozenset[str] = frozenset()) -> None:
+        """It has its place in the one order."""
+        room = self.room(room_id)
+        place = len(room.numbers)
+        self._broadcast[number] = (room, place)
         room.numbers.append(number)
         if excluded:
-            room.excluded[room.published] = excluded
-        room.published += 1
+            room.excluded[place] = excluded
 
     def delivered(self, number: int) -> None:
         """A broadcast comes back from the bus, to a shard that has joined the room."""
+        self.delivered_at(0, number)
+
+    def delivered_at(self, seat: int, number: int) -> None:
         room, place = self._broadcast[number]
-        room.turn_of[place] = self.loop.turns
-        room.delivered_turns.append(self.loop.turns)
-        room.delivered_upto = place + 1
+        room.delivered(seat, place, self.loop.turns)
 
     # What is written.
 
@@ -265,8 +320,8 @@ class FrameModel:
         if session.direct_last + 1 != len(session.direct_turns):
             self._look_at_gap(session, session.direct_turns[session.direct_last + 1 :], "direct")
         for membership in session.memberships.values():
-            if membership.last + 1 < membership.room.delivered_upto:
-                self._look_at_broadcasts(session, membership, membership.room.delivered_upto)
+            if membership.last + 1 < (upto := membership.room.upto(session.seat)):
+                self._look_at_broadcasts(session, membership, upto)
 
     def _look_at_broadcasts(self, session: SessionModel, membership: MembershipModel, before: int) -> None:
         if not membership.is_member:
@@ -306,7 +361,7 @@ class FrameModel:
             room, first = membership.room, membership.last + 1
             if membership.is_member:
                 must_from = max(first, membership.must_from)
-                places = range(must_from, room.delivered_upto)
+                places = range(must_from, room.upto(session.seat))
                 must += sum(room.is_for(session.id, place) for place in places) if room.excluded else len(places)
                 may += max(0, membership.must_from - first)
             elif membership.joining:

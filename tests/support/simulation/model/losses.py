@@ -44,7 +44,7 @@ class LossModel(HandlerModel):
 
     def look_at_loss(self, model: SessionModel, peer: SimPeer, error: BaseException | None) -> None:
         """Is this how the transport ended, and what must its peer have been told?"""
-        losing = self.losing is peer
+        losing = self.losing is peer or peer.was_refused_by_loop
         now = self.now
         expected: tuple[int, str | None] | None = None
         allowed = False

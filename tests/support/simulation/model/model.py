@@ -44,8 +44,9 @@ class Model(LossModel):
         self.of: dict[Connection, SessionModel] = {}
         self.senders: dict[int, SimPeer] = {}
         """Inbound message's number → who sent it."""
-        self.ordered: tuple[str, SessionModel | None, tuple[int, str]] | None = None
-        """What the application orders right now: ("kick" or "close", session, (code, reason)) or ("shutdown", None, …)."""
+        self.ordered: tuple[str, SessionModel | None, tuple[int, str | None]] | None = None
+        """What is ordered right now: ("kick" or "close", session, (code, reason)) or ("shutdown", None, …), by the application;
+        ("drain", session, (code, None)) where it cannot move."""
         self.closing = False
         self.calls = SimCalls(self)
         self._accepting: SimPeer | None = None
@@ -53,7 +54,7 @@ class Model(LossModel):
         self._was_connected = False
         """Whether that one was."""
         self._ended: list[SimPeer] = []
-        self._serials: set[int] = set()
+        self._keys: set[tuple[int, int]] = set()
         self._of_session: dict[Session, SessionModel] = {}
 
     # Writes.
@@ -208,12 +209,12 @@ class Model(LossModel):
     def _connected(self, session: Session) -> None:
         model = self.live.get(session.id)
         self._take_newcomer(model)
-        if model is None or hasattr(model, "real"):
+        if model is None or hasattr(model, "real"):  # as one that is between two processes has
             self.fail(f"{model}: a second session of one id")
             return
-        if session.serial in self._serials:
-            self.fail(f"{model}: the serial {session.serial} was another session's")
-        self._serials.add(session.serial)
+        if session.key in self._keys:
+            self.fail(f"{model}: the birth key {session.key} was another session's")
+        self._keys.add(session.key)
         model.real = session
         model.connection = session.connection
         self._of_session[session] = model
@@ -241,7 +242,7 @@ class Model(LossModel):
                 self.nobody_waits(model, is_ordered=False)
         model.state = SUSPENDED
         model.drop_error = error
-        model.deadline = self.now + self.options.resume_window
+        model.deadline, model.stood_s = self.now + self.options.resume_window, 0.0
         self._expect(model, "on_transport_drop", error)
 
     def _restored(self, model: SessionModel) -> None:
@@ -260,10 +261,11 @@ class Model(LossModel):
             self._ended.append(peer)
             peer.ended_at = self.now
         by_peer = False
-        if ordered is not None and ordered[1] is model and error is None:
+        expected: tuple[int, str | None]
+        if (ordered is not None and ordered[1] is model and error is None) or (
+            ordered is not None and ordered[0] in ("shutdown", "drain") and isinstance(error, ServerClosedError)
+        ):
             expected = ordered[2]
-        elif ordered is not None and ordered[0] == "shutdown" and isinstance(error, ServerClosedError):
-            expected = (1001, "server shutting down")
         elif isinstance(error, DuplicateConnectionIDError):
             expected = (1000, "duplicate connection id")
             self._duplicate, self._was_connected = model, was_connected
@@ -291,7 +293,7 @@ class Model(LossModel):
                 other.owed_messages = 0
             if was_connected:
                 peer.expected_close = expected
-                if expected in CLOSES or expected[1] == "server shutting down":
+                if expected in CLOSES or expected[1] == "server shutting down" or expected[0] == 1012:
                     self.look_at_rest(model)
             if expected[1] != "duplicate connection id" and not is_outlasted:
                 # What the application has ended hears of nothing else but that.

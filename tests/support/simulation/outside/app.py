@@ -163,7 +163,7 @@ class SimApp:
 
     async def _bear(self, run: Run, script: Script, number: int | None) -> None:
         """Take a cancellation as the script says; raises it unless the handler is to go on."""
-        if self.shard.aborting:
+        if self.is_aborting(run):
             raise asyncio.CancelledError
         is_first = self.model.handler_cancelled(run)
         if number is not None and run.is_late and is_first:
@@ -178,7 +178,7 @@ class SimApp:
             try:
                 await asyncio.sleep(left_s)
             except asyncio.CancelledError:
-                if self.shard.aborting:
+                if self.is_aborting(run):
                     raise
                 self.model.handler_cancelled(run)
 
@@ -224,6 +224,9 @@ class SimApp:
         else:
             self._act(session, action)
 
+    def is_aborting(self, _run: Run) -> bool:
+        return self.shard.aborting
+
     # Calls, also made by steps of the history.
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -246,6 +249,7 @@ class SimApp:
         full = False
         if session.state is CONNECTED:
             full = session.peer.socket.paused and session.real.queued_frames >= model.limit_frames
+            full = full and not session.is_between
         model.direct_accepted(session, number)
         try:
             if by_id:
@@ -322,7 +326,7 @@ class SimApp:
             if room is not session.room:
                 self.model.fail(f"{session}: could not leave {room_id}")
             return
-        if room is session.room:
+        if room is session.room and not session.kept:
             self.model.fail(f"{session}: left its first room")
         elif (membership := session.memberships.get(room)) is not None:
             membership.leaves()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SimPeer"]
 
+_HELD = (TransportState.HELD, TransportState.WAITING_HELD, TransportState.STOPPED)
+
 _MESSAGE, _PING, _PONG, _CLOSE, _BROKEN, _ANSWER = "message", "ping", "pong", "close", "broken", "answer"
 _BAD_ACK, _UNDECODABLE = "bad ack", "undecodable"
 
@@ -66,6 +68,7 @@ class SimPeer:
         "expected_close",
         "first_pinged_at",
         "handled",
+        "holders",
         "messages_delivered",
         "messages_sent",
         "next_ping",
@@ -89,11 +92,13 @@ class SimPeer:
         "socket",
         "stands_since",
         "transport",
+        "unsent",
         "was_behind_at_close",
         "was_blocked_at_close",
         "was_busy_at_eof",
         "was_held",
         "was_paused",
+        "was_refused_by_loop",
         "was_silent",
     )
 
@@ -167,7 +172,13 @@ class SimPeer:
         self.was_busy_at_eof = False
         self.was_held = False
         self.was_paused = False
+        self.was_refused_by_loop = False
+        """Whether its socket was none any more when it came to another loop."""
         self.was_silent = False
+        self.holders = 1
+        """How many loops, descriptors and streams have its connection."""
+        self.unsent = b""
+        """What a loop that has let go of it had not written: the next one has to, before anything else."""
         self._marks: deque[tuple[int, str, int, bytes]] = deque()
         self._sent_bytes = 0
         self._read_bytes = 0
@@ -179,8 +190,8 @@ class SimPeer:
 
     @property
     def held(self) -> bool:
-        """Whether the server does not read it, since a handler is behind or too much came ahead."""
-        return self.transport.state in (TransportState.HELD, TransportState.WAITING_HELD)
+        """Whether the server does not read it, since a handler is behind, too much came ahead, or it is to move."""
+        return self.transport.state in _HELD
 
     def note_standing(self, *, stands: bool) -> None:
         """The server does not read it from now on, or writes nothing to it; or does again."""

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tests.support.simulation.model.checks import check_turn
 from tests.support.simulation.model.patience import FAR_BYTES
+from wspulse.actors.transport.state import TransportState
 
 if TYPE_CHECKING:
     from tests.support.simulation.model.model import Model
     from tests.support.simulation.outside.peer import SimPeer
+    from tests.support.simulation.outside.processes.process import SimProcess
     from wspulse.actors.sessions.shard import Shard
     from wspulse.actors.transport.transport import Transport
 
@@ -40,10 +42,12 @@ class SimSocket(asyncio.Transport):
         "model",
         "paused",
         "peer",
+        "process",
         "progress_at",
         "protocol",
         "reading",
         "reset",
+        "tail",
         "taken_at",
         "taken_bytes",
         "unsent_bytes",
@@ -75,6 +79,10 @@ class SimSocket(asyncio.Transport):
         self.closed = False
         self.eof_written = False
         self.eof_is_due = False
+        self.process: SimProcess | None = None
+        """Whose loop has it, where there are several."""
+        self.tail = b""
+        """What was written last, while it has an end that is not sent."""
 
     # What the protocol asks for.
 
@@ -115,6 +123,8 @@ class SimSocket(asyncio.Transport):
         return True
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self.process is not None and self.process.is_dead:
+            return
         if self.closed:
             raise RuntimeError("unable to perform operation on a closed socket")
         if self.eof_written:
@@ -122,6 +132,9 @@ class SimSocket(asyncio.Transport):
         if not data:
             return
         peer = self.peer
+        if peer.unsent:
+            self._write_again(bytes(data))
+            return
         frames = self.model.wrote(peer, bytes(data))
         if self.lost:
             return
@@ -140,6 +153,7 @@ class SimSocket(asyncio.Transport):
             self.kernel_bytes += taken
             if taken < size:
                 self.unsent_bytes = size - taken
+                self.tail = bytes(data)
                 self.progress_at = self.model.now
                 self.paused = peer.was_paused = True
                 peer.note_standing(stands=True)
@@ -149,9 +163,34 @@ class SimSocket(asyncio.Transport):
                 self.model.fail(f"{peer}: {frames} written while it takes nothing")
             peer.wait_for(frames, size)
             self.unsent_bytes += size
+            self.tail += data
         if peer.close_written is not None:
             peer.was_blocked_at_close = self.paused
             peer.was_behind_at_close = is_behind
+
+    def _write_again(self, data: bytes) -> None:
+        """The end of what another loop had written, of which its peer knows already."""
+        peer, expected = self.peer, self.peer.unsent
+        peer.unsent = b""
+        if data != expected:
+            self.model.fail(f"{peer}: {data!r} is written first, and {expected!r} was not sent")
+        if self.lost:
+            return
+        if peer.reset:
+            self._force_close(BrokenPipeError(32, "Broken pipe"))
+            return
+        size = len(expected)
+        taken = size if peer.reads else max(0, min(size, self.capacity_bytes - self.kernel_bytes))
+        self.kernel_bytes += taken
+        if peer.reads:
+            peer.start_reading()
+        elif taken < size:
+            self.unsent_bytes = size - taken
+            self.tail = expected
+            self.progress_at = self.model.now
+            self.paused = peer.was_paused = True
+            peer.note_standing(stands=True)
+            self.protocol.pause_writing()
 
     def write_eof(self) -> None:
         if self.closed:
@@ -172,6 +211,10 @@ class SimSocket(asyncio.Transport):
 
     def abort(self) -> None:
         peer, model = self.peer, self.model
+        if peer.holders > 1:
+            # Its connection goes on.
+            self._force_close(None)
+            return
         untaken = self.unsent_bytes + self.kernel_bytes
         if untaken and not self.reset and not self.lost:
             model.fail(f"{peer}: cut off, and {untaken} bytes stay with the kernel")
@@ -185,7 +228,7 @@ class SimSocket(asyncio.Transport):
     def pause_reading(self) -> None:
         if not self.closing:
             self.reading = False
-            if self.model.is_behind(self.peer):
+            if self.model.is_behind(self.peer) or self.peer.transport.state is TransportState.STOPPED:
                 self.peer.was_held = True
                 self.peer.note_standing(stands=True)
 
@@ -237,13 +280,15 @@ class SimSocket(asyncio.Transport):
         self.kernel_bytes -= taken_bytes
         self.taken_bytes += taken_bytes
         self.taken_at = self.model.now
-        if not self.unsent_bytes or self.lost:
+        if not self.unsent_bytes or (self.lost and self.peer.holders < 2):
             return
         moved = min(self.unsent_bytes, self.capacity_bytes - self.kernel_bytes)
         self.unsent_bytes -= moved
         self.kernel_bytes += moved
         if moved:
             self.progress_at = self.model.now
+        if self.lost:
+            return  # the loop writes until it has closed it, and says nothing of it
         if not self.unsent_bytes:
             self.paused = False
             if self.reading:
@@ -271,11 +316,29 @@ class SimSocket(asyncio.Transport):
             self.model.loop.call_soon(self._connection_lost, error)
 
     def _connection_lost(self, error: OSError | None) -> None:
-        model = self.model
-        model.losing = self.peer
+        model, peer = self.model, self.peer
+        if self.closed:
+            return  # its process has died
+        if peer.holders > 1:
+            self._left()
+            return
+        model.losing = peer
         try:
             self.protocol.connection_lost(error)
         finally:
             model.losing = None
             self.closed = True
-            self.peer.sees_end()
+            peer.holders -= 1
+            peer.sees_end()
+
+    def _left(self) -> None:
+        """This loop has let go of it. Until now it has sent what the peer took."""
+        peer = self.peer
+        if self.unsent_bytes and peer.number % 2:
+            peer.read(3)
+        if self.unsent_bytes:
+            peer.unsent = self.tail[-self.unsent_bytes :]
+        peer.holders -= 1
+        self.protocol.connection_lost(None)
+        self.unsent_bytes = 0
+        self.closed = not peer.holders

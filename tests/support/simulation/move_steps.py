@@ -1,0 +1,188 @@
+"""The steps of a simulated history with several processes: plans that move sessions, and what goes wrong meanwhile."""
+
+from __future__ import annotations
+
+from tests.support.simulation.moving_world import MovingWorld
+from tests.support.simulation.outside.processes.process import SimProcess
+from tests.support.simulation.steps import Steps
+from tests.support.simulation.world import World
+from wspulse.actors.mesh.placement import SLOTS
+
+__all__ = ["MoveSteps"]
+
+_GOODBYES = (
+    frozenset({"on_transfer_in", "on_transfer_out"}),
+    frozenset({"on_transfer_in", "on_transfer_out"}),
+    frozenset({"on_transfer_in"}),
+    frozenset[str](),
+)
+
+
+class MoveSteps(Steps):
+    """See the module. No process's loop stands still in it; what takes long is the network, and other processes."""
+
+    world: MovingWorld
+
+    def _world(self, seed: int, callbacks: frozenset[str], leave_delay_s: float | None) -> World:
+        goodbyes = _GOODBYES[int(self._random() * len(_GOODBYES))]
+        if not callbacks:
+            goodbyes = frozenset()
+        self._seats = 2 + int(self._random() * 2)
+        self._kills = 1 if self._random() < 0.25 else 0
+        return MovingWorld(seed, self._options, callbacks, goodbyes, leave_delay_s or 0.5)
+
+    def _begin(self) -> None:
+        draw = self._random
+        all_at_one = draw() < 0.5
+        owners = {each: 0 if all_at_one else int(draw() * self._seats) for each in self._ids}
+        self._say("%s processes, ids at %s", self._seats, owners)
+        self.world.begin(self._seats, owners)
+
+    def _process(self) -> SimProcess:
+        processes = self.world.processes
+        return processes[int(self._random() * len(processes))]
+
+    # Plans.
+
+    def _plan(self) -> None:
+        """The slots of one process, or some of them, are to be others'."""
+        draw, world = self._random, self.world
+        supervisor = world.supervisor
+        if supervisor.plan is not None or world.app.is_shut:
+            self._net()
+            return
+        source = self._process()
+        slots = [slot for slot, seat in enumerate(supervisor.owners) if seat == source.seat]
+        if not slots:
+            return
+        leaves = draw() < 0.5
+        others = [process.seat for process in world.processes if process is not source]
+        if leaves or not others:
+            # Another process has been started for it.
+            target = world.at(self._free_seat()) or world.open(self._free_seat())
+            others = [target.seat]
+        elif draw() < 0.7:
+            others = [others[int(draw() * len(others))]]
+        if not leaves and draw() < 0.5:
+            ids = {source.slot_of(each) for each in self._ids if draw() < 0.7}
+            slots = [slot for slot in slots if slot in ids]
+            if not slots:
+                return
+        targets = {slot: others[slot % len(others)] for slot in slots}
+        timeout_s = (1.0, 3.0, 10.0)[int(draw() * 3)]
+        world.model.handover_timeout_s = timeout_s
+        self._say("%s is to give %s slots to %s, %s, within %s s", source, len(slots), others, leaves, timeout_s)
+        supervisor.begin(source, targets, leaves=leaves, handover_timeout_s=timeout_s)
+
+    def _free_seat(self) -> int:
+        taken = {process.seat for process in self.world.processes}
+        return next(seat for seat in range(SLOTS) if seat not in taken)
+
+    def _net(self) -> None:
+        """Some of what is on its way arrives."""
+        draw, world = self._random, self.world
+        count = 1 + int(draw() * 8)
+        self._say("%s things arrive", count)
+        for _ in range(count):
+            if draw() < 0.25:
+                world.forwarder.join_step()
+            else:
+                world.network.step()
+            if draw() < 0.5:
+                world.loop.turn()
+            world.settle()
+
+    def _move_on(self) -> None:
+        """Everything arrives for a few milliseconds, while others do something."""
+        draw, world = self._random, self.world
+        for _ in range(1 + int(draw() * 4)):
+            self._say("the network flows")
+            world.pass_time(world.loop.now + (0.001, 0.01, 0.06)[int(draw() * 3)])
+            if draw() < 0.5:
+                self._burst_in_rooms()
+
+    def _burst_in_rooms(self) -> None:
+        for room_id in self._rooms:
+            for _ in range(int(self._random() * 3)):
+                self.world.app.broadcast_nowait(room_id)
+
+    # Faults.
+
+    def _stall(self) -> None:
+        """A process takes nothing of what comes for a while."""
+        process = self._process()
+        if any(each.is_stalled for each in self.world.processes):
+            for each in self.world.processes:
+                each.is_stalled = False
+            self._say("all processes go on")
+            return
+        self._say("%s is stalled", process)
+        process.is_stalled = True
+        if self._random() < 0.5:
+            self.world.pass_time(self.world.loop.now + 2.5)
+            process.is_stalled = False
+
+    def _tear(self) -> None:
+        """A stream ends, or will when its next descriptor comes."""
+        streams = [stream for stream in self.world.streams if not stream.ended]
+        if not streams:
+            return
+        stream = streams[int(self._random() * len(streams))]
+        if self._random() < 0.5:
+            self._say("the stream of %s ends", stream.process)
+            stream.tear()
+        else:
+            self._say("the stream of %s will lose a descriptor", stream.process)
+            stream.shortage = True
+
+    def _shortage(self) -> None:
+        """A process has no descriptor free."""
+        process = self._process()
+        self._say("%s is short of descriptors", process)
+        process.shortage = 1 + int(self._random() * 2)
+
+    def _kill(self) -> None:
+        world = self.world
+        if not self._kills or len(world.processes) < 2 or world.app.is_shut:
+            return
+        process = self._victim()
+        if process is None:
+            return
+        self._kills -= 1
+        self._say("%s dies", process)
+        world.kill(process)
+
+    def _victim(self) -> SimProcess | None:
+        """One of a plan that is under way: who is in no plan dies as in any other history."""
+        plan = self.world.supervisor.plan
+        if plan is None:
+            return None
+        if self._random() < 0.5:
+            return plan.source
+        if plan.has_moved:
+            return None
+        seats = sorted(set(plan.targets.values()))
+        return self.world.at(seats[int(self._random() * len(seats))])
+
+    # What others do, as far as it is another matter here.
+
+    def _advance(self) -> None:
+        draw = self._random
+        world = self.world
+        now = world.loop.now
+        if draw() < 0.3:
+            deadline = self._suspended_until()
+            if deadline is not None and deadline > now:
+                until = (int(deadline / 0.01) + 1) * 0.01
+                self._say("%g s pass until the end of a window", until - now)
+                world.pass_time(until)
+                return
+        until = now + (0.004, 0.02, 0.06, 0.3, 1.0, 2.0, 7.0)[int(draw() * 7)]
+        self._say("%g s pass", until - now)
+        world.pass_time(until)
+
+    def _list(self) -> None:
+        self.world.forget_closed_peers()
+
+    def _release(self) -> None:
+        super()._release()
