@@ -167,16 +167,26 @@ class Moving:
         if arrival is None:
             if not isinstance(envelope, MoveBegins):
                 return
+            for former in self._arrivals.values():
+                if former.source == envelope.incarnation:
+                    # It has ended that stream, of which we have not heard yet.
+                    former.ended()
             arrival = Arrival(self._shard, self._bus(), stream, self._landed)
             self._arrivals[stream] = arrival
             self._shard.transit = self
         arrival.take(envelope, fd)
 
     def stream_ended(self, stream: Stream) -> None:
-        arrival = self._arrivals.pop(stream, None)
-        if arrival is not None:
-            arrival.ended()
-            self._rest()
+        arrival = self._arrivals.get(stream)
+        if arrival is None:
+            return
+        arrival.ended()
+        if arrival.waiting:
+            # What was committed is here in a turn.
+            self._shard.loop.call_soon(self.stream_ended, stream, context=self._shard.context)
+            return
+        del self._arrivals[stream]
+        self._rest()
 
     def _landed(self, session: Session) -> None:
         """One is here."""
@@ -308,6 +318,9 @@ class Moving:
 
     def between(self, room_id: str | None) -> list[Session]:
         return [] if self._departure is None else self._departure.between(room_id)
+
+    def coming(self, room_id: str | None) -> list[Session]:
+        return [session for arrival in self._arrivals.values() for session in arrival.coming(room_id)]
 
     def gone_to(self) -> list[int]:
         return [] if self._departure is None else self._departure.seats

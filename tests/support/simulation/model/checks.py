@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.support.simulation.outside.peer import SimPeer
     from wspulse.actors.sessions.shard import Shard
 
+
 class Joining(Protocol):
     """A bus, of one process or of several."""
 

@@ -18,7 +18,6 @@ from wspulse.actors.sessions.inbox import calling_inbox
 from wspulse.actors.values.errors import (
     ConnectionClosedError,
     InTransitError,
-    SendBufferFullError,
     SessionMovedError,
     ShardUnavailableError,
     WspulseError,

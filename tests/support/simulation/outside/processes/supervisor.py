@@ -34,7 +34,6 @@ class Plan:
         self.departure = source.moving._departure
         """Whether none of its sessions is at the source."""
 
-
     @property
     def sends_newcomers(self) -> bool:
         return self.departure is not None and self.departure.sends_newcomers
