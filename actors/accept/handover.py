@@ -150,4 +150,6 @@ def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
     if request.leftover:
         # Before the loop reads anything newer.
         transport.keep(request.leftover)
-    open_transport(shard.loop, client, transport)
+    shard.admission.coming.add(transport)
+    if not open_transport(shard.loop, client, transport):
+        shard.admission.coming.discard(transport)

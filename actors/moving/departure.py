@@ -105,6 +105,10 @@ class Departure:
         self.plan = plan
         self.waiting = Waiting()
         self.tally = MoveTally()
+        self.is_over = False
+        """Whether none of its sessions is here, so that it decides about nobody any more."""
+        self.sends_newcomers = False
+        """Whether the targets know that our slots come to them, and so decide about who is about to connect."""
         self._numbers = numbers
         """Of batches, and so of cuts: one of an earlier plan may be on its way still."""
         self._targets = targets
@@ -125,6 +129,8 @@ class Departure:
         """What the bus is to say next."""
         self._resting = Resting(shard, self._going, events)
         self._batch: Batch | None = None
+        self._empty_since: float | None = None
+        """Since when only last callbacks run."""
         self._stopping = False
         self._log = LogLimit()
         self._told_at = 0.0
@@ -204,13 +210,12 @@ class Departure:
                 if not self._resting.halting.end_calls(session):
                     self._close(session)
             batches = self._batches_at_rest()
-            if not batches:
-                if self._is_empty():
-                    return
-                self._progress()
-                await asyncio.sleep(_LOOK_S)
-                continue
+            seat = self.seats[0]
             try:
+                for seat in self.seats:
+                    # Before anybody who connects is sent there; it would send him back.
+                    await self._way(seat)
+                self.sends_newcomers = True
                 for seat, sessions in batches.items():
                     await self._move(await self._way(seat), sessions)
                     self._progress()
@@ -227,6 +232,13 @@ class Departure:
                     "sessions could not move; it is tried again", extra={"seat": seat, "reason": str(error)}
                 )
                 await asyncio.sleep(_AGAIN_S)
+                continue
+            if not batches:
+                if self._is_empty():
+                    self.is_over = True
+                    return
+                self._progress()
+                await asyncio.sleep(_LOOK_S)
 
     def _going(self) -> list[Session]:
         """All sessions that are to go and are still here."""
@@ -239,6 +251,15 @@ class Departure:
     def _is_empty(self) -> bool:
         """Whether nobody is left, nor will be."""
         if self._resting or self.waiting or self._going():
+            self._empty_since = None
+            return False
+        now = monotonic()
+        if self._empty_since is None:
+            self._empty_since = now
+        if now < self._empty_since + self._timeout_s and any(
+            self.seat_of(connection_id) is not None for connection_id in self._shard.finishing
+        ):
+            # A newer session of such an id waits for its last callback, which it could not elsewhere.
             return False
         return all(self.seat_of(connection_id) is None for connection_id in self._events.joining())
 

@@ -110,6 +110,8 @@ class Moving:
         self._departure: Departure | None = None
         self._task: asyncio.Task[None] | None = None
         self._arrivals: dict[Stream, Arrival] = {}
+        self._landing: list[Arrival] = []
+        """Those whose streams have ended, and whose last sessions' sockets the loop has yet to open."""
         self._numbers = count(1)
         self._version = 0
         """Of the table when the plan began."""
@@ -173,6 +175,8 @@ class Moving:
         arrival = self._arrivals.pop(stream, None)
         if arrival is not None:
             arrival.ended()
+            if arrival.waiting:
+                self._landing.append(arrival)
             self._rest()
 
     def _landed(self, session: Session) -> None:
@@ -186,7 +190,10 @@ class Moving:
             session.apply(SessionEvent.SERVER_CLOSE, error=ServerClosedError(), close=CloseReason.SERVER_CLOSE)
 
     def _rest(self) -> None:
-        if self._departure is None and not self._arrivals:
+        self._landing = [arrival for arrival in self._landing if arrival.waiting]
+        if self._landing:
+            self._shard.loop.call_soon(self._rest, context=self._shard.context)
+        elif self._departure is None and not self._arrivals:
             self._shard.transit = None
 
     # A plan.
@@ -246,7 +253,8 @@ class Moving:
 
     def joining(self) -> set[str]:
         found = set()
-        for transport in self._shard.admission.newcomers:
+        admission = self._shard.admission
+        for transport in [*admission.newcomers, *admission.coming]:
             upgrade = transport.upgrade
             if upgrade is not None:
                 found |= {upgrade.connection_id, id_of_owner(upgrade.connection_id, upgrade.claim)}
@@ -272,7 +280,7 @@ class Moving:
     def missing(self, connection_id: str, key: tuple[int, int] | None) -> NoReturn:
         self._check_not_between(connection_id)
         departure = self._departure
-        if departure is not None and not self._is_known(connection_id):
+        if departure is not None and departure.sends_newcomers and not self._is_known(connection_id):
             seat = departure.seat_of(connection_id)
             if seat is not None:
                 raise SessionMovedError(seat)
@@ -283,8 +291,11 @@ class Moving:
         mesh = self._mesh
         if connection_id in self._shard.sessions or self._is_known(connection_id):
             return mesh.seat
-        if self._departure is not None and (seat := self._departure.seat_of(connection_id)) is not None:
-            return seat
+        departure = self._departure
+        if departure is not None and departure.sends_newcomers:
+            seat = departure.seat_of(connection_id)
+            if seat is not None:
+                return seat
         slot = mesh.slot_of(connection_id)
         if any(slot in arrival.slots for arrival in self._arrivals.values()):
             # The table does not say so yet: whoever sent it here had it to decide.
@@ -309,7 +320,7 @@ class Moving:
         return [] if self._departure is None else self._departure.seats
 
     def _waitings(self) -> list[Any]:
-        found = [arrival.waiting for arrival in self._arrivals.values()]
+        found = [arrival.waiting for arrival in (*self._arrivals.values(), *self._landing)]
         if self._departure is not None:
             found.append(self._departure.waiting)
         return found
@@ -321,7 +332,9 @@ class Moving:
 
     def _is_known(self, connection_id: str) -> bool:
         """Whether something of that id is still this process's to decide about."""
-        return connection_id in self._shard.finishing or connection_id in self.joining()
+        departure = self._departure
+        is_finishing = connection_id in self._shard.finishing and (departure is None or not departure.is_over)
+        return is_finishing or connection_id in self.joining()
 
 
 def _snapshot(session: Session, index: int, birth: tuple[int, int], rooms: list[str]) -> ConnectionRecord:

@@ -55,11 +55,14 @@ class Admission:
     def __init__(self, shard: AdmissionShard) -> None:
         self._shard = shard
         self.newcomers: dict[Transport, Room[Session]] = {}
+        self.coming: set[Transport] = set()
+        """Those that were sent here by another process, and whose sockets the loop has yet to open."""
         self._further: dict[Transport, list[Room[Session]]] = {}
         """Of those that want more rooms than one, the others."""
 
     def admit(self, transport: Transport, upgrade: Upgrade) -> None:
         """Make a valid upgrade a session, or the next transport of one, when its rooms are joined."""
+        self.coming.discard(transport)
         if self._shard.closing:
             self._answer(transport, upgrade, 503, "server is shutting down")
             return
