@@ -199,7 +199,7 @@ class Drawing:
         return Request(head, self.draw.choice((None, ("10.0.0.1", 5), ("::1", 70))))
 
     def state(self) -> dict[Any, Any] | None:
-        values = (1, -1, 2.5, None, True, "ä", b"\xff", [1, [2]], {"a": {"b": []}}, 2**63, "")
+        values: tuple[Any, ...] = (1, -1, 2.5, None, True, "ä", b"\xff", [1, [2]], {"a": {"b": []}}, 2**63, "")
         return self.draw.choice((None, {f"key {n}": self.draw.choice(values) for n in self.some()}, {7: "seven"}))
 
     def error(self) -> BaseException | None:
