@@ -56,7 +56,8 @@ def land(shard: Shard, lander: Lander) -> None:
         # A peer that has sent something and gone is heard before it can reset what we write.
         arrival.keep(data)
     if not open_transport(shard.loop, client, arrival):
-        # Nothing says so but this: it is as if the socket had ended as soon as it was here.
+        # Nothing says so but this: it is as if the socket had ended as soon as it was here, and before it took anything.
+        arrival.transport.blocked = True
         lander.session.transport = arrival.transport
         arrival.transport.session = lander.session
         _in_place(shard, lander, None)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from time import monotonic
 from typing import Protocol
 
-from wspulse.actors.sessions.inbox import Inbox
+from wspulse.actors.sessions.inbox import Callback, Inbox
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.halting import Halting
@@ -84,7 +84,9 @@ class Resting:
                 # It has ended, or it is between two processes.
                 del soon[session]
             elif now > since + _SOON_S and not self.halting.is_at_rest(session):
-                self._busy[session] = soon.pop(session)
+                # What it was at rest before, and waited for others, is not its own time.
+                self._busy[session] = now
+                del soon[session]
         while len(soon) < _MOST_SESSIONS:
             turn = self._next()
             if turn is None:
@@ -170,7 +172,11 @@ class Resting:
         inbox = session.inbox
         if inbox in self._said_goodbye:
             self._said_goodbye.discard(inbox)
-            if self._shard.handlers.on_transfer_in is not None:
+            mailbox = inbox._mailbox
+            if mailbox and isinstance(mailbox[0], Callback) and mailbox[0].kind == "on_transfer_out":
+                # It has not been told yet.
+                mailbox.popleft()
+            elif self._shard.handlers.on_transfer_in is not None:
                 call_first(inbox, "on_transfer_in")
 
     def came_back(self, session: Session) -> None:
@@ -178,6 +184,7 @@ class Resting:
         self._forget(session, session.inbox)
         self._told.returned(session)
         self._says_hello(session)
+        self.halting.go_on(session)
 
     def give_up(self, session: Session) -> None:
         """It stays until it ends."""

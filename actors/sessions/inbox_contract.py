@@ -26,6 +26,9 @@ class Halting(Protocol[AnyInbox_contra]):
     def stops(self, inbox: AnyInbox_contra, /) -> bool:
         """Whether it calls no further handler; then it is no longer busy, unless everything ends."""
 
+    def holds(self, inbox: AnyInbox_contra, /) -> bool:
+        """Whether nothing more of what its client sends is to begin."""
+
 
 class InboxShard(Protocol[AnyInbox]):
     """What an inbox needs of its shard."""

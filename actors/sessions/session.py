@@ -300,6 +300,9 @@ class Session:
         transport.session = self
         if self.inbox.behind:
             transport.hold()
+        halting = self.shard.halting
+        if halting is not None and halting.holds(self.inbox) and not self.inbox.asked:
+            transport.stop_reading()
         if transport.blocked:
             self._set_slow()
         else:

@@ -52,10 +52,16 @@ class AskingInbox(Inbox):
         elif is_answer:
             self.answered(frame, opcode, payload)
         elif on_message is not None:
-            if self._busy or self._mailbox:
+            if self._busy or self._mailbox or (self.asked and self._is_to_move):
                 self._append(frame, len(payload) + FRAME_BYTES)
             else:
                 self._handle_at_once(on_message, frame)
+
+    @property
+    def _is_to_move(self) -> bool:
+        """Whether its session comes to rest: then it is read for the answers alone."""
+        halting = self._shard.halting
+        return halting is not None and halting.holds(self)
 
     def _handle_at_once(self, on_message: Callable[..., Any], frame: Frame) -> None:
         """What `Inbox.receive` has inlined, for whom one more call would be 50 ns for every frame."""
@@ -107,13 +113,24 @@ class AskingInbox(Inbox):
             self.asked = {}
         self.asked[call_id] = waiting
         transport = self._session.transport
-        if transport is not None and transport.state is TransportState.HELD and not self.behind:
+        if transport is None or self.behind:
+            return
+        if transport.state is TransportState.HELD:
             transport.release()
+        else:
+            # A session that is to move comes to rest when the answer is here.
+            transport.read_on()
 
     def call_ends(self, call_id: str) -> None:
         """Forget a call, however it has ended."""
-        if self.asked is not None and self.asked.pop(call_id, None) is not None and not self.asked and self.behind:
+        if self.asked is None or self.asked.pop(call_id, None) is None or self.asked:
+            return
+        if self.behind:
             self._hold()
+        transport = self._session.transport
+        if transport is not None and self._is_to_move:
+            # It was read for the answer alone.
+            transport.stop_reading()
 
     def _hold(self) -> None:
         transport = self._session.transport

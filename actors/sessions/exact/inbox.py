@@ -77,7 +77,7 @@ class ExactInbox(AskingInbox):
         if self.asked is not None and frame.id and frame.id.startswith(CALL_ID_PREFIX):
             self.answered(frame, opcode, payload)
         elif on_message is not None:
-            if self._busy or self._mailbox:
+            if self._busy or self._mailbox or (self.asked and self._is_to_move):
                 self._append(frame, len(payload) + FRAME_BYTES)
             else:
                 self._handle_at_once(on_message, frame)

@@ -26,6 +26,9 @@ class Aborting:
     def stops(self, _inbox: Inbox) -> bool:
         return True
 
+    def holds(self, _inbox: Inbox) -> bool:
+        return False
+
 
 class Halting:
     """See the module."""
@@ -40,10 +43,18 @@ class Halting:
         mailbox = inbox._mailbox
         if inbox not in self._inboxes or not mailbox:
             return False
+        transport = inbox._session.transport
+        if transport is not None and transport.half_closed:
+            # It cannot move, and its peer waits for answers for a moment only.
+            return False
         if any(isinstance(item, Callback) or not can_travel(item[0]) for item in mailbox):
             return False
         inbox._busy = False
         return True
+
+    def holds(self, inbox: Inbox) -> bool:
+        """Whether nothing more of what its client sends is to begin, from whatever socket."""
+        return inbox in self._inboxes
 
     def halt(self, session: Session) -> None:
         """Begin nothing more of what its client sends."""

@@ -153,10 +153,12 @@ class ExactSteps(CallSteps):
                 continue
             if peer.session is None or peer.session.state is not CONNECTED or peer.socket.closing:
                 continue
+            if peer.session.is_between or peer.session.halted_at is not None:
+                continue
             taken = peer.session.real.inbox.received  # type: ignore[attr-defined]
             if taken != len(client.said):
                 model.fail(f"{client}: {taken} of {len(client.said)} messages are taken, and all flows")
             if client.received != len(session.order):
                 model.fail(f"{client}: has {client.received} of {len(session.order)} frames, and all flows")
-            if "on_message" in model.callbacks and model.running(peer.session.id) is None:
+            if "on_message" in model.callbacks and model.running(peer.session) is None:
                 session.check_handled("all flows", taken)

@@ -59,8 +59,7 @@ class MoveSteps(Steps):
         others = [process.seat for process in world.processes if process is not source]
         if leaves or not others:
             # Another process has been started for it.
-            target = world.at(self._free_seat()) or world.open(self._free_seat())
-            others = [target.seat]
+            others = [world.open(self._free_seat()).seat]
         elif draw() < 0.7:
             others = [others[int(draw() * len(others))]]
         if not leaves and draw() < 0.5:
@@ -75,8 +74,8 @@ class MoveSteps(Steps):
         supervisor.begin(source, targets, leaves=leaves, handover_timeout_s=timeout_s)
 
     def _free_seat(self) -> int:
-        taken = {process.seat for process in self.world.processes}
-        return next(seat for seat in range(SLOTS) if seat not in taken)
+        # Not one that was another's: who has not heard of the table yet would send there what was for that.
+        return self.world.seats_used
 
     def _net(self) -> None:
         """Some of what is on its way arrives."""

@@ -30,11 +30,12 @@ class MovingHistory(MoveSteps, History):
     def _run(self) -> str | None:
         world = self.world
         with world.loop, small_world(world.patches()):
-            self._begin()
-            violation = self._walk()
-            if violation is not None:
-                return violation
-            if self._random() < 0.6:
-                self._recover()
-            world.finish()
-            return world.model.violation
+            try:
+                self._begin()
+                if self._walk() is None:
+                    if self._random() < 0.6:
+                        self._recover()
+                    world.finish()
+                return world.model.violation
+            finally:
+                world.end_tasks()

@@ -25,7 +25,7 @@ from tests.support.simulation.outside.processes.stream import SimStream, connect
 from tests.support.simulation.outside.processes.supervisor import SimSupervisor
 from tests.support.simulation.outside.small import logger
 from tests.support.simulation.world import World
-from wspulse.actors.accept.handover import seat_of_newcomer
+
 from wspulse.actors.mesh.message import Hello
 from wspulse.actors.mesh.placement import SLOTS, Placement
 from wspulse.actors.mesh.placing import owners
@@ -59,12 +59,7 @@ class MovingWorld(World):
     app: MovingApp
 
     def __init__(
-        self,
-        seed: int,
-        options: ServerOptions,
-        callbacks: frozenset[str],
-        goodbyes: frozenset[str],
-        leave_delay_s: float,
+        self, seed: int, options: ServerOptions, callbacks: frozenset[str], goodbyes: frozenset[str], leave_delay_s: float
     ) -> None:
         # Not as a world of one shard, of which it has several.
         self.loop = loop = SimLoop(seed)  # type: ignore[abstract]
@@ -87,6 +82,7 @@ class MovingWorld(World):
         self.peers: list[SimPeer] = []
         self.all_peers: list[SimPeer] = []
         self._incarnations = 0
+        self.seats_used = 0
         self._drawn_ids: dict[int, int] = {}
         self._every: list[SimProcess] = []
         self._has_killed = False
@@ -109,6 +105,7 @@ class MovingWorld(World):
     def open(self, seat: int) -> SimProcess:
         """A process starts at a free seat, and all know of it."""
         self._incarnations += 1
+        self.seats_used = max(self.seats_used, seat + 1)
         process = SimProcess(self, seat, self._incarnations, self.leave_delay_s)
         for other in self.processes:
             other.knows(process)
@@ -236,6 +233,7 @@ class MovingWorld(World):
         """Some process accepts it, and finds out whose it is."""
         socket = peer.socket
         socket.lost = socket.closing = True  # nobody reads it meanwhile
+        socket.reading = False
         accepting = [process for process in self.processes if not process.is_leaving] or self.processes
         claim = upgrade.claim
         if claim is not None and claim.is_nameless and (claimed_id := id_in(claim.token)) is not None:
@@ -244,11 +242,7 @@ class MovingWorld(World):
             number = self._drawn_ids[slot] = self._drawn_ids.get(slot, -1) + 1
             peer.connection_id = upgrade.connection_id = _ids_of_slots()[slot][number]
         process = accepting[int(self.random.random() * len(accepting))]
-        owner = process.placement.final_owner(id_of_owner(peer.connection_id, claim))
-        if owner == process.seat:
-            self._route(process, peer, upgrade, ahead, 0)
-        else:
-            self._hand_over(process, owner, peer, upgrade, ahead, 0)
+        self._route(process, peer, upgrade, ahead, 0)
 
     def _route(self, process: SimProcess, peer: SimPeer, upgrade: Upgrade, ahead: bytes, hops: int) -> None:
         if process.is_dead or hops > _MOST_HOPS or self.supervisor.is_stopping:
@@ -257,7 +251,8 @@ class MovingWorld(World):
             self.descriptors.release(peer)
             return
         try:
-            seat = seat_of_newcomer(process.shard, process.placement, id_of_owner(peer.connection_id, upgrade.claim))
+            decisive_id = id_of_owner(peer.connection_id, upgrade.claim)
+            seat = process.seat_of_newcomer(decisive_id, was_sent=hops > 0)
         except InTransitError as in_transit:
             again = partial(self._route, process, peer, upgrade, ahead, hops)
             in_transit.wait(partial(self.loop.call_soon, again))
@@ -288,7 +283,9 @@ class MovingWorld(World):
             again = partial(self._route, process, peer, upgrade, ahead, hops + 1)
             self.loop.call_later(0.01, again)
             return
-        link.wire.put(partial(self._route, to, peer, upgrade, ahead, hops + 1), partial(self.descriptors.release, peer))
+        link.wire.put(
+            partial(self._route, to, peer, upgrade, ahead, hops + 1), partial(self.descriptors.release, peer)
+        )
 
     # Time and turns.
 
@@ -352,6 +349,15 @@ class MovingWorld(World):
                 return
             loop.turn()
         self.model.fail("the world does not come to rest")
+
+    def end_tasks(self) -> None:
+        """Nothing of it runs in the next history."""
+        for process in self._every:
+            for task in [*process.tasks._tasks, *process.owners._tells, *process.shard.working.values()]:
+                task.cancel()
+        for task in self.app.tasks:
+            task.cancel()
+        self.loop.run_until_idle()
 
     def _look_at_end(self) -> None:
         model = self.model
@@ -421,3 +427,6 @@ def check_nothing_left_of(model: MovingModel, process: SimProcess) -> None:
     }
     if left:
         model.fail(f"{process}: left behind: {left}")
+
+
+

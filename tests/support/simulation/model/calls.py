@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tests.support.simulation.model.frames import CLOSED, CONNECTED, SessionModel
 from wspulse.actors.sessions.inbox_limits import INBOUND_LIMIT_FRAMES
-from wspulse.actors.values.errors import ConnectionClosedError, ReplyError, SendBufferFullError
+from wspulse.actors.values.errors import ConnectionClosedError, ReplyError, SendBufferFullError, ShardUnavailableError
 from wspulse.actors.values.frame import Frame
 
 if TYPE_CHECKING:
@@ -91,6 +91,9 @@ class SimCalls:
                 model.direct_refused(session, number)
             elif session.state is not CLOSED:
                 model.fail(f"{session}: call {number} ended as if the session had, which is {session.state}")
+        except ShardUnavailableError:
+            if session.halted_at is None:
+                model.fail(f"{session}: call {number} ended for a move, and it is not to move")
         except SendBufferFullError:
             model.direct_refused(session, number)
             if not is_full:

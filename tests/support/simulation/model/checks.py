@@ -92,7 +92,7 @@ def check_idle(model: Model, late_until: float) -> None:
         state = session.state
         if session.is_between:
             continue
-        running = model.running(session.id)
+        running = model.running(session)
         if running is None and session.expected:
             model.fail(f"{session}: {session.expected} does not run")
         if state is CLOSED:

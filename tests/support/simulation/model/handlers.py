@@ -74,29 +74,33 @@ class HandlerModel(PatienceModel):
         self._active: dict[str, Run] = {}
 
     def enter(self, model: SessionModel, kind: str) -> Run:
-        other = self._active.get(model.id)
+        other = self._active.get(self.key_of(model))
         if other is not None:
             self.fail(f"{model}: {kind} while {other.kind} of {other.session} runs")
         model.active = kind
-        self._active[model.id] = run = Run(model, kind, self.loop.now)
+        self._active[self.key_of(model)] = run = Run(model, kind, self.loop.now)
         return run
 
     def callback_ends(self, run: Run) -> None:
         model = run.session
         if self.trace is not None:
             self.note(f"{model} {run.kind} ends")
-        if self._active.get(model.id) is run:
+        if self._active.get(self.key_of(model)) is run:
             model.active = None
-            del self._active[model.id]
+            del self._active[self.key_of(model)]
 
-    def running(self, connection_id: str) -> SessionModel | None:
-        """The session of this id that has a callback running, for whose end others wait."""
-        run = self._active.get(connection_id)
+    def key_of(self, model: SessionModel) -> str:
+        """Those with the same one wait for each other's callbacks."""
+        return model.id
+
+    def running(self, model: SessionModel) -> SessionModel | None:
+        """The session that has a callback running, for whose end those of this one wait."""
+        run = self._active.get(self.key_of(model))
         return None if run is None else run.session
 
     def nobody_waits(self, model: SessionModel, *, is_ordered: bool) -> None:
         """A session has ended, by an order of the application or without one, or its client has closed the connection."""
-        run = self._active.get(model.id)
+        run = self._active.get(self.key_of(model))
         if (
             self.options.cancel_on_disconnect
             and run is not None

@@ -59,6 +59,7 @@ class MovingModel(Model):
         self._asks: dict[int, tuple[SimProcess, str]] = {}
         self._said_by: dict[int, SessionModel] = {}
         """Broadcasts of handlers, by their numbers."""
+        self._outlived: set[SessionModel] = set()
         self._upto: dict[SessionModel, dict[RoomModel, int]] = {}
         """Of those that were frozen, how far their source had got in their rooms."""
         self._said: dict[tuple[SessionModel, str], int] = {}
@@ -254,9 +255,27 @@ class MovingModel(Model):
             self.fail(f"{model}: closed for a move, and it was waited for {model and model.given_up_at} s")
         return "drain", model, (1012, None)
 
+    def key_of(self, model: SessionModel) -> str:
+        return f"{model.id} at {model.process}" if model in self._outlived else model.id
+
+    def _outlives(self, model: SessionModel) -> None:
+        """Its handlers take so long that newer sessions of its id, elsewhere, wait for them no more."""
+        run = self._active.pop(model.id, None)
+        self._outlived.add(model)
+        if run is not None and run.session is model:
+            self._active[self.key_of(model)] = run
+        elif run is not None:
+            self._active[model.id] = run
+
     def moved_out(self, plan: Plan) -> None:
         """A source says that none of its sessions is left."""
         slot_of = plan.source.slot_of
+        for model in self.sessions:
+            is_finishing = model.state is CLOSED and (model.active or model.expected)
+            if is_finishing and model.process is plan.source and slot_of(model.id) in plan.targets:
+                if self.now < plan.begun_at + self.handover_timeout_s - _EPSILON_S:
+                    self.fail(f"{model}: {plan.source} has moved out, and {model.active or model.expected} is to come")
+                self._outlives(model)
         for model in self.live.values():
             if model.process is plan.source and model.goes_to is None and slot_of(model.id) in plan.targets:
                 self.fail(f"{model}: is at {plan.source}, which says that all have left")
@@ -267,9 +286,9 @@ class MovingModel(Model):
             was_there = model.goes_to is process or (model.goes_to is None and model.process is process)
             if not was_there:
                 continue
-            run = self._active.get(model.id)
+            run = self._active.get(self.key_of(model))
             if run is not None and run.session is model:
-                del self._active[model.id]
+                del self._active[self.key_of(model)]
             model.active = None
             model.expected.clear()
             model.is_between = False
@@ -308,7 +327,10 @@ class MovingModel(Model):
         key = getattr(message, "key", None)
         is_meant = live is not None and (key is None or tuple(key) == live.real.key)
         number = int(message.wire[3:]) if isinstance(message, SendFrame) else None
-        is_here = is_meant and live is not None and live.process is process and not live.is_between
+        is_here = is_meant and live is not None and live.process is process and live.goes_to is None
+        if is_here and live is not None and live.is_between:
+            # One that is frozen keeps what is sent to it, and nothing else is done to it.
+            is_here = number is not None
         if is_here and number is not None:
             self.direct_accepted(live, number)  # type: ignore[arg-type]
         try:

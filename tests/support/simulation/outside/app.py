@@ -377,7 +377,7 @@ class SimApp:
                 if not peer.socket.lost:
                     model.fail(f"close() returned before {peer} was gone")
             # Callbacks of later sessions of the caller's id wait for the caller.
-            if (mine is None or session.id != mine.id) and (model.running(session.id) is session or session.expected):
+            if (mine is None or session.id != mine.id) and (model.running(session) is session or session.expected):
                 model.fail(f"close() returned before {session.active or session.expected} of {session}")
 
     def shut_down_now(self) -> None:

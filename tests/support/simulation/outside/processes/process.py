@@ -17,6 +17,7 @@ from wspulse.actors.mesh.actor import ActorRef, LocalRef
 from wspulse.actors.mesh.lifecycle import SlotTable, TableAdopted
 from wspulse.actors.mesh.message import ConnectionRecord, Message
 from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.mesh.placing.former_slots import FormerSlots
 from wspulse.actors.mesh.placing.owners import Owners
 from wspulse.actors.moving.moving import Moving
 from wspulse.actors.runtime.dispatch import Dispatch
@@ -88,6 +89,7 @@ class SimProcess:
             loop, shard.context, shard.working, options.handler_timeout, shard.cancellations.cancel
         )
         self.placement = Placement(1)
+        self.former = FormerSlots(self.placement, seat)
         self.tasks = TaskSet()
         self.refs: dict[int, ActorRef] = {seat: LocalRef(self.receive)}
         self.owners = Owners(self.placement, self.refs)
@@ -98,6 +100,7 @@ class SimProcess:
             statistics=cast("Any", None),
             extensions=cast("Any", None),
             tasks=self.tasks,
+            former=self.former,
             adopt=self.adopt,
             is_server_closing=lambda: shard.closing,
         )
@@ -128,8 +131,21 @@ class SimProcess:
         """Take a message to the shard's actor."""
         return self.world.model.asked(self, message, self.dispatch.receive)
 
+    def seat_of_newcomer(self, connection_id: str, *, was_sent: bool) -> int:
+        """Where one belongs that has connected here, or was sent here. Raises InTransitError. As `Newcomer` and `Handovers`."""
+        transit = self.shard.transit
+        if not was_sent:
+            owner = self.placement.final_owner(connection_id)
+            return owner if transit is None or owner != self.seat else transit.newcomer_goes_to(connection_id)
+        if transit is not None:
+            return transit.newcomer_goes_to(connection_id)
+        former = self.former.owner_of(connection_id)
+        return self.seat if former is None else former
+
     def adopt(self, table: SlotTable) -> None:
-        for seat in sorted(self.owners.adopt(table)):
+        losing = sorted(self.owners.adopt(table))
+        self.former.note_table()
+        for seat in losing:
             if seat == self.seat:
                 self.moving.adopted(TableAdopted(table.version, self.seat))
             elif seat in self.refs:

@@ -30,6 +30,7 @@ class Plan:
         self.source = source
         self.targets = targets
         self.leaves = leaves
+        self.begun_at = source.world.loop.now
         self.has_moved = False
         self.departure = source.moving._departure
         """Whether none of its sessions is at the source."""
@@ -89,7 +90,8 @@ class SimSupervisor:
             self.owners[slot] = seat
         self.tell_table()
         if not plan.source.is_dead:
-            plan.source.moving.adopted(TableAdopted(self.version, -1))
+            adopted = TableAdopted(self.version, -1)
+            self._wires[plan.source].put(partial(plan.source.moving.adopted, adopted))
 
     def tell_table(self) -> None:
         self.version += 1
