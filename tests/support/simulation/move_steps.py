@@ -6,7 +6,6 @@ from tests.support.simulation.moving_world import MovingWorld
 from tests.support.simulation.outside.processes.process import SimProcess
 from tests.support.simulation.steps import Steps
 from tests.support.simulation.world import World
-from wspulse.actors.mesh.placement import SLOTS
 
 __all__ = ["MoveSteps"]
 

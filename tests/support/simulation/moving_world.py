@@ -25,7 +25,6 @@ from tests.support.simulation.outside.processes.stream import SimStream, connect
 from tests.support.simulation.outside.processes.supervisor import SimSupervisor
 from tests.support.simulation.outside.small import logger
 from tests.support.simulation.world import World
-
 from wspulse.actors.mesh.message import Hello
 from wspulse.actors.mesh.placement import SLOTS, Placement
 from wspulse.actors.mesh.placing import owners
@@ -59,7 +58,12 @@ class MovingWorld(World):
     app: MovingApp
 
     def __init__(
-        self, seed: int, options: ServerOptions, callbacks: frozenset[str], goodbyes: frozenset[str], leave_delay_s: float
+        self,
+        seed: int,
+        options: ServerOptions,
+        callbacks: frozenset[str],
+        goodbyes: frozenset[str],
+        leave_delay_s: float,
     ) -> None:
         # Not as a world of one shard, of which it has several.
         self.loop = loop = SimLoop(seed)  # type: ignore[abstract]
@@ -283,9 +287,7 @@ class MovingWorld(World):
             again = partial(self._route, process, peer, upgrade, ahead, hops + 1)
             self.loop.call_later(0.01, again)
             return
-        link.wire.put(
-            partial(self._route, to, peer, upgrade, ahead, hops + 1), partial(self.descriptors.release, peer)
-        )
+        link.wire.put(partial(self._route, to, peer, upgrade, ahead, hops + 1), partial(self.descriptors.release, peer))
 
     # Time and turns.
 
@@ -427,6 +429,3 @@ def check_nothing_left_of(model: MovingModel, process: SimProcess) -> None:
     }
     if left:
         model.fail(f"{process}: left behind: {left}")
-
-
-
