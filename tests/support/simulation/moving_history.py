@@ -13,7 +13,8 @@ __all__ = ["MovingHistory"]
 _WEIGHTS: list[tuple[Callable[[MoveSteps], None], int]] = [
     *WEIGHTS,
     (MoveSteps._plan, 14),
-    (MoveSteps._net, 22),
+    (MoveSteps._net, 12),
+    (MoveSteps._in_the_midst, 24),
     (MoveSteps._move_on, 16),
     (MoveSteps._stall, 2),
     (MoveSteps._tear, 3),

@@ -74,7 +74,7 @@ class MovingModel(Model):
             model = self._of_session.get(session)
             if model is not None:
                 self.by_key[session.key] = model
-                model.process, model.seat = process, process.seat
+                model.process, model.seat, model.seats = process, process.seat, [process.seat]
             return
         model = self.by_key.get(session.key)
         if model is None or model.real is not session or model.is_between:
@@ -198,6 +198,7 @@ class MovingModel(Model):
 
     def _is_new_at(self, model: SessionModel, process: SimProcess, session: Session) -> None:
         model.process, model.seat, model.goes_to = process, process.seat, None
+        model.seats.append(process.seat)
         for room, upto in self._upto.pop(model).items():
             room.moved(model.seat, upto)
         model.real = session
@@ -258,6 +259,12 @@ class MovingModel(Model):
     def key_of(self, model: SessionModel) -> str:
         return f"{model.id} at {model.process}" if model in self._outlived else model.id
 
+    def running(self, model: SessionModel) -> SessionModel | None:
+        found = super().running(model)
+        if found is None and (run := self._active.get(f"{model.id} at {model.process}")) is not None:
+            return run.session  # an earlier one of its id, in its own process
+        return found
+
     def _outlives(self, model: SessionModel) -> None:
         """Its handlers take so long that newer sessions of its id, elsewhere, wait for them no more."""
         run = self._active.pop(model.id, None)
@@ -309,6 +316,8 @@ class MovingModel(Model):
 
     def asks(self, process: SimProcess, connection_id: str, number: int) -> None:
         """A frame is sent to an id."""
+        if self.trace is not None:
+            self.note(f"{process} sends {number} to {connection_id}")
         self._asks[number] = process, connection_id
         self._asked[process, connection_id].append((number, self.now))
 
@@ -320,6 +329,8 @@ class MovingModel(Model):
 
     def asked(self, process: SimProcess, message: Message, receive: Callable[[Message], Any]) -> Any:
         """A process is given a message."""
+        if self.trace is not None:
+            self.note(f"{process} is given {message}")
         connection_id = getattr(message, "connection_id", None)
         if connection_id is None:
             return receive(message)

@@ -68,6 +68,7 @@ class SimProcess:
         self.incarnation = incarnation
         self.is_dead = False
         self.is_stalled = False
+        self.stalled_at = 0.0
         self.is_leaving = False
         """Whether it accepts nobody any more."""
         self.shortage = 0

@@ -35,7 +35,6 @@ class Plan:
         self.departure = source.moving._departure
         """Whether none of its sessions is at the source."""
 
-
     @property
     def sends_newcomers(self) -> bool:
         return self.departure is not None and self.departure.sends_newcomers
@@ -55,12 +54,12 @@ class SimSupervisor:
 
     def begin(self, source: SimProcess, targets: dict[int, int], *, leaves: bool, handover_timeout_s: float) -> None:
         self._plans += 1
-        self.plan = Plan(self._plans, source, targets, leaves=leaves)
+        plan = self.plan = Plan(self._plans, source, targets, leaves=leaves)
         seats = [targets.get(slot, _STAYS) for slot in range(SLOTS)]
         if leaves:
             source.is_leaving = True
         source.moving.order(MoveOut(self._plans, pack(f"<{SLOTS}H", *seats), leaves, handover_timeout_s, 0.0))
-        self.plan.departure = source.moving._departure
+        plan.departure = source.moving._departure
 
     def hear(self, process: SimProcess, message: Message) -> None:
         plan = self.plan
