@@ -27,7 +27,7 @@ from wspulse.actors.values.frame import Frame
 if TYPE_CHECKING:
     from tests.support.simulation.model.handlers import Run
     from tests.support.simulation.model.moves import MovingModel
-    from tests.support.simulation.moving_world import MovingWorld
+    from tests.support.simulation.moves.world import MovingWorld
     from tests.support.simulation.outside.processes.process import SimProcess
 
 __all__ = ["MovingApp"]

@@ -30,7 +30,7 @@ from wspulse.actors.sessions.transfer.halting import Aborting
 from wspulse.actors.values.frame import Frame
 
 if TYPE_CHECKING:
-    from tests.support.simulation.moving_world import MovingWorld
+    from tests.support.simulation.moves.world import MovingWorld
 
 __all__ = ["SimProcess", "SimShard"]
 

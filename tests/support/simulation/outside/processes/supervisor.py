@@ -14,7 +14,7 @@ from wspulse.actors.mesh.message import Message
 from wspulse.actors.mesh.placement import SLOTS
 
 if TYPE_CHECKING:
-    from tests.support.simulation.moving_world import MovingWorld
+    from tests.support.simulation.moves.world import MovingWorld
     from tests.support.simulation.outside.processes.process import SimProcess
 
 __all__ = ["Plan", "SimSupervisor"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.support.simulation.history import WEIGHTS, History
-from tests.support.simulation.move_steps import MoveSteps
+from tests.support.simulation.moves.patches import patches_of
+from tests.support.simulation.moves.steps import MoveSteps
 from tests.support.simulation.outside.small import small_world
 
 __all__ = ["MovingHistory"]
@@ -30,7 +31,7 @@ class MovingHistory(MoveSteps, History):
 
     def _run(self) -> str | None:
         world = self.world
-        with world.loop, small_world(world.patches()):
+        with world.loop, small_world(patches_of(world)):
             try:
                 self._begin()
                 if self._walk() is None:

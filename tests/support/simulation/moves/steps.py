@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.simulation.moving_world import MovingWorld
+from tests.support.simulation.moves.world import MovingWorld
 from tests.support.simulation.outside.processes.process import SimProcess
 from tests.support.simulation.steps import Steps
 from tests.support.simulation.world import World
