@@ -159,6 +159,11 @@ class Departure:
         """How many sessions have yet to go."""
         return len(self._going()) + len(self.waiting)
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the server ends: what has moved is where it is until then."""
+        return self._stopping
+
     def stop(self) -> None:
         """Commit nothing more: the server ends."""
         self._stopping = True

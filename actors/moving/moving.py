@@ -210,7 +210,8 @@ class Moving:
             await departure.run()
         except MoveFailedError as error:
             lost = tally.moved
-            self._end_plan()
+            if not departure.is_stopping:
+                self._end_plan()
             self.tell(MoveFailed(departure.plan, str(error), tally.moved, tally.drained, lost))
             return
         except Exception:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.simulation.faults.planting import FAULTS, planted
-from tests.support.simulation.history import violation_of_seed
+from tests.support.simulation.kinds import violation_of_seed
 from tests.support.simulation.simulate import first_violation, readable_history
 
 HISTORIES = 3_000

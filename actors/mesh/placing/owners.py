@@ -149,6 +149,8 @@ class Owners:
                     seat = before.seat
                 ref = self._refs.get(seat)
                 if ref is None:
+                    # It is nowhere for now: what is asked later waits behind it, and does not go to where it was.
+                    ask.seat = None
                     await self._wait_for_seat(seat, due)
                     continue
                 left_s = due - monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.support.simulation.history import History
-from tests.support.simulation.moving_history import MovingHistory
+from tests.support.simulation.moves.history import MovingHistory
 
 __all__ = ["history_of", "violation_of_seed"]
 

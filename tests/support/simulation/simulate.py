@@ -13,7 +13,7 @@ import sys
 import time
 from multiprocessing import get_context
 
-from tests.support.simulation.history import History, violation_of_seed
+from tests.support.simulation.kinds import history_of, violation_of_seed
 
 __all__ = ["first_violation", "readable_history"]
 
@@ -32,7 +32,7 @@ def first_violation(seeds: range) -> tuple[int, int | None]:
 def readable_history(seed: int) -> tuple[list[str], str | None]:
     """The steps of a history with what followed from each, and its violation."""
     trace: list[str] = []
-    violation = History(seed, trace).run()
+    violation = history_of(seed, trace).run()
     return trace, violation
 
 

@@ -19,7 +19,7 @@ from wspulse.actors.moving.departure import Departure
 from wspulse.actors.sessions.exact import recording as exact_recording
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.session import Session
-from wspulse.actors.sessions.transfer import recording
+from wspulse.actors.sessions.transfer import places, recording
 from wspulse.actors.sessions.transfer.halting import Halting
 from wspulse.actors.transport.transfer import departure as departures
 from wspulse.actors.transport.transfer.arrival import Arrival as ArrivingSocket
@@ -204,7 +204,7 @@ def _land_and_run_first(inbox: Any, kind: str) -> None:
 _cut, _build, _commit = BusEnd.cut, Arrival._build, Arrival._commit
 _take, _begin_arriving, _catch_up = departures.Departure.take, ArrivingSocket.__init__, landings._catch_up
 _record_of, _exact_record_of = recording.record_of, exact_recording.exact_record_of
-_let_go, _take_back, _what_runs = batches.let_go, Batch.take_back, Halting.what_runs
+_let_go, _take_back, _what_runs = places.let_go, Batch.take_back, Halting.what_runs
 
 FAULTS: Faults = {
     "cut that comes one message early": ((BusEnd, "cut", _cut_early),),

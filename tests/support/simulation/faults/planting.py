@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from tests.support.simulation.faults import calls, exact, handlers, rooms, sessions, transports
+from tests.support.simulation.faults import calls, exact, handlers, moves, rooms, sessions, transports
 
 __all__ = ["FAULTS", "planted"]
 
-FAULTS = sessions.FAULTS | calls.FAULTS | rooms.FAULTS | transports.FAULTS | handlers.FAULTS | exact.FAULTS
+FAULTS = (
+    sessions.FAULTS | calls.FAULTS | rooms.FAULTS | transports.FAULTS | handlers.FAULTS | exact.FAULTS | moves.FAULTS
+)
 
 
 @contextmanager

@@ -244,7 +244,11 @@ def check_newcomers(model: Model, peers: list[SimPeer], bus: Joining | None, lat
         for session in model.live.values():
             for membership in session.memberships.values():
                 newest = membership.room.published - 1
-                if membership.is_member and newest >= membership.must_from and newest not in membership.room.turn_of:
+                if (
+                    membership.is_member
+                    and newest >= membership.must_from
+                    and newest >= membership.room.upto(session.seat)
+                ):
                     model.fail(f"{session}: broadcast {newest} of {membership.room.id} never came to its shard")
     for peer in peers:
         socket = peer.socket

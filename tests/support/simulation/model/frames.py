@@ -28,7 +28,7 @@ CONNECTED, SUSPENDED, CLOSED = SessionState.CONNECTED, SessionState.SUSPENDED, S
 class RoomModel:
     """The broadcasts of one room, in the one order that the bus gave them."""
 
-    __slots__ = ("_upto", "delivered_turns", "excluded", "id", "numbers", "published", "turn_of")
+    __slots__ = ("_turns", "_turns_of", "_upto", "excluded", "id", "numbers", "published")
 
     def __init__(self, room_id: str) -> None:
         self.id = room_id
@@ -37,9 +37,9 @@ class RoomModel:
         self.numbers: list[int] = []
         """Place → the number of the broadcast."""
         self._upto: dict[int, int] = {}
-        self.turn_of: dict[int, int] = {}
-        """Place → the loop turn of its delivery to the shard, the first one that got it."""
-        self.delivered_turns: list[int] = []
+        self._turns_of: dict[int, dict[int, int]] = {}
+        """By seat, place → the loop turn of its delivery to the shard there."""
+        self._turns: dict[int, list[int]] = {}
         self.excluded: dict[int, frozenset[str]] = {}
         """Place → the connections that do not get it, where there are some."""
 
@@ -53,9 +53,17 @@ class RoomModel:
 
     def delivered(self, seat: int, place: int, turn: int) -> None:
         self._upto[seat] = place + 1
-        if place not in self.turn_of:
-            self.turn_of[place] = turn
-            self.delivered_turns.append(turn)
+        self._turns_of.setdefault(seat, {})[place] = turn
+        self._turns.setdefault(seat, []).append(turn)
+
+    def turn_of(self, place: int, seats: list[int]) -> int | None:
+        """The first turn in which one of the shards that a session has been in got it."""
+        turns = [turns[place] for seat in seats if (turns := self._turns_of.get(seat)) and place in turns]
+        return min(turns, default=None)
+
+    def count_since(self, turn: int, seats: list[int]) -> int:
+        """How many these shards have got since that turn, at most."""
+        return sum(len(turns) - bisect_left(turns, turn) for seat in seats if (turns := self._turns.get(seat)))
 
     def is_for(self, connection_id: str, place: int) -> bool:
         return connection_id not in self.excluded.get(place, ())
@@ -127,6 +135,7 @@ class SessionModel:
         "said_goodbye",
         "scripts",
         "seat",
+        "seats",
         "state",
         "stood_s",
     )
@@ -170,6 +179,8 @@ class SessionModel:
         # Where there are several processes.
         self.process: SimProcess | None = None
         self.seat = 0
+        self.seats = [0]
+        """Where it has been; it is at the last one."""
         self.is_between = False
         """Whether it is in no process's table, on its way from one to another."""
         self.goes_to: SimProcess | None = None
@@ -327,25 +338,24 @@ class FrameModel:
         if not membership.is_member:
             return  # what was under way when it left may be missing
         room = membership.room
-        turn_of = room.turn_of
         first = max(membership.last + 1, membership.must_from)
         turns = []
         for place in range(first, before):
             if not room.is_for(session.id, place):
                 continue
-            if place not in turn_of:
+            turn = room.turn_of(place, session.seats)
+            if turn is None:
                 self.fail(f"{session}: the bus did not deliver broadcast {place} to a shard that had joined")
                 return
-            turns.append(turn_of[place])
+            turns.append(turn)
         self._look_at_gap(session, turns, "broadcast")
 
     def _look_at_gap(self, session: SessionModel, turns: list[int], kind: str) -> None:
         """Frames accepted in these turns were left out. Each needs a buffer full of newer ones."""
         for turn in turns:
             # Frames that wait for the end of a turn are put in order there: one turn earlier still counts as newer.
-            newer = -1
-            for turns_of in (session.direct_turns, *(room.delivered_turns for room in session.memberships)):
-                newer += len(turns_of) - bisect_left(turns_of, turn - 1)
+            newer = len(session.direct_turns) - bisect_left(session.direct_turns, turn - 1) - 1
+            newer += sum(room.count_since(turn - 1, session.seats) for room in session.memberships)
             if newer < self.limit_frames:
                 self.fail(
                     f"{session}: a {kind} frame of turn {turn} was lost, with {newer} newer ones for a buffer of "

@@ -6,21 +6,15 @@ everything else that is promised of it goes on: the same checks judge it before,
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tests.support.simulation.loop import SimLoop
+from tests.support.simulation.model.asks import AskModel
 from tests.support.simulation.model.frames import CLOSED, CONNECTED, SUSPENDED, RoomModel, SessionModel
 from tests.support.simulation.model.handlers import Run
-from tests.support.simulation.model.model import Model
-from wspulse.actors.mesh.message import Kick, Message, SendFrame
 from wspulse.actors.values.errors import (
-    ConnectionNotFoundError,
-    InTransitError,
-    SendBufferFullError,
     ServerClosedError,
-    SessionMovedError,
     TransportError,
 )
 
@@ -39,7 +33,7 @@ _ASK_S = 5.0
 """contract.md §4: what is not done by then never is."""
 
 
-class MovingModel(Model):
+class MovingModel(AskModel):
     """See the module."""
 
     def __init__(
@@ -54,9 +48,6 @@ class MovingModel(Model):
         self.taken_back = 0
         self.refused: set[str] = set()
         """Whose sessions a target has refused."""
-        self._asked: defaultdict[tuple[SimProcess, str], list[tuple[int, float]]] = defaultdict(list)
-        """By who asks and about whom, the frames that are on their way, in the order of the calls, each with when that was."""
-        self._asks: dict[int, tuple[SimProcess, str]] = {}
         self._said_by: dict[int, SessionModel] = {}
         """Broadcasts of handlers, by their numbers."""
         self._outlived: set[SessionModel] = set()
@@ -74,7 +65,7 @@ class MovingModel(Model):
             model = self._of_session.get(session)
             if model is not None:
                 self.by_key[session.key] = model
-                model.process, model.seat = process, process.seat
+                model.process, model.seat, model.seats = process, process.seat, [process.seat]
             return
         model = self.by_key.get(session.key)
         if model is None or model.real is not session or model.is_between:
@@ -198,6 +189,7 @@ class MovingModel(Model):
 
     def _is_new_at(self, model: SessionModel, process: SimProcess, session: Session) -> None:
         model.process, model.seat, model.goes_to = process, process.seat, None
+        model.seats.append(process.seat)
         for room, upto in self._upto.pop(model).items():
             room.moved(model.seat, upto)
         model.real = session
@@ -258,6 +250,12 @@ class MovingModel(Model):
     def key_of(self, model: SessionModel) -> str:
         return f"{model.id} at {model.process}" if model in self._outlived else model.id
 
+    def running(self, model: SessionModel) -> SessionModel | None:
+        found = super().running(model)
+        if found is None and (run := self._active.get(f"{model.id} at {model.process}")) is not None:
+            return run.session  # an earlier one of its id, in its own process
+        return found
+
     def _outlives(self, model: SessionModel) -> None:
         """Its handlers take so long that newer sessions of its id, elsewhere, wait for them no more."""
         run = self._active.pop(model.id, None)
@@ -304,69 +302,6 @@ class MovingModel(Model):
             for call in self.calls.waiting.values():
                 if call.session is model and call.task is not None:
                     call.task.cancel()
-
-    # Asks by id.
-
-    def asks(self, process: SimProcess, connection_id: str, number: int) -> None:
-        """A frame is sent to an id."""
-        self._asks[number] = process, connection_id
-        self._asked[process, connection_id].append((number, self.now))
-
-    def answered(self, number: int) -> None:
-        """What became of it is known, or never will be."""
-        asked = self._asks.pop(number, None)
-        if asked is not None:
-            self._asked[asked] = [entry for entry in self._asked[asked] if entry[0] != number]
-
-    def asked(self, process: SimProcess, message: Message, receive: Callable[[Message], Any]) -> Any:
-        """A process is given a message."""
-        connection_id = getattr(message, "connection_id", None)
-        if connection_id is None:
-            return receive(message)
-        live = self.live.get(connection_id)
-        key = getattr(message, "key", None)
-        is_meant = live is not None and (key is None or tuple(key) == live.real.key)
-        number = int(message.wire[3:]) if isinstance(message, SendFrame) else None
-        is_here = is_meant and live is not None and live.process is process and live.goes_to is None
-        if is_here and live is not None and live.is_between:
-            # One that is frozen keeps what is sent to it, and nothing else is done to it.
-            is_here = number is not None
-        if is_here and number is not None:
-            self.direct_accepted(live, number)  # type: ignore[arg-type]
-        try:
-            result = receive(message)
-        except BaseException as error:
-            if is_here and number is not None:
-                self.direct_refused(live, number)  # type: ignore[arg-type]
-            if number is not None and not isinstance(error, (SessionMovedError, InTransitError)):
-                self.answered(number)
-            self._look_at_refusal(process, live if is_meant else None, error)
-            raise
-        if not is_here and not process.is_dead:
-            self.fail(f"{process} has done {message}, and {connection_id} is not there")
-        if isinstance(message, Kick) and live is not None and live.state is not CLOSED:
-            self.fail(f"{live}: kick returned and it is still there")
-        if number is not None and number in self._asks:
-            asked = [entry for entry in self._asked[self._asks[number]] if entry[1] > self.now - _ASK_S]
-            if asked and asked[0][0] != number:
-                self.fail(f"{connection_id}: frame {number} of {self._asks[number]} is done, and {asked} were to come")
-            self.answered(number)
-        return result
-
-    def _look_at_refusal(self, process: SimProcess, live: SessionModel | None, error: BaseException) -> None:
-        if isinstance(error, ConnectionNotFoundError):
-            if live is not None and not process.is_dead:
-                self.fail(f"{live}: not found at {process}, and it is at {live.process}, {live.is_between=}")
-        elif isinstance(error, SessionMovedError):
-            if live is not None and live.process is process and live.goes_to is None:
-                self.fail(f"{live}: {process} says that it has moved to {error.seat}")
-        elif isinstance(error, InTransitError):
-            pass
-        elif isinstance(error, SendBufferFullError):
-            assert live is not None
-            is_full = live.peer.socket.paused or live.peer.was_refused_by_loop
-            if not is_full or live.real.queued_frames < self.limit_frames:
-                self.fail(f"{live}: send buffer full for an ask, with {live.real.queued_frames} frames")
 
     # While nothing happens.
 

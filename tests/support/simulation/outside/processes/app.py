@@ -27,7 +27,7 @@ from wspulse.actors.values.frame import Frame
 if TYPE_CHECKING:
     from tests.support.simulation.model.handlers import Run
     from tests.support.simulation.model.moves import MovingModel
-    from tests.support.simulation.moving_world import MovingWorld
+    from tests.support.simulation.moves.world import MovingWorld
     from tests.support.simulation.outside.processes.process import SimProcess
 
 __all__ = ["MovingApp"]
@@ -131,12 +131,12 @@ class MovingApp(SimApp):
         number = model.new_number()
         asker = self._someone(number)
         message = SendFrame(to, self._world.encode(Frame(payload=b"d%d" % number)))
-        model.asks(asker, to, number)
         if asker.placement.shard_of(to) == asker.seat:
+            model.asks(asker, to, number)
             try:
                 asker.receive(message)
             except (SessionMovedError, InTransitError):
-                pass
+                model.answered(number)  # it is asked for in a moment
             except WspulseError:
                 model.answered(number)
                 return
@@ -157,6 +157,8 @@ class MovingApp(SimApp):
             self.model.answered(number)
 
     async def _ask(self, asker: SimProcess, connection_id: str, message: Any, number: int) -> None:
+        if isinstance(message, SendFrame):
+            self.model.asks(asker, connection_id, number)
         try:
             await asker.owners.ask(connection_id, message)
         except WspulseError:
@@ -212,12 +214,18 @@ class MovingApp(SimApp):
             return
         self.is_shut = True
         self._world.supervisor.is_stopping = True
-        for process in list(self._world.processes):
-            await process.moving.stop()
-        self.shut_down_now()
+        # Whoever asked for it may be cancelled.
+        closing = self.model.loop.create_task(self._stop_moves())
+        self.tasks.append(closing)
+        await asyncio.shield(closing)
         for process in list(self._world.processes):
             if not process.is_dead:
                 await process.shard.quiet(() if exempt is None else (exempt,))
+
+    async def _stop_moves(self) -> None:
+        for process in list(self._world.processes):
+            await process.moving.stop()
+        self.shut_down_now()
 
     def shut_down_now(self) -> None:
         model = self.model

@@ -30,7 +30,7 @@ from wspulse.actors.sessions.transfer.halting import Aborting
 from wspulse.actors.values.frame import Frame
 
 if TYPE_CHECKING:
-    from tests.support.simulation.moving_world import MovingWorld
+    from tests.support.simulation.moves.world import MovingWorld
 
 __all__ = ["SimProcess", "SimShard"]
 
@@ -68,6 +68,7 @@ class SimProcess:
         self.incarnation = incarnation
         self.is_dead = False
         self.is_stalled = False
+        self.stalled_at = 0.0
         self.is_leaving = False
         """Whether it accepts nobody any more."""
         self.shortage = 0

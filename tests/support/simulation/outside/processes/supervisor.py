@@ -14,7 +14,7 @@ from wspulse.actors.mesh.message import Message
 from wspulse.actors.mesh.placement import SLOTS
 
 if TYPE_CHECKING:
-    from tests.support.simulation.moving_world import MovingWorld
+    from tests.support.simulation.moves.world import MovingWorld
     from tests.support.simulation.outside.processes.process import SimProcess
 
 __all__ = ["Plan", "SimSupervisor"]
@@ -54,12 +54,12 @@ class SimSupervisor:
 
     def begin(self, source: SimProcess, targets: dict[int, int], *, leaves: bool, handover_timeout_s: float) -> None:
         self._plans += 1
-        self.plan = Plan(self._plans, source, targets, leaves=leaves)
+        plan = self.plan = Plan(self._plans, source, targets, leaves=leaves)
         seats = [targets.get(slot, _STAYS) for slot in range(SLOTS)]
         if leaves:
             source.is_leaving = True
         source.moving.order(MoveOut(self._plans, pack(f"<{SLOTS}H", *seats), leaves, handover_timeout_s, 0.0))
-        self.plan.departure = source.moving._departure
+        plan.departure = source.moving._departure
 
     def hear(self, process: SimProcess, message: Message) -> None:
         plan = self.plan

@@ -6,14 +6,15 @@ As a `World`, whose only shard it has several of; clients, sockets, the applicat
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import lru_cache, partial
 from random import Random
-from types import SimpleNamespace
 from typing import Any
 
 from tests.support.simulation.loop import SimLoop
 from tests.support.simulation.model.checks import check_idle, check_newcomers, check_nothing_left
 from tests.support.simulation.model.moves import MovingModel
+from tests.support.simulation.moves.patches import Unconnected
 from tests.support.simulation.outside.client import SimClient
 from tests.support.simulation.outside.peer import SimPeer
 from tests.support.simulation.outside.processes.app import MovingApp
@@ -27,15 +28,8 @@ from tests.support.simulation.outside.small import logger
 from tests.support.simulation.world import World
 from wspulse.actors.mesh.message import Hello
 from wspulse.actors.mesh.placement import SLOTS, Placement
-from wspulse.actors.mesh.placing import owners
-from wspulse.actors.moving import arrival, batch, departure, drain, landing, moving, resting, way
-from wspulse.actors.runtime import dispatch
-from wspulse.actors.sessions.connections import remote_connection
 from wspulse.actors.sessions.exact.claims import id_of_owner
 from wspulse.actors.sessions.exact.token import id_in
-from wspulse.actors.sessions.session import Session
-from wspulse.actors.sessions.shard import Shard
-from wspulse.actors.transport.transfer import movable
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.errors import InTransitError
@@ -46,6 +40,7 @@ __all__ = ["MovingWorld"]
 
 _MOST_TURNS_AT_THE_END = 20_000
 _MOST_HOPS = 2_000
+_MOST_STALLED_S = 4.0
 _HOPS_AT_ONCE = 20
 _SLOW_HOPS = 8
 """So many in no time; then each takes some, as it does in a network."""
@@ -167,57 +162,9 @@ class MovingWorld(World):
             other.forgets(process)
         self.supervisor.died(process)
 
-    # What the patches of the product come to.
+    # Streams on which sessions move.
 
-    def patches(self) -> tuple[tuple[object, str, object], ...]:
-        """What stands for the kernel, the clock and the mailbox in the code that moves sessions."""
-        close = SimpleNamespace(close=self.descriptors.close)
-        clocks = (owners, arrival, batch, departure, moving, resting, dispatch, remote_connection)
-        take_in, freeze, close_one = landing.take_in, batch.freeze, drain.Drain._close
-
-        def taken_in(shard: Shard, session: Session) -> None:
-            take_in(shard, session)
-            self.model.taken_in(shard, session)
-
-        def frozen(session: Session) -> None:
-            freeze(session)
-            self.model.frozen(session)
-
-        def closed(self_: Any, session: Session, now: float) -> None:
-            model = self.model
-            if not self_._restarts or session.shard.process.is_dead:  # type: ignore[attr-defined]
-                close_one(self_, session, now)
-                return
-            outer, model.ordered = model.ordered, model.drained(session)
-            try:
-                close_one(self_, session, now)
-            finally:
-                model.ordered = outer
-
-        return (
-            *((module, "monotonic", self.loop.time) for module in clocks),
-            *((module, "_logger", logger) for module in (arrival, batch, departure, moving)),
-            (departure, "_LOOK_S", 0.05),
-            (departure, "BATCH_SESSIONS", 1 + self._batch_sessions()),
-            (drain, "random", self.random.random),
-            (drain.Drain, "_close", closed),
-            (movable, "copy_of", self.descriptors.copy_of),
-            (movable, "can_be_copied", lambda client: not client.is_closing()),
-            (batch, "tcp_socket", self.descriptors.socket_of),
-            (arrival, "tcp_socket", self.descriptors.socket_of),
-            (batch, "os", close),
-            (arrival, "os", close),
-            (landing, "open_transport", self.descriptors.open_transport),
-            (landing, "take_in", taken_in),
-            (batch, "freeze", frozen),
-            (way, "socket", SimpleNamespace(AF_UNIX=0, SOCK_STREAM=0, socket=lambda *_: _Unconnected(self))),
-            (way, "Stream", lambda sock, take, ended: self._stream(sock, take, ended)),
-        )
-
-    def _batch_sessions(self) -> int:
-        return int(self.random.random() * 3)
-
-    def _stream(self, sock: _Unconnected, take: Any, ended: Any) -> SimStream:
+    def connect_stream(self, sock: Unconnected, take: Any, ended: Any) -> SimStream:
         """A source connects to a mailbox."""
         plan = self.supervisor.plan
         assert plan is not None
@@ -259,7 +206,7 @@ class MovingWorld(World):
             seat = process.seat_of_newcomer(decisive_id, was_sent=hops > 0)
         except InTransitError as in_transit:
             again = partial(self._route, process, peer, upgrade, ahead, hops)
-            in_transit.wait(partial(self.loop.call_soon, again))
+            in_transit.wait(partial(self._soon, again))
             return
         if self.model.trace is not None:
             self.model.note(f"{peer} is at {process}, and belongs to {seat}")
@@ -274,6 +221,9 @@ class MovingWorld(World):
                 process.shard.admission.coming.discard(transport)
             return
         self._hand_over(process, seat, peer, upgrade, ahead, hops)
+
+    def _soon(self, call: Callable[[], object]) -> None:
+        self.loop.call_soon(call)
 
     def _hand_over(
         self, process: SimProcess, seat: int, peer: SimPeer, upgrade: Upgrade, ahead: bytes, hops: int
@@ -307,6 +257,13 @@ class MovingWorld(World):
         if self.loop.reports:
             report = self.loop.reports[0]
             model.fail(f"{report['message']}: {report.get('exception')!r}")
+
+    def pass_time(self, until: float, *, quiet_peers: bool = False) -> None:
+        for process in self.processes:
+            if process.is_stalled and until > process.stalled_at + _MOST_STALLED_S:
+                # One that is stuck for longer is waited for no more, and may be wrong then.
+                process.is_stalled = False
+        super().pass_time(until, quiet_peers=quiet_peers)
 
     def _flow_between(self) -> None:
         """What is on its way between processes arrives, unless one is stalled."""
@@ -376,7 +333,7 @@ class MovingWorld(World):
 
     @property
     def _working(self) -> bool:
-        return any(process.shard.working for process in self.processes)
+        return any(process.shard.working or process.shard.unfinished for process in self.processes)
 
     def _stop_handler_timeouts(self) -> None:
         for process in self.processes:
@@ -391,25 +348,6 @@ def _ids_of_slots() -> list[list[str]]:
     for number in range(64 * SLOTS):
         ids[slot_of(f"n{number}")].append(f"n{number}")
     return ids
-
-
-class _Unconnected:
-    """A Unix socket of a source."""
-
-    def __init__(self, world: MovingWorld) -> None:
-        self._world = world
-        self.to: SimProcess | None = None
-
-    def setblocking(self, _flag: bool) -> None:
-        pass
-
-    def connect(self, path: str) -> None:
-        self.to = self._world.at(int(path))
-        if self.to is None:
-            raise ConnectionRefusedError(111, "Connection refused")
-
-    def close(self) -> None:
-        pass
 
 
 def check_nothing_left_of(model: MovingModel, process: SimProcess) -> None:

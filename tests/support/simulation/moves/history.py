@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.support.simulation.history import WEIGHTS, History
-from tests.support.simulation.move_steps import MoveSteps
+from tests.support.simulation.moves.patches import patches_of
+from tests.support.simulation.moves.steps import MoveSteps
 from tests.support.simulation.outside.small import small_world
 
 __all__ = ["MovingHistory"]
@@ -13,7 +14,8 @@ __all__ = ["MovingHistory"]
 _WEIGHTS: list[tuple[Callable[[MoveSteps], None], int]] = [
     *WEIGHTS,
     (MoveSteps._plan, 14),
-    (MoveSteps._net, 22),
+    (MoveSteps._net, 12),
+    (MoveSteps._in_the_midst, 24),
     (MoveSteps._move_on, 16),
     (MoveSteps._stall, 2),
     (MoveSteps._tear, 3),
@@ -29,7 +31,7 @@ class MovingHistory(MoveSteps, History):
 
     def _run(self) -> str | None:
         world = self.world
-        with world.loop, small_world(world.patches()):
+        with world.loop, small_world(patches_of(world)):
             try:
                 self._begin()
                 if self._walk() is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.simulation.moving_world import MovingWorld
+from tests.support.simulation.moves.world import MovingWorld
 from tests.support.simulation.outside.processes.process import SimProcess
 from tests.support.simulation.steps import Steps
 from tests.support.simulation.world import World
@@ -36,6 +36,9 @@ class MoveSteps(Steps):
         owners = {each: 0 if all_at_one else int(draw() * self._seats) for each in self._ids}
         self._say("%s processes, ids at %s", self._seats, owners)
         self.world.begin(self._seats, owners)
+        for _ in range(int(draw() * 4)):
+            self._connect()
+        self.world.pass_time(self.world.loop.now + 0.02)
 
     def _process(self) -> SimProcess:
         processes = self.world.processes
@@ -51,11 +54,13 @@ class MoveSteps(Steps):
             self._net()
             return
         source = self._process()
+        if source.is_leaving:
+            return
         slots = [slot for slot, seat in enumerate(supervisor.owners) if seat == source.seat]
         if not slots:
             return
         leaves = draw() < 0.5
-        others = [process.seat for process in world.processes if process is not source]
+        others = [each.seat for each in world.processes if each is not source and not each.is_leaving]
         if leaves or not others:
             # Another process has been started for it.
             others = [world.open(self._free_seat()).seat]
@@ -99,6 +104,55 @@ class MoveSteps(Steps):
             if draw() < 0.5:
                 self._burst_in_rooms()
 
+    def _in_the_midst(self) -> None:
+        """Sessions move, step by step, while everybody says something."""
+        draw, world = self._random, self.world
+        if world.supervisor.plan is None:
+            self._plan()
+        self._say("much happens while sessions move")
+        faults = (self._tear, self._shortage, self._stall, self._kill)
+        trouble_at = int(draw() * 60)
+        for number in range(10 + int(draw() * 30)):
+            if number == trouble_at:
+                faults[int(draw() * len(faults))]()
+            self._next_thing(draw())
+            turns = int(draw() * 3)
+            for _ in range(turns):
+                world.loop.turn()
+            world.settle()
+            if world.model.violation is not None:
+                return
+
+    def _next_thing(self, which: float) -> None:
+        draw, world = self._random, self.world
+        if which < 0.5:
+            for _ in range(1 + int(draw() * 3)):
+                world.network.step()
+        elif which < 0.58:
+            world.forwarder.join_step()
+        elif which < 0.66:
+            world.pass_time(world.loop.now + (0.001, 0.02, 0.06)[int(draw() * 3)])
+        elif which < 0.8:
+            world.app.broadcast_nowait(self._room(), self._excluded() if draw() < 0.3 else frozenset())
+        elif which < 0.88:
+            world.app.send(self._ids[int(draw() * len(self._ids))])
+        else:
+            self._of_a_peer(which)
+
+    def _of_a_peer(self, which: float) -> None:
+        draw, peer = self._random, self._peer()
+        if peer is None:
+            return
+        if which < 0.92:
+            peer.read(1 + int(draw() * 12))
+        elif which < 0.94:
+            peer.reads = False
+        elif peer.session is not None and which < 0.97:
+            self.world.app.send(peer.session)
+        elif peer.can_send:
+            self.world.send_message(peer, self._script() if draw() < 0.3 else None)
+            peer.socket.poll(1 + int(draw() * 12))
+
     def _burst_in_rooms(self) -> None:
         for room_id in self._rooms:
             for _ in range(int(self._random() * 3)):
@@ -115,7 +169,7 @@ class MoveSteps(Steps):
             self._say("all processes go on")
             return
         self._say("%s is stalled", process)
-        process.is_stalled = True
+        process.is_stalled, process.stalled_at = True, self.world.loop.now
         if self._random() < 0.5:
             self.world.pass_time(self.world.loop.now + 2.5)
             process.is_stalled = False
