@@ -33,6 +33,9 @@ from wspulse.actors.values.log_limit import LogLimit
 
 __all__ = ["Batch", "MovedSession"]
 
+_MOST_BYTES = 128 * 1024 * 1024
+"""Of a record: it goes in one envelope."""
+
 _encode = msgspec.msgpack.Encoder().encode
 
 _logger = logging.getLogger("wspulse.moving")
@@ -214,7 +217,10 @@ class Batch:
         if unsaid and (not_logged := _log.admit(monotonic())) is not None:
             fields = {"connection_id": each.session.id, "keys": unsaid[:20], "not_logged": not_logged}
             _logger.warning("a session moves without what msgpack cannot express of its state", extra=fields)
-        return _encode(each.record)
+        data = _encode(each.record)
+        if len(data) > _MOST_BYTES:
+            raise ValueError(f"a record of {len(data)} bytes is too large")
+        return data
 
     def take_back(self, landed: Callable[[Session], object], only: Iterable[str] | None = None) -> None:
         """They, or some of them, are this process's again, each with its socket; as if nothing had been."""

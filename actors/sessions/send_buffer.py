@@ -32,6 +32,10 @@ class SendBuffer:
         return list(self._frames)
 
     @property
+    def size_bytes(self) -> int:
+        return self._bytes
+
+    @property
     def full(self) -> bool:
         return len(self._frames) >= self._limit_frames or self._bytes >= self._limit_bytes
 

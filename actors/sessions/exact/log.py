@@ -101,6 +101,11 @@ class SendLog:
         return self._own if backlog is None else self._own + backlog.frames - self.position
 
     @property
+    def size_bytes(self) -> int:
+        """Of its own frames, those of a room's backlog not counted."""
+        return self._bytes
+
+    @property
     def written(self) -> int:
         """The count of a client that has got everything that was written to its transport, and was told of the gap before it."""
         return self.first + self.frames - self.unsent - self.gap

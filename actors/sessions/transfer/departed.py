@@ -115,6 +115,10 @@ def depart(session: Session, remote: RemoteConnection, seat: int) -> None:
     """The session is another process's, at that seat. Whoever waits for something of it asks there."""
     connection = session.connection
     session.state = SessionState.CLOSED
+    # A deadline that is stale may hold it for as long as a resume window.
+    session._buffer = None
+    if isinstance(session, ExactSession):
+        session.log.clear()
     session.__class__ = cast(
         "type[Any]", _DepartedExactSession if isinstance(session, ExactSession) else _DepartedSession
     )

@@ -44,7 +44,7 @@ from wspulse.actors.values.errors import (
 from wspulse.actors.values.frame import Frame, MsgpackFrame
 from wspulse.actors.values.request import Request
 
-__all__ = ["record_of", "session_of"]
+__all__ = ["record_of", "session_of", "weight_bytes"]
 
 
 def record_of(session: Session, transport: TransportRecord | None) -> tuple[SessionRecord, list[str]]:
@@ -79,6 +79,17 @@ def record_of(session: Session, transport: TransportRecord | None) -> tuple[Sess
         transport=transport,
     )
     return record, unsaid
+
+
+def weight_bytes(session: Session) -> int:
+    """About how much its record is more than that of one for which nothing waits."""
+    buffer, transport = session._buffer, session.transport
+    weight = session.inbox._waiting_bytes
+    if buffer is not None:
+        weight += buffer.size_bytes
+    if isinstance(session, ExactSession):
+        weight += session.log.size_bytes
+    return weight if transport is None else weight + transport.weight_bytes
 
 
 def session_of(shard: Shard, record: SessionRecord, room: Room[Session]) -> Session:

@@ -62,6 +62,11 @@ class Movable(Outlet[S]):
             return False
         return client.get_write_buffer_size() <= len(self._written)
 
+    @property
+    def weight_bytes(self) -> int:
+        """About how much there is beside the socket."""
+        return len(self._written) + self._parser.leftover_bytes
+
     def leave(self, left: Left) -> None:
         """Let go of the socket without a word to its peer. The session has let go before, and `can_leave`. From the loop
         `left(record, descriptor)` is called. Raises OSError where there is no descriptor left, and then nothing has changed."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.shards.moving import Listener, listening
 from tests.support.shards.moving_stage import MovingStage, moving_stage
-from wspulse import Frame
+from wspulse import Frame, Server
 from wspulse.actors.mesh.lifecycle import MovedOut, MoveFailed
 from wspulse.actors.mesh.placement import SLOTS
 
@@ -23,14 +25,15 @@ async def connected(stage: MovingStage, *listeners: Listener) -> None:
 class Talk:
     """All the time: numbered frames to each client, to its room, and from it."""
 
-    def __init__(self, stage: MovingStage, listeners: list[Listener]) -> None:
+    def __init__(self, stage: MovingStage, listeners: list[Listener], servers: list[Server] | None = None) -> None:
         self.stage = stage
         self.listeners = listeners
+        self.servers = stage.shards.servers if servers is None else servers
         self.said = 0
         self._over = False
 
     async def _talk(self) -> None:
-        servers = self.stage.shards.servers
+        servers = self.servers
         while not self._over:
             server = servers[self.said % len(servers)]
             await asyncio.gather(
@@ -83,17 +86,18 @@ async def test_sessions_go_round_all_processes_and_their_clients_notice_nothing(
 
 
 async def test_workers_are_replaced_again_and_again_and_their_clients_notice_nothing() -> None:
-    async with moving_stage(2) as stage:
+    async with moving_stage(3) as stage:
         ids = stage.ids(8)
         async with listening(stage.shards.port, {one: f"/ws?id={one}" for one in ids}) as listeners:
             await connected(stage, *listeners)
-            async with Talk(stage, listeners):
+            # A server that is closed says nothing more.
+            async with Talk(stage, listeners, stage.shards.servers[2:]):
                 for turn in range(6):
                     outcome = await stage.conductor.reload(turn % 2)
                     assert isinstance(outcome, MovedOut)
                     assert (outcome.moved, outcome.drained) == ((8, 0) if turn % 2 == 0 else (0, 0))
             stage.assert_nothing_is_left(sessions=8)
-            assert len(stage.shards.seats) == 2
+            assert len(stage.shards.seats) == 3
 
 
 async def test_some_slots_go_to_two_targets_at_once_and_the_others_stay() -> None:
@@ -175,3 +179,57 @@ async def test_plan_that_comes_while_one_is_under_way_is_refused() -> None:
             stage.conductor.plan = first
             stage.gates["it"].set()
             assert isinstance(await moving, MovedOut)
+
+
+KINDS = ("Session", "ExactSession", "Inbox", "Transport", "Keeper", "Lander", "Arrival", "FurtherRooms")
+
+
+def alive() -> Counter[str]:
+    gc.collect()
+    return Counter(
+        name
+        for each in gc.get_objects()
+        if (name := type(each).__name__.removeprefix("_")) in (*KINDS, "DepartedSession")
+    )
+
+
+async def test_nothing_is_kept_of_sessions_that_have_gone() -> None:
+    async with moving_stage(2) as stage:
+        ids = stage.ids(10)
+        async with listening(stage.shards.port, {one: f"/ws?id={one}" for one in ids}) as listeners:
+            await connected(stage, *listeners)
+            for listener in listeners[:3]:
+                listener.say("join", "kitchen")
+                await listener.until(listener.has_an_answer, "it has joined")
+            stage.connections.clear()
+            counted = []
+            for turn in range(8):
+                assert isinstance(await stage.move(back=bool(turn % 2)), MovedOut)
+                for listener in listeners:
+                    listener.say("n", turn)
+                    await listener.until(partial(lambda given, each: given in each.direct, turn, listener), "answered")
+                await asyncio.sleep(0.05)
+                counted.append(alive())
+            assert counted[-1] == counted[1]
+            assert counted[-1]["Session"] == 10
+            assert not counted[-1]["DepartedSession"]
+            for server in stage.shards.servers:
+                assert not server.local_connections() or len(server.local_connections()) == 10
+
+
+async def test_sessions_that_wait_for_their_clients_leave_nothing_heavy_behind() -> None:
+    async with moving_stage(2, options=lambda _seat: {"resume_window": 30}) as stage:
+        ids = stage.ids(3)
+        async with listening(stage.shards.port, {one: f"/ws?id={one}" for one in ids}) as listeners:
+            await connected(stage, *listeners)
+            for listener in listeners:
+                listener.peer.reset()
+        await eventually(lambda: all(stage.of(one, "drop") for one in ids), "their transports are lost")
+        stage.connections.clear()
+        for one in ids:
+            await stage.shards.servers[0].send(one, Frame("n", "x" * 100_000))
+        for turn in range(4):
+            assert isinstance(await stage.move(back=bool(turn % 2)), MovedOut)
+        gc.collect()
+        buffers = [each for each in gc.get_objects() if type(each).__name__ == "SendBuffer"]
+        assert len(buffers) == 3

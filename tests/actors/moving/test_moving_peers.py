@@ -16,6 +16,7 @@ from tests.support.shards.moving_stage import MovingStage, moving_stage
 from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Frame
 from wspulse.actors.mesh.lifecycle import MovedOut
+from wspulse.actors.sessions.transfer.recording import weight_bytes
 from wspulse.actors.wire.frames import CLOSE, TEXT
 
 
@@ -217,3 +218,30 @@ async def test_exact_sessions_lose_and_double_nothing_while_they_move_and_their_
             assert len(stage.of(one, "connect")) == 1
             await client.socket.close()
         assert min(sent.values()) > 20
+
+
+async def test_sessions_for_which_much_waits_move_few_at_a_time() -> None:
+    async with moving_stage(2, options=lambda _seat: {"send_buffer_bytes": 1 << 26, "write_wait": 20}) as stage:
+        ids = stage.ids(12)
+        peers = [await RawPeer.upgraded(stage.shards.port, f"/ws?id={one}", 4096) for one in ids]
+        await connected(stage, *ids)
+        filling = "x" * 1_000_000
+        for _ in range(6):
+            await asyncio.gather(*(stage.shards.servers[0].send(one, Frame("n", filling)) for one in ids))
+        waiting = sum(weight_bytes(session) for session in stage.source.shard.sessions.values())
+        assert waiting > 24 << 20
+        cuts: list[int] = []
+        bus = stage.source.shard.bus
+        cut = bus.cut  # type: ignore[attr-defined]
+
+        def count_cut(number: int) -> None:
+            cuts.append(number)
+            cut(number)
+
+        bus.cut = count_cut  # type: ignore[attr-defined]
+        outcome = await stage.move()
+        assert isinstance(outcome, MovedOut)
+        assert outcome.moved == 12
+        assert 3 <= len(cuts) <= 12
+        for peer in peers:
+            peer.reset()
