@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from tests.support.contract.exact_client import ExactClient
 from tests.support.eventually import eventually
 from tests.support.shards.moving import FrozenBatch
-from tests.support.shards.moving_stage import MovingStage, moving_stage
+from tests.support.shards.moving_stage import moving_stage
 from wspulse import Frame
 from wspulse.actors.mesh.lifecycle import MovedOut
+from wspulse.actors.moving.arrival import Arrival
+from wspulse.actors.moving.batch import Batch
+from wspulse.actors.sessions.shard import Shard
 
 
 async def expect_numbers(client: ExactClient, numbers: range) -> None:
@@ -21,36 +23,50 @@ async def expect_numbers(client: ExactClient, numbers: range) -> None:
         assert await client.expect("n") == number
 
 
-def burst_behind_cuts(stage: MovingStage, numbers: list[int], *, frames: int) -> None:
-    """So that all of it comes in one step with the cut."""
-    for runtime in (stage.source, stage.target):
-        cut = runtime.shard.bus.cut  # type: ignore[attr-defined]
+class BehindCuts:
+    """What a room gets in the very step in which a cut comes, behind it, in each process."""
 
-        def cut_and_burst(number: int, cut: Any = cut, runtime: Any = runtime) -> None:
-            cut(number)
-            for _ in range(frames):
-                runtime._server.broadcast_nowait("lobby", Frame("n", numbers[0]))
-                numbers[0] += 1
-            time.sleep(0.02)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.numbers = 0
+        wires: dict[tuple[int, int], list[bytes]] = {}
 
-        runtime.shard.bus.cut = cut_and_burst  # type: ignore[attr-defined]
+        def wires_of(shard: Shard, cut: tuple[int, int]) -> list[bytes]:
+            if cut not in wires:
+                wires[cut] = [shard.encode(Frame("n", self.numbers + n)) for n in range(5)]
+                self.numbers += 5
+            return wires[cut]
+
+        def freeze(batch: Batch, of: Callable[[Batch], None] = Batch.freeze) -> None:
+            of(batch)
+            for wire in wires_of(batch._shard, (batch._shard.incarnation, batch.number)):
+                batch._shard.deliver("lobby", wire)
+
+        def cut(arrival: Arrival, number: int, of: Callable[[Arrival, int], None] = Arrival._cut) -> None:
+            of(arrival, number)
+            for wire in wires_of(arrival._shard, (arrival.source, number)):
+                arrival._shard.deliver("lobby", wire)
+
+        monkeypatch.setattr(Batch, "freeze", freeze)
+        monkeypatch.setattr(Arrival, "_cut", cut)
 
 
 @pytest.mark.parametrize("rooms", [1, 2])
-async def test_counts_are_right_when_rooms_speak_right_behind_the_cut(rooms: int) -> None:
+async def test_counts_are_right_when_rooms_speak_right_behind_the_cut(
+    rooms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with moving_stage(2) as stage:
         (one,) = stage.ids(1)
         async with ExactClient(f"{stage.shards.url}?id={one}") as client:
             if rooms == 2:
                 await client.send("join", "kitchen")
                 assert await client.expect("done") == "kitchen"
-            numbers = [0]
-            burst_behind_cuts(stage, numbers, frames=5)
+            behind = BehindCuts(monkeypatch)
             heard = 0
             for turn in range(8):
                 assert isinstance(await stage.move(back=bool(turn % 2)), MovedOut)
-                await expect_numbers(client, range(heard, numbers[0]))
-                heard = numbers[0]
+                assert behind.numbers == heard + 5
+                await expect_numbers(client, range(heard, heard + 5))
+                heard += 5
                 if turn % 3 == 0:
                     await client.acknowledge()
             await client.acknowledge()
@@ -96,6 +112,36 @@ async def test_what_was_pushed_out_before_a_move_or_after_it_is_told() -> None:
             first = await client.dial()
             assert (first["recovered"], first["lost"]) == (True, 5)
             await expect_numbers(client, range(5, 9))
+
+
+async def test_client_that_reads_nothing_is_told_what_was_pushed_out_and_gets_the_rest_in_the_target() -> None:
+    async with moving_stage(2, options=lambda _seat: {"send_buffer_size": 4, "write_wait": 20}) as stage:
+        (one,) = stage.ids(1)
+        async with ExactClient(f"{stage.shards.url}?id={one}") as client:
+            await client.send("n", 0)
+            assert await client.expect("done") == 0
+            client.socket.transport.pause_reading()
+            server, sent = stage.shards.servers[0], 0
+            (session,) = stage.source.shard.sessions.values()
+            while not session.dropped_frames:
+                await server.broadcast("lobby", Frame("n", [sent, "x" * 200_000]))
+                sent += 1
+                await asyncio.sleep(0)
+            for turn in range(3):
+                assert isinstance(await stage.move(back=bool(turn % 2)), MovedOut)
+            await server.broadcast("lobby", Frame("n", [sent, ""]))
+            client.socket.transport.resume_reading()
+            numbers: list[int] = []
+            while not numbers or numbers[-1] < sent:
+                number, _ = await client.expect("n")
+                numbers.append(number)
+            assert numbers == sorted(set(numbers))
+            assert len(numbers) + sum(client.lost) == sent + 1
+            assert sum(client.lost) > 0
+            await client.acknowledge()
+            client.drop()
+            first = await client.dial()
+            assert (first["recovered"], first["lost"]) == (True, 0)
 
 
 async def test_what_was_taken_right_before_a_move_is_acknowledged_soon_after_it() -> None:
