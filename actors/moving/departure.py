@@ -31,13 +31,13 @@ from wspulse.actors.moving.drain import Drain
 from wspulse.actors.moving.resting import Rest, Resting
 from wspulse.actors.moving.tally import MoveTally
 from wspulse.actors.moving.waiting import Waiting
-from wspulse.actors.moving.way import Way, WayBrokenError
+from wspulse.actors.moving.way import MoveFailedError, Way, WayBrokenError
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.record import FORMAT
 from wspulse.actors.values.log_limit import LogLimit
 
-__all__ = ["Departure", "DepartureEvents", "MoveFailedError"]
+__all__ = ["Departure", "DepartureEvents"]
 
 _FREEZE_S = 2.0
 """How long a batch may be frozen, in all, before it is taken back."""
@@ -72,10 +72,6 @@ class DepartureEvents(Rest, Protocol):
 
     async def events_settled(self) -> None:
         """What was told of sessions until now is told before what the target tells."""
-
-
-class MoveFailedError(Exception):
-    """The plan is over; what is left stays here."""
 
 
 class Departure:

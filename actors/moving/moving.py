@@ -22,7 +22,8 @@ from wspulse.actors.mesh.placing.moves import MoveBegins, MoveEnvelope
 from wspulse.actors.mesh.stream import Stream
 from wspulse.actors.moving.arrival import Arrival
 from wspulse.actors.moving.batch import MovedSession
-from wspulse.actors.moving.departure import CuttingBus, Departure, MoveFailedError
+from wspulse.actors.moving.departure import CuttingBus, Departure
+from wspulse.actors.moving.way import MoveFailedError
 from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
 from wspulse.actors.sessions.exact.claims import id_of_owner
 from wspulse.actors.sessions.session import Session

@@ -202,7 +202,7 @@ async def test_nothing_is_kept_of_sessions_that_have_gone() -> None:
                 listener.say("join", "kitchen")
                 await listener.until(listener.has_an_answer, "it has joined")
             stage.connections.clear()
-            counted = []
+            counted: list[Counter[str]] = []
             for turn in range(8):
                 assert isinstance(await stage.move(back=bool(turn % 2)), MovedOut)
                 for listener in listeners:
@@ -211,8 +211,6 @@ async def test_nothing_is_kept_of_sessions_that_have_gone() -> None:
                 await asyncio.sleep(0.05)
                 counted.append(alive())
             assert counted[-1] == counted[1]
-            assert counted[-1]["Session"] == 10
-            assert not counted[-1]["DepartedSession"]
             for server in stage.shards.servers:
                 assert not server.local_connections() or len(server.local_connections()) == 10
 

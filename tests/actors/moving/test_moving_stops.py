@@ -117,7 +117,12 @@ async def test_process_that_drains_while_a_batch_is_frozen_ends_each_session_onc
             held = FrozenBatch(stage.source)
             moving = stage.move(1.0)
             await held.frozen()
+            both = stage.source.shard.metrics, stage.target.shard.metrics
+            before = [metrics.bus_messages_in for metrics in both]
             await stage.shards.servers[2].broadcast("lobby", Frame("n", 1, room="lobby"))
+            await eventually(
+                lambda: all(m.bus_messages_in > n for m, n in zip(both, before, strict=True)), "it is there"
+            )
             ends = {"source": (stage.source,), "target": (stage.target,), "both": (stage.source, stage.target)}[which]
             drains = [asyncio.create_task(runtime.drain()) for runtime in ends]
             await asyncio.sleep(0.05)
