@@ -59,6 +59,29 @@ async def test_peers_that_read_nothing_get_megabytes_in_order_when_they_do_after
             await peer.close()
 
 
+async def test_senders_that_wait_for_room_in_a_buffer_go_on_where_their_session_goes() -> None:
+    async with moving_stage(2, options=lambda _seat: {"send_buffer_size": 3, "write_wait": 20}) as stage:
+        (one,) = stage.ids(1)
+        peer = await RawPeer.upgraded(stage.shards.port, f"/ws?id={one}", 4096)
+        await connected(stage, one)
+        connection = stage.connections[one]
+        filling = "x" * 300_000
+
+        async def send_all() -> None:
+            for number in range(40):
+                await connection.send_wait(Frame("n", [number, filling]))
+
+        sending = asyncio.create_task(send_all())
+        await eventually(lambda: connection.queued == 3, "it waits")
+        assert isinstance(await stage.move(), MovedOut)
+        for number in range(40):
+            assert await peer.expect("n") == [number, filling]
+            if number == 20:
+                assert isinstance(await stage.move(back=True), MovedOut)
+        await sending
+        await peer.close()
+
+
 @pytest.mark.parametrize("how", ["reset", "end", "close"])
 @pytest.mark.parametrize("when", ["before", "frozen", "after"])
 async def test_peer_that_says_something_and_goes_is_heard_and_missed_once(how: str, when: str) -> None:
