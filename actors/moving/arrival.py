@@ -95,7 +95,7 @@ class Arrival:
         self.slots: frozenset[int] = frozenset()
         """That come from it."""
         self.source = 0
-        """Its incarnation, while its cuts are watched."""
+        """Its incarnation, while its cuts are watched for this stream."""
         self._batches: dict[int, _Batch] = {}
         self._landers: dict[str, Lander] = {}
         """Of the sessions that are built, until they are in their places."""
@@ -189,9 +189,11 @@ class Arrival:
             return
         batch.landers = {}
         refused: list[str] = []
-        records, batch.records = batch.records, []
-        for data, fd in records:
+        while batch.records:
+            # One that cannot be read stays, and its descriptor is closed with the batch, which nobody commits then.
+            data, fd = batch.records[0]
             record = _decode(data)
+            del batch.records[0]
             try:
                 batch.landers[record.connection_id] = self._lander(batch, record, fd)
             except Exception as error:

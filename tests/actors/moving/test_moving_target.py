@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from tests.support.eventually import eventually
@@ -21,6 +24,7 @@ from wspulse.actors.mesh.placing.moves import (
     BatchSent,
     MoveBegins,
     MoveReady,
+    SocketComes,
 )
 from wspulse.actors.mesh.stream import Stream
 from wspulse.actors.sessions.transfer.record import FORMAT
@@ -85,6 +89,7 @@ async def test_cuts_are_heard_of_a_source_that_begins_anew_before_the_end_of_its
         await former.last(BatchJoined)
         moving.take(cast("Stream", present), begins, None)
         moving.stream_ended(cast("Stream", former))
+        assert stage.target.shard.transit is not None
         await present.last(MoveReady)
         moving.take(cast("Stream", present), BatchComing(2, ["lobby"], [("ann", [0])]), None)
         await present.last(BatchJoined)
@@ -154,3 +159,29 @@ async def test_freeze_is_seen_by_nobody_who_asks_the_target_too_early() -> None:
             await kick
             await eventually(lambda: stage.of(one, "disconnect"), "it has ended")
             assert stage.of(one, "disconnect") == [(1, "disconnect", None)]
+
+
+async def test_record_that_cannot_be_read_has_its_batch_unanswered_and_leaves_no_descriptor() -> None:
+    async with moving_stage() as stage:
+        assert stage.target.movement is not None
+        moving, source = stage.target.movement.moving, stage.source.shard
+        stream = Said()
+        moving.take(cast("Stream", stream), MoveBegins(1, source.seat, source.incarnation, FORMAT, []), None)
+        await stream.last(MoveReady)
+        moving.take(cast("Stream", stream), BatchComing(1, ["lobby"], [("ann", [0]), ("bob", [0])]), None)
+        await stream.last(BatchJoined)
+        ends = [socket.socketpair() for _ in range(2)]
+        for one, _ in ends:
+            moving.take(cast("Stream", stream), SocketComes(1, b"what"), os.dup(one.fileno()))
+        source.bus.cut(1)  # type: ignore[attr-defined]
+        await eventually(lambda: any(room.keepers for room in stage.target.shard.rooms.values()), "the cut has passed")
+        with pytest.raises(msgspec.DecodeError):
+            moving.take(cast("Stream", stream), BatchSent(1, 2), None)
+        assert isinstance(stream.said[-1], BatchJoined)
+        moving.stream_ended(cast("Stream", stream))
+        for one, other in ends:
+            one.close()
+            # Nobody has a copy of it.
+            assert other.recv(1) == b""
+            other.close()
+        stage.assert_nothing_is_left(sessions=0)
