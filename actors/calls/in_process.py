@@ -177,4 +177,6 @@ async def _records_elsewhere(runtime: ShardRuntime, message: ListConnections) ->
     room_id = message.room_id
     if room_id is None or not can_exist(room_id):
         return []
-    return await list_sessions(list(unasked), list_at)
+    # Those that are as good as here stand in no table, and who has had them may say nothing of them any more.
+    here = [] if runtime.shard.transit is None else [own]
+    return await list_sessions([*unasked, *here], list_at)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.shards.moving import Listener, listening
+from tests.support.shards.moving import FrozenBatch, Listener, listening
 from tests.support.shards.moving_stage import MovingStage, moving_stage
 from tests.support.shards.pretended_target import PretendedTarget
 from wspulse import Server
 from wspulse.actors.mesh.lifecycle import MovedOut, MoveFailed
-from wspulse.actors.mesh.message import ListConnections
+from wspulse.actors.mesh.message import ConnectionList, ListConnections
 from wspulse.actors.mesh.placement import SLOTS
 from wspulse.actors.mesh.placing.moves import BatchSent
 from wspulse.actors.moving import departure
@@ -106,3 +106,27 @@ async def test_each_session_is_listed_once_at_any_moment_of_a_move_that_is_taken
                 assert lists.wrong == []
             finally:
                 target.close()
+
+
+async def test_target_lists_who_is_built_though_the_source_says_nothing_of_them_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with moving_stage(2) as stage:
+        ids = stage.ids(3)
+        async with listening(stage.shards.port, {one: f"/ws?id={one}" for one in ids}) as listeners:
+            await connected(stage, *listeners)
+            held = FrozenBatch(stage.source)
+            moving = stage.move()
+            await held.frozen()
+            target = stage.target.shard
+            await eventually(lambda: target.transit is not None and len(target.transit.coming(None)) == 3, "built")
+            # As when its plan is over.
+            monkeypatch.setattr(stage.source._dispatch, "listed", lambda _message: ConnectionList([]))
+            server = stage.shards.servers[1]
+            assert sorted(each.id for each in await server.get_connections("lobby")) == sorted(ids)
+            assert sorted(each.id for each in await server.presence("lobby")) == sorted(ids)
+            assert server.local_connections() == []
+            monkeypatch.undo()
+            held.go_on()
+            assert isinstance(await moving, MovedOut)
+            assert sorted(each.id for each in server.local_connections()) == sorted(ids)
