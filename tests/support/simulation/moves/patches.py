@@ -55,7 +55,7 @@ def patches_of(world: MovingWorld) -> tuple[tuple[object, str, object], ...]:
         *((module, "monotonic", world.loop.time) for module in clocks),
         *((module, "_logger", logger) for module in (arrival, batch, departure, moving)),
         (departure, "_LOOK_S", 0.05),
-        (departure, "BATCH_SESSIONS", 1 + int(world.random.random() * 3)),
+        (resting, "BATCH_SESSIONS", 1 + int(world.random.random() * 3)),
         (drain, "random", world.random.random),
         (drain.Drain, "_close", closed),
         (movable, "copy_of", world.descriptors.copy_of),
