@@ -207,6 +207,7 @@ def check_turn(model: Model, peer: SimPeer) -> None:
         or session.peer is not peer
         or "on_message" not in model.callbacks
         or session.exact is not None
+        or session.halted_at is not None
     ):
         return
     waiting = session.real.inbox._mailbox or ()

@@ -279,7 +279,9 @@ class MovingModel(AskModel):
                 self.fail(f"{model}: is at {plan.source}, which says that all have left")
 
     def died(self, process: SimProcess) -> None:
-        """With it what it had; nobody hears of that."""
+        """With it what it had; nobody hears of that, nor of what it was asked."""
+        self._asks.clear()
+        self._asked.clear()
         for model in self.sessions:
             was_there = model.goes_to is process or (model.goes_to is None and model.process is process)
             if not was_there:
