@@ -92,7 +92,7 @@ def _run_server(flags: dict[str, Any]) -> int:
         logging.getLogger("wspulse.supervisor").warning("variables that are no settings", extra={"names": names})
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(Supervisor(settings).run())
+            return runner.run(Supervisor(settings, lambda: resolve(flags, os.environ)).run())
     except StartError as error:
         tell(str(error))
         return error.exit_code

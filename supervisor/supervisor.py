@@ -67,12 +67,12 @@ class _Ending(NamedTuple):
 
 
 class Supervisor:
-    """One server. `await run()` returns its exit code, or raises StartError when it cannot start.
-
-    A part that fails to stop is logged and keeps no other from being stopped; the exit code is then not 0.
+    """One server. `await run()` returns its exit code, or raises StartError when it cannot start. A part that fails to stop is
+    logged and keeps no other from being stopped; the exit code is then not 0. A reload asks `reread()` for what the settings
+    have come to since, and gives the workers the application's options of them.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, reread: Callable[[], Settings] | None = None) -> None:
         self.settings = settings
         self.host = settings.host
         self.port = settings.port
@@ -97,6 +97,7 @@ class Supervisor:
             shutdown_timeout_s=settings.shutdown_timeout,
             give_up_after_s=settings.give_up_after,
             drain_spread_s=settings.drain_spread,
+            reread=None if reread is None else lambda: reread().overrides,
         )
         self._reloading = Reloading(lambda: self.conductor.reload(joins=False))
         self._sources = SourceWatch(

@@ -150,6 +150,8 @@ def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
     if request.leftover:
         # Before the loop reads anything newer.
         transport.keep(request.leftover)
-    shard.admission.coming.add(transport)
+    coming = shard.admission.coming
+    # From here on this shard decides about its id: a session of it does not move away.
+    coming.add(transport)
     if not open_transport(shard.loop, client, transport):
-        shard.admission.coming.discard(transport)
+        coming.discard(transport)

@@ -94,9 +94,11 @@ class Arrival:
         self._landed = landed
         self.slots: frozenset[int] = frozenset()
         """That come from it."""
-        self._source = 0
-        """Its incarnation."""
+        self.source = 0
+        """Its incarnation, while its cuts are watched."""
         self._batches: dict[int, _Batch] = {}
+        self._landers: dict[str, Lander] = {}
+        """Of the sessions that are built, until they are in their places."""
         self.waiting = Waiting()
         """The ids of sessions that are about to come, and who waits for them."""
 
@@ -117,6 +119,14 @@ class Arrival:
             case MoveEnds():
                 self._unwatch()
 
+    def coming(self, room_id: str | None) -> list[Session]:
+        """The sessions, of one room or of all, that are built and not in their places: the source may have forgotten them."""
+        return [
+            lander.session
+            for lander in self._landers.values()
+            if room_id is None or any(room.id == room_id for room in lander.rooms)
+        ]
+
     def ended(self) -> None:
         """The stream has ended, and with it what is not committed."""
         self._unwatch()
@@ -128,7 +138,7 @@ class Arrival:
             reason = f"it knows sessions of format {FORMAT}, and these are of format {begins.format}"
             self._stream.send(MoveRefused(begins.plan, reason))
             return
-        self._source = begins.incarnation
+        self.source = begins.incarnation
         self.slots = frozenset(begins.slots)
         ready = MoveReady(begins.plan, codec_name(self._shard))
         self._bus.watch_cuts(begins.incarnation, self._cut, partial(self._say, ready))
@@ -137,9 +147,9 @@ class Arrival:
         self._stream.send(answer)
 
     def _unwatch(self) -> None:
-        if self._source:
-            self._bus.unwatch_cuts(self._source)
-            self._source = 0
+        if self.source:
+            self._bus.unwatch_cuts(self.source)
+            self.source = 0
 
     # A batch, step by step.
 
@@ -202,7 +212,8 @@ class Arrival:
         session = session_of(self._shard, record, rooms[0])
         # From here on nothing fails: the descriptor has one owner.
         client: socket | None = None if fd is None else tcp_socket(fd, record.remote_address)
-        return Lander(session, record.transport, client, keeper, rooms, self._has_landed)
+        lander = self._landers[session.id] = Lander(session, record.transport, client, keeper, rooms, self._has_landed)
+        return lander
 
     def _commit(self, number: int, late: dict[str, list[bytes]]) -> None:
         batch = self._batches.pop(number)
@@ -216,6 +227,7 @@ class Arrival:
             self._shard.room_table.let_go(room)
 
     def _has_landed(self, session: Session) -> None:
+        del self._landers[session.id]
         self._landed(session)
         self.waiting.remove(session.id)
 
@@ -223,7 +235,8 @@ class Arrival:
         """The source has it still, or it is lost with that."""
         for keeper in batch.keepers.values():
             keeper.leave()
-        for lander in (batch.landers or {}).values():
+        for connection_id, lander in (batch.landers or {}).items():
+            del self._landers[connection_id]
             if lander.client is not None:
                 lander.client.close()
         for _, fd in batch.records:

@@ -31,13 +31,13 @@ from wspulse.actors.moving.drain import Drain
 from wspulse.actors.moving.resting import Rest, Resting
 from wspulse.actors.moving.tally import MoveTally
 from wspulse.actors.moving.waiting import Waiting
-from wspulse.actors.moving.way import Way, WayBrokenError
+from wspulse.actors.moving.way import MoveFailedError, Way, WayBrokenError
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.record import FORMAT
 from wspulse.actors.values.log_limit import LogLimit
 
-__all__ = ["BATCH_SESSIONS", "Departure", "DepartureEvents", "MoveFailedError"]
+__all__ = ["BATCH_SESSIONS", "Departure", "DepartureEvents"]
 
 BATCH_SESSIONS = 64
 """Tried: 13,600 sessions a second, with a pause of 2.8 ms in the middle; with 250 it is 15 ms, with 16 only 8,100 a second."""
@@ -77,10 +77,6 @@ class DepartureEvents(Rest, Protocol):
         """What was told of sessions until now is told before what the target tells."""
 
 
-class MoveFailedError(Exception):
-    """The plan is over; what is left stays here."""
-
-
 class Departure:
     """See the module. `targets` has the seat that each slot goes to; `slot_of(connection_id)` and `path_of(seat)` are the
     mesh's."""
@@ -105,10 +101,6 @@ class Departure:
         self.plan = plan
         self.waiting = Waiting()
         self.tally = MoveTally()
-        self.is_over = False
-        """Whether none of its sessions is here, so that it decides about nobody any more."""
-        self.sends_newcomers = False
-        """Whether the targets know that our slots come to them, and so decide about who is about to connect."""
         self._numbers = numbers
         """Of batches, and so of cuts: one of an earlier plan may be on its way still."""
         self._targets = targets
@@ -127,10 +119,10 @@ class Departure:
         """Where all go, if they do: then nobody's slot need be known."""
         self._awaited: asyncio.Future[None] | None = None
         """What the bus is to say next."""
-        self._resting = Resting(shard, self._going, events)
+        self._resting = Resting(shard, self._going, self._goes, events)
         self._batch: Batch | None = None
-        self._empty_since: float | None = None
-        """Since when only last callbacks run."""
+        self.is_over = False
+        """Whether nobody is left, and nothing of these slots is this process's to decide about."""
         self._stopping = False
         self._log = LogLimit()
         self._told_at = 0.0
@@ -215,12 +207,14 @@ class Departure:
                 if not self._resting.halting.end_calls(session):
                     self._close(session)
             batches = self._batches_at_rest()
-            seat = self.seats[0]
+            if not batches:
+                if not self.waiting and not self._resting.is_anybody_left(self._timeout_s):
+                    self.is_over = True
+                    return
+                self._progress()
+                await asyncio.sleep(_LOOK_S)
+                continue
             try:
-                for seat in self.seats:
-                    # Before anybody who connects is sent there; it would send him back.
-                    await self._way(seat)
-                self.sends_newcomers = True
                 for seat, sessions in batches.items():
                     await self._move(await self._way(seat), sessions)
                     self._progress()
@@ -237,13 +231,6 @@ class Departure:
                     "sessions could not move; it is tried again", extra={"seat": seat, "reason": str(error)}
                 )
                 await asyncio.sleep(_AGAIN_S)
-                continue
-            if not batches:
-                if self._is_empty():
-                    self.is_over = True
-                    return
-                self._progress()
-                await asyncio.sleep(_LOOK_S)
 
     def _going(self) -> list[Session]:
         """All sessions that are to go and are still here."""
@@ -253,20 +240,8 @@ class Departure:
         targets, slot_of = self._targets, self._slot_of
         return [session for session in sessions if slot_of(session.id) in targets]
 
-    def _is_empty(self) -> bool:
-        """Whether nobody is left, nor will be."""
-        if self._resting or self.waiting or self._going():
-            self._empty_since = None
-            return False
-        now = monotonic()
-        if self._empty_since is None:
-            self._empty_since = now
-        if now < self._empty_since + self._timeout_s and any(
-            self.seat_of(connection_id) is not None for connection_id in self._shard.finishing
-        ):
-            # A newer session of such an id waits for its last callback, which it could not elsewhere.
-            return False
-        return all(self.seat_of(connection_id) is None for connection_id in self._events.joining())
+    def _goes(self, connection_id: str) -> bool:
+        return self.seat_of(connection_id) is not None
 
     def _batches_at_rest(self) -> dict[int, list[Session]]:
         """By seat, those that are at rest, at most a batch for each."""
@@ -396,7 +371,7 @@ class Departure:
             done, pending = await asyncio.wait(pending, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
             for each in done:
                 each.result()
-            if pending and (monotonic() > until or batch.kept_bytes() > _FREEZE_BYTES):
+            if pending and (self._stopping or monotonic() > until or batch.kept_bytes() > _FREEZE_BYTES):
                 raise WayBrokenError("the new process takes too long")
         built = answer.result()
         if not isinstance(built, BatchBuilt) or built.batch != batch.number:

@@ -22,7 +22,8 @@ from wspulse.actors.mesh.placing.moves import MoveBegins, MoveEnvelope
 from wspulse.actors.mesh.stream import Stream
 from wspulse.actors.moving.arrival import Arrival
 from wspulse.actors.moving.batch import MovedSession
-from wspulse.actors.moving.departure import CuttingBus, Departure, MoveFailedError
+from wspulse.actors.moving.departure import CuttingBus, Departure
+from wspulse.actors.moving.way import MoveFailedError
 from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
 from wspulse.actors.sessions.exact.claims import id_of_owner
 from wspulse.actors.sessions.session import Session
@@ -110,8 +111,6 @@ class Moving:
         self._departure: Departure | None = None
         self._task: asyncio.Task[None] | None = None
         self._arrivals: dict[Stream, Arrival] = {}
-        self._landing: list[Arrival] = []
-        """Those whose streams have ended, and whose last sessions' sockets the loop has yet to open."""
         self._numbers = count(1)
         self._version = 0
         """Of the table when the plan began."""
@@ -151,6 +150,9 @@ class Moving:
         departure, task = self._departure, self._task
         if departure is not None and task is not None:
             departure.stop()
+            if departure.is_over:
+                # All have left; it only waits for others.
+                task.cancel()
             await asyncio.wait([task])
 
     def adopted(self, message: TableAdopted) -> None:
@@ -166,18 +168,26 @@ class Moving:
         if arrival is None:
             if not isinstance(envelope, MoveBegins):
                 return
+            for former in self._arrivals.values():
+                if former.source == envelope.incarnation:
+                    # It has ended that stream, of which we have not heard yet.
+                    former.ended()
             arrival = Arrival(self._shard, self._bus(), stream, self._landed)
             self._arrivals[stream] = arrival
             self._shard.transit = self
         arrival.take(envelope, fd)
 
     def stream_ended(self, stream: Stream) -> None:
-        arrival = self._arrivals.pop(stream, None)
-        if arrival is not None:
-            arrival.ended()
-            if arrival.waiting:
-                self._landing.append(arrival)
-            self._rest()
+        arrival = self._arrivals.get(stream)
+        if arrival is None:
+            return
+        arrival.ended()
+        if arrival.waiting:
+            # What was committed is here in a turn.
+            self._shard.loop.call_soon(self.stream_ended, stream, context=self._shard.context)
+            return
+        del self._arrivals[stream]
+        self._rest()
 
     def _landed(self, session: Session) -> None:
         """One is here."""
@@ -190,10 +200,7 @@ class Moving:
             session.apply(SessionEvent.SERVER_CLOSE, error=ServerClosedError(), close=CloseReason.SERVER_CLOSE)
 
     def _rest(self) -> None:
-        self._landing = [arrival for arrival in self._landing if arrival.waiting]
-        if self._landing:
-            self._shard.loop.call_soon(self._rest, context=self._shard.context)
-        elif self._departure is None and not self._arrivals:
+        if self._departure is None and not self._arrivals:
             self._shard.transit = None
 
     # A plan.
@@ -255,7 +262,7 @@ class Moving:
     def joining(self) -> set[str]:
         found = set()
         admission = self._shard.admission
-        for transport in [*admission.newcomers, *admission.coming]:
+        for transport in (*admission.newcomers, *admission.coming):
             upgrade = transport.upgrade
             if upgrade is not None:
                 found |= {upgrade.connection_id, id_of_owner(upgrade.connection_id, upgrade.claim)}
@@ -281,7 +288,7 @@ class Moving:
     def missing(self, connection_id: str, key: tuple[int, int] | None) -> NoReturn:
         self._check_not_between(connection_id)
         departure = self._departure
-        if departure is not None and departure.sends_newcomers and not self._is_known(connection_id):
+        if departure is not None and not self._is_known(connection_id):
             seat = departure.seat_of(connection_id)
             if seat is not None:
                 raise SessionMovedError(seat)
@@ -292,11 +299,8 @@ class Moving:
         mesh = self._mesh
         if connection_id in self._shard.sessions or self._is_known(connection_id):
             return mesh.seat
-        departure = self._departure
-        if departure is not None and departure.sends_newcomers:
-            seat = departure.seat_of(connection_id)
-            if seat is not None:
-                return seat
+        if self._departure is not None and (seat := self._departure.seat_of(connection_id)) is not None:
+            return seat
         slot = mesh.slot_of(connection_id)
         if any(slot in arrival.slots for arrival in self._arrivals.values()):
             # The table does not say so yet: whoever sent it here had it to decide.
@@ -317,11 +321,14 @@ class Moving:
     def between(self, room_id: str | None) -> list[Session]:
         return [] if self._departure is None else self._departure.between(room_id)
 
+    def coming(self, room_id: str | None) -> list[Session]:
+        return [session for arrival in self._arrivals.values() for session in arrival.coming(room_id)]
+
     def gone_to(self) -> list[int]:
         return [] if self._departure is None else self._departure.seats
 
     def _waitings(self) -> list[Any]:
-        found = [arrival.waiting for arrival in (*self._arrivals.values(), *self._landing)]
+        found = [arrival.waiting for arrival in self._arrivals.values()]
         if self._departure is not None:
             found.append(self._departure.waiting)
         return found
@@ -334,7 +341,7 @@ class Moving:
     def _is_known(self, connection_id: str) -> bool:
         """Whether something of that id is still this process's to decide about."""
         departure = self._departure
-        is_finishing = connection_id in self._shard.finishing and (departure is None or not departure.is_over)
+        is_finishing = connection_id in self._shard.finishing and not (departure is not None and departure.is_over)
         return is_finishing or connection_id in self.joining()
 
 

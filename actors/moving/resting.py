@@ -25,6 +25,9 @@ _MOST_SESSIONS = 256
 _SOON_S = 0.005
 """Who runs nothing is at rest by then."""
 
+_FINISHING_S = 1.0
+"""How long last callbacks have at least."""
+
 _LOOK_S = 0.02
 """Between two looks at those who are not."""
 
@@ -43,12 +46,15 @@ class Rest(Protocol):
 
 
 class Resting:
-    """See the module. `going()` are all that are to go."""
+    """See the module. `going()` are all that are to go, `goes(connection_id)` says it of an id."""
 
-    def __init__(self, shard: Shard, going: Callable[[], list[Session]], told: Rest) -> None:
+    def __init__(
+        self, shard: Shard, going: Callable[[], list[Session]], goes: Callable[[str], bool], told: Rest
+    ) -> None:
         self.halting = Halting()
         self._shard = shard
         self._going = going
+        self._goes = goes
         self._joining = told.joining
         self._told = told
         self._soon: dict[Session, float] = {}
@@ -60,6 +66,10 @@ class Resting:
         self._given_up: set[Session] = set()
         """Those that cannot move, and have yet to end."""
         self._turns: Iterator[Session] = iter(())
+        self._round_at = 0.0
+        """When it is looked who has come since, though others are on their way."""
+        self._begun_at = monotonic()
+        self._empty_since: float | None = None
         self._said_goodbye: set[Inbox] = set()
         """Those whose on_transfer_out was called."""
 
@@ -100,6 +110,10 @@ class Resting:
         for session in self._turns:
             return session
         # All have had their turn: look who has come since, or come back.
+        now = monotonic()
+        if len(self) and now < self._round_at:
+            return None
+        self._round_at = now + _LOOK_S
         self._given_up = {session for session in self._given_up if self._shard.sessions.get(session.id) is session}
         known = self._soon.keys() | self._busy.keys() | self._given_up
         self._turns = iter([session for session in self._going() if session not in known])
@@ -115,6 +129,19 @@ class Resting:
         """Those that have not come to rest for so long."""
         late = monotonic() - timeout_s
         return [session for session, since in self._busy.items() if since <= late]
+
+    def is_anybody_left(self, timeout_s: float) -> bool:
+        """Whether somebody is left, or may come: newcomers who wait here; and whoever follows a session whose last callbacks run,
+        which no other process is to run beside them. Those are waited for as long as a session would be."""
+        if len(self) or self._going() or any(map(self._goes, self._joining())):
+            self._empty_since = None
+            return True
+        now = monotonic()
+        if self._empty_since is None:
+            self._empty_since = now
+        if now > max(self._begun_at + timeout_s, self._empty_since + _FINISHING_S):
+            return False
+        return any(map(self._goes, self._shard.finishing))
 
     def ready(self) -> Iterator[Session]:
         """Those that are at rest, the oldest first."""

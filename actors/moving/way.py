@@ -14,13 +14,17 @@ from wspulse.actors.mesh.message import Envelope, Hello
 from wspulse.actors.mesh.placing.moves import MoveAnswer, MoveBegins, MoveEnvelope, MoveReady, MoveRefused
 from wspulse.actors.mesh.stream import Stream
 
-__all__ = ["Way", "WayBrokenError"]
+__all__ = ["MoveFailedError", "Way", "WayBrokenError"]
 
 A = TypeVar("A", bound=MoveAnswer)
 
 
 class WayBrokenError(Exception):
     """The target is gone, or says nothing in time, or takes no sessions of ours."""
+
+
+class MoveFailedError(Exception):
+    """The plan is over; what is left stays in the source."""
 
 
 class Way:

@@ -50,13 +50,13 @@ class AdmissionShard(Protocol):
 
 
 class Admission:
-    """See the module. `newcomers` are those that wait, each with the room that it keeps alive."""
+    """See the module. `newcomers` are those that wait, each with the room that it keeps alive; `coming` those that will be
+    admitted when the loop has their sockets, a turn later."""
 
     def __init__(self, shard: AdmissionShard) -> None:
         self._shard = shard
         self.newcomers: dict[Transport, Room[Session]] = {}
         self.coming: set[Transport] = set()
-        """Those that were sent here by another process, and whose sockets the loop has yet to open."""
         self._further: dict[Transport, list[Room[Session]]] = {}
         """Of those that want more rooms than one, the others."""
 

@@ -287,6 +287,9 @@ class Shard:
     def records(self, room_id: str | None, *, with_state: bool = False) -> list[ConnectionRecord]:
         """A snapshot of the sessions of one room or of all, suspended ones included. Of the application's state goes with it what
         msgpack can express."""
+        sessions = self.members(room_id)
+        if self.transit is not None:
+            sessions += self.transit.coming(room_id)
         return [
             ConnectionRecord(
                 session.id,
@@ -301,7 +304,7 @@ class Shard:
                 expressible(session.connection.state) if with_state else None,
                 rooms_of(session)[1:],
             )
-            for session in self.members(room_id)
+            for session in sessions
         ]
 
     def close_all(self, close: Callable[[Session], object]) -> None:

@@ -6,6 +6,7 @@ Made by the `Conductor`, whose plans these are. A worker that is not ready is st
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.moving.arrival import Arrivals
@@ -45,11 +46,24 @@ class Replacing:
         # Who is not ready costs nobody anything, and may be what the others would wait for.
         order = sorted(self._workers.children, key=lambda child: (child.state is ChildState.READY, child.shard))
         results: list[Moved] = []
-        for child in order:
-            if results and child.state is ChildState.READY:
-                await self._all_ready(child.shard)
-            results.append(await self.one(child.shard, drain=drain))
+        go_back = self._renewed(order[0].shard)
+        try:
+            for child in order:
+                if results and child.state is ChildState.READY:
+                    await self._all_ready(child.shard)
+                results.append(await self.one(child.shard, drain=drain))
+        except RestartFailedError:
+            if not results:
+                # It may be for these that the replacement does not start, and those that die meanwhile must.
+                go_back()
+            raise
         return sorted(results)
+
+    def _renewed(self, shard: int) -> Callable[[], None]:
+        try:
+            return self._workers.renew()
+        except (StartError, OSError) as error:
+            raise RestartFailedError(shard, str(error).removeprefix("wspulse: "), serves=True) from None
 
     async def one(self, shard: int, *, drain: bool) -> Moved:
         """Raises IndexError for a name that nobody bears, else as `all`."""

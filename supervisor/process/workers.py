@@ -16,7 +16,9 @@ import logging
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 from weakref import WeakSet
 
 from wspulse.actors.mesh.lifecycle import ShardSilence, ShardUp
@@ -54,7 +56,7 @@ KILLED_S = 5.0
 
 class Workers:
     """See the module. `on_outage(reason)` is called when no worker was ready for `give_up_after_s`, with how the last one
-    failed."""
+    failed. `reread()` has the overrides of the application's options of now."""
 
     def __init__(
         self,
@@ -65,6 +67,7 @@ class Workers:
         shutdown_timeout_s: float,
         give_up_after_s: float,
         drain_spread_s: float = 0.0,
+        reread: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
         self.children: list[Child] = []
         """By name, from the start on: who bears it now."""
@@ -85,9 +88,20 @@ class Workers:
         self._drain_spread_s = drain_spread_s
         self._changed = asyncio.Event()
         self._folder = WorkingFolder()
+        self._reread = reread
+        self._spec: ChildSpec
         self._processes: defaultdict[int, WeakSet[WorkerProcess]] = defaultdict(WeakSet)
         """By seat: those that were started, as long as anybody holds them."""
         self._hurry = False
+
+    def renew(self) -> Callable[[], None]:
+        """Have those that are started from now on obey what the settings' file says now, in the working folder of now. Returns
+        what has them obey what they did. Raises StartError, and OSError where that folder is gone."""
+        former = self._spec
+        self._folder.enter()
+        if self._reread is not None:
+            self._spec = replace(former, overrides=dict(self._reread()))
+        return lambda: setattr(self, "_spec", former)
 
     def start(self, spec: ChildSpec, listener: socket.socket, seating: Seating, last_incarnation: int) -> None:
         """Start one worker at each seat; incarnations count on from the last. Raises StartError."""

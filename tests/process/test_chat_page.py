@@ -147,13 +147,13 @@ async def test_two_pages_talk_across_workers_one_is_cut_and_nothing_is_lost() ->
             await ada.until("document.querySelectorAll('#people li').length === 2")
             await ada.until("document.querySelectorAll('#people .away').length === 0")
 
-            # Her worker is replaced while she is away: what she said meanwhile goes out in the new session.
+            # Her worker is drained while she is away: what she said meanwhile goes out in the new session.
             ada_worker = int(workers[0].split()[1])
             await ada.click("#cut")
             await ada.until("document.body.dataset.state === 'waiting'")
             await say(ada, "said in between")
             with Control(server.control) as control:
-                control.restart(ada_worker)
+                control.restart(ada_worker, drain=True)
             await until_note(ada, "Back in a new session")
             await until_said(bob, "said in between")
             await until_said(ada, "said in between")

@@ -193,3 +193,22 @@ def test_reload_that_ends_with_the_server_is_answered(app: Path) -> None:
             with pytest.raises(ControlError):
                 reloading.result(timeout=15)
         assert server.wait() == 0
+
+
+def test_reload_takes_the_options_of_the_file_as_it_is_then_and_a_wrong_file_changes_nothing(app: Path) -> None:
+    file = app / "settings.toml"
+    file.write_text("max_message_size = 100\n")
+    with (
+        serve_process("--app", "versions:server", "--config", "settings.toml", workers=1, cwd=app) as server,
+        connect(server.url, max_size=None) as client,
+        Control(server.control) as control,
+    ):
+        write(app, "second", "")
+        file.write_text("max_message_size = many\n")
+        with pytest.raises(ControlError, match=r"settings\.toml"):
+            control.reload()
+        assert version(client) == "first"
+        file.write_text("max_message_size = 10000\n")
+        assert [shard.moved for shard in control.reload()] == [1]
+        client.send(json.dumps({"event": "x" * 5000}))
+        assert json.loads(client.recv(timeout=10))["event"] == "second"

@@ -173,6 +173,9 @@ def _error_record(error: BaseException) -> ErrorRecord:
             return ErrorRecord("ConnectionLostError", error.reason)
         case KeepaliveTimeoutError() | WriteTimeoutError():
             return ErrorRecord(type(error).__name__)
+        case TransportError() if type(error) is TransportError:
+            # It has moved before.
+            return ErrorRecord("other", error.reason)
         case _:
             return ErrorRecord("other", f"{type(error).__name__}: {text_of(error)}")
 

@@ -32,5 +32,9 @@ class Transit(Protocol):
     def between(self, room_id: str | None) -> list[Any]:
         """The sessions of ours that are between two processes, of one room or of all."""
 
+    def coming(self, room_id: str | None) -> list[Any]:
+        """The sessions, of one room or of all, that are as good as here: whoever has them may have forgotten them. They are to be
+        listed, and nothing else."""
+
     def gone_to(self) -> list[int]:
         """The seats that sessions of ours may be at by now: whoever lists sessions lists those of these afterwards."""

@@ -83,10 +83,10 @@ async def assert_it_goes_on(stage: MovingStage, listeners: list[Listener], seat:
         await server.broadcast("lobby", Frame("n", 1, room="lobby"))
         await server.broadcast("kitchen", Frame("n", 2, room="kitchen"))
     for number, listener in enumerate(listeners):
-        await listener.until(lambda each=listener, n=number: {n, "direct"} <= set(each.direct), "it is answered")
-        await listener.until(
-            lambda each=listener: len(each.rooms.get("lobby", ())) == len(stage.shards.servers), "the room is heard"
-        )
+        await listener.until(partial(listener.got_many, 2), "it is answered")
+        assert sorted(map(str, listener.direct)) == [str(number), "direct"]
+        await listener.until(partial(listener.has, "lobby", len(stage.shards.servers)), "the room is heard")
+        assert len(listener.rooms["lobby"]) == len(stage.shards.servers)
         assert listener.closed is None
     assert listeners[0].rooms["kitchen"] == [2] * len(stage.shards.servers)
     assert {each[0] for each in stage.log[before:]} == {seat}

@@ -72,7 +72,9 @@ class Burst:
             self.broadcast(3)
             cut(number)
             self.broadcast(5)
-            time.sleep(0.03)
+            # Behind the publishing of this turn the loop is busy, so that all that comes is taken in one step.
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, time.sleep, 0.03)
 
         bus.cut = cut_and_burst  # type: ignore[attr-defined]
 

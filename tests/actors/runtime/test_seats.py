@@ -60,6 +60,9 @@ class Left:
     def between(self, room_id: str | None) -> list[Any]:
         return []
 
+    def coming(self, room_id: str | None) -> list[Any]:
+        return []
+
     def gone_to(self) -> list[int]:
         return [] if self.to is None else [self.to]
 

@@ -19,9 +19,6 @@ __all__ = ["server"]
 
 PADDING = "x" * 4000
 
-_keys: dict[str, str] = {}
-"""Connection id → what tells its session from others of that id."""
-
 _notes = Path(f"notes-{os.getpid()}").open("a", buffering=1)  # noqa: SIM115 (for as long as the worker lives)
 
 
@@ -39,20 +36,21 @@ def _note(*what: Any) -> None:
 
 @server.on_connect
 async def begin(connection: Connection) -> None:
-    _keys[connection.id] = token_hex(6)
-    _note("begin", connection.id, _keys[connection.id], time.monotonic())
+    # What tells its session from others of that id; it goes along when the session moves to another worker.
+    connection.state["key"] = token_hex(6)
+    _note("begin", connection.id, connection.state["key"], time.monotonic())
 
 
 @server.on_disconnect
 async def end(connection: Connection, error: BaseException | None) -> None:
-    _note("end", connection.id, _keys.get(connection.id), time.monotonic(), repr(error))
+    _note("end", connection.id, connection.state.get("key"), time.monotonic(), repr(error))
 
 
 @server.on_message
 async def obey(connection: Connection, frame: Frame) -> None:
     """The payload is the client's number of the frame, where to, the number in that stream, and whether it is the last one."""
     number, to, place, is_last = frame.decode()
-    _note("taken", connection.id, _keys[connection.id], number, time.monotonic())
+    _note("taken", connection.id, connection.state["key"], number, time.monotonic())
     if number % 13 == 5:
         # What comes meanwhile waits, and is acknowledged.
         await asyncio.sleep(1.5)

@@ -35,7 +35,7 @@ __all__ = ["BUCKET_S", "STRIKES", "Outcome", "histogram", "returning_crowd"]
 
 APP = Path(__file__).with_name("returning_app.py")
 
-STRIKES = ("killed", "restarted", "reloaded")
+STRIKES = ("killed", "restarted", "drained")
 
 BUCKET_S = 0.1
 """One line of the histogram."""
@@ -142,9 +142,9 @@ async def returning_crowd(
         await asyncio.sleep(steady_s)
         tries = sum(visitor.tries for visitor in visitors)
         struck = time.monotonic()
-        if strike == "reloaded":
+        if strike == "drained":
             async with AsyncControl(server.control, timeout=120) as control:
-                await control.reload()
+                await control.reload(drain=True)
             up = time.monotonic()
         else:
             await _end(server, strike)

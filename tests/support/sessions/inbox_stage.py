@@ -100,6 +100,9 @@ class NotedTransport:
         self.log.append("released")
         self.on_release()
 
+    def read_on(self) -> None:
+        """It does not move."""
+
 
 class NotedSession:
     def __init__(self) -> None:

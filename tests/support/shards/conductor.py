@@ -25,7 +25,8 @@ class Conductor:
     def __init__(self, shards: Shards) -> None:
         self.shards = shards
         self.told: list[Message] = []
-        self._plan = 0
+        self.plan = 0
+        """The number of the last one that was ordered."""
         self._news = asyncio.Event()
 
     async def reload(self, number: int, handover_timeout_s: float = 10.0) -> MovedOut | MoveFailed:
@@ -48,16 +49,17 @@ class Conductor:
         drain_spread_s: float = 0.0,
     ) -> None:
         """Have the sessions of those of these slots move that are the source's."""
-        self._plan += 1
+        self.plan += 1
         movement = source.movement
         assert movement is not None
         movement.moving.tell = self._take
         seat, placement = source.shard.seat, source.placement
         seats = [targets.get(slot, STAYS) if placement.owner_of_slot(slot) == seat else STAYS for slot in range(SLOTS)]
-        source.handle(MoveOut(self._plan, pack(f"<{SLOTS}H", *seats), leaves, handover_timeout_s, drain_spread_s))
+        source.handle(MoveOut(self.plan, pack(f"<{SLOTS}H", *seats), leaves, handover_timeout_s, drain_spread_s))
 
-    async def outcome(self) -> MovedOut | MoveFailed:
-        outcome = await self._of_kind(MovedOut, MoveFailed)
+    async def outcome(self, plan: int | None = None) -> MovedOut | MoveFailed:
+        """Of the last plan, or of an earlier one."""
+        outcome = await self._of_kind(MovedOut, MoveFailed, plan=plan)
         assert isinstance(outcome, (MovedOut, MoveFailed))
         return outcome
 
@@ -83,11 +85,12 @@ class Conductor:
         self.told.append(message)
         self._news.set()
 
-    async def _of_kind(self, *kinds: type[MovedOut | MoveFailed | Vacated]) -> Outcome:
+    async def _of_kind(self, *kinds: type[MovedOut | MoveFailed | Vacated], plan: int | None = None) -> Outcome:
+        plan = self.plan if plan is None else plan
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 for message in self.told:
-                    if isinstance(message, kinds) and message.plan == self._plan:
+                    if isinstance(message, kinds) and message.plan == plan:
                         return message
                 self._news.clear()
                 await self._news.wait()

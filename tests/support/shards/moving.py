@@ -83,6 +83,9 @@ class Listener:
         """Whether it was sent so many frames."""
         return len(self.direct) >= number
 
+    def has_an_answer(self) -> bool:
+        return bool(self.direct)
+
     def is_closed(self) -> bool:
         return self.closed is not None
 
