@@ -32,12 +32,7 @@ class Plan:
         self.leaves = leaves
         self.begun_at = source.world.loop.now
         self.has_moved = False
-        self.departure = source.moving._departure
         """Whether none of its sessions is at the source."""
-
-    @property
-    def sends_newcomers(self) -> bool:
-        return self.departure is not None and self.departure.sends_newcomers
 
 
 class SimSupervisor:
@@ -54,12 +49,11 @@ class SimSupervisor:
 
     def begin(self, source: SimProcess, targets: dict[int, int], *, leaves: bool, handover_timeout_s: float) -> None:
         self._plans += 1
-        plan = self.plan = Plan(self._plans, source, targets, leaves=leaves)
+        self.plan = Plan(self._plans, source, targets, leaves=leaves)
         seats = [targets.get(slot, _STAYS) for slot in range(SLOTS)]
         if leaves:
             source.is_leaving = True
         source.moving.order(MoveOut(self._plans, pack(f"<{SLOTS}H", *seats), leaves, handover_timeout_s, 0.0))
-        plan.departure = source.moving._departure
 
     def hear(self, process: SimProcess, message: Message) -> None:
         plan = self.plan
@@ -74,8 +68,8 @@ class SimSupervisor:
         elif isinstance(message, MoveFailed):
             process.is_leaving = False
             self.plan = None
-            if not self.is_stopping and (message.moved or plan.sends_newcomers):
-                # What has moved is nobody's whom the table names.
+            if not self.is_stopping:
+                # Who has moved there, or has connected, is nobody's whom the table names.
                 for target in [self._world.at(seat) for seat in sorted(set(plan.targets.values()))]:
                     if target is not None:
                         self._world.kill(target)
