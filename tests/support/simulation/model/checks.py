@@ -208,6 +208,7 @@ def check_turn(model: Model, peer: SimPeer) -> None:
         or "on_message" not in model.callbacks
         or session.exact is not None
         or session.halted_at is not None
+        or session.landed_turn >= model.loop.turns - 1
     ):
         return
     waiting = session.real.inbox._mailbox or ()

@@ -121,6 +121,7 @@ class SessionModel:
         "is_between",
         "is_ordered",
         "kept",
+        "landed_turn",
         "late_by",
         "left_out",
         "memberships",
@@ -193,6 +194,8 @@ class SessionModel:
         """How long its window may have stood meanwhile."""
         self.given_up_at = 0.0
         """How long it had been halted when it was last given up."""
+        self.landed_turn = -2
+        """In which it has come to where it is; what was read elsewhere is handled in the next one."""
         self.halted_at: float | None = None
         """Since when it is to come to rest."""
         self.said_goodbye = False

@@ -175,6 +175,7 @@ class MovingModel(AskModel):
             self.fail(f"{model}: was {model.state} and is {session.state}")
         model.is_between = False
         model.halted_at = None
+        model.landed_turn = self.loop.turns
         now = self.now
         if model.goes_to is None:
             self.taken_back += 1

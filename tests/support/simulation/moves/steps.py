@@ -36,7 +36,7 @@ class MoveSteps(Steps):
         owners = {each: 0 if all_at_one else int(draw() * self._seats) for each in self._ids}
         self._say("%s processes, ids at %s", self._seats, owners)
         self.world.begin(self._seats, owners)
-        for _ in range(int(draw() * 4)):
+        for _ in range(1 + int(draw() * 3)):
             self._connect()
         self.world.pass_time(self.world.loop.now + 0.02)
 
@@ -140,9 +140,12 @@ class MoveSteps(Steps):
                 world.network.step()
         elif which < 0.58:
             world.forwarder.join_step()
-        elif which < 0.66:
-            world.pass_time(world.loop.now + (0.001, 0.02, 0.06)[int(draw() * 3)])
-        elif which < 0.8:
+        elif which < 0.74:
+            # Nothing arrives meanwhile.
+            loop = world.loop
+            loop.now = max(loop.now, min(loop.next_timer(), loop.now + 0.06))
+            loop.turn()
+        elif which < 0.84:
             world.app.broadcast_nowait(self._room(), self._excluded() if draw() < 0.3 else frozenset())
         elif which < 0.88:
             world.app.send(self._ids[int(draw() * len(self._ids))])

@@ -64,7 +64,12 @@ class SimSupervisor:
         if isinstance(message, MovedOut):
             self._world.model.moved_out(plan)
             plan.has_moved = True
-            self.flip(plan)
+            gone = [seat for seat in sorted(set(plan.targets.values())) if self._world.at(seat) is None]
+            if gone:
+                # What has moved is lost; a process that takes its slots for another's is of no use.
+                self._begin_anew(plan)
+            else:
+                self.flip(plan)
         elif isinstance(message, MoveFailed):
             process.is_leaving = False
             self.plan = None
@@ -77,6 +82,14 @@ class SimSupervisor:
             self.plan = None
             if plan.leaves:
                 self._world.app.start(self._world.end_process(process))
+
+    def _begin_anew(self, plan: Plan) -> None:
+        """Another process has all slots of the source, which ends."""
+        self.plan = None
+        seat = self._world.open(self._world.seats_used).seat
+        self.owners = [seat if owner == plan.source.seat else owner for owner in self.owners]
+        self.tell_table()
+        self._world.kill(plan.source)
 
     def flip(self, plan: Plan) -> None:
         """The table says it from now on, to each process when it hears that."""
