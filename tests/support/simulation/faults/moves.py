@@ -34,7 +34,7 @@ __all__ = ["FAULTS"]
 def _cut_early(end: BusEnd, number: int) -> None:
     """`cut` of the source's bus that comes one message early."""
     _cut(end, number)
-    items = end.outgoing._items
+    items = end.outgoing.items
     if len(items) > 1:
         items[-1], items[-2] = items[-2], items[-1]
 
@@ -42,7 +42,7 @@ def _cut_early(end: BusEnd, number: int) -> None:
 def _cut_ahead(end: BusEnd, number: int) -> None:
     """`cut` that overtakes what the source has queued."""
     _cut(end, number)
-    end.outgoing._items.rotate(1)
+    end.outgoing.items.rotate(1)
 
 
 def _freeze_later(departure: Departure, number: int) -> None:

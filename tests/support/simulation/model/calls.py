@@ -68,6 +68,8 @@ class SimCalls:
 
     async def call(self, session: SessionModel, timeout_s: float, *, is_handlers: bool) -> None:
         model = self._model
+        if session.is_lost:
+            return
         number = model.new_number()
         was_closed = session.state is CLOSED
         is_full = (

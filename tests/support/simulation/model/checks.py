@@ -207,6 +207,8 @@ def check_turn(model: Model, peer: SimPeer) -> None:
         or session.peer is not peer
         or "on_message" not in model.callbacks
         or session.exact is not None
+        or session.halted_at is not None
+        or session.landed_turn >= model.loop.turns - 1
     ):
         return
     waiting = session.real.inbox._mailbox or ()

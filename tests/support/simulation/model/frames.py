@@ -121,7 +121,9 @@ class SessionModel:
         "is_between",
         "is_ordered",
         "kept",
+        "landed_turn",
         "late_by",
+        "left_out",
         "memberships",
         "number",
         "peer",
@@ -176,6 +178,8 @@ class SessionModel:
         """Whether the application has ended it."""
         self.exact: ExactModel | None = None
         """Of a session whose client's messages and frames are counted."""
+        self.left_out = 0
+        """How many frames were found to be missing in what was written."""
         # Where there are several processes.
         self.process: SimProcess | None = None
         self.seat = 0
@@ -190,6 +194,8 @@ class SessionModel:
         """How long its window may have stood meanwhile."""
         self.given_up_at = 0.0
         """How long it had been halted when it was last given up."""
+        self.landed_turn = -2
+        """In which it has come to where it is; what was read elsewhere is handled in the next one."""
         self.halted_at: float | None = None
         """Since when it is to come to rest."""
         self.said_goodbye = False
@@ -328,11 +334,14 @@ class FrameModel:
         """Nothing that was accepted may be unwritten now, but what a full buffer dropped."""
         if session.exact is not None:
             session.exact.check_lost()
+        left_out = session.left_out
         if session.direct_last + 1 != len(session.direct_turns):
             self._look_at_gap(session, session.direct_turns[session.direct_last + 1 :], "direct")
         for membership in session.memberships.values():
             if membership.last + 1 < (upto := membership.room.upto(session.seat)):
                 self._look_at_broadcasts(session, membership, upto)
+        # They are counted when something is written behind them.
+        session.left_out = left_out
 
     def _look_at_broadcasts(self, session: SessionModel, membership: MembershipModel, before: int) -> None:
         if not membership.is_member:
@@ -348,10 +357,14 @@ class FrameModel:
                 self.fail(f"{session}: the bus did not deliver broadcast {place} to a shard that had joined")
                 return
             turns.append(turn)
-        self._look_at_gap(session, turns, "broadcast")
+        if turns:
+            self._look_at_gap(session, turns, "broadcast")
 
     def _look_at_gap(self, session: SessionModel, turns: list[int], kind: str) -> None:
-        """Frames accepted in these turns were left out. Each needs a buffer full of newer ones."""
+        """Frames accepted in these turns were left out. Each needs a buffer full of newer ones, and was dropped by it."""
+        session.left_out += len(turns)
+        if session.exact is None and session.left_out > session.real.dropped_frames:
+            self.fail(f"{session}: {session.left_out} frames were lost, and {session.real.dropped_frames} dropped")
         for turn in turns:
             # Frames that wait for the end of a turn are put in order there: one turn earlier still counts as newer.
             newer = len(session.direct_turns) - bisect_left(session.direct_turns, turn - 1) - 1

@@ -175,6 +175,7 @@ class MovingModel(AskModel):
             self.fail(f"{model}: was {model.state} and is {session.state}")
         model.is_between = False
         model.halted_at = None
+        model.landed_turn = self.loop.turns
         now = self.now
         if model.goes_to is None:
             self.taken_back += 1
@@ -279,7 +280,9 @@ class MovingModel(AskModel):
                 self.fail(f"{model}: is at {plan.source}, which says that all have left")
 
     def died(self, process: SimProcess) -> None:
-        """With it what it had; nobody hears of that."""
+        """With it what it had; nobody hears of that, nor of what it was asked."""
+        self._asks.clear()
+        self._asked.clear()
         for model in self.sessions:
             was_there = model.goes_to is process or (model.goes_to is None and model.process is process)
             if not was_there:

@@ -36,7 +36,7 @@ class MoveSteps(Steps):
         owners = {each: 0 if all_at_one else int(draw() * self._seats) for each in self._ids}
         self._say("%s processes, ids at %s", self._seats, owners)
         self.world.begin(self._seats, owners)
-        for _ in range(int(draw() * 4)):
+        for _ in range(1 + int(draw() * 3)):
             self._connect()
         self.world.pass_time(self.world.loop.now + 0.02)
 
@@ -125,19 +125,40 @@ class MoveSteps(Steps):
 
     def _next_thing(self, which: float) -> None:
         draw, world = self._random, self.world
-        if which < 0.5:
+        is_hot = world.forwarder.cuts or any(session.is_between for session in world.model.live.values())
+        if is_hot and which > 0.6:
+            which = draw()
+            if which < 0.55:
+                self._burst_of_one(self._process())
+            else:
+                for _ in range(1 + int(draw() * 5)):
+                    world.network.step()
+        elif which > 0.9 and draw() < 0.5 and world.supervisor.plan is not None:
+            self._burst_of_one(world.supervisor.plan.source)
+        elif which < 0.5:
             for _ in range(1 + int(draw() * 3)):
                 world.network.step()
         elif which < 0.58:
             world.forwarder.join_step()
-        elif which < 0.66:
-            world.pass_time(world.loop.now + (0.001, 0.02, 0.06)[int(draw() * 3)])
-        elif which < 0.8:
+        elif which < 0.74:
+            # Nothing arrives meanwhile.
+            loop = world.loop
+            loop.now = max(loop.now, min(loop.next_timer(), loop.now + 0.06))
+            loop.turn()
+        elif which < 0.84:
             world.app.broadcast_nowait(self._room(), self._excluded() if draw() < 0.3 else frozenset())
         elif which < 0.88:
             world.app.send(self._ids[int(draw() * len(self._ids))])
         else:
             self._of_a_peer(which)
+
+    def _burst_of_one(self, process: SimProcess) -> None:
+        """One process broadcasts to rooms that somebody is in."""
+        if process.is_dead:
+            return
+        rooms = sorted({session.room.id for session in self.world.model.live.values()}) or list(self._rooms)
+        for _ in range(1 + int(self._random() * 4)):
+            self.world.app.broadcast_from(process, rooms[int(self._random() * len(rooms))])
 
     def _of_a_peer(self, which: float) -> None:
         draw, peer = self._random, self._peer()

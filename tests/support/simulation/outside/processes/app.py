@@ -113,6 +113,10 @@ class MovingApp(SimApp):
         wire = self._world.encode(Frame(payload=b"b%d" % number))
         return bus.publish_but(room_id, wire, excluded) if excluded else bus.publish(room_id, wire)
 
+    def broadcast_from(self, process: SimProcess, room_id: str) -> None:
+        wire = self._world.encode(Frame(payload=b"b%d" % self.model.new_number()))
+        process.bus.publish(room_id, wire)
+
     async def broadcast(self, room_id: str, excluded: frozenset[str] = frozenset()) -> None:
         self.broadcast_nowait(room_id, excluded)
 

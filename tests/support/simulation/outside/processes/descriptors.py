@@ -28,6 +28,8 @@ class Descriptors:
         self._model = model
         self._next = 100
         self.held: dict[int, tuple[SimProcess, SimPeer]] = {}
+        self._gone: dict[int, tuple[SimProcess, SimPeer]] = {}
+        """Those of processes that have died, which may go on with them for nothing."""
 
     # What processes do.
 
@@ -44,6 +46,8 @@ class Descriptors:
     def close(self, fd: int) -> None:
         """`os.close`."""
         entry = self.held.pop(fd, None)
+        if entry is None and fd in self._gone:
+            return
         if entry is None:
             self._model.fail(f"descriptor {fd} is closed twice")
             return
@@ -51,10 +55,12 @@ class Descriptors:
 
     def socket_of(self, fd: int, _remote_address: object) -> SimDescriptor:
         """`tcp_socket`."""
-        return SimDescriptor(self, fd, self.held[fd][1])
+        return SimDescriptor(self, fd, (self.held.get(fd) or self._gone[fd])[1])
 
     def open_transport(self, loop: asyncio.AbstractEventLoop, client: SimDescriptor, protocol: Any) -> bool:
         """As the one of `transfer.opening`: the loop has the socket, and says so in its next turn."""
+        if client.fd in self._gone:
+            return False
         process, peer = self.held.pop(client.fd)
         if peer.reset and peer.number % 2:
             peer.was_refused_by_loop = True
@@ -103,7 +109,8 @@ class Descriptors:
     def died(self, process: SimProcess) -> None:
         """All that it held is closed."""
         for fd in [fd for fd, (holder, _) in self.held.items() if holder is process]:
-            self.close(fd)
+            self._gone[fd] = self.held[fd]
+            self.release(self.held.pop(fd)[1])
 
 
 class SimDescriptor:

@@ -46,6 +46,8 @@ class SimForwarder:
         self._draw = draw
         self.ends: list[BusEnd] = []
         self.leave_delay_s = 0.5
+        self.cuts = 0
+        """How many ends have yet to hear of a cut."""
 
     def _end(self) -> BusEnd:
         return self.ends[int(self._draw() * len(self.ends))]
@@ -55,8 +57,13 @@ class SimForwarder:
         if isinstance(what, _Frames):
             for wire in what.wires:
                 self.model.placed(what.room_id, broadcast_number(wire), what.excluded)
+        else:
+            self.cuts += len(self.ends)
         for end in self.ends:
-            end.incoming.put(partial(end.take, what))
+            end.incoming.put(partial(end.take, what), None if isinstance(what, _Frames) else self._no_cut)
+
+    def _no_cut(self) -> None:
+        self.cuts -= 1
 
     @property
     def busy(self) -> bool:
@@ -208,6 +215,7 @@ class BusEnd:
         """Something comes from the forwarder."""
         if not isinstance(what, _Frames):
             source, number = what
+            self._forwarder.cuts -= 1
             if source in self._watched:
                 self._passed[source](number)
             return

@@ -26,32 +26,32 @@ class _Item(NamedTuple):
 class Wire:
     """See the module. `to` is who takes what is on it; None: nobody in particular, who is always there."""
 
-    __slots__ = ("_items", "_network", "to")
+    __slots__ = ("_network", "items", "to")
 
     def __init__(self, network: SimNetwork, to: SimProcess | None) -> None:
         self._network = network
-        self._items: deque[_Item] = deque()
+        self.items: deque[_Item] = deque()
         self.to = to
         network.wires.append(self)
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     def put(self, arrives: Callable[[], object], is_lost: Callable[[], object] | None = None) -> None:
-        self._items.append(_Item(arrives, is_lost))
+        self.items.append(_Item(arrives, is_lost))
 
     @property
     def is_ready(self) -> bool:
-        return bool(self._items) and (self.to is None or not self.to.is_stalled)
+        return bool(self.items) and (self.to is None or not self.to.is_stalled)
 
     def step(self) -> None:
         """The oldest arrives."""
-        self._items.popleft().arrives()
+        self.items.popleft().arrives()
 
     def clear(self) -> None:
         """All that is on it is lost."""
-        while self._items:
-            lost = self._items.popleft().is_lost
+        while self.items:
+            lost = self.items.popleft().is_lost
             if lost is not None:
                 lost()
 

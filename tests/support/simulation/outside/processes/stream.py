@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tests.support.simulation.outside.processes.network import SimNetwork, Wire
+from wspulse.actors.mesh.placing.moves import BatchCommitted
 
 if TYPE_CHECKING:
     from tests.support.simulation.outside.peer import SimPeer
@@ -58,10 +59,20 @@ class SimStream:
             self.other._incoming.put(self.other._other_ended)
 
     def tear(self) -> None:
-        """It ends at both ends, with what is on its way."""
+        """It ends at both ends, with what is on its way; but not where that is a commit: no stream loses what it has taken while
+        both processes live, and who cannot take one more descriptor has not built the batch."""
+        if self.carries_commit or self.other.carries_commit:
+            return
         for stream in (self, self.other):
             if not stream.ended:
                 stream._end()
+
+    @property
+    def carries_commit(self) -> bool:
+        return any(
+            isinstance(item.arrives, partial) and item.arrives.args and isinstance(item.arrives.args[0], BatchCommitted)
+            for item in self._incoming.items
+        )
 
     def died(self) -> None:
         """The process of this end has: what it had sent still arrives."""

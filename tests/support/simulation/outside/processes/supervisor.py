@@ -32,12 +32,7 @@ class Plan:
         self.leaves = leaves
         self.begun_at = source.world.loop.now
         self.has_moved = False
-        self.departure = source.moving._departure
         """Whether none of its sessions is at the source."""
-
-    @property
-    def sends_newcomers(self) -> bool:
-        return self.departure is not None and self.departure.sends_newcomers
 
 
 class SimSupervisor:
@@ -54,12 +49,11 @@ class SimSupervisor:
 
     def begin(self, source: SimProcess, targets: dict[int, int], *, leaves: bool, handover_timeout_s: float) -> None:
         self._plans += 1
-        plan = self.plan = Plan(self._plans, source, targets, leaves=leaves)
+        self.plan = Plan(self._plans, source, targets, leaves=leaves)
         seats = [targets.get(slot, _STAYS) for slot in range(SLOTS)]
         if leaves:
             source.is_leaving = True
         source.moving.order(MoveOut(self._plans, pack(f"<{SLOTS}H", *seats), leaves, handover_timeout_s, 0.0))
-        plan.departure = source.moving._departure
 
     def hear(self, process: SimProcess, message: Message) -> None:
         plan = self.plan
@@ -70,12 +64,17 @@ class SimSupervisor:
         if isinstance(message, MovedOut):
             self._world.model.moved_out(plan)
             plan.has_moved = True
-            self.flip(plan)
+            gone = [seat for seat in sorted(set(plan.targets.values())) if self._world.at(seat) is None]
+            if gone:
+                # What has moved is lost; a process that takes its slots for another's is of no use.
+                self._begin_anew(plan)
+            else:
+                self.flip(plan)
         elif isinstance(message, MoveFailed):
             process.is_leaving = False
             self.plan = None
-            if not self.is_stopping and (message.moved or plan.sends_newcomers):
-                # What has moved is nobody's whom the table names.
+            if not self.is_stopping:
+                # Who has moved there, or has connected, is nobody's whom the table names.
                 for target in [self._world.at(seat) for seat in sorted(set(plan.targets.values()))]:
                     if target is not None:
                         self._world.kill(target)
@@ -83,6 +82,14 @@ class SimSupervisor:
             self.plan = None
             if plan.leaves:
                 self._world.app.start(self._world.end_process(process))
+
+    def _begin_anew(self, plan: Plan) -> None:
+        """Another process has all slots of the source, which ends."""
+        self.plan = None
+        seat = self._world.open(self._world.seats_used).seat
+        self.owners = [seat if owner == plan.source.seat else owner for owner in self.owners]
+        self.tell_table()
+        self._world.kill(plan.source)
 
     def flip(self, plan: Plan) -> None:
         """The table says it from now on, to each process when it hears that."""
