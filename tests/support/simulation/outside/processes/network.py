@@ -68,6 +68,8 @@ class SimNetwork:
     def __init__(self, seed: int) -> None:
         self._draw = Random(seed).random
         self.wires: list[Wire] = []
+        self.slow: Wire | None = None
+        """One that others mostly overtake."""
 
     @property
     def busy(self) -> bool:
@@ -76,6 +78,8 @@ class SimNetwork:
     def step(self) -> None:
         """Something arrives."""
         ready = [wire for wire in self.wires if wire.is_ready]
+        if self.slow is not None and self.slow in ready and len(ready) > 1 and self._draw() < 0.85:
+            ready.remove(self.slow)
         if ready:
             ready[int(self._draw() * len(ready))].step()
 
