@@ -39,6 +39,8 @@ class Wire:
 
     def put(self, arrives: Callable[[], object], is_lost: Callable[[], object] | None = None) -> None:
         self.items.append(_Item(arrives, is_lost))
+        if self not in self._network.wires:
+            self.clear()
 
     @property
     def is_ready(self) -> bool:
