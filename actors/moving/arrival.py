@@ -127,6 +127,10 @@ class Arrival:
             if room_id is None or any(room.id == room_id for room in lander.rooms)
         ]
 
+    def give_way(self) -> None:
+        """The source has begun anew on another stream, on which its cuts count from now on."""
+        self.source = 0
+
     def ended(self) -> None:
         """The stream has ended, and with it what is not committed."""
         self._unwatch()

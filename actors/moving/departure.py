@@ -204,14 +204,14 @@ class Departure:
                 if not self._resting.halting.end_calls(session):
                     self._close(session)
             batches = self._resting.batches(self.seat_of)
-            if not batches:
-                if not self.waiting and not self._resting.is_anybody_left(self._timeout_s):
-                    self.is_over = True
-                    return
-                self._progress()
-                await asyncio.sleep(_LOOK_S)
-                continue
+            if not batches and not self.waiting and not self._resting.is_anybody_left(self._timeout_s):
+                self.is_over = True
+                return
+            seat = self.seats[0]
             try:
+                for seat in self.seats:
+                    # Though nobody is at rest: who connects is sent there, and would be sent back and forth.
+                    await self._way(seat)
                 for seat, sessions in batches.items():
                     await self._move(await self._way(seat), sessions)
                     self._progress()
@@ -228,6 +228,10 @@ class Departure:
                     "sessions could not move; it is tried again", extra={"seat": seat, "reason": str(error)}
                 )
                 await asyncio.sleep(_AGAIN_S)
+                continue
+            if not batches:
+                self._progress()
+                await asyncio.sleep(_LOOK_S)
 
     def _going(self) -> list[Session]:
         """All sessions that are to go and are still here."""

@@ -170,8 +170,8 @@ class Moving:
                 return
             for former in self._arrivals.values():
                 if former.source == envelope.incarnation:
-                    # It has ended that stream, of which we have not heard yet: a commit may still stand in it.
-                    former.source = 0
+                    # It has ended that stream. What it sent there before is still to be read; a commit may be among it.
+                    former.give_way()
             arrival = Arrival(self._shard, self._bus(), stream, self._landed)
             self._arrivals[stream] = arrival
             self._shard.transit = self

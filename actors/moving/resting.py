@@ -58,7 +58,7 @@ class Resting:
     def __init__(
         self, shard: Shard, going: Callable[[], list[Session]], goes: Callable[[str], bool], told: Rest
     ) -> None:
-        self.halting = Halting()
+        self.halting = Halting(self._says_hello)
         self._shard = shard
         self._going = going
         self._goes = goes
@@ -188,9 +188,8 @@ class Resting:
         go_on(inbox)
         return True
 
-    def _says_hello(self, session: Session) -> None:
+    def _says_hello(self, inbox: Inbox) -> None:
         """Who was told that it leaves is told that it is here, before anything else of it runs."""
-        inbox = session.inbox
         if inbox in self._said_goodbye:
             self._said_goodbye.discard(inbox)
             mailbox = inbox._mailbox
@@ -204,7 +203,7 @@ class Resting:
         """It was taken back, and goes on here until its turn comes again."""
         self._forget(session, session.inbox)
         self._told.returned(session)
-        self._says_hello(session)
+        self._says_hello(session.inbox)
         self.halting.go_on(session)
 
     def give_up(self, session: Session) -> None:
@@ -231,7 +230,7 @@ class Resting:
         for session in [*self._soon, *self._busy]:
             if sessions.get(session.id) is session:
                 self._told.returned(session)
-                self._says_hello(session)
+                self._says_hello(session.inbox)
                 self.halting.go_on(session)
         self._soon.clear()
         self._busy.clear()

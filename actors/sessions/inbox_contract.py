@@ -29,6 +29,9 @@ class Halting(Protocol[AnyInbox_contra]):
     def holds(self, inbox: AnyInbox_contra, /) -> bool:
         """Whether nothing more of what its client sends is to begin."""
 
+    def disturbed(self, inbox: AnyInbox_contra, /) -> None:
+        """A callback is about to wait that says what became of its socket."""
+
 
 class InboxShard(Protocol[AnyInbox]):
     """What an inbox needs of its shard."""

@@ -279,6 +279,7 @@ class Session:
                     self._set_slow()
                     self.shard.start_window(self, self.shard.options.resume_window)
                 case Effect.TELL_DROP:
+                    self._disturb()
                     self.shard.publish_event("drop", self, error)
                     self.inbox.post("on_transport_drop", error)
                 case Effect.MARK:
@@ -288,11 +289,16 @@ class Session:
                     self.error = None
                     self.attach(transport)
                 case Effect.TELL_RESTORE:
+                    self._disturb()
                     self.shard.publish_event("restore", self)
                     self.inbox.post("on_transport_restore")
                 case Effect.END:
                     # An expired window reports the drop that began it.
                     self._end(event, self.error if event is SessionEvent.EXPIRE else error)
+
+    def _disturb(self) -> None:
+        if self.shard.halting is not None:
+            self.shard.halting.disturbed(self.inbox)
 
     def attach(self, transport: Transport) -> None:
         """Take a transport that has answered 101, replay what is buffered, and join the fan-out of its rooms."""

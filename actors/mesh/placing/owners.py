@@ -162,6 +162,8 @@ class Owners:
                     return await ref.ask(message, timeout_s=left_s)
                 except SessionMovedError as moved:
                     named = moved.seat
+                    # Who comes behind it is not to find out earlier that it is there by now.
+                    ask.seat = None
                 hops += 1
                 if hops > _QUICK_HOPS:
                     await asyncio.sleep(_HOP_S)

@@ -7,6 +7,8 @@ it; callbacks that wait run first. So it comes to rest within one handler, howev
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import UNSET, Raw
 
 from wspulse.actors.sessions.inbox import Callback, Inbox
@@ -29,14 +31,18 @@ class Aborting:
     def holds(self, _inbox: Inbox) -> bool:
         return False
 
+    def disturbed(self, _inbox: Inbox) -> None:
+        """Nobody is told."""
+
 
 class Halting:
-    """See the module."""
+    """See the module. `disturbed` is told where something happens to a session at rest."""
 
-    __slots__ = ("_inboxes",)
+    __slots__ = ("_disturbed", "_inboxes")
 
-    def __init__(self) -> None:
+    def __init__(self, disturbed: Callable[[Inbox], None]) -> None:
         self._inboxes: set[Inbox] = set()
+        self._disturbed = disturbed
 
     def stops(self, inbox: Inbox) -> bool:
         """Asked by an inbox before it calls the next handler: whether it comes to rest instead."""
@@ -55,6 +61,10 @@ class Halting:
     def holds(self, inbox: Inbox) -> bool:
         """Whether nothing more of what its client sends is to begin, from whatever socket."""
         return inbox in self._inboxes
+
+    def disturbed(self, inbox: Inbox) -> None:
+        """A callback of it is about to wait: its socket was lost, or its client is back."""
+        self._disturbed(inbox)
 
     def halt(self, session: Session) -> None:
         """Begin nothing more of what its client sends."""

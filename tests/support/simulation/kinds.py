@@ -5,15 +5,15 @@ from __future__ import annotations
 from tests.support.simulation.history import History
 from tests.support.simulation.moves.history import MovingHistory
 
-__all__ = ["history_of", "violation_of_seed"]
+__all__ = ["MOVES_OF", "history_of", "violation_of_seed"]
 
-_MOVES_OF = 10
+MOVES_OF = 10
 """One in so many has sessions that move between processes, and takes as long as three others."""
 
 
 def history_of(seed: int, trace: list[str] | None = None) -> History:
     """The same seed is the same history."""
-    kind = MovingHistory if seed % _MOVES_OF == _MOVES_OF - 1 else History
+    kind = MovingHistory if seed % MOVES_OF == MOVES_OF - 1 else History
     return kind(seed, trace)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -31,12 +32,14 @@ __all__ = ["FAULTS"]
 # The cut.
 
 
-def _cut_early(end: BusEnd, number: int) -> None:
-    """`cut` of the source's bus that comes one message early."""
-    _cut(end, number)
-    items = end.outgoing.items
-    if len(items) > 1:
-        items[-1], items[-2] = items[-2], items[-1]
+def _take_cut_early(end: BusEnd, what: Any) -> None:
+    """`take` of the source's bus, to which its own cut comes one message early."""
+    items = end.incoming.items
+    following = items[0].arrives.args[0] if items and isinstance(items[0].arrives, partial) else None
+    if isinstance(following, tuple) and following[0] == end.process.incarnation and not isinstance(what, tuple):
+        items.popleft()
+        _take_frames(end, following)
+    _take_frames(end, what)
 
 
 def _cut_ahead(end: BusEnd, number: int) -> None:
@@ -201,13 +204,13 @@ def _land_and_run_first(inbox: Any, kind: str) -> None:
     inbox.post(kind)
 
 
-_cut, _build, _commit = BusEnd.cut, Arrival._build, Arrival._commit
+_cut, _take_frames, _build, _commit = BusEnd.cut, BusEnd.take, Arrival._build, Arrival._commit
 _take, _begin_arriving, _catch_up = departures.Departure.take, ArrivingSocket.__init__, landings._catch_up
 _record_of, _exact_record_of = recording.record_of, exact_recording.exact_record_of
 _let_go, _take_back, _what_runs = places.let_go, Batch.take_back, Halting.what_runs
 
 FAULTS: Faults = {
-    "cut that comes one message early": ((BusEnd, "cut", _cut_early),),
+    "cut that comes one message early": ((BusEnd, "take", _take_cut_early),),
     "cut that overtakes what the source has queued": ((BusEnd, "cut", _cut_ahead),),
     "sessions are frozen one turn late": ((Departure, "_cut", _freeze_later),),
     "room is not flushed before somebody keeps what it gets": ((Room, "add_keeper", _keep_what_came_before),),

@@ -36,16 +36,18 @@ class AskModel(Model):
 
     def __init__(self, loop: SimLoop, options: ServerOptions, callbacks: frozenset[str]) -> None:
         super().__init__(loop, options, callbacks)
-        self._asked: defaultdict[tuple[SimProcess, str], list[tuple[int, float]]] = defaultdict(list)
+        self._asked: defaultdict[tuple[SimProcess, str], list[tuple[int, float, SessionModel | None]]] = defaultdict(
+            list
+        )
         """By who asks and about whom, the frames that are on their way, in the order of the calls, each with when that was."""
         self._asks: dict[int, tuple[SimProcess, str]] = {}
 
-    def asks(self, process: SimProcess, connection_id: str, number: int) -> None:
+    def asks(self, process: SimProcess, connection_id: str, number: int, only: SessionModel | None = None) -> None:
         """A frame is sent to an id."""
         if self.trace is not None:
             self.note(f"{process} sends {number} to {connection_id}")
         self._asks[number] = process, connection_id
-        self._asked[process, connection_id].append((number, self.now))
+        self._asked[process, connection_id].append((number, self.now, only))
 
     def answered(self, number: int) -> None:
         """What became of it is known, or never will be."""
@@ -84,7 +86,11 @@ class AskModel(Model):
         if isinstance(message, Kick) and live is not None and live.state is not CLOSED:
             self.fail(f"{live}: kick returned and it is still there")
         if number is not None and number in self._asks:
-            asked = [entry for entry in self._asked[self._asks[number]] if entry[1] > self.now - _ASK_S]
+            asked = [
+                entry
+                for entry in self._asked[self._asks[number]]
+                if entry[1] > self.now - _ASK_S and (entry[2] is None or entry[2].state is not CLOSED)
+            ]
             if asked and asked[0][0] != number:
                 self.fail(f"{connection_id}: frame {number} of {self._asks[number]} is done, and {asked} were to come")
             self.answered(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.support.simulation.moves.world import MovingWorld
+from tests.support.simulation.outside.app import Script
 from tests.support.simulation.outside.processes.process import SimProcess
 from tests.support.simulation.steps import Steps
 from tests.support.simulation.world import World
@@ -110,10 +111,13 @@ class MoveSteps(Steps):
         if world.supervisor.plan is None:
             self._plan()
         self._say("much happens while sessions move")
-        faults = (self._tear, self._shortage, self._stall, self._kill)
-        trouble_at = int(draw() * 60)
-        for number in range(10 + int(draw() * 30)):
-            if number == trouble_at:
+        faults = (self._tear, self._tear, self._shortage, self._stall, self._kill)
+        is_troubled = draw() < 0.4
+        plan = world.supervisor.plan
+        world.network.slow = plan.source.bus.outgoing if plan is not None and draw() < 0.5 else None
+        for _ in range(10 + int(draw() * 30)):
+            if is_troubled and self._is_hot and draw() < 0.15:
+                is_troubled = False
                 faults[int(draw() * len(faults))]()
             self._next_thing(draw())
             turns = int(draw() * 3)
@@ -122,18 +126,24 @@ class MoveSteps(Steps):
             world.settle()
             if world.model.violation is not None:
                 return
+        world.network.slow = None
+
+    @property
+    def _is_hot(self) -> bool:
+        """Whether sessions are being cut out, or are between two processes."""
+        world = self.world
+        return bool(world.forwarder.cuts) or any(session.is_between for session in world.model.live.values())
 
     def _next_thing(self, which: float) -> None:
         draw, world = self._random, self.world
-        is_hot = world.forwarder.cuts or any(session.is_between for session in world.model.live.values())
-        if is_hot and which > 0.6:
+        if which > 0.6 and self._is_hot:
             which = draw()
             if which < 0.55:
                 self._burst_of_one(self._process())
             else:
                 for _ in range(1 + int(draw() * 5)):
                     world.network.step()
-        elif which > 0.9 and draw() < 0.5 and world.supervisor.plan is not None:
+        elif which > 0.8 and draw() < 0.6 and world.supervisor.plan is not None:
             self._burst_of_one(world.supervisor.plan.source)
         elif which < 0.5:
             for _ in range(1 + int(draw() * 3)):
@@ -141,16 +151,24 @@ class MoveSteps(Steps):
         elif which < 0.58:
             world.forwarder.join_step()
         elif which < 0.74:
-            # Nothing arrives meanwhile.
-            loop = world.loop
-            loop.now = max(loop.now, min(loop.next_timer(), loop.now + 0.06))
-            loop.turn()
+            self._let_time_pass(0.06 if not self._is_hot or draw() < 0.8 else 2.2)
         elif which < 0.84:
             world.app.broadcast_nowait(self._room(), self._excluded() if draw() < 0.3 else frozenset())
         elif which < 0.88:
             world.app.send(self._ids[int(draw() * len(self._ids))])
         else:
             self._of_a_peer(which)
+
+    def _let_time_pass(self, seconds: float) -> None:
+        """Nothing arrives meanwhile."""
+        loop = self.world.loop
+        until = loop.now + seconds
+        for _ in range(1 if seconds < 1 else 200):
+            loop.now = max(loop.now, min(loop.next_timer(), until))
+            loop.turn()
+            self.world.settle()
+            if loop.now >= until:
+                break
 
     def _burst_of_one(self, process: SimProcess) -> None:
         """One process broadcasts to rooms that somebody is in."""
@@ -168,10 +186,14 @@ class MoveSteps(Steps):
             peer.read(1 + int(draw() * 12))
         elif which < 0.94:
             peer.reads = False
-        elif peer.session is not None and which < 0.97:
+        elif peer.session is not None and which < 0.96:
             self.world.app.send(peer.session)
         elif peer.can_send:
-            self.world.send_message(peer, self._script() if draw() < 0.3 else None)
+            if draw() < 0.1:
+                peer.drop()
+            else:
+                says = Script(False, (("broadcast", self._room(), frozenset()),))
+                self.world.send_message(peer, says if draw() < 0.7 else self._script())
             peer.socket.poll(1 + int(draw() * 12))
 
     def _burst_in_rooms(self) -> None:

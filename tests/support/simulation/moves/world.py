@@ -83,6 +83,8 @@ class MovingWorld(World):
         self._incarnations = 0
         self.seats_used = 0
         self._drawn_ids: dict[int, int] = {}
+        self._in_transit: dict[SimPeer, SimProcess] = {}
+        """Newcomers whose id is between two processes, and which of them has their sockets."""
         self._every: list[SimProcess] = []
         self._has_killed = False
         self._jumped_at = self.late_until = 0.0
@@ -132,6 +134,9 @@ class MovingWorld(World):
                 peer.expected_close = None
                 socket.lost = socket.closing = True
                 self.descriptors.release(peer)
+        for peer in [peer for peer, at in self._in_transit.items() if at is process]:
+            del self._in_transit[peer]
+            self.descriptors.release(peer)
         self.descriptors.died(process)
         self._close_streams(process)
         self._gone(process)
@@ -196,6 +201,7 @@ class MovingWorld(World):
         self._route(process, peer, upgrade, ahead, 0)
 
     def _route(self, process: SimProcess, peer: SimPeer, upgrade: Upgrade, ahead: bytes, hops: int) -> None:
+        self._in_transit.pop(peer, None)
         if process.is_dead or hops > _MOST_HOPS or self.supervisor.is_stopping:
             if hops > _MOST_HOPS:
                 self.model.fail(f"{peer}: nobody takes it")
@@ -206,6 +212,7 @@ class MovingWorld(World):
             seat = process.seat_of_newcomer(decisive_id, was_sent=hops > 0)
         except InTransitError as in_transit:
             again = partial(self._route, process, peer, upgrade, ahead, hops)
+            self._in_transit[peer] = process
             in_transit.wait(partial(self._soon, again))
             return
         if self.model.trace is not None:

@@ -37,6 +37,7 @@ class SimSocket(asyncio.Transport):
         "eof_is_due",
         "eof_written",
         "far_until",
+        "is_leaving",
         "kernel_bytes",
         "lost",
         "model",
@@ -81,6 +82,8 @@ class SimSocket(asyncio.Transport):
         self.eof_is_due = False
         self.process: SimProcess | None = None
         """Whose loop has it, where there are several."""
+        self.is_leaving = False
+        """Whether this loop lets go of it, and others have it."""
         self.tail = b""
         """What was written last, while it has an end that is not sent."""
 
@@ -213,6 +216,7 @@ class SimSocket(asyncio.Transport):
         peer, model = self.peer, self.model
         if peer.holders > 1:
             # Its connection goes on.
+            self.is_leaving = True
             self._force_close(None)
             return
         untaken = self.unsent_bytes + self.kernel_bytes
@@ -280,7 +284,7 @@ class SimSocket(asyncio.Transport):
         self.kernel_bytes -= taken_bytes
         self.taken_bytes += taken_bytes
         self.taken_at = self.model.now
-        if not self.unsent_bytes or (self.lost and self.peer.holders < 2):
+        if not self.unsent_bytes or (self.lost and not self.is_leaving):
             return
         moved = min(self.unsent_bytes, self.capacity_bytes - self.kernel_bytes)
         self.unsent_bytes -= moved
@@ -319,7 +323,7 @@ class SimSocket(asyncio.Transport):
         model, peer = self.model, self.peer
         if self.closed:
             return  # its process has died
-        if peer.holders > 1:
+        if self.is_leaving:
             self._left()
             return
         model.losing = peer

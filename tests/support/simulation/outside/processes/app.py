@@ -154,7 +154,7 @@ class MovingApp(SimApp):
         if process.is_dead:
             return
         number = self.model.new_number()
-        self.model.asks(process, session.id, number)
+        self.model.asks(process, session.id, number, session)
         try:
             connection.send_nowait(Frame(payload=b"d%d" % number))
         except ConnectionClosedError:

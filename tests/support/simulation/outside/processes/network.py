@@ -39,6 +39,8 @@ class Wire:
 
     def put(self, arrives: Callable[[], object], is_lost: Callable[[], object] | None = None) -> None:
         self.items.append(_Item(arrives, is_lost))
+        if self not in self._network.wires:
+            self.clear()
 
     @property
     def is_ready(self) -> bool:
@@ -68,6 +70,8 @@ class SimNetwork:
     def __init__(self, seed: int) -> None:
         self._draw = Random(seed).random
         self.wires: list[Wire] = []
+        self.slow: Wire | None = None
+        """One that others mostly overtake."""
 
     @property
     def busy(self) -> bool:
@@ -76,6 +80,8 @@ class SimNetwork:
     def step(self) -> None:
         """Something arrives."""
         ready = [wire for wire in self.wires if wire.is_ready]
+        if self.slow is not None and self.slow in ready and len(ready) > 1 and self._draw() < 0.85:
+            ready.remove(self.slow)
         if ready:
             ready[int(self._draw() * len(ready))].step()
 

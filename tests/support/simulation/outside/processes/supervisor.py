@@ -87,7 +87,10 @@ class SimSupervisor:
         """Another process has all slots of the source, which ends."""
         self.plan = None
         seat = self._world.open(self._world.seats_used).seat
-        self.owners = [seat if owner == plan.source.seat else owner for owner in self.owners]
+        for slot, owner in enumerate(self.owners):
+            if owner == plan.source.seat:
+                target = plan.targets.get(slot, owner)
+                self.owners[slot] = seat if target == owner or self._world.at(target) is None else target
         self.tell_table()
         self._world.kill(plan.source)
 
