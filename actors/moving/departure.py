@@ -207,14 +207,13 @@ class Departure:
             if not batches and not self.waiting and not self._resting.is_anybody_left(self._timeout_s):
                 self.is_over = True
                 return
-            seat = self.seats[0]
             try:
                 for seat in self.seats:
                     # Though nobody is at rest: who connects is sent there, and would be sent back and forth.
-                    await self._way(seat)
-                for seat, sessions in batches.items():
-                    await self._move(await self._way(seat), sessions)
-                    self._progress()
+                    way = await self._way(seat)
+                    if sessions := batches.get(seat):
+                        await self._move(way, sessions)
+                        self._progress()
                 fruitless_since = None
             except WayBrokenError as error:
                 now = monotonic()
@@ -224,9 +223,8 @@ class Departure:
                     raise MoveFailedError(str(error)) from None
                 if not await self._is_there(seat):
                     raise MoveFailedError(str(error)) from None
-                _logger.warning(
-                    "sessions could not move; it is tried again", extra={"seat": seat, "reason": str(error)}
-                )
+                fields = {"seat": seat, "reason": str(error)}
+                _logger.warning("sessions could not move; it is tried again", extra=fields)
                 await asyncio.sleep(_AGAIN_S)
                 continue
             if not batches:

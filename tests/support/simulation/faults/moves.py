@@ -42,12 +42,6 @@ def _take_cut_early(end: BusEnd, what: Any) -> None:
     _take_frames(end, what)
 
 
-def _cut_ahead(end: BusEnd, number: int) -> None:
-    """`cut` that overtakes what the source has queued."""
-    _cut(end, number)
-    end.outgoing.items.rotate(1)
-
-
 def _freeze_later(departure: Departure, number: int) -> None:
     """`Departure._cut` that freezes one turn late."""
     batch = departure._batch
@@ -204,14 +198,13 @@ def _land_and_run_first(inbox: Any, kind: str) -> None:
     inbox.post(kind)
 
 
-_cut, _take_frames, _build, _commit = BusEnd.cut, BusEnd.take, Arrival._build, Arrival._commit
+_take_frames, _build, _commit = BusEnd.take, Arrival._build, Arrival._commit
 _take, _begin_arriving, _catch_up = departures.Departure.take, ArrivingSocket.__init__, landings._catch_up
 _record_of, _exact_record_of = recording.record_of, exact_recording.exact_record_of
 _let_go, _take_back, _what_runs = places.let_go, Batch.take_back, Halting.what_runs
 
 FAULTS: Faults = {
     "cut that comes one message early": ((BusEnd, "take", _take_cut_early),),
-    "cut that overtakes what the source has queued": ((BusEnd, "cut", _cut_ahead),),
     "sessions are frozen one turn late": ((Departure, "_cut", _freeze_later),),
     "room is not flushed before somebody keeps what it gets": ((Room, "add_keeper", _keep_what_came_before),),
     "target does not wait for the cut": ((Arrival, "_build", _build_before_the_cut),),

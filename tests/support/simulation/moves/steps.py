@@ -140,6 +140,8 @@ class MoveSteps(Steps):
             which = draw()
             if which < 0.55:
                 self._burst_of_one(self._process())
+            elif which < 0.7:
+                self._send_to_one_between()
             else:
                 for _ in range(1 + int(draw() * 5)):
                     world.network.step()
@@ -158,6 +160,11 @@ class MoveSteps(Steps):
             world.app.send(self._ids[int(draw() * len(self._ids))])
         else:
             self._of_a_peer(which)
+
+    def _send_to_one_between(self) -> None:
+        between = [session for session in self.world.model.live.values() if session.is_between]
+        if between:
+            self.world.app.send(between[int(self._random() * len(between))])
 
     def _let_time_pass(self, seconds: float) -> None:
         """Nothing arrives meanwhile."""

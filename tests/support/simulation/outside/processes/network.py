@@ -80,7 +80,7 @@ class SimNetwork:
     def step(self) -> None:
         """Something arrives."""
         ready = [wire for wire in self.wires if wire.is_ready]
-        if self.slow is not None and self.slow in ready and len(ready) > 1 and self._draw() < 0.85:
+        if self.slow is not None and self.slow in ready and len(ready) > 1 and self._draw() < 0.97:
             ready.remove(self.slow)
         if ready:
             ready[int(self._draw() * len(ready))].step()
