@@ -193,6 +193,7 @@ class Departure:
 
     async def _run(self) -> None:
         fruitless_since: float | None = None
+        failed_at = 0.0
         while True:
             if self._stopping:
                 raise MoveFailedError("the server ends")
@@ -213,12 +214,13 @@ class Departure:
                     way = await self._way(seat)
                     if sessions := batches.get(seat):
                         await self._move(way, sessions)
+                        fruitless_since = None
                         self._progress()
-                fruitless_since = None
             except WayBrokenError as error:
                 now = monotonic()
-                if fruitless_since is None:
+                if fruitless_since is None or now > failed_at + self._timeout_s + _ANSWER_S:
                     fruitless_since = now
+                failed_at = now
                 if now > fruitless_since + self._timeout_s:
                     raise MoveFailedError(str(error)) from None
                 if not await self._is_there(seat):
