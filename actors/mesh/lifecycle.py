@@ -94,6 +94,12 @@ class MoveOut(ActorMessage):
     drain: bool = False
 
 
+class CloseStrays(ActorMessage):
+    """A plan that brought sessions here has failed: close those of slots that are another's with 1012, spread over `spread_s`."""
+
+    spread_s: float
+
+
 class ShareBus(ActorMessage):
     """To the only worker of a server: another process is about to come; broadcast through the bus at these endpoints."""
 
@@ -197,7 +203,8 @@ class MovedOut(ActorMessage):
 
 
 class MoveFailed(ActorMessage):
-    """The plan is over, and what is left stays here. `lost`: sessions that had moved to a process that has died."""
+    """The plan is over, and what is left stays here. `lost`: sessions that had moved, to a process that has died or is to close
+    them."""
 
     plan: int
     reason: str
@@ -249,6 +256,7 @@ LifecycleMessage = (
     | SlotTable
     | TableAdopted
     | MoveOut
+    | CloseStrays
     | ShareBus
     | KeepBus
     | Drain

@@ -91,7 +91,7 @@ class Arrival:
         self._shard = shard
         self._bus = bus
         self._stream = stream
-        self._landed = landed
+        self.landed = landed
         self.slots: frozenset[int] = frozenset()
         """That come from it."""
         self.source = 0
@@ -234,7 +234,7 @@ class Arrival:
 
     def _has_landed(self, session: Session) -> None:
         del self._landers[session.id]
-        self._landed(session)
+        self.landed(session)
         self.waiting.remove(session.id)
 
     def _discard(self, batch: _Batch) -> None:

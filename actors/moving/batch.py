@@ -228,14 +228,24 @@ class Batch:
             each = self._frozen.pop(connection_id, None)
             if each is None:
                 continue
-            session = self._landing[connection_id] = each.session
-            late = sent_meanwhile(session)
-            thaw(session)
-            client = None if each.fd is None else tcp_socket(each.fd, session.connection.request.remote_address)
-            at = partial(self._landed, landed)
-            land(self._shard, Lander(session, each.transport, client, each.keeper, each.rooms, at, late))
+            self._landing[connection_id] = each.session
+            try:
+                self._land(each, landed)
+            except Exception:
+                # It is lost; the others come back, and nobody waits for it.
+                _logger.exception("a session cannot come back", extra={"connection_id": connection_id})
+                if self._landing.pop(connection_id, None) is not None:
+                    self._waiting.remove(connection_id)
         if only is None:
             self.is_over = True
+
+    def _land(self, each: _Frozen, landed: Callable[[Session], object]) -> None:
+        session = each.session
+        late = sent_meanwhile(session)
+        thaw(session)
+        client = None if each.fd is None else tcp_socket(each.fd, session.connection.request.remote_address)
+        at = partial(self._landed, landed)
+        land(self._shard, Lander(session, each.transport, client, each.keeper, each.rooms, at, late))
 
     def _landed(self, landed: Callable[[Session], object], session: Session) -> None:
         del self._landing[session.id]

@@ -23,6 +23,7 @@ from wspulse.actors.mesh.stream import Stream
 from wspulse.actors.moving.arrival import Arrival
 from wspulse.actors.moving.batch import MovedSession
 from wspulse.actors.moving.departure import CuttingBus, Departure
+from wspulse.actors.moving.drain import Drain
 from wspulse.actors.moving.way import MoveFailedError
 from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
 from wspulse.actors.sessions.exact.claims import id_of_owner
@@ -155,6 +156,17 @@ class Moving:
                 task.cancel()
             await asyncio.wait([task])
 
+    def close_strays(self, spread_s: float) -> None:
+        """A plan that brought sessions here has failed, and nobody looks for them here."""
+        mesh, drain = self._mesh, Drain(self._shard, spread_s=spread_s, restarts=True)
+        for session in list(self._shard.sessions.values()):
+            if mesh.owner_of(session.id) != mesh.seat:
+                drain.close(session)
+        for arrival in self._arrivals.values():
+            # What was committed may be on its way still.
+            arrival.slots = frozenset()
+            arrival.landed = partial(self._landed_astray, drain)
+
     def adopted(self, message: TableAdopted) -> None:
         """Another process, or the supervisor (-1), sends nothing more here for the slots that have gone."""
         if message.version > self._version:
@@ -199,6 +211,10 @@ class Moving:
         if shard.closing:
             session.apply(SessionEvent.SERVER_CLOSE, error=ServerClosedError(), close=CloseReason.SERVER_CLOSE)
 
+    def _landed_astray(self, drain: Drain, session: Session) -> None:
+        self._landed(session)
+        drain.close(session)
+
     def _rest(self) -> None:
         if self._departure is None and not self._arrivals:
             self._shard.transit = None
@@ -210,15 +226,16 @@ class Moving:
         try:
             await departure.run()
         except MoveFailedError as error:
-            lost = tally.moved
             if not departure.is_stopping:
                 self._end_plan()
-            self.tell(MoveFailed(departure.plan, str(error), tally.moved, tally.drained, lost))
+            self.tell(MoveFailed(departure.plan, str(error), tally.moved, tally.drained, tally.moved))
             return
         except Exception:
             _logger.exception("a plan failed")
             self._end_plan()
-            self.tell(MoveFailed(departure.plan, "an error, which is in the log", tally.moved, tally.drained, 0))
+            self.tell(
+                MoveFailed(departure.plan, "an error, which is in the log", tally.moved, tally.drained, tally.moved)
+            )
             return
         self.tell(MovedOut(departure.plan, tally.moved, tally.drained, tally.longest_pause_s))
         await self._all_adopted()

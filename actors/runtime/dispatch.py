@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from wspulse.actors.mesh.lifecycle import (
+    CloseStrays,
     KeepBus,
     MoveOut,
     SeatGone,
@@ -104,7 +105,7 @@ class Dispatch:
             case SlotTable():
                 self._adopt(message)
                 self._pass_on(message)
-            case MoveOut() | ShareBus() | KeepBus():
+            case MoveOut() | CloseStrays() | ShareBus() | KeepBus():
                 self._pass_on(message)
             case _:
                 self.receive(message)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import cast
 
 from wspulse.actors.accept.acceptor import Acceptor
-from wspulse.actors.mesh.lifecycle import BusShared, KeepBus, MoveOut, ShareBus, TableAdopted
+from wspulse.actors.mesh.lifecycle import BusShared, CloseStrays, KeepBus, MoveOut, ShareBus, TableAdopted
 from wspulse.actors.mesh.message import ConnectionRecord, Message
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.moving.departure import CuttingBus
@@ -60,6 +60,8 @@ class Movement:
                 if message.leaves:
                     self._acceptor.listen_no_more()
                 self.moving.order(message)
+            case CloseStrays():
+                self.moving.close_strays(message.spread_s)
             case ShareBus():
                 shared = BusShared()
                 self._siblings.share_bus(message.push_endpoint, message.subscribe_endpoint, lambda: self._tell(shared))

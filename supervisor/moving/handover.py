@@ -121,9 +121,8 @@ class Handover:
                 _logger.error("no session moves to a new worker; it is killed", extra=fields)
                 turn.reason = NOTHING_MOVED
                 self._new_target.kill()
-            case Advice.KILL_TARGET:
-                turn.fail(NOTHING_MOVED)
-            case Advice.KILL_SOURCE:
+            case Advice.KILL_TARGET | Advice.KILL_SOURCE:
+                # Other workers serve: it is not for one of them to die.
                 _logger.error("sessions that are left do not move; their worker is killed", extra=fields)
                 source.kill()
             case Advice.GO_ON if turn.stage is Stage.MOVED:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from wspulse.actors.mesh.lifecycle import CloseStrays
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.moving.arrival import Arrival, Arrivals
+from wspulse.supervisor.moving.handover import Handover
 from wspulse.supervisor.moving.handovers import Handovers
 from wspulse.supervisor.moving.pulse import Pulse
 from wspulse.supervisor.moving.shared_bus import SharedBus
@@ -58,7 +60,7 @@ class Scaling:
         if count > len(children):
             await self._more(count)
         while len(children) > count:
-            results.append(await self._fewer(count))
+            results += await self._fewer(count)
         results += await self._balance()
         return Scaled(
             sum(result.moved for result in results),
@@ -95,38 +97,54 @@ class Scaling:
             self._arrivals.is_over(arrival)
             self._workers.add(arrival.child)
 
-    async def _fewer(self, count: int) -> Moved:
+    async def _fewer(self, count: int) -> list[Moved]:
         """The last worker goes; what it has goes to those that will be left."""
         workers = self._workers
         source = workers.children[-1]
         staying = [child.seat for child in workers.children[:count]]
-        changed = handed_out(self._seating.seats, source.seat, staying)
-        await self._targets_ready(source, changed)
 
         def commit() -> bool:
             workers.drop()
             return True
 
-        with self._handovers.turn(source, changed, commit, leaves=True, workers=len(workers.children) - 1) as handover:
-            result = await self._handovers.run(handover)
+        results = []
+        *first, last = _by_seat(handed_out(self._seating.seats, source.seat, staying)) or [{}]
+        for targets in first:
+            results.append(await self._hand_over(source, targets))  # noqa: PERF401 - those before one that fails
+        await self._targets_ready(source, last)
+        left = len(workers.children) - 1
+        with self._handovers.turn(source, last, commit, leaves=True, workers=left) as handover:
+            results.append(await self._run(handover, last))
             await self._handovers.retired(source)
-        return result
+        return results
 
     async def _balance(self) -> list[Moved]:
         """Move what must, for all to have equal shares."""
         results = []
         children = self._workers.children
         owners = list(self._seating.seats)
-        targets = balanced(owners, [child.seat for child in children])
+        changed = balanced(owners, [child.seat for child in children])
         for source in list(children):
-            changed = {slot: seat for slot, seat in targets.items() if owners[slot] == source.seat}
-            if changed:
-                await self._targets_ready(source, changed)
-                with self._handovers.turn(
-                    source, changed, lambda: True, leaves=False, workers=len(children)
-                ) as handover:
-                    results.append(await self._handovers.run(handover))
+            for targets in _by_seat({slot: seat for slot, seat in changed.items() if owners[slot] == source.seat}):
+                results.append(await self._hand_over(source, targets))  # noqa: PERF401 - those before one that fails
         return results
+
+    async def _hand_over(self, source: Child, targets: dict[int, int]) -> Moved:
+        """To one other worker, and the source stays."""
+        await self._targets_ready(source, targets)
+        workers = len(self._workers.children)
+        with self._handovers.turn(source, targets, lambda: True, leaves=False, workers=workers) as handover:
+            return await self._run(handover, targets)
+
+    async def _run(self, handover: Handover, targets: dict[int, int]) -> Moved:
+        try:
+            return await self._handovers.run(handover)
+        except MoveFailedError:
+            # What has moved is where nobody looks for it.
+            for child in self._workers.children:
+                if child.seat in targets.values():
+                    child.tell(CloseStrays(self._handovers.patience.drain_spread_s))
+            raise
 
     async def _targets_ready(self, source: Child, targets: dict[int, int]) -> None:
         seats = set(targets.values())
@@ -135,3 +153,8 @@ class Scaling:
         if not await self._pulse.until(lambda: all(child.state is ChildState.READY for child in away), limit_s):
             reason = f"a worker that they go to was not ready after {limit_s:g} s (--give-up-after)"
             raise MoveFailedError(source.shard, reason, moved=0, lost=0)
+
+
+def _by_seat(targets: dict[int, int]) -> list[dict[int, int]]:
+    """One for each seat: where one of them dies, what has moved to the others is theirs."""
+    return [{slot: seat for slot, seat in targets.items() if seat == each} for each in sorted(set(targets.values()))]

@@ -27,7 +27,8 @@ class RestartFailedError(WspulseError):
 
 
 class MoveFailedError(WspulseError):
-    """Not all sessions of a worker could be moved; it goes on with those that are left. `lost` had moved to one that died."""
+    """Not all sessions of a worker could be moved; it goes on with those that are left. `lost` had moved to one that died,
+    or was to close them."""
 
     code = "move_failed"
 

@@ -14,6 +14,7 @@ from wspulse.actors.mesh.lifecycle import (
     Alive,
     BootFailed,
     BusShared,
+    CloseStrays,
     Drain,
     KeepBus,
     MovedOut,
@@ -74,11 +75,17 @@ def test_last_names_go_and_their_slots_to_those_that_are_left() -> None:
         stage.says(3, Alive(3, {"frames_in": 30}))
         stage.workers.histories[3].restarts = 2
         plan = stage.plan(stage.conductor.scale(lambda _present: 2))
-        order = stage.last(3, MoveOut)
-        targets = slots(order.targets)
-        assert (order.leaves, targets.count(0), targets.count(1), targets.count(2)) == (True, 128, 128, 0)
-        assert stage.heard(2, MoveOut) == []
-        stage.moves_out(3)
+        for seat in (0, 1):
+            order = stage.last(3, MoveOut)
+            targets = slots(order.targets)
+            assert (order.leaves, targets.count(seat), targets.count(65535)) == (seat == 1, 128, 1024 - 128)
+            assert stage.heard(2, MoveOut) == []
+            stage.moves_out(3)
+            if seat == 0:
+                assert slots(stage.last(0, SlotTable).seats).count(3) == 128
+                assert len(stage.workers.children) == 4
+                stage.vacates(3)
+                assert stage.heard(3, Drain) == [], "it has others yet"
         table = stage.last(0, SlotTable)
         assert (table.workers, slots(table.seats).count(3)) == (3, 0)
         assert [child.shard for child in stage.workers.children] == [0, 1, 2]
@@ -86,10 +93,11 @@ def test_last_names_go_and_their_slots_to_those_that_are_left() -> None:
         assert stage.heard(3, Drain) == [Drain(server_closes=False, restarts=True)]
         stage.drains(3)
         assert stage.at(0).told[-1] == SeatGone(3)
-        stage.moves_out(2)
-        stage.vacates(2)
+        for _ in range(2):
+            stage.moves_out(2)
+            stage.vacates(2)
         stage.drains(2)
-        assert plan.result() == Scaled(6, 0, 0.004, 2)
+        assert plan.result() == Scaled(12, 0, 0.004, 2)
         assert stage.shares == [512, 512]
         assert stage.workers.histories[3].tally.total == {"frames_in": 30}, "what it counted is counted"
         assert stage.workers.histories[3].restarts == 2
@@ -219,10 +227,31 @@ def test_target_that_serves_is_not_killed_for_sessions_that_do_not_move() -> Non
     with plans_stage(2) as stage:
         plan = stage.plan(stage.conductor.scale(lambda _present: 1))
         stage.pass_time(22)
-        with pytest.raises(MoveFailedError, match="none did"):
+        assert [worker.kills > 0 for worker in stage.made.launched] == [False, True], (
+            "it would move them later, to nobody's table"
+        )
+        stage.ends(1, -signal.SIGKILL)
+        assert plan.result() == Scaled(0, 0, 0.0, 1)
+        stage.check(1)
+
+
+def test_target_that_fails_leaves_others_what_has_moved_to_them_and_closes_what_has_moved_to_it() -> None:
+    with plans_stage(3) as stage:
+        plan = stage.plan(stage.conductor.scale(lambda _present: 2))
+        stage.moves_out(2)
+        stage.vacates(2)
+        assert slots(stage.last(2, MoveOut).targets).count(0) == 0, "the first has its part"
+        stage.says(2, MoveFailed(stage.last(2, MoveOut).plan, "it does not answer", 1, 0, 1))
+        with pytest.raises(MoveFailedError, match="worker 2 could not all be moved"):
             plan.result()
-        assert [worker.kills for worker in stage.made.launched] == [0, 0]
+        assert (stage.heard(0, CloseStrays), stage.heard(1, CloseStrays)) == ([], [CloseStrays(0.0)])
+        stage.check(3)
+        assert stage.shares == [512, 341, 171]
+        plan = stage.plan(stage.conductor.scale(lambda _present: 2))
+        stage.obeys()
+        assert plan.done()
         stage.check(2)
+        assert stage.shares == [512, 512]
 
 
 @pytest.mark.parametrize("state", [ChildState.WAITING, ChildState.STARTING])
