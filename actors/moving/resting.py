@@ -175,7 +175,14 @@ class Resting:
     def who_may_leave(self) -> Callable[[Session], bool]:
         """Asked at the cut: something may have happened since they were chosen."""
         joining, halting = self._joining(), self.halting
-        return lambda session: session.id not in joining and halting.is_at_rest(session)
+        says_goodbye = self._shard.handlers.on_transfer_out is not None
+
+        def may_leave(session: Session) -> bool:
+            if session.id in joining or not halting.is_at_rest(session):
+                return False
+            return not says_goodbye or session.inbox in self._said_goodbye
+
+        return may_leave
 
     def _says_goodbye(self, session: Session) -> bool:
         """Have the application told, as its last callback here; then it has yet to come to rest again."""
