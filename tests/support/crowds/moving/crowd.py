@@ -74,6 +74,7 @@ class Crowd:
     """Of what is said, so much keeps the worker's loop for 30 ms."""
     slow_s: float = 5.0
     burst: int = 200
+    deliveries: int = DELIVERIES_PER_S
     sends: int = 5
     programs: int = 2
     still_s: float = 3.0
@@ -157,7 +158,7 @@ def _settings(crowd: Crowd, plans: list[dict[str, Any]]) -> dict[str, Any]:
         "ids": [plan["id"] for plan in plans],
         "rooms": crowd.rooms,
         "burst": crowd.burst,
-        "period_s": max(deliveries / DELIVERIES_PER_S, crowd.workers * crowd.burst / crowd.rooms / ROOM_FRAMES_PER_S),
+        "period_s": max(deliveries / crowd.deliveries, crowd.workers * crowd.burst / crowd.rooms / ROOM_FRAMES_PER_S),
         "sends": crowd.sends,
     }
 
@@ -337,6 +338,7 @@ def main() -> int:
         "slow-s": "seconds that the handlers of slow clients take",
         "busy": "of what is said, so much keeps a worker for 30 ms",
         "burst": "broadcasts at once of each worker",
+        "deliveries": "broadcasts that all clients hear in a second, about",
     }.items():
         value = getattr(default, name.replace("-", "_"))
         parser.add_argument(f"--{name}", type=type(value), default=value, help=f"{what} (default: %(default)s)")
