@@ -9,6 +9,8 @@ import msgspec
 __all__ = ["expressible"]
 
 _encode = msgspec.msgpack.Encoder().encode
+_BINARY = (bytes, bytearray, memoryview)
+"""Would be copied for nothing."""
 
 
 def expressible(state: dict[str, Any]) -> dict[str, Any]:
@@ -21,6 +23,8 @@ def expressible(state: dict[str, Any]) -> dict[str, Any]:
 def _can_travel(entries: dict[str, Any]) -> bool:
     try:
         _encode(entries)
+        # The encoder passes a Raw, as a payload is, through as it stands: what is JSON would break all that is around it.
+        msgspec.to_builtins(entries, builtin_types=_BINARY)
     except Exception:  # what an application's objects raise
         return False
     return True

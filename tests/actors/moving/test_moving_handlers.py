@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from tests.support.eventually import eventually
 from tests.support.shards.moving import FrozenBatch, Listener, listening
@@ -272,12 +273,14 @@ async def test_state_travels_and_what_msgpack_cannot_express_is_dropped_and_name
             connection = stage.connections[one]
             connection.state.update(state)  # type: ignore[arg-type]
             connection.state.update(task=object(), inner={"file": object()})
+            # What came of a client is JSON, and none of msgpack's.
+            connection.state.update(payload=Raw(b'{"n":1}'), frames=[Frame("n", Raw(b"5"))])
             with caplog.at_level(logging.WARNING, "wspulse"):
                 assert isinstance(await stage.move(), MovedOut)
             (here,) = stage.shards.servers[1].local_connections()
             assert here.state == state
             warnings = [record for record in caplog.records if record.name == "wspulse.moving"]
-            assert [sorted(record.keys) for record in warnings] == [["inner", "task"]]  # type: ignore[attr-defined]
+            assert [sorted(record.keys) for record in warnings] == [["frames", "inner", "payload", "task"]]  # type: ignore[attr-defined]
             assert warnings[0].connection_id == one  # type: ignore[attr-defined]
             # What the source kept is a snapshot.
             here.state["name"] = "bob"
