@@ -19,13 +19,14 @@ FORMAT = 1
 
 class WaitingFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A frame of the client's that waits for its handler. `kind` says what `payload` was: "raw" (as the codec passes it
-    through), "text", "bytes", or "" for none."""
+    through), "text", "bytes", or "" for none; `is_packed` that it is read as msgpack."""
 
     event: str
     id: str
     kind: str
     payload: bytes
     size_bytes: int
+    is_packed: bool
 
 
 class ErrorRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):

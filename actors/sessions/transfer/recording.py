@@ -31,7 +31,6 @@ from wspulse.actors.sessions.transfer.record import (
     WaitingFrame,
 )
 from wspulse.actors.transport.transfer.record import TransportRecord
-from wspulse.actors.values.codec import MsgpackCodec
 from wspulse.actors.values.errors import (
     ConnectionLostError,
     KeepaliveTimeoutError,
@@ -119,7 +118,7 @@ def session_of(shard: Shard, record: SessionRecord, room: Room[Session]) -> Sess
         session.inbox.asked = {}
     session.inbox.connection = _connection_of(session, record)
     if record.waiting:
-        _fill(session.inbox, record.waiting, of_msgpack=isinstance(shard.options.codec, MsgpackCodec))
+        _fill(session.inbox, record.waiting)
     return session
 
 
@@ -146,20 +145,23 @@ def _return_record(returned: Resumption) -> ReturnRecord:
 
 
 def _waiting(frame: Frame, size_bytes: int) -> WaitingFrame:
-    payload = frame.payload
-    if payload is UNSET:
-        return WaitingFrame(frame.event, frame.id, "", b"", size_bytes)
+    payload, kind, data = frame.payload, "", b""
     if isinstance(payload, str):
-        return WaitingFrame(frame.event, frame.id, "text", payload.encode("utf-8", "surrogatepass"), size_bytes)
-    return WaitingFrame(
-        frame.event, frame.id, "raw" if isinstance(payload, Raw) else "bytes", bytes(payload), size_bytes
-    )
+        kind, data = "text", payload.encode("utf-8", "surrogatepass")
+    elif payload is not UNSET:
+        kind, data = "raw" if isinstance(payload, Raw) else "bytes", bytes(payload)
+    # Not by the codec: one of the application's may have made it by one of ours.
+    return WaitingFrame(frame.event, frame.id, kind, data, size_bytes, isinstance(frame, MsgpackFrame))
 
 
-def _fill(inbox: Inbox, waiting: list[WaitingFrame], *, of_msgpack: bool) -> None:
-    make = MsgpackFrame if of_msgpack else Frame
-    inbox._mailbox = deque((make(each.event, _payload(each), each.id), each.size_bytes) for each in waiting)
+def _fill(inbox: Inbox, waiting: list[WaitingFrame]) -> None:
+    inbox._mailbox = deque((_frame(each), each.size_bytes) for each in waiting)
     inbox._waiting_bytes = sum(each.size_bytes for each in waiting)
+
+
+def _frame(waiting: WaitingFrame) -> Frame:
+    make = MsgpackFrame if waiting.is_packed else Frame
+    return make(waiting.event, _payload(waiting), waiting.id)
 
 
 def _payload(waiting: WaitingFrame) -> Any:

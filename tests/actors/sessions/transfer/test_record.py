@@ -216,7 +216,8 @@ class Drawing:
         )
 
     def frame(self) -> tuple[Frame, int]:
-        kind = MsgpackFrame if isinstance(self.shard.options.codec, MsgpackCodec) else Frame
+        # A codec of the application's may have it made by either of ours.
+        kind = self.draw.choice((Frame, MsgpackFrame))
         payload = self.draw.choice((msgspec.UNSET, msgspec.Raw(self.data()), self.text(), self.data()))
         return kind(self.name(), payload, self.name()), self.draw.randrange(5000)
 
