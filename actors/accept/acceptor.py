@@ -58,15 +58,20 @@ class Acceptor:
         self.opened: Callable[[int], None] = _unnoticed
         self.spawn = spawn
         self.closed = False
+        self._listener: socket | None = None
         self._listening: Listening | None = None
         self._gone: asyncio.Event = asyncio.Event()
 
     async def open(self, listener: socket) -> None:
         """Accept from `listener`, which stays the caller's."""
+        await self._listen(listener).open()
+
+    def _listen(self, listener: socket) -> Listening:
         greet = self.newcomer if self.http is None else partial(Visitor, self)
-        self._listening = Listening(listener, greet, self.spawn, self.shard.options.logger)
-        self.took, self.opened = self._listening.took, self._listening.opened
-        await self._listening.open()
+        listening = Listening(listener, greet, self.spawn, self.shard.options.logger)
+        self._listener, self._listening = listener, listening
+        self.took, self.opened = listening.took, listening.opened
+        return listening
 
     def newcomer(self) -> asyncio.Protocol:
         """The protocol of a connection whose first request is for this server."""
@@ -92,6 +97,11 @@ class Acceptor:
         if self._listening is not None:
             self._listening.close()
             self._listening = None
+
+    def listen_again(self) -> None:
+        """Accept as before, as soon as there are descriptors for it."""
+        if self._listener is not None and self._listening is None and not self.closed:
+            self._listen(self._listener).begin()
 
     async def decided(self) -> None:
         """Wait until all who have asked to be let in know where they are."""

@@ -76,6 +76,10 @@ class Listening:
         """Raises OSError when it cannot listen."""
         await self._listen(self._listener.dup())
 
+    def begin(self) -> None:
+        """The same in a while, and whenever it can."""
+        self._try_again()
+
     def close(self) -> None:
         """Take no more; idempotent."""
         self._closed = True

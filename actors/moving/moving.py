@@ -78,6 +78,9 @@ class Mesh(Protocol):
     async def newcomers_settled(self) -> None:
         """Who has asked to be let in here knows where it is let in; nobody new comes."""
 
+    def stays(self) -> None:
+        """This process was to leave, and goes on: newcomers come here again."""
+
 
 class Moved(Protocol):
     """Who is told of sessions that are to move, and that have."""
@@ -120,11 +123,11 @@ class Moving:
 
     # Orders.
 
-    def order(self, order: MoveOut) -> None:
-        """Begin a plan."""
+    def order(self, order: MoveOut) -> bool:
+        """Begin a plan; returns whether it is begun."""
         if self._departure is not None:
             self.tell(MoveFailed(order.plan, "another plan is under way", 0, 0, 0))
-            return
+            return False
         targets = {slot: seat for slot, seat in enumerate(unpack(f"<{SLOTS}H", order.targets)) if seat != _STAYS}
         self._adopted.clear()
         self._version = self._mesh.version
@@ -145,6 +148,7 @@ class Moving:
         )
         self._shard.transit = self
         self._task = self._spawn(self._depart(self._departure, order.leaves))
+        return True
 
     async def stop(self) -> None:
         """The shard ends: no session is committed any more, and those that were about to go are here again."""
@@ -228,11 +232,15 @@ class Moving:
         except MoveFailedError as error:
             if not departure.is_stopping:
                 self._end_plan()
+                if leaves:
+                    self._mesh.stays()
             self.tell(MoveFailed(departure.plan, str(error), tally.moved, tally.drained, tally.moved))
             return
         except Exception:
             _logger.exception("a plan failed")
             self._end_plan()
+            if leaves:
+                self._mesh.stays()
             self.tell(
                 MoveFailed(departure.plan, "an error, which is in the log", tally.moved, tally.drained, tally.moved)
             )

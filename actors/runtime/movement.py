@@ -57,9 +57,8 @@ class Movement:
         """What the dispatch has for it: see there."""
         match message:
             case MoveOut():
-                if message.leaves:
+                if self.moving.order(message) and message.leaves:
                     self._acceptor.listen_no_more()
-                self.moving.order(message)
             case CloseStrays():
                 self.moving.close_strays(message.spread_s)
             case ShareBus():
@@ -104,6 +103,9 @@ class Movement:
         settled = asyncio.Event()
         self.settle_events(settled.set)
         await settled.wait()
+
+    def stays(self) -> None:
+        self._acceptor.listen_again()
 
     async def newcomers_settled(self) -> None:
         with suppress(TimeoutError):

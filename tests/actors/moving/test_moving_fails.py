@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -13,6 +15,7 @@ from tests.support.eventually import eventually
 from tests.support.shards.moving import FrozenBatch, Listener, listening
 from tests.support.shards.moving_stage import MovingStage, moving_stage
 from tests.support.shards.pretended_target import PretendedTarget
+from tests.support.wire.raw_peer import RawPeer
 from wspulse import Connection, Frame, Server
 from wspulse.actors.mesh.lifecycle import MovedOut, MoveFailed, ShardDown
 from wspulse.actors.mesh.placement import SLOTS
@@ -151,6 +154,25 @@ async def test_target_that_is_gone_for_good_leaves_all_as_it_was() -> None:
         assert isinstance(outcome, MoveFailed), outcome
         await assert_it_goes_on(stage, listeners)
         assert stage.source.shard.transit is None
+
+
+@pytest.mark.parametrize("fault", [None, RuntimeError("a fault of ours")], ids=["gone", "fault"])
+async def test_process_that_was_to_leave_and_stays_lets_newcomers_in_again(
+    fault: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with crowd() as (stage, listeners):
+        # From here on nobody else lets anybody in.
+        stage.target._acceptor.listen_no_more()
+        target = PretendedTarget(stage.source, stage.shards.folder, codec_name(stage.source.shard))
+        target.close()
+        if fault is not None:
+            monkeypatch.setattr(departure.Departure, "_run", AsyncMock(side_effect=fault))
+        outcome = await stage.conductor.move(stage.source, dict.fromkeys(range(SLOTS), target.seat), 0.2)
+        assert isinstance(outcome, MoveFailed), outcome
+        await assert_it_goes_on(stage, listeners)
+        async with asyncio.timeout(5):
+            newcomer = await RawPeer.upgraded(stage.shards.port, f"/ws?id={stage.ids(1)[0]}")
+        await newcomer.close()
 
 
 async def test_target_whose_seat_is_not_known_leaves_all_as_it_was() -> None:

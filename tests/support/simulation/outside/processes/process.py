@@ -196,6 +196,9 @@ class SimProcess:
     async def newcomers_settled(self) -> None:
         await asyncio.sleep(0)
 
+    def stays(self) -> None:
+        """Whoever connects is let in where the simulation says."""
+
     # Who is told of sessions that move.
 
     def halted(self, connection: Any) -> None:
