@@ -1,12 +1,14 @@
 """`LocalConnection`: a connection whose session lives on this shard.
 
-Made by the shard with the session; it lives as long as that does, through every resume.
+Made by the shard with the session; it lives as long as that does, through every resume. When the session moves to another process
+it becomes something else (`transfer.frozen`, `transfer.departed`): a call of it that was made before and begins afterwards, as in
+a task of its own, is made anew.
 """
 
 from __future__ import annotations
 
 from _thread import get_ident
-from typing import Any
+from typing import Any, ClassVar
 
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
 from wspulse.actors.sessions.asking.answer import asking_frame, checked_timeout, no_answer, replied
@@ -29,6 +31,9 @@ _SEND = "`server.from_thread.send(connection.id, frame)`"
 
 class LocalConnection(Connection):
     """A connection whose session lives on this shard."""
+
+    has_left: ClassVar[bool] = False
+    """Whether its session is another process's."""
 
     __slots__ = ("_request", "_resumed_with", "_session", "_state", "_subprotocol")
 
@@ -92,6 +97,9 @@ class LocalConnection(Connection):
         return self._session.state is SessionState.CLOSED
 
     async def send(self, frame: Frame) -> None:
+        if self.has_left:
+            await self.send(frame)
+            return
         session = self._session
         shard = session.shard
         if get_ident() != shard.thread:
@@ -99,6 +107,9 @@ class LocalConnection(Connection):
         session.send(shard.encode(frame))
 
     def send_nowait(self, frame: Frame) -> None:
+        if self.has_left:
+            self.send_nowait(frame)
+            return
         session = self._session
         shard = session.shard
         if get_ident() != shard.thread:
@@ -106,6 +117,9 @@ class LocalConnection(Connection):
         session.send(shard.encode(frame))
 
     async def send_wait(self, frame: Frame) -> None:
+        if self.has_left:
+            await self.send_wait(frame)
+            return
         session = self._session
         shard = session.shard
         if get_ident() != shard.thread:
@@ -123,6 +137,8 @@ class LocalConnection(Connection):
                 return
 
     async def call(self, frame: Frame, timeout_s: float = 5.0) -> Frame:
+        if self.__class__ is not LocalConnection:
+            return await self.call(frame, timeout_s)
         session = self._session
         shard = session.shard
         if get_ident() != shard.thread:
@@ -135,6 +151,9 @@ class LocalConnection(Connection):
         return replied(frame, answer.frame)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
+        if self.__class__ is not LocalConnection:
+            await self.close(code, reason)
+            return
         check_close(code, reason)
         shard = self._session.shard
         if get_ident() != shard.thread:
@@ -142,12 +161,18 @@ class LocalConnection(Connection):
         shard.close_session(self._session, code, reason)
 
     async def join(self, room_id: str) -> None:
+        if self.__class__ is not LocalConnection:
+            await self.join(room_id)
+            return
         self._check_thread("join")
         joined = join_room(self._session, checked_room_id(room_id), ASK_TIMEOUT_S)
         if joined is not None:
             await joined
 
     async def leave(self, room_id: str) -> None:
+        if self.__class__ is not LocalConnection:
+            await self.leave(room_id)
+            return
         self._check_thread("leave")
         leave_room(self._session, checked_room_id(room_id))
 
@@ -156,6 +181,9 @@ class LocalConnection(Connection):
             raise wrong_thread(f"`asyncio.run_coroutine_threadsafe(connection.{call}(room_id), loop)`")
 
     async def wait_closed(self) -> None:
+        if self.has_left:
+            await self.wait_closed()
+            return
         try:
             await self._session.watch()
         except SessionMovedError:

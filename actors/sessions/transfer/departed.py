@@ -49,6 +49,8 @@ class _DepartedExactSession(ExactSession):
 class DepartedConnection(LocalConnection):
     """A connection that was of this shard, and whose session has gone to another."""
 
+    has_left = True
+
     __slots__ = ()
 
     @property

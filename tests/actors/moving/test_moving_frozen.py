@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
 from tests.support.eventually import eventually
 from tests.support.shards.moving import FrozenBatch, listening
 from tests.support.shards.moving_stage import moving_stage
-from wspulse import Frame
+from wspulse import Connection, Frame
 from wspulse.actors.mesh.lifecycle import MovedOut
 from wspulse.actors.values.errors import ConnectionNotFoundError
 
@@ -170,3 +172,55 @@ async def test_window_that_ends_during_a_move_or_after_it_ends_the_session_once_
             ((seat, _, error),) = stage.of(one, "disconnect")
             assert seat == 1
             assert type(error).__name__ == "ConnectionLostError"
+
+
+CALLS: dict[str, Callable[[Connection], Coroutine[Any, Any, object]]] = {
+    "send": lambda connection: connection.send(Frame("n", 1)),
+    "send_wait": lambda connection: connection.send_wait(Frame("n", 1)),
+    "call": lambda connection: connection.call(Frame("n", 1)),
+    "join": lambda connection: connection.join("kitchen"),
+    "leave": lambda connection: connection.leave("porch"),
+    "close": lambda connection: connection.close(4000, "bye"),
+    "wait_closed": lambda connection: connection.wait_closed(),
+}
+
+
+@pytest.mark.parametrize("begins", ["between", "elsewhere"])
+@pytest.mark.parametrize("name", CALLS)
+async def test_call_that_is_made_before_a_move_and_begins_in_it_is_done_where_the_session_is(
+    name: str, begins: str
+) -> None:
+    async with moving_stage() as stage:
+        (one,) = stage.ids(1)
+        async with listening(stage.shards.port, {one: f"/ws?id={one}"}) as (listener,):
+            await eventually(lambda: one in stage.connections, "it is connected")
+            connection = stage.connections[one]
+            await connection.join("porch")
+            # As asyncio.gather and create_task have it: the body begins when the loop says so.
+            call, send_nowait = CALLS[name](connection), connection.send_nowait
+            held = FrozenBatch(stage.source)
+            moving = stage.move()
+            await held.frozen()
+            task = asyncio.create_task(call) if begins == "between" else None
+            await asyncio.sleep(0.01)
+            held.go_on()
+            assert isinstance(await moving, MovedOut)
+            task = task or asyncio.create_task(call)
+            if name.startswith("send"):
+                send_nowait(Frame("n", 2))
+            if name == "call":
+                await listener.until(lambda: listener.calls, "it is called")
+                listener.answer(listener.calls[0], 3)
+            if name == "wait_closed":
+                await connection.close()
+            async with asyncio.timeout(5):
+                await task
+            match name:
+                case "send" | "send_wait":
+                    await listener.until(lambda: sorted(listener.direct) == [1, 2], "it has got both")
+                case "join" | "leave":
+                    (here,) = stage.shards.servers[1].local_connections()
+                    assert here.rooms == (("lobby", "porch", "kitchen") if name == "join" else ("lobby",))
+                case "close":
+                    await listener.until(lambda: listener.closed == (4000, "bye"), "it is told")
+            assert not any(len(room) for room in stage.source.shard.rooms.values())
