@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from time import monotonic
 from typing import Any, Protocol
 
@@ -31,7 +30,7 @@ from wspulse.actors.moving.drain import Drain
 from wspulse.actors.moving.resting import Rest, Resting
 from wspulse.actors.moving.tally import MoveTally
 from wspulse.actors.moving.waiting import Waiting
-from wspulse.actors.moving.way import MoveFailedError, Way, WayBrokenError
+from wspulse.actors.moving.way import MoveFailedError, Way, WayBrokenError, WaySilentError
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.record import FORMAT
@@ -75,8 +74,8 @@ class DepartureEvents(Rest, Protocol):
 
 
 class Departure:
-    """See the module. `targets` has the seat that each slot goes to; `slot_of(connection_id)` and `path_of(seat)` are the
-    mesh's."""
+    """See the module. `targets` has the seat that each slot goes to; `slot_of(connection_id)`, `path_of(seat)` and
+    `is_up(seat)` are the mesh's."""
 
     def __init__(
         self,
@@ -89,6 +88,7 @@ class Departure:
         bus: CuttingBus,
         slot_of: Callable[[str], int],
         path_of: Callable[[int], str],
+        is_up: Callable[[int], bool],
         events: DepartureEvents,
         handover_timeout_s: float,
         drain_spread_s: float,
@@ -106,12 +106,15 @@ class Departure:
         self._bus = bus
         self._slot_of = slot_of
         self._path_of = path_of
+        self._is_up = is_up
         self._events = events
         self._timeout_s = handover_timeout_s
         self._is_drain = drain
         """Whether all are closed, and none moved."""
         self._drain = Drain(shard, spread_s=drain_spread_s, restarts=True)
         self._ways: dict[int, Way] = {}
+        self._incarnations: dict[int, int] = {}
+        """Of the targets, since they answered first."""
         self._only_seat = self.seats[0] if leaves and len(self.seats) == 1 else None
         """Where all go, if they do: then nobody's slot need be known."""
         self._awaited: asyncio.Future[None] | None = None
@@ -220,11 +223,11 @@ class Departure:
                 now = monotonic()
                 if fruitless_since is None or now > failed_at + self._timeout_s + _ANSWER_S:
                     fruitless_since = now
-                failed_at = now
                 if now > fruitless_since + self._timeout_s:
                     raise MoveFailedError(str(error)) from None
                 if not await self._is_there(seat):
                     raise MoveFailedError(str(error)) from None
+                failed_at = monotonic()
                 fields = {"seat": seat, "reason": str(error)}
                 _logger.warning("sessions could not move; it is tried again", extra=fields)
                 await asyncio.sleep(_AGAIN_S)
@@ -276,16 +279,21 @@ class Departure:
             except WayBrokenError:
                 way.close()
                 raise
+            self._incarnations.setdefault(seat, way.incarnation)
         return way
 
     async def _is_there(self, seat: int) -> bool:
-        """Whether the process that has failed us is there, and would take sessions."""
-        former = self._ways.get(seat)
-        if former is None or self._stopping:
+        """Whether the process that has failed us is there, and would take sessions, if it only were not so slow."""
+        if self._stopping:
             return False
-        with suppress(WayBrokenError):
-            return (await self._way(seat)).incarnation == former.incarnation
-        return False
+        try:
+            way = await self._way(seat)
+        except WaySilentError:
+            # The application's callbacks may hold its loop up. Where it has ended its link has, too.
+            return self._is_up(seat)
+        except WayBrokenError:
+            return False
+        return way.incarnation == self._incarnations[seat]
 
     async def _move(self, way: Way, sessions: list[Session]) -> None:
         """Raises WayBrokenError, when all is as it was before."""

@@ -140,6 +140,7 @@ class Moving:
             bus=self._bus(),
             slot_of=self._mesh.slot_of,
             path_of=self._mesh.path_of,
+            is_up=lambda seat: seat in self._mesh.seats_up(),
             events=self,
             handover_timeout_s=order.handover_timeout_s,
             drain_spread_s=order.drain_spread_s,

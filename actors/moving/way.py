@@ -14,13 +14,17 @@ from wspulse.actors.mesh.message import Envelope, Hello
 from wspulse.actors.mesh.placing.moves import MoveAnswer, MoveBegins, MoveEnvelope, MoveReady, MoveRefused
 from wspulse.actors.mesh.stream import Stream
 
-__all__ = ["MoveFailedError", "Way", "WayBrokenError"]
+__all__ = ["MoveFailedError", "Way", "WayBrokenError", "WaySilentError"]
 
 A = TypeVar("A", bound=MoveAnswer)
 
 
 class WayBrokenError(Exception):
     """The target is gone, or says nothing in time, or takes no sessions of ours."""
+
+
+class WaySilentError(WayBrokenError):
+    """The target says nothing in time. It may only be slow."""
 
 
 class MoveFailedError(Exception):
@@ -53,7 +57,7 @@ class Way:
             async with asyncio.timeout(timeout_s):
                 self.incarnation = await self._hello
         except TimeoutError:
-            raise WayBrokenError(f"the process at seat {self.seat} does not answer") from None
+            raise WaySilentError(f"the process at seat {self.seat} does not answer") from None
         answer = await self._ask(begins, timeout_s)
         if isinstance(answer, MoveRefused):
             raise WayBrokenError(answer.reason)
@@ -85,7 +89,7 @@ class Way:
             async with asyncio.timeout(timeout_s):
                 return await answer
         except TimeoutError:
-            raise WayBrokenError(f"the process at seat {self.seat} does not answer") from None
+            raise WaySilentError(f"the process at seat {self.seat} does not answer") from None
 
     async def ask(self, envelope: MoveEnvelope, kind: type[A], timeout_s: float) -> A:
         answer = await self._ask(envelope, timeout_s)

@@ -22,6 +22,7 @@ from wspulse.actors.mesh.placement import SLOTS
 from wspulse.actors.mesh.placing.moves import (
     BatchBuilt,
     BatchComing,
+    BatchCommitted,
     BatchJoined,
     BatchSent,
     MoveBegins,
@@ -144,6 +145,25 @@ async def test_target_that_fails_at_an_envelope_leaves_all_as_it_was(envelope: t
             await assert_it_goes_on(stage, listeners, 1)
         finally:
             target.close()
+
+
+async def test_target_that_is_only_slow_gets_them_when_it_answers_again() -> None:
+    async with crowd() as (stage, _listeners):
+        target = PretendedTarget(stage.source, stage.shards.folder, codec_name(stage.source.shard))
+        try:
+            target.answer[BatchComing] = stalls
+            moving = asyncio.create_task(
+                stage.conductor.move(stage.source, dict.fromkeys(range(SLOTS), target.seat), 10, leaves=False)
+            )
+            await eventually(lambda: BatchComing in map(type, target.told), "it was asked")
+            target.answer[MoveBegins] = stalls
+            await eventually(lambda: [*map(type, target.told)].count(MoveBegins) >= 4, "it was asked again, in vain")
+            assert not moving.done()
+            target.answer.clear()
+            await eventually(lambda: BatchCommitted in map(type, target.told), "it has got them")
+        finally:
+            target.close()
+            moving.cancel()
 
 
 async def test_target_that_is_gone_for_good_leaves_all_as_it_was() -> None:
