@@ -356,7 +356,7 @@ class Supervisor:
         )
         assert self._listener is not None
         assert self.runtime_dir is not None
-        patience = Patience(settings.handover_timeout, settings.drain_spread, settings.give_up_after)
+        patience = Patience.of(settings)
         self._conductor = Conductor(self._workers, self._seating, self, patience, self._forwarder_started)
         self._workers.start(spec, self._listener, self._seating, self.runtime_dir.run * INCARNATIONS_PER_RUN)
 

@@ -24,10 +24,10 @@ from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.frozen import freeze, sent_meanwhile, thaw
 from wspulse.actors.sessions.transfer.keeper import Keeper
-from wspulse.actors.sessions.transfer.places import let_go, take_out
+from wspulse.actors.sessions.transfer.places import forget, let_go, take_out
 from wspulse.actors.sessions.transfer.record import SessionRecord
 from wspulse.actors.sessions.transfer.recording import record_of
-from wspulse.actors.transport.transfer.opening import tcp_socket
+from wspulse.actors.transport.transfer.opening import close_for_good, tcp_socket
 from wspulse.actors.transport.transfer.record import TransportRecord
 from wspulse.actors.values.log_limit import LogLimit
 
@@ -236,6 +236,10 @@ class Batch:
                 _logger.exception("a session cannot come back", extra={"connection_id": connection_id})
                 if self._landing.pop(connection_id, None) is not None:
                     self._waiting.remove(connection_id)
+                    each.keeper.leave()
+                    for room in each.rooms:
+                        self._shard.room_table.let_go(room)
+                    forget(self._shard, each.session.inbox)
         if only is None:
             self.is_over = True
 
@@ -245,7 +249,12 @@ class Batch:
         thaw(session)
         client = None if each.fd is None else tcp_socket(each.fd, session.connection.request.remote_address)
         at = partial(self._landed, landed)
-        land(self._shard, Lander(session, each.transport, client, each.keeper, each.rooms, at, late))
+        try:
+            land(self._shard, Lander(session, each.transport, client, each.keeper, each.rooms, at, late))
+        except BaseException:
+            if client is not None:
+                close_for_good(client)
+            raise
 
     def _landed(self, landed: Callable[[Session], object], session: Session) -> None:
         del self._landing[session.id]

@@ -47,6 +47,9 @@ _FREEZE_BYTES = 16 * 1024 * 1024
 _LOOK_S = 0.002
 """Between two looks at sessions that have not come to rest yet."""
 
+_SELDOM_S = 0.02
+"""Where none is about to come to rest: those that cannot move are awaited, or newcomers."""
+
 _ANSWER_S = 2.0
 _AGAIN_S = 0.1
 """After a batch that was taken back."""
@@ -205,8 +208,7 @@ class Departure:
             else:
                 self._resting.bring_to_rest()
             for session in self._resting.late(self._timeout_s):
-                if not self._resting.halting.end_calls(session):
-                    self._close(session)
+                self._close(session)
             batches = self._resting.batches(self.seat_of)
             if not batches and not self.waiting and not self._resting.is_anybody_left(self._timeout_s):
                 self.is_over = True
@@ -234,7 +236,7 @@ class Departure:
                 continue
             if not batches:
                 self._progress()
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(_LOOK_S if len(self._resting) else _SELDOM_S)
 
     def _going(self) -> list[Session]:
         """All sessions that are to go and are still here."""

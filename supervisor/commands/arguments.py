@@ -13,7 +13,7 @@ import msgspec
 
 from wspulse.actors.values.frame import Frame
 from wspulse.supervisor.commands.parser import argument_of
-from wspulse.supervisor.protocol.calls import TIMEOUT_S
+from wspulse.supervisor.protocol.calls import RESTART_TIMEOUT_S, TIMEOUT_S
 from wspulse.supervisor.settings.kinds import Integer, Seconds
 
 __all__ = [
@@ -57,7 +57,12 @@ def server_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--port", type=PORT, help="the port that it serves; default: 8000 (or WSPULSE_CONTROL, WSPULSE_PORT)"
     )
-    group.add_argument("--timeout", type=PATIENCE, default=TIMEOUT_S, metavar="S", help="how long to wait for it")
+    group.add_argument(
+        "--timeout",
+        type=PATIENCE,
+        metavar="S",
+        help=f"how long to wait for it; default: {TIMEOUT_S:g}, and {RESTART_TIMEOUT_S:g} where workers are replaced",
+    )
     group.add_argument("--server-key", metavar="FILE", help="with CURVE: the server's NAME.key")
     group.add_argument("--client-key", metavar="FILE", help="with CURVE: one's own NAME.key_secret")
 

@@ -44,6 +44,7 @@ from wspulse.supervisor.commands.rendering import (
 )
 from wspulse.supervisor.commands.terminal import exit_code_of, leave_stdout, print_error, print_text, printable
 from wspulse.supervisor.protocol.address import absence
+from wspulse.supervisor.protocol.calls import TIMEOUT_S, calls
 from wspulse.supervisor.protocol.curve import write_pair
 from wspulse.supervisor.protocol.types import Listing
 
@@ -100,7 +101,7 @@ def _open(options: Any) -> Control:
     control = Control(
         options.control,
         port=options.port,
-        timeout=options.timeout,
+        timeout=TIMEOUT_S if options.timeout is None else options.timeout,
         server_key=options.server_key,
         client_key=options.client_key,
     )
@@ -180,19 +181,19 @@ def _events(options: Any) -> None:
 
 def _restart(options: Any) -> None:
     with _open(options) as control:
-        moved = control.restart(options.shard, drain=options.drain)
+        moved = control.call(calls.restart(options.shard, drain=options.drain), options.timeout)
     print_text(json_text(moved) if options.json else moved_text([moved]))
 
 
 def _reload(options: Any) -> None:
     with _open(options) as control:
-        moved = control.reload(drain=options.drain)
+        moved = control.call(calls.reload(drain=options.drain), options.timeout)
     print_text(json_text(moved) if options.json else moved_text(moved))
 
 
 def _scale(options: Any) -> None:
     with _open(options) as control:
-        scaled = control.scale(options.workers)
+        scaled = control.call(calls.scale(options.workers), options.timeout)
     print_text(json_text(scaled) if options.json else moved_text([scaled]))
 
 

@@ -78,6 +78,7 @@ def moved_text(results: Sequence[MovedInfo]) -> str:
     """One row for each, with the number that it has of its own."""
     of_its_own: dict[type[MovedInfo], str] = {ShardMovedInfo: "SHARD", ScaledInfo: "WORKERS"}
     head = [of_its_own[type(result)] for result in results[:1] if type(result) in of_its_own]
+    is_any_lost = any(result.lost for result in results)
     rows = [
         (
             *((result.shard,) if isinstance(result, ShardMovedInfo) else ()),
@@ -85,10 +86,11 @@ def moved_text(results: Sequence[MovedInfo]) -> str:
             result.moved,
             result.drained,
             f"{result.longest_pause_s * 1000:.1f} ms",
+            *((result.lost,) if is_any_lost else ()),
         )
         for result in results
     ]
-    return _table_text((*head, "MOVED", "CLOSED", "LONGEST PAUSE"), rows)
+    return _table_text((*head, "MOVED", "CLOSED", "LONGEST PAUSE", *(("LOST",) if is_any_lost else ())), rows)
 
 
 def state_text(worker: WorkerStats) -> str:

@@ -237,7 +237,9 @@ class Operations:
             moved = await self._supervised.restart(args.shard, drain=args.drain)
         except IndexError as error:
             raise BadRequestError(str(error).removeprefix("wspulse: ")) from None
-        return {"moved": moved.moved, "drained": moved.drained, "longest_pause_s": moved.longest_pause_s}
+        answer = moved._asdict()
+        del answer["shard"]
+        return answer
 
     async def reload(self, args: ReloadArguments, _encoding: str) -> list[dict[str, Any]]:
         self._check_open()

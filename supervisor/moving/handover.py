@@ -50,6 +50,8 @@ class Handover:
         self.is_committed = False
         self.is_told = False
         """Whether the source has its order."""
+        self._sessions = 0
+        """How many it had then."""
         self._targets = targets
         self._seating = seating
         self._pulse = pulse
@@ -70,6 +72,7 @@ class Handover:
         if turn.stage is Stage.MOVING:
             turn.begin(self._loop.time())
             self.is_told = True
+            self._sessions = self.source.connections
             targets = [self._targets.get(slot, NO_SEAT) for slot in range(SLOTS)]
             order = MoveOut(turn.plan, packed(targets), self._leaves, handover_timeout_s, drain_spread_s, drain)
             self.source.tell(order)
@@ -106,7 +109,10 @@ class Handover:
         """The process of a worker has ended."""
         if child is self.source:
             if self.commit():
-                self.turn.source_ended()
+                self.turn.source_ended(self._sessions if self.is_told else 0)
+                if lost := self.turn.result.lost:
+                    fields = {"shard": child.shard, "moved": self.turn.result.moved, "lost": lost}
+                    _logger.error("a worker has ended before all of its sessions had moved", extra=fields)
             else:
                 self.turn.fail(TARGET_GONE)
         elif child.seat in self._targets.values():

@@ -15,6 +15,7 @@ from wspulse.supervisor.moving.pulse import Pulse
 from wspulse.supervisor.moving.turn import Moved
 from wspulse.supervisor.process.child import Child, ChildState
 from wspulse.supervisor.process.seating import Seating
+from wspulse.supervisor.settings.layers import Settings
 
 __all__ = ["Handovers", "MovingEvents", "Patience"]
 
@@ -28,6 +29,14 @@ class Patience(NamedTuple):
     """Over which those are closed that cannot move."""
     give_up_after_s: float
     """For other workers to be ready before the next one is replaced."""
+    silence_s: float = 10.0
+    """Beyond all that, in which nothing moves."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Patience:
+        # A worker that stands still is killed for that, as any other is, before its plan despairs of it.
+        silence_s = max(10.0, settings.stall_timeout + 5)
+        return cls(settings.handover_timeout, settings.drain_spread, settings.give_up_after, silence_s)
 
 
 class MovingEvents(Protocol):
@@ -57,6 +66,7 @@ class Handovers:
     ) -> Iterator[Handover]:
         """It is this one's turn within the block: what is heard of workers is told to it. `workers` are there afterwards."""
         self._plans += 1
+        patience = self.patience
         self._current = handover = Handover(
             self._plans,
             source,
@@ -66,7 +76,7 @@ class Handovers:
             commit,
             leaves=leaves,
             workers=workers,
-            patience_s=self.patience.handover_timeout_s + self.patience.drain_spread_s,
+            patience_s=sum((patience.handover_timeout_s, patience.drain_spread_s, patience.silence_s)),
         )
         try:
             yield handover

@@ -75,16 +75,19 @@ class Replacing:
             await self._share_bus(shard)
             if child.state is ChildState.READY:
                 return await self._replace(child, drain=drain)
-        await asyncio.shield(child.restart())
+        limit_s = self._handovers.patience.give_up_after_s
+        try:
+            async with asyncio.timeout(limit_s):
+                await asyncio.shield(child.restart())
+        except TimeoutError:
+            raise RestartFailedError(shard, f"it {_not_ready(limit_s)}", serves=False) from None
         return Moved(shard)
 
     async def _all_ready(self, shard: int) -> None:
         limit_s = self._handovers.patience.give_up_after_s
         if not await self._pulse.until(lambda: self._workers.are_ready, limit_s):
             away = next((each.shard for each in self._workers.children if each.state is not ChildState.READY), shard)
-            raise RestartFailedError(
-                shard, f"worker {away} was not ready after {limit_s:g} s (--give-up-after)", serves=away != shard
-            )
+            raise RestartFailedError(shard, f"worker {away} {_not_ready(limit_s)}", serves=away != shard)
 
     async def _share_bus(self, shard: int) -> None:
         try:
@@ -125,3 +128,7 @@ class Replacing:
                 arrivals.is_over(arrival)
             else:
                 arrivals.dismiss(arrival)
+
+
+def _not_ready(limit_s: float) -> str:
+    return f"was not ready after {limit_s:g} s (--give-up-after)"

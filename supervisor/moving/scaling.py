@@ -31,6 +31,7 @@ class Scaled(NamedTuple):
     drained: int
     longest_pause_s: float
     workers: int
+    lost: int = 0
 
 
 class Scaling:
@@ -67,6 +68,7 @@ class Scaling:
             sum(result.drained for result in results),
             max((result.longest_pause_s for result in results), default=0.0),
             len(children),
+            sum(result.lost for result in results),
         )
 
     async def _more(self, count: int) -> None:

@@ -20,9 +20,6 @@ from wspulse.actors.mesh.lifecycle import MovedOut, MoveFailed, MoveProgress, Va
 
 __all__ = ["Advice", "Moved", "Stage", "Turn"]
 
-SILENCE_S = 10.0
-"""Longer than the time that single sessions have, nothing is to stand still: a batch takes milliseconds."""
-
 VACATE_S = 10.0
 """The source waits 5 s for the others to have the table."""
 
@@ -54,10 +51,13 @@ class Moved(NamedTuple):
     drained: int = 0
     """Closed, since they could not move."""
     longest_pause_s: float = 0.0
+    lost: int = 0
+    """Those that the worker had left when it ended too early."""
 
 
 class Turn:
-    """See the module. `patience_s` is what single sessions may take: to become quiet, or until they are closed."""
+    """See the module. `patience_s` is how long nothing may change: single sessions have their time to become quiet, or until
+    they are closed, and a worker that stands still is first of all its watch's."""
 
     def __init__(self, plan: int, shard: int, patience_s: float) -> None:
         self.plan = plan
@@ -69,7 +69,7 @@ class Turn:
         """Why it has failed."""
         self.lost = 0
         """Sessions that had moved to a target that died."""
-        self._patience_s = patience_s + SILENCE_S
+        self._patience_s = patience_s
         self._changed_at = 0.0
         self._target_gone_at: float | None = None
 
@@ -100,9 +100,10 @@ class Turn:
                 self.stage = Stage.VACATED
         return self.stage is not before
 
-    def source_ended(self) -> bool:
-        """Its process has ended. Returns whether the stage is another one now."""
+    def source_ended(self, sessions: int = 0) -> bool:
+        """Its process has ended, which had so many sessions when its turn began. Returns whether the stage is another one now."""
         if self.stage in (Stage.MOVING, Stage.MOVED):
+            self.result = self.result._replace(lost=sessions if self.left is None else self.left)
             self.stage = Stage.ENDED
             return True
         return False
@@ -130,4 +131,4 @@ class Turn:
                 return Advice.WAIT
 
     def _count(self, moved: int, drained: int, longest_pause_s: float) -> None:
-        self.result = Moved(self.result.shard, moved, drained, longest_pause_s)
+        self.result = self.result._replace(moved=moved, drained=drained, longest_pause_s=longest_pause_s)

@@ -80,6 +80,8 @@ class MovedInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Sessions that were closed with 1012, since they could not move, or were to be closed."""
     longest_pause_s: float
     """That any of those that moved was held up."""
+    lost: int = 0
+    """Sessions that ended with a worker which died before they had moved."""
 
 
 class ShardMovedInfo(MovedInfo, frozen=True, kw_only=True):

@@ -14,7 +14,6 @@ from msgspec import UNSET, Raw
 from wspulse.actors.sessions.inbox import Callback, Inbox
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.state import SessionState
-from wspulse.actors.values.errors import ShardUnavailableError
 from wspulse.actors.values.frame import Frame, MsgpackFrame
 
 __all__ = ["Aborting", "Halting", "can_travel"]
@@ -104,14 +103,6 @@ class Halting:
         if transport is None:
             return "" if session.state is SessionState.SUSPENDED else "it is between two sockets"
         return "" if transport.can_leave else "its socket ends, or cannot leave"
-
-    def end_calls(self, session: Session) -> bool:
-        """Have the calls that wait for its client end, whose answers may take as long as the client likes. Returns whether there
-        were some."""
-        waiting = [call for call in (session.inbox.asked or {}).values() if not call.done()]
-        for call in waiting:
-            call.set_exception(ShardUnavailableError("the connection moves to another process"))
-        return bool(waiting)
 
     def _stop_reading(self, session: Session) -> None:
         # The answer to a call may stand behind what it has sent.

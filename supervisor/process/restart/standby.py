@@ -9,6 +9,7 @@ more, leaves by itself, and is killed when it does not.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Protocol
 
@@ -17,6 +18,9 @@ from wspulse.actors.mesh.message import Message
 from wspulse.supervisor.process.watching.end_watch import exit_sentence
 
 __all__ = ["LEAVE_S", "Launch", "LaunchedWorker", "Standby", "StandbyEvents", "last_line"]
+
+_OF_A_LINE = ("SyntaxError:", "IndentationError:", "TabError:")
+_WHERE = re.compile(r'File "(?:.*/)?([^"/]+)", line (\d+)$')
 
 LEAVE_S = 5.0
 """How long a worker that could not start has to end by itself, which runs what the application registered for its exit."""
@@ -144,4 +148,11 @@ class Standby:
 
 def last_line(text: str) -> str:
     """What a traceback comes to."""
-    return next((line for line in reversed(text.splitlines()) if line.strip()), "")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    last = lines[-1] if lines else ""
+    if last.startswith(_OF_A_LINE):
+        # Which one it is stands above.
+        where = next((found for line in reversed(lines) if (found := _WHERE.match(line))), None)
+        if where is not None:
+            return f"{last} ({where[1]}, line {where[2]})"
+    return last

@@ -30,12 +30,11 @@ from wspulse.actors.mesh.placing.moves import (
     SocketComes,
 )
 from wspulse.actors.mesh.stream import Stream
-from wspulse.actors.moving import arrival, batch, departure, landing
+from wspulse.actors.moving import arrival, batch, departure
 from wspulse.actors.moving.arrival import codec_name
 from wspulse.actors.sessions.transfer.recording import record_of, session_of
 from wspulse.actors.transport.client import copy_of
 from wspulse.actors.transport.transfer import movable
-from wspulse.actors.transport.transfer.opening import close_for_good, open_transport
 
 
 @pytest.fixture(autouse=True)
@@ -370,42 +369,3 @@ async def test_target_of_another_codec_gets_nobody_and_all_are_closed(spread_s: 
             )
         finally:
             target.close()
-
-
-@pytest.mark.parametrize("where", ["target", "source"])
-async def test_socket_that_no_loop_takes_is_a_transport_that_was_lost(
-    where: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with crowd() as (stage, listeners):
-        lost = listeners[0]
-
-        def refuse(loop: Any, client: Any, protocol: Any, of: Any = open_transport) -> bool:
-            if client.getpeername() != lost.peer.writer.get_extra_info("sockname"):
-                return bool(of(loop, client, protocol))
-            close_for_good(client)
-            return False
-
-        monkeypatch.setattr(landing, "open_transport", refuse)
-        held = FrozenBatch(stage.source)
-        moving = stage.move(0.2 if where == "source" else 10)
-        await held.frozen()
-        before = stage.target.shard.metrics.bus_messages_in
-        await stage.shards.servers[1].broadcast("lobby", Frame("n", 1, room="lobby"))
-        await eventually(lambda: stage.target.shard.metrics.bus_messages_in > before, "it is there")
-        await stage.shards.servers[0].send(lost.id, Frame("n", 2))
-        if where == "target":
-            held.go_on()
-            assert isinstance(await moving, MovedOut)
-        else:
-            assert isinstance(await moving, MoveFailed)
-            held.go_on()
-        monkeypatch.undo()
-        await eventually(lambda: stage.of(lost.id, "drop"), "it is missed")
-        assert [each[:2] for each in stage.of(lost.id, "drop")] == [(int(where == "target"), "drop")]
-        async with listening(stage.shards.port, {lost.id: f"/ws?id={lost.id}"}) as (back,):
-            await back.until(partial(back.has, "lobby", 1), "it has heard its room")
-            await back.until(partial(back.got, 2), "it has got what was sent to it")
-            stage.log.clear()
-            for listener in (*listeners[1:], back):
-                listener.say("hello", 3)
-                await listener.until(partial(listener.got_many, 1), "it is served")

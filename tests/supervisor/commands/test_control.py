@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from wspulse.supervisor.cli import main
+from wspulse.supervisor.protocol.calls import Call
 from wspulse.supervisor.protocol.types import Listing, MovedInfo, ScaledInfo, ShardMovedInfo
 
 
@@ -24,6 +25,11 @@ class PretendedControl:
 
     def __exit__(self, *_ended: object) -> None:
         self.asked.append(("closed",))
+
+    def call(self, call: Call[Any], timeout: float | None = None) -> Any:
+        """What may take longer than other operations."""
+        self.asked.append((call.op, *call.args.values(), timeout))
+        return self.answers[call.op]
 
     def __getattr__(self, operation: str) -> Any:
         def ask(*arguments: Any, **named: Any) -> Any:
@@ -52,11 +58,12 @@ def control(monkeypatch: pytest.MonkeyPatch) -> PretendedControl:
         (["kick", "-7"], ("kick", "-7", 1000, "kicked")),
         (["connections", "--json", "--", "-room"], ("connections", "-room")),
         (["events", "worker.", "--json", "--", "-x", "-y"], ("events", "worker.", "-x", "-y")),
-        (["restart", "--", "1"], ("restart", 1, False)),
-        (["restart", "--drain", "1"], ("restart", 1, True)),
-        (["reload"], ("reload", False)),
-        (["reload", "--drain", "--json"], ("reload", True)),
-        (["scale", "3"], ("scale", 3)),
+        (["restart", "--", "1"], ("restart", 1, None)),
+        (["restart", "--drain", "1"], ("restart", 1, True, None)),
+        (["reload"], ("reload", None)),
+        (["reload", "--drain", "--json"], ("reload", True, None)),
+        (["reload", "--timeout", "15"], ("reload", 15.0)),
+        (["scale", "3"], ("scale", 3, None)),
         (["join", "--", "-evil", "den"], ("join", "-evil", "den")),
         (["leave", "ada", "den"], ("leave", "ada", "den")),
     ],

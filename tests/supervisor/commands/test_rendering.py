@@ -67,7 +67,9 @@ def test_what_a_plan_came_to_is_a_table_and_json() -> None:
     reloaded = [ShardMovedInfo(shard=shard, **figures) for shard in range(2)]
     assert [line.split()[0] for line in moved_text(reloaded).splitlines()] == ["SHARD", "0", "1"]
     assert moved_text([ScaledInfo(workers=4, **figures)]).splitlines()[1].split()[:2] == ["4", "1200"]
-    assert json_text(reloaded[0]) == '{"moved":1200,"drained":3,"longest_pause_s":0.0128,"shard":0}'
+    lost = ShardMovedInfo(shard=2, lost=5, **figures)
+    assert [line.split()[-1] for line in moved_text([*reloaded, lost]).splitlines()] == ["LOST", "0", "0", "5"]
+    assert json_text(reloaded[0]) == '{"moved":1200,"drained":3,"longest_pause_s":0.0128,"lost":0,"shard":0}'
 
 
 def test_move_that_begins_and_one_that_is_over_are_told_apart() -> None:

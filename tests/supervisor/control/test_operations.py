@@ -223,7 +223,7 @@ async def test_restart_is_the_supervisors_and_a_shard_that_there_is_not_is_refus
         with dealers() as peers:
             dealer = peers.dial(stage.endpoint)
             done = await dealer.ask("restart", shard=1)
-            assert done["result"] == {"moved": 7, "drained": 2, "longest_pause_s": 0.004}
+            assert done["result"] == {"moved": 7, "drained": 2, "longest_pause_s": 0.004, "lost": 0}
             await dealer.ask("restart", shard=0, drain=True)
             assert stage.plans == [("restart", 1, False), ("restart", 0, True)]
             for shard in (-1, 2):
@@ -237,8 +237,8 @@ async def test_reload_is_the_supervisors_and_its_result_is_told_by_name(tmp_path
         with dealers() as peers:
             dealer = peers.dial(stage.endpoint)
             assert (await dealer.ask("reload", drain=True))["result"] == [
-                {"shard": 0, "moved": 7, "drained": 0, "longest_pause_s": 0.004},
-                {"shard": 1, "moved": 0, "drained": 3, "longest_pause_s": 0.0},
+                {"shard": 0, "moved": 7, "drained": 0, "longest_pause_s": 0.004, "lost": 0},
+                {"shard": 1, "moved": 0, "drained": 3, "longest_pause_s": 0.0, "lost": 0},
             ]
             await dealer.ask("reload")
         assert stage.plans == [("reload", True), ("reload", False)]
@@ -250,7 +250,7 @@ async def test_scale_is_the_supervisors_and_a_number_that_is_none_is_refused(tmp
         with dealers() as peers:
             dealer = peers.dial(stage.endpoint)
             done = await dealer.ask("scale", workers=3)
-            assert done["result"] == {"moved": 7, "drained": 0, "longest_pause_s": 0.004, "workers": 3}
+            assert done["result"] == {"moved": 7, "drained": 0, "longest_pause_s": 0.004, "lost": 0, "workers": 3}
             stage.answer = ValueError("wspulse: workers: 0 is out of range; allowed is 1 … 1024")
             text = "wspulse: bad request: workers: 0 is out of range; allowed is 1 … 1024"
             assert await dealer.error("scale", workers=0) == ("bad_request", text)

@@ -31,7 +31,11 @@ from wspulse.supervisor.process.child import ChildState
 from wspulse.supervisor.process.restart.failure import MoveFailedError, RestartFailedError
 
 TRACEBACK = """Traceback (most recent call last):
-  in app.py
+  File "/srv/chat/app.py", line 7, in <module>
+    from rooms import Room
+  File "/srv/chat/rooms.py", line 3
+    def (
+        ^
 SyntaxError: invalid syntax
 """
 
@@ -61,7 +65,7 @@ def test_standby_that_fails_leaves_everything_as_it_was_and_is_the_answer(
         match how:
             case "boot failure":
                 stage.says(2, Alive(0), BootFailed(TRACEBACK))
-                reason = "SyntaxError: invalid syntax"
+                reason = "SyntaxError: invalid syntax (rooms.py, line 3)"
             case "crash":
                 stage.ends(2, -signal.SIGSEGV)
                 reason = "was killed by SIGSEGV"
@@ -205,10 +209,8 @@ def test_source_that_dies_is_followed_by_the_new_worker_at_once(when: str) -> No
         if when in ("loading", "accepting"):
             assert not plan.done()
             stage.is_ready(2)
-        figures = {"moving": (4, 1, 0.003), "moved": (6, 1, 0.004)}.get(when, (0, 0, 0.0))
-        if when in ("vacated", "draining"):
-            figures = (6, 1, 0.004)
-        assert plan.result() == Moved(0, *figures)
+        figures = (6, 1, 0.004, 0) if when in ("moved", "vacated", "draining") else (0, 0, 0.0, 0)
+        assert plan.result() == Moved(0, *((4, 1, 0.003, 2) if when == "moving" else figures))
         by_order = when in ("vacated", "draining")
         assert stage.workers.children[0].restarts == (0 if by_order else 1), "what follows is not counted twice"
         stage.check(2)
@@ -280,7 +282,7 @@ def test_source_whose_last_sessions_do_not_move_is_killed_and_followed(caplog: p
         (said,) = {record.message for record in caplog.records if "do not move" in record.message}
         assert said == "sessions that are left do not move; their worker is killed"
         stage.ends(0, -signal.SIGKILL)
-        assert plan.result() == Moved(0, 19, 0, 0.003)
+        assert plan.result() == Moved(0, 19, 0, 0.003, 1)
         stage.check(2)
 
 

@@ -263,7 +263,9 @@ async def _call() -> None:
     """One question after another, to those that this process knows."""
     while await _go():
         # Who does not read answers late, and a session that is asked does not move.
-        asked = [connection for connection in _known.values() if not connection.id.startswith("blocked")]
+        asked = [
+            connection for connection in _known.values() if not connection.id.startswith(tuple(SETTINGS["unasked"]))
+        ]
         if asked and _is_serving():
             task = asyncio.create_task(_ask(_random.choice(asked)))
             _calls.add(task)

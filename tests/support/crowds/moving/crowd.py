@@ -160,6 +160,8 @@ def _settings(crowd: Crowd, plans: list[dict[str, Any]]) -> dict[str, Any]:
         "burst": crowd.burst,
         "period_s": max(deliveries / crowd.deliveries, crowd.workers * crowd.burst / crowd.rooms / ROOM_FRAMES_PER_S),
         "sends": crowd.sends,
+        # Those whose answers may take longer than a move waits for.
+        "unasked": ("blocked", "half", "away", "slow") if crowd.stuck else ("blocked",),
     }
 
 
