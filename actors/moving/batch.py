@@ -17,6 +17,7 @@ import msgspec
 from wspulse.actors.mesh.placing.moves import SessionComes, SocketComes
 from wspulse.actors.moving.landing import Lander, land
 from wspulse.actors.moving.waiting import Waiting
+from wspulse.actors.sessions.connections.expressible import altered
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.rooms.membership import rooms_of
@@ -214,9 +215,9 @@ class Batch:
 
     def _record(self, each: _Frozen) -> bytes:
         each.record, unsaid = record_of(each.session, each.transport)
-        if unsaid and (not_logged := _log.admit(monotonic())) is not None:
-            fields = {"connection_id": each.session.id, "keys": unsaid[:20], "not_logged": not_logged}
-            _logger.warning("a session moves without what msgpack cannot express of its state", extra=fields)
+        _warn(each.session, unsaid, "a session moves without what msgpack cannot express of its state")
+        changed = altered(each.record.state) if each.record.state else []
+        _warn(each.session, changed, "what a session's state has is of another type where it moves to")
         data = _encode(each.record)
         if len(data) > _MOST_BYTES:
             raise ValueError(f"a record of {len(data)} bytes is too large")
@@ -285,3 +286,8 @@ class Batch:
             moved.append(MovedSession(each.session, each.record, each.session.inbox, now - self._frozen_at))
         self._frozen.clear()
         return moved
+
+
+def _warn(session: Session, keys: list[str], text: str) -> None:
+    if keys and (not_logged := _log.admit(monotonic())) is not None:
+        _logger.warning(text, extra={"connection_id": session.id, "keys": keys[:20], "not_logged": not_logged})

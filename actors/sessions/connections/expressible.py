@@ -1,4 +1,4 @@
-"""`expressible`: what of an application's state can travel to another process."""
+"""`expressible`: what of an application's state can travel to another process, and `altered`: what is not the same there."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["expressible"]
+__all__ = ["altered", "expressible"]
 
 _encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
 _BINARY = (bytes, bytearray, memoryview)
 """Would be copied for nothing."""
 
@@ -28,3 +29,16 @@ def _can_travel(entries: dict[str, Any]) -> bool:
     except Exception:  # what an application's objects raise
         return False
     return True
+
+
+def altered(state: dict[str, Any]) -> list[str]:
+    """The keys of those entries, all expressible, that are others where they arrive: what was a tuple is a list there."""
+    arrived = _decode(_encode(state))
+    return [str(key) for key, value in state.items() if not _is_same(value, arrived.get(key))]
+
+
+def _is_same(value: Any, arrived: Any) -> bool:
+    try:
+        return bool(value == arrived)
+    except Exception:  # what an application's objects raise
+        return False

@@ -272,15 +272,16 @@ async def test_state_travels_and_what_msgpack_cannot_express_is_dropped_and_name
             state = {"name": "ann", "seen": [1, 2.5, None, {"a": b"\xff"}], 7: "seven"}
             connection = stage.connections[one]
             connection.state.update(state)  # type: ignore[arg-type]
-            connection.state.update(task=object(), inner={"file": object()})
+            connection.state.update(task=object(), inner={"file": object()}, pair=(1, 2))
             # What came of a client is JSON, and none of msgpack's.
             connection.state.update(payload=Raw(b'{"n":1}'), frames=[Frame("n", Raw(b"5"))])
             with caplog.at_level(logging.WARNING, "wspulse"):
                 assert isinstance(await stage.move(), MovedOut)
             (here,) = stage.shards.servers[1].local_connections()
-            assert here.state == state
+            assert here.state == {**state, "pair": [1, 2]}
             warnings = [record for record in caplog.records if record.name == "wspulse.moving"]
-            assert [sorted(record.keys) for record in warnings] == [["frames", "inner", "payload", "task"]]  # type: ignore[attr-defined]
+            keys = [sorted(getattr(record, "keys")) for record in warnings]  # noqa: B009 - which a LogRecord does not know of
+            assert keys == [["frames", "inner", "payload", "task"], ["pair"]]
             assert warnings[0].connection_id == one  # type: ignore[attr-defined]
             # What the source kept is a snapshot.
             here.state["name"] = "bob"
