@@ -66,15 +66,16 @@ class Conductor:
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._reload: asyncio.Task[list[Moved]] | None = None
+        self._reload_drains = False
         self._is_stopped = False
 
     # Plans.
 
     async def reload(self, *, drain: bool = False, joins: bool = True) -> list[Moved]:
-        """Replace all workers, one after another; a reload that is under way is joined, or waited for. Raises
+        """Replace all workers, one after another; a reload of the same kind that is under way is joined, or waited for. Raises
         RestartFailedError, MoveFailedError, ServerClosedError; those that were replaced by then are."""
-        if self._reload is None or self._reload.done() or not joins:
-            self._reload = self._begin(lambda: self._replacing.all(drain=drain))
+        if self._reload is None or self._reload.done() or not joins or drain is not self._reload_drains:
+            self._reload, self._reload_drains = self._begin(lambda: self._replacing.all(drain=drain)), drain
         return await _outcome(self._reload)
 
     async def restart(self, shard: int, *, drain: bool = False) -> Moved:

@@ -50,6 +50,9 @@ _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 KILL_RESERVE_S = 0.5
 """Killing and waiting for what did not end in time must itself fit into the shutdown timeout."""
 
+EXIT_RESERVE_S = 1.0
+"""For `on_stop`, and what a process does at its end."""
+
 KILLED_S = 5.0
 """A killed process that is still there after this is stuck in the kernel, and not ours to wait for."""
 
@@ -280,7 +283,9 @@ class Workers:
         for standby in self.standbys:
             standby.dismiss()
         done = (ChildState.DRAINED, ChildState.STOPPED)
-        await self._until(lambda: self._hurry or all(child.state in done for child in self.everybody), deadline)
+        # Where one does not come to its end, the others have a moment for theirs.
+        exit_by = deadline - min(EXIT_RESERVE_S, self._shutdown_timeout_s / 10)
+        await self._until(lambda: self._hurry or all(child.state in done for child in self.everybody), exit_by)
         failures += self._each(Child.exit)
         await self._until(lambda: self._hurry or self._are_stopped(), deadline)
         for child in self.everybody:

@@ -195,6 +195,31 @@ def test_next_worker_waits_until_all_are_ready_and_not_for_ever() -> None:
             plan.result()
 
 
+def test_worker_that_is_started_anew_and_never_gets_ready_holds_no_plan_up_for_ever() -> None:
+    with plans_stage(2) as stage:
+        stage.ends(1, 1)
+        plan = stage.plan(stage.conductor.reload())
+        other = stage.plan(stage.conductor.restart(0))
+        stage.pass_time(59)
+        assert not plan.done()
+        stage.pass_time(2)
+        with pytest.raises(
+            RestartFailedError, match=r"worker 1 .* tried again: it was not ready after 60 s \(--give-up-after\)"
+        ):
+            plan.result()
+        stage.obeys()
+        assert other.result() == Moved(0, 2, 1, 0.001)
+
+
+def test_reload_that_closes_all_is_not_joined_to_one_that_moves_them() -> None:
+    with plans_stage(2) as stage:
+        plans = [stage.plan(stage.conductor.reload(drain=drain)) for drain in (False, False, True, True)]
+        stage.obeys()
+        assert all(plan.done() for plan in plans)
+        assert [plan.result() is plans[0].result() for plan in plans] == [True, True, False, False]
+        assert [worker.stands_by for worker in stage.made.launched].count(True) == 4
+
+
 def test_unknown_name_is_refused() -> None:
     with plans_stage(2) as stage:
         for shard in (-1, 2):

@@ -124,6 +124,7 @@ def test_worker_that_does_not_end_is_killed_shortly_before_the_shutdown_timeout(
             made.drained(1)
         made.pass_time(shutdown_timeout_s - reserve_s - 0.01)
         assert made.kills == [0, 0]
+        assert Exit() in made.current[0].told, "it has a moment to end in order"
         made.pass_time(0.02)
         assert made.kills == [1, 1]
         assert Exit() in made.current[1].told, "it may still end in order"
