@@ -58,7 +58,11 @@ class PatienceModel(FrameModel):
 
     def is_busy(self, peer: SimPeer) -> bool:
         """Whether a callback of this peer's session runs or waits."""
-        return peer.session is not None and peer.session.state is not CLOSED and peer.session.real.inbox.busy
+        if peer.session is None or peer.session.state is CLOSED:
+            return False
+        # One that has left a process, and is not in its place in another, has none.
+        inbox = getattr(peer.session.real, "inbox", None)
+        return inbox is not None and bool(inbox.busy)
 
     def patience_until(self, peer: SimPeer) -> float:
         """A peer that was told to go, and has not taken everything, may be cut off from then on."""
