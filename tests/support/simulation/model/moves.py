@@ -52,6 +52,7 @@ class MovingModel(AskModel):
         """Broadcasts of handlers, by their numbers."""
         self._outlived: set[SessionModel] = set()
         self._upto: dict[SessionModel, dict[RoomModel, int]] = {}
+        self._has_somebody_died = False
         """Of those that were frozen, how far their source had got in their rooms."""
         self._said: dict[tuple[SessionModel, str], int] = {}
 
@@ -151,12 +152,15 @@ class MovingModel(AskModel):
         model = self.of[connection]
         if not model.is_between or model.goes_to is not None:
             self.fail(f"{model}: has left, and was not frozen")
-        if to is None:
-            self.fail(f"{model}: has left for nobody")
-        model.goes_to = to
         model.kept.append((connection, process))
         if "on_transfer_out" in self.goodbyes and not model.said_goodbye:
             self.fail(f"{model}: has left without a goodbye")
+        model.goes_to = to
+        if to is None:
+            # Its target has died, and the source has not heard of it.
+            if not self._has_somebody_died:
+                self.fail(f"{model}: has left for nobody")
+            self._lost(model, process)
 
     def taken_in(self, shard: Shard, session: Session) -> None:
         """It is in a table, from this step on."""
@@ -282,30 +286,33 @@ class MovingModel(AskModel):
 
     def died(self, process: SimProcess) -> None:
         """With it what it had; nobody hears of that, nor of what it was asked."""
+        self._has_somebody_died = True
         self._asks.clear()
         self._asked.clear()
         for model in self.sessions:
-            was_there = model.goes_to is process or (model.goes_to is None and model.process is process)
-            if not was_there:
-                continue
-            run = self._active.get(self.key_of(model))
-            if run is not None and run.session is model:
-                del self._active[self.key_of(model)]
-            model.active = None
-            model.expected.clear()
-            model.is_between = False
-            if model.state is CLOSED:
-                continue
-            model.state = CLOSED
-            model.goes_to = None
-            model.process = process
-            if self.live.get(model.id) is model:
-                del self.live[model.id]
-            for peer in model.peers:
-                peer.owed_messages = 0
-            for call in self.calls.waiting.values():
-                if call.session is model and call.task is not None:
-                    call.task.cancel()
+            if model.goes_to is process or (model.goes_to is None and model.process is process):
+                self._lost(model, process)
+
+    def _lost(self, model: SessionModel, process: SimProcess) -> None:
+        """It has ended with a process."""
+        run = self._active.get(self.key_of(model))
+        if run is not None and run.session is model:
+            del self._active[self.key_of(model)]
+        model.active = None
+        model.expected.clear()
+        model.is_between = False
+        if model.state is CLOSED:
+            return
+        model.state = CLOSED
+        model.goes_to = None
+        model.process = process
+        if self.live.get(model.id) is model:
+            del self.live[model.id]
+        for peer in model.peers:
+            peer.owed_messages = 0
+        for call in self.calls.waiting.values():
+            if call.session is model and call.task is not None:
+                call.task.cancel()
 
     # While nothing happens.
 
