@@ -314,6 +314,9 @@ class Moving:
     def missing(self, connection_id: str, key: tuple[int, int] | None) -> NoReturn:
         self._check_not_between(connection_id)
         departure = self._departure
+        if key is not None and connection_id in self._shard.sessions:
+            # It has ended, and its id is decided here still: who is sent on goes ahead of the session that has it by now.
+            raise ConnectionNotFoundError(connection_id)
         if departure is not None and not self._is_known(connection_id):
             seat = departure.seat_of(connection_id)
             if seat is not None:

@@ -13,7 +13,7 @@ from tests.support.shards.moving import FrozenBatch, listening
 from tests.support.shards.moving_stage import moving_stage
 from wspulse import Connection, Frame
 from wspulse.actors.mesh.lifecycle import MovedOut
-from wspulse.actors.values.errors import ConnectionNotFoundError
+from wspulse.actors.values.errors import ConnectionClosedError, ConnectionNotFoundError
 
 
 async def test_frames_for_a_session_come_in_the_order_of_the_calls_whoever_sends_them_while_it_is_between() -> None:
@@ -224,3 +224,30 @@ async def test_call_that_is_made_before_a_move_and_begins_in_it_is_done_where_th
                 case "close":
                     await listener.until(lambda: listener.closed == (4000, "bye"), "it is told")
             assert not any(len(room) for room in stage.source.shard.rooms.values())
+
+
+async def test_frame_for_one_that_has_ended_leads_none_past_the_session_that_has_its_id_by_now() -> None:
+    async with moving_stage(3) as stage:
+        (one,) = stage.ids(1)
+        third = stage.shards.servers[2]
+        async with listening(stage.shards.port, {one: f"/ws?id={one}"}) as (listener,):
+            await eventually(lambda: one in stage.connections, "it is connected")
+            (ended,) = await third.get_connections("lobby")
+            await listener.close()
+            await eventually(lambda: stage.of(one, "disconnect"), "it has ended")
+        async with listening(stage.shards.port, {one: f"/ws?id={one}"}) as (listener,):
+            gate = stage.gates["gate"] = asyncio.Event()
+            listener.say("wait", "gate")
+            await eventually(lambda: stage.of(one, "wait"), "a handler of it runs")
+            moving = stage.move()
+            await eventually(lambda: stage.source.shard.halting is not None, "the move has begun")
+            of_the_ended = asyncio.create_task(ended.send(Frame("ended", 0)))
+            asked = stage.shards.runtimes[2].owners._last
+            while not of_the_ended.done() and (one not in asked or asked[one].seat != 1):  # noqa: ASYNC110 - a turn or two
+                await asyncio.sleep(0)
+            answers = await asyncio.gather(of_the_ended, third.send(one, Frame("n", 1)), return_exceptions=True)
+            gate.set()
+            assert isinstance(answers[0], ConnectionClosedError)
+            assert answers[1] is None
+            assert isinstance(await moving, MovedOut)
+            await listener.until(lambda: listener.direct == [1, "gate"], "it has got both")
