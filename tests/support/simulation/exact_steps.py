@@ -29,6 +29,9 @@ class ExactSteps(CallSteps):
         if draw() < 0.15 and client.is_open and client.peer is not None and client.peer.claim is not None:
             # The dial before the one that has come through was only slow.
             self._dial_with(client, client.peer.claim, is_late=True)
+            if draw() < 0.5:
+                # It was cut off by that, and is back at once.
+                self._dial_with(client, self._claim(client))
             return
         self._abandon(client)
         claim = self._claim(client)

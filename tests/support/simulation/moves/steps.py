@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.simulation.model.frames import SUSPENDED
 from tests.support.simulation.moves.world import MovingWorld
 from tests.support.simulation.outside.app import Script
 from tests.support.simulation.outside.processes.process import SimProcess
@@ -142,6 +143,8 @@ class MoveSteps(Steps):
                 self._burst_of_one(self._process())
             elif which < 0.7:
                 self._send_to_one_between()
+            elif which < 0.78:
+                self._let_time_pass(self._longest())
             else:
                 for _ in range(1 + int(draw() * 5)):
                     world.network.step()
@@ -165,6 +168,14 @@ class MoveSteps(Steps):
         between = [session for session in self.world.model.live.values() if session.is_between]
         if between:
             self.world.app.send(between[int(self._random() * len(between))])
+
+    def _longest(self) -> float:
+        """How many seconds may pass at once while sessions move: sometimes until the window of one of them ends."""
+        now = self.world.loop.now
+        for session in self.world.model.live.values():
+            if session.is_between and session.state is SUSPENDED and now < session.deadline < now + 5:
+                return session.deadline - now + 0.01 if self._random() < 0.6 else 2.2
+        return 2.2
 
     def _let_time_pass(self, seconds: float) -> None:
         """Nothing arrives meanwhile."""

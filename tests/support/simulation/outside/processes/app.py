@@ -81,7 +81,9 @@ class MovingApp(SimApp):
 
     def _act(self, session: SessionModel, action: tuple[Any, ...]) -> None:
         if action[0] == "broadcast":
-            self._broadcast_at(session, *action[1:])
+            waits = self._broadcast_at(session, *action[1:])
+            if waits is not None:
+                waits.close()  # sync code cannot wait for it, and says nothing
         else:
             super()._act(session, action)
 
