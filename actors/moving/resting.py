@@ -59,7 +59,7 @@ class Resting:
     def __init__(
         self, shard: Shard, going: Callable[[], list[Session]], goes: Callable[[str], bool], told: Rest
     ) -> None:
-        self.halting = Halting(self._says_hello)
+        self.halting = Halting(self._disturbed)
         self._shard = shard
         self._going = going
         self._goes = goes
@@ -80,6 +80,8 @@ class Resting:
         self._empty_since: float | None = None
         self._said_goodbye: set[Inbox] = set()
         """Those whose on_transfer_out was called."""
+        self._stirred: set[Inbox] = set()
+        """Those to which something has happened since sessions were chosen."""
 
     def __len__(self) -> int:
         return len(self._soon) + len(self._busy)
@@ -161,6 +163,7 @@ class Resting:
 
     def batches(self, seat_of: Callable[[str], int | None]) -> dict[int, list[Session]]:
         """By the seat where they go, those that are at rest: of each seat as many as go at once."""
+        self._stirred.clear()
         found: dict[int, list[Session]] = {}
         room_bytes: dict[int, int] = {}
         for session in self.ready():
@@ -175,11 +178,12 @@ class Resting:
 
     def who_may_leave(self) -> Callable[[Session], bool]:
         """Asked at the cut: something may have happened since they were chosen."""
-        joining, halting = self._joining(), self.halting
+        joining, halting, stirred = self._joining(), self.halting, self._stirred
         says_goodbye = self._shard.handlers.on_transfer_out is not None
 
         def may_leave(session: Session) -> bool:
-            if session.id in joining or not halting.is_at_rest(session):
+            # What a callback of it has broadcast since stands behind the cut: the target would be heard before it.
+            if session.id in joining or session.inbox in stirred or not halting.is_at_rest(session):
                 return False
             return not says_goodbye or session.inbox in self._said_goodbye
 
@@ -195,6 +199,10 @@ class Resting:
         call_first(inbox, "on_transfer_out")
         go_on(inbox)
         return True
+
+    def _disturbed(self, inbox: Inbox) -> None:
+        self._stirred.add(inbox)
+        self._says_hello(inbox)
 
     def _says_hello(self, inbox: Inbox) -> None:
         """Who was told that it leaves is told that it is here, before anything else of it runs."""
@@ -228,6 +236,7 @@ class Resting:
         self._said_goodbye.discard(inbox)
 
     def _forget(self, session: Session, inbox: Inbox) -> None:
+        self._stirred.discard(inbox)
         self._soon.pop(session, None)
         self._busy.pop(session, None)
         self.halting.forget(inbox)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 
+import pytest
+
+from tests.support.eventually import eventually
 from tests.support.shards.conductor import Conductor
 from tests.support.shards.moving import Listener, listening
+from tests.support.shards.moving_stage import moving_stage
 from tests.support.shards.shards import Shards, serve_shards
 from wspulse import Connection, Frame, Server
 from wspulse.actors.mesh.lifecycle import MovedOut
 from wspulse.actors.mesh.placement import SLOTS
+from wspulse.actors.moving.batch import Batch
 from wspulse.actors.runtime.runtime import ShardRuntime
 
 ROOMS = ("lobby", "left", "right", "kitchen")
@@ -131,3 +137,36 @@ async def test_members_hear_every_room_in_its_one_order_when_they_move_back_and_
                     await listener.until(partial(listener.has, room, len(expected)), "it has heard all")
                     assert listener.rooms[room] == expected
                 assert set(listener.rooms) == set(ROOMS[: 1 + number % len(ROOMS)])
+
+
+async def test_what_a_callback_says_behind_the_cut_goes_before_what_is_said_in_the_target(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The bus may take it after what the target says: so the session leaves with a later cut."""
+    left: list[list[str]] = []
+
+    def freeze(batch: Batch, of: Callable[[Batch], None] = Batch.freeze) -> None:
+        of(batch)
+        left.append([*batch._frozen])
+
+    monkeypatch.setattr(Batch, "freeze", freeze)
+    async with moving_stage() as stage:
+        (one,) = stage.ids(1)
+        async with listening(stage.shards.port, {one: f"/ws?id={one}"}):
+            await eventually(lambda: one in stage.connections, "it is connected")
+        await eventually(lambda: stage.of(one, "drop"), "it is away")
+        bus = stage.source.shard.bus
+        cut = bus.cut  # type: ignore[attr-defined]
+        cuts: list[int] = []
+        bus.cut = cuts.append  # type: ignore[attr-defined]
+        moving = stage.move()
+        await eventually(lambda: cuts, "it is chosen")
+        async with listening(stage.shards.port, {one: f"/ws?id={one}"}) as (listener,):
+            await eventually(lambda: stage.of(one, "restore"), "it is back")
+            bus.cut = cut  # type: ignore[attr-defined]
+            cut(cuts[0])
+            assert isinstance(await moving, MovedOut)
+            assert left == [[], [one]]
+            listener.say("n", 1)
+            await listener.until(listener.has_an_answer, "it is served")
+            assert [each[0] for each in stage.of(one)] == [0, 0, 0, 1]
