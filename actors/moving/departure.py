@@ -143,6 +143,11 @@ class Departure:
         """Where an id of ours goes; None: it stays."""
         return self._targets.get(self._slot_of(connection_id)) if self._only_seat is None else self._only_seat
 
+    def decider_of(self, connection_id: str) -> int | None:
+        """Who decides about an id of ours that is not here, of those who know that they do; None: this process."""
+        seat = self.seat_of(connection_id)
+        return seat if seat in self._incarnations else None
+
     @property
     def seats(self) -> list[int]:
         return sorted(set(self._targets.values()))
@@ -203,24 +208,24 @@ class Departure:
         while True:
             if self._stopping:
                 raise MoveFailedError("the server ends")
-            if self._is_drain:
-                self._close_all()
-            else:
-                self._resting.bring_to_rest()
-            for session in self._resting.late(self._timeout_s):
-                self._close(session)
-            batches = self._resting.batches(self.seat_of)
-            if not batches and not self.waiting and not self._resting.is_anybody_left(self._timeout_s):
-                self.is_over = True
-                return
             try:
+                ways = {}
                 for seat in self.seats:
-                    # Though nobody is at rest: who connects is sent there, and would be sent back and forth.
-                    way = await self._way(seat)
-                    if sessions := batches.get(seat):
-                        await self._move(way, sessions)
-                        fruitless_since = None
-                        self._progress()
+                    ways[seat] = await self._way(seat)
+                if self._is_drain:
+                    self._close_all()
+                else:
+                    self._resting.bring_to_rest()
+                for session in self._resting.late(self._timeout_s):
+                    self._close(session)
+                batches = self._resting.batches(self.seat_of)
+                if not batches and not self.waiting and not self._resting.is_anybody_left(self._timeout_s):
+                    self.is_over = True
+                    return
+                for seat, sessions in batches.items():
+                    await self._move(ways[seat], sessions)
+                    fruitless_since = None
+                    self._progress()
             except WayBrokenError as error:
                 now = monotonic()
                 if fruitless_since is None or now > failed_at + self._timeout_s + _ANSWER_S:
@@ -339,7 +344,7 @@ class Departure:
             way.tell(envelope, fd)
         way.tell(BatchSent(batch.number, len(envelopes)))
         way.flush()
-        settled = asyncio.ensure_future(self._settled())
+        settled = asyncio.ensure_future(self._events.events_settled())
         try:
             built = await self._built(answer, settled, batch)
         finally:
@@ -357,9 +362,6 @@ class Departure:
         self._events.moved(moved, way.seat)
         for each in moved:
             self.waiting.remove(each.record.connection_id)
-
-    async def _settled(self) -> None:
-        await self._events.events_settled()
 
     async def _built(
         self, answer: asyncio.Future[MoveAnswer], settled: asyncio.Future[None], batch: Batch

@@ -318,7 +318,7 @@ class Moving:
             # It has ended, and its id is decided here still: who is sent on goes ahead of the session that has it by now.
             raise ConnectionNotFoundError(connection_id)
         if departure is not None and not self._is_known(connection_id):
-            seat = departure.seat_of(connection_id)
+            seat = departure.decider_of(connection_id)
             if seat is not None:
                 raise SessionMovedError(seat)
         raise ConnectionNotFoundError(connection_id)
@@ -328,7 +328,7 @@ class Moving:
         mesh = self._mesh
         if connection_id in self._shard.sessions or self._is_known(connection_id):
             return mesh.seat
-        if self._departure is not None and (seat := self._departure.seat_of(connection_id)) is not None:
+        if self._departure is not None and (seat := self._departure.decider_of(connection_id)) is not None:
             return seat
         slot = mesh.slot_of(connection_id)
         if any(slot in arrival.slots for arrival in self._arrivals.values()):

@@ -11,7 +11,7 @@ from tests.support.shards.shards import serve_shards
 from tests.support.wire.raw_peer import RawPeer
 from wspulse import Server
 from wspulse.actors.mesh.lifecycle import MovedOut
-from wspulse.actors.moving.departure import Departure
+from wspulse.actors.moving.moving import Moving
 from wspulse.actors.moving.way import WayBrokenError
 
 
@@ -32,15 +32,15 @@ async def test_session_that_was_told_to_leave_and_came_back_is_told_so_before_it
         server.on_transfer_in(noted("in"))
         return server
 
-    settled, broken = Departure._settled, [True]
+    settled, broken = Moving.events_settled, [True]
 
-    async def broken_once(departure: Departure) -> None:
+    async def broken_once(moving: Moving) -> None:
         if broken:
             broken.clear()
             raise WayBrokenError("as the test says")
-        await settled(departure)
+        await settled(moving)
 
-    monkeypatch.setattr(Departure, "_settled", broken_once)
+    monkeypatch.setattr(Moving, "events_settled", broken_once)
     async with serve_shards(serving, 2) as shards:
         name = shards.runtimes[0].placement.new_id(0)
         async with await RawPeer.upgraded(shards.port, f"/ws?id={name}"):

@@ -17,6 +17,7 @@ from tests.support.shards.moving_stage import MovingStage, moving_stage
 from tests.support.wire.raw_peer import RawPeer, head
 from wspulse import Accept, Frame, Request, Server
 from wspulse.actors.mesh.lifecycle import MovedOut
+from wspulse.actors.values.errors import ConnectionNotFoundError
 
 
 async def connected(stage: MovingStage, *listeners: Listener) -> None:
@@ -257,3 +258,32 @@ async def test_exact_client_finds_its_session_wherever_it_is_by_then(when: str, 
             assert await client.expect("done") == 5
             assert [given for _, _, given in stage.of(here.id, "n")] == [2, 5]
             assert not stage.of(here.id, "disconnect")
+
+
+async def test_nobody_is_sent_to_a_target_that_does_not_know_yet_that_it_decides() -> None:
+    """It would send them back, and go by the table in the midst of what a stream carries: the later before the earlier."""
+    async with moving_stage() as stage:
+        (one,) = stage.ids(1)
+        assert stage.target.movement is not None
+        source, taking = stage.source.shard, stage.target.movement.moving
+        take, begun = taking.take, asyncio.Event()
+
+        def take_later(stream: Any, envelope: Any, fd: int | None) -> None:
+            if begun.is_set():
+                take(stream, envelope, fd)
+            else:
+                begun.set()
+                asyncio.get_running_loop().call_later(0.05, take, stream, envelope, fd)
+
+        taking.take = take_later  # type: ignore[method-assign]
+        moving = stage.move()
+        await asyncio.wait_for(begun.wait(), 5)
+        assert source.transit is not None
+        with pytest.raises(ConnectionNotFoundError):
+            source.find(one)
+        assert source.transit.newcomer_goes_to(one) == source.seat
+        assert not moving.done()
+        await eventually(lambda: stage.target.shard.transit is not None, "the target knows")
+        assert isinstance(await moving, MovedOut)
+        with pytest.raises(ConnectionNotFoundError):
+            stage.target.shard.find(one)
