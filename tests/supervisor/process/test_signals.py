@@ -145,7 +145,8 @@ async def test_removed_signals_have_their_default_again() -> None:
 
 
 def test_process_whose_server_has_ended_is_ended_by_those_that_ask_for_it_only() -> None:
-    remove_signals()  # what began this process may have had it ignore some
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)  # a shell that began this in the background has it ignore some
     ignore_signals()
     assert {signal.getsignal(number) for number in (signal.SIGHUP, *STRAY)} == {signal.SIG_IGN}
     assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
