@@ -78,7 +78,9 @@ class SimCalls:
             and session.real.queued_frames >= model.limit_frames
         )
         due = model.now + timeout_s
-        model.direct_accepted(session, number)
+        if not session.is_between:
+            # Else it is when the process is asked that has the session by then.
+            model.direct_accepted(session, number)
         self.waiting[number] = WaitingCall(session, due, is_handlers, asyncio.current_task())
         try:
             answer = await session.connection.call(Frame("ask", b"c%d" % number), timeout_s)
@@ -90,20 +92,24 @@ class SimCalls:
                 model.fail(f"{session}: call {number} ended at {model.now}, and its time at {due}")
         except ConnectionClosedError:
             if was_closed:
-                model.direct_refused(session, number)
+                self._refused(session, number)
             elif session.state is not CLOSED:
                 model.fail(f"{session}: call {number} ended as if the session had, which is {session.state}")
         except ShardUnavailableError:
             if session.halted_at is None:
                 model.fail(f"{session}: call {number} ended for a move, and it is not to move")
         except SendBufferFullError:
-            model.direct_refused(session, number)
+            self._refused(session, number)
             if not is_full:
                 model.fail(f"{session}: send buffer full for call {number}")
         else:
             self._look_at_answer(session, number, b"a", answer.payload)
         finally:
             del self.waiting[number]
+
+    def _refused(self, session: SessionModel, number: int) -> None:
+        if self._model.is_accepted(number):
+            self._model.direct_refused(session, number)
 
     def _look_at_answer(self, session: SessionModel, number: int, kind: bytes, payload: bytes) -> None:
         if self._model.trace is not None:

@@ -259,6 +259,9 @@ class FrameModel:
         self._direct[number] = (session, len(session.direct_turns))
         session.direct_turns.append(self.loop.turns)
 
+    def is_accepted(self, number: int) -> bool:
+        return number in self._direct
+
     def direct_refused(self, session: SessionModel, number: int) -> None:
         del self._direct[number]
         session.direct_turns.pop()
