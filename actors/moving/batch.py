@@ -23,7 +23,7 @@ from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.rooms.membership import rooms_of
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
-from wspulse.actors.sessions.transfer.frozen import freeze, sent_meanwhile, thaw
+from wspulse.actors.sessions.transfer.frozen import freeze, is_frozen, sent_meanwhile, thaw
 from wspulse.actors.sessions.transfer.keeper import Keeper
 from wspulse.actors.sessions.transfer.places import forget, let_go, take_out
 from wspulse.actors.sessions.transfer.record import SessionRecord
@@ -129,7 +129,7 @@ class Batch:
 
     def frozen(self, connection_id: str) -> Session | None:
         each = self._frozen.get(connection_id)
-        return None if each is None else each.session
+        return self._landing.get(connection_id) if each is None else each.session
 
     def between(self, room_id: str | None) -> list[Session]:
         """Its sessions that are in no table, of one room or of all."""
@@ -236,6 +236,8 @@ class Batch:
                 # It is lost; the others come back, and nobody waits for it.
                 _logger.exception("a session cannot come back", extra={"connection_id": connection_id})
                 if self._landing.pop(connection_id, None) is not None:
+                    if is_frozen(each.session):
+                        thaw(each.session)
                     self._waiting.remove(connection_id)
                     each.keeper.leave()
                     for room in each.rooms:
@@ -246,12 +248,10 @@ class Batch:
 
     def _land(self, each: _Frozen, landed: Callable[[Session], object]) -> None:
         session = each.session
-        late = sent_meanwhile(session)
-        thaw(session)
         client = None if each.fd is None else tcp_socket(each.fd, session.connection.request.remote_address)
         at = partial(self._landed, landed)
         try:
-            land(self._shard, Lander(session, each.transport, client, each.keeper, each.rooms, at, late))
+            land(self._shard, Lander(session, each.transport, client, each.keeper, each.rooms, at))
         except BaseException:
             if client is not None:
                 close_for_good(client)

@@ -16,6 +16,7 @@ from wspulse.actors.sessions.rooms.membership import add_room
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.state import SessionState
+from wspulse.actors.sessions.transfer.frozen import is_frozen, thaw
 from wspulse.actors.sessions.transfer.keeper import Keeper
 from wspulse.actors.sessions.transfer.places import carry_on, go_on, take_in, wait_on
 from wspulse.actors.transport.transfer.arrival import Arrival
@@ -42,7 +43,7 @@ class Lander:
     rooms: Sequence[Room[Session]]
     landed: Callable[[Session], object]
     late: Sequence[bytes] = field(default_factory=list)
-    """What was sent to it meanwhile."""
+    """What was sent to it meanwhile in the source; what is sent there to one that comes back, it keeps itself."""
 
 
 def land(shard: Shard, lander: Lander) -> None:
@@ -65,12 +66,14 @@ def land(shard: Shard, lander: Lander) -> None:
 
 
 def _writes_first(lander: Lander, record: TransportRecord) -> bool:
-    return bool(record.unsent or record.owed or lander.keeper.frames or lander.late or lander.session.queued_frames)
+    session = lander.session
+    return bool(record.unsent or record.owed or lander.keeper.frames or lander.late or session.queued_frames)
 
 
 def _in_place(shard: Shard, lander: Lander, transport: Transport | None) -> None:
     """The one step in which it is this process's session."""
     session, keeper = lander.session, lander.keeper
+    late = thaw(session) if is_frozen(session) else lander.late
     keeper.leave()
     take_in(shard, session)
     first, *further = lander.rooms
@@ -85,7 +88,7 @@ def _in_place(shard: Shard, lander: Lander, transport: Transport | None) -> None
     elif session.state is SessionState.SUSPENDED:
         wait_on(session)
     shard.room_table.let_go(first)
-    _catch_up(session, keeper.frames, lander.late)
+    _catch_up(session, keeper.frames, late)
     lander.landed(session)
     go_on(session.inbox)
 

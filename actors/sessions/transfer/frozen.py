@@ -16,7 +16,16 @@ from wspulse.actors.sessions.transfer.transit import Transit
 from wspulse.actors.values.errors import InTransitError
 from wspulse.actors.values.frame import Frame
 
-__all__ = ["FrozenConnection", "FrozenExactSession", "FrozenSession", "freeze", "receiver", "sent_meanwhile", "thaw"]
+__all__ = [
+    "FrozenConnection",
+    "FrozenExactSession",
+    "FrozenSession",
+    "freeze",
+    "is_frozen",
+    "receiver",
+    "sent_meanwhile",
+    "thaw",
+]
 
 
 class SendingShard(Protocol):
@@ -93,10 +102,15 @@ def freeze(session: Session) -> None:
     session.connection.__class__ = FrozenConnection
 
 
-def thaw(session: Session) -> None:
-    """It is this process's again."""
+def is_frozen(session: Session) -> bool:
+    return type(session) in _THAWED
+
+
+def thaw(session: Session) -> list[bytes]:
+    """It is this process's again, or another's. Returns what was sent to it meanwhile."""
     session.__class__ = _THAWED[type(session)]
     session.connection.__class__ = LocalConnection
+    return sent_meanwhile(session)
 
 
 def receiver(shard: SendingShard, connection_id: str, key: tuple[int, int] | None = None) -> Session:

@@ -12,7 +12,10 @@ from tests.support.eventually import eventually
 from tests.support.shards.moving import FrozenBatch, listening
 from tests.support.shards.moving_stage import moving_stage
 from wspulse import Connection, Frame
-from wspulse.actors.mesh.lifecycle import MovedOut
+from wspulse.actors.mesh.lifecycle import MovedOut, MoveFailed
+from wspulse.actors.moving import batch, landing
+from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.transfer.frozen import receiver
 from wspulse.actors.values.errors import ConnectionClosedError, ConnectionNotFoundError
 
 
@@ -251,3 +254,32 @@ async def test_frame_for_one_that_has_ended_leads_none_past_the_session_that_has
             assert answers[1] is None
             assert isinstance(await moving, MovedOut)
             await listener.until(lambda: listener.direct == [1, "gate"], "it has got both")
+
+
+async def test_frames_for_a_session_that_comes_back_keep_their_order_until_its_socket_is_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with moving_stage() as stage:
+        (one,) = stage.ids(1)
+        async with listening(stage.shards.port, {one: f"/ws?id={one}"}) as (listener,):
+            await eventually(lambda: one in stage.connections, "it is connected")
+            connection = stage.connections[one]
+            takers: list[Session] = []
+
+            def land_and_send(shard: Any, lander: Any) -> None:
+                landing.land(shard, lander)
+                if not takers:
+                    connection.send_nowait(Frame("n", 2))
+                    takers.append(receiver(shard, one))
+
+            monkeypatch.setattr(batch, "land", land_and_send)
+            held = FrozenBatch(stage.source)
+            moving = stage.move(0.2)
+            await held.frozen()
+            connection.send_nowait(Frame("n", 1))
+            assert isinstance(await moving, MoveFailed)
+            held.go_on()
+            await connection.send(Frame("n", 3))
+            await listener.until(lambda: len(listener.direct) >= 3, "it has got all")
+            assert listener.direct == [1, 2, 3]
+            assert takers == [stage.source.shard.sessions[one]]
