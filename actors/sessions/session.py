@@ -283,6 +283,7 @@ class Session:
                     self.shard.publish_event("drop", self, error)
                     self.inbox.post("on_transport_drop", error)
                 case Effect.MARK:
+                    self._disturb()
                     self.inbox.post("transport replaced")
                 case Effect.ATTACH:
                     assert transport is not None
