@@ -6,7 +6,7 @@ Part of the `Model`; times are those of the shard's clock.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.support.simulation.loop import SimLoop
 from tests.support.simulation.model.frames import CLOSED, FrameModel
@@ -48,21 +48,20 @@ class PatienceModel(FrameModel):
 
     def is_behind(self, peer: SimPeer) -> bool:
         """Whether the handler of this peer's session is."""
-        session = peer.session
-        return (
-            session is not None
-            and session.state is not CLOSED
-            and hasattr(session, "real")
-            and session.real.inbox.behind
-        )
+        inbox = self._inbox_of(peer)
+        return inbox is not None and bool(inbox.behind)
 
     def is_busy(self, peer: SimPeer) -> bool:
         """Whether a callback of this peer's session runs or waits."""
-        if peer.session is None or peer.session.state is CLOSED:
-            return False
-        # One that has left a process, and is not in its place in another, has none.
-        inbox = getattr(peer.session.real, "inbox", None)
+        inbox = self._inbox_of(peer)
         return inbox is not None and bool(inbox.busy)
+
+    def _inbox_of(self, peer: SimPeer) -> Any:
+        session = peer.session
+        if session is None or session.state is CLOSED or not hasattr(session, "real"):
+            return None
+        # One that has left a process, and is not in its place in another, has none.
+        return getattr(session.real, "inbox", None)
 
     def patience_until(self, peer: SimPeer) -> float:
         """A peer that was told to go, and has not taken everything, may be cut off from then on."""
