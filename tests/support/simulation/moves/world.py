@@ -86,7 +86,7 @@ class MovingWorld(World):
         self._in_transit: dict[SimPeer, SimProcess] = {}
         """Newcomers whose id is between two processes, and which of them has their sockets."""
         self._every: list[SimProcess] = []
-        self._has_killed = False
+        self.has_killed = False
         self._jumped_at = self.late_until = 0.0
         logger.model = self.model
 
@@ -123,7 +123,7 @@ class MovingWorld(World):
         """It dies, with all that it has."""
         if process not in self.processes:
             return
-        self._has_killed = True
+        self.has_killed = True
         self.processes.remove(process)
         self.model.died(process)
         process.dies()
@@ -335,7 +335,7 @@ class MovingWorld(World):
         if self.network.busy or self.descriptors.held:
             model.fail(f"left behind: {self.descriptors.held}, and what is on its way")
         raised = sum(process.shard.metrics.callbacks_raised for process in self._every)
-        if not self._has_killed and raised != model.raises:
+        if not self.has_killed and raised != model.raises:
             model.fail(f"{model.raises} callbacks raised, {raised} were counted")
 
     @property

@@ -122,6 +122,15 @@ class MovingApp(SimApp):
     async def broadcast(self, room_id: str, excluded: frozenset[str] = frozenset()) -> None:
         self.broadcast_nowait(room_id, excluded)
 
+    async def leave(self, session: SessionModel, room_id: str) -> None:
+        asker = session.process
+        try:
+            await super().leave(session, room_id)
+        except ShardUnavailableError:
+            # Whoever asked has ended, or whom it asked has died.
+            if asker is not None and not asker.is_dead and not self._world.has_killed:
+                self.model.fail(f"{session}: leave of {room_id} was not answered, and {asker} is there")
+
     # Frames and ends.
 
     def send(self, to: SessionModel | str) -> None:
