@@ -210,8 +210,10 @@ class MovingApp(SimApp):
     async def watch(self, session: SessionModel) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._watching.append((session, task))
         process = session.process
+        if process is not None and process.is_dead:
+            return  # with whoever was to wait
+        self._watching.append((session, task))
         await session.connection.wait_closed()
         if session.state is not CLOSED and process is not None and not process.is_dead:
             self.model.fail(f"{session}: wait_closed returned while {session.state}")
