@@ -10,7 +10,7 @@ import asyncio
 from abc import abstractmethod
 from typing import Any, Protocol, TypeVar
 
-from wspulse.actors.transport.client import can_be_copied, copy_of
+from wspulse.actors.transport.client import can_be_copied, copy_of, pause_reading
 from wspulse.actors.transport.contract import Carried
 from wspulse.actors.transport.outlet import Outlet, WritingShard
 from wspulse.actors.transport.patience.heartbeat import Heartbeat
@@ -84,6 +84,9 @@ class Movable(Outlet[S]):
         """Take a socket that was another process's, and write what that had yet to. The session attaches next, then `start`
         handles what was read."""
         self._open_outlet(client)
+        if self.state is TransportState.HELD:
+            # Much was read ahead. A loop that begins to read all the same is paused when it has read something.
+            pause_reading(client)
         self._heartbeat = Heartbeat(self, self.shard.clock(), record.heartbeat)
         self._write_again(record.unsent, record.owed)
 

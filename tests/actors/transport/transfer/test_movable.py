@@ -46,7 +46,8 @@ def _arrived(
     socket = NotedSocket() if socket is None else socket
     arrival.connection_made(socket)
     assert socket.protocol is arrival.transport
-    # Loops begin to read behind that.
+    assert socket.reading is (arrival.transport.state is not TransportState.HELD)
+    # A loop may begin to read behind that all the same.
     socket.resume_reading()
     return arrival.transport, socket, sessions[0]
 
