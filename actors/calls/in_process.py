@@ -61,7 +61,7 @@ class InProcess:
         shard = runtime.shard
         wire = shard.encode(frame)
         owner = runtime.placement.shard_of(connection_id)
-        if owner == shard.seat:
+        if owner == shard.seat and connection_id not in runtime.owners.under_way:
             try:
                 shard.find(connection_id).send(wire)
                 return None

@@ -10,7 +10,7 @@ itself: the references do.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextvars import copy_context
 from time import monotonic
 from typing import Any
@@ -54,6 +54,8 @@ class Owners:
         """In which tells go on: that of a handler, which tells, would be kept."""
         self._last: dict[str, _Ask] = {}
         """The youngest ask under way of each id."""
+        self.under_way: Collection[str] = self._last.keys()
+        """The ids about which something is asked: what is done about one in this process goes behind that."""
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         """Who waits for an earlier ask of the same id."""
         self._settling: dict[int, int] = {}
@@ -151,7 +153,16 @@ class Owners:
                 if ref is None:
                     # It is nowhere for now: what is asked later waits behind it, and does not go to where it was.
                     ask.seat = None
-                    await self._wait_for_seat(seat, due)
+                    if seat == named:
+                        # It may have died before it had any session: whoever has sent us there decides again.
+                        named = None
+                        try:
+                            await self._wait_for_seat(seat, min(due, monotonic() + _HOP_S))
+                        except ShardUnavailableError:
+                            if monotonic() >= due:
+                                raise
+                    else:
+                        await self._wait_for_seat(seat, due)
                     continue
                 left_s = due - monotonic()
                 if left_s <= 0:
@@ -246,7 +257,11 @@ class Owners:
         """Until the references have changed: somebody was told of a seat before us."""
         future: asyncio.Future[None] = self._loop.create_future()
         self._for_seats.append(future)
-        await _until(future, due, f"nobody is at seat {seat}")
+        try:
+            await _until(future, due, f"nobody is at seat {seat}")
+        finally:
+            if future in self._for_seats:
+                self._for_seats.remove(future)
 
 
 async def _until(future: asyncio.Future[None], due: float, reason: str) -> None:

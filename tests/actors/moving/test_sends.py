@@ -231,3 +231,19 @@ async def test_each_session_is_listed_once_and_newcomers_are_let_in_while_sessio
             each.task.cancel()
         for peer in (*peers, *newcomers):
             await peer.close()
+
+
+async def test_send_to_a_session_of_the_own_process_goes_behind_what_is_asked_about_it_elsewhere() -> None:
+    async with serve_shards(quiet, 2) as shards:
+        name = shards.runtimes[0].placement.new_id(0)
+        async with await RawPeer.upgraded(shards.port, f"/ws?id={name}") as peer:
+            reader = Reader(peer)
+            owners = shards.runtimes[0].owners
+            earlier = owners._enter(name)
+            sending = asyncio.create_task(shards.servers[0].send(name, Frame("n", 0)))
+            await asyncio.sleep(0.01)
+            assert not sending.done()
+            owners._leave(earlier, name)
+            await sending
+            await reader.has(1)
+            reader.task.cancel()

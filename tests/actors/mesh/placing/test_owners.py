@@ -127,6 +127,17 @@ async def test_ask_for_a_seat_that_is_not_known_yet_waits_for_it_until_its_deadl
     assert await owners.ask_at(7, GetStats()) == "done"
 
 
+async def test_ask_that_was_sent_to_one_that_has_died_since_is_asked_anew_of_whoever_named_it() -> None:
+    source = Actor(moved_to(7))
+    owners = owners_of(source, Actor())
+    name = name_at(owners, 0)
+    asking = asyncio.create_task(owners.ask(name, message(name), timeout_s=5))
+    await eventually(lambda: len(source.asked) > 1, "it is asked again")
+    source.answer = lambda _message: "done"
+    assert await asyncio.wait_for(asking, 1) == "done"
+    assert not owners._for_seats
+
+
 async def test_processes_that_name_each_other_keep_no_loop_busy() -> None:
     owners = owners_of(Actor(moved_to(1)), Actor(moved_to(0)))
     name = name_at(owners, 0)
