@@ -36,6 +36,11 @@ class Doubt:
         self._taken_bytes: int | None = None
         self._was_far = False
 
+    def stood(self, seconds: float) -> None:
+        """The clock of pongs has stood for so long."""
+        self._read_until += seconds
+        self._moved_at += seconds
+
     def look(self, now: float, unread_bytes: int, untaken_bytes: int, taken_bytes: int) -> Verdict:
         """`unread_bytes` are the peer's that were not handled yet, `untaken_bytes` those for it that it has not taken;
         `taken_bytes` rise with what it takes."""

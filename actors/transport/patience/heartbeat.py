@@ -108,8 +108,11 @@ class Heartbeat:
     def go_on(self, now: float) -> None:
         """The pong clock goes on, if it stood."""
         if self._stopped_at is not None:
-            self._pinged_at += now - max(self._stopped_at, self._pinged_at)
+            stood_s = now - max(self._stopped_at, self._pinged_at)
+            self._pinged_at += stood_s
             self._stopped_at = None
+            if self._doubt is not None:
+                self._doubt.stood(stood_s)
 
     @property
     def _last_ping(self) -> float:

@@ -46,3 +46,14 @@ def test_ping_that_has_come_near_has_its_time_from_then_on() -> None:
     one = doubt()
     assert one.look(100.0, 0, FAR_BYTES, 5) is Verdict.WAIT
     assert one.look(104.0, 0, NEAR_BYTES, 6) is Verdict.BEGIN_ANEW
+
+
+def test_time_in_which_the_clock_of_pongs_stands_counts_for_nothing() -> None:
+    unread, far = doubt(), doubt()
+    assert far.look(100.0, 0, FAR_BYTES, 5) is Verdict.WAIT
+    for one in (unread, far):
+        one.stood(7.0)
+    assert unread.look(136.9, 1, 0, 5) is Verdict.WAIT
+    assert unread.look(137.1, 1, 0, 5) is Verdict.CONDEMN
+    assert far.look(116.9, 0, FAR_BYTES, 5) is Verdict.WAIT
+    assert far.look(117.1, 0, FAR_BYTES, 5) is Verdict.CONDEMN
