@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from socket import socket
 from time import monotonic
@@ -85,13 +85,24 @@ class _Batch:
 
 
 class Arrival:
-    """See the module. `landed(session)` is called for each one that is in its place."""
+    """See the module. `landed(session)` is called for each one that is in its place; `joining()` are the ids of newcomers that
+    are let in here."""
 
-    def __init__(self, shard: Shard, bus: CutWatch, stream: AnswerStream, landed: Callable[[Session], None]) -> None:
+    def __init__(
+        self,
+        shard: Shard,
+        bus: CutWatch,
+        stream: AnswerStream,
+        landed: Callable[[Session], None],
+        joining: Callable[[], Collection[str]],
+    ) -> None:
         self._shard = shard
         self._bus = bus
         self._stream = stream
         self.landed = landed
+        self._joining = joining
+        self.seat = -1
+        """The source's."""
         self.slots: frozenset[int] = frozenset()
         """That come from it."""
         self.source = 0
@@ -143,7 +154,7 @@ class Arrival:
             self._stream.send(MoveRefused(begins.plan, reason))
             return
         self.source = begins.incarnation
-        self.slots = frozenset(begins.slots)
+        self.seat, self.slots = begins.seat, frozenset(begins.slots)
         ready = MoveReady(begins.plan, codec_name(self._shard))
         self._bus.watch_cuts(begins.incarnation, self._cut, partial(self._say, ready))
 
@@ -161,8 +172,11 @@ class Arrival:
         enter = self._shard.room_table.enter
         rooms = [enter(room_id) for room_id in coming.rooms]
         batch = self._batches[coming.batch] = _Batch(rooms, dict(coming.sessions))
+        joining, sessions = self._joining(), self._shard.sessions
         for connection_id in batch.members:
-            self.waiting.add(connection_id)
+            # One that has ended meanwhile, and whose id is ours to decide about since, does not come any more.
+            if connection_id not in sessions and connection_id not in joining:
+                self.waiting.add(connection_id)
         for room in rooms:
             if room.waiting is not None:
                 batch.unjoined += 1
@@ -218,7 +232,9 @@ class Arrival:
         session = session_of(self._shard, record, rooms[0])
         # From here on nothing fails: the descriptor has one owner.
         client: socket | None = None if fd is None else tcp_socket(fd, record.remote_address)
-        lander = self._landers[session.id] = Lander(session, record.transport, client, keeper, rooms, self._has_landed)
+        lander = self._landers[session.id] = Lander(
+            session, record.transport, client, keeper, rooms, self._has_landed, self.waiting
+        )
         return lander
 
     def _commit(self, number: int, late: dict[str, list[bytes]]) -> None:
@@ -235,7 +251,6 @@ class Arrival:
     def _has_landed(self, session: Session) -> None:
         del self._landers[session.id]
         self.landed(session)
-        self.waiting.remove(session.id)
 
     def _discard(self, batch: _Batch) -> None:
         """The source has it still, or it is lost with that."""

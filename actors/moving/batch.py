@@ -251,7 +251,7 @@ class Batch:
         client = None if each.fd is None else tcp_socket(each.fd, session.connection.request.remote_address)
         at = partial(self._landed, landed)
         try:
-            land(self._shard, Lander(session, each.transport, client, each.keeper, each.rooms, at))
+            land(self._shard, Lander(session, each.transport, client, each.keeper, each.rooms, at, self._waiting))
         except BaseException:
             if client is not None:
                 close_for_good(client)
@@ -259,7 +259,6 @@ class Batch:
 
     def _landed(self, landed: Callable[[Session], object], session: Session) -> None:
         del self._landing[session.id]
-        self._waiting.remove(session.id)
         landed(session)
 
     def late(self) -> dict[str, list[bytes]]:

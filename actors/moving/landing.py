@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from socket import socket
 
+from wspulse.actors.moving.waiting import Waiting
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.rooms.membership import add_room
 from wspulse.actors.sessions.session import Session
@@ -23,7 +24,7 @@ from wspulse.actors.transport.transfer.arrival import Arrival
 from wspulse.actors.transport.transfer.opening import open_transport, read_ahead
 from wspulse.actors.transport.transfer.record import TransportRecord
 from wspulse.actors.transport.transport import Transport
-from wspulse.actors.values.errors import ConnectionLostError, SendBufferFullError
+from wspulse.actors.values.errors import SendBufferFullError
 
 __all__ = ["Lander", "land"]
 
@@ -34,7 +35,7 @@ _CHUNK_BYTES = 64 * 1024
 @dataclass(slots=True)
 class Lander:
     """A session that is about to be somewhere. `rooms` are entered for it, the first one first; `landed(session)` is called when
-    it is in its place and before anything of it runs."""
+    it is in its place and before anything of it runs, and then who waits for its id in `waiting`."""
 
     session: Session
     transport: TransportRecord | None
@@ -42,6 +43,7 @@ class Lander:
     keeper: Keeper
     rooms: Sequence[Room[Session]]
     landed: Callable[[Session], object]
+    waiting: Waiting
     late: Sequence[bytes] = field(default_factory=list)
     """What was sent to it meanwhile in the source; what is sent there to one that comes back, it keeps itself."""
 
@@ -50,9 +52,9 @@ def land(shard: Shard, lander: Lander) -> None:
     """Give it its place: at once where it waits for its client, else when its transport is open."""
     record, client = lander.transport, lander.client
     if record is None or client is None:
-        _in_place(shard, lander, None)
+        _arrived(shard, lander, None)
         return
-    arrival = Arrival(shard, record, partial(_in_place, shard, lander))
+    arrival = Arrival(shard, record, partial(_arrived, shard, lander))
     if _writes_first(lander, record) and (data := read_ahead(client)):
         # A peer that has sent something and gone is heard before it can reset what we write.
         arrival.keep(data)
@@ -62,12 +64,18 @@ def land(shard: Shard, lander: Lander) -> None:
         lander.session.transport = arrival.transport
         arrival.transport.session = lander.session
         _in_place(shard, lander, None)
-        lander.session.transport_lost(ConnectionLostError())
+        arrival.transport.connection_lost(None)
+        lander.waiting.remove(lander.session.id)
 
 
 def _writes_first(lander: Lander, record: TransportRecord) -> bool:
     session = lander.session
     return bool(record.unsent or record.owed or lander.keeper.frames or lander.late or session.queued_frames)
+
+
+def _arrived(shard: Shard, lander: Lander, transport: Transport | None) -> None:
+    _in_place(shard, lander, transport)
+    lander.waiting.remove(lander.session.id)
 
 
 def _in_place(shard: Shard, lander: Lander, transport: Transport | None) -> None:

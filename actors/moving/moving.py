@@ -116,6 +116,8 @@ class Moving:
         self._task: asyncio.Task[None] | None = None
         self._arrivals: dict[Stream, Arrival] = {}
         self._numbers = count(1)
+        self._sent: set[str] = set()
+        """The ids of the sessions that this plan has moved: of one that had the id before, callbacks may run here still."""
         self._version = 0
         """Of the table when the plan began."""
         self._adopted: set[int] = set()
@@ -189,7 +191,7 @@ class Moving:
                 if former.source == envelope.incarnation:
                     # It has ended that stream. What it sent there before is still to be read; a commit may be among it.
                     former.give_way()
-            arrival = Arrival(self._shard, self._bus(), stream, self._landed)
+            arrival = Arrival(self._shard, self._bus(), stream, self._landed, self.joining)
             self._arrivals[stream] = arrival
             self._shard.transit = self
         arrival.take(envelope, fd)
@@ -271,6 +273,7 @@ class Moving:
     def _end_plan(self) -> None:
         if self._departure is not None:
             self._departure.end()
+        self._sent.clear()
         self._departure = self._task = None
         self._rest()
 
@@ -281,6 +284,7 @@ class Moving:
         for each in sessions:
             session, record = each.session, each.record
             connection = session.connection
+            self._sent.add(session.id)
             self._told.departed(connection)
             depart(session, self._mesh.remote(_snapshot(session, shard.index, record.birth, record.rooms)), seat)
             forget(shard, each.inbox)
@@ -313,28 +317,26 @@ class Moving:
 
     def missing(self, connection_id: str, key: tuple[int, int] | None) -> NoReturn:
         self._check_not_between(connection_id)
-        departure = self._departure
         if key is not None and connection_id in self._shard.sessions:
             # It has ended, and its id is decided here still: who is sent on goes ahead of the session that has it by now.
             raise ConnectionNotFoundError(connection_id)
-        if departure is not None and not self._is_known(connection_id):
-            seat = departure.decider_of(connection_id)
-            if seat is not None:
-                raise SessionMovedError(seat)
+        if (seat := self._decider_of(connection_id)) is not None:
+            raise SessionMovedError(seat)
         raise ConnectionNotFoundError(connection_id)
 
     def newcomer_goes_to(self, connection_id: str) -> int:
         self._check_not_between(connection_id)
         mesh = self._mesh
-        if connection_id in self._shard.sessions or self._is_known(connection_id):
+        if connection_id in self._shard.sessions:
             return mesh.seat
-        if self._departure is not None and (seat := self._departure.decider_of(connection_id)) is not None:
+        if (seat := self._decider_of(connection_id)) is not None:
             return seat
-        slot = mesh.slot_of(connection_id)
-        if any(slot in arrival.slots for arrival in self._arrivals.values()):
-            # The table does not say so yet: whoever sent it here had it to decide.
-            return mesh.seat
-        return mesh.owner_of(connection_id)
+        owner = mesh.owner_of(connection_id)
+        return mesh.seat if self._is_known(connection_id) or self.comes_from(owner, connection_id) else owner
+
+    def comes_from(self, seat: int, connection_id: str) -> bool:
+        slot = self._mesh.slot_of(connection_id)
+        return any(arrival.seat == seat and slot in arrival.slots for arrival in self._arrivals.values())
 
     def wait_for(self, connection_id: str, call: Callable[[], object]) -> None:
         for waiting in self._waitings():
@@ -366,6 +368,13 @@ class Moving:
         for waiting in self._waitings():
             if connection_id in waiting:
                 raise InTransitError(partial(waiting.wait, connection_id))
+
+    def _decider_of(self, connection_id: str) -> int | None:
+        """The target that decides about an id that no session has here; None: this process, or whoever the table says."""
+        departure = self._departure
+        if departure is None or (connection_id not in self._sent and self._is_known(connection_id)):
+            return None
+        return departure.decider_of(connection_id)
 
     def _is_known(self, connection_id: str) -> bool:
         """Whether something of that id is still this process's to decide about."""

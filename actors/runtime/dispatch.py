@@ -116,8 +116,9 @@ class Dispatch:
             return self._receive(message)
         except ConnectionNotFoundError as error:
             # Who asks may not know yet that the slot is another's.
-            owner = None if self._shard.transit is not None else self._former.owner_of(error.connection_id)
-            if owner is None:
+            connection_id, transit = error.connection_id, self._shard.transit
+            owner = self._former.owner_of(connection_id)
+            if owner is None or (transit is not None and transit.comes_from(owner, connection_id)):
                 raise
             raise SessionMovedError(owner) from None
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,11 +17,20 @@ from tests.support.shards.moving_stage import MovingStage, moving_stage
 from tests.support.wire.raw_peer import RawPeer, head
 from wspulse import Accept, Frame, Request, Server
 from wspulse.actors.mesh.lifecycle import MovedOut
-from wspulse.actors.values.errors import ConnectionNotFoundError
+from wspulse.actors.mesh.placing.moves import BatchComing, MoveBegins
+from wspulse.actors.sessions.transfer.record import FORMAT
+from wspulse.actors.values.errors import ConnectionNotFoundError, InTransitError, SessionMovedError
 
 
 async def connected(stage: MovingStage, *listeners: Listener) -> None:
     await eventually(lambda: all(each.id in stage.connections for each in listeners), "they are connected")
+
+
+class Said:
+    """In the place of a stream to a source."""
+
+    def send(self, _envelope: object) -> None:
+        """Nobody hears it."""
 
 
 async def newcomer(port: int, connection_id: str) -> tuple[RawPeer, asyncio.Task[bytes]]:
@@ -287,3 +296,38 @@ async def test_nobody_is_sent_to_a_target_that_does_not_know_yet_that_it_decides
         assert isinstance(await moving, MovedOut)
         with pytest.raises(ConnectionNotFoundError):
             stage.target.shard.find(one)
+
+
+async def test_id_whose_session_has_left_is_the_targets_though_a_last_callback_of_an_earlier_one_runs() -> None:
+    async with moving_stage() as stage:
+        (one,) = stage.ids(1)
+        async with listening(stage.shards.port, {one: f"/ws?id={one}"}) as (listener,):
+            await connected(stage, listener)
+            shard = stage.source.shard
+            shard.finishing[one] = cast("Any", object())
+            moving = stage.move(0.5)
+            await eventually(lambda: one in stage.target.shard.sessions, "it has left")
+            assert not moving.done()
+            assert shard.transit is not None
+            assert shard.transit.newcomer_goes_to(one) == stage.target.shard.seat
+            with pytest.raises(SessionMovedError):
+                shard.find(one)
+            del shard.finishing[one]
+            assert isinstance(await moving, MovedOut)
+
+
+async def test_session_that_was_let_in_here_is_not_waited_for_since_one_of_its_id_was_to_come() -> None:
+    """The source had chosen that one, and it ended there before it left."""
+    async with moving_stage() as stage:
+        (one,) = stage.ids(1, seat=1)
+        async with listening(stage.shards.port, {one: f"/ws?id={one}"}) as (listener,):
+            await connected(stage, listener)
+            assert stage.target.movement is not None
+            moving, source = stage.target.movement.moving, stage.source.shard
+            stream = cast("Any", Said())
+            moving.take(stream, MoveBegins(1, source.seat, source.incarnation, FORMAT, []), None)
+            moving.take(stream, BatchComing(1, ["lobby"], [(one, [0]), ("another", [0])]), None)
+            assert moving.newcomer_goes_to(one) == stage.target.shard.seat
+            with pytest.raises(InTransitError):
+                moving.newcomer_goes_to("another")
+            moving.stream_ended(stream)

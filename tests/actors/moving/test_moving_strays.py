@@ -78,6 +78,7 @@ async def test_socket_that_no_loop_takes_is_a_transport_that_was_lost(
         held = FrozenBatch(stage.source)
         moving = stage.move(0.2 if where == "source" else 10)
         await held.frozen()
+        lost.say("early", 5)
         before = stage.target.shard.metrics.bus_messages_in
         await stage.shards.servers[1].broadcast("lobby", Frame("n", 1, room="lobby"))
         await eventually(lambda: stage.target.shard.metrics.bus_messages_in > before, "it is there")
@@ -90,10 +91,13 @@ async def test_socket_that_no_loop_takes_is_a_transport_that_was_lost(
             held.go_on()
         monkeypatch.undo()
         await eventually(lambda: stage.of(lost.id, "drop"), "it is missed")
-        assert [each[:2] for each in stage.of(lost.id, "drop")] == [(int(where == "target"), "drop")]
+        here = int(where == "target")
+        assert stage.of(lost.id, "early") == [(here, "early", 5)]
+        assert [each[:2] for each in stage.of(lost.id, "drop")] == [(here, "drop")]
         async with listening(stage.shards.port, {lost.id: f"/ws?id={lost.id}"}) as (back,):
             await back.until(partial(back.has, "lobby", 1), "it has heard its room")
-            await back.until(partial(back.got, 2), "it has got what was sent to it")
+            await back.until(partial(back.got, 2, 5), "it has got what was sent to it, and the answer")
+            back.direct.clear()
             stage.log.clear()
             for listener in (*listeners[1:], back):
                 listener.say("hello", 3)

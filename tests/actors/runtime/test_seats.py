@@ -14,7 +14,7 @@ from tests.support.eventually import eventually
 from tests.support.shards.shards import Shards, serve_shards
 from wspulse import Connection, Frame, Server
 from wspulse.actors.mesh.lifecycle import SeatGone, SeatOpened, ShardUp, TableAdopted
-from wspulse.actors.mesh.message import Message, SendFrame
+from wspulse.actors.mesh.message import Kick, Message, SendFrame
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.values.errors import (
     ConnectionNotFoundError,
@@ -51,6 +51,9 @@ class Left:
             raise InTransitError(self.waiting.append)
         return self.to
 
+    def comes_from(self, seat: int, connection_id: str) -> bool:
+        return False
+
     def wait_for(self, connection_id: str, call: Callable[[], object]) -> None:
         raise AssertionError
 
@@ -78,8 +81,18 @@ class Arriving(Left):
     def missing(self, connection_id: str, key: tuple[int, int] | None) -> NoReturn:
         raise ConnectionNotFoundError(connection_id)
 
+    def comes_from(self, seat: int, connection_id: str) -> bool:
+        return True
+
     def gone_to(self) -> list[int]:
         return []
+
+
+class ArrivingElsewhence(Arriving):
+    """That of a process to which sessions of other slots come."""
+
+    def comes_from(self, seat: int, connection_id: str) -> bool:
+        return False
 
 
 async def dial(shards: Shards, name: str) -> ClientConnection:
@@ -338,6 +351,20 @@ async def test_who_goes_by_an_old_table_finds_the_owner_through_the_one_of_befor
             await asyncio.wait_for(shards.servers[0].send(first.placement.new_id(1), Frame("x")), 2)
         for client in dialled:
             await client.close()
+
+
+async def test_process_to_which_others_come_says_whose_its_former_slots_are() -> None:
+    async with serve_shards(make_server, 2) as shards:
+        first, old = shards.runtimes
+        new = await shards.open_seat(2)
+        name = first.placement.new_id(1)
+        shards.flip(lambda seat: 2 if seat == 1 else seat, workers=3)
+        for transit, error in ((ArrivingElsewhence(1), SessionMovedError), (Arriving(1), ConnectionNotFoundError)):
+            old.shard.transit = transit
+            with pytest.raises(error):
+                await old.ask(1, Kick(name, 1000, "kicked"))
+        old.shard.transit = None
+        assert not new.shard.sessions
 
 
 async def test_process_whose_slots_never_were_its_own_decides_about_what_is_sent_to_it() -> None:
