@@ -36,11 +36,8 @@ def test_history_is_the_same_each_time_that_its_seed_is_played() -> None:
 def test_planted_fault_is_found(fault: str) -> None:
     with planted(fault):
         # Nothing moves in the others.
-        seeds = (
-            range(MOVES_OF - 1, HISTORIES_FOR_A_FAULT, MOVES_OF)
-            if fault in moves.FAULTS
-            else range(HISTORIES_FOR_A_FAULT)
-        )
+        every, first = (MOVES_OF, MOVES_OF - 1) if fault in moves.FAULTS else (1, 0)
+        seeds = range(first, HISTORIES_FOR_A_FAULT * every, every)
         found = any(violation_of_seed(seed) is not None for seed in seeds)
     assert found
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tests.support.simulation.loop import SimLoop
 from tests.support.simulation.model.frames import CLOSED, SessionModel
 from tests.support.simulation.model.model import Model
-from wspulse.actors.mesh.message import CallConnection, Kick, Message, SendFrame
+from wspulse.actors.mesh.message import Kick, Message, SendFrame
 from wspulse.actors.values.errors import (
     ConnectionNotFoundError,
     InTransitError,
@@ -70,14 +70,13 @@ class AskModel(Model):
         if is_here and live is not None and live.is_between:
             # One that is frozen keeps what is sent to it, and nothing else is done to it.
             is_here = number is not None
-        accepted = int(message.wire[3:]) if isinstance(message, CallConnection) else number
-        if is_here and accepted is not None:
-            self.direct_accepted(live, accepted)  # type: ignore[arg-type]
+        if is_here and number is not None:
+            self.direct_accepted(live, number)  # type: ignore[arg-type]
         try:
             result = receive(message)
         except BaseException as error:
-            if is_here and accepted is not None:
-                self.direct_refused(live, accepted)  # type: ignore[arg-type]
+            if is_here and number is not None:
+                self.direct_refused(live, number)  # type: ignore[arg-type]
             if number is not None and not isinstance(error, (SessionMovedError, InTransitError)):
                 self.answered(number)
             self._look_at_refusal(process, live if is_meant else None, error)

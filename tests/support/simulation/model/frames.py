@@ -113,6 +113,7 @@ class SessionModel:
         "exact",
         "expected",
         "frozen_at",
+        "frozen_turn",
         "given_up_at",
         "goes_to",
         "halted_at",
@@ -189,7 +190,7 @@ class SessionModel:
         """Whether it is in no process's table, on its way from one to another."""
         self.goes_to: SimProcess | None = None
         """Whose it is, though that need not know it yet."""
-        self.frozen_at = 0.0
+        self.frozen_at, self.frozen_turn = 0.0, -2
         self.stood_s = 0.0
         """How long its window may have stood meanwhile."""
         self.given_up_at = 0.0
@@ -369,9 +370,10 @@ class FrameModel:
         if session.exact is None and session.left_out > session.real.dropped_frames:
             self.fail(f"{session}: {session.left_out} frames were lost, and {session.real.dropped_frames} dropped")
         for turn in turns:
-            # Frames that wait for the end of a turn are put in order there: one turn earlier still counts as newer.
-            newer = len(session.direct_turns) - bisect_left(session.direct_turns, turn - 1) - 1
-            newer += sum(room.count_since(turn - 1, session.seats) for room in session.memberships)
+            # Frames that wait for the end of a turn, or of a move, are put in order there: one turn earlier counts as newer.
+            since = (session.frozen_turn if session.frozen_turn < turn <= session.landed_turn else turn) - 1
+            newer = len(session.direct_turns) - bisect_left(session.direct_turns, since) - 1
+            newer += sum(room.count_since(since, session.seats) for room in session.memberships)
             if newer < self.limit_frames:
                 self.fail(
                     f"{session}: a {kind} frame of turn {turn} was lost, with {newer} newer ones for a buffer of "

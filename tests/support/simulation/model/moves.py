@@ -135,7 +135,7 @@ class MovingModel(AskModel):
         if any(call.session is model for call in self.calls.waiting.values()):
             self.fail(f"{model}: frozen, and a call of it waits")
         model.is_between = True
-        model.frozen_at = self.now
+        model.frozen_at, model.frozen_turn = self.now, self.loop.turns
         self._upto[model] = {room: room.upto(model.seat) for room in model.memberships}
         if model.state is CONNECTED:
             model.peer.note_standing(stands=True)
@@ -254,12 +254,14 @@ class MovingModel(AskModel):
         return "drain", model, (1012, None)
 
     def key_of(self, model: SessionModel) -> str:
-        return f"{model.id} at {model.process}" if model in self._outlived else model.id
+        return str(model) if model in self._outlived else model.id
 
     def running(self, model: SessionModel) -> SessionModel | None:
         found = super().running(model)
-        if found is None and (run := self._active.get(f"{model.id} at {model.process}")) is not None:
-            return run.session  # an earlier one of its id, in its own process
+        if found is None and self._outlived:
+            # Perhaps an earlier one of its id, in its own process.
+            runs = [run.session for run in self._active.values() if run.session.id == model.id]
+            return next((each for each in runs if each.process is model.process), None)
         return found
 
     def _outlives(self, model: SessionModel) -> None:
@@ -276,7 +278,8 @@ class MovingModel(AskModel):
         slot_of = plan.source.slot_of
         for model in self.sessions:
             is_finishing = model.state is CLOSED and (model.active or model.expected)
-            if is_finishing and model.process is plan.source and slot_of(model.id) in plan.targets:
+            is_last = is_finishing and model not in self._outlived
+            if is_last and model.process is plan.source and slot_of(model.id) in plan.targets:
                 if self.now < plan.begun_at + self.handover_timeout_s - _EPSILON_S:
                     self.fail(f"{model}: {plan.source} has moved out, and {model.active or model.expected} is to come")
                 self._outlives(model)

@@ -12,7 +12,8 @@ from tests.support.simulation.outside.small import logger
 from wspulse.actors.mesh.placing import owners
 from wspulse.actors.moving import arrival, batch, departure, drain, landing, moving, resting, way
 from wspulse.actors.runtime import dispatch
-from wspulse.actors.sessions.connections import remote_connection
+from wspulse.actors.sessions.asking.call import begin_call
+from wspulse.actors.sessions.connections import local_connection, remote_connection
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer import frozen as frozen_sessions
@@ -51,11 +52,25 @@ def patches_of(world: MovingWorld) -> tuple[tuple[object, str, object], ...]:
         finally:
             model.ordered = outer
 
+    def call_begun(session: Any, call_id: str, wire: bytes, timeout_s: float) -> Any:
+        model, number = world.model, int(wire[3:])
+        if model.is_accepted(number):
+            return begin_call(session, call_id, wire, timeout_s)
+        # It has waited for the session, which was between two processes.
+        called = model.of[session.connection]
+        model.direct_accepted(called, number)
+        try:
+            return begin_call(session, call_id, wire, timeout_s)
+        except BaseException:
+            model.direct_refused(called, number)
+            raise
+
     return (
         *((module, "monotonic", world.loop.time) for module in clocks),
         *((module, "_logger", logger) for module in (arrival, batch, departure, moving)),
         (departure, "_LOOK_S", 0.05),
         (resting, "BATCH_SESSIONS", 1 + int(world.random.random() * 3)),
+        *((module, "begin_call", call_begun) for module in (dispatch, local_connection)),
         (drain, "random", world.random.random),
         (drain.Drain, "_close", closed),
         (movable, "copy_of", world.descriptors.copy_of),

@@ -29,6 +29,8 @@ class MoveSteps(Steps):
         if not callbacks:
             goodbyes = frozenset()
         self._seats = 2 + int(self._random() * 2)
+        self._has_stood = False
+        """Whether nothing has arrived for a while in this step."""
         self._kills = 1 if self._random() < 0.25 else 0
         return MovingWorld(seed, self._options, callbacks, goodbyes, leave_delay_s or 0.5)
 
@@ -115,6 +117,7 @@ class MoveSteps(Steps):
         faults = (self._tear, self._tear, self._shortage, self._stall, self._kill)
         is_troubled = draw() < 0.4
         plan = world.supervisor.plan
+        self._has_stood = False
         world.network.slow = plan.source.bus.outgoing if plan is not None and draw() < 0.5 else None
         for _ in range(10 + int(draw() * 30)):
             if is_troubled and self._is_hot and draw() < 0.15:
@@ -156,7 +159,7 @@ class MoveSteps(Steps):
         elif which < 0.58:
             world.forwarder.join_step()
         elif which < 0.74:
-            self._let_time_pass(0.06 if not self._is_hot or draw() < 0.8 else 2.2)
+            self._let_time_pass(0.06 if not self._is_hot or draw() < 0.8 else self._longest())
         elif which < 0.84:
             world.app.broadcast_nowait(self._room(), self._excluded() if draw() < 0.3 else frozenset())
         elif which < 0.88:
@@ -170,10 +173,14 @@ class MoveSteps(Steps):
             self.world.app.send(between[int(self._random() * len(between))])
 
     def _longest(self) -> float:
-        """How many seconds may pass at once while sessions move: sometimes until the window of one of them ends."""
+        """How many seconds may pass at once while sessions move: sometimes until the window of one of them ends. Once, since a
+        process that hears nothing for longer than others wait for it may be wrong then."""
+        if self._has_stood:
+            return 0.06
+        self._has_stood = True
         now = self.world.loop.now
         for session in self.world.model.live.values():
-            if session.is_between and session.state is SUSPENDED and now < session.deadline < now + 5:
+            if session.is_between and session.state is SUSPENDED and now < session.deadline < now + 3:
                 return session.deadline - now + 0.01 if self._random() < 0.6 else 2.2
         return 2.2
 

@@ -131,7 +131,8 @@ class MovingWorld(World):
         for peer in self.peers:
             socket = peer.socket
             if socket.process is process and not socket.lost:
-                peer.expected_close = None
+                if peer.close_written is None:
+                    peer.expected_close = None
                 socket.lost = socket.closing = True
                 self.descriptors.release(peer)
         for peer in [peer for peer, at in self._in_transit.items() if at is process]:

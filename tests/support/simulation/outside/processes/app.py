@@ -122,6 +122,13 @@ class MovingApp(SimApp):
     async def broadcast(self, room_id: str, excluded: frozenset[str] = frozenset()) -> None:
         self.broadcast_nowait(room_id, excluded)
 
+    async def join(self, session: SessionModel, room_id: str) -> None:
+        membership, asker = session.membership(self.model.room(room_id)), session.process
+        await super().join(session, room_id)
+        if asker is not None and asker.is_dead and not membership.is_member:
+            # Whoever asked has ended, and heard nothing of what was done.
+            membership.joining += 1
+
     async def leave(self, session: SessionModel, room_id: str) -> None:
         asker = session.process
         try:
@@ -146,7 +153,7 @@ class MovingApp(SimApp):
         number = model.new_number()
         asker = self._someone(number)
         message = SendFrame(to, self._world.encode(Frame(payload=b"d%d" % number)))
-        if asker.placement.shard_of(to) == asker.seat:
+        if asker.placement.shard_of(to) == asker.seat and to not in asker.owners.under_way:
             model.asks(asker, to, number)
             try:
                 asker.receive(message)
