@@ -22,7 +22,6 @@ from wspulse.actors.mesh.placing.moves import (
     BatchSent,
     MoveAnswer,
     MoveBegins,
-    MoveEnds,
 )
 from wspulse.actors.moving.arrival import CutWatch, codec_name
 from wspulse.actors.moving.batch import Batch, MovedSession
@@ -133,9 +132,7 @@ class Departure:
     def end(self) -> None:
         """All know by now whose the slots are: let the targets go by the table alone."""
         for way in self._ways.values():
-            way.tell(MoveEnds(self.plan))
-            way.flush()
-            way.close()
+            way.end(self.plan)
 
     # What others ask.
 
@@ -176,7 +173,7 @@ class Departure:
             awaited.set_exception(WayBrokenError("the server ends"))
             awaited.exception()  # perhaps nobody waits
         for way in self._ways.values():
-            way.close()
+            way.stop()
 
     # The way of all.
 
@@ -235,8 +232,9 @@ class Departure:
                 if not await self._is_there(seat):
                     raise MoveFailedError(str(error)) from None
                 failed_at = monotonic()
-                fields = {"seat": seat, "reason": str(error)}
-                _logger.warning("sessions could not move; it is tried again", extra=fields)
+                _logger.warning(
+                    "sessions could not move; it is tried again", extra={"seat": seat, "reason": str(error)}
+                )
                 await asyncio.sleep(_AGAIN_S)
                 continue
             if not batches:
@@ -362,6 +360,7 @@ class Departure:
         self._events.moved(moved, way.seat)
         for each in moved:
             self.waiting.remove(each.record.connection_id)
+        await way.flushed()
 
     async def _built(
         self, answer: asyncio.Future[MoveAnswer], settled: asyncio.Future[None], batch: Batch

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from time import monotonic
 from typing import TypeVar
 
 from wspulse.actors.mesh.message import Envelope, Hello
-from wspulse.actors.mesh.placing.moves import MoveAnswer, MoveBegins, MoveEnvelope, MoveReady, MoveRefused
+from wspulse.actors.mesh.placing.moves import MoveAnswer, MoveBegins, MoveEnds, MoveEnvelope, MoveReady, MoveRefused
 from wspulse.actors.mesh.stream import Stream
 
 __all__ = ["MoveFailedError", "Way", "WayBrokenError", "WaySilentError"]
 
 A = TypeVar("A", bound=MoveAnswer)
+
+_LOOK_S = 0.002
+_FLUSHED_S = 10.0
+"""How long a target may read nothing before what was committed to it is given up: the supervisor ends a process that is stuck."""
 
 
 class WayBrokenError(Exception):
@@ -41,6 +46,7 @@ class Way:
         self.incarnation = 0
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[MoveAnswer] | None = None
+        self._is_flushing = False
         self._hello: asyncio.Future[int] = self._loop.create_future()
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -96,6 +102,25 @@ class Way:
         if not isinstance(answer, kind):
             raise WayBrokenError(f"the process at seat {self.seat} answers what was not asked")
         return answer
+
+    async def flushed(self) -> None:
+        """Until what was committed is with the kernel, which keeps it for the target, or nobody is there to take it: if the
+        stream were closed before, those sessions would be nowhere."""
+        self._is_flushing, until = True, monotonic() + _FLUSHED_S
+        while self._stream.backlogged and not self._stream.ended and monotonic() < until:  # noqa: ASYNC110 - rarely
+            await asyncio.sleep(_LOOK_S)
+        self._is_flushing = False
+
+    def end(self, plan: int) -> None:
+        """All know by now who decides."""
+        self.tell(MoveEnds(plan))
+        self.flush()
+        self.close()
+
+    def stop(self) -> None:
+        """Close it, unless it carries what was committed."""
+        if not self._is_flushing:
+            self.close()
 
     def close(self) -> None:
         self._stream.close()

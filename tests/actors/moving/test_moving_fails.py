@@ -92,6 +92,7 @@ async def assert_it_goes_on(stage: MovingStage, listeners: list[Listener], seat:
         await listener.until(partial(listener.has, "lobby", len(stage.shards.servers)), "the room is heard")
         assert len(listener.rooms["lobby"]) == len(stage.shards.servers)
         assert listener.closed is None
+    await listeners[0].until(partial(listeners[0].has, "kitchen", len(stage.shards.servers)), "its other room is heard")
     assert listeners[0].rooms["kitchen"] == [2] * len(stage.shards.servers)
     assert {each[0] for each in stage.log[before:]} == {seat}
     assert not any(callback in ("disconnect", "restore") for _, callback, _, _ in stage.log)
