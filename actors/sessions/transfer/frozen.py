@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from wspulse.actors.sessions.connections.local_connection import LocalConnection
 from wspulse.actors.sessions.exact.session import ExactSession
 from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.state import SessionState
 from wspulse.actors.sessions.transfer.transit import Transit
-from wspulse.actors.values.errors import InTransitError
+from wspulse.actors.values.errors import InTransitError, SendBufferFullError
 from wspulse.actors.values.frame import Frame
 
 __all__ = [
@@ -37,11 +38,20 @@ class SendingShard(Protocol):
 
 
 def _keep(session: Session, wire: bytes) -> None:
-    """Keep what is sent to it, in order."""
-    if session._turn is None:
+    """Keep what is sent to it, in order. Raises SendBufferFullError where its buffer would have no room for all of it: it may be
+    blocked where it goes, and who sends is to wait as for one that is."""
+    turn = session._turn
+    if session.state is SessionState.CONNECTED and session.queued_frames:
+        options = session.shard.options
+        size = sum(map(len, turn or ())) + len(wire)
+        held = session.log if isinstance(session, ExactSession) else session._buffer
+        has_room = size <= options.send_buffer_bytes if held is None else held.has_room(size)
+        if not has_room or session.queued_frames >= options.send_buffer_size:
+            raise SendBufferFullError(session.id)
+    if turn is None:
         session._turn = [wire]
     else:
-        session._turn.append(wire)
+        turn.append(wire)
 
 
 def _write_nothing(_session: Session) -> None:

@@ -16,7 +16,7 @@ from wspulse.actors.mesh.lifecycle import MovedOut, MoveFailed
 from wspulse.actors.moving import batch, landing
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.transfer.frozen import receiver
-from wspulse.actors.values.errors import ConnectionClosedError, ConnectionNotFoundError
+from wspulse.actors.values.errors import ConnectionClosedError, ConnectionNotFoundError, SendBufferFullError
 
 
 async def test_frames_for_a_session_come_in_the_order_of_the_calls_whoever_sends_them_while_it_is_between() -> None:
@@ -283,3 +283,48 @@ async def test_frames_for_a_session_that_comes_back_keep_their_order_until_its_s
             await listener.until(lambda: len(listener.direct) >= 3, "it has got all")
             assert listener.direct == [1, 2, 3]
             assert takers == [stage.source.shard.sessions[one]]
+
+
+async def test_who_sends_more_than_a_buffer_to_a_session_that_is_between_waits_until_it_is_somewhere() -> None:
+    async with moving_stage(options=lambda _seat: {"send_buffer_size": 3}) as stage:
+        (one,) = stage.ids(1)
+        async with listening(stage.shards.port, {one: f"/ws?id={one}"}) as (listener,):
+            await eventually(lambda: one in stage.connections, "it is connected")
+            held = FrozenBatch(stage.source)
+            moving = stage.move()
+            await held.frozen()
+            connection = stage.connections[one]
+
+            async def send_all() -> None:
+                for number in range(9):
+                    await connection.send_wait(Frame("n", number))
+
+            sending = asyncio.create_task(send_all())
+            await asyncio.sleep(0.01)
+            assert not sending.done()
+            with pytest.raises(SendBufferFullError):
+                connection.send_nowait(Frame("n", 9))
+            with pytest.raises(SendBufferFullError):
+                await stage.shards.servers[1].send(one, Frame("n", 10))
+            held.go_on()
+            assert isinstance(await moving, MovedOut)
+            await sending
+            await listener.until(lambda: len(listener.direct) >= 9, "it has got all")
+            assert listener.direct == list(range(9))
+
+
+async def test_stream_that_carries_a_commit_is_not_closed_before_the_kernel_has_that() -> None:
+    async with moving_stage(2, options=lambda _seat: {"send_buffer_size": 64, "send_buffer_bytes": 1 << 28}) as stage:
+        (one,) = stage.ids(1)
+        async with listening(stage.shards.port, {one: f"/ws?id={one}"}) as (listener,):
+            await eventually(lambda: one in stage.connections, "it is connected")
+            held = FrozenBatch(stage.source)
+            moving = stage.move()
+            await held.frozen()
+            # More than the kernel takes at once stands in the commit.
+            for number in range(16):
+                stage.connections[one].send_nowait(Frame("n", [number, "x" * 500_000]))
+            held.go_on()
+            assert isinstance(await moving, MovedOut)
+            await listener.until(lambda: len(listener.direct) >= 16, "it has got all")
+            assert [number for number, _ in listener.direct] == list(range(16))
