@@ -107,6 +107,6 @@ class AskModel(Model):
             pass
         elif isinstance(error, SendBufferFullError):
             assert live is not None
-            is_full = live.peer.socket.paused or live.peer.was_refused_by_loop
+            is_full = live.peer.socket.paused or live.peer.was_refused_by_loop or live.is_between
             if not is_full or live.real.queued_frames < self.limit_frames:
                 self.fail(f"{live}: send buffer full for an ask, with {live.real.queued_frames} frames")

@@ -177,6 +177,7 @@ class MovingWorld(World):
         assert sock.to is not None
         target = sock.to
         stream, other = connected(self.network, plan.source, target, self.descriptors)
+        stream.is_slow = self.random.random() < 0.3
         stream.take, stream.on_end = lambda envelope, _fd: take(envelope, None), ended
         other.take = lambda envelope, fd: target.moving.take(other, envelope, fd)  # type: ignore[arg-type]
         other.on_end = lambda: target.moving.stream_ended(other)  # type: ignore[arg-type]

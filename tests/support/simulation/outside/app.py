@@ -248,8 +248,8 @@ class SimApp:
             return
         full = False
         if session.state is CONNECTED:
-            full = session.peer.socket.paused and session.real.queued_frames >= model.limit_frames
-            full = full and not session.is_between
+            is_blocked = session.peer.socket.paused or session.is_between
+            full = is_blocked and session.real.queued_frames >= model.limit_frames
         model.direct_accepted(session, number)
         try:
             if by_id:

@@ -1,7 +1,8 @@
 """`SimStream`: one end of the stream on which sessions move between two simulated processes, with their descriptors.
 
 Two are made by `connected`; they carry envelopes as they are, in their order, each when the history lets it arrive. What was sent
-before an end was closed still arrives at the other one, unless that process has died; a descriptor that does not is closed.
+before an end was closed still arrives at the other one, unless that process has died, or the kernel had not taken it yet; a
+descriptor that does not is closed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class SimStream:
         self.other: SimStream
         self.take: _Take
         self.on_end: Callable[[], object]
+        self.is_slow = False
+        """Whether the kernel takes a commit only when it arrives."""
         self.shortage = False
         """Whether the process has no descriptor free when the next one comes."""
         self._descriptors = descriptors
@@ -51,9 +54,15 @@ class SimStream:
     def flush(self) -> None:
         """All is on its way already."""
 
+    @property
+    def backlogged(self) -> bool:
+        return self.is_slow and self.other.carries_commit
+
     def close(self) -> None:
         if self.ended:
             return
+        if self.backlogged:
+            self.other._incoming.clear()
         self._end()
         if not self.other.ended:
             self.other._incoming.put(self.other._other_ended)
