@@ -53,6 +53,6 @@ class CallSteps(Draw):
             session is not None
             and session.state is not CLOSED
             and hasattr(session, "real")
-            and isinstance(session.real.inbox, AskingInbox)
+            and isinstance(getattr(session.real, "inbox", None), AskingInbox)
             and session.real.inbox.asked is not None
         )
