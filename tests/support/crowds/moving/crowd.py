@@ -204,12 +204,13 @@ async def moving_crowd(server: ServerProcess, folder: Path, crowd: Crowd) -> Out
         await _all(programs, "leave")
         if not stage.is_over:
             await _end_sessions(control, books, stage)
-    expected: dict[str, Any] = dict.fromkeys(stage.victims, ANY_END)
+    expected: dict[str, Any] = {}
     if stage.is_over or stage.is_drained:
         # Those that come back find nobody there, or begin anew.
         how = {"exact": LINE_COMES_BACK if stage.is_over else ANY_END, "away": ANY_END}
         expected = {plan["id"]: how.get(plan["kind"], SERVER_CLOSES if stage.is_over else RESTARTS) for plan in plans}
     expected |= {plan["id"]: RESTARTS for plan in plans if plan["kind"] == "stuck"}
+    expected |= dict.fromkeys(stage.victims, ANY_END)
     if not stage.is_over:
         await asyncio.to_thread(_await_ends, folder, len(plans) - len(stage.victims))
     notes = Notes(_notes(folder))
