@@ -101,8 +101,6 @@ class Arrival:
         self._stream = stream
         self.landed = landed
         self._joining = joining
-        self.seat = -1
-        """The source's."""
         self.slots: frozenset[int] = frozenset()
         """That come from it."""
         self.source = 0
@@ -154,7 +152,7 @@ class Arrival:
             self._stream.send(MoveRefused(begins.plan, reason))
             return
         self.source = begins.incarnation
-        self.seat, self.slots = begins.seat, frozenset(begins.slots)
+        self.slots = frozenset(begins.slots)
         ready = MoveReady(begins.plan, codec_name(self._shard))
         self._bus.watch_cuts(begins.incarnation, self._cut, partial(self._say, ready))
 

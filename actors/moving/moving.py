@@ -18,6 +18,7 @@ from typing import Any, NoReturn, Protocol
 from wspulse.actors.mesh.lifecycle import MovedOut, MoveFailed, MoveOut, MoveProgress, TableAdopted, Vacated
 from wspulse.actors.mesh.message import ConnectionRecord, Message
 from wspulse.actors.mesh.placement import SLOTS
+from wspulse.actors.mesh.placing.former_slots import FormerSlots
 from wspulse.actors.mesh.placing.moves import MoveBegins, MoveEnvelope
 from wspulse.actors.mesh.stream import Stream
 from wspulse.actors.moving.arrival import Arrival
@@ -54,6 +55,7 @@ class Mesh(Protocol):
     """The other processes, as moving sees them."""
 
     seat: int
+    former: FormerSlots
 
     def slot_of(self, connection_id: str) -> int: ...
 
@@ -171,7 +173,6 @@ class Moving:
                 drain.close(session)
         for arrival in self._arrivals.values():
             # What was committed may be on its way still.
-            arrival.slots = frozenset()
             arrival.landed = partial(self._landed_astray, drain)
 
     def adopted(self, message: TableAdopted) -> None:
@@ -195,6 +196,8 @@ class Moving:
             self._arrivals[stream] = arrival
             self._shard.transit = self
         arrival.take(envelope, fd)
+        if isinstance(envelope, MoveBegins):
+            self._mesh.former.come_back(arrival.slots)
 
     def stream_ended(self, stream: Stream) -> None:
         arrival = self._arrivals.get(stream)
@@ -331,12 +334,8 @@ class Moving:
             return mesh.seat
         if (seat := self._decider_of(connection_id)) is not None:
             return seat
-        owner = mesh.owner_of(connection_id)
-        return mesh.seat if self._is_known(connection_id) or self.comes_from(owner, connection_id) else owner
-
-    def comes_from(self, seat: int, connection_id: str) -> bool:
-        slot = self._mesh.slot_of(connection_id)
-        return any(arrival.seat == seat and slot in arrival.slots for arrival in self._arrivals.values())
+        owner = mesh.former.owner_of(connection_id)
+        return mesh.seat if owner is None or self._is_known(connection_id) else owner
 
     def wait_for(self, connection_id: str, call: Callable[[], object]) -> None:
         for waiting in self._waitings():

@@ -116,9 +116,8 @@ class Dispatch:
             return self._receive(message)
         except ConnectionNotFoundError as error:
             # Who asks may not know yet that the slot is another's.
-            connection_id, transit = error.connection_id, self._shard.transit
-            owner = self._former.owner_of(connection_id)
-            if owner is None or (transit is not None and transit.comes_from(owner, connection_id)):
+            owner = self._former.owner_of(error.connection_id)
+            if owner is None:
                 raise
             raise SessionMovedError(owner) from None
 

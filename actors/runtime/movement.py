@@ -15,6 +15,7 @@ from wspulse.actors.accept.acceptor import Acceptor
 from wspulse.actors.mesh.lifecycle import BusShared, CloseStrays, KeepBus, MoveOut, ShareBus, TableAdopted
 from wspulse.actors.mesh.message import ConnectionRecord, Message
 from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.mesh.placing.former_slots import FormerSlots
 from wspulse.actors.moving.departure import CuttingBus
 from wspulse.actors.moving.moving import Moving
 from wspulse.actors.runtime.extension import Extension
@@ -42,8 +43,10 @@ class Movement:
         extensions: Extension,
         tasks: TaskSet,
         tell_supervisor: Callable[[Message], None],
+        former: FormerSlots,
     ) -> None:
         self.seat = shard.seat
+        self.former = former
         self.settle_events: Callable[[Callable[[], None]], None] = _at_once
         self._shard = shard
         self._placement = placement

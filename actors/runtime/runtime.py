@@ -190,6 +190,7 @@ class ShardRuntime:
                 self._extensions,
                 self._tasks,
                 tell_supervisor or _nobody_is_told,
+                self._former,
             )
             self._mailbox.moves = self.movement.moving
             self._dispatch.moving = self.movement.hear

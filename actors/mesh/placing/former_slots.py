@@ -1,10 +1,14 @@
 """`FormerSlots`: the slots that were this process's, and whose they are since.
 
 One per runtime. Who has not adopted a table yet asks here what is another's, or sends newcomers; he is told, they are sent on. Of
-slots that never were ours we say nothing: a process to which sessions move decides before the table says so.
+slots that never were ours we say nothing: a process to which sessions move decides before the table says so. Nor of those that
+come back to us: once their owner has said so it sends here whoever asks, and were it sent back, also only while the way between
+the two is broken, what is asked would overtake itself.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from wspulse.actors.mesh.placement import SLOTS, Placement
 
@@ -12,7 +16,8 @@ __all__ = ["FormerSlots"]
 
 
 class FormerSlots:
-    """See the module. `note_table` is to be called when the table has changed."""
+    """See the module. `note_table` is to be called when the table has changed, `come_back` when slots are to be ours again, which
+    all know that go by that table."""
 
     __slots__ = ("_former", "_own", "_placement", "_seat")
 
@@ -28,6 +33,9 @@ class FormerSlots:
         own = {slot for slot in range(SLOTS) if owner_of_slot(slot) == self._seat}
         self._former = (self._former | self._own) - own
         self._own = own
+
+    def come_back(self, slots: Iterable[int]) -> None:
+        self._former.difference_update(slots)
 
     def owner_of(self, connection_id: str) -> int | None:
         """The seat that owns an id whose slot was ours; None for all others."""

@@ -22,9 +22,6 @@ class Transit(Protocol):
         """The seat that decides about a newcomer of this id whom another process has sent here, or the table has. Raises
         InTransitError."""
 
-    def comes_from(self, seat: int, connection_id: str) -> bool:
-        """Whether the process at that seat gives the slot of this id to this one, and sends here whoever asks about it."""
-
     def wait_for(self, connection_id: str, call: Callable[[], object]) -> None:
         """Have `call` made, once, when it is known where a session is that is between two processes."""
 

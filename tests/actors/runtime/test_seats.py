@@ -51,9 +51,6 @@ class Left:
             raise InTransitError(self.waiting.append)
         return self.to
 
-    def comes_from(self, seat: int, connection_id: str) -> bool:
-        return False
-
     def wait_for(self, connection_id: str, call: Callable[[], object]) -> None:
         raise AssertionError
 
@@ -81,18 +78,8 @@ class Arriving(Left):
     def missing(self, connection_id: str, key: tuple[int, int] | None) -> NoReturn:
         raise ConnectionNotFoundError(connection_id)
 
-    def comes_from(self, seat: int, connection_id: str) -> bool:
-        return True
-
     def gone_to(self) -> list[int]:
         return []
-
-
-class ArrivingElsewhence(Arriving):
-    """That of a process to which sessions of other slots come."""
-
-    def comes_from(self, seat: int, connection_id: str) -> bool:
-        return False
 
 
 async def dial(shards: Shards, name: str) -> ClientConnection:
@@ -353,17 +340,22 @@ async def test_who_goes_by_an_old_table_finds_the_owner_through_the_one_of_befor
             await client.close()
 
 
-async def test_process_to_which_others_come_says_whose_its_former_slots_are() -> None:
+async def test_process_says_whose_its_former_slots_are_until_they_come_back() -> None:
     async with serve_shards(make_server, 2) as shards:
         first, old = shards.runtimes
         new = await shards.open_seat(2)
         name = first.placement.new_id(1)
         shards.flip(lambda seat: 2 if seat == 1 else seat, workers=3)
-        for transit, error in ((ArrivingElsewhence(1), SessionMovedError), (Arriving(1), ConnectionNotFoundError)):
+        for transit in (None, Arriving(1)):
             old.shard.transit = transit
-            with pytest.raises(error):
+            with pytest.raises(SessionMovedError):
                 await old.ask(1, Kick(name, 1000, "kicked"))
-        old.shard.transit = None
+        # Their owner says that they come back: from then on it sends here whoever asks, be the way between the two broken or not.
+        old._former.come_back({first.placement.slot_of(name)})
+        for transit in (Arriving(1), None):
+            old.shard.transit = transit
+            with pytest.raises(ConnectionNotFoundError):
+                await old.ask(1, Kick(name, 1000, "kicked"))
         assert not new.shard.sessions
 
 
