@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from logging import Logger
 from typing import Any
 
+from wspulse.actors.accept.listener import Listener
 from wspulse.actors.asgi.application import AsgiApplication
 from wspulse.actors.asgi.mounted import Mounted
 from wspulse.actors.asgi.remote_server import RemoteServer
@@ -148,7 +149,7 @@ class Server(Declaration, Calls):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.create_server((host, port), family=family, backlog=4096) as listener:
             listener.setblocking(False)
-            runtime = ShardRuntime(self, shard=0, workers=1, incarnation=1, listener=listener, path=path)
+            runtime = ShardRuntime(self, shard=0, workers=1, incarnation=1, listeners=[Listener(listener)], path=path)
             try:
                 await runtime.start()
                 yield Running(host, listener.getsockname()[1], path)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
+from wspulse.actors.accept.listener import Introduction, Listener
 from wspulse.actors.mesh.lifecycle import BootFailed, Events, EventsMark, HealthChanged, ShardDown, ShardUp
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.mesh.placement import SLOTS
@@ -28,9 +28,8 @@ from wspulse.supervisor.moving.handovers import Patience
 from wspulse.supervisor.moving.rescaling import Rescaling
 from wspulse.supervisor.moving.scaling import Scaled
 from wspulse.supervisor.moving.turn import Moved
-from wspulse.supervisor.premises.listen_socket import address_text
+from wspulse.supervisor.premises.listeners.opening import Listeners, open_listeners
 from wspulse.supervisor.premises.mailbox_listeners import MailboxListeners
-from wspulse.supervisor.premises.port import claim_listener
 from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 from wspulse.supervisor.premises.upkeep import KeptFiles, Upkeep
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
@@ -74,14 +73,13 @@ class Supervisor:
 
     def __init__(self, settings: Settings, reread: Callable[[], Settings] | None = None) -> None:
         self.settings = settings
-        self.host = settings.host
         self.port = settings.port
         self.is_ready = False
         """Whether all workers have been ready at once."""
         self._signals: list[signal.Signals] = []
         self.runtime_dir: RuntimeDir | None = None
         """From the start on."""
-        self._listener: socket.socket | None = None
+        self._listeners: Listeners | None = None
         self._mailboxes: MailboxListeners | None = None
         self._forwarder: BusForwarder | None = None
         self._control: ControlPlane | None = None
@@ -289,14 +287,15 @@ class Supervisor:
     async def _claim_port(self) -> None:
         """The port first: who does not get it has touched nothing of who has it."""
         check_descriptors(self.settings.workers)
-        self._listener = await claim_listener(self.settings.host, self.settings.port, self._ending.done)
-        if self._listener is not None:
-            address, self.port, *_ = self._listener.getsockname()
-            self.runtime_dir = RuntimeDir.claim(self.port, address=address)
+        self._listeners = listeners = await open_listeners(self.settings, self._ending.done)
+        if listeners is not None:
+            self.port, self._urls = listeners.port, listeners.urls(self.settings.path)
+            self._kept.append(KeptFiles("Unix socket", listeners.paths, listeners.restore))
+            self.runtime_dir = RuntimeDir.claim(self.port, address=listeners.address)
 
     def _release_port(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
+        if self._listeners is not None:
+            self._listeners.close()
         if self.runtime_dir is not None:
             self.runtime_dir.release()
 
@@ -352,20 +351,24 @@ class Supervisor:
             drain_s=settings.shutdown_timeout,
             log_level=settings.log_level,
             log_format=settings.log_format,
+            trusted_proxies=tuple(settings.trusted_proxy or ()),
+            reads_proxy_headers=settings.proxy_headers,
             desk_path=self.control.desk_path,
         )
-        assert self._listener is not None
+        assert self._listeners is not None
         assert self.runtime_dir is not None
         patience = Patience.of(settings)
         self._conductor = Conductor(self._workers, self._seating, self, patience, self._forwarder_started)
-        self._workers.start(spec, self._listener, self._seating, self.runtime_dir.run * INCARNATIONS_PER_RUN)
+        how = Introduction.PROXY if settings.proxy_protocol else Introduction.NONE
+        listeners = [Listener(sock, how) for sock in self._listeners.sockets]
+        self._workers.start(spec, listeners, self._seating, self.runtime_dir.run * INCARNATIONS_PER_RUN)
 
     async def _stop_workers(self) -> None:
         if self.is_ready:
             reason = self._ending.result().reason if self._ending.done() else "an error"
             _logger.info("the server stops", extra={"reason": reason})
-        assert self._listener is not None
-        self._listener.close()
+        assert self._listeners is not None
+        self._listeners.close()
         if self._conductor is not None:
             await self._conductor.stop()
         await self._workers.stop()
@@ -390,10 +393,7 @@ class Supervisor:
             self._ending.set_result(_Ending(exit_code, reason))
 
     def _announce(self) -> None:
-        # Programs read this line: its form is the same for any number of workers.
-        where = f"ws://{address_text(self.host, self.port)}{self.settings.path}"
-        line = f"wspulse: ready on {where} ({self.settings.workers} workers, control {self.control.endpoint})\n"
-        print_ready_line(line.encode())
+        print_ready_line(self._urls, self.settings.workers, self.control.endpoint)
 
 
 def _nothing() -> None:

@@ -1,6 +1,6 @@
 """What doc/deploy.md says in other languages than Python and shell: its settings are settings, its unit runs commands that exist.
 
-Its nginx configuration is tested in `tests/process/test_nginx.py`.
+Its configurations of proxies are tested in `tests/process/test_proxies.py`.
 """
 
 from __future__ import annotations

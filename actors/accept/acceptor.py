@@ -1,4 +1,4 @@
-"""`Acceptor`: takes connections from the listening socket that all workers share.
+"""`Acceptor`: takes connections from the listening sockets that all workers share.
 
 One per worker, created by the runtime. Each connection is a `Newcomer` until it has its answer: no session exists and no
 callback but `connect` and `check_origin` runs before that. (contract.md §2)
@@ -7,30 +7,35 @@ callback but `connect` and `check_origin` runs before that. (contract.md §2)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from socket import socket
 from typing import Any
 
 from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.accept.identity import Identification
+from wspulse.actors.accept.listener import Introduction, Listener
 from wspulse.actors.accept.listening import Listening
 from wspulse.actors.accept.newcomer import Newcomer, Visitor, address_of
+from wspulse.actors.accept.proxies.introduced import Introduced
+from wspulse.actors.accept.proxies.trust import TrustedProxies
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.values.health import Health
-from wspulse.actors.values.request import Request
+from wspulse.actors.values.request import Address, Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import Pages, check_request
+from wspulse.actors.wire.peer import Peer
 
 __all__ = ["Acceptor"]
+
+_NOBODY = TrustedProxies()
 
 
 class Acceptor:
     """Accepts for one shard. `hand_over` sends an upgrade with its descriptor, which it then owns, to another shard; `spawn` runs
-    what the application is asked in a task that its owner keeps."""
+    what the application is asked in a task that its owner keeps; `trust` says whose word counts for where a client is."""
 
     def __init__(
         self,
@@ -43,6 +48,7 @@ class Acceptor:
         connect: Callable[[Request], Any],
         hand_over: Callable[[int, UpgradeRequest, int], None],
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        trust: TrustedProxies = _NOBODY,
     ) -> None:
         self.shard = shard
         self.placement = placement
@@ -54,28 +60,49 @@ class Acceptor:
         self.http: HttpApplication | None = None
         """Who serves what is not for us, where there is one."""
         self.newcomers: set[Newcomer] = set()
+        self.introduced: set[Introduced] = set()
+        """Those of whom a proxy has yet to say where they come from."""
+        self.trust = trust
+        self.proxies = trust if trust.reads_headers else None
         self.took: Callable[[asyncio.BaseTransport], None] = _unnoticed
         self.opened: Callable[[int], None] = _unnoticed
         self.spawn = spawn
         self.closed = False
-        self._listener: socket | None = None
-        self._listening: Listening | None = None
+        self._listeners: Sequence[Listener] = ()
+        self._listenings: list[Listening] = []
         self._gone: asyncio.Event = asyncio.Event()
 
-    async def open(self, listener: socket) -> None:
-        """Accept from `listener`, which stays the caller's."""
-        await self._listen(listener).open()
+    async def open(self, listeners: Sequence[Listener]) -> None:
+        """Accept from `listeners`, which stay the caller's."""
+        for listening in self._listen(listeners):
+            await listening.open()
 
-    def _listen(self, listener: socket) -> Listening:
-        greet = self.newcomer if self.http is None else partial(Visitor, self)
-        listening = Listening(listener, greet, self.spawn, self.shard.options.logger)
-        self._listener, self._listening = listener, listening
-        self.took, self.opened = listening.took, listening.opened
-        return listening
+    def _listen(self, listeners: Sequence[Listener]) -> list[Listening]:
+        self._listeners, self._listenings = listeners, [self._listening(each) for each in listeners]
+        if len(listeners) == 1:
+            self.took, self.opened = self._listenings[0].took, self._listenings[0].opened
+        else:
+            self.took, self.opened = self._took, self._opened
+        return self._listenings
 
-    def newcomer(self) -> asyncio.Protocol:
+    def _listening(self, listener: Listener) -> Listening:
+        greet: Callable[..., asyncio.Protocol] = partial(Newcomer if self.http is None else Visitor, self)
+        if listener.introduction is not Introduction.NONE:
+            trusts = self.trust.trusts if listener.introduction is Introduction.PROXY else _everybody
+            greet = partial(Introduced, self, trusts, greet)
+        return Listening(listener.sock, greet, self.spawn, self.shard.options.logger)
+
+    def _took(self, client: asyncio.BaseTransport) -> None:
+        for listening in self._listenings:
+            listening.took(client)
+
+    def _opened(self, number: int) -> None:
+        for listening in self._listenings:
+            listening.opened(number)
+
+    def newcomer(self, peer: Peer | None = None) -> asyncio.Protocol:
         """The protocol of a connection whose first request is for this server."""
-        return Newcomer(self)
+        return Newcomer(self, peer)
 
     def answer(self, request: Request) -> bytes:
         """What a request for one of our paths is answered that is no upgrade."""
@@ -94,14 +121,15 @@ class Acceptor:
 
     def listen_no_more(self) -> None:
         """Accept nobody else. Those who are here are let in, here or elsewhere."""
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
+        for listening in self._listenings:
+            listening.close()
+        self._listenings = []
 
     def listen_again(self) -> None:
         """Accept as before, as soon as there are descriptors for it."""
-        if self._listener is not None and self._listening is None and not self.closed:
-            self._listen(self._listener).begin()
+        if not self._listenings and not self.closed:
+            for listening in self._listen(self._listeners):
+                listening.begin()
 
     async def decided(self) -> None:
         """Wait until all who have asked to be let in know where they are."""
@@ -113,6 +141,8 @@ class Acceptor:
         """Accept no more, and answer 503 to those that are not yet upgraded."""
         self.listen_no_more()
         self.closed = self.shard.journal.is_ending = True
+        for introduced in list(self.introduced):
+            introduced.drop()
         for newcomer in list(self.newcomers):
             newcomer.drain()
 
@@ -126,6 +156,11 @@ class Acceptor:
     def left(self, newcomer: Newcomer) -> None:
         self.newcomers.discard(newcomer)
         self._gone.set()
+
+
+def _everybody(_address: Address | None) -> bool:
+    """Nobody else can connect there."""
+    return True
 
 
 def _unnoticed(_what: object) -> None:

@@ -20,7 +20,7 @@ from wspulse.actors.mesh.placing.former_slots import FormerSlots
 from wspulse.actors.sessions.exact.claims import id_of_owner
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.refusal import Refusal
-from wspulse.actors.transport.transfer.opening import close_for_good, open_transport, tcp_socket
+from wspulse.actors.transport.transfer.opening import close_for_good, open_transport, stream_socket
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.errors import InTransitError
@@ -73,7 +73,7 @@ class Handovers:
             self._shard.metrics.handovers_out += 1
             self.hand_over(seat, request, fd)
             return
-        client = tcp_socket(fd, request.remote_address)
+        client = stream_socket(fd, request.family)
         try:
             _take_over(self._shard, request, client)
         except BaseException:
@@ -117,7 +117,7 @@ class Handovers:
         refusal = rejection(503, "the shard of this connection id is not available")
         shard.journal.refused(refusal, request.head, request.remote_address, request.connection_id)
         answer = refusal.encode()
-        client = tcp_socket(fd, request.remote_address)
+        client = stream_socket(fd, request.family)
         if shard.aborting:
             # The worker ends: nobody would wait for the client to read it.
             with suppress(OSError):
@@ -138,7 +138,7 @@ def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
         request.room_id,
         request.connection_id,
         request.state,
-        Request.from_head(request.head, request.remote_address),
+        Request.from_head(request.head, request.remote_address, request.scheme),
         switching_protocols(key_of(request.head), request.subprotocol, request.headers),
         request.deadline - shard.clock.behind_s,
         request.subprotocol,

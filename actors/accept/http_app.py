@@ -20,10 +20,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from wspulse.actors.accept.http_heads import HeadBounds, bounded
+from wspulse.actors.accept.proxies.trust import TrustedProxies
 from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.log_limit import LogLimit
-from wspulse.actors.values.request import Request, path_of_target
+from wspulse.actors.values.request import INSECURE, SECURE, Request, path_of_target
 from wspulse.actors.wire.answer import parse_answer
+from wspulse.actors.wire.peer import Peer
 
 if TYPE_CHECKING:
     from uvicorn import Config
@@ -45,6 +47,8 @@ _MOST_KINDS = 50
 
 _SPEAKING = ("uvicorn", "websockets")
 """Packages whose lines uvicorn's logger has."""
+
+_HTTP_SCHEMES = {INSECURE: "http", SECURE: "https"}
 
 _server_log = getLogger("uvicorn.error")
 
@@ -73,10 +77,11 @@ class HttpApplication:
         app: Callable[..., Any],
         *,
         paths: Collection[str],
-        make_newcomer: Callable[[], asyncio.Protocol],
+        make_newcomer: Callable[[Peer | None], asyncio.Protocol],
         answer: Callable[[Request], bytes],
         bounds: HeadBounds,
         logger: Logger,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         check_http_extra()
         self.paths = frozenset(paths)
@@ -86,6 +91,7 @@ class HttpApplication:
         self._bounds = bounds
         self._protocol_class: Any = None
         self._logger = logger
+        self._proxies = proxies
         self._config: Config
         self._state: ServerState
         self._loaded_app: Any = None
@@ -120,11 +126,15 @@ class HttpApplication:
             self._lifespan = None
             raise RuntimeError("wspulse: http_app: its lifespan failed at the start; the log says why")
 
-    def take(self, transport: asyncio.Transport, data: bytes, left_s: float) -> None:
-        """Make a connection uvicorn's, with what was read of it, and what is left of the time for its first head."""
+    def take(self, transport: asyncio.Transport, data: bytes, left_s: float, peer: Peer | None = None) -> None:
+        """Make a connection uvicorn's, with what was read of it, and what is left of the time for its first head. `peer` is whom
+        it comes from, where that is not what the socket says."""
         protocol = self._protocol_class(config=self._config, server_state=self._state, app_state=self._lifespan.state)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
+        if peer is not None:
+            protocol.peer = peer
+            protocol.client, protocol.scheme = peer.address, _HTTP_SCHEMES[peer.scheme]
         protocol.first_received(data, left_s)
 
     async def drain(self, patience_s: float, exempt: asyncio.Task[Any] | None) -> None:
@@ -163,10 +173,14 @@ class HttpApplication:
         """The application, but for the server's own paths: any request of a connection may ask for them, not only the
         first."""
         if scope["type"] == "http" and scope["path"] in self.paths:
+            if self._proxies is not None:
+                _see_through(self._proxies, scope)
             status, headers, body = parse_answer(self._answer(Request.from_scope(scope)))
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
         else:
+            if self._proxies is not None and scope["type"] != "lifespan":
+                _see_through(self._proxies, scope)
             await self._loaded_app(scope, receive, send)
 
     def _cut_off(self, spared: set[asyncio.Task[Any]]) -> None:
@@ -181,6 +195,14 @@ class HttpApplication:
         headers = [(b"date", formatdate(usegmt=True).encode())] if self._config.date_header else []
         self._state.default_headers = headers + self._config.encoded_headers
         self._ticker = asyncio.get_running_loop().call_later(1.0, self._tick)
+
+
+def _see_through(proxies: TrustedProxies, scope: Scope) -> None:
+    """Have a scope say whom the request comes from, if trusted proxies have passed it on."""
+    request = Request.from_scope(scope)
+    peer = proxies.client_of(request.headers, Peer(request.remote_address, request.scheme))
+    scope["client"] = peer.address
+    scope["scheme"] = peer.scheme if scope["type"] == "websocket" else _HTTP_SCHEMES[peer.scheme]
 
 
 class _StrangersLines:
@@ -218,6 +240,7 @@ class _Crossing(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._peer: Peer | None = getattr(self._transport.get_protocol(), "peer", None)
         asyncio.get_running_loop().call_soon(self._pass_on)
 
     def data_received(self, data: bytes) -> None:
@@ -232,11 +255,15 @@ class _Crossing(asyncio.Protocol):
         if transport.is_closing():
             return
         if path_of_first_line(self._data) in self._application.paths:
-            protocol = self._application.make_newcomer()
+            protocol: Any = self._application.make_newcomer(self._peer)
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
         else:
             protocol = self._ws_protocol_class(**self._arguments)
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+            if self._peer is not None:
+                protocol.client, protocol.scheme = self._peer
         protocol.data_received(self._data)
         if self._has_said_all and not transport.is_closing():
             # The loop tells the end once, and reads no further.

@@ -17,6 +17,7 @@ from wspulse.actors.transport.client import shut_down
 from wspulse.actors.transport.limits import AHEAD_BYTES
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.head import MAX_HEAD_BYTES, MAX_HEADERS
+from wspulse.actors.wire.peer import Peer
 
 __all__ = ["HeadBounds", "bounded"]
 
@@ -58,6 +59,8 @@ class _Heads(asyncio.Protocol):
     """uvicorn's, of this connection's reading and writing."""
     _unset_keepalive_if_required: Callable[[], None]
 
+    peer: Peer | None = None
+    """Whom the connection comes from, where that is not what its socket says."""
     _is_deaf = False
     _timer: asyncio.TimerHandle | None = None
     """Of a head that is under way; or, once the client has ended its side, of its answer."""

@@ -1,9 +1,10 @@
-"""`Listening`: the listening socket that all workers share, for as long as this one has descriptors for what comes.
+"""`Listening`: a listening socket that all workers share, of IP or a Unix one, for as long as this one has descriptors for what
+comes.
 
-One per acceptor. A loop that meets the limit of open descriptors in the midst of accepting helps nobody: uvloop's accepts and
-drops connections that another worker has a place for, and asyncio's logs thousands of lines. So it takes none any more when
-the limit is near, and looks again a moment later; meanwhile they are others', or wait. What is left is for whatever else the
-worker opens. It knows nothing of what becomes of a connection, and never closes one.
+One per listener of an acceptor. A loop that meets the limit of open descriptors in the midst of accepting helps nobody:
+uvloop's accepts and drops connections that another worker has a place for, and asyncio's logs thousands of lines. So it takes
+none any more when the limit is near, and looks again a moment later; meanwhile they are others', or wait. What is left is for
+whatever else the worker opens. It knows nothing of what becomes of a connection, and never closes one.
 """
 
 from __future__ import annotations

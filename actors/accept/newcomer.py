@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 from wspulse.actors.accept.handover import call_soon
 from wspulse.actors.accept.http_app import HttpApplication, path_of_first_line
 from wspulse.actors.accept.identity import Asking, Identification, Identity
+from wspulse.actors.accept.proxies.trust import TrustedProxies
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.exact.claims import id_of_owner
@@ -29,10 +30,11 @@ from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.errors import InTransitError
 from wspulse.actors.values.health import Health
-from wspulse.actors.values.request import Request
+from wspulse.actors.values.request import Address, Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
 from wspulse.actors.wire.handshake import CheckedHead, Pages, check_request, switching_protocols
 from wspulse.actors.wire.head import HeadGatherer, NoHTTPError, begins_request
+from wspulse.actors.wire.peer import Peer
 
 __all__ = ["Newcomer", "Visitor", "address_of"]
 
@@ -50,6 +52,8 @@ class Entrance(Protocol):
     health: Health
     identification: Identification
     http: HttpApplication | None
+    proxies: TrustedProxies | None
+    """Whose headers say whom a request comes from."""
     closed: bool
     newcomers: set[Newcomer]
 
@@ -74,7 +78,7 @@ class Entrance(Protocol):
 
 
 class Newcomer(asyncio.Protocol):
-    """See the module."""
+    """See the module. `peer` is whom it comes from, where that is not what the socket says."""
 
     __slots__ = (
         "_client",
@@ -85,14 +89,16 @@ class Newcomer(asyncio.Protocol):
         "_head",
         "_held",
         "_leftover",
+        "_peer",
         "_request",
         "_shard",
         "_task",
     )
 
-    def __init__(self, entrance: Entrance) -> None:
+    def __init__(self, entrance: Entrance, peer: Peer | None = None) -> None:
         self._entrance = entrance
         self._shard = entrance.shard
+        self._peer = peer
         self._gatherer: HeadGatherer | None = HeadGatherer()
         self._leftover = b""
         self._client: asyncio.Transport | None = None
@@ -161,7 +167,12 @@ class Newcomer(asyncio.Protocol):
             self.refuse(checked, head)
             return
         self._head = checked
-        request = self._request = Request.from_head(checked.head, address_of(client))
+        peer = self._peer
+        if entrance.proxies is not None:
+            peer = seen_through(entrance.proxies, checked.head, peer or Peer(address_of(client)))
+        if peer is None:
+            peer = Peer(address_of(client))
+        request = self._request = Request(checked.head, peer.address, peer.scheme)
         asking = entrance.identification.asking(request, checked.offered_subprotocols, checked.claim)
         try:
             awaitable = next(asking)
@@ -214,6 +225,8 @@ class Newcomer(asyncio.Protocol):
                 resume,
                 rooms,
                 claim,
+                request.scheme,
+                client.get_extra_info("socket").family,
             )
             self._hand_over(client, owner, handover)
 
@@ -272,7 +285,7 @@ class Newcomer(asyncio.Protocol):
             return
         if answer.is_refusal:
             head = self._request.head if self._request is not None else head or self._begun
-            self._shard.journal.refused(answer, head, address_of(client))
+            self._shard.journal.refused(answer, head, self._address(client, head))
         self._leave()
         if self._held and not client.is_closing():
             client.resume_reading()
@@ -282,10 +295,18 @@ class Newcomer(asyncio.Protocol):
 
     def _hang_up(self, client: asyncio.Transport, error: NoHTTPError) -> None:
         """Whoever it is would not understand an answer."""
-        self._shard.journal.no_http(error.is_tls, address_of(client))
+        self._shard.journal.no_http(error.is_tls, self._address(client, b""))
         self._leave()
         shut_down(client)
         client.abort()
+
+    def _address(self, client: asyncio.Transport, head: bytes) -> Address | None:
+        """Whose it is, for the operator."""
+        if self._request is not None:
+            return self._request.remote_address
+        peer = self._peer or Peer(address_of(client))
+        proxies = self._entrance.proxies
+        return (peer if proxies is None else seen_through(proxies, head, peer)).address
 
     @property
     def _begun(self) -> bytes:
@@ -308,7 +329,12 @@ class Newcomer(asyncio.Protocol):
         self._entrance.left(self)
 
 
-def address_of(client: asyncio.Transport) -> tuple[str, int] | None:
+def seen_through(proxies: TrustedProxies, head: bytes, peer: Peer) -> Peer:
+    """Who sent a request, which `peer` has passed on if it is a trusted proxy."""
+    return proxies.client_of(Request(head, peer.address).headers, peer)
+
+
+def address_of(client: asyncio.Transport) -> Address | None:
     """Of the peer; None where it has none."""
     peer = client.get_extra_info("peername")
     return peer[:2] if isinstance(peer, tuple) and len(peer) >= 2 else None
@@ -319,8 +345,8 @@ class Visitor(Newcomer):
 
     __slots__ = ("_first_bytes",)
 
-    def __init__(self, entrance: Entrance) -> None:
-        super().__init__(entrance)
+    def __init__(self, entrance: Entrance, peer: Peer | None = None) -> None:
+        super().__init__(entrance, peer)
         self._first_bytes: bytes | None = b""
 
     def data_received(self, data: bytes) -> None:
@@ -336,7 +362,7 @@ class Visitor(Newcomer):
             http = self._entrance.http
             if http is not None and path not in http.paths and is_request:
                 self._leave()
-                http.take(client, data, self._deadline - self._shard.clock())
+                http.take(client, data, self._deadline - self._shard.clock(), self._peer)
                 return
         super().data_received(data)
 

@@ -168,7 +168,7 @@ class Mounted:
     async def _start(self) -> ShardRuntime:
         self._server.checked_connect()
         self._incarnation += 1
-        runtime = ShardRuntime(self._server, shard=0, workers=1, incarnation=self._incarnation, listener=None, path="")
+        runtime = ShardRuntime(self._server, shard=0, workers=1, incarnation=self._incarnation, path="")
         try:
             await runtime.start()
         except BaseException:

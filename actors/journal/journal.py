@@ -92,6 +92,15 @@ class Journal:
                 extra["not_logged"] = not_logged
             self._logger.log(level, text, extra=extra)
 
+    def not_introduced(self, reason: str, address: tuple[str, int] | None) -> None:
+        """A connection was closed at once, since it did not begin with a PROXY header, or with one that counts."""
+        self._metrics.not_introduced += 1
+        text = "a connection did not begin with the header of a trusted proxy"
+        not_logged = self._limits[text].admit(self._clock())
+        if not_logged is not None:
+            extra = {"remote_address": address_text(address), "reason": reason, "not_logged": not_logged}
+            self._logger.warning(text, extra=extra)
+
     def protocol_broken(self, connection_id: str, error: ProtocolError, max_message_size: int) -> None:
         """A client is cut off since it broke the protocol, or sent too much."""
         if error.close_code == _TOO_BIG:

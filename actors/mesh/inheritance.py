@@ -32,18 +32,18 @@ def open_descriptors() -> frozenset[Descriptor]:
 
 
 class Inheritance:
-    """Holds from `begin` to `end`. `listener` is the one that clients connect to; all Unix sockets in `folders` are ours;
+    """Holds from `begin` to `end`. `listeners` are those that clients connect to; all Unix sockets in `folders` are ours;
     `descriptors` are others, by what they are now; `loop` is one that no child may touch."""
 
     def __init__(
         self,
         *,
-        listener: socket.socket | None = None,
+        listeners: Iterable[socket.socket] = (),
         folders: Iterable[str] = (),
         descriptors: frozenset[Descriptor] = frozenset(),
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self._address: Any = None if listener is None else listener.getsockname()
+        self._addresses: list[Any] = [name for listener in listeners if (name := listener.getsockname())]
         self._folders = tuple(f"{folder}/" for folder in folders)
         self._descriptors = descriptors
         # The kernel's part of the loop would be the child's too, which could take sockets out of it.
@@ -74,7 +74,7 @@ class Inheritance:
             if sock.family != socket.AF_UNIX:
                 return sock.type == socket.SOCK_STREAM and self._is_served(sock.getsockname())
             own = sock.getsockname()
-            if self._address is not None and own == self._address and own:
+            if own in self._addresses:
                 return True
             return self._is_in_folders(own) or self._is_in_folders(sock.getpeername())
         except OSError:
@@ -83,11 +83,12 @@ class Inheritance:
             sock.detach()
 
     def _is_served(self, own: Any) -> bool:
-        """Whether this is the listener's address, as that of each connection which it accepted is."""
-        address = self._address
-        if not isinstance(address, tuple) or not isinstance(own, tuple) or own[1] != address[1]:
-            return False
-        return address[0] in _ANY_HOST or own[0] == address[0]
+        """Whether this is a listener's address, as that of each connection which it accepted is."""
+        return isinstance(own, tuple) and any(
+            own[1] == address[1] and (address[0] in _ANY_HOST or own[0] == address[0])
+            for address in self._addresses
+            if isinstance(address, tuple)
+        )
 
     def _is_in_folders(self, name: Any) -> bool:
         return bool(self._folders) and isinstance(name, str) and name.startswith(self._folders)

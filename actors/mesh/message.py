@@ -12,6 +12,7 @@ import msgspec
 
 from wspulse.actors.mesh.lifecycle import ActorMessage, LifecycleMessage
 from wspulse.actors.mesh.placing.moves import MoveAnswer, MoveEnvelope
+from wspulse.actors.values.request import INSECURE, Address, Scheme
 from wspulse.actors.values.text.exact import Claim
 
 __all__ = ["DESK_SHARD", "QUESTION_TIMEOUT_S", "Envelope", "Message"]
@@ -299,7 +300,7 @@ class UpgradeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     subprotocol: str | None
     deadline: float
     """Monotonic time at which the handshake has timed out."""
-    remote_address: tuple[str, int] | None
+    remote_address: Address | None
     headers: tuple[tuple[str, str], ...] = ()
     """That the 101 has beside its own."""
     resume: bool = True
@@ -308,6 +309,9 @@ class UpgradeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """That it joins beside `room_id`."""
     claim: Claim | None = None
     """Of which session the client says that it is its own."""
+    scheme: Scheme = INSECURE
+    family: int = 0
+    """Of the socket, which may not be that of the client's address; 0 where it is not known."""
 
 
 # Envelopes on a stream between two processes.

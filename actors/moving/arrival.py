@@ -39,7 +39,7 @@ from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.keeper import Keeper
 from wspulse.actors.sessions.transfer.record import FORMAT, SessionRecord
 from wspulse.actors.sessions.transfer.recording import session_of
-from wspulse.actors.transport.transfer.opening import tcp_socket
+from wspulse.actors.transport.transfer.opening import stream_socket
 from wspulse.actors.values.log_limit import LogLimit
 
 __all__ = ["Arrival", "CutWatch", "codec_name"]
@@ -229,7 +229,7 @@ class Arrival:
         keeper = batch.keepers[record.connection_id]
         session = session_of(self._shard, record, rooms[0])
         # From here on nothing fails: the descriptor has one owner.
-        client: socket | None = None if fd is None else tcp_socket(fd, record.remote_address)
+        client: socket | None = None if fd is None else stream_socket(fd)
         lander = self._landers[session.id] = Lander(
             session, record.transport, client, keeper, rooms, self._has_landed, self.waiting
         )

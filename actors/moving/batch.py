@@ -28,7 +28,7 @@ from wspulse.actors.sessions.transfer.keeper import Keeper
 from wspulse.actors.sessions.transfer.places import forget, let_go, take_out
 from wspulse.actors.sessions.transfer.record import SessionRecord
 from wspulse.actors.sessions.transfer.recording import record_of
-from wspulse.actors.transport.transfer.opening import close_for_good, tcp_socket
+from wspulse.actors.transport.transfer.opening import close_for_good, stream_socket
 from wspulse.actors.transport.transfer.record import TransportRecord
 from wspulse.actors.values.log_limit import LogLimit
 
@@ -248,7 +248,7 @@ class Batch:
 
     def _land(self, each: _Frozen, landed: Callable[[Session], object]) -> None:
         session = each.session
-        client = None if each.fd is None else tcp_socket(each.fd, session.connection.request.remote_address)
+        client = None if each.fd is None else stream_socket(each.fd)
         at = partial(self._landed, landed)
         try:
             land(self._shard, Lander(session, each.transport, client, each.keeper, each.rooms, at, self._waiting))

@@ -8,13 +8,13 @@ are to end too; it answers with the order to drain. What a shard consists of is 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from wspulse.actors.accept.acceptor import Acceptor
 from wspulse.actors.accept.http_app import HttpApplication
+from wspulse.actors.accept.listener import Listener
 from wspulse.actors.mesh.lifecycle import CloseRequested
 from wspulse.actors.mesh.mailbox import Mailbox
 from wspulse.actors.mesh.message import Message
@@ -52,7 +52,7 @@ class Watch(Protocol):
 
 
 class Closing:
-    """See the module. Without a `listener` an ASGI server brings the connections; without `tell_supervisor` this is the
+    """See the module. Without `listeners` an ASGI server brings the connections; without `tell_supervisor` this is the
     server's only shard."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Closing:
         shard: Shard,
         acceptor: Acceptor,
         *,
-        listener: socket.socket | None,
+        listeners: Sequence[Listener],
         mailbox: Mailbox | None,
         http: HttpApplication | None,
         tell_supervisor: Callable[[Message], None] | None,
@@ -72,7 +72,7 @@ class Closing:
         """Whether the whole server closes or has closed; not set where only this shard is replaced."""
         self._shard = shard
         self._acceptor = acceptor
-        self._listener = listener
+        self._listeners = listeners
         self._mailbox = mailbox
         self._http = http
         self._tell_supervisor = tell_supervisor
@@ -169,12 +169,12 @@ class Closing:
     async def _close_alone(self, closed: asyncio.Future[None]) -> None:
         """Close the server's only shard."""
         try:
-            # Nobody else holds the listener here: what connects from now on is to be refused, not to wait in its queue.
+            # Nobody else holds the listeners here: what connects from now on is to be refused, not to wait in its queue.
             self._acceptor.close()
-            if self._listener is not None:
-                self._listener.close()
+            for listener in self._listeners:
+                listener.sock.close()
             await self.drain()
-            if self._listener is None:
+            if not self._listeners:
                 # Under an ASGI server that speaks no lifespan to us nobody stops the runtime: let nothing tick on.
                 for watch in self._watches:
                     watch.stop()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -20,8 +20,10 @@ from wspulse.actors.accept.acceptor import Acceptor
 from wspulse.actors.accept.handover import Handovers
 from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.accept.http_heads import HeadBounds
+from wspulse.actors.accept.listener import Listener
 from wspulse.actors.accept.origins import reads_cookies
 from wspulse.actors.accept.pages import client_pages
+from wspulse.actors.accept.proxies.trust import TrustedProxies
 from wspulse.actors.bus.contract import Bus
 from wspulse.actors.journal.slow_handlers import SlowHandlers
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S, ActorRef, LocalRef
@@ -57,6 +59,8 @@ _NOWHERE: Mapping[int, str] = MappingProxyType({})
 """The mailboxes of a server that is one process."""
 
 
+_NOBODY = TrustedProxies()
+
 _HANDLERS_SHARE = 0.7
 """Of the time that a worker has to end when another takes its place, until handlers that still run are cancelled."""
 
@@ -71,8 +75,8 @@ class _Stage(NamedTuple):
 class ShardRuntime:
     """See the module. `shard` is the name that people see, `seat` where other processes reach this one, the same number where it
     is not given; `mailbox_paths` has a path for each seat. `table` says who owns which connection ids; without one it is what the
-    number of workers gives. `bus` is (push endpoint, subscribe endpoint); with one shard there is no bus. Without a `listener`
-    somebody else brings the connections: an ASGI server."""
+    number of workers gives. `bus` is (push endpoint, subscribe endpoint); with one shard there is no bus. Without
+    `listeners` somebody else brings the connections: an ASGI server. `trust` says whose word counts for where a client is."""
 
     def __init__(
         self,
@@ -83,13 +87,14 @@ class ShardRuntime:
         workers: int,
         table: SlotTable | None = None,
         incarnation: int,
-        listener: socket.socket | None,
+        listeners: Sequence[Listener] = (),
         path: str,
         mailbox: socket.socket | None = None,
         mailbox_paths: Mapping[int, str] = _NOWHERE,
         bus: tuple[str, str] | None = None,
         tell_supervisor: Callable[[Message], None] | None = None,
         drain_s: float = 10.0,
+        trust: TrustedProxies = _NOBODY,
     ) -> None:
         self._server = server
         self._drain_s = drain_s
@@ -134,16 +139,18 @@ class ShardRuntime:
             connect=server.checked_connect(),
             hand_over=self._handovers.hand_over,
             spawn=self._tasks.spawn,
+            trust=trust,
         )
-        self._listener = listener
+        self._listeners = listeners
         self._http: HttpApplication | None = None
-        if server.options.http_app is not None and listener is not None:
+        if server.options.http_app is not None and listeners:
             self._acceptor.http = self._http = HttpApplication(
                 server.options.http_app,
                 paths=(path, HEALTH_PATH, *self._acceptor.pages),
                 make_newcomer=self._acceptor.newcomer,
                 answer=self._acceptor.answer,
                 bounds=HeadBounds(server.options.handshake_timeout, self._acceptor.refuse),
+                proxies=self._acceptor.proxies,
                 logger=server.options.logger,
             )
         self._lag = LoopLag()
@@ -197,7 +204,7 @@ class ShardRuntime:
         self.closing = Closing(
             self.shard,
             self._acceptor,
-            listener=listener,
+            listeners=listeners,
             mailbox=self._mailbox,
             http=self._http,
             tell_supervisor=tell_supervisor,
@@ -206,7 +213,9 @@ class ShardRuntime:
             tasks=self._tasks,
         )
         names = [*mailbox_paths.values(), *(endpoint.removeprefix("ipc://") for endpoint in bus or ())]
-        self._inheritance = Inheritance(listener=listener, folders={str(Path(name).parent) for name in names})
+        self._inheritance = Inheritance(
+            listeners=[each.sock for each in listeners], folders={str(Path(name).parent) for name in names}
+        )
         self._hooks = Hooks(server.start_handlers, server.stop_handlers, server.options.logger, self.shard.pass_on)
 
     @property
@@ -227,7 +236,7 @@ class ShardRuntime:
         on_stop and the last handlers can still call other shards. Where another worker of this name serves until our `turn`, all
         is there by then but that nobody is accepted.
         """
-        mailbox, http, listener = self._mailbox, self._http, self._listener
+        mailbox, http, listeners = self._mailbox, self._http, self._listeners
         stages = [
             _Stage(self._warn_of_foreign_pages, None),
             _Stage(self._inheritance.begin, self._inheritance.end),
@@ -249,7 +258,7 @@ class ShardRuntime:
             _Stage(http.start, http.stop) if http is not None else None,
             _Stage(turn, None) if turn is not None else None,
             _Stage(partial(self._lag.tell, self.shard.options.logger), None),
-            _Stage(partial(self._acceptor.open, listener), None) if listener is not None else None,
+            _Stage(partial(self._acceptor.open, listeners), None) if listeners else None,
             _Stage(None, self.closing.release_closers),
         ]
         return [stage for stage in stages if stage is not None]

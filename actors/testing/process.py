@@ -17,7 +17,7 @@ from time import monotonic
 
 __all__ = ["ServerProcess"]
 
-_READY = re.compile(r"^wspulse: ready on (ws://\S+) \(.*control (\S+)\)$", re.MULTILINE)
+_READY = re.compile(r"^wspulse: ready on ((?:wss?://|unix:)\S+) \(.*control (\S+)\)$", re.MULTILINE)
 
 _START_DEADLINE_S = 30.0
 """Several interpreters that import an application, on a machine that is busy with other tests."""

@@ -56,6 +56,8 @@ class Metrics:
     refused_other: int = 0
     no_http: int = 0
     """Connections that were closed at once, since they began with what can begin no request: TLS, or any other protocol."""
+    not_introduced: int = 0
+    """Connections that were closed at once, since they did not begin with the PROXY header of a trusted proxy."""
     handovers_out: int = 0
     handovers_in: int = 0
     bus_messages_in: int = 0

@@ -9,10 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from re import compile as _pattern
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Literal, Self
 from urllib.parse import quote, unquote, unquote_plus
 
-__all__ = ["Headers", "Query", "Request", "path_of_target"]
+__all__ = ["INSECURE", "SECURE", "Address", "Headers", "Query", "Request", "Scheme", "path_of_target"]
+
+Address = tuple[str, int]
+"""IP address and port; the port is 0 where only the address is known."""
+
+Scheme = Literal["ws", "wss"]
+
+INSECURE: Final = "ws"
+SECURE: Final = "wss"
 
 _ORIGIN = _pattern(r"(?i:[a-z][a-z0-9+.\-]*)://[^/?#]*")
 """What an absolute-form target (RFC 9112 §3.2.2) has in front of its path."""
@@ -100,22 +108,25 @@ class Request:
     _last_headers: ClassVar[tuple[bytes, Headers]] = (b"", Headers([]))
     """What a `connect` handler asks for several times in a row, kept once for all requests and not with each."""
 
-    __slots__ = ("_head", "_remote_address", "_scope")
+    __slots__ = ("_head", "_remote_address", "_scheme", "_scope")
 
     def __init__(
         self,
         head: bytes,
         remote_address: tuple[str, int] | None,
+        scheme: Scheme = INSECURE,
+        *,
         scope: MutableMapping[str, Any] | None = None,
     ) -> None:
         self._head = head
         self._remote_address = remote_address
+        self._scheme: Scheme = scheme
         self._scope = scope
 
     @classmethod
-    def from_head(cls, head: bytes, remote_address: tuple[str, int] | None) -> Self:
+    def from_head(cls, head: bytes, remote_address: tuple[str, int] | None, scheme: Scheme = INSECURE) -> Self:
         """`head`: request line and header lines as they came, without the empty line that ends them."""
-        return cls(head, remote_address)
+        return cls(head, remote_address, scheme)
 
     @classmethod
     def from_scope(cls, scope: MutableMapping[str, Any]) -> Self:
@@ -127,7 +138,8 @@ class Request:
         lines = [method + b" " + target + b" HTTP/1.1", *(name + b": " + value for name, value in scope["headers"])]
         client = scope.get("client")
         address = (str(client[0]), int(client[1] or 0)) if client else None
-        return cls(b"\r\n".join(lines), address, scope)
+        scheme: Scheme = SECURE if scope.get("scheme") in ("https", SECURE) else INSECURE
+        return cls(b"\r\n".join(lines), address, scheme, scope=scope)
 
     @property
     def head(self) -> bytes:
@@ -177,8 +189,17 @@ class Request:
 
     @property
     def remote_address(self) -> tuple[str, int] | None:
-        """Address and port of the peer, as the socket tells them (a proxy's, behind one); None where it has none."""
+        """IP address and port of the client; None where it has none, as over a Unix socket.
+
+        Behind a proxy they are the proxy's, unless `--proxy-headers` or `--proxy-protocol` has the server believe what it says of
+        its client; the port is 0 where it does not say one.
+        """
         return self._remote_address
+
+    @property
+    def scheme(self) -> Scheme:
+        """ "wss" where the client speaks TLS, with this server or with a proxy whose word for it is trusted; else "ws"."""
+        return self._scheme
 
     @property
     def scope(self) -> MutableMapping[str, Any] | None:

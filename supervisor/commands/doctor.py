@@ -15,7 +15,7 @@ from wspulse.supervisor.commands.parser import CommandParser, UnparsableError, a
 from wspulse.supervisor.commands.table import bytes_text
 from wspulse.supervisor.commands.terminal import exit_code_of, print_error, print_text
 from wspulse.supervisor.host.descriptor_limit import OTHERS, PER_WORKER
-from wspulse.supervisor.premises.listen_socket import BACKLOG, address_text
+from wspulse.supervisor.premises.listeners.listen_socket import BACKLOG, address_text
 from wspulse.supervisor.premises.machine import Machine, read_machine
 from wspulse.supervisor.settings.kinds import Integer
 

@@ -16,7 +16,7 @@ from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.cores import usable_cores
 from wspulse.supervisor.host.installed import installed_version
 from wspulse.supervisor.host.kernel_facts import fact_number, fact_numbers, fact_text, group_folders
-from wspulse.supervisor.premises.listen_socket import open_listener
+from wspulse.supervisor.premises.listeners.listen_socket import open_listener
 from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 
 __all__ = ["Machine", "read_machine"]

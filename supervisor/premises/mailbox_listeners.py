@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.premises.listen_socket import open_mailbox_listener
+from wspulse.supervisor.premises.listeners.listen_socket import open_mailbox_listener
 from wspulse.supervisor.premises.upkeep import KeptFiles
 
 __all__ = ["MailboxListeners"]

@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import threading
+from collections.abc import Sequence
 
 __all__ = ["print_ready_line"]
 
@@ -18,8 +19,18 @@ _logger = logging.getLogger("wspulse.supervisor")
 STDOUT = 1
 
 
-def print_ready_line(line: bytes, fd: int = STDOUT) -> None:
-    """At once, unless what stdout is takes nothing now: then as soon as it does, from a thread."""
+def print_ready_line(urls: Sequence[str], workers: int, control: str, fd: int = STDOUT) -> None:
+    """At once, unless what stdout is takes nothing now: then as soon as it does, from a thread.
+
+    Programs read this line: its form is the same for any number of workers. `urls` are those of the server, of which the first
+    stands at its place, and others behind it.
+    """
+    where, *others = urls
+    also = "".join(f", also on {other}" for other in others)
+    _print_soon(f"wspulse: ready on {where} ({workers} workers{also}, control {control})\n".encode(), fd)
+
+
+def _print_soon(line: bytes, fd: int) -> None:
     try:
         # A pipe that takes anything takes 4,096 bytes.
         is_ready = bool(select.select([], [fd], [], 0)[1])

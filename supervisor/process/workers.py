@@ -16,11 +16,12 @@ import logging
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from weakref import WeakSet
 
+from wspulse.actors.accept.listener import Listener
 from wspulse.actors.mesh.lifecycle import ShardSilence, ShardUp
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.values.timing.standstill import Standstill
@@ -106,10 +107,10 @@ class Workers:
             self._spec = replace(former, overrides=dict(self._reread()))
         return lambda: setattr(self, "_spec", former)
 
-    def start(self, spec: ChildSpec, listener: socket.socket, seating: Seating, last_incarnation: int) -> None:
+    def start(self, spec: ChildSpec, listeners: Sequence[Listener], seating: Seating, last_incarnation: int) -> None:
         """Start one worker at each seat; incarnations count on from the last. Raises StartError."""
         self._spec = spec
-        self._listener = listener
+        self._listeners = listeners
         self._seating = seating
         self._incarnation = last_incarnation
         self.children.extend(self._child(seat, seat) for seat in sorted(seating.paths))
@@ -146,7 +147,7 @@ class Workers:
             shard,
             seat,
             self._incarnation,
-            self._listener,
+            self._listeners,
             seating.mailbox(seat),
             dict(seating.paths),
             seating.table,

@@ -42,7 +42,27 @@ REASONS = {
     ),
     "host": Reason(
         "nobody but this machine can connect until somebody wants it; a proxy on the same machine needs no more",
-        allowed="a name or an address of this machine",
+        "127.0.0.1; none beside --unix-socket, --fd or socket activation",
+        allowed="any number of names and addresses of this machine",
+    ),
+    "unix_socket": Reason(
+        "a proxy on the same machine reaches it with less work than a port, and only who may enter its folder can connect",
+        "none",
+        "an absolute path; the folder must be there",
+    ),
+    "fd": Reason(
+        "a service manager can open a port that the server's own user may not",
+        "none",
+        "the number of a listening socket",
+    ),
+    "proxy_headers": Reason("any client can send such headers: they count only where a proxy is known to set them"),
+    "proxy_protocol": Reason(
+        "it is never guessed, since any client could begin with such a header; a proxy has to be told to send it"
+    ),
+    "trusted_proxy": Reason(
+        "whoever is trusted can claim to be any client",
+        "nobody",
+        "addresses and networks, such as 127.0.0.1 and 10.0.0.0/8",
     ),
     "port": Reason("needs no privilege, and is what people try first"),
     "path": Reason(

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from wspulse.actors.values.log_limit import shortened
 
-__all__ = ["Choice", "Folders", "Integer", "Kind", "Names", "Seconds", "Switch", "Text", "WorkerCount"]
+__all__ = ["Choice", "Folders", "Hosts", "Integer", "Kind", "Names", "Seconds", "Switch", "Text", "WorkerCount"]
 
 
 def _shown(value: object) -> str:
@@ -190,6 +190,16 @@ class Names(Kind):
             if names.count(name) > 1:
                 raise ValueError(f"{_shown(name)} stands twice")
         return names
+
+
+class Hosts(Names):
+    """Several hosts, of which there is one most often: the file may name it without an array."""
+
+    def from_text(self, text: str) -> list[str]:
+        return super().from_text(text) or [self.check(text)]
+
+    def from_toml(self, value: Any) -> list[str]:
+        return super().from_toml([value] if isinstance(value, str) else value)
 
 
 class Folders(Names):

@@ -30,8 +30,15 @@ class Settings:
 
     workers: int
     app: str
-    host: str
+    host: list[str] | None = None
+    """None: 127.0.0.1, unless the server listens elsewhere."""
     port: int
+    unix_socket: str | None = None
+    fd: int | None = None
+    proxy_headers: bool = False
+    proxy_protocol: bool = False
+    trusted_proxy: list[str] | None = None
+    """Addresses and networks."""
     path: str
     stall_timeout: float
     shutdown_timeout: float
@@ -86,8 +93,24 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     if values["drain_spread"] and values["drain_spread"] >= values["shutdown_timeout"]:
         limit = f"it must be under --shutdown-timeout ({values['shutdown_timeout']:g} s)"
         raise SettingError("--drain-spread", f"{values['drain_spread']:g} s is too long; {limit}")
+    _check_proxies(values)
     unknown = tuple(sorted(variables.keys() - known_variables))
     return Settings(**values, overrides=overrides, sources=sources, unknown_variables=unknown)
+
+
+def _check_proxies(values: Mapping[str, Any]) -> None:
+    """What is said of proxies makes sense together."""
+    if values["trusted_proxy"] and not (values["proxy_headers"] or values["proxy_protocol"]):
+        raise SettingError(
+            "--trusted-proxy", "it says whose word counts; say for what: --proxy-headers or --proxy-protocol"
+        )
+    is_only_unix = values["unix_socket"] is not None and not values["host"]
+    for name in ("proxy_headers", "proxy_protocol"):
+        if values[name] and not values["trusted_proxy"] and not is_only_unix:
+            flag = "--" + name.replace("_", "-")
+            raise SettingError(
+                flag, "nobody is trusted; name the proxies: --trusted-proxy CIDR, such as 127.0.0.1 or 10.0.0.0/8"
+            )
 
 
 def _find(

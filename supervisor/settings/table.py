@@ -11,11 +11,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from wspulse.actors.accept.origins import parse_origin
+from wspulse.actors.accept.proxies.trust import parse_network
 from wspulse.actors.values.options.kinds import Count, Duration, OneOf, Truth
 from wspulse.actors.values.options.server_options import OPTION_KINDS, TOKEN
 from wspulse.actors.values.options.table import OPTION_TABLE
 from wspulse.supervisor.protocol.endpoint import check_endpoint
-from wspulse.supervisor.settings.kinds import Choice, Folders, Integer, Kind, Names, Seconds, Switch, Text, WorkerCount
+from wspulse.supervisor.settings.kinds import (
+    Choice,
+    Folders,
+    Hosts,
+    Integer,
+    Kind,
+    Names,
+    Seconds,
+    Switch,
+    Text,
+    WorkerCount,
+)
 
 __all__ = ["GROUPS", "TABLE", "VARIABLE_PREFIX", "Setting"]
 
@@ -53,6 +65,16 @@ def _host(text: str) -> str:
     if not host or re.search(r"[\s/]", host):
         raise ValueError(f"{text!r} is no host; give a name or an address, 0.0.0.0 or :: for all interfaces")
     return host
+
+
+def _socket_path(text: str) -> str:
+    if not text.startswith("/") or text.endswith("/"):
+        raise ValueError(f"{text!r} is not an absolute path of a file, such as /run/chat/wspulse.sock")
+    return text
+
+
+def _network(text: str) -> str:
+    return str(parse_network(text))
 
 
 def _token(text: str) -> str:
@@ -133,8 +155,44 @@ TABLE = (
         Folders(),
         "for development: reload when Python files in this folder, or in the current one, change; needs wspulse[reload]",
     ),
-    Setting("host", LISTEN, Text("HOST", _host), "the address to listen on; 0.0.0.0 or :: for all", "127.0.0.1"),
+    Setting(
+        "host",
+        LISTEN,
+        Hosts("HOST", _host),
+        "an address to listen on; 0.0.0.0 for all of IPv4, :: for IPv6 too; default: 127.0.0.1, and none beside --unix-socket or "
+        "--fd",
+    ),
     Setting("port", LISTEN, Integer(0, 65535, metavar="PORT"), "the port to listen on; 0: any that is free", 8000),
+    Setting(
+        "unix_socket", LISTEN, Text("PATH", _socket_path), "a Unix socket to listen on, for a proxy on this machine"
+    ),
+    Setting(
+        "fd",
+        LISTEN,
+        Integer(0, 1 << 20),
+        "a descriptor that listens already, inherited from whoever starts the server; those of systemd's socket activation are "
+        "found without it",
+    ),
+    Setting(
+        "proxy_headers",
+        LISTEN,
+        Switch(),
+        "believe X-Forwarded-For and -Proto, or Forwarded, of trusted proxies: where a client is and whether it speaks TLS",
+        False,
+    ),
+    Setting(
+        "proxy_protocol",
+        LISTEN,
+        Switch(),
+        "each connection begins with a PROXY protocol header, version 1 or 2, which only trusted proxies may send",
+        False,
+    ),
+    Setting(
+        "trusted_proxy",
+        LISTEN,
+        Names("CIDR", _network),
+        "the address, or the network, of proxies whose word counts; whoever connects over a Unix socket is trusted",
+    ),
     Setting("path", LISTEN, Text("PATH", _path), "the path of the WebSocket endpoint", "/ws"),
     _server_option("resume_window", CONNECTIONS),
     _server_option("suspend_on_clean_close", CONNECTIONS),

@@ -7,10 +7,11 @@ stands differs from start to start: that is its `Place`, made by `Workers`. A `S
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from wspulse.actors.accept.listener import Listener
 from wspulse.actors.mesh.lifecycle import SlotTable
 
 __all__ = ["ChildSpec", "Place", "Start"]
@@ -30,6 +31,9 @@ class ChildSpec:
     """How long a worker that is to end has for what it still does."""
     log_level: str
     log_format: str
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks."""
+    reads_proxy_headers: bool = False
     desk_path: str = ""
     """Where the bridge desk is; only for the application `bridge`."""
 
@@ -43,7 +47,7 @@ class Place:
     seat: int
     """Where it is reached."""
     incarnation: int
-    listener: socket.socket
+    listeners: Sequence[Listener]
     mailbox: socket.socket | None = None
     mailbox_paths: Mapping[int, str] = field(default_factory=dict)
     """By seat: where it and the others are reached."""

@@ -27,6 +27,7 @@ import time
 
 import uvloop
 
+from wspulse.actors.accept.proxies.trust import TrustedProxies
 from wspulse.actors.mesh.lifecycle import (
     Alive,
     BootFailed,
@@ -164,13 +165,14 @@ class Worker:
             workers=1 if place.table is None else place.table.workers,
             table=place.table,
             incarnation=place.incarnation,
-            listener=place.listener,
+            listeners=place.listeners,
             path=spec.path,
             mailbox=place.mailbox,
             mailbox_paths=place.mailbox_paths,
             bus=place.bus,
             tell_supervisor=self._tell,
             drain_s=spec.drain_s,
+            trust=TrustedProxies(spec.trusted_proxies, reads_headers=spec.reads_proxy_headers),
         )
         self._feed = EventFeed(self._runtime.shard, self._tell, lambda: self._stream.backlogged)
         if self._runtime.movement is not None:
@@ -273,7 +275,8 @@ class Worker:
 
     def _stop_accepting(self) -> None:
         self._runtime.stop_accepting()
-        self._start.place.listener.close()
+        for listener in self._start.place.listeners:
+            listener.sock.close()
 
     def _tell(self, message: Message) -> None:
         self._stream.send(Tell(message))

@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 
 from wspulse.actors.transport.transfer.record import TransportRecord
+from wspulse.actors.values.request import INSECURE, Address, Scheme
 
 __all__ = ["FORMAT", "ErrorRecord", "ExactRecord", "ReturnRecord", "SessionRecord", "WaitingFrame"]
 
-FORMAT = 1
+FORMAT = 2
 
 
 class WaitingFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -41,8 +42,9 @@ class ReturnRecord(msgspec.Struct, frozen=True, array_like=True):
     """What the last reconnect brought."""
 
     head: bytes
-    remote_address: tuple[str, int] | None
+    remote_address: Address | None
     state: dict[Any, Any] | None
+    scheme: Scheme = INSECURE
 
 
 class ExactRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -73,7 +75,7 @@ class SessionRecord(msgspec.Struct, frozen=True, array_like=True):
     """The first one first."""
     head: bytes
     """Of the request that opened it."""
-    remote_address: tuple[str, int] | None
+    remote_address: Address | None
     state: dict[Any, Any] | None
     """The application's."""
     subprotocol: str | None
@@ -93,3 +95,5 @@ class SessionRecord(msgspec.Struct, frozen=True, array_like=True):
     returned: ReturnRecord | None = None
     exact: ExactRecord | None = None
     transport: TransportRecord | None = None
+    scheme: Scheme = INSECURE
+    """Of the request that opened it."""

@@ -76,6 +76,7 @@ def record_of(session: Session, transport: TransportRecord | None) -> tuple[Sess
         returned=None if returned is None else _return_record(returned),
         exact=exact_record_of(session) if isinstance(session, ExactSession) else None,
         transport=transport,
+        scheme=request.scheme,
     )
     return record, unsaid
 
@@ -125,22 +126,25 @@ def session_of(shard: Shard, record: SessionRecord, room: Room[Session]) -> Sess
 def _connection_of(session: Session, record: SessionRecord) -> LocalConnection:
     connection = LocalConnection.__new__(LocalConnection)
     connection._session = session
-    connection._request = Request(record.head, record.remote_address)
+    connection._request = Request(record.head, record.remote_address, record.scheme)
     connection._state = cast("dict[str, Any] | None", record.state)
     connection._subprotocol = record.subprotocol
     returned = record.returned
     connection._resumed_with = (
         None
         if returned is None
-        else Resumption(Request(returned.head, returned.remote_address), cast("dict[str, Any] | None", returned.state))
+        else Resumption(
+            Request(returned.head, returned.remote_address, returned.scheme),
+            cast("dict[str, Any] | None", returned.state),
+        )
     )
     return connection
 
 
 def _return_record(returned: Resumption) -> ReturnRecord:
-    state = returned.state
+    state, request = returned.state, returned.request
     return ReturnRecord(
-        returned.request.head, returned.request.remote_address, None if state is None else expressible(state)
+        request.head, request.remote_address, None if state is None else expressible(state), request.scheme
     )
 
 

@@ -10,23 +10,20 @@ import os
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, SHUT_RDWR, SOCK_STREAM, socket
+from socket import AF_UNIX, IPPROTO_TCP, SHUT_RDWR, SOCK_STREAM, socket
 from typing import Any
 
-__all__ = ["close_copy", "close_for_good", "open_transport", "read_ahead", "tcp_socket"]
+__all__ = ["close_copy", "close_for_good", "open_transport", "read_ahead", "stream_socket"]
 
 _READ_BYTES = 256 * 1024
 _MOST_AHEAD_BYTES = 1024 * 1024
 """What is read of one socket before it is opened; a peer that has sent more and is gone has lost the rest."""
 
 
-def tcp_socket(fd: int, remote_address: tuple[str, int] | None) -> socket:
-    """The descriptor as a socket, without asking the kernel what we know."""
-    if remote_address is None:
-        client = socket(fileno=fd)
-    else:
-        family = AF_INET6 if ":" in remote_address[0] else AF_INET
-        client = socket(family, SOCK_STREAM, IPPROTO_TCP, fileno=fd)
+def stream_socket(fd: int, family: int = 0) -> socket:
+    """The descriptor as a socket; where its family is known the kernel is not asked, which takes three calls."""
+    protocol = 0 if family == AF_UNIX else IPPROTO_TCP
+    client = socket(family, SOCK_STREAM, protocol, fileno=fd) if family else socket(fileno=fd)
     client.setblocking(False)
     return client
 

@@ -20,6 +20,7 @@ from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import Request
+from wspulse.actors.wire.peer import Peer
 
 AHEAD_BYTES = 512 * 1024
 """doc/internals.md: what may come ahead of an answer before the socket is no longer read."""
@@ -240,7 +241,7 @@ async def test_visitor_of_the_http_application_is_no_newcomer_any_more() -> None
     class Application:
         paths = frozenset(("/ws", "/healthz", "/"))
 
-        def take(self, _client: asyncio.Transport, data: bytes, _left_s: float) -> None:
+        def take(self, _client: asyncio.Transport, data: bytes, _left_s: float, _peer: Peer | None) -> None:
             taken.append(data)
 
     door = Door()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import socket
 import sys
 import tracemalloc
 from types import FunctionType, ModuleType
@@ -21,6 +22,7 @@ from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.accept.newcomer import Newcomer, Visitor
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.transport.refusal import Refusal
+from wspulse.actors.wire.peer import Peer
 
 BIG = b"x" * 100_000
 LINE = "X-Big: " + "y" * 12_000
@@ -107,6 +109,8 @@ class Elsewhere:
 
 
 class Descriptor:
+    family = socket.AF_INET
+
     def fileno(self) -> int:
         return 2
 
@@ -115,7 +119,7 @@ async def test_visitor_of_the_http_application_holds_nothing_of_its_request() ->
     class Application:
         paths = frozenset(("/ws",))
 
-        def take(self, _client: asyncio.Transport, _data: bytes, _left_s: float) -> None: ...
+        def take(self, _client: asyncio.Transport, _data: bytes, _left_s: float, _peer: Peer | None) -> None: ...
 
     door = Door()
     door.acceptor.http = cast("HttpApplication", Application())

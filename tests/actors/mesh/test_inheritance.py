@@ -28,7 +28,7 @@ def test_listener_and_what_it_accepts_are_ours_and_other_connections_are_not(hos
         plain = stack.enter_context(socket.socket())
         datagrams = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
         datagrams.bind(("127.0.0.1", listener.getsockname()[1]))
-        inheritance = Inheritance(listener=listener)
+        inheritance = Inheritance(listeners=[listener])
         assert [inheritance.has(each.fileno()) for each in (listener, accepted)] == [True, True]
         assert not any(inheritance.has(each.fileno()) for each in (client, foreign, *pairs, plain, datagrams))
 
@@ -37,7 +37,7 @@ def test_port_on_another_address_is_not_ours() -> None:
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         other = stack.enter_context(socket.create_server(("127.0.0.2", listener.getsockname()[1])))
-        assert not Inheritance(listener=listener).has(other.fileno())
+        assert not Inheritance(listeners=[listener]).has(other.fileno())
 
 
 def test_unix_sockets_of_our_folder_are_ours_on_either_side(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_server_on_a_unix_socket_has_what_it_accepts(tmp_path: Path) -> None:
         client.connect(str(tmp_path / "served"))
         accepted = stack.enter_context(listener.accept()[0])
         unnamed = stack.enter_context(socket.socket(socket.AF_UNIX))
-        inheritance = Inheritance(listener=listener)
+        inheritance = Inheritance(listeners=[listener])
         assert [inheritance.has(each.fileno()) for each in (listener, accepted)] == [True, True]
         assert not any(inheritance.has(each.fileno()) for each in (client, unnamed))
 
@@ -95,7 +95,7 @@ def test_child_has_nothing_where_ours_was_and_the_rest(held: bool) -> None:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         _, accepted = tcp_pair(stack, listener)
         reader, writer = os.pipe()
-        inheritance = Inheritance(listener=listener)
+        inheritance = Inheritance(listeners=[listener])
         if held:
             inheritance.begin()
         pid = os.fork()

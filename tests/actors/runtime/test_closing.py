@@ -255,9 +255,7 @@ async def test_close_from_on_stop_of_a_worker_returns_at_once() -> None:
         await server.close()
         log.append("closed")
 
-    runtime = ShardRuntime(
-        server, shard=0, workers=1, incarnation=1, listener=None, path="/ws", tell_supervisor=lambda _message: None
-    )
+    runtime = ShardRuntime(server, shard=0, workers=1, incarnation=1, path="/ws", tell_supervisor=lambda _message: None)
     await runtime.start()
     await runtime.drain()
     await asyncio.wait_for(runtime.stop(), 5)
@@ -266,7 +264,7 @@ async def test_close_from_on_stop_of_a_worker_returns_at_once() -> None:
 
 async def test_stage_that_fails_at_the_stop_keeps_no_other_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(lambda _request: ("room", "ada"))
-    runtime = ShardRuntime(server, shard=0, workers=1, incarnation=1, listener=None, path="/ws")
+    runtime = ShardRuntime(server, shard=0, workers=1, incarnation=1, path="/ws")
     await runtime.start()
 
     def fail() -> None:

@@ -122,9 +122,7 @@ def test_keyboard_interrupt_in_the_application_goes_on_to_who_runs_the_server(
 async def test_keyboard_interrupt_in_a_worker_stays_there() -> None:
     server = Server(lambda _request: ("room", "ada"))
     told: list[object] = []
-    runtime = ShardRuntime(
-        server, shard=0, workers=1, incarnation=1, listener=None, path="/ws", tell_supervisor=told.append
-    )
+    runtime = ShardRuntime(server, shard=0, workers=1, incarnation=1, path="/ws", tell_supervisor=told.append)
     runtime.shard.pass_on(KeyboardInterrupt())
     await asyncio.sleep(0)
     await runtime.stop()

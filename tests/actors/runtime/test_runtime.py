@@ -149,7 +149,7 @@ async def test_order_from_outside_whose_frame_the_codec_cannot_bear_has_an_error
             return Frame()
 
     server = Server(identify, codec=Codec())
-    runtime = ShardRuntime(server, shard=0, workers=1, incarnation=1, listener=None, path="/ws")
+    runtime = ShardRuntime(server, shard=0, workers=1, incarnation=1, path="/ws")
     passed_on: list[BaseException] = []
     runtime.shard.outcome = passed_on.append
     await runtime.start()

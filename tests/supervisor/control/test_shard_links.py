@@ -17,7 +17,7 @@ from wspulse.actors.mesh.lifecycle import SeatGone, SeatOpened, SlotTable, Table
 from wspulse.actors.mesh.message import BroadcastPayload, GetStats, Kick, ListRooms
 from wspulse.actors.values.errors import ConnectionNotFoundError, SessionMovedError, ShardUnavailableError
 from wspulse.supervisor.control.shard_links import ShardLinks
-from wspulse.supervisor.premises.listen_socket import open_mailbox_listener
+from wspulse.supervisor.premises.listeners.listen_socket import open_mailbox_listener
 from wspulse.supervisor.process.seating import packed
 
 MIB = 1024 * 1024

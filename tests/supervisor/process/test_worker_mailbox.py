@@ -12,7 +12,7 @@ from tests.support.supervision.started_worker import started_worker
 from wspulse.actors.mesh.lifecycle import Ready, WatchEvents
 from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.message import ListRooms
-from wspulse.supervisor.premises.listen_socket import open_mailbox_listener
+from wspulse.supervisor.premises.listeners.listen_socket import open_mailbox_listener
 from wspulse.supervisor.process.worker_process import WorkerProcess
 
 

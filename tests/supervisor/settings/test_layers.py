@@ -13,7 +13,7 @@ from wspulse.supervisor.settings.layers import resolve
 
 def test_defaults_are_those_of_the_documentation() -> None:
     settings = resolve({}, {})
-    assert (settings.app, settings.host, settings.port, settings.path) == ("relay", "127.0.0.1", 8000, "/ws")
+    assert (settings.app, settings.host, settings.port, settings.path) == ("relay", None, 8000, "/ws")
     assert (settings.stall_timeout, settings.shutdown_timeout, settings.give_up_after) == (30.0, 10.0, 60.0)
     assert settings.workers >= 1
     assert settings.overrides == {}, "the application's own options stand"
@@ -24,7 +24,7 @@ def test_flag_beats_variable_beats_file(tmp_path: Path) -> None:
     file.write_text('port = 1\nhost = "10.0.0.1"\nping-period = 3\nwrite_wait = 4.5\n')
     environ = {"WSPULSE_PORT": "2", "WSPULSE_HOST": "10.0.0.2", "WSPULSE_PING_PERIOD": "5", "PORT": "9"}
     settings = resolve({"port": "3", "config": str(file)}, environ)
-    assert (settings.port, settings.host) == (3, "10.0.0.2")
+    assert (settings.port, settings.host) == (3, ["10.0.0.2"])
     assert settings.overrides == {"ping_period": 5.0, "write_wait": 4.5}
     assert settings.sources == {"ping_period": "WSPULSE_PING_PERIOD", "write_wait": f"{file}: write_wait"}
 

@@ -12,6 +12,7 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.supervision.started_worker import SPEC
 from wspulse import Server
+from wspulse.actors.accept.listener import Listener
 from wspulse.actors.mesh.lifecycle import Drain, Drained, Exit, Ready
 from wspulse.actors.mesh.message import Envelope, Message, Tell
 from wspulse.actors.mesh.stream import Stream
@@ -48,7 +49,7 @@ async def test_stage_of_the_end_that_fails_keeps_no_other_from_its_end(
     ours, theirs = socket.socketpair()
     channel = Stream(ours, take, ended.set)
     listener = socket.create_server(("127.0.0.1", 0))
-    running = asyncio.create_task(Worker(SPEC, Start(Place(0, 0, 1, listener), theirs), server).run())
+    running = asyncio.create_task(Worker(SPEC, Start(Place(0, 0, 1, [Listener(listener)]), theirs), server).run())
     await eventually(lambda: Ready(0, 1) in said, "it is ready")
     channel.send(Tell(Drain()))
     await eventually(lambda: Drained() in said, "it has drained")

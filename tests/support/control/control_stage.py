@@ -16,7 +16,7 @@ from wspulse.actors.values.health import Health
 from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.moving.scaling import Scaled
 from wspulse.supervisor.moving.turn import Moved
-from wspulse.supervisor.premises.listen_socket import open_mailbox_listener
+from wspulse.supervisor.premises.listeners.listen_socket import open_mailbox_listener
 from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 from wspulse.supervisor.process.child import Child, ChildState
 from wspulse.supervisor.process.restart.history import History
@@ -166,7 +166,7 @@ async def control_stage(
         Settings(
             workers=workers,
             app=app,
-            host="127.0.0.1",
+            host=["127.0.0.1"],
             port=8000,
             path="/ws",
             stall_timeout=30.0,

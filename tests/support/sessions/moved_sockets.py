@@ -14,7 +14,7 @@ from tests.support.eventually import eventually
 from tests.support.wire.raw_peer import head
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.transport.transfer.arrival import Arrival
-from wspulse.actors.transport.transfer.opening import open_transport, read_ahead, tcp_socket
+from wspulse.actors.transport.transfer.opening import open_transport, read_ahead, stream_socket
 from wspulse.actors.transport.transfer.record import TransportRecord
 from wspulse.actors.transport.transport import Transport
 
@@ -111,7 +111,7 @@ async def arrive(session: Session, record: TransportRecord, descriptor: int) -> 
             access.joined(transport)
         arrived.set_result(transport)
 
-    client = tcp_socket(descriptor, ("127.0.0.1", 1))
+    client = stream_socket(descriptor)
     arrival = Arrival(shard, record, attach)
     if data := read_ahead(client):
         arrival.keep(data)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
-from socket import SO_LINGER
+from socket import AF_INET, SO_LINGER
 from typing import Any
 
 from wspulse.actors.journal.journal import Journal
@@ -72,6 +72,8 @@ class NotedSocket(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return {"peername": ("10.0.0.1", 5), "socket": self}.get(name, default)
+
+    family = AF_INET
 
     def fileno(self) -> int:
         """As a socket of the kernel's, which knows nothing here."""

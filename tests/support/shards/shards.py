@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from wspulse.actors.accept.listener import Listener
 from wspulse.actors.mesh.lifecycle import SeatGone, SeatOpened, ShardDown, ShardUp, SlotTable
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.runtime.runtime import ShardRuntime
@@ -69,7 +70,7 @@ class Shards:
             workers=self.count,
             table=self.table,
             incarnation=self._incarnation,
-            listener=self._listener,
+            listeners=[Listener(self._listener)],
             path="/ws",
             mailbox=self._mailboxes[seat].dup() if several else None,
             mailbox_paths=self._paths if several else {},

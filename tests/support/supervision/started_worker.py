@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.support.eventually import eventually
+from wspulse.actors.accept.listener import Listener
 from wspulse.actors.mesh.message import Message
 from wspulse.supervisor.process.worker_process import WorkerProcess
 from wspulse.supervisor.worker.child_spec import ChildSpec, Place
@@ -33,7 +34,7 @@ class StartedWorker:
         self.codes: list[int] = []
         self.process = WorkerProcess(
             SPEC,
-            Place(0, 0, 7, listener, mailbox),
+            Place(0, 0, 7, [Listener(listener)], mailbox),
             on_message=self._on_message,
             on_exit=lambda _process, code: self.codes.append(code),
         )

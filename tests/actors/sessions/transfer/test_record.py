@@ -40,9 +40,11 @@ from wspulse.actors.values.errors import (
     WriteTimeoutError,
 )
 from wspulse.actors.values.frame import Frame, MsgpackFrame
-from wspulse.actors.values.request import Request
+from wspulse.actors.values.request import INSECURE, SECURE, Request, Scheme
 from wspulse.actors.values.text.exact import SUBPROTOCOL
 from wspulse.actors.wire.parser_record import ParserRecord
+
+SCHEMES: tuple[Scheme, ...] = (INSECURE, SECURE)
 
 TRAVELS: dict[type, dict[str, str]] = {
     Session: {
@@ -101,7 +103,7 @@ TRAVELS: dict[type, dict[str, str]] = {
         "_subprotocol": "subprotocol",
     },
     FurtherRooms: {"rooms": "rooms"},
-    Request: {"_head": "head", "_remote_address": "remote_address"},
+    Request: {"_head": "head", "_remote_address": "remote_address", "_scheme": "scheme"},
 }
 """In which field of a record, or (`late`) of the commit."""
 
@@ -196,7 +198,7 @@ class Drawing:
 
     def request(self) -> Request:
         head = f"GET /ws?{self.draw.random()} HTTP/1.1\r\nHost: x\r\nX-Y: ü\r\n\r\n".encode("latin-1")
-        return Request(head, self.draw.choice((None, ("10.0.0.1", 5), ("::1", 70))))
+        return Request(head, self.draw.choice((None, ("10.0.0.1", 5), ("::1", 70))), self.draw.choice(SCHEMES))
 
     def state(self) -> dict[Any, Any] | None:
         values: tuple[Any, ...] = (1, -1, 2.5, None, True, "ä", b"\xff", [1, [2]], {"a": {"b": []}}, 2**63, "")

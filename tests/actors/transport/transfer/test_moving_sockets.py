@@ -23,7 +23,7 @@ from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.state import SessionState
 from wspulse.actors.transport.state import TransportState
-from wspulse.actors.transport.transfer.opening import close_copy, close_for_good, open_transport, tcp_socket
+from wspulse.actors.transport.transfer.opening import close_copy, close_for_good, open_transport, stream_socket
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
@@ -267,7 +267,7 @@ def test_peer_notices_nothing_of_a_copy_that_is_closed_and_the_end_of_one_that_i
         close_copy(os.dup(ours.fileno()))
         with pytest.raises(BlockingIOError):
             peer.recv(1)
-        close_for_good(tcp_socket(os.dup(ours.fileno()), None))
+        close_for_good(stream_socket(os.dup(ours.fileno())))
         assert peer.recv(1) == b""
 
 

@@ -53,8 +53,8 @@ class Descriptors:
             return
         self.release(entry[1])
 
-    def socket_of(self, fd: int, _remote_address: object) -> SimDescriptor:
-        """`tcp_socket`."""
+    def socket_of(self, fd: int) -> SimDescriptor:
+        """`stream_socket`."""
         return SimDescriptor(self, fd, (self.held.get(fd) or self._gone[fd])[1])
 
     def open_transport(self, loop: asyncio.AbstractEventLoop, client: SimDescriptor, protocol: Any) -> bool:

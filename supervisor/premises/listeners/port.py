@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.premises.listen_socket import AddressTakenError, open_listener
+from wspulse.supervisor.premises.listeners.listen_socket import AddressTakenError, open_listener
 from wspulse.supervisor.premises.orphans import Orphans
 from wspulse.supervisor.premises.runtime_dir import find_predecessor, refusal
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.premises import listen_socket
-from wspulse.supervisor.premises.listen_socket import (
+from wspulse.supervisor.premises.listeners import listen_socket
+from wspulse.supervisor.premises.listeners.listen_socket import (
     AddressTakenError,
     address_text,
     open_listener,

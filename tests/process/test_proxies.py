@@ -1,0 +1,198 @@
+"""The nginx and the HAProxy of doc/deploy.md, in front of a real server with two workers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.support.documents.blocks import blocks
+from tests.support.http.authority import Authority
+from tests.support.processes.server_process import serve_process, wait_until
+
+ROOT = Path(__file__).parents[2]
+PLACES = "/usr/sbin:/usr/local/sbin"
+NGINX = shutil.which("nginx") or shutil.which("nginx", path=PLACES)
+HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path=PLACES)
+
+IDLE_S = 1
+
+APPLICATION = """
+from wspulse import Connection, Frame, Request, Server
+
+server = Server(lambda request: ("room", request.query.get("id", "")), max_message_size=65536)
+
+
+@server.on_connect
+async def tell(connection: Connection) -> None:
+    request = connection.request
+    await connection.send(Frame("you", [*request.remote_address, request.scheme, request.headers["Host"]]))
+
+
+@server.on_message
+async def relay(connection: Connection, frame: Frame) -> None:
+    await server.broadcast(connection.room_id, frame)
+"""
+
+needs_nginx = pytest.mark.skipif(NGINX is None, reason="no nginx here (Debian: apt-get install nginx-light)")
+needs_haproxy = pytest.mark.skipif(HAPROXY is None, reason="no HAProxy here (Debian: apt-get install haproxy)")
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+def configuration(language: str, changes: Mapping[str, str]) -> str:
+    """The document's, with some of its lines changed."""
+    (block,) = blocks(ROOT / "doc" / "deploy.md", language)
+    text = block.source
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def proxy(command: Sequence[str], port: int, log: Path) -> Iterator[None]:
+    with log.open("wb") as errors:
+        process = subprocess.Popen(command, stdout=errors, stderr=errors)
+    try:
+
+        def listens() -> bool:
+            assert process.poll() is None, log.read_text()
+            with socket.socket() as sock:
+                return sock.connect_ex(("127.0.0.1", port)) == 0
+
+        wait_until(listens, 10, "the proxy listens")
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextmanager
+def nginx(folder: Path, authority: Authority) -> Iterator[int]:
+    """With the document's configuration, only its names and its patience changed; yields its port."""
+    port = free_port()
+    certificate, key = authority.certificate(folder)
+    text = configuration(
+        "nginx",
+        {
+            "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
+            "/etc/ssl/chat/fullchain.pem": str(certificate),
+            "/etc/ssl/chat/privkey.pem": str(key),
+            "/run/chat/wspulse.sock": f"{folder}/s",
+            "proxy_read_timeout 60s;": f"proxy_read_timeout {IDLE_S}s;",
+        },
+    )
+    temporary = "".join(
+        f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;\n"
+        f"events {{ worker_connections 256; }}\nhttp {{\naccess_log off;\n{temporary}{text}\n}}\n"
+    )
+    log = folder / "error.log"
+    with proxy([str(NGINX), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(log)], port, log):
+        yield port
+
+
+@contextmanager
+def haproxy(folder: Path, authority: Authority) -> Iterator[int]:
+    port = free_port()
+    certificate, key = authority.certificate(folder)
+    (folder / "chat.pem").write_text(certificate.read_text() + key.read_text())
+    text = configuration(
+        "haproxy",
+        {
+            "bind :443": f"bind 127.0.0.1:{port}",
+            "/etc/ssl/chat/chat.pem": f"{folder}/chat.pem",
+            "unix@/run/chat/wspulse.sock": f"unix@{folder}/s",
+            "timeout tunnel 1h": f"timeout tunnel {IDLE_S}s",
+        },
+    )
+    (folder / "haproxy.cfg").write_text(text)
+    with proxy([str(HAPROXY), "-db", "-f", str(folder / "haproxy.cfg")], port, folder / "haproxy.log"):
+        yield port
+
+
+def dial(port: int, name: str, context: ssl.SSLContext, forwarded: str | None = None) -> connect:
+    headers = {} if forwarded is None else {"X-Forwarded-For": forwarded, "X-Forwarded-Proto": "http"}
+    return connect(
+        f"wss://localhost:{port}/ws?id={name}",
+        ssl=context,
+        host="127.0.0.1",
+        additional_headers=headers,
+        ping_interval=None,
+        compression=None,
+    )
+
+
+async def greeting(client: ClientConnection) -> list[object]:
+    told: list[object] = json.loads(await asyncio.wait_for(client.recv(), 5))["payload"]
+    return told
+
+
+async def served(port: int, authority: Authority, source_port_is_known: bool) -> None:
+    """Clients behind the proxy are known as who they are, stay while they are idle, and reach each other over both workers."""
+    context = authority.client_context()
+    async with dial(port, "a", context, "6.6.6.6") as first, dial(port, "b", context) as second:
+        for client in (first, second):
+            host, source_port, scheme, name = await greeting(client)
+            assert (host, scheme) == ("127.0.0.1", "wss"), "the client's own word is not believed"
+            assert name in ("localhost", f"localhost:{port}")
+            assert source_port == (client.local_address[1] if source_port_is_known else 0)
+        # Idle for longer than the proxy waits: the server's pings keep the connection.
+        started = time.monotonic()
+        await asyncio.sleep(2.5 * IDLE_S)
+        text = "x" * 60_000
+        await first.send(json.dumps({"event": "said", "payload": text}))
+        assert json.loads(await second.recv()) == {"event": "said", "payload": text}
+        assert time.monotonic() - started > 2 * IDLE_S
+    for path, status, body in (("/healthz", b"200", b"ok"), ("/nowhere", b"404", b"not found")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        assert answer.rstrip().endswith(body)
+        writer.close()
+
+
+def arguments(folder: Path, flag: str) -> tuple[str, ...]:
+    (folder / "behind.py").write_text(APPLICATION)
+    return ("--app", "behind:server", "--ping-period", "0.3", "--pong-wait", "5", "--unix-socket", f"{folder}/s", flag)
+
+
+@needs_nginx
+async def test_server_behind_the_documents_nginx(tmp_path: Path, authority: Authority) -> None:
+    with (
+        serve_process(*arguments(tmp_path, "--proxy-headers"), workers=2, cwd=tmp_path) as server,
+        nginx(tmp_path, authority) as port,
+    ):
+        assert server.url == f"unix:{tmp_path}/s:/ws"
+        await served(port, authority, source_port_is_known=False)
+
+
+@needs_haproxy
+async def test_server_behind_the_documents_haproxy(tmp_path: Path, authority: Authority) -> None:
+    with (
+        serve_process(*arguments(tmp_path, "--proxy-protocol"), workers=2, cwd=tmp_path),
+        haproxy(tmp_path, authority) as port,
+    ):
+        await served(port, authority, source_port_is_known=True)
