@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from wspulse.actors.accept.listener import Introduction, Listener
 from wspulse.actors.mesh.lifecycle import BootFailed, Events, EventsMark, HealthChanged, ShardDown, ShardUp
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.mesh.placement import SLOTS
@@ -28,12 +27,12 @@ from wspulse.supervisor.moving.handovers import Patience
 from wspulse.supervisor.moving.rescaling import Rescaling
 from wspulse.supervisor.moving.scaling import Scaled
 from wspulse.supervisor.moving.turn import Moved
-from wspulse.supervisor.premises.listeners.opening import Listeners, open_listeners
 from wspulse.supervisor.premises.mailbox_listeners import MailboxListeners
 from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 from wspulse.supervisor.premises.upkeep import KeptFiles, Upkeep
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 from wspulse.supervisor.process.child import Child
+from wspulse.supervisor.process.child_specs import child_spec
 from wspulse.supervisor.process.ready_line import print_ready_line
 from wspulse.supervisor.process.reloading import Reloading
 from wspulse.supervisor.process.restart.history import History
@@ -43,7 +42,7 @@ from wspulse.supervisor.process.started_parts import PartFailure, StartedParts
 from wspulse.supervisor.process.workers import Workers
 from wspulse.supervisor.settings.layers import Settings
 from wspulse.supervisor.source_files.watch import SourceWatch
-from wspulse.supervisor.worker.child_spec import ChildSpec
+from wspulse.supervisor.tls.frontend import Frontend
 
 __all__ = ["Supervisor"]
 
@@ -79,7 +78,7 @@ class Supervisor:
         self._signals: list[signal.Signals] = []
         self.runtime_dir: RuntimeDir | None = None
         """From the start on."""
-        self._listeners: Listeners | None = None
+        self._frontend = Frontend(settings)
         self._mailboxes: MailboxListeners | None = None
         self._forwarder: BusForwarder | None = None
         self._control: ControlPlane | None = None
@@ -97,7 +96,7 @@ class Supervisor:
             drain_spread_s=settings.drain_spread,
             reread=None if reread is None else lambda: reread().overrides,
         )
-        self._reloading = Reloading(lambda: self.conductor.reload(joins=False))
+        self._reloading = Reloading(partial(self.reload, joins=False))
         self._sources = SourceWatch(
             settings.reload or (), partial(self._reloading.request, "source files have changed")
         )
@@ -115,6 +114,7 @@ class Supervisor:
             _Part("bus", self._start_bus, self._stop_bus),
             _Part("control", self._start_control, self._stop_control),
             _Part("source files", self._sources.start, self._sources.stop),
+            _Part("terminators", _nothing, self._frontend.stop),
             _Part("workers", self._start_workers, self._stop_workers),
             _Part("watch", self._workers.watch, self._workers.unwatch),
             _Part("upkeep", self._start_upkeep, self._stop_upkeep),
@@ -155,9 +155,10 @@ class Supervisor:
         """Replace a worker, whose sessions move (with `drain`, are closed). Raises as the conductor does."""
         return await self.conductor.restart(shard, drain=drain)
 
-    async def reload(self, *, drain: bool = False) -> list[Moved]:
-        """The same of all workers, one after another; a reload that is under way is joined."""
-        return await self.conductor.reload(drain=drain)
+    async def reload(self, *, drain: bool = False, joins: bool = True) -> list[Moved]:
+        """The same of all workers, one after another; a reload that is under way is joined. Certificates are read first."""
+        self._frontend.reread()
+        return await self.conductor.reload(drain=drain, joins=joins)
 
     async def scale(self, workers: int) -> Scaled:
         """Have so many workers. Raises ValueError for a number that is none, or needs too many descriptors; else as `restart`."""
@@ -287,15 +288,12 @@ class Supervisor:
     async def _claim_port(self) -> None:
         """The port first: who does not get it has touched nothing of who has it."""
         check_descriptors(self.settings.workers)
-        self._listeners = listeners = await open_listeners(self.settings, self._ending.done)
-        if listeners is not None:
-            self.port, self._urls = listeners.port, listeners.urls(self.settings.path)
-            self._kept.append(KeptFiles("Unix socket", listeners.paths, listeners.restore))
-            self.runtime_dir = RuntimeDir.claim(self.port, address=listeners.address)
+        if await self._frontend.open(self._ending.done):
+            self.port = self._frontend.port
+            self.runtime_dir = RuntimeDir.claim(self.port, address=self._frontend.address)
 
     def _release_port(self) -> None:
-        if self._listeners is not None:
-            self._listeners.close()
+        self._frontend.close()
         if self.runtime_dir is not None:
             self.runtime_dir.release()
 
@@ -342,40 +340,27 @@ class Supervisor:
         await self.control.stop()
 
     def _start_workers(self) -> None:
-        settings = self.settings
-        spec = ChildSpec(
-            app=settings.app,
-            overrides=settings.overrides,
-            path=settings.path,
-            alive_period_s=self._workers.period_s,
-            drain_s=settings.shutdown_timeout,
-            log_level=settings.log_level,
-            log_format=settings.log_format,
-            trusted_proxies=tuple(settings.trusted_proxy or ()),
-            reads_proxy_headers=settings.proxy_headers,
-            desk_path=self.control.desk_path,
-        )
-        assert self._listeners is not None
+        spec = child_spec(self.settings, alive_period_s=self._workers.period_s, desk_path=self.control.desk_path)
         assert self.runtime_dir is not None
-        patience = Patience.of(settings)
+        patience = Patience.of(self.settings)
         self._conductor = Conductor(self._workers, self._seating, self, patience, self._forwarder_started)
-        how = Introduction.PROXY if settings.proxy_protocol else Introduction.NONE
-        listeners = [Listener(sock, how) for sock in self._listeners.sockets]
+        listeners = self._frontend.start(self._socket_path("tls"))
         self._workers.start(spec, listeners, self._seating, self.runtime_dir.run * INCARNATIONS_PER_RUN)
 
     async def _stop_workers(self) -> None:
         if self.is_ready:
             reason = self._ending.result().reason if self._ending.done() else "an error"
             _logger.info("the server stops", extra={"reason": reason})
-        assert self._listeners is not None
-        self._listeners.close()
+        self._frontend.close()
         if self._conductor is not None:
             await self._conductor.stop()
         await self._workers.stop()
 
     def _start_upkeep(self) -> None:
         assert self.runtime_dir is not None
-        self._upkeep = Upkeep(self.runtime_dir.path, self.runtime_dir.restore, self._kept, self._on_upkeep)
+        self._upkeep = Upkeep(
+            self.runtime_dir.path, self.runtime_dir.restore, [*self._kept, *self._frontend.kept], self._on_upkeep
+        )
         self._upkeep.open()
 
     def _stop_upkeep(self) -> None:
@@ -393,7 +378,7 @@ class Supervisor:
             self._ending.set_result(_Ending(exit_code, reason))
 
     def _announce(self) -> None:
-        print_ready_line(self._urls, self.settings.workers, self.control.endpoint)
+        print_ready_line(self._frontend.urls, self.settings.workers, self.control.endpoint)
 
 
 def _nothing() -> None:

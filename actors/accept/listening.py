@@ -16,6 +16,7 @@ from contextlib import suppress
 from logging import Logger
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from socket import socket
+from ssl import SSLContext
 from time import monotonic
 from typing import Any
 
@@ -42,9 +43,12 @@ of `_SPARE` are left. uvloop takes one."""
 
 _AGAIN_S = 0.1
 
+_TLS_OPTIONS = ("ssl", "ssl_handshake_timeout", "ssl_shutdown_timeout")
+
 
 class Listening:
-    """See the module. Each connection is told of by `took` once it has its transport. `listener` stays the caller's."""
+    """See the module. Each connection is told of by `took` once it has its transport. `listener` stays the caller's. `tls`:
+    what is spoken, how long a handshake may take, and how long the farewell."""
 
     def __init__(
         self,
@@ -52,8 +56,10 @@ class Listening:
         greet: Callable[[], asyncio.BaseProtocol],
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         logger: Logger,
+        tls: tuple[SSLContext, float, float] | None = None,
     ) -> None:
         self._listener = listener
+        self._tls: dict[str, Any] = {} if tls is None else dict(zip(_TLS_OPTIONS, tls, strict=True))
         self._greet = greet
         self._spawn = spawn
         self._logger = logger
@@ -158,6 +164,7 @@ class Listening:
                 sock=sock,
                 backlog=_TAKEN_PER_TURN if is_asyncios else _BACKLOG,
                 start_serving=False,
+                **self._tls,
             )
         except BaseException:
             sock.close()

@@ -30,7 +30,7 @@ from wspulse.actors.values.log_limit import LogLimit
 from wspulse.supervisor.control.operations import Operations
 from wspulse.supervisor.control.route import PeerRoute
 from wspulse.supervisor.control.socket import ControlSocket, PeerGoneError
-from wspulse.supervisor.process.restart.failure import MoveFailedError, RestartFailedError
+from wspulse.supervisor.process.restart.failure import MoveFailedError, ReloadRefusedError, RestartFailedError
 from wspulse.supervisor.protocol.wire import (
     ControlRequest,
     UnreadableRequestError,
@@ -56,6 +56,7 @@ PUBLIC_ERRORS = (
     SendBufferFullError,
     ServerClosedError,
     ShardUnavailableError,
+    ReloadRefusedError,
     RestartFailedError,
     MoveFailedError,
 )

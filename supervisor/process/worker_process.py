@@ -15,7 +15,6 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnProcess
 
 from wspulse.actors.mesh.message import Envelope, MailboxMoved, Message, Tell
@@ -23,7 +22,7 @@ from wspulse.actors.mesh.stream import Stream
 from wspulse.supervisor.process.watching.end_watch import EndWatch
 from wspulse.supervisor.worker.child_spec import ChildSpec, Place, Start
 from wspulse.supervisor.worker.main import DUMP_SIGNAL, main
-from wspulse.supervisor.worker.stray_signals import PASSED_OVER
+from wspulse.supervisor.worker.masked_start import start_masked
 
 __all__ = ["WorkerProcess"]
 
@@ -56,16 +55,7 @@ class WorkerProcess:
             self._process = _spawn.Process(
                 target=main, args=(spec, Start(place, theirs)), name=f"wspulse worker {place.shard}", daemon=False
             )
-            # A new process inherits the mask: no signal is to end it before it has said which it passes over. The first start
-            # begins with multiprocessing's resource tracker, which never lifts it, so that no terminal ends that one.
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_OVER)
-            try:
-                resource_tracker.ensure_running()
-                # Starting that one has lifted it for these two.
-                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-                self._process.start()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            start_masked(self._process)
         except BaseException:
             ours.close()
             raise

@@ -55,6 +55,15 @@ REASONS = {
         "none",
         "the number of a listening socket",
     ),
+    "tls_cert": Reason(
+        "without a proxy in front the server has to speak TLS itself; Unix sockets stay without",
+        "none: no TLS",
+        "the path of a PEM file",
+    ),
+    "tls_key": Reason("it belongs to the certificate", "none", "the path of a PEM file without a password"),
+    "tls_terminators": Reason(
+        "one serves as much as two or more workers take; give another one when `top` shows it busy all the time"
+    ),
     "proxy_headers": Reason("any client can send such headers: they count only where a proxy is known to set them"),
     "proxy_protocol": Reason(
         "it is never guessed, since any client could begin with such a header; a proxy has to be told to send it"

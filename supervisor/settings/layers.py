@@ -35,6 +35,9 @@ class Settings:
     port: int
     unix_socket: str | None = None
     fd: int | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    tls_terminators: int = 1
     proxy_headers: bool = False
     proxy_protocol: bool = False
     trusted_proxy: list[str] | None = None
@@ -94,8 +97,20 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
         limit = f"it must be under --shutdown-timeout ({values['shutdown_timeout']:g} s)"
         raise SettingError("--drain-spread", f"{values['drain_spread']:g} s is too long; {limit}")
     _check_proxies(values)
+    _check_tls(values)
     unknown = tuple(sorted(variables.keys() - known_variables))
     return Settings(**values, overrides=overrides, sources=sources, unknown_variables=unknown)
+
+
+def _check_tls(values: Mapping[str, Any]) -> None:
+    for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
+        if values[name] is not None and values[other] is None:
+            raise SettingError(f"--{name.replace('_', '-')}", f"it needs --{other.replace('_', '-')}")
+    if values["tls_cert"] is not None and values["proxy_protocol"]:
+        raise SettingError(
+            "--proxy-protocol",
+            "it cannot be had with --tls-cert: let the proxy end TLS, or pass TCP on without its header",
+        )
 
 
 def _check_proxies(values: Mapping[str, Any]) -> None:

@@ -174,6 +174,14 @@ TABLE = (
         "found without it",
     ),
     Setting(
+        "tls_cert",
+        LISTEN,
+        Text("FILE"),
+        "speak TLS on its ports, with this certificate and those behind it (PEM); read again at a reload",
+    ),
+    Setting("tls_key", LISTEN, Text("FILE"), "the certificate's private key (PEM)"),
+    Setting("tls_terminators", LISTEN, Integer(1, 64), "processes that speak TLS, beside the workers", 1),
+    Setting(
         "proxy_headers",
         LISTEN,
         Switch(),

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from wspulse.actors.values.errors import WspulseError
 
-__all__ = ["MoveFailedError", "RestartFailedError"]
+__all__ = ["MoveFailedError", "ReloadRefusedError", "RestartFailedError"]
 
 
 _OUTCOMES = {True: "the old one goes on", False: "it is tried again", None: "the others go on"}
+
+
+class ReloadRefusedError(WspulseError):
+    """No worker was replaced, since something that all of them are reached by would not be right. `reason` is one line."""
+
+    code = "start_failed"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"wspulse: nothing was reloaded: {self.reason}"
 
 
 class RestartFailedError(WspulseError):

@@ -1,0 +1,61 @@
+"""`CompanionProcess`: a started process of the server that is not a worker, as the supervisor sees it.
+
+Made by a `Companion` for each start. It calls back once, with the exit code, when the process has ended and was waited for. It
+decides nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from wspulse.supervisor.process.watching.end_watch import EndWatch
+from wspulse.supervisor.worker.masked_start import start_masked
+
+__all__ = ["CompanionProcess"]
+
+_spawn = multiprocessing.get_context("spawn")
+
+
+class CompanionProcess:
+    """Runs `main(*arguments)` in a new process from its construction. Raises OSError when none can be started, or watched."""
+
+    def __init__(
+        self, name: str, main: Callable[..., None], arguments: tuple[Any, ...], on_exit: Callable[[int], None]
+    ) -> None:
+        process = _spawn.Process(target=main, args=arguments, name=f"wspulse {name}", daemon=False)
+        start_masked(process)
+        assert process.pid is not None
+        self.pid = process.pid
+        self.started_at = time.monotonic()
+        try:
+            self._end_watch = EndWatch(process, on_exit)
+        except BaseException:
+            # Nobody would see its end, and another would be started beside it.
+            process.kill()
+            process.join()
+            process.close()
+            raise
+
+    @property
+    def is_running(self) -> bool:
+        return self._end_watch.is_running
+
+    def terminate(self) -> None:
+        """SIGTERM; `on_exit` follows."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL; `on_exit` follows."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Not waited for yet, so the pid is this process's and nobody else's.
+        if self.is_running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
