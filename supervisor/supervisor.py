@@ -32,7 +32,6 @@ from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 from wspulse.supervisor.premises.upkeep import KeptFiles, Upkeep
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 from wspulse.supervisor.process.child import Child
-from wspulse.supervisor.process.child_specs import child_spec
 from wspulse.supervisor.process.ready_line import print_ready_line
 from wspulse.supervisor.process.reloading import Reloading
 from wspulse.supervisor.process.restart.history import History
@@ -43,6 +42,7 @@ from wspulse.supervisor.process.workers import Workers
 from wspulse.supervisor.settings.layers import Settings
 from wspulse.supervisor.source_files.watch import SourceWatch
 from wspulse.supervisor.tls.frontend import Frontend
+from wspulse.supervisor.worker.specs import child_spec
 
 __all__ = ["Supervisor"]
 

@@ -32,6 +32,9 @@ __all__ = ["Acceptor"]
 
 _NOBODY = TrustedProxies()
 
+_TERMINATOR_KERNEL_BYTES = 16 * 1024
+"""What the kernel holds between us and a terminator is hidden from the bounds of a slow client: 300 KB by default, 100 so."""
+
 
 class Acceptor:
     """Accepts for one shard. `hand_over` sends an upgrade with its descriptor, which it then owns, to another shard; `spawn` runs
@@ -88,8 +91,14 @@ class Acceptor:
     def _listening(self, listener: Listener) -> Listening:
         greet: Callable[..., asyncio.Protocol] = partial(Newcomer if self.http is None else Visitor, self)
         if listener.introduction is not Introduction.NONE:
-            trusts = self.trust.trusts if listener.introduction is Introduction.PROXY else _everybody
-            greet = partial(Introduced, self, trusts, greet)
+            is_ours = listener.introduction is Introduction.TERMINATOR
+            greet = partial(
+                Introduced,
+                self,
+                _everybody if is_ours else self.trust.trusts,
+                greet,
+                _TERMINATOR_KERNEL_BYTES if is_ours else 0,
+            )
         return Listening(listener.sock, greet, self.spawn, self.shard.options.logger)
 
     def _took(self, client: asyncio.BaseTransport) -> None:

@@ -143,6 +143,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     refused_505: int = 0
     refused_other: int = 0
     no_http: int = 0
+    not_introduced: int = 0
     bus_gaps: int = 0
     bus_stalls: int = 0
     """How often a worker found that the bus stood still; each counts for itself."""

@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.premises.listeners.listen_socket import open_mailbox_listener
-from wspulse.supervisor.process.companion import Companion
-from wspulse.supervisor.process.companion_process import CompanionProcess
+from wspulse.supervisor.process.companions.companion import Companion
+from wspulse.supervisor.process.companions.process import CompanionProcess
 from wspulse.supervisor.settings.layers import Settings
 from wspulse.supervisor.tls.certificate import Certificate
 from wspulse.supervisor.tls.main import main
@@ -27,8 +27,10 @@ __all__ = ["TlsService"]
 STOP_S = 2.0
 """For clients to take the last words of their workers, which have ended by then."""
 
-_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(16 * 1024 * 1024)}
-"""uvloop's TLS reads into 256 KiB, which malloc would map anew each time: 26 instead of 9 µs for an echo."""
+_MALLOC_BYTES = str(16 * 1024 * 1024)
+_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": _MALLOC_BYTES, "MALLOC_TRIM_THRESHOLD_": _MALLOC_BYTES}
+"""uvloop's TLS reads into 256 KiB, which malloc would map anew each time, or ask the kernel for and give back: 35 µs
+instead of 20 for an echo."""
 
 _logger = logging.getLogger("wspulse.supervisor")
 

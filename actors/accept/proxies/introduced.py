@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Protocol, cast
 
 from wspulse.actors.sessions.shard import Shard
@@ -28,19 +29,22 @@ class Entrance(Protocol):
 
 
 class Introduced(asyncio.Protocol):
-    """See the module. `trusts` says whether the socket's peer may speak for others; `greet` makes the newcomer."""
+    """See the module. `trusts` says whether the socket's peer may speak for others; `greet` makes the newcomer. `kernel_bytes`:
+    how much the kernel may hold for the peer, where that is not its own choice."""
 
-    __slots__ = ("_client", "_entrance", "_gatherer", "_greet", "_own", "_trusts")
+    __slots__ = ("_client", "_entrance", "_gatherer", "_greet", "_kernel_bytes", "_own", "_trusts")
 
     def __init__(
         self,
         entrance: Entrance,
         trusts: Callable[[Address | None], bool],
         greet: Callable[[Peer], asyncio.Protocol],
+        kernel_bytes: int = 0,
     ) -> None:
         self._entrance = entrance
         self._trusts = trusts
         self._greet = greet
+        self._kernel_bytes = kernel_bytes
         self._gatherer = ProxyHeaderGatherer()
         self._client: asyncio.Transport | None = None
         self._own: Address | None = None
@@ -55,6 +59,8 @@ class Introduced(asyncio.Protocol):
         if self._entrance.closed:
             self.drop()
             return
+        if self._kernel_bytes:
+            client.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, self._kernel_bytes)
         self._entrance.introduced.add(self)
         shard = self._entrance.shard
         shard.at(shard.clock() + shard.options.handshake_timeout, self._late)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ssl
+from base64 import b64encode
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 __all__ = ["Authority"]
 
@@ -24,6 +28,12 @@ class Authority:
         certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
         key.write_bytes(issued.private_key_pem.bytes())
         return certificate, key
+
+    def trusted_by_chromium(self, certificate: Path) -> str:
+        """The flag with which it trusts the key of this certificate."""
+        key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
+        told = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return f"--ignore-certificate-errors-spki-list={b64encode(sha256(told).digest()).decode()}"
 
     def client_context(self) -> ssl.SSLContext:
         """Of a client that trusts this authority and no other."""

@@ -105,13 +105,14 @@ class Browser:
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, executable: str) -> AsyncIterator[Browser]:
+    async def start(cls, executable: str, *flags: str) -> AsyncIterator[Browser]:
         """Run the browser with an empty profile; it is gone when the block is left."""
         profile = Path(tempfile.mkdtemp(prefix="wspulse-browser-"))
         process = subprocess.Popen(  # noqa: ASYNC220 - it takes a millisecond
             [
                 executable,
                 "--headless=new",
+                *flags,
                 "--no-sandbox",  # refused to root without it; the pages are our own
                 "--disable-gpu",
                 "--disable-dev-shm-usage",
