@@ -29,6 +29,7 @@ from wspulse.supervisor.moving.scaling import Scaled
 from wspulse.supervisor.moving.turn import Moved
 from wspulse.supervisor.premises.mailbox_listeners import MailboxListeners
 from wspulse.supervisor.premises.runtime_dir import RuntimeDir
+from wspulse.supervisor.premises.service_manager import ServiceManager
 from wspulse.supervisor.premises.upkeep import KeptFiles, Upkeep
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 from wspulse.supervisor.process.child import Child
@@ -96,6 +97,7 @@ class Supervisor:
             drain_spread_s=settings.drain_spread,
             reread=None if reread is None else lambda: reread().overrides,
         )
+        self._service_manager = ServiceManager(lambda: self._workers.readiness)
         self._reloading = Reloading(partial(self.reload, joins=False))
         self._sources = SourceWatch(
             settings.reload or (), partial(self._reloading.request, "source files have changed")
@@ -112,14 +114,15 @@ class Supervisor:
             _Part("port", self._claim_port, self._release_port),
             _Part("mailboxes", self._open_mailboxes, self._close_mailboxes),
             _Part("bus", self._start_bus, self._stop_bus),
-            _Part("control", self._start_control, self._stop_control),
+            _Part("control", self._start_control, lambda: self.control.stop()),  # noqa: PLW0108 - made later
             _Part("source files", self._sources.start, self._sources.stop),
-            _Part("terminators", _nothing, self._frontend.stop),
+            _Part("terminators", lambda: None, self._frontend.stop),
             _Part("workers", self._start_workers, self._stop_workers),
             _Part("watch", self._workers.watch, self._workers.unwatch),
             _Part("upkeep", self._start_upkeep, self._stop_upkeep),
-            _Part("reloads", _nothing, self._reloading.stop),
-            _Part("scalings", _nothing, self._rescaling.stop),
+            _Part("reloads", lambda: None, self._reloading.stop),
+            _Part("scalings", lambda: None, self._rescaling.stop),
+            _Part("service manager", self._service_manager.start, self._service_manager.stop),
         )
         started = StartedParts()
         failures: list[PartFailure] = []
@@ -156,9 +159,11 @@ class Supervisor:
         return await self.conductor.restart(shard, drain=drain)
 
     async def reload(self, *, drain: bool = False, joins: bool = True) -> list[Moved]:
-        """The same of all workers, one after another; a reload that is under way is joined. Certificates are read first."""
+        """The same of all workers, one after another; a reload that is under way is joined, unless it is not to be. Certificates are
+        read first."""
         self._frontend.reread()
-        return await self.conductor.reload(drain=drain, joins=joins)
+        with self._service_manager.reloading():
+            return await self.conductor.reload(drain=drain, joins=joins)
 
     async def scale(self, workers: int) -> Scaled:
         """Have so many workers. Raises ValueError for a number that is none, or needs too many descriptors; else as `restart`."""
@@ -336,9 +341,6 @@ class Supervisor:
         control.start()
         self._kept += control.kept
 
-    async def _stop_control(self) -> None:
-        await self.control.stop()
-
     def _start_workers(self) -> None:
         spec = child_spec(self.settings, alive_period_s=self._workers.period_s, desk_path=self.control.desk_path)
         assert self.runtime_dir is not None
@@ -378,8 +380,6 @@ class Supervisor:
             self._ending.set_result(_Ending(exit_code, reason))
 
     def _announce(self) -> None:
-        print_ready_line(self._frontend.urls, self.settings.workers, self.control.endpoint)
-
-
-def _nothing() -> None:
-    """Of a part that begins by itself."""
+        urls = self._frontend.urls
+        print_ready_line(urls, self.settings.workers, self.control.endpoint)
+        self._service_manager.ready(" and ".join(urls))

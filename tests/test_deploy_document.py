@@ -1,4 +1,5 @@
-"""What doc/deploy.md says in other languages than Python and shell: its settings are settings, its unit runs commands that exist.
+"""What doc/deploy.md says in other languages than Python and shell: its settings are settings, its unit runs commands that exist,
+and systemd takes it.
 
 Its configurations of proxies are tested in `tests/process/test_proxies.py`.
 """
@@ -7,6 +8,9 @@ from __future__ import annotations
 
 import configparser
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,11 @@ from tests.support.documents.blocks import blocks
 from wspulse.supervisor.cli import SUBCOMMANDS, _parse
 from wspulse.supervisor.settings.layers import Settings, resolve
 
-DOCUMENT = Path(__file__).parents[1] / "doc" / "deploy.md"
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "doc" / "deploy.md"
+UNIT = ROOT / "examples" / "deploy" / "wspulse.service"
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
 
 @pytest.fixture
@@ -31,11 +39,15 @@ def test_settings_of_the_document_are_settings(settings: Settings) -> None:
     assert settings.overrides == {"resume_window": 30.0, "allow_origin": ["https://chat.example.com"]}
 
 
-def test_unit_of_the_document_runs_commands_that_exist_and_waits_long_enough(settings: Settings) -> None:
+def test_unit_of_the_document_is_the_example() -> None:
     (block,) = blocks(DOCUMENT, "ini")
-    unit = configparser.ConfigParser(interpolation=None)
+    assert block.source == UNIT.read_text()
+
+
+def test_unit_runs_commands_that_exist_and_waits_long_enough(settings: Settings) -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=False)  # SystemCallFilter stands twice
     unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read_string(block.source)
+    unit.read_string(UNIT.read_text())
     service = unit["Service"]
     start, reload = (shlex.split(service[name]) for name in ("ExecStart", "ExecReload"))
     assert start[1] == "serve"
@@ -43,3 +55,24 @@ def test_unit_of_the_document_runs_commands_that_exist_and_waits_long_enough(set
     assert reload[1] in SUBCOMMANDS
     assert int(service["TimeoutStopSec"]) > settings.shutdown_timeout
     assert service["KillMode"] == "mixed"
+    assert int(service["WatchdogSec"]) > settings.give_up_after
+
+
+@needs_systemd
+def test_systemd_has_nothing_against_the_unit(tmp_path: Path) -> None:
+    verified = tmp_path / UNIT.name
+    # Systemd looks for the program too, and there is none at its place here.
+    verified.write_text(UNIT.read_text().replace("/srv/chat/.venv/bin/wspulse", sys.executable))
+    command = ["systemd-analyze", "verify", "--man=no", str(verified)]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (finished.returncode, finished.stdout + finished.stderr) == (0, "")
+
+
+@needs_systemd
+def test_unit_is_as_little_exposed_as_the_document_says() -> None:
+    command = ["systemd-analyze", "security", "--no-pager", "--offline=yes", "--threshold=20", str(UNIT)]  # tenths
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    if "unrecognized option" in finished.stderr:
+        pytest.skip("this systemd-analyze cannot rate a file (before 250)")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "rates it below 2 of 10" in " ".join(DOCUMENT.read_text().split())

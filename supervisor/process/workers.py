@@ -214,9 +214,15 @@ class Workers:
         return next((child for child in self.everybody if child.seat == seat), None)
 
     @property
+    def readiness(self) -> tuple[int, int]:
+        """How many are ready, and how many there are."""
+        return sum(child.state is ChildState.READY for child in self.children), len(self.children)
+
+    @property
     def are_ready(self) -> bool:
         """Whether all are at once."""
-        return all(child.state is ChildState.READY for child in self.children)
+        ready, present = self.readiness
+        return ready == present
 
     def tell_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
         """Tell all other workers that one is silent, or back."""
