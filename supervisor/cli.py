@@ -10,9 +10,10 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from wspulse.supervisor.commands.control import COMMANDS
 from wspulse.supervisor.commands.doctor import doctor
@@ -75,6 +76,9 @@ def _serve(argv: Sequence[str] | None) -> int:
 
 
 def _run_server(flags: dict[str, Any]) -> int:
+    if os.getpid() == 1:
+        # Process 1 gets only signals that it handles: what stops a container in its first second would be waited out.
+        signal.signal(signal.SIGTERM, _end_early)
     settings = resolve(flags, os.environ)
     _open_standard_streams()
     # Only now, so that --help and wrong flags are answered without loading what a server needs.
@@ -98,6 +102,11 @@ def _run_server(flags: dict[str, Any]) -> int:
         return error.exit_code
     finally:
         ignore_signals()
+
+
+def _end_early(number: int, _frame: object) -> NoReturn:
+    """Before the supervisor listens to signals there is nothing to end in order."""
+    raise SystemExit(128 + number)
 
 
 def _open_standard_streams() -> None:
