@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, NoReturn
 from wspulse.supervisor.commands.control import COMMANDS
 from wspulse.supervisor.commands.doctor import doctor
 from wspulse.supervisor.commands.line import LINE_COMMANDS
+from wspulse.supervisor.commands.new import new
 from wspulse.supervisor.commands.parser import CommandParser, UnparsableError
 from wspulse.supervisor.commands.terminal import exit_code_of, print_error, print_text
 from wspulse.supervisor.errors import SettingError, StartError, UsageError
@@ -195,6 +196,7 @@ def _version_text() -> str:
 
 SUBCOMMANDS = {
     "serve": Subcommand("run a server", serve),
+    "new": Subcommand("write a project to begin with", new),
     "doctor": Subcommand("see whether this machine can hold so many connections, and what to change", doctor),
     **{name: Subcommand(command.help, command.run) for name, command in (COMMANDS | LINE_COMMANDS).items()},
 }

@@ -44,6 +44,11 @@ def test_unit_of_the_document_is_the_example() -> None:
     assert block.source == UNIT.read_text()
 
 
+def test_image_of_the_document_is_the_example() -> None:
+    (block,) = blocks(DOCUMENT, "dockerfile")
+    assert block.source == (UNIT.parent / "Dockerfile").read_text()
+
+
 def test_unit_runs_commands_that_exist_and_waits_long_enough(settings: Settings) -> None:
     unit = configparser.ConfigParser(interpolation=None, strict=False)  # SystemCallFilter stands twice
     unit.optionxform = str  # type: ignore[assignment,method-assign]

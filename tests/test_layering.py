@@ -51,6 +51,7 @@ ORDERS = {
         "tls",
         "supervisor",
         "client",
+        "starter",
         "commands",
         "cli",
         "__main__",
@@ -73,6 +74,7 @@ ACTORS_FOR_THE_SUPERVISOR = {
     "tls": ("values", "accept.listener", "accept.listening", "wire"),
     "supervisor": ("values", "mesh"),
     "client": ("values.errors", "values.frame", "values.awaitable", "values.log_limit"),
+    "starter": (),
     "commands": ("client", "values.codec", "values.errors", "values.frame"),
     "cli": (),
     "__main__": (),
@@ -82,6 +84,7 @@ ACTORS_FOR_THE_SUPERVISOR = {
 LESS_THAN_THE_ORDER = {
     "wspulse.supervisor.client": ("wspulse.supervisor.protocol",),
     "wspulse.supervisor.source_files": ("wspulse.supervisor.errors",),
+    "wspulse.supervisor.starter": ("wspulse.supervisor.errors",),
     "wspulse.supervisor.control.bridge": (
         "wspulse.supervisor.protocol",
         "wspulse.supervisor.control.route",

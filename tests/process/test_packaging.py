@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -63,3 +64,24 @@ def test_installed_package_serves_from_the_root_folder(installed: Path) -> None:
     assert found.strip() == str(installed / "wspulse" / "__init__.py")
     with start_process("--workers", "2", "--app", "echo", "--port", "0", env=env, cwd="/") as server:
         server.await_ready()
+
+
+def test_project_of_the_starter_passes_its_tests_and_serves(installed: Path, tmp_path: Path) -> None:
+    env = {"PYTHONPATH": str(installed)}
+
+    def run(*arguments: str, cwd: Path) -> str:
+        command = [sys.executable, *arguments]
+        finished = subprocess.run(
+            command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        return finished.stdout
+
+    cli = "from wspulse.supervisor.cli import main; raise SystemExit(main())"
+    assert "cd tea\n" in run("-c", cli, "new", "tea", cwd=tmp_path)
+    project = tmp_path / "tea"
+    assert " passed" in run("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project)
+    with start_process("--config", "wspulse.toml", "--workers", "1", "--port", "0", env=env, cwd=project) as server:
+        server.await_ready()
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=10) as page:
+            assert b"<title>tea</title>" in page.read()
