@@ -70,10 +70,20 @@ def _serve(argv: Sequence[str] | None) -> int:
         flags = _parse(sys.argv[1:] if argv is None else argv)
         if flags is None:
             return 0
+        if flags.pop("check", False):
+            return _check_server(flags)
         return _run_server(flags)
     except StartError as error:
         print_error(str(error))
         return error.exit_code
+
+
+def _check_server(flags: dict[str, Any]) -> int:
+    settings = resolve(flags, os.environ)
+    from wspulse.supervisor.check.check import check
+
+    print_text(check(settings))
+    return 0
 
 
 def _run_server(flags: dict[str, Any]) -> int:
@@ -138,6 +148,11 @@ def _parse(arguments: Sequence[str]) -> dict[str, Any] | None:
     others = parser.add_argument_group("other")
     others.add_argument("-h", "--help", action="store_true", help="show this and end")
     others.add_argument("--version", action="store_true", help="show the version and end")
+    others.add_argument(
+        "--check",
+        action="store_true",
+        help="load the application and the settings, say what would run, and end: with 0, or with 2 where it would not",
+    )
     others.add_argument(
         "--explain", metavar="OPTION", help="say what an option means, allows and why, and end; or: all"
     )

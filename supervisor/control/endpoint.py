@@ -22,7 +22,7 @@ from wspulse.supervisor.premises.lock import LockContestedError, LockHeldError, 
 from wspulse.supervisor.premises.runtime_dir import MAX_SOCKET_PATH_BYTES, RuntimeDir
 from wspulse.supervisor.protocol.endpoint import DEFAULT_SOCKET_NAME, split_tcp
 
-__all__ = ["IPC", "ControlEndpoint", "bind_private", "claim_endpoint", "remove_stale"]
+__all__ = ["IPC", "ControlEndpoint", "bind_private", "check_reach", "claim_endpoint", "remove_stale"]
 
 IPC = "ipc://"
 EVENTS_SUFFIX = ".events"
@@ -68,23 +68,35 @@ def claim_endpoint(text: str | None, runtime_dir: RuntimeDir, *, has_keys: bool)
     if text is None:
         path = runtime_dir.path / DEFAULT_SOCKET_NAME
         return ControlEndpoint(f"ipc://{path}", f"ipc://{runtime_dir.socket_path('events')}")
-    if text.startswith("ipc://"):
-        return _claim_path(text.removeprefix("ipc://"))
+    check_reach(text, has_keys=has_keys)
+    if text.startswith(IPC):
+        return _claim_path(text.removeprefix(IPC))
     host_port = split_tcp(text)
     assert host_port is not None
     host = host_port[0]
     port = 0 if host_port[1] == "*" else int(host_port[1])
     if host == "localhost":
         host = "127.0.0.1"
-    if not has_keys and not _is_loopback(host):
+    if port == 0:
+        return ControlEndpoint(f"tcp://{host}:*", f"tcp://{host}:*")
+    return ControlEndpoint(f"tcp://{host}:{port}", f"tcp://{host}:{port + 1}")
+
+
+def check_reach(text: str | None, *, has_keys: bool) -> None:
+    """See that nobody but us, or who has a key, can reach the address of a setting. Raises SettingError."""
+    if text is None:
+        return
+    if text.startswith(IPC):
+        _check_folder(_folder_of(text.removeprefix(IPC)))
+        return
+    host_port = split_tcp(text)
+    assert host_port is not None
+    if not has_keys and not _is_loopback(host_port[0]):
         raise SettingError(
             "--control",
             f"{text} can be reached from elsewhere; that needs CURVE keys: give --control-server-key and "
             "--control-client-keys (wspulse keygen makes them)",
         )
-    if port == 0:
-        return ControlEndpoint(f"tcp://{host}:*", f"tcp://{host}:*")
-    return ControlEndpoint(f"tcp://{host}:{port}", f"tcp://{host}:{port + 1}")
 
 
 def bind_private(bound: zmq.Socket[bytes], endpoint: str) -> str:
@@ -104,6 +116,8 @@ def bind_private(bound: zmq.Socket[bytes], endpoint: str) -> str:
 
 
 def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -112,9 +126,8 @@ def _is_loopback(host: str) -> bool:
 
 def _claim_path(text: str) -> ControlEndpoint:
     given = Path(text)
-    folder = Path(os.path.realpath(given.parent))
+    folder = _folder_of(text)
     path = folder / given.name
-    _check_folder(folder)
     length = len(os.fsencode(path)) + len(EVENTS_SUFFIX)
     if length > MAX_SOCKET_PATH_BYTES:
         raise SettingError(
@@ -146,6 +159,10 @@ def _release_lock(lock: int, path: Path) -> None:
         if is_at(lock, path):
             path.unlink()
     os.close(lock)
+
+
+def _folder_of(path: str) -> Path:
+    return Path(os.path.realpath(Path(path).parent))
 
 
 def _check_folder(folder: Path) -> None:

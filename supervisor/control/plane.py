@@ -37,7 +37,7 @@ from wspulse.supervisor.process.watching.silence import SILENT_S
 from wspulse.supervisor.protocol.curve import KeyFileError, KeyPair, load_allowed, load_pair
 from wspulse.supervisor.settings.layers import Settings
 
-__all__ = ["ControlPlane"]
+__all__ = ["ControlPlane", "load_keys"]
 
 BRIDGE = "bridge"
 """The application that lives outside."""
@@ -70,7 +70,7 @@ class ControlPlane:
     def start(self) -> None:
         """Raises StartError; what was started by then ends with `stop`."""
         settings = self._settings
-        keys = self._load_keys()
+        keys = load_keys(settings)
         claimed = claim_endpoint(settings.control, self._runtime_dir, has_keys=keys is not None)
         self._started.add("endpoint", claimed.release)
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -144,21 +144,6 @@ class ControlPlane:
 
     # Parts.
 
-    def _load_keys(self) -> tuple[KeyPair, frozenset[bytes]] | None:
-        server_key, client_keys = self._settings.control_server_key, self._settings.control_client_keys
-        if server_key is None and client_keys is None:
-            return None
-        if server_key is None or client_keys is None:
-            missing = "--control-server-key" if server_key is None else "--control-client-keys"
-            raise SettingError(missing, "is missing: CURVE needs the server's key pair and the clients' public keys")
-        source = "--control-server-key"
-        try:
-            pair = load_pair(Path(server_key))
-            source = "--control-client-keys"
-            return pair, load_allowed(Path(client_keys))
-        except KeyFileError as error:
-            raise SettingError(source, str(error)) from None
-
     def _start_events(
         self, context: zmq.Context[zmq.Socket[bytes]], claimed: ControlEndpoint, gate: ClientGate | None
     ) -> None:
@@ -227,6 +212,23 @@ class ControlPlane:
 
     def _publish(self, kind: str, child: Child, **fields: object) -> None:
         self.events.publish_own(f"worker.{kind}", {"shard": child.shard, "pid": self._pids.get(child.seat), **fields})
+
+
+def load_keys(settings: Settings) -> tuple[KeyPair, frozenset[bytes]] | None:
+    """The server's CURVE keys and the clients' that may control it; None without. Raises SettingError."""
+    server_key, client_keys = settings.control_server_key, settings.control_client_keys
+    if server_key is None and client_keys is None:
+        return None
+    if server_key is None or client_keys is None:
+        missing = "--control-server-key" if server_key is None else "--control-client-keys"
+        raise SettingError(missing, "is missing: CURVE needs the server's key pair and the clients' public keys")
+    source = "--control-server-key"
+    try:
+        pair = load_pair(Path(server_key))
+        source = "--control-client-keys"
+        return pair, load_allowed(Path(client_keys))
+    except KeyFileError as error:
+        raise SettingError(source, str(error)) from None
 
 
 def _open_socket(

@@ -59,6 +59,8 @@ class Settings:
     """Server option → value, of those that a layer named; plain values, `codec` and `allow_origin` as given."""
     sources: dict[str, str] = field(default_factory=dict)
     """Server option → where its value came from, for what a worker has to say against it."""
+    named: dict[str, str] = field(default_factory=dict)
+    """Setting → where its value came from, of those that a layer named."""
     unknown_variables: tuple[str, ...] = ()
     """Variables that look like settings and are none: worth a warning, since they may belong to something else."""
 
@@ -82,8 +84,11 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     values: dict[str, Any] = {}
     overrides: dict[str, Any] = {}
     sources: dict[str, str] = {}
+    named: dict[str, str] = {}
     for setting in TABLE:
         found = _find(setting, flags, variables, keys, file_name)
+        if found is not None:
+            named[setting.name] = found[1]
         if setting.name == "config":
             continue
         if setting.option:
@@ -99,7 +104,7 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     _check_proxies(values)
     _check_tls(values)
     unknown = tuple(sorted(variables.keys() - known_variables))
-    return Settings(**values, overrides=overrides, sources=sources, unknown_variables=unknown)
+    return Settings(**values, overrides=overrides, sources=sources, named=named, unknown_variables=unknown)
 
 
 def _check_tls(values: Mapping[str, Any]) -> None:
