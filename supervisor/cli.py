@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from wspulse.supervisor.commands.control import COMMANDS
-from wspulse.supervisor.commands.doctor import doctor
+from wspulse.supervisor.commands.doctor.doctor import doctor
 from wspulse.supervisor.commands.line import LINE_COMMANDS
 from wspulse.supervisor.commands.new import new
 from wspulse.supervisor.commands.parser import CommandParser, UnparsableError

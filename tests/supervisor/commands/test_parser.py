@@ -23,10 +23,7 @@ from wspulse.supervisor.cli import main
         ),
         ("stats --jso", "wspulse: unrecognized arguments: --jso (wspulse stats --help tells more)\n"),
         ("doctor --wat", "wspulse doctor: error: unrecognized arguments: --wat\n"),
-        (
-            "doctor --port 70000",
-            "wspulse doctor: error: argument --port: 70000 is out of range; allowed is 0 … 65535\n",
-        ),
+        ("doctor --port 70000", "wspulse: --port: 70000 is out of range; allowed is 0 … 65535\n"),
     ],
 )
 def test_wrong_arguments_end_with_two_and_one_line_that_says_what_is_wrong(

@@ -1,25 +1,22 @@
-"""`wspulse doctor`: can this machine hold so many connections, and what is to be changed where it cannot?
+"""What the facts of a machine mean for a server that is to hold so many connections there: what will do, what could be better,
+what must change and how.
 
-`examine` decides from facts (`machine`) without looking at the machine; the rest is the command line.
+Used by `wspulse doctor`. It decides from facts (`machine`) without looking at the machine.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-from wspulse.supervisor.commands.parser import CommandParser, UnparsableError, argument_of
+from wspulse.supervisor.commands.doctor.machine import Machine
 from wspulse.supervisor.commands.table import bytes_text
-from wspulse.supervisor.commands.terminal import exit_code_of, print_error, print_text
 from wspulse.supervisor.host.descriptor_limit import OTHERS, PER_WORKER
 from wspulse.supervisor.premises.listeners.listen_socket import BACKLOG, address_text
-from wspulse.supervisor.premises.machine import Machine, read_machine
-from wspulse.supervisor.settings.kinds import Integer
 
-__all__ = ["Finding", "Plan", "doctor", "examine"]
+__all__ = ["Finding", "Plan", "examine"]
 
 UNEVEN = 1.2
 """Ids fall onto shards by a hash: the fullest of 16 shards holds less than 1.2 times its share of 10,000 connections."""
@@ -43,8 +40,17 @@ class Plan:
 
     connections: int
     workers: int
-    host: str = "127.0.0.1"
+    hosts: tuple[str, ...] = ("127.0.0.1",)
     port: int = 8000
+    unix_socket: str | None = None
+    extras: Mapping[str, str] = field(default_factory=dict)
+    """Those that it needs, and for what."""
+
+    @property
+    def places(self) -> list[str]:
+        """Where it listens."""
+        places = [address_text(host.strip("[]"), self.port) for host in self.hosts]
+        return places if self.unix_socket is None else [*places, self.unix_socket]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +78,23 @@ def _python(machine: Machine, _plan: Plan) -> Iterator[Finding]:
         yield Finding("uvloop", "change", "uvloop is not installed", "pip install uvloop")
     else:
         yield Finding("uvloop", "fine", f"uvloop {machine.uvloop}")
-    if machine.setproctitle is None:
+    if machine.missing.get("titles"):
         remedy = 'pip install "wspulse[titles]"'
         yield Finding("titles", "advice", "ps and top show all workers as python (no setproctitle)", remedy)
+
+
+def _extras(machine: Machine, plan: Plan) -> Iterator[Finding]:
+    """Which of the optional parts of the package are there."""
+    needed = [extra for extra in plan.extras if machine.missing.get(extra)]
+    if needed:
+        text = "; ".join(f"{plan.extras[extra]} needs {' and '.join(machine.missing[extra])}" for extra in needed)
+        yield Finding("extras", "change", f"{text}: not installed", f'pip install "wspulse[{",".join(needed)}]"')
+        return
+    there = [extra for extra, packages in machine.missing.items() if not packages]
+    absent = [extra for extra, packages in machine.missing.items() if packages]
+    if machine.missing:
+        text = f"installed: {', '.join(there) or 'none'}; not installed: {', '.join(absent) or 'none'}"
+        yield Finding("extras", "fine", text)
 
 
 def _cores(machine: Machine, plan: Plan) -> Iterator[Finding]:
@@ -166,69 +186,26 @@ def _places(machine: Machine, plan: Plan) -> Iterator[Finding]:
     else:
         remedy = "set XDG_RUNTIME_DIR to a folder of this user, mode 0700"
         yield Finding("runtime directory", "change", machine.runtime_dir_problem, remedy)
-    if machine.port_problem is None:
-        yield Finding("port", "fine", f"{address_text(plan.host, plan.port)} is free")
-    else:
-        text, _, remedy = machine.port_problem.partition("; ")
-        yield Finding("port", "change", text, remedy)
+    if plan.hosts:
+        free = f"{', '.join(address_text(host.strip('[]'), plan.port) for host in plan.hosts)} is free"
+        yield _place("port", machine.port_problem, free)
+    if plan.unix_socket is not None:
+        yield _place("unix socket", machine.unix_socket_problem, f"{plan.unix_socket} can be made")
+    yield _place("control", machine.control_problem, "nobody else can reach the control socket")
+
+
+def _place(name: str, problem: str | None, fine: str) -> Finding:
+    if problem is None:
+        return Finding(name, "fine", fine)
+    text, _, remedy = problem.partition("; ")
+    return Finding(name, "change", text, remedy)
 
 
 _CHECKS: tuple[Callable[[Machine, Plan], Iterator[Finding]], ...] = (
-    _python, _cores, _descriptors, _backlog, _memory, _network, _places,
+    _python, _extras, _cores, _descriptors, _backlog, _memory, _network, _places,
 )  # fmt: skip
 
 
 def _round_up(number: int) -> int:
     """To a power of two: limits are set once, with room to grow."""
     return 1 << (number - 1).bit_length()
-
-
-# The command line.
-
-_COUNT = argument_of(Integer(1, 100_000_000))
-
-
-def doctor(argv: Sequence[str]) -> int:
-    """`wspulse doctor ...`. Returns 0 when nothing must change, 1 when something must, 2 for wrong arguments."""
-    return exit_code_of(lambda: _doctor(argv))
-
-
-def _doctor(argv: Sequence[str]) -> int:
-    parser = CommandParser(
-        prog="wspulse doctor",
-        description="See whether this machine can hold so many connections. Exit code 1 when something must change.",
-    )
-    parser.add_argument("--connections", type=_COUNT, default=10_000, metavar="N", help="how many (default: 10000)")
-    parser.add_argument("--workers", type=_COUNT, metavar="N", help="worker processes (default: the usable cores)")
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
-    parser.add_argument(
-        "--port", type=argument_of(Integer(0, 65535)), default=8000, help="the port to listen on (default: 8000)"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    try:
-        arguments = parser.parse_args(list(argv))
-    except UnparsableError as error:
-        print_error(f"{parser.format_usage()}{parser.prog}: error: {error}")
-        return 2
-    machine = read_machine(arguments.host, arguments.port)
-    plan = Plan(arguments.connections, arguments.workers or machine.usable_cores, arguments.host, arguments.port)
-    plan = replace(plan, workers=min(plan.workers, 1024))
-    findings = examine(machine, plan)
-    is_fine = all(finding.level != "change" for finding in findings)
-    if arguments.json:
-        report = {"fine": is_fine, "plan": asdict(plan), "findings": [asdict(finding) for finding in findings]}
-        print_text(json.dumps(report, ensure_ascii=False, indent=2))
-    else:
-        print_text(_text(plan, findings))
-    return 0 if is_fine else 1
-
-
-def _text(plan: Plan, findings: list[Finding]) -> str:
-    width = max(len(finding.name) for finding in findings)
-    lines = [f"{plan.connections} connections in {plan.workers} workers on {address_text(plan.host, plan.port)}", ""]
-    for finding in findings:
-        lines.append(f"  {finding.level:7}  {finding.name:{width}}  {finding.text}")
-        if finding.remedy:
-            lines.append(f"  {'':7}  {'':{width}}  → {finding.remedy}")
-    changes = sum(finding.level == "change" for finding in findings)
-    return "\n".join([*lines, "", f"{changes} to change" if changes else "nothing must change"])

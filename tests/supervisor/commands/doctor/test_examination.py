@@ -15,13 +15,15 @@ import pytest
 
 from wspulse.actors.mesh.placement import Placement
 from wspulse.supervisor.cli import main
-from wspulse.supervisor.commands.doctor import Finding, Plan, examine
-from wspulse.supervisor.premises.machine import Machine, read_machine
+from wspulse.supervisor.commands.doctor.examination import Finding, Plan, examine
+from wspulse.supervisor.commands.doctor.machine import Machine, read_machine
+from wspulse.supervisor.host import installed
+from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 
 GOOD = Machine(
     python=(3, 12, 1),
     uvloop="0.21.0",
-    setproctitle="1.3.3",
+    missing={"http": [], "titles": [], "reload": []},
     machine_cores=8,
     usable_cores=4,
     descriptors_soft=1024,
@@ -35,7 +37,7 @@ GOOD = Machine(
     runtime_dir_problem=None,
     port_problem=None,
 )
-PLAN = Plan(50_000, 4)
+PLAN = Plan(50_000, 4, unix_socket="/run/x/wspulse.sock", extras={"http": "--http-app"})
 
 
 @pytest.fixture
@@ -65,6 +67,9 @@ def test_good_machine_has_nothing_to_change() -> None:
         ("conntrack", 32_768, "conntrack", "nf_conntrack_max=131072"),
         ("runtime_dir_problem", "the runtime directory /x is open to others", "runtime directory", "XDG_RUNTIME_DIR"),
         ("port_problem", "127.0.0.1:8000 is taken; choose another --port", "port", "choose another"),
+        ("unix_socket_problem", "there is no folder /run/x; make it", "unix socket", "make it"),
+        ("control_problem", "others may write to its folder /x; run chmod go-w /x", "control", "chmod go-w"),
+        ("missing", {"http": ["uvicorn"]}, "extras", 'pip install "wspulse[http]"'),
     ],
 )
 def test_what_will_not_do_must_change_and_says_how(fact: str, value: object, name: str, remedy: str) -> None:
@@ -77,7 +82,7 @@ def test_what_will_not_do_must_change_and_says_how(fact: str, value: object, nam
 @pytest.mark.parametrize(
     ("fact", "value", "name"),
     [
-        ("setproctitle", None, "titles"),
+        ("missing", {"titles": ["setproctitle"]}, "titles"),
         ("usable_cores", 2, "cores"),
         ("somaxconn", 128, "backlog"),
         ("tcp_memory", 300 << 20, "tcp memory"),
@@ -125,7 +130,7 @@ def test_machine_is_read_from_its_files(tmp_path: Path, runtime: Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    machine = read_machine("127.0.0.1", 0, tmp_path, {"XDG_RUNTIME_DIR": str(runtime)})
+    machine = read_machine(["127.0.0.1"], 0, tmp_path, {"XDG_RUNTIME_DIR": str(runtime)})
     assert (machine.somaxconn, machine.local_ports, machine.system_files) == (128, 28_232, 900)
     assert machine.tcp_memory == 30 * os.sysconf("SC_PAGE_SIZE")
     assert machine.memory == 1_024_000
@@ -135,7 +140,7 @@ def test_machine_is_read_from_its_files(tmp_path: Path, runtime: Path) -> None:
 
 
 def test_machine_without_these_files_is_read_too(tmp_path: Path) -> None:
-    machine = read_machine("127.0.0.1", 0, tmp_path)
+    machine = read_machine(["127.0.0.1"], 0, tmp_path)
     assert (machine.somaxconn, machine.tcp_memory, machine.memory, machine.system_files) == (None, None, None, None)
 
 
@@ -143,7 +148,7 @@ def test_taken_port_and_open_runtime_directory_are_found(runtime: Path) -> None:
     (runtime / "wspulse").mkdir(parents=True)
     (runtime / "wspulse").chmod(0o755)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        machine = read_machine("127.0.0.1", taken.getsockname()[1], environ={"XDG_RUNTIME_DIR": str(runtime)})
+        machine = read_machine(["127.0.0.1"], taken.getsockname()[1], environ={"XDG_RUNTIME_DIR": str(runtime)})
     assert machine.port_problem is not None
     assert "taken" in machine.port_problem
     assert machine.runtime_dir_problem is not None
@@ -156,13 +161,60 @@ def test_command_line_tells_in_text_and_in_json_and_by_its_exit_code(capsys: pyt
         assert main(["doctor", "--connections", "10", "--port", str(port)]) == 1
         text = capsys.readouterr().out
         assert "to change" in text
-        assert f"{port} is taken" in text
+        assert f"{port} is taken by " in text
+        assert f"(pid {os.getpid()})" in text
         assert main(["doctor", "--connections", "10", "--port", str(port), "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert report["fine"] is False
     assert [each["name"] for each in report["findings"] if each["level"] == "change"] == ["port"]
     assert main(["doctor", "--connections", "10", "--port", "0", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["fine"] is True
+
+
+def test_settings_are_read_as_the_server_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "wspulse.toml").write_text('workers = 3\nhost = ["127.0.0.1", "127.0.0.2"]\nport = 1\nreload = true\n')
+    monkeypatch.setenv("WSPULSE_CONTROL", "tcp://0.0.0.0:5000")
+    monkeypatch.setenv("WSPULSE_WORKRES", "4")
+    monkeypatch.setattr(installed, "installed_version", lambda package: None if package == "watchfiles" else "1")
+    monkeypatch.chdir(tmp_path)
+    assert main(["doctor", "--config", "wspulse.toml", "--port", "0", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["plan"] == {
+        "connections": 10_000,
+        "workers": 3,
+        "host": "127.0.0.1",
+        "hosts": ["127.0.0.1", "127.0.0.2"],
+        "port": 0,
+        "unix_socket": None,
+    }
+    told = {each["name"]: each["text"] for each in report["findings"] if each["level"] in ("change", "advice")}
+    assert told["extras"] == "--reload needs watchfiles: not installed"
+    assert "tcp://0.0.0.0:5000 can be reached from elsewhere" in told["control"]
+    assert told["settings"] == "variables that are no settings: WSPULSE_WORKRES"
+
+
+def test_unix_socket_is_looked_at_and_then_no_port(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "wspulse.toml").write_text(f'unix_socket = "{tmp_path}/gone/x.sock"\n')
+    main(["doctor", "--config", str(tmp_path / "wspulse.toml"), "--json"])
+    report = json.loads(capsys.readouterr().out)
+    found = {each["name"]: (each["level"], each["text"]) for each in report["findings"]}
+    assert found["unix socket"] == ("change", f"there is no folder {tmp_path}/gone")
+    assert "port" not in found
+
+
+def test_wspulse_that_has_the_port_is_named(runtime: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(runtime)}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        claimed = RuntimeDir.claim(port, environ, address="127.0.0.1")
+        try:
+            machine = read_machine(["127.0.0.1"], port, environ=environ)
+        finally:
+            claimed.release()
+    assert machine.port_problem is not None
+    assert machine.port_problem.startswith(f"another wspulse (pid {os.getpid()}) serves port {port}")
 
 
 @pytest.mark.parametrize("arguments", [["--connections", "0"], ["--connections", "x"], ["--port", "70000"], ["--wat"]])

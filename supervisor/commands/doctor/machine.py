@@ -1,6 +1,6 @@
 """What `wspulse doctor` reads of the machine: limits of the process, of its control group and of the kernel.
 
-Facts only; what they mean is decided in `doctor`. A fact that this system does not tell is None.
+Facts only; what they mean is decided in `examination`. A fact that this system does not tell is None.
 """
 
 from __future__ import annotations
@@ -8,16 +8,17 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.cores import usable_cores
-from wspulse.supervisor.host.installed import installed_version
+from wspulse.supervisor.host.installed import installed_version, missing_of_extras
 from wspulse.supervisor.host.kernel_facts import fact_number, fact_numbers, fact_text, group_folders
-from wspulse.supervisor.premises.listeners.listen_socket import open_listener
-from wspulse.supervisor.premises.runtime_dir import RuntimeDir
+from wspulse.supervisor.host.port_holder import port_holder
+from wspulse.supervisor.premises.listeners.listen_socket import AddressTakenError, address_text, open_listener
+from wspulse.supervisor.premises.runtime_dir import RuntimeDir, find_predecessor, refusal
 
 __all__ = ["Machine", "read_machine"]
 
@@ -31,7 +32,8 @@ class Machine:
 
     python: tuple[int, int, int]
     uvloop: str | None
-    setproctitle: str | None
+    missing: Mapping[str, Sequence[str]]
+    """By extra of the package: what it would need and is not installed."""
     machine_cores: int
     usable_cores: int
     descriptors_soft: int | None
@@ -46,10 +48,20 @@ class Machine:
     """What is free, in the machine and in the control group."""
     runtime_dir_problem: str | None
     port_problem: str | None
+    unix_socket_problem: str | None = None
+    control_problem: str | None = None
 
 
-def read_machine(host: str, port: int, root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Machine:
-    """Read everything; `root` is where /proc and /sys are."""
+def read_machine(
+    hosts: Sequence[str],
+    port: int,
+    root: Path = Path("/"),
+    environ: Mapping[str, str] = os.environ,
+    *,
+    unix_socket: str | None = None,
+    control_problem: str | None = None,
+) -> Machine:
+    """Read everything; `root` is where /proc and /sys are. What is wrong with the control socket the settings tell."""
     soft, hard = (
         None if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
     )
@@ -59,7 +71,7 @@ def read_machine(host: str, port: int, root: Path = Path("/"), environ: Mapping[
     return Machine(
         python=sys.version_info[:3],
         uvloop=installed_version("uvloop"),
-        setproctitle=installed_version("setproctitle"),
+        missing=missing_of_extras("wspulse"),
         machine_cores=os.cpu_count() or 1,
         usable_cores=usable_cores(root),
         descriptors_soft=soft,
@@ -71,7 +83,9 @@ def read_machine(host: str, port: int, root: Path = Path("/"), environ: Mapping[
         local_ports=ports[1] - ports[0] + 1 if len(ports) == 2 else None,
         memory=_free_memory(root),
         runtime_dir_problem=_runtime_dir_problem(environ),
-        port_problem=_port_problem(host, port),
+        port_problem=next(filter(None, (_port_problem(host, port, root, environ) for host in hosts)), None),
+        unix_socket_problem=None if unix_socket is None else _unix_socket_problem(Path(unix_socket)),
+        control_problem=control_problem,
     )
 
 
@@ -95,9 +109,28 @@ def _runtime_dir_problem(environ: Mapping[str, str]) -> str | None:
     return None
 
 
-def _port_problem(host: str, port: int) -> str | None:
+def _port_problem(host: str, port: int, root: Path, environ: Mapping[str, str]) -> str | None:
+    """Why nobody can listen there, and who does."""
     try:
         open_listener(host, port).close()
+    except AddressTakenError as error:
+        predecessor = find_predecessor(port, error.address, environ)
+        if predecessor is not None and predecessor.is_running:
+            return refusal(port, predecessor.pid)
+        if (holder := port_holder(port, root)) is not None:
+            return f"{address_text(host.strip('[]'), port)} is taken by {holder}; stop it or choose another --port"
+        return str(error).removeprefix("wspulse: ")
     except StartError as error:
         return str(error).removeprefix("wspulse: ")
+    return None
+
+
+def _unix_socket_problem(path: Path) -> str | None:
+    """What can be seen without making it."""
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}; make it, or choose another --unix-socket"
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        return f"this user may make nothing in {path.parent}; choose another --unix-socket"
+    if path.exists() and not path.is_socket():
+        return f"{path} is there and is not a socket; remove it, or choose another --unix-socket"
     return None
