@@ -22,6 +22,7 @@ from wspulse.supervisor.settings.layers import Settings, resolve
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "doc" / "deploy.md"
 UNIT = ROOT / "examples" / "deploy" / "wspulse.service"
+SOCKET = UNIT.with_suffix(".socket")
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
@@ -39,9 +40,8 @@ def test_settings_of_the_document_are_settings(settings: Settings) -> None:
     assert settings.overrides == {"resume_window": 30.0, "allow_origin": ["https://chat.example.com"]}
 
 
-def test_unit_of_the_document_is_the_example() -> None:
-    (block,) = blocks(DOCUMENT, "ini")
-    assert block.source == UNIT.read_text()
+def test_units_of_the_document_are_the_examples() -> None:
+    assert [block.source for block in blocks(DOCUMENT, "ini")] == [UNIT.read_text(), SOCKET.read_text()]
 
 
 def test_image_of_the_document_is_the_example() -> None:
@@ -64,11 +64,12 @@ def test_unit_runs_commands_that_exist_and_waits_long_enough(settings: Settings)
 
 
 @needs_systemd
-def test_systemd_has_nothing_against_the_unit(tmp_path: Path) -> None:
-    verified = tmp_path / UNIT.name
-    # Systemd looks for the program too, and there is none at its place here.
-    verified.write_text(UNIT.read_text().replace("/srv/chat/.venv/bin/wspulse", sys.executable))
-    command = ["systemd-analyze", "verify", "--man=no", str(verified)]
+def test_systemd_has_nothing_against_the_units(tmp_path: Path) -> None:
+    for unit in (UNIT, SOCKET):
+        # Systemd looks for the program too, and there is none at its place here.
+        text = unit.read_text().replace("/srv/chat/.venv/bin/wspulse", sys.executable)
+        (tmp_path / unit.name).write_text(text)
+    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / UNIT.name), str(tmp_path / SOCKET.name)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (finished.returncode, finished.stdout + finished.stderr) == (0, "")
 
