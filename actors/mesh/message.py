@@ -120,6 +120,10 @@ class GetStats(ActorMessage):
     """Result: what the shard knows of itself, as a map of plain values."""
 
 
+class GetMetrics(ActorMessage):
+    """Result: {gauges, counters, histograms}, each by the names of the sources in the contract of telemetry."""
+
+
 # What shards tell each other.
 
 
@@ -243,6 +247,7 @@ Message = (
     | SendPayload
     | BroadcastPayload
     | GetStats
+    | GetMetrics
     | WatchRoom
     | PresenceReport
     | BusConsumed

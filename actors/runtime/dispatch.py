@@ -32,6 +32,7 @@ from wspulse.actors.mesh.message import (
     CallConnection,
     CloseConnection,
     ConnectionList,
+    GetMetrics,
     GetStats,
     JoinRoom,
     Kick,
@@ -156,6 +157,8 @@ class Dispatch:
                 return self._publish(message.room_id, self._encode(message), frozenset(message.exclude))
             case GetStats():
                 return self._statistics.now()
+            case GetMetrics():
+                return self._statistics.measured()
             case WatchRoom() | PresenceReport():
                 self._extensions.receive(message)
             case TableAdopted():

@@ -1,4 +1,4 @@
-"""`Statistics`: what a shard knows of itself, for the control socket's `stats`.
+"""`Statistics`: what a shard knows of itself, for the control socket's `stats` and `metrics`.
 
 One per runtime, made with it. It counts nothing itself: it reads the shard's tables, its metrics, its links and the loop's lag.
 """
@@ -40,4 +40,20 @@ class Statistics:
             "links_down": self._siblings.links_down,
             "unwell": list(self._health.reasons),
             "counters": shard.metrics.counted(),
+        }
+
+    def measured(self) -> dict[str, dict[str, Any]]:
+        """The sources of the contract of telemetry, by kind and name; counters and histograms since the worker's start."""
+        shard = self._shard
+        connected = sum(1 for session in shard.sessions.values() if session.transport is not None)
+        return {
+            "gauges": {
+                "connected": connected,
+                "suspended": len(shard.sessions) - connected,
+                "rooms": sum(1 for room in shard.rooms.values() if len(room)),
+                "queued": sum(session.queued_frames for session in shard.sessions.values()),
+                "links_down": self._siblings.links_down,
+            },
+            "counters": shard.metrics.counted(),
+            "histograms": {},
         }

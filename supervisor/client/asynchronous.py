@@ -19,6 +19,7 @@ from wspulse.supervisor.protocol.calls import TIMEOUT_S, Call, FrameLike, answer
 from wspulse.supervisor.protocol.types import (
     ConnectionInfo,
     Listing,
+    MeasurementInfo,
     MemberInfo,
     MovedInfo,
     RoomInfo,
@@ -128,6 +129,10 @@ class AsyncControl:
     async def stats(self) -> ServerStats:
         """What the server counts. It answers also while workers do not."""
         return await self.call(calls.stats())
+
+    async def metrics(self) -> list[MeasurementInfo]:
+        """Every measurement of doc/metrics.md with its samples. It answers also while workers do not."""
+        return await self.call(calls.metrics())
 
     async def restart(self, shard: int, *, drain: bool = False) -> MovedInfo:
         """Replace a shard's worker. Its sessions move to the new one; with `drain` they are closed with 1012. Returns when the

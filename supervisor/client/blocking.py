@@ -28,6 +28,7 @@ from wspulse.supervisor.protocol.received import Received
 from wspulse.supervisor.protocol.types import (
     ConnectionInfo,
     Listing,
+    MeasurementInfo,
     MemberInfo,
     MovedInfo,
     RoomInfo,
@@ -132,6 +133,10 @@ class Control:
     def stats(self) -> ServerStats:
         """What the server counts. It answers also while workers do not."""
         return self._call(calls.stats())
+
+    def metrics(self) -> list[MeasurementInfo]:
+        """Every measurement of doc/metrics.md with its samples. It answers also while workers do not."""
+        return self._call(calls.metrics())
 
     def restart(self, shard: int, *, drain: bool = False) -> MovedInfo:
         """Replace a shard's worker. Its sessions move to the new one; with `drain` they are closed with 1012. Returns when the

@@ -34,6 +34,7 @@ from wspulse.actors.values.text.ids import checked_room_id
 from wspulse.supervisor.control.event_publisher import EventPublisher
 from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.control.statistics import Counted, Statistics
+from wspulse.supervisor.control.telemetry import Telemetry
 from wspulse.supervisor.host.installed import installed_version
 from wspulse.supervisor.moving.scaling import Scaled
 from wspulse.supervisor.moving.turn import Moved
@@ -131,6 +132,7 @@ class Operations:
         "presence": PresenceArguments,
         "rooms": NoArguments,
         "stats": NoArguments,
+        "metrics": NoArguments,
         "restart": RestartArguments,
         "reload": ReloadArguments,
         "scale": ScaleArguments,
@@ -145,6 +147,7 @@ class Operations:
         self._links = links
         self._events = events
         self._statistics = Statistics(supervised, links, refused)
+        self._telemetry = Telemetry(supervised, links)
 
     async def ping(self, args: PingArguments, _encoding: str) -> dict[str, Any]:
         if args.event is not None:
@@ -230,6 +233,9 @@ class Operations:
 
     async def stats(self, _args: NoArguments, _encoding: str) -> dict[str, Any]:
         return await self._statistics.told()
+
+    async def metrics(self, _args: NoArguments, _encoding: str) -> list[dict[str, Any]]:
+        return await self._telemetry.told()
 
     async def restart(self, args: RestartArguments, _encoding: str) -> dict[str, Any]:
         self._check_open()

@@ -15,6 +15,7 @@ from wspulse.supervisor.protocol.refusals import refusal
 from wspulse.supervisor.protocol.types import (
     ConnectionInfo,
     Listing,
+    MeasurementInfo,
     MemberInfo,
     MovedInfo,
     RoomInfo,
@@ -113,6 +114,9 @@ class _Calls:
 
     def stats(self) -> Call[ServerStats]:
         return Call("stats", {}, ServerStats)
+
+    def metrics(self) -> Call[list[MeasurementInfo]]:
+        return Call("metrics", {}, list[MeasurementInfo])
 
     def restart(self, shard: int, *, drain: bool) -> Call[MovedInfo]:
         return Call("restart", {"shard": shard, **_drained(drain)}, MovedInfo, timeout_s=RESTART_TIMEOUT_S)

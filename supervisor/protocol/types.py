@@ -10,8 +10,10 @@ __all__ = [
     "ConnectionInfo",
     "Event",
     "Listing",
+    "MeasurementInfo",
     "MovedInfo",
     "RoomInfo",
+    "SampleInfo",
     "ScaledInfo",
     "ServerInfo",
     "ServerStats",
@@ -188,6 +190,30 @@ class ServerStats(msgspec.Struct, frozen=True):
     """What the server as a whole needs and does not have; its health checks answer 503."""
     control_refused: int = 0
     """Control clients that did not get in, for their keys mostly; each attempt counts."""
+
+
+class SampleInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a measurement has come to, for one set of labels: a value; or, of a histogram, `buckets`, `sum` and `count`."""
+
+    labels: dict[str, str]
+    value: float | None = None
+    buckets: tuple[tuple[str, int], ...] = ()
+    """(bound, how many were at most that), ascending; the bounds as Prometheus writes them, the last one is "+Inf"."""
+    sum: float | None = None
+    """In the measurement's unit."""
+    count: int | None = None
+
+
+class MeasurementInfo(msgspec.Struct, frozen=True):
+    """One of the answers to `metrics`."""
+
+    name: str
+    kind: str
+    """"counter", "gauge" or "histogram"."""
+    help: str
+    unit: str
+    """"seconds" or "bytes"; empty for a number of something."""
+    samples: list[SampleInfo]
 
 
 class Event(msgspec.Struct, kw_only=True):

@@ -6,6 +6,8 @@ I/O.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from wspulse.supervisor.process.tally import Tally
 
 __all__ = ["History"]
@@ -19,5 +21,12 @@ class History:
         """What they have counted."""
         self.restarts = 0
         """Starts that followed a crash, or a start that failed."""
+        self.restarts_by_reason = Counter[str]()
+        """The same by the reasons that the contract of telemetry names."""
         self.last_failure = ""
         """How the last one crashed, or why it could not start."""
+
+    def restarted(self, reason: str) -> None:
+        """Count a start that follows."""
+        self.restarts += 1
+        self.restarts_by_reason[reason] += 1

@@ -45,7 +45,7 @@ class NextStart:
 
     def after_crash(self, end: str, ready_for_s: float, fields: dict[str, object], *, is_replaced: bool) -> None:
         """`is_replaced`: the next worker is there already."""
-        self._history.restarts += 1
+        self._history.restarted("crash")
         self._history.last_failure = end
         delay_s = 0.0 if is_replaced else self._wait(end, ready_for_s)
         _logger.warning("a worker died", extra={**fields, "end": end, "restart_in_s": delay_s})
@@ -58,7 +58,7 @@ class NextStart:
 
     def after_failed_start(self, text: str, fields: dict[str, object]) -> None:
         """The application could not be loaded, or raised in on_start; `text` is the traceback."""
-        self._history.restarts += 1
+        self._history.restarted("failed_start")
         reason = last_line(text)
         fields = {**fields, "reason": reason, "restart_in_s": self._wait(reason, 0.0)}
         if text != self._told:

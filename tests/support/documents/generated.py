@@ -13,6 +13,7 @@ from wspulse.actors.sessions.state import TRANSITIONS
 from wspulse.actors.transport.state import TRANSITIONS as TRANSPORT_TRANSITIONS
 from wspulse.actors.values.close_code import VIOLATIONS, CloseReason, CloseRow
 from wspulse.actors.values.options.table import OPTION_TABLE
+from wspulse.actors.values.telemetry.contract import MEASUREMENTS
 from wspulse.actors.values.transitions import Transitions
 
 __all__ = ["ROOT", "documents", "stale_documents"]
@@ -39,6 +40,14 @@ def close_codes() -> str:
     own = [row for row in vars(CloseReason).values() if isinstance(row, CloseRow)]
     rows += [f"| {row.code} | {row.reason} | {row.when} | {row.advice} |" for row in own]
     rows += [f"| {row.code} | *{row.reason}* | {row.when} | {row.advice} |" for row in VIOLATIONS]
+    return "\n".join(rows)
+
+
+def measurements() -> str:
+    rows = ["| name | kind | unit | labels | meaning |", "| --- | --- | --- | --- | --- |"]
+    for row in MEASUREMENTS:
+        labels = ", ".join(f"`{label}`" for label in row.labels)
+        rows.append(f"| `{row.name}` | {row.kind.value} | {row.unit} | {labels} | {row.meaning} |")
     return "\n".join(rows)
 
 
@@ -90,6 +99,7 @@ def _with_part(text: str, name: str, part: str) -> str:
 def documents() -> dict[Path, str]:
     """Each document that has generated parts, as it should be."""
     readme, internals, protocol = (ROOT / name for name in ("README.md", "doc/internals.md", "doc/protocol.md"))
+    metrics = ROOT / "doc" / "metrics.md"
     return {
         readme: _with_part(_with_part(readme.read_text(), "options", option_table()), "performance", summary()),
         internals: _with_part(
@@ -97,6 +107,7 @@ def documents() -> dict[Path, str]:
             "transport states",
             state_table(TRANSPORT_TRANSITIONS, "transport"),
         ),
+        metrics: _with_part(metrics.read_text(), "measurements", measurements()),
         protocol: _with_part(protocol.read_text(), "close codes", close_codes()),
         ROOT / "doc" / "contract-tests.md": contract_tests(),
         ROOT / "bench" / "REPORT.md": report(),

@@ -1,0 +1,196 @@
+"""The contract of everything that can be observed of a server: each measurement, and each event of the control socket.
+
+The only list: the counters of `Metrics` are the sources of these rows and of no others, the control socket's `metrics` answers
+with these rows, doc/metrics.md is made of them, and the event feed publishes these kinds. Tests hold it against what is counted
+and emitted. Nothing here counts or tells.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from wspulse.actors.values.telemetry.measurement import Kind, Measurement
+
+__all__ = ["EVENTS", "MEASUREMENTS", "SUMS", "Event"]
+
+SUMS = frozenset({"upgrades_refused"})
+"""Counters for `stats` that are the sum of others, so that no measurement has them."""
+
+_STATUSES = ("400", "401", "403", "404", "405", "408", "409", "426", "429", "431", "500", "503", "505", "other")
+
+MEASUREMENTS = (
+    Measurement(
+        name="wspulse_build_info",
+        kind=Kind.GAUGE,
+        meaning="always 1; its label `version` is the server's",
+        label="version",
+        per_shard=False,
+    ),
+    Measurement(
+        name="wspulse_sessions",
+        kind=Kind.GAUGE,
+        meaning="sessions, `connected` or `suspended` (waiting for their clients)",
+        label="state",
+        sources={"connected": "connected", "suspended": "suspended"},
+    ),
+    Measurement(
+        name="wspulse_rooms",
+        kind=Kind.GAUGE,
+        meaning="rooms that have members in this worker; one may have members in several",
+        sources={"rooms": ""},
+    ),
+    Measurement(
+        name="wspulse_queued_frames",
+        kind=Kind.GAUGE,
+        meaning="frames that wait for clients",
+        sources={"queued": ""},
+    ),
+    Measurement(
+        name="wspulse_links_down",
+        kind=Kind.GAUGE,
+        meaning="other workers that this one cannot reach",
+        sources={"links_down": ""},
+    ),
+    Measurement(
+        name="wspulse_memory_bytes",
+        kind=Kind.GAUGE,
+        meaning="resident memory of the worker",
+        unit="bytes",
+        sources={"rss_bytes": ""},
+    ),
+    Measurement(
+        name="wspulse_upgrades_total",
+        kind=Kind.COUNTER,
+        meaning="requests by their answer: `accepted`, the status of a refusal (any other status: `other`), or `no_http`: what "
+        "began no request, and was hung up on",
+        label="result",
+        sources={"upgrades": "accepted", **{f"refused_{status}": status for status in _STATUSES}, "no_http": "no_http"},
+    ),
+    Measurement(
+        name="wspulse_handovers_total",
+        kind=Kind.COUNTER,
+        meaning="upgrades that another worker accepted (`in`), or that were another worker's (`out`)",
+        label="direction",
+        sources={"handovers_in": "in", "handovers_out": "out"},
+    ),
+    Measurement(
+        name="wspulse_frames_received_total",
+        kind=Kind.COUNTER,
+        meaning="frames of clients",
+        sources={"frames_in": ""},
+    ),
+    Measurement(
+        name="wspulse_frames_sent_total",
+        kind=Kind.COUNTER,
+        meaning="frames that were given to clients' sockets; one of a broadcast counts for each client",
+        sources={"frames_out": ""},
+    ),
+    Measurement(
+        name="wspulse_frames_dropped_total",
+        kind=Kind.COUNTER,
+        meaning="frames that came to nobody. To clients: `buffer_full`, the oldest of a send buffer. Of clients: `undecodable`; "
+        "`handler_behind`, read by a transport that was lost; `reserved`, events of the protocol's own; `unasked`, answers for "
+        "which no call waits",
+        label="reason",
+        sources={
+            "frames_dropped": "buffer_full",
+            "frames_undecodable": "undecodable",
+            "frames_in_dropped": "handler_behind",
+            "frames_reserved": "reserved",
+            "answers_dropped": "unasked",
+        },
+    ),
+    Measurement(
+        name="wspulse_peers_cut_total",
+        kind=Kind.COUNTER,
+        meaning="peers that were cut off: `stalled` (they took nothing), `silent` (they answered no ping), `reset` (they did not "
+        "take that they were to go), `too_big` (a message over `max_message_size`), `protocol` (they broke it)",
+        label="reason",
+        sources={
+            "peers_stalled": "stalled",
+            "peers_silent": "silent",
+            "peers_reset": "reset",
+            "messages_too_big": "too_big",
+            "protocol_errors": "protocol",
+        },
+    ),
+    Measurement(
+        name="wspulse_limited_total",
+        kind=Kind.COUNTER,
+        meaning="what was refused or delayed by a limit, by the limit",
+        label="limit",
+        prefix="limited_",
+    ),
+    Measurement(
+        name="wspulse_callbacks_raised_total",
+        kind=Kind.COUNTER,
+        meaning="errors of the application's callbacks",
+        sources={"callbacks_raised": ""},
+    ),
+    Measurement(
+        name="wspulse_slow_handlers_total",
+        kind=Kind.COUNTER,
+        meaning="callbacks that ran longer than `slow_handler`",
+        sources={"slow_handlers": ""},
+    ),
+    Measurement(
+        name="wspulse_bus_messages_total",
+        kind=Kind.COUNTER,
+        meaning="messages of the bus between workers, each with the broadcasts of a moment to one room",
+        label="direction",
+        sources={"bus_messages_in": "in", "bus_messages_out": "out"},
+    ),
+    Measurement(
+        name="wspulse_bus_gaps_total",
+        kind=Kind.COUNTER,
+        meaning="messages of the bus that should have come and did not; anything but 0 is a fault",
+        sources={"bus_gaps": ""},
+    ),
+    Measurement(
+        name="wspulse_bus_stalls_total",
+        kind=Kind.COUNTER,
+        meaning="how often the bus stood still for this worker",
+        sources={"bus_stalls": ""},
+    ),
+    Measurement(
+        name="wspulse_events_dropped_total",
+        kind=Kind.COUNTER,
+        meaning="events for the control socket that the supervisor did not take in time",
+        sources={"events_dropped": ""},
+    ),
+    Measurement(
+        name="wspulse_worker_restarts_total",
+        kind=Kind.COUNTER,
+        meaning="workers that were started after a `crash`, or after a `failed_start`; planned replacements do not count",
+        label="reason",
+        sources={"crash": "crash", "failed_start": "failed_start"},
+        per_shard=False,
+    ),
+)
+
+
+class Event(NamedTuple):
+    """A kind of events on the control socket."""
+
+    kind: str
+    fields: tuple[str, ...]
+    """Besides `kind`, `time`, `seq` and `prev`."""
+    meaning: str
+
+
+_SESSION = ("room", "connection", "shard")
+_WORKER = ("shard", "pid")
+
+EVENTS = (
+    Event("connect", _SESSION, "a session has begun"),
+    Event("message", (*_SESSION, "frame"), "a client has sent a frame"),
+    Event("disconnect", (*_SESSION, "error"), "a session has ended"),
+    Event("drop", (*_SESSION, "error"), "a session has lost its transport"),
+    Event("restore", _SESSION, "a session has a transport again"),
+    Event("transfer", _SESSION, "a session has moved to this worker"),
+    Event("worker.started", _WORKER, "a worker's process runs"),
+    Event("worker.ready", _WORKER, "a worker serves"),
+    Event("worker.died", _WORKER, "a worker has crashed"),
+    Event("worker.restarted", _WORKER, "a worker serves in the place of another, as planned"),
+    Event("worker.moving", (*_WORKER, "is_over"), "a worker's sessions begin to move to others, or none does any more"),
+)
