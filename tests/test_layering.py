@@ -110,6 +110,7 @@ MACHINES = (
     "actors/mesh/lifecycle",
     "actors/mesh/message",
     "actors/mesh/placing/moves",
+    "actors/journal/losses",
     "actors/moving/tally",
     "actors/moving/waiting",
     "actors/mesh/outbox",

@@ -83,6 +83,7 @@ class Calls:
             taken = shard.bus.publish(room_id, shard.encode(frame))
         if not taken:
             raise ShardUnavailableError("the bus is full")
+        shard.metrics.broadcasts += 1
 
     async def kick(self, connection_id: str, code: int = 1000, reason: str = "kicked") -> None:
         """Destroy a session now, bypassing the resume window: what is queued is discarded, and the client gets a close frame with

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Iterable
 
 import msgspec
 
+from wspulse.actors.bus.waiting import publish_when_free
 from wspulse.actors.mesh.message import ConnectionList, ConnectionRecord, Kick, ListConnections, SendFrame
 from wspulse.actors.mesh.placing.listing import list_sessions
 from wspulse.actors.runtime.runtime import ShardRuntime
@@ -30,6 +31,8 @@ from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.text.ids import NOBODY, can_exist, checked_excluded
 
 __all__ = ["InProcess"]
+
+_NONE: frozenset[str] = frozenset()
 
 
 class InProcess:
@@ -78,14 +81,13 @@ class InProcess:
         if runtime.closing.server_closing:
             raise ServerClosedError
         shard = runtime.shard
-        if exclude is not NOBODY and (excluded := checked_excluded(exclude)):
-            wire = shard.encode(frame)
-            taken = shard.bus.publish_but(room_id, wire, excluded)
-            return None if taken else shard.bus.publish_when_free(room_id, wire, excluded)
+        excluded = _NONE if exclude is NOBODY else checked_excluded(exclude)
         wire = shard.encode(frame)
-        if shard.bus.publish(room_id, wire):
-            return None
-        return shard.bus.publish_when_free(room_id, wire)
+        taken = shard.bus.publish_but(room_id, wire, excluded) if excluded else shard.bus.publish(room_id, wire)
+        if not taken:
+            return publish_when_free(shard, room_id, wire, excluded)
+        shard.metrics.broadcasts += 1
+        return None
 
     async def kick(self, connection_id: str, code: int, reason: str) -> None:
         runtime = self.running()

@@ -12,6 +12,7 @@ from logging import DEBUG, INFO, WARNING, Logger
 from typing import Any
 
 from wspulse.actors.journal.access import AccessLog, address_text, whose
+from wspulse.actors.journal.losses import name_of_loss
 from wspulse.actors.values.errors import ProtocolError
 from wspulse.actors.values.log_limit import LogLimit, shortened
 from wspulse.actors.values.metrics import Metrics
@@ -123,6 +124,11 @@ class Journal:
         if not_logged is not None:
             extra: dict[str, Any] = {"connection_id": connection_id} if connection_id else {}
             self._logger.warning("a peer was cut off", extra={**extra, "reason": why, "not_logged": not_logged})
+
+    def session_ended(self, ending: str | None, error: BaseException | None) -> None:
+        """A session has ended: by `ending`, or with its transport, of which `error` says why it was lost."""
+        name = f"ended_{ending or name_of_loss(error)}"
+        setattr(self._metrics, name, getattr(self._metrics, name) + 1)
 
     # The application.
 

@@ -99,7 +99,7 @@ class Departure:
     ) -> None:
         self.plan = plan
         self.waiting = Waiting()
-        self.tally = MoveTally()
+        self.tally = MoveTally(shard.metrics)
         self._numbers = numbers
         """Of batches, and so of cuts: one of an earlier plan may be on its way still."""
         self._targets = targets
@@ -254,12 +254,12 @@ class Departure:
 
     def _close_all(self) -> None:
         for session in self._resting.next_round():
-            self.tally.drained += 1
+            self.tally.closed()
             self._drain.close(session)
 
     def _close(self, session: Session) -> None:
         """It cannot move."""
-        self.tally.drained += 1
+        self.tally.closed()
         if (not_logged := self._log.admit(monotonic())) is not None:
             why = self._resting.halting.what_runs(session) or "the new process writes frames otherwise, or refuses it"
             fields = {"connection_id": session.id, "reason": why, "not_logged": not_logged}

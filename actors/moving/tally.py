@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from wspulse.actors.values.metrics import Metrics
+
 __all__ = ["MoveTally"]
 
 
@@ -14,11 +16,12 @@ class Paused(Protocol):
 
 
 class MoveTally:
-    """See the module."""
+    """See the module. What it counts, `metrics` counts too."""
 
-    __slots__ = ("drained", "longest_pause_s", "moved")
+    __slots__ = ("_metrics", "drained", "longest_pause_s", "moved")
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
         self.moved = 0
         self.drained = 0
         """Closed, since they could not move."""
@@ -28,4 +31,10 @@ class MoveTally:
     def note(self, sessions: Iterable[Paused]) -> None:
         for session in sessions:
             self.moved += 1
+            self._metrics.moves_moved += 1
             self.longest_pause_s = max(self.longest_pause_s, session.pause_s)
+
+    def closed(self) -> None:
+        """One could not move, or was not to."""
+        self.drained += 1
+        self._metrics.moves_closed += 1

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from wspulse.actors.bus.waiting import publish_when_free
 from wspulse.actors.mesh.lifecycle import (
     CloseStrays,
     KeepBus,
@@ -206,10 +207,11 @@ class Dispatch:
         ShardUnavailableError."""
         if self._is_server_closing():
             raise ServerClosedError
-        bus = self._shard.bus
-        if bus.publish_but(room_id, wire, excluded) if excluded else bus.publish(room_id, wire):
-            return None
-        return self._tasks.spawn(bus.publish_when_free(room_id, wire, excluded))
+        shard = self._shard
+        if not (shard.bus.publish_but(room_id, wire, excluded) if excluded else shard.bus.publish(room_id, wire)):
+            return self._tasks.spawn(publish_when_free(shard, room_id, wire, excluded))
+        shard.metrics.broadcasts += 1
+        return None
 
 
 async def _answer(waiting: Waiting) -> tuple[int, bytes] | None:

@@ -169,16 +169,24 @@ class Admission:
         if access is not None:
             access.opened(transport, upgrade, is_resumed=old is not None)
         if old is None:
+            if upgrade.claim is not None:
+                shard.metrics.resumes_unknown += 1
             further = self._further.pop(transport, ())
             shard.new_session(transport, upgrade, self.newcomers[transport], further)
         elif old.state is SessionState.SUSPENDED:
             _comes_back(old, upgrade)
+            shard.metrics.resumes_resumed += 1
             old.apply(SessionEvent.RESUME, transport=transport)
         else:
             # The old transport is dead for the application, even where its peer still answers. What it had brought is not.
             if old.transport is not None:
                 old.transport.hand_over_rest()
-            event = SessionEvent.REPLACE if old.outlives_transport else SessionEvent.TAKE_OVER
+            if old.outlives_transport:
+                event = SessionEvent.REPLACE
+                shard.metrics.resumes_replaced += 1
+            else:
+                event = SessionEvent.TAKE_OVER
+                shard.metrics.resumes_taken_over += 1
             _comes_back(old, upgrade)
             old.apply(event, close=CloseReason.REPLACED, transport=transport)
         if access is not None:

@@ -368,7 +368,7 @@ class Session:
         elif event not in self.outlasted:
             # contract.md §3: no callback of a session that the application has closed runs but its on_disconnect.
             self.inbox.discard_all()
-        self.shard.session_ended(self)
+        self.shard.session_ended(self, event)
         if self.watchers is not None:
             for watcher in self.watchers:
                 if not watcher.done():

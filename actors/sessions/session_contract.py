@@ -10,6 +10,7 @@ from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.inbox_contract import InboxShard
 from wspulse.actors.sessions.room import RoomMember
 from wspulse.actors.sessions.rooms.further import RoomEntrance
+from wspulse.actors.sessions.state import SessionEvent
 from wspulse.actors.sessions.transfer.transit import Transit
 from wspulse.actors.transport.writing import Writing
 from wspulse.actors.values.frame import Frame
@@ -63,7 +64,7 @@ class SessionShard(InboxShard[Inbox], Protocol[S]):
     def transit(self) -> Transit | None:
         """Where sessions are that move; None while none do."""
 
-    def session_ended(self, session: S) -> None:
+    def session_ended(self, session: S, event: SessionEvent) -> None:
         """It leaves the table and the room; its callbacks are still on their way."""
 
     def close_session(self, session: S, code: int = 1000, reason: str = "") -> None:

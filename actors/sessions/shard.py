@@ -31,7 +31,7 @@ from wspulse.actors.sessions.rooms.membership import add_room, rooms_of
 from wspulse.actors.sessions.rooms.table import RoomTable
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.session_contract import Flushable
-from wspulse.actors.sessions.state import SessionEvent, SessionState
+from wspulse.actors.sessions.state import ENDINGS, SessionEvent, SessionState
 from wspulse.actors.sessions.ticker import Ticker
 from wspulse.actors.sessions.transfer.halting import Aborting, Halting
 from wspulse.actors.sessions.transfer.transit import Transit
@@ -183,7 +183,7 @@ class Shard:
 
         self.at(session.window_ends, end)
 
-    def session_ended(self, session: Session) -> None:
+    def session_ended(self, session: Session, event: SessionEvent) -> None:
         """Out of the table and its rooms; its callbacks are still on their way."""
         if self.sessions.get(session.id) is session:
             del self.sessions[session.id]
@@ -192,6 +192,7 @@ class Shard:
         if session.further is not None:
             session.further.end(session.id)
         self.finishing[session.id] = session.inbox
+        self.journal.session_ended(ENDINGS.get(event), session.error)
         self.publish_event("disconnect", session, session.error)
 
     def session_finished(self, inbox: Inbox) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 
 from wspulse.actors.values.transitions import Named, Transitions, row_of
 
-__all__ = ["ORDERS", "TRANSITIONS", "Effect", "SessionEvent", "SessionState", "transition"]
+__all__ = ["ENDINGS", "ORDERS", "TRANSITIONS", "Effect", "SessionEvent", "SessionState", "transition"]
 
 
 class SessionState(Named):
@@ -37,6 +37,15 @@ class SessionEvent(Named):
     DUPLICATE = "another connection of the same id"
     SERVER_CLOSE = "the server closes"
 
+
+ENDINGS = {
+    SessionEvent.EXPIRE: "expired",
+    SessionEvent.CLOSE: "closed",
+    SessionEvent.KICK: "kicked",
+    SessionEvent.DUPLICATE: "duplicate",
+    SessionEvent.SERVER_CLOSE: "server_closed",
+}
+"""What telemetry calls an end; of a lost transport its error says more."""
 
 ORDERS = frozenset({SessionEvent.CLOSE, SessionEvent.KICK, SessionEvent.SERVER_CLOSE})
 """With which the application ends a session, out of one of its handlers perhaps."""

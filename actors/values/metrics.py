@@ -58,6 +58,28 @@ class Metrics:
     """Connections that were closed at once, since they began with what can begin no request: TLS, or any other protocol."""
     not_introduced: int = 0
     """Connections that were closed at once, since they did not begin with the PROXY header of a trusted proxy."""
+    ended_peer_closed: int = 0
+    """Sessions that ended, by the reason; one that moves to another process does not end."""
+    ended_connection_lost: int = 0
+    ended_keepalive_timeout: int = 0
+    ended_write_timeout: int = 0
+    ended_protocol_error: int = 0
+    ended_handler_raised: int = 0
+    ended_expired: int = 0
+    ended_closed: int = 0
+    ended_kicked: int = 0
+    ended_duplicate: int = 0
+    ended_server_closed: int = 0
+    resumes_resumed: int = 0
+    """Clients that came back, by what became of it."""
+    resumes_replaced: int = 0
+    resumes_taken_over: int = 0
+    resumes_unknown: int = 0
+    moves_moved: int = 0
+    """Sessions that were to move to another process."""
+    moves_closed: int = 0
+    broadcasts: int = 0
+    """Frames that this shard has broadcast, for clients of its own and for others."""
     handovers_out: int = 0
     handovers_in: int = 0
     bus_messages_in: int = 0

@@ -16,6 +16,20 @@ __all__ = ["EVENTS", "MEASUREMENTS", "SUMS", "Event"]
 SUMS = frozenset({"upgrades_refused"})
 """Counters for `stats` that are the sum of others, so that no measurement has them."""
 
+_ENDS = (
+    "peer_closed",
+    "connection_lost",
+    "keepalive_timeout",
+    "write_timeout",
+    "protocol_error",
+    "handler_raised",
+    "expired",
+    "closed",
+    "kicked",
+    "duplicate",
+    "server_closed",
+)
+
 _STATUSES = ("400", "401", "403", "404", "405", "408", "409", "426", "429", "431", "500", "503", "505", "other")
 
 MEASUREMENTS = (
@@ -86,6 +100,12 @@ MEASUREMENTS = (
         sources={"frames_out": ""},
     ),
     Measurement(
+        name="wspulse_broadcasts_total",
+        kind=Kind.COUNTER,
+        meaning="frames that were broadcast by this worker, each once, whoever hears it",
+        sources={"broadcasts": ""},
+    ),
+    Measurement(
         name="wspulse_frames_dropped_total",
         kind=Kind.COUNTER,
         meaning="frames that came to nobody. To clients: `buffer_full`, the oldest of a send buffer. Of clients: `undecodable`; "
@@ -99,6 +119,37 @@ MEASUREMENTS = (
             "frames_reserved": "reserved",
             "answers_dropped": "unasked",
         },
+    ),
+    Measurement(
+        name="wspulse_disconnects_total",
+        kind=Kind.COUNTER,
+        meaning="sessions that have ended: `peer_closed` (the client's close frame), `connection_lost`, `keepalive_timeout`, "
+        "`write_timeout`, `protocol_error`, `handler_raised`, `expired` (the resume window), `closed` and `kicked` by the "
+        "application, `duplicate` (another one of its id), `server_closed`. One that is suspended, or moves, has not ended",
+        label="reason",
+        sources={f"ended_{end}": end for end in _ENDS},
+    ),
+    Measurement(
+        name="wspulse_resumes_total",
+        kind=Kind.COUNTER,
+        meaning="clients that came back: `resumed` a session that waited, `replaced` a transport that seemed to live "
+        '(`on_duplicate="resume"`) or `taken_over` one where a session does not wait; `unknown`: an exact session that is '
+        "over, so that another one begins",
+        label="result",
+        sources={
+            "resumes_resumed": "resumed",
+            "resumes_replaced": "replaced",
+            "resumes_taken_over": "taken_over",
+            "resumes_unknown": "unknown",
+        },
+    ),
+    Measurement(
+        name="wspulse_moves_total",
+        kind=Kind.COUNTER,
+        meaning="sessions that were to leave this worker for another: `moved`, or `closed` with 1012 since they could "
+        "not move or were not to",
+        label="result",
+        sources={"moves_moved": "moved", "moves_closed": "closed"},
     ),
     Measurement(
         name="wspulse_peers_cut_total",

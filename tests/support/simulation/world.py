@@ -14,6 +14,7 @@ from tests.support.simulation.model.checks import (
     check_nothing_left,
     check_table,
 )
+from tests.support.simulation.model.ends import check_counted
 from tests.support.simulation.model.model import Model
 from tests.support.simulation.outside.app import Script, SimApp
 from tests.support.simulation.outside.bus import SimBus, watched_local_bus
@@ -334,3 +335,4 @@ class World:
         model = self.model
         if self.shard.metrics.callbacks_raised != model.raises:
             model.fail(f"{model.raises} callbacks raised, {self.shard.metrics.callbacks_raised} were counted")
+        check_counted(model, [self.shard.metrics])

@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
 
-from tests.support.simulation.faults.replacements import Faults
+from tests.support.simulation.faults.replacements import Faults, never
+from wspulse.actors.journal.journal import Journal
 from wspulse.actors.sessions.inbox import Callback, Inbox
 from wspulse.actors.sessions.send_buffer import SendBuffer
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
-from wspulse.actors.sessions.state import TRANSITIONS, Effect, SessionEvent, SessionState
+from wspulse.actors.sessions.state import ENDINGS, TRANSITIONS, Effect, SessionEvent, SessionState
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.errors import ConnectionClosedError, SendBufferFullError
 
@@ -115,5 +116,7 @@ FAULTS: Faults = {
     "newest frame dropped": ((SendBuffer, "push", _push_or_drop),),
     "duplicate does not wait for the last callback": ((Inbox, "wait_for", _no_wait),),
     "messages read before a drop are forgotten": ((Session, "_end", _end_without_frames),),
+    "end of a session that is not counted": ((Journal, "session_ended", never),),
+    "end of a window counted as that of a connection": ((ENDINGS, "", {SessionEvent.EXPIRE: None}),),
     "callbacks of a session run that the application has ended": ((Inbox, "discard_all", Inbox.discard_frames),),
 }

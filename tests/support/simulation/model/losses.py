@@ -5,6 +5,7 @@ Part of the `Model` (contract.md §3).
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from tests.support.simulation.loop import SimLoop
@@ -36,6 +37,8 @@ class LossModel(HandlerModel):
         super().__init__(loop, options)
         self.losing: SimPeer | None = None
         """Whose connection_lost runs right now."""
+        self.ends = Counter[str]()
+        """How many sessions have ended, by the reason that telemetry is to give."""
 
     def says_goodbye(self, peer: SimPeer, error: BaseException | None) -> bool:
         if peer.client is not None:

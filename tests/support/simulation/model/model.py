@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.simulation.loop import SimLoop
 from tests.support.simulation.model.calls import SimCalls
+from tests.support.simulation.model.ends import reason_of
 from tests.support.simulation.model.exact import ExactModel
 from tests.support.simulation.model.frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
 from tests.support.simulation.model.handlers import Run
@@ -298,6 +299,7 @@ class Model(LossModel):
             if expected[1] != "duplicate connection id" and not is_outlasted:
                 # What the application has ended hears of nothing else but that.
                 model.expected.clear()
+        self.ends[reason_of(None if by_peer else ordered, was_connected, error)] += 1
         is_ordered = not by_peer and not isinstance(error, DuplicateConnectionIDError)
         model.is_ordered = is_ordered and not is_outlasted
         self.nobody_waits(model, is_ordered=is_ordered)

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.support.simulation.loop import SimLoop
 from tests.support.simulation.model.checks import check_idle, check_newcomers, check_nothing_left
+from tests.support.simulation.model.ends import check_counted
 from tests.support.simulation.model.moves import MovingModel
 from tests.support.simulation.moves.patches import Unconnected
 from tests.support.simulation.outside.client import SimClient
@@ -339,6 +340,11 @@ class MovingWorld(World):
         raised = sum(process.shard.metrics.callbacks_raised for process in self._every)
         if not self.has_killed and raised != model.raises:
             model.fail(f"{model.raises} callbacks raised, {raised} were counted")
+        if not self.has_killed:
+            counted = [process.shard.metrics for process in self._every]
+            check_counted(model, counted)
+            if (moved := sum(metrics.moves_moved for metrics in counted)) != model.moved:
+                model.fail(f"{model.moved} sessions moved, {moved} were counted")
 
     @property
     def _working(self) -> bool:
