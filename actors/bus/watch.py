@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
@@ -22,6 +23,9 @@ __all__ = ["STALLED", "BusWatch"]
 
 STALLED = "broadcasts between the workers stand still"
 """What is amiss, in the answer to the health check."""
+
+_MOST_UNDER_WAY = 64
+"""Echoes of a minute: those of a longer stall are not measured."""
 
 _logger = logging.getLogger("wspulse.bus")
 
@@ -57,6 +61,9 @@ class BusWatch:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._echoes = Echoes(clock())
+        self._lags = metrics.histograms.of("wspulse_bus_lag_seconds")
+        self._under_way: deque[tuple[int, float]] = deque(maxlen=_MOST_UNDER_WAY)
+        """The numbers of echoes, and when they were sent."""
         self._came = 0
         """Messages of the bus, when we looked last."""
 
@@ -83,10 +90,17 @@ class BusWatch:
                 "worker; look whether the supervisor runs",
                 extra={"shard": self._life[0], "silent_s": round(for_s, 1)},
             )
-        self._bus.publish_echo(pack_echo(*self._life, self._echoes.sent(now)))
+        number = self._echoes.sent(now)
+        self._under_way.append((number, now))
+        self._bus.publish_echo(pack_echo(*self._life, number))
 
     def _returned(self, data: bytes) -> None:
-        for_s = self._echoes.returned(unpack_echo(data), self._clock())
+        number, now = unpack_echo(data), self._clock()
+        while self._under_way and self._under_way[0][0] <= number:
+            sent_number, sent_at = self._under_way.popleft()
+            if sent_number == number:  # else it did not come
+                self._lags.observe(now - sent_at)
+        for_s = self._echoes.returned(number, now)
         if for_s is not None:
             self._health.mend(STALLED)
             _logger.warning("the bus moves again", extra={"shard": self._life[0], "stood_still_s": round(for_s, 1)})

@@ -177,6 +177,8 @@ class Alive(ActorMessage):
     connections: int
     counters: dict[str, Any] = {}
     """What it has counted since its start; what it counts by kind, as a map of its own."""
+    histograms: dict[str, Any] = {}
+    """How long things took, as `Histograms` tells it."""
 
 
 class BusShared(ActorMessage):

@@ -18,10 +18,11 @@ class Paused(Protocol):
 class MoveTally:
     """See the module. What it counts, `metrics` counts too."""
 
-    __slots__ = ("_metrics", "drained", "longest_pause_s", "moved")
+    __slots__ = ("_metrics", "_pauses", "drained", "longest_pause_s", "moved")
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._pauses = metrics.histograms.of("wspulse_move_seconds")
         self.moved = 0
         self.drained = 0
         """Closed, since they could not move."""
@@ -32,6 +33,7 @@ class MoveTally:
         for session in sessions:
             self.moved += 1
             self._metrics.moves_moved += 1
+            self._pauses.observe(session.pause_s)
             self.longest_pause_s = max(self.longest_pause_s, session.pause_s)
 
     def closed(self) -> None:

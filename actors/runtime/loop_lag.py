@@ -11,6 +11,7 @@ import time
 from logging import Logger
 from time import clock_gettime, monotonic, process_time
 
+from wspulse.actors.values.telemetry.histogram import Histogram
 from wspulse.actors.values.timing.standstill import Standstill
 
 __all__ = ["LoopLag"]
@@ -25,9 +26,10 @@ WINDOW_PERIODS = 20
 
 
 class LoopLag:
-    """Measures from its creation until `stop()`."""
+    """Measures from its creation until `stop()`, into `histogram` too."""
 
-    def __init__(self) -> None:
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
         self.last_s = 0.0
         """How late the last timer was."""
         self._recent: list[float] = []
@@ -53,6 +55,7 @@ class LoopLag:
     def _tick(self) -> None:
         now = monotonic()
         self.last_s = max(0.0, now - self._due)
+        self._histogram.observe(self.last_s)
         self._recent = [*self._recent[1 - WINDOW_PERIODS :], self.last_s]
         if self._standstill is not None and self._logger is not None:
             stood = self._standstill.look(*_clocks())

@@ -153,7 +153,7 @@ class ShardRuntime:
                 proxies=self._acceptor.proxies,
                 logger=server.options.logger,
             )
-        self._lag = LoopLag()
+        self._lag = LoopLag(self.shard.metrics.histograms.of("wspulse_loop_lag_seconds"))
         journal, slow_s = self.shard.journal, server.options.slow_handler
         self._slow_handlers = SlowHandlers(
             self.shard.loop, self.shard.working, slow_s, partial(journal.handler_is_slow, slow_handler_s=slow_s)

@@ -55,5 +55,5 @@ class Statistics:
                 "links_down": self._siblings.links_down,
             },
             "counters": shard.metrics.counted(),
-            "histograms": {},
+            "histograms": shard.metrics.histograms.told(),
         }

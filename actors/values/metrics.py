@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from wspulse.actors.values.telemetry.histogram import Histograms
 
 __all__ = ["Metrics"]
 
@@ -89,7 +91,12 @@ class Metrics:
     bus_stalls: int = 0
     """How often the bus stood still: nothing that this shard published came back for seconds."""
     events_dropped: int = 0
+    histograms: Histograms = field(default_factory=Histograms)
+    """How long things took."""
 
     def counted(self) -> dict[str, Any]:
-        """All of them by name. They are counters: what is added here never falls while the worker lives."""
-        return {name: getattr(self, name) for name in type(self).__slots__}
+        """All numbers by name. They are counters: what is added here never falls while the worker lives."""
+        return {name: getattr(self, name) for name in _COUNTERS}
+
+
+_COUNTERS = tuple(name for name in Metrics.__slots__ if name != "histograms")

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import Any
 
 from wspulse.actors.mesh.message import GetMetrics
 from wspulse.actors.values.telemetry.contract import MEASUREMENTS
+from wspulse.actors.values.telemetry.histogram import SUM
 from wspulse.actors.values.telemetry.measurement import Kind, Measurement
 from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.control.statistics import STATS_TIMEOUT_S, Counted
@@ -35,14 +37,16 @@ class Telemetry:
     async def told(self) -> list[dict[str, Any]]:
         """As the operation answers."""
         gauges = await self._ask()
-        counted = {shard: history.tally.total for shard, history in sorted(self._supervised.histories().items())}
+        histories = sorted(self._supervised.histories().items())
+        counted = {shard: history.tally.total for shard, history in histories}
+        measured = {shard: history.histograms.total for shard, history in histories}
         return [
             {
                 "name": measurement.name,
                 "kind": measurement.kind.value,
                 "help": measurement.meaning,
                 "unit": measurement.unit,
-                "samples": list(self._samples(measurement, gauges, counted)),
+                "samples": list(self._samples(measurement, gauges, counted, measured)),
             }
             for measurement in MEASUREMENTS
         ]
@@ -60,13 +64,18 @@ class Telemetry:
                 gauges[child.shard]["rss_bytes"] += size
             answer = answers.get(child.seat)
             if isinstance(answer, dict):
-                child.tally.heard(incarnations[child.seat], answer["counters"])
+                history = self._supervised.histories()[child.shard]
+                history.heard(incarnations[child.seat], answer["counters"], answer["histograms"])
                 for name, value in answer["gauges"].items():
                     gauges[child.shard][name] += value
         return dict(sorted(gauges.items()))
 
     def _samples(
-        self, measurement: Measurement, gauges: Mapping[int, Counts], counted: Mapping[int, Counts]
+        self,
+        measurement: Measurement,
+        gauges: Mapping[int, Counts],
+        counted: Mapping[int, Counts],
+        measured: Mapping[int, Counts],
     ) -> Iterator[Sample]:
         if not measurement.per_shard:
             yield from self._own_samples(measurement)
@@ -75,6 +84,10 @@ class Telemetry:
                 for source, label in measurement.sources.items():
                     if source in values:
                         yield _sample(measurement, label, values[source], shard)
+        elif measurement.kind is Kind.HISTOGRAM:
+            for shard, values in measured.items():
+                for label, buckets in values.get(measurement.name, {}).items():
+                    yield _distribution(measurement, label, buckets, shard)
         else:
             for shard, values in counted.items():
                 for source, label in _sources(measurement, values):
@@ -101,7 +114,24 @@ def _sources(measurement: Measurement, counted: Counts) -> Iterator[tuple[str, s
 
 
 def _sample(measurement: Measurement, label: str, value: float, shard: int | None = None) -> Sample:
+    return {"labels": _labels(measurement, label, shard), "value": value}
+
+
+def _distribution(measurement: Measurement, label: str, told: Counts, shard: int) -> Sample:
+    """Of a histogram, each of whose buckets has those of the smaller ones as well."""
+    numbers = range(len(measurement.bounds) + 1)
+    bounds = [*map(str, measurement.bounds), "+Inf"]
+    cumulative = list(accumulate(told.get(str(number), 0) for number in numbers))
+    return {
+        "labels": _labels(measurement, label, shard),
+        "buckets": list(zip(bounds, cumulative, strict=True)),
+        "sum": told.get(SUM, 0) / 1_000_000,
+        "count": cumulative[-1],
+    }
+
+
+def _labels(measurement: Measurement, label: str, shard: int | None) -> dict[str, str]:
     labels = {} if shard is None else {"shard": str(shard)}
     if measurement.label:
         labels[measurement.label] = label
-    return {"labels": labels, "value": value}
+    return labels

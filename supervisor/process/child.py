@@ -272,7 +272,7 @@ class Child:
         match message:
             case Alive():
                 self.connections = message.connections
-                self.tally.heard(worker.incarnation, message.counters)
+                self._history.heard(worker.incarnation, message.counters, message.histograms)
             case Ready():
                 self._on_ready()
             case BootFailed():

@@ -282,7 +282,8 @@ class Worker:
         self._stream.send(Tell(message))
 
     def _tell_counters(self) -> None:
-        self._tell(Alive(self._runtime.connections, self._runtime.shard.metrics.counted()))
+        metrics = self._runtime.shard.metrics
+        self._tell(Alive(self._runtime.connections, metrics.counted(), metrics.histograms.told()))
 
     def _say_alive(self) -> None:
         self._tell_counters()

@@ -30,6 +30,9 @@ _ENDS = (
     "server_closed",
 )
 
+_WAITS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""For what clients and other workers wait for: between the way within a machine and the shortest of the deadlines."""
+
 _STATUSES = ("400", "401", "403", "404", "405", "408", "409", "426", "429", "431", "500", "503", "505", "other")
 
 MEASUREMENTS = (
@@ -152,6 +155,13 @@ MEASUREMENTS = (
         sources={"moves_moved": "moved", "moves_closed": "closed"},
     ),
     Measurement(
+        name="wspulse_move_seconds",
+        kind=Kind.HISTOGRAM,
+        meaning="how long sessions that moved away were held up",
+        unit="seconds",
+        bounds=_WAITS_S,
+    ),
+    Measurement(
         name="wspulse_peers_cut_total",
         kind=Kind.COUNTER,
         meaning="peers that were cut off: `stalled` (they took nothing), `silent` (they answered no ping), `reset` (they did not "
@@ -183,6 +193,20 @@ MEASUREMENTS = (
         kind=Kind.COUNTER,
         meaning="callbacks that ran longer than `slow_handler`",
         sources={"slow_handlers": ""},
+    ),
+    Measurement(
+        name="wspulse_loop_lag_seconds",
+        kind=Kind.HISTOGRAM,
+        meaning="how late the worker's loop is, looked at every half second",
+        unit="seconds",
+        bounds=_WAITS_S,
+    ),
+    Measurement(
+        name="wspulse_bus_lag_seconds",
+        kind=Kind.HISTOGRAM,
+        meaning="how long a message of the bus takes to come back to the worker, looked at every second; nothing with one worker",
+        unit="seconds",
+        bounds=_WAITS_S,
     ),
     Measurement(
         name="wspulse_bus_messages_total",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from wspulse.supervisor.process.tally import Tally
+from wspulse.supervisor.process.tally import Counts, Tally
 
 __all__ = ["History"]
 
@@ -19,12 +19,19 @@ class History:
     def __init__(self) -> None:
         self.tally = Tally()
         """What they have counted."""
+        self.histograms = Tally()
+        """How long things took, as their `Histograms` tell it."""
         self.restarts = 0
         """Starts that followed a crash, or a start that failed."""
         self.restarts_by_reason = Counter[str]()
         """The same by the reasons that the contract of telemetry names."""
         self.last_failure = ""
         """How the last one crashed, or why it could not start."""
+
+    def heard(self, incarnation: int, counters: Counts, histograms: Counts) -> None:
+        """A worker has counted and measured so much since its start."""
+        self.tally.heard(incarnation, counters)
+        self.histograms.heard(incarnation, histograms)
 
     def restarted(self, reason: str) -> None:
         """Count a start that follows."""

@@ -121,3 +121,19 @@ def test_watch_that_was_stopped_sends_nothing_and_says_nothing(caplog: pytest.Lo
     stage.watch.stop()
     stage.pass_time(60)
     assert (stage.published, stage.health.ok, said(caplog)) == (2, True, [])
+
+
+def lags(stage: Stage) -> dict[str, int]:
+    return stage.metrics.histograms.told()["wspulse_bus_lag_seconds"][""]
+
+
+def test_lag_of_the_bus_is_measured_by_each_echo_that_comes_back() -> None:
+    stage = Stage()
+    stage.pass_time(3.5)
+    assert lags(stage) == {"sum_us": 0, "0": 4}
+    stage.stands = True
+    stage.pass_time(2.5)
+    del stage.kept[0]  # it never comes
+    stage.pass_time(0.25)
+    stage.move()
+    assert lags(stage) == {"sum_us": 1_500_000, "0": 4, "7": 1, "10": 1}, "of 1.25 s and of 0.25 s"

@@ -74,6 +74,25 @@ async def test_silent_worker_has_the_counters_that_it_told_last_and_no_gauges(tm
         assert not stage.shards[1].silenced, "nobody waits for it"
 
 
+MOVES = "wspulse_move_seconds"
+
+
+async def test_histogram_has_cumulative_buckets_and_goes_on_when_its_worker_is_replaced(tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
+        for shard in (0, 1):
+            measures(stage, shard)
+            told = {"sum_us": 2_000_000, "0": 2, "3": 1, "13": 1} if shard else {"sum_us": 0}
+            stage.shards[shard].answers[GetMetrics]["histograms"] = {MOVES: {"": told}}
+        stage.pretended[1].history.heard(0, {}, {MOVES: {"": {"sum_us": 500_000, "3": 10}}})
+        (found,) = [each for each in await control.metrics() if each.name == MOVES]
+        assert (found.kind, found.unit) == ("histogram", "seconds")
+        of_0, of_1 = found.samples
+        assert (of_0.labels, of_0.count, of_0.sum, of_0.value) == ({"shard": "0"}, 0, 0, None)
+        assert (of_1.labels, of_1.count, of_1.sum) == ({"shard": "1"}, 14, 2.5)
+        assert of_1.buckets[:5] == (("0.001", 2), ("0.0025", 2), ("0.005", 2), ("0.01", 13), ("0.025", 13))
+        assert of_1.buckets[-2:] == (("10.0", 13), ("+Inf", 14))
+
+
 async def test_restarts_are_told_by_their_reason(tmp_path: Path) -> None:
     async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
         stage.pretended[0].history.restarted("crash")

@@ -49,6 +49,17 @@ def test_what_workers_count_is_kept_over_their_ends(stage: Stage) -> None:
     assert stage.child.tally.of(stage.child.incarnation) == {"frames_in": 2}
 
 
+def test_what_workers_measure_is_kept_over_their_ends(stage: Stage) -> None:
+    stage.child.start()
+    stage.become_ready()
+    stage.worker.says(Alive(7, {}, {"moves": {"": {"1": 30}}}))
+    stage.worker.ends(-signal.SIGKILL)
+    stage.next_start()
+    stage.become_ready()
+    stage.worker.says(Alive(1, {}, {"moves": {"": {"1": 2, "2": 1}}}))
+    assert stage.child._history.histograms.total == {"moves": {"": {"1": 32, "2": 1}}}
+
+
 def test_crashed_worker_is_replaced_under_a_new_incarnation(stage: Stage) -> None:
     stage.child.start()
     stage.become_ready()

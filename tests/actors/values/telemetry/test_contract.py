@@ -29,6 +29,9 @@ WANTED = {
     "wspulse_disconnects_total": {"shard", "reason"},
     "wspulse_resumes_total": {"shard", "result"},
     "wspulse_moves_total": {"shard", "result"},
+    "wspulse_move_seconds": {"shard"},
+    "wspulse_loop_lag_seconds": {"shard"},
+    "wspulse_bus_lag_seconds": {"shard"},
     "wspulse_bus_gaps_total": {"shard"},
     "wspulse_worker_restarts_total": {"reason"},
     "wspulse_limited_total": {"shard", "limit"},
@@ -72,6 +75,21 @@ def test_source_of_a_measurement_is_counted(measurement: Measurement) -> None:
     if measurement.kind is Kind.COUNTER and measurement.per_shard:
         assert measurement.sources.keys() <= COUNTERS.keys()
         assert measurement.sources.keys() <= raised_names()
+
+
+def test_every_histogram_of_the_contract_is_measured_somewhere() -> None:
+    found = set()
+    for tree in trees():
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "of"
+                and node.args
+            ):
+                found |= {each.value for each in ast.walk(node.args[0]) if isinstance(each, ast.Constant)}
+    named = {name for name in found if isinstance(name, str) and name.startswith("wspulse_")}
+    assert named == {row.name for row in MEASUREMENTS if row.kind is Kind.HISTOGRAM}
 
 
 def test_names_and_labels_that_dashboards_rely_on_are_there() -> None:
