@@ -182,6 +182,7 @@ class Room(Generic[M]):
         for write in writers:
             write(wire)
         self._metrics.frames_out += len(writers)
+        self._metrics.bytes_out += len(wire) * len(writers)
         for member in slow:
             member.buffer_broadcast([wire])
 
@@ -211,7 +212,9 @@ class Room(Generic[M]):
         self._writing.data = wire
         for write in writers:
             write(wire)
-        self._metrics.frames_out += count * len(writers)
+        metrics = self._metrics
+        metrics.frames_out += count * len(writers)
+        metrics.bytes_out += len(wire) * len(writers)
         if slow is not None:
             for member in slow:
                 member.buffer_broadcast(frames)

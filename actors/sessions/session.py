@@ -153,8 +153,11 @@ class Session:
                     self._push(wire)
             return
         count = len(turn)
-        self.shard.metrics.frames_out += count
-        wire = self.shard.writing.data = turn[0] if count == 1 else b"".join(turn)
+        shard = self.shard
+        wire = shard.writing.data = turn[0] if count == 1 else b"".join(turn)
+        metrics = shard.metrics
+        metrics.frames_out += count
+        metrics.bytes_out += len(wire)
         transport.write(wire)
 
     def buffer_broadcast(self, frames: list[bytes]) -> None:
@@ -164,9 +167,7 @@ class Session:
         transport = self.transport
         if transport is not None and not transport.blocked:
             # It was slow when the room began this turn's writing, and has caught up since.
-            self.shard.metrics.frames_out += len(frames)
-            wire = self.shard.writing.data = b"".join(frames)
-            transport.write(wire)
+            transport.write_frames(b"".join(frames), len(frames))
             return
         for wire in frames:
             self._push(wire)
@@ -183,9 +184,7 @@ class Session:
         buffer = self._buffer
         while buffer and not transport.blocked:
             data, count = buffer.take(_DRAIN_BYTES)
-            self.shard.metrics.frames_out += count
-            self.shard.writing.data = data
-            transport.write(data)
+            transport.write_frames(data, count)
         if self._room_in_buffer is not None and not (transport.blocked and buffer and buffer.full):
             self._wake_senders()
         if not buffer and not transport.blocked:

@@ -11,6 +11,7 @@ from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.transport.writing import Writing
 from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.errors import ProtocolError
+from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
 
 __all__ = ["Admitting", "Carried", "Ending", "EndingShard", "Receiving", "TransportShard"]
@@ -104,6 +105,7 @@ class TransportShard(EndingShard, Protocol[T_contra]):
     """A shard, as its transports see it."""
 
     options: ServerOptions
+    metrics: Metrics
     loop: asyncio.AbstractEventLoop
     context: Context
     """In which nothing of a session's is set."""

@@ -16,6 +16,7 @@ from wspulse.actors.transport.owed import Owed
 from wspulse.actors.transport.patience.parting import KICK_WAIT_S, Parting, Patience
 from wspulse.actors.transport.patience.write_watch import WriteWatch
 from wspulse.actors.transport.writing import Writing
+from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
 
 __all__ = ["Outlet", "WritingShard"]
@@ -23,6 +24,7 @@ __all__ = ["Outlet", "WritingShard"]
 
 class WritingShard(EndingShard, Protocol):
     options: ServerOptions
+    metrics: Metrics
     writing: Writing
     """Where what is written is kept before."""
 
@@ -83,10 +85,19 @@ class Outlet(asyncio.Protocol, ABC, Generic[S]):
         # What is on its way to a peer that takes it, however far away that is, is no sign that it takes nothing.
         is_cut_soon = at_once and (self.blocked or is_behind(self._client))
         shard.writing.data = words
+        shard.metrics.bytes_out += len(words)
         self.write(words)
         write_wait_s = shard.options.write_wait
         stall_s = KICK_WAIT_S if is_cut_soon else write_wait_s if self.blocked else answer_s
         Parting(self, shard.at, shard.clock(), Patience(answer_s, stall_s, write_wait_s))
+
+    def write_frames(self, wire: bytes, frames: int) -> None:
+        """Write so many frames of the application at once; 0 for those of a protocol."""
+        shard = self.shard
+        shard.metrics.frames_out += frames
+        shard.metrics.bytes_out += len(wire)
+        shard.writing.data = wire
+        self.write(wire)
 
     # Ahead of everything else.
 
@@ -105,6 +116,7 @@ class Outlet(asyncio.Protocol, ABC, Generic[S]):
         owed, self._owed = self._owed, None
         if owed is not None:
             wire = self.shard.writing.data = owed.wire()
+            self.shard.metrics.bytes_out += len(wire)
             self.write(wire)
 
     # Whether the peer takes it.

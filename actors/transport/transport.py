@@ -74,6 +74,7 @@ class Transport(Movable["TransportShard[Transport]"]):
 
     def data_received(self, data: bytes) -> None:
         """Take what was read, and hand over what is complete, until it is used up or the session is behind."""
+        self.shard.metrics.bytes_in += len(data)
         if self.state is not _OPEN:
             self._read_aside(data)
             return
@@ -171,6 +172,10 @@ class Transport(Movable["TransportShard[Transport]"]):
 
     def keep(self, data: bytes) -> None:
         """Keep what the peer sent before it could have an answer, or the loop its socket."""
+        self.shard.metrics.bytes_in += len(data)
+        self._keep(data)
+
+    def _keep(self, data: bytes) -> None:
         self._parser.feed(data)
         if self._parser.leftover_bytes > AHEAD_BYTES:
             self.hold()
@@ -326,7 +331,7 @@ class Transport(Movable["TransportShard[Transport]"]):
         """What is read while no session is to be given it."""
         match self.state:
             case TransportState.WAITING:
-                self.keep(data)
+                self._keep(data)
             case TransportState.WAITING_HELD | TransportState.HELD | TransportState.STOPPED:
                 self._parser.feed(data)
                 # A loop begins to read behind `connection_made`, whatever that has said.

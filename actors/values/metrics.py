@@ -16,6 +16,9 @@ class Metrics:
 
     frames_in: int = 0
     frames_out: int = 0
+    bytes_in: int = 0
+    """Of WebSocket connections, read from their sockets."""
+    bytes_out: int = 0
     frames_dropped: int = 0
     """Frames that were dropped as the oldest of a full send buffer."""
     frames_undecodable: int = 0

@@ -186,8 +186,7 @@ class ExactSession(Session):
     def flush(self) -> None:
         transport = self.transport
         if self._owes_ack and transport is not None and not transport.blocked:
-            wire = self.shard.writing.data = self._owed()
-            transport.write(wire)
+            transport.write_frames(self._owed(), 0)
         turn = self._turn
         if turn is None:
             return
@@ -198,10 +197,8 @@ class ExactSession(Session):
             if self.state is not SessionState.CLOSED:
                 self._put(batch)
             return
-        self.shard.metrics.frames_out += len(turn)
         self.log.keep(batch)
-        self.shard.writing.data = wire
-        transport.write(wire)
+        transport.write_frames(wire, len(turn))
 
     def buffer_broadcast(self, frames: list[bytes]) -> None:
         if self.state is SessionState.CLOSED:
@@ -209,10 +206,9 @@ class ExactSession(Session):
         transport = self.transport
         if transport is not None and not transport.blocked:
             # It was slow when the room began this turn's writing, and has caught up since.
-            wire = self.shard.writing.data = b"".join(frames)
-            self.shard.metrics.frames_out += len(frames)
+            wire = b"".join(frames)
             self.log.keep((frames, len(wire)))
-            transport.write(wire)
+            transport.write_frames(wire, len(frames))
             return
         self._put((frames, sum(map(len, frames))))
 
@@ -222,17 +218,16 @@ class ExactSession(Session):
             return
         log = self.log
         while not transport.blocked:
+            count = 0
             if self._owes_ack:
                 data = self._owed()
             elif log.gap:
                 data = self._frames.lost(log.take_gap())
             elif log.unsent:
                 data, count = log.take(_DRAIN_BYTES)
-                self.shard.metrics.frames_out += count
             else:
                 break
-            self.shard.writing.data = data
-            transport.write(data)
+            transport.write_frames(data, count)
         if self._room_in_buffer is not None and not (transport.blocked and log.full):
             self._wake_senders()
         if transport.blocked:

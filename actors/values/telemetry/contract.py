@@ -103,6 +103,20 @@ MEASUREMENTS = (
         sources={"frames_out": ""},
     ),
     Measurement(
+        name="wspulse_bytes_received_total",
+        kind=Kind.COUNTER,
+        meaning="bytes that clients sent behind their requests: frames with their headers, pings, pongs and close frames",
+        unit="bytes",
+        sources={"bytes_in": ""},
+    ),
+    Measurement(
+        name="wspulse_bytes_sent_total",
+        kind=Kind.COUNTER,
+        meaning="bytes that were given to clients' sockets behind the answers to their requests, of the same",
+        unit="bytes",
+        sources={"bytes_out": ""},
+    ),
+    Measurement(
         name="wspulse_broadcasts_total",
         kind=Kind.COUNTER,
         meaning="frames that were broadcast by this worker, each once, whoever hears it",

@@ -124,6 +124,7 @@ class World:
 
     def _arrive(self, peer: SimPeer, _upgrade: Upgrade, ahead: bytes) -> None:
         if ahead:
+            self.model.bytes_in += len(ahead)
             peer.transport.keep(ahead)
         peer.transport.connection_made(peer.socket)
 

@@ -24,6 +24,8 @@ WANTED = {
     "wspulse_upgrades_total": {"shard", "result"},
     "wspulse_frames_received_total": {"shard"},
     "wspulse_frames_sent_total": {"shard"},
+    "wspulse_bytes_received_total": {"shard"},
+    "wspulse_bytes_sent_total": {"shard"},
     "wspulse_broadcasts_total": {"shard"},
     "wspulse_frames_dropped_total": {"shard", "reason"},
     "wspulse_disconnects_total": {"shard", "reason"},

@@ -53,6 +53,9 @@ def check_counted(model: Model, counted: Iterable[Metrics]) -> None:
     ends = {name.removeprefix("ended_"): count for name, count in totals.items() if name.startswith("ended_") and count}
     if ends != model.ends:
         model.fail(f"sessions ended by {dict(model.ends)}, counted are {ends}")
+    if (totals["bytes_in"], totals["bytes_out"]) != (model.bytes_in, model.bytes_out):
+        read, written = model.bytes_in, model.bytes_out
+        model.fail(f"{read} bytes came and {written} went, counted are {totals['bytes_in']} and {totals['bytes_out']}")
     begun = len(model._keys)
     came_back = sum(totals[f"resumes_{result}"] for result in ("resumed", "replaced", "taken_over"))
     if totals["upgrades"] - came_back != begun:

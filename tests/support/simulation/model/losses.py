@@ -37,6 +37,8 @@ class LossModel(HandlerModel):
         super().__init__(loop, options)
         self.losing: SimPeer | None = None
         """Whose connection_lost runs right now."""
+        self.bytes_in = self.bytes_out = 0
+        """Of WebSocket connections, read from and written to sockets."""
         self.ends = Counter[str]()
         """How many sessions have ended, by the reason that telemetry is to give."""
 

@@ -65,6 +65,7 @@ class Model(LossModel):
         if data[0] == 72:
             self._answered(peer, int(data[9:12]))
             return [(0, data)]
+        self.bytes_out += len(data)
         frames: list[tuple[int, bytes]] = []
         position, size = 0, len(data)
         while position < size:

@@ -223,6 +223,7 @@ class MovingWorld(World):
         if seat == process.seat:
             transport = peer.transport = Transport(process.shard, upgrade)
             if ahead:
+                self.model.bytes_in += len(ahead)
                 transport.keep(ahead)
             fd = self.descriptors.given(process, peer)
             client = SimDescriptor(self.descriptors, fd, peer)

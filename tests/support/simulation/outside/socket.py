@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tests.support.simulation.model.checks import check_turn
 from tests.support.simulation.model.patience import FAR_BYTES
+from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.transport.state import TransportState
 
 if TYPE_CHECKING:
@@ -261,6 +262,8 @@ class SimSocket(asyncio.Transport):
         if peer.outgoing:
             check_turn(self.model, peer)
             data = peer.hand_over(most_bytes)
+            if not isinstance(self.protocol, Refusal):
+                self.model.bytes_in += len(data)
             try:
                 self.protocol.data_received(data)
             except BaseException as error:

@@ -129,7 +129,9 @@ class SimDescriptor:
             if peer.eof:
                 return b""
             raise BlockingIOError
-        return peer.hand_over(most_bytes)
+        data = peer.hand_over(most_bytes)
+        peer.socket.model.bytes_in += len(data)
+        return data
 
     def close(self) -> None:
         self._table.close(self.fd)
