@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from logging import Logger, getLogger
 from time import monotonic
 from typing import Any, TypeVar, overload
@@ -18,11 +19,13 @@ from wspulse.actors.events.answer import Answers
 from wspulse.actors.events.context import Chain, Context, InvalidPayloadError, Step
 from wspulse.actors.events.handler import EventHandler, callable_name, checked_callable
 from wspulse.actors.events.recovery import recovery
+from wspulse.actors.events.timed import timed
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.awaitable import is_awaitable, result_of
 from wspulse.actors.values.errors import ConnectionClosedError, ReplyError, SendBufferFullError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.log_limit import LogLimit, shortened
+from wspulse.actors.values.telemetry.histogram import Histograms
 
 __all__ = ["EventRouter"]
 
@@ -55,6 +58,7 @@ class EventRouter:
         self._parents: list[tuple[str, EventRouter]] = []
         self._fallback: EventHandler | None = None
         self._on_invalid: Callable[[Context, InvalidPayloadError], Any] | None = None
+        self._histograms: Histograms | None = None
         self._chains: dict[str, Chain] | None = None
         """Event → what is run for it; None when something was registered since."""
         self._fallback_chains: list[tuple[str, Chain]] = []
@@ -148,6 +152,12 @@ class EventRouter:
         """The names that have a handler, those of included routers with their prefixes."""
         return tuple(self._names())
 
+    def measure(self, histograms: Histograms) -> None:
+        """Measure from the next frame on how long handlers take, those of included routers too. For a runtime whose server is
+        looked at; nothing of it is there before."""
+        self._histograms = histograms
+        self._changed()
+
     # Dispatch.
 
     def __call__(self, connection: Connection, frame: Frame) -> Awaitable[None] | None:
@@ -220,12 +230,12 @@ class EventRouter:
     def _compile(self) -> dict[str, Chain]:
         chains: dict[str, Chain] = {}
         fallbacks: list[tuple[str, Chain]] = []
-        answers = self._answers
-        self._collect("", (), self._on_invalid or _answer_invalid, answers, chains, fallbacks)
+        make = partial(_chain, answers=self._answers, histograms=self._histograms)
+        self._collect("", (), self._on_invalid or _answer_invalid, make, chains, fallbacks)
         if self._fallback is None:
             handler = EventHandler("fallback", self._warn_unmatched)
             on_invalid = self._on_invalid or _answer_invalid
-            fallbacks.append(("", _chain(tuple(self._middleware), handler, on_invalid, answers)))
+            fallbacks.append(("", make("", tuple(self._middleware), handler, on_invalid)))
         # Stable: of two with one prefix the outer one, which comes first, is taken.
         fallbacks.sort(key=lambda item: -len(item[0]))
         self._chains, self._fallback_chains = chains, fallbacks
@@ -236,18 +246,18 @@ class EventRouter:
         prefix: str,
         middleware: tuple[Step, ...],
         on_invalid: Callable[[Context, InvalidPayloadError], Any],
-        answers: Answers,
+        make: Callable[..., Chain],
         chains: dict[str, Chain],
         fallbacks: list[tuple[str, Chain]],
     ) -> None:
         middleware = (*middleware, *self._middleware)
         on_invalid = self._on_invalid or on_invalid
         for event, handler in self._handlers.items():
-            chains[prefix + event] = _chain(middleware, handler, on_invalid, answers)
+            chains[prefix + event] = make(prefix + event, middleware, handler, on_invalid)
         if self._fallback is not None:
-            fallbacks.append((prefix, _chain(middleware, self._fallback, on_invalid, answers)))
+            fallbacks.append((prefix, make("", middleware, self._fallback, on_invalid)))
         for child_prefix, child in self._children:
-            child._collect(prefix + child_prefix, middleware, on_invalid, answers, chains, fallbacks)
+            child._collect(prefix + child_prefix, middleware, on_invalid, make, chains, fallbacks)
 
     def _fallback_chain(self, event: str) -> Chain:
         """Looked up each time: what a peer makes up must not fill a cache."""
@@ -278,12 +288,19 @@ def _what(event: Any) -> str:
 
 
 def _chain(
+    event: str,
     middleware: tuple[Step, ...],
     handler: EventHandler,
     on_invalid: Callable[[Context, InvalidPayloadError], Any],
+    *,
     answers: Answers,
+    histograms: Histograms | None,
 ) -> Chain:
-    return Chain((*middleware, *handler.middleware, handler.step), handler.data_type, on_invalid, answers)
+    """That of an event which has a handler, or, with the empty name, of a fallback."""
+    step = handler.step
+    if histograms is not None:
+        step = timed(step, histograms.of("wspulse_handler_seconds", event))
+    return Chain((*middleware, *handler.middleware, step), handler.data_type, on_invalid, answers)
 
 
 async def _finish(context: Context, chain: Chain, pending: Awaitable[Any]) -> None:

@@ -25,6 +25,7 @@ from wspulse.actors.accept.origins import reads_cookies
 from wspulse.actors.accept.pages import client_pages
 from wspulse.actors.accept.proxies.trust import TrustedProxies
 from wspulse.actors.bus.contract import Bus
+from wspulse.actors.events.measured import measured
 from wspulse.actors.journal.slow_handlers import SlowHandlers
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S, ActorRef, LocalRef
 from wspulse.actors.mesh.inheritance import Inheritance
@@ -76,7 +77,8 @@ class ShardRuntime:
     """See the module. `shard` is the name that people see, `seat` where other processes reach this one, the same number where it
     is not given; `mailbox_paths` has a path for each seat. `table` says who owns which connection ids; without one it is what the
     number of workers gives. `bus` is (push endpoint, subscribe endpoint); with one shard there is no bus. Without
-    `listeners` somebody else brings the connections: an ASGI server. `trust` says whose word counts for where a client is."""
+    `listeners` somebody else brings the connections: an ASGI server. `trust` says whose word counts for where a client is. Where it
+    `measures`, handlers, upgrades and pongs are timed, which costs each of them a little."""
 
     def __init__(
         self,
@@ -95,6 +97,7 @@ class ShardRuntime:
         tell_supervisor: Callable[[Message], None] | None = None,
         drain_s: float = 10.0,
         trust: TrustedProxies = _NOBODY,
+        measures: bool = False,
     ) -> None:
         self._server = server
         self._drain_s = drain_s
@@ -112,6 +115,10 @@ class ShardRuntime:
             loop=asyncio.get_running_loop(),
             real_time=monotonic,
         )
+        if measures:
+            metrics, handlers = self.shard.metrics, self.shard.handlers
+            metrics.measure()
+            handlers.on_message = measured(handlers.on_message, metrics.histograms)
         self.encode = self.shard.encode
         """A frame in wire form. Raises what the codec raises."""
         self.codec = server.options.codec

@@ -40,6 +40,10 @@ class AdmissionShard(Protocol):
     closing: bool
     """Whether newcomers are refused."""
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds in which the shard could serve, monotonic."""
+
     def at(self, when: float, call: Callable[[float], None]) -> None:
         """Have `call(now)` called at `when` or a little later; it cannot be cancelled."""
 
@@ -163,8 +167,13 @@ class Admission:
             if not self._may_follow(transport, upgrade, old, is_own=own is not None):
                 return
             old = shard.sessions.get(upgrade.connection_id)
-        shard.metrics.upgrades += 1
+        metrics = shard.metrics
+        metrics.upgrades += 1
         transport.accept(upgrade.answer)
+        if metrics.upgrade_times is not None:
+            # The deadline goes with the newcomer from process to process, and was set when its connection was accepted.
+            accepted_at = upgrade.deadline - shard.options.handshake_timeout
+            metrics.upgrade_times.observe(max(0.0, shard.clock() - accepted_at))
         access = shard.journal.access
         if access is not None:
             access.opened(transport, upgrade, is_resumed=old is not None)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from wspulse.actors.values.telemetry.histogram import Histograms
+from wspulse.actors.values.telemetry.histogram import Histogram, Histograms
 
 __all__ = ["Metrics"]
 
@@ -96,10 +96,18 @@ class Metrics:
     events_dropped: int = 0
     histograms: Histograms = field(default_factory=Histograms)
     """How long things took."""
+    upgrade_times: Histogram | None = None
+    """What is measured only where somebody looks, since it costs something at each upgrade and each pong."""
+    pong_times: Histogram | None = None
+
+    def measure(self) -> None:
+        """Somebody looks: measure from now on what is not measured else."""
+        self.upgrade_times = self.histograms.of("wspulse_upgrade_seconds")
+        self.pong_times = self.histograms.of("wspulse_pong_seconds")
 
     def counted(self) -> dict[str, Any]:
         """All numbers by name. They are counters: what is added here never falls while the worker lives."""
         return {name: getattr(self, name) for name in _COUNTERS}
 
 
-_COUNTERS = tuple(name for name in Metrics.__slots__ if name != "histograms")
+_COUNTERS = tuple(item.name for item in fields(Metrics) if item.default == 0)

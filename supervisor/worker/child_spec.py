@@ -34,6 +34,8 @@ class ChildSpec:
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and networks."""
     reads_proxy_headers: bool = False
+    measures: bool = False
+    """Whether somebody looks at the metrics, so that what costs something at each frame, upgrade and pong is measured too."""
     desk_path: str = ""
     """Where the bridge desk is; only for the application `bridge`."""
 

@@ -173,6 +173,7 @@ class Worker:
             tell_supervisor=self._tell,
             drain_s=spec.drain_s,
             trust=TrustedProxies(spec.trusted_proxies, reads_headers=spec.reads_proxy_headers),
+            measures=spec.measures,
         )
         self._feed = EventFeed(self._runtime.shard, self._tell, lambda: self._stream.backlogged)
         if self._runtime.movement is not None:

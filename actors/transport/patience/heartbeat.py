@@ -14,6 +14,7 @@ from typing import Protocol
 from wspulse.actors.transport.patience.doubt import LOOK_S, Doubt, Verdict
 from wspulse.actors.transport.state import CARRYING, TransportState
 from wspulse.actors.transport.transfer.record import HeartbeatRecord
+from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
 
 __all__ = ["Heartbeat"]
@@ -23,6 +24,7 @@ _payload_of = Struct("!d").pack
 
 class BeatingShard(Protocol):
     options: ServerOptions
+    metrics: Metrics
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -126,7 +128,10 @@ class Heartbeat:
         transport = self._transport
         if pong == self._payload and transport is not None:
             self._payload = self._doubt = None
-            self.latency_s = transport.shard.clock() - self._last_ping
+            shard = transport.shard
+            self.latency_s = shard.clock() - self._last_ping
+            if shard.metrics.pong_times is not None:
+                shard.metrics.pong_times.observe(self.latency_s)
 
     def __call__(self, now: float) -> None:
         transport = self._transport

@@ -33,6 +33,9 @@ _ENDS = (
 _WAITS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """For what clients and other workers wait for: between the way within a machine and the shortest of the deadlines."""
 
+_HANDLING_S = (0.0001, 0.00025, 0.0005, *_WAITS_S, 30.0)
+"""From a handler that computes a little to one that somebody should look at (`slow_handler`)."""
+
 _STATUSES = ("400", "401", "403", "404", "405", "408", "409", "426", "429", "431", "500", "503", "505", "other")
 
 MEASUREMENTS = (
@@ -82,6 +85,14 @@ MEASUREMENTS = (
         "began no request, and was hung up on",
         label="result",
         sources={"upgrades": "accepted", **{f"refused_{status}": status for status in _STATUSES}, "no_http": "no_http"},
+    ),
+    Measurement(
+        name="wspulse_upgrade_seconds",
+        kind=Kind.HISTOGRAM,
+        meaning="from accepting a connection to the answer 101, `connect` and a way from worker to worker included",
+        unit="seconds",
+        bounds=_WAITS_S,
+        on_demand=True,
     ),
     Measurement(
         name="wspulse_handovers_total",
@@ -190,11 +201,29 @@ MEASUREMENTS = (
         },
     ),
     Measurement(
+        name="wspulse_pong_seconds",
+        kind=Kind.HISTOGRAM,
+        meaning="how long clients took to answer a ping",
+        unit="seconds",
+        bounds=_WAITS_S,
+        on_demand=True,
+    ),
+    Measurement(
         name="wspulse_limited_total",
         kind=Kind.COUNTER,
         meaning="what was refused or delayed by a limit, by the limit",
         label="limit",
         prefix="limited_",
+    ),
+    Measurement(
+        name="wspulse_handler_seconds",
+        kind=Kind.HISTOGRAM,
+        meaning="how long handlers of frames took, by the event under which an event router has them, without its middleware; "
+        "`event` is empty for a router's fallback, and for an `on_message` without a router",
+        unit="seconds",
+        label="event",
+        bounds=_HANDLING_S,
+        on_demand=True,
     ),
     Measurement(
         name="wspulse_callbacks_raised_total",

@@ -102,3 +102,16 @@ def test_time_in_which_a_newcomer_was_not_read_does_not_lengthen_its_pong_wait()
     shard.noted_loop.turn()
     shard.pass_time(7.2)
     assert session.lost == [("KeepaliveTimeoutError", False)]
+
+
+def test_answers_to_pings_are_measured_where_somebody_looks() -> None:
+    shard = NotedShard(ping_period=2, pong_wait=5)
+    shard.metrics.measure()
+    transport, socket, _session = opened(shard)
+    shard.pass_time(2.3)
+    ping = socket.taken()
+    transport.data_received(pong_to(ping))
+    transport.data_received(pong_to(ping))  # which answers nothing
+    assert transport.latency_s is not None
+    told = shard.metrics.histograms.told()["wspulse_pong_seconds"][""]
+    assert told == {"sum_us": round(transport.latency_s * 1_000_000), "8": 1}, "0.3 s"

@@ -47,7 +47,8 @@ def measurements() -> str:
     rows = ["| name | kind | unit | labels | meaning |", "| --- | --- | --- | --- | --- |"]
     for row in MEASUREMENTS:
         labels = ", ".join(f"`{label}`" for label in row.labels)
-        rows.append(f"| `{row.name}` | {row.kind.value} | {row.unit} | {labels} | {row.meaning} |")
+        on_demand = " (*)" if row.on_demand else ""
+        rows.append(f"| `{row.name}`{on_demand} | {row.kind.value} | {row.unit} | {labels} | {row.meaning} |")
     return "\n".join(rows)
 
 
