@@ -19,6 +19,7 @@ from wspulse.actors.mesh.message import Message
 from wspulse.actors.mesh.placement import SLOTS
 from wspulse.actors.values.awaitable import result_of
 from wspulse.actors.values.health import Health
+from wspulse.supervisor.admin.service import AdminService
 from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.host.descriptor_limit import check_descriptors, check_workers
 from wspulse.supervisor.logs.configuration import tell
@@ -48,9 +49,6 @@ from wspulse.supervisor.worker.specs import child_spec
 __all__ = ["Supervisor"]
 
 _logger = logging.getLogger("wspulse.supervisor")
-
-INCARNATIONS_PER_RUN = 1_000_000
-"""Incarnations of a server's run begin at a multiple of this, above all those of a crashed predecessor."""
 
 
 class _Part(NamedTuple):
@@ -84,6 +82,7 @@ class Supervisor:
         self._forwarder: BusForwarder | None = None
         self._control: ControlPlane | None = None
         self._conductor: Conductor | None = None
+        self._admin = AdminService(settings, self)
         self._kept: list[KeptFiles] = []
         self._upkeep: Upkeep | None = None
         self.health = Health()
@@ -115,6 +114,7 @@ class Supervisor:
             _Part("mailboxes", self._open_mailboxes, self._close_mailboxes),
             _Part("bus", self._start_bus, self._stop_bus),
             _Part("control", self._start_control, lambda: self.control.stop()),  # noqa: PLW0108 - made later
+            _Part("admin", self._admin.start, self._admin.stop),
             _Part("source files", self._sources.start, self._sources.stop),
             _Part("terminators", lambda: None, self._frontend.stop),
             _Part("workers", self._start_workers, self._stop_workers),
@@ -347,7 +347,7 @@ class Supervisor:
         patience = Patience.of(self.settings)
         self._conductor = Conductor(self._workers, self._seating, self, patience, self._forwarder_started)
         listeners = self._frontend.start(self._socket_path("tls"))
-        self._workers.start(spec, listeners, self._seating, self.runtime_dir.run * INCARNATIONS_PER_RUN)
+        self._workers.start(spec, listeners, self._seating, self.runtime_dir.last_incarnation)
 
     async def _stop_workers(self) -> None:
         if self.is_ready:

@@ -49,9 +49,10 @@ ORDERS = {
         "moving",
         "control",
         "tls",
+        "client",
+        "admin",
         "supervisor",
         "check",
-        "client",
         "starter",
         "commands",
         "cli",
@@ -73,8 +74,9 @@ ACTORS_FOR_THE_SUPERVISOR = {
     "moving": ("values", "mesh"),
     "control": ("values", "mesh"),
     "tls": ("values", "accept.listener", "accept.listening", "wire"),
-    "supervisor": ("values", "mesh"),
     "client": ("values.errors", "values.frame", "values.awaitable", "values.log_limit"),
+    "admin": ("values.asgi", "values.errors", "accept.http_heads", "wire.answer"),
+    "supervisor": ("values", "mesh"),
     "check": ("values",),
     "starter": (),
     "commands": ("client", "values.codec", "values.errors", "values.frame"),
@@ -85,6 +87,13 @@ ACTORS_FOR_THE_SUPERVISOR = {
 
 LESS_THAN_THE_ORDER = {
     "wspulse.supervisor.client": ("wspulse.supervisor.protocol",),
+    "wspulse.supervisor.admin.site": (
+        "wspulse.supervisor.admin.spec",
+        "wspulse.supervisor.admin.token_file",
+        "wspulse.supervisor.client",
+        "wspulse.supervisor.protocol",
+        "wspulse.supervisor.settings.admin_address",
+    ),
     "wspulse.supervisor.source_files": ("wspulse.supervisor.errors",),
     "wspulse.supervisor.starter": ("wspulse.supervisor.errors",),
     "wspulse.supervisor.control.bridge": (

@@ -14,7 +14,7 @@ from wspulse.actors.values.errors import ControlError
 from wspulse.supervisor.client.async_dealer import AsyncDealer
 from wspulse.supervisor.client.async_events import AsyncEventStream
 from wspulse.supervisor.client.bridge import Bridge, BridgeRequest
-from wspulse.supervisor.protocol.address import find_address
+from wspulse.supervisor.protocol.address import Address, find_address
 from wspulse.supervisor.protocol.calls import TIMEOUT_S, Call, FrameLike, answer_number, calls, read_answer
 from wspulse.supervisor.protocol.types import (
     ConnectionInfo,
@@ -66,6 +66,13 @@ class AsyncControl:
         self._unsent: OrderedDict[int, None] = OrderedDict()
         self._waiting: dict[int, _Waiting] = {}
         self._sent: set[int] = set()
+
+    @classmethod
+    def at(cls, address: Address, *, timeout: float = TIMEOUT_S) -> Self:
+        """A client of the server at an address that is known, with keys that stand in no file."""
+        control = cls(address.endpoint, timeout=timeout)
+        control.address = address
+        return control
 
     @property
     def endpoint(self) -> str:

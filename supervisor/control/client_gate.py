@@ -51,6 +51,12 @@ class ClientGate:
         guarded.setsockopt(zmq.CURVE_SECRETKEY, self._pair.secret)
         guarded.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
 
+    def admit(self) -> tuple[bytes, KeyPair]:
+        """Let one client more in, for as long as the gate lasts: returns the server's public key, and keys for that client."""
+        pair = KeyPair(*zmq.curve_keypair())
+        self._allowed |= {_binary(pair.public)}
+        return self._pair.public, pair
+
     def close(self) -> None:
         """Let nobody in any more; idempotent."""
         if not self._lookout.is_closed:

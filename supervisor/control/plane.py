@@ -34,6 +34,7 @@ from wspulse.supervisor.premises.upkeep import KeptFiles
 from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.started_parts import StartedParts
 from wspulse.supervisor.process.watching.silence import SILENT_S
+from wspulse.supervisor.protocol.address import Address
 from wspulse.supervisor.protocol.curve import KeyFileError, KeyPair, load_allowed, load_pair
 from wspulse.supervisor.settings.layers import Settings
 
@@ -95,6 +96,13 @@ class ControlPlane:
         """Stop what was started, in reverse. Raises ExceptionGroup, after all, of what failed."""
         if failures := await self._started.stop():
             raise ExceptionGroup("parts of the control plane did not stop", [failure.error for failure in failures])
+
+    def own_address(self) -> Address:
+        """Where a process of this server reaches the control socket, with keys of its own where it wants some."""
+        endpoint = self.endpoint
+        for anywhere, here in (("tcp://0.0.0.0:", "tcp://127.0.0.1:"), ("tcp://[::]:", "tcp://[::1]:")):
+            endpoint = endpoint.replace(anywhere, here)
+        return Address(endpoint) if self._gate is None else Address(endpoint, *self._gate.admit())
 
     # What the supervisor tells.
 

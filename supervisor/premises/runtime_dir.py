@@ -47,6 +47,9 @@ LONGEST_SOCKET_NAME = "mailbox-1023-999999.sock"
 RECORD = "lock"
 """The file that says whose the folder is."""
 
+INCARNATIONS_PER_RUN = 1_000_000
+"""Incarnations of a server's run begin at a multiple of this."""
+
 _ANY_ADDRESS = frozenset({"", "0.0.0.0", "::"})
 
 
@@ -95,6 +98,11 @@ class RuntimeDir:
             os.close(lock)
             raise StartError(f"the runtime directory {path} cannot be prepared: {error.strerror}") from None
         return taken
+
+    @property
+    def last_incarnation(self) -> int:
+        """Those of this run's workers come after it, and it after all those of a crashed predecessor."""
+        return self.run * INCARNATIONS_PER_RUN
 
     def socket_path(self, name: str) -> str:
         """The path for a socket of this run: `name` must be unique within it."""

@@ -18,6 +18,7 @@ from wspulse.actors.values.log_limit import shortened
 from wspulse.supervisor.errors import SettingError
 from wspulse.supervisor.host.cores import usable_cores
 from wspulse.supervisor.host.small_file import read_small_file
+from wspulse.supervisor.settings.admin_address import check_admin
 from wspulse.supervisor.settings.kinds import WorkerCount
 from wspulse.supervisor.settings.table import TABLE, VARIABLE_PREFIX, Setting
 
@@ -55,6 +56,8 @@ class Settings:
     control: str | None = None
     control_server_key: str | None = None
     control_client_keys: str | None = None
+    admin: str | None = None
+    admin_token_file: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
     """Server option → value, of those that a layer named; plain values, `codec` and `allow_origin` as given."""
     sources: dict[str, str] = field(default_factory=dict)
@@ -103,6 +106,7 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
         raise SettingError("--drain-spread", f"{values['drain_spread']:g} s is too long; {limit}")
     _check_proxies(values)
     _check_tls(values)
+    check_admin(values["admin"], values["admin_token_file"])
     unknown = tuple(sorted(variables.keys() - known_variables))
     return Settings(**values, overrides=overrides, sources=sources, named=named, unknown_variables=unknown)
 

@@ -16,6 +16,7 @@ from wspulse.actors.values.options.kinds import Count, Duration, OneOf, Truth
 from wspulse.actors.values.options.server_options import OPTION_KINDS, TOKEN
 from wspulse.actors.values.options.table import OPTION_TABLE
 from wspulse.supervisor.protocol.endpoint import check_endpoint
+from wspulse.supervisor.settings.admin_address import check_admin_address
 from wspulse.supervisor.settings.kinds import (
     Choice,
     Folders,
@@ -263,6 +264,18 @@ TABLE = (
         CONTROL,
         Text("PATH"),
         "public keys of the clients that may control it: a file or a folder of NAME.key",
+    ),
+    Setting(
+        "admin",
+        CONTROL,
+        Text("HOST:PORT", check_admin_address),
+        "where the operator's page, /metrics, /live and /ready are; needs wspulse[admin]; default: nowhere",
+    ),
+    Setting(
+        "admin_token_file",
+        CONTROL,
+        Text("FILE"),
+        "a file with the token that the operator's page asks for before it changes anything; without one it only shows",
     ),
     Setting(
         "log_level", LOGS, Choice("debug", "info", "warning", "error", "critical"), "the least that is logged", "info"

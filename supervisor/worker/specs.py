@@ -23,5 +23,6 @@ def child_spec(settings: Settings, *, alive_period_s: float, desk_path: str) -> 
         log_format=settings.log_format,
         trusted_proxies=tuple(settings.trusted_proxy or ()),
         reads_proxy_headers=settings.proxy_headers,
+        measures=settings.admin is not None,
         desk_path=desk_path,
     )
