@@ -159,8 +159,8 @@ class Supervisor:
         return await self.conductor.restart(shard, drain=drain)
 
     async def reload(self, *, drain: bool = False, joins: bool = True) -> list[Moved]:
-        """The same of all workers, one after another; a reload that is under way is joined, unless it is not to be. Certificates are
-        read first."""
+        """The same of all workers, one after another; a reload that is under way is joined, unless it is not to be.
+        Certificates are read first."""
         with self._service_manager.reloading():
             self._frontend.reread()
             return await self.conductor.reload(drain=drain, joins=joins)

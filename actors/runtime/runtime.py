@@ -77,8 +77,8 @@ class ShardRuntime:
     """See the module. `shard` is the name that people see, `seat` where other processes reach this one, the same number where it
     is not given; `mailbox_paths` has a path for each seat. `table` says who owns which connection ids; without one it is what the
     number of workers gives. `bus` is (push endpoint, subscribe endpoint); with one shard there is no bus. Without
-    `listeners` somebody else brings the connections: an ASGI server. `trust` says whose word counts for where a client is. Where it
-    `measures`, handlers, upgrades and pongs are timed, which costs each of them a little."""
+    `listeners` somebody else brings the connections: an ASGI server. `trust` says whose word counts for where a client is.
+    Where it `measures`, handlers, upgrades and pongs are timed, which costs each of them a little."""
 
     def __init__(
         self,
