@@ -75,6 +75,8 @@ class Server(Declaration, Calls):
         send_buffer_size: int = DEFAULTS.send_buffer_size,
         send_buffer_bytes: int = DEFAULTS.send_buffer_bytes,
         max_rooms_per_connection: int = DEFAULTS.max_rooms_per_connection,
+        max_frames_per_second: int = DEFAULTS.max_frames_per_second,
+        max_bytes_per_second: int = DEFAULTS.max_bytes_per_second,
         codec: Codec | None = None,
         check_origin: Callable[[Request], Any] | None = None,
         handshake_timeout: float = DEFAULTS.handshake_timeout,

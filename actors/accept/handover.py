@@ -21,7 +21,6 @@ from wspulse.actors.sessions.exact.claims import id_of_owner
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.transport.transfer.opening import close_for_good, open_transport, stream_socket
-from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.errors import InTransitError
 from wspulse.actors.values.request import Request
@@ -146,7 +145,7 @@ def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
         request.rooms,
         request.claim,
     )
-    transport = Transport(shard, upgrade)
+    transport = shard.transport_type(shard, upgrade)
     if request.leftover:
         # Before the loop reads anything newer.
         transport.keep(request.leftover)

@@ -210,7 +210,7 @@ class Newcomer(asyncio.Protocol):
             upgrade = Upgrade(
                 room_id, connection_id, state, request, answer, self._deadline, subprotocol, resume, rooms, claim
             )
-            self._become(client, Transport(self._shard, upgrade))
+            self._become(client, self._shard.transport_type(self._shard, upgrade))
         else:
             handover = UpgradeRequest(
                 room_id,

@@ -16,7 +16,6 @@ from wspulse.actors.asgi.http import answer_http
 from wspulse.actors.asgi.mounted import Mounted
 from wspulse.actors.asgi.socket import AsgiSocket, answer_events
 from wspulse.actors.runtime.runtime import ShardRuntime
-from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.errors import text_of
@@ -73,7 +72,7 @@ class AsgiApplication:
             "latin-1"
         )
         upgrade = Upgrade(room_id, connection_id, state, request, accept, deadline, subprotocol, resume, rooms, claim)
-        transport = Transport(shard, upgrade)
+        transport = shard.transport_type(shard, upgrade)
         asgi_socket = AsgiSocket(shard, transport, scope, send, subprotocol)
         transport.connection_made(asgi_socket)
         reader = shard.loop.create_task(asgi_socket.read(receive))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from logging import DEBUG, INFO, WARNING, Logger
-from typing import Any
+from typing import Any, Protocol
 
 from wspulse.actors.journal.access import AccessLog, address_text, whose
 from wspulse.actors.journal.losses import name_of_loss
@@ -29,6 +29,15 @@ _TOO_BIG = 1009
 
 _CUTS = {"stalled": "peers_stalled", "silent": "peers_silent", "closing": "peers_reset"}
 """Why a peer was cut off → what counts it."""
+
+
+class Known(Protocol):
+    """A connection, as this sees it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def request(self) -> Request: ...
 
 
 class Journal:
@@ -129,6 +138,33 @@ class Journal:
         """A session has ended: by `ending`, or with its transport, of which `error` says why it was lost."""
         name = f"ended_{ending or name_of_loss(error)}"
         setattr(self._metrics, name, getattr(self._metrics, name) + 1)
+
+    def reading_delayed(self, connection: Known) -> None:
+        """A client sends more than it may, and is read more slowly."""
+        self._metrics.limited_reading += 1
+        self._limited(connection, "a client sends more than it may, and is read more slowly")
+
+    def too_many_messages(self, connection: Known) -> None:
+        """It did so for too long."""
+        self._metrics.limited_messages += 1
+        self._limited(connection, "a client sent more than it may for too long, and is closed with 1008")
+
+    def _limited(self, connection: Known, text: str) -> None:
+        not_logged = self._limits[text].admit(self._clock())
+        if not_logged is not None:
+            address = address_text(connection.request.remote_address)
+            extra = {"connection_id": connection.id, "remote_address": address, "not_logged": not_logged}
+            self._logger.warning(text, extra=extra)
+
+    def rest_dropped(self, connection_id: str) -> None:
+        """Lost transports have left too much to a handler that is behind."""
+        self._metrics.frames_in_dropped += 1
+        not_logged = self._limits["rest"].admit(self._clock())
+        if not_logged is not None:
+            self._logger.warning(
+                "a frame of a lost transport was dropped: the session's handler is too far behind",
+                extra={"connection_id": connection_id, "not_logged": not_logged},
+            )
 
     # The application.
 

@@ -36,6 +36,7 @@ from wspulse.actors.sessions.ticker import Ticker
 from wspulse.actors.sessions.transfer.halting import Aborting, Halting
 from wspulse.actors.sessions.transfer.transit import Transit
 from wspulse.actors.transport.contract import Ending
+from wspulse.actors.transport.throttling.transport import transport_type
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.transport.writing import Writing
@@ -96,6 +97,7 @@ class Shard:
         self.large_frame_bytes = options.send_buffer_bytes // options.send_buffer_size
         """What is written at once: smaller frames are, all those of a turn together, no more than a send buffer holds."""
         self.writing = Writing()
+        self.transport_type = transport_type(options)
         self.bus: Bus
         self.sessions: dict[str, Session] = {}
         self.room_table = RoomTable(self)
@@ -124,7 +126,6 @@ class Shard:
         self._dirty: list[Flushable] = []
         self._serial = 0
         self._undecodable_log = LogLimit()
-        self._rest_log = LogLimit()
         self.admission = Admission(self)
 
     # Sessions.
@@ -234,13 +235,7 @@ class Shard:
             self.outcome(error)
 
     def rest_dropped(self, connection: Connection) -> None:
-        self.metrics.frames_in_dropped += 1
-        suppressed = self._rest_log.admit(self.clock())
-        if suppressed is not None:
-            self.options.logger.warning(
-                "a frame of a lost transport was dropped: the session's handler is too far behind",
-                extra={"connection_id": connection.id, "not_logged": suppressed},
-            )
+        self.journal.rest_dropped(connection.id)
 
     def answer_dropped(self, connection: Connection) -> None:
         self.journal.answer_dropped(connection.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.transport.writing import Writing
@@ -112,6 +112,10 @@ class TransportShard(EndingShard, Protocol[T_contra]):
 
     writing: Writing
     """Where what is written is kept before."""
+
+    @property
+    def transport_type(self) -> Callable[..., Any]:
+        """What carries its sessions: called as `Transport` is."""
 
     def transport_left(self, transport: T_contra) -> tuple[float, int, int] | None:
         """A transport's socket goes to another process, which is no end of its connection. Returns what the access log has

@@ -56,6 +56,13 @@ class CloseReason:
         "an exact session's client acknowledged what is no number, less than before, or more than was sent",
         "stay away; the client has a fault",
     )
+    TOO_MANY_MESSAGES = CloseRow(
+        1008,
+        "too many messages",
+        True,
+        "it sent more than `max_frames_per_second` or `max_bytes_per_second` for 10 s",
+        "come back, and send less",
+    )
     KEEPALIVE_TIMEOUT = CloseRow(
         1011, "keepalive timeout", True, "a ping was not answered for `pong_wait`", "come back"
     )

@@ -204,7 +204,7 @@ class PeerClosedError(TransportError):
 
 
 class ProtocolError(TransportError):
-    """The peer broke RFC 6455, or sent too much. `close_code` is 1002, 1007 or 1009: what the peer is told; with 1009
+    """The peer broke RFC 6455, or sent too much. `close_code` is 1002, 1007, 1008 or 1009: what the peer is told; with 1009
     `message_bytes` is the size that its message has at least."""
 
     def __init__(self, close_code: int, reason: str, message_bytes: int = 0) -> None:

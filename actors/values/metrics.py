@@ -38,6 +38,11 @@ class Metrics:
     """Peers that were cut off since a message of theirs was over `max_message_size`."""
     protocol_errors: int = 0
     """Peers that were cut off since they broke the protocol."""
+    limited_reading: int = 0
+    """How often a client began to send more than it may (`max_frames_per_second`, `max_bytes_per_second`), and was read more
+    slowly."""
+    limited_messages: int = 0
+    """Clients that did so for 10 s, and were closed with 1008."""
     callbacks_raised: int = 0
     """Errors of the application's callbacks; not that a callback sent to its own session, which had ended meanwhile."""
     slow_handlers: int = 0

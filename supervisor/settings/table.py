@@ -213,6 +213,8 @@ TABLE = (
     _server_option("send_buffer_size", CONNECTIONS),
     _server_option("send_buffer_bytes", CONNECTIONS),
     _server_option("max_rooms_per_connection", CONNECTIONS),
+    _server_option("max_frames_per_second", CONNECTIONS),
+    _server_option("max_bytes_per_second", CONNECTIONS),
     _server_option("codec", CONNECTIONS, Choice("json", "msgpack", "raw")),
     _server_option("handshake_timeout", CONNECTIONS),
     _server_option("slow_handler", CONNECTIONS),

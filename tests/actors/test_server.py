@@ -79,6 +79,8 @@ def test_every_callback_and_option_that_is_given_arrives() -> None:
         "send_buffer_size": 5,
         "send_buffer_bytes": 2048,
         "max_rooms_per_connection": 10,
+        "max_frames_per_second": 11,
+        "max_bytes_per_second": 12,
         "codec": MsgpackCodec(),
         "check_origin": handler,
         "handshake_timeout": 6.0,

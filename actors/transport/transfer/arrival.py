@@ -27,7 +27,9 @@ class Arrival(asyncio.Protocol):
     def __init__(
         self, shard: TransportShard[Transport], record: TransportRecord, arrived: Callable[[Transport], None]
     ) -> None:
-        self.transport = Transport(shard, parser=FrameParser.of(shard.options.max_message_size, record.parser))
+        self.transport: Transport = shard.transport_type(
+            shard, parser=FrameParser.of(shard.options.max_message_size, record.parser)
+        )
         self._record = record
         self._arrived = arrived
 

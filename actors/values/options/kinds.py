@@ -66,7 +66,7 @@ class Count:
         return f"{self.low} … {self.high} {self.unit}"
 
     def default_text(self, default: int) -> str:
-        return f"{default} {self.unit}"
+        return f"{default} {self.unit}" if default or self.low else "0 (off)"
 
     def checked(self, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):

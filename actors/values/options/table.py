@@ -103,6 +103,19 @@ OPTION_TABLE = (
         "rooms that a connection may join beside its first one",
     ),
     _row(
+        "max_frames_per_second",
+        "how many messages and pings of one connection are handled in a second; one that sends more is read more slowly, and "
+        "closed with 1008 when it has sent too much for 10 s; 0: any number",
+        "only the application knows what its clients have to say",
+        "messages of one connection that are handled in a second; 0: any number",
+    ),
+    _row(
+        "max_bytes_per_second",
+        "the same in bytes as they come from the network; keep it above max_message_size",
+        "a handler that is behind slows its own client down already, so that memory is bounded without it",
+        "bytes of one connection that are read in a second; 0: any number",
+    ),
+    _row(
         "codec",
         "how frames become messages: JSONCodec, MsgpackCodec, or yours with encode, decode and binary",
         "every client speaks JSON",

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from socket import AF_INET, SO_LINGER
+from types import SimpleNamespace
 from typing import Any
 
 from wspulse.actors.journal.journal import Journal
 from wspulse.actors.transport.contract import Ending
 from wspulse.actors.transport.state import TransportState
+from wspulse.actors.transport.throttling.transport import transport_type
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.transport.writing import Writing
@@ -129,6 +131,7 @@ class NotedSession:
 
     def __init__(self, transport: Transport) -> None:
         self.id = "a"
+        self.connection = SimpleNamespace(id="a", request=Request(b"GET /ws HTTP/1.1", ("192.0.2.7", 5)))
         self.transport: Transport | None = transport
         self.answers_are_due = False
         self.inbox = NotedInbox()
@@ -212,6 +215,7 @@ class NotedShard:
         self.context = copy_context()
         self.admission = NotedAdmission()
         self.writing = Writing()
+        self.transport_type = transport_type(self.options)
         self.metrics = Metrics()
         self.journal = Journal(self.options.logger, self.metrics, self.clock)
         self.index = self.seat = 0
@@ -264,7 +268,7 @@ class NotedShard:
 def waiting(shard: NotedShard) -> tuple[Transport, NotedSocket]:
     """A transport whose newcomer waits for its room."""
     upgrade = Upgrade("room", "ada", None, Request(b"GET /ws HTTP/1.1", None), ANSWER, shard.now + 10)
-    transport = Transport(shard, upgrade)
+    transport = shard.transport_type(shard, upgrade)
     socket = NotedSocket()
     socket.protocol = transport
     transport.connection_made(socket)

@@ -24,7 +24,6 @@ from tests.support.simulation.outside.small import HANDSHAKE_TIMEOUT_S, logger
 from tests.support.simulation.outside.socket import SimSocket
 from wspulse.actors.sessions.patience.handler_timeouts import HandlerTimeouts
 from wspulse.actors.sessions.shard import Shard
-from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
@@ -114,7 +113,7 @@ class World:
         upgrade = Upgrade(room_id, connection_id, None, _REQUEST, _ANSWER, peer.answer_by, rooms=rooms)
         if client is not None:
             upgrade.subprotocol, upgrade.claim = SUBPROTOCOL, claim
-        newcomer = Transport(self.shard, upgrade)
+        newcomer = self.shard.transport_type(self.shard, upgrade)
         peer.transport = newcomer
         peer.socket = SimSocket(model, peer, newcomer, capacity_bytes)
         for script in early:
