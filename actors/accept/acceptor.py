@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from wspulse.actors.accept.http_app import HttpApplication
 from wspulse.actors.accept.identity import Identification
 from wspulse.actors.accept.listener import Introduction, Listener
 from wspulse.actors.accept.listening import Listening
+from wspulse.actors.accept.listenings import Listenings
 from wspulse.actors.accept.newcomer import Newcomer, Visitor, address_of
 from wspulse.actors.accept.proxies.introduced import Introduced
 from wspulse.actors.accept.proxies.trust import TrustedProxies
+from wspulse.actors.limits.accept_rate import AcceptRate
+from wspulse.actors.limits.places import Gate
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.shard import Shard
@@ -60,6 +64,8 @@ class Acceptor:
         self.health = health
         self.identification = Identification(shard, placement, connect)
         self.hand_over = hand_over
+        self.gate: Gate | None = shard.places
+        """Who is asked before `connect`, where there is a limit."""
         self.http: HttpApplication | None = None
         """Who serves what is not for us, where there is one."""
         self.newcomers: set[Newcomer] = set()
@@ -72,21 +78,20 @@ class Acceptor:
         self.spawn = spawn
         self.closed = False
         self._listeners: Sequence[Listener] = ()
-        self._listenings: list[Listening] = []
+        self._listenings: Listenings | None = None
         self._gone: asyncio.Event = asyncio.Event()
 
     async def open(self, listeners: Sequence[Listener]) -> None:
         """Accept from `listeners`, which stay the caller's."""
-        for listening in self._listen(listeners):
-            await listening.open()
+        await self._listen(listeners).open()
 
-    def _listen(self, listeners: Sequence[Listener]) -> list[Listening]:
-        self._listeners, self._listenings = listeners, [self._listening(each) for each in listeners]
-        if len(listeners) == 1:
-            self.took, self.opened = self._listenings[0].took, self._listenings[0].opened
-        else:
-            self.took, self.opened = self._took, self._opened
-        return self._listenings
+    def _listen(self, listeners: Sequence[Listener]) -> Listenings:
+        self._listeners = listeners
+        self._listenings = listenings = Listenings([self._listening(each) for each in listeners])
+        self.took, self.opened = listenings.took, listenings.opened
+        if self.shard.options.accept_rate:
+            self.took = AcceptRate(listenings, self._accept_share, self.shard.journal.accepts_limited, monotonic).took
+        return listenings
 
     def _listening(self, listener: Listener) -> Listening:
         greet: Callable[..., asyncio.Protocol] = partial(Newcomer if self.http is None else Visitor, self)
@@ -101,13 +106,8 @@ class Acceptor:
             )
         return Listening(listener.sock, greet, self.spawn, self.shard.options.logger)
 
-    def _took(self, client: asyncio.BaseTransport) -> None:
-        for listening in self._listenings:
-            listening.took(client)
-
-    def _opened(self, number: int) -> None:
-        for listening in self._listenings:
-            listening.opened(number)
+    def _accept_share(self) -> float:
+        return self.shard.options.accept_rate / self.placement.shards
 
     def newcomer(self, peer: Peer | None = None) -> asyncio.Protocol:
         """The protocol of a connection whose first request is for this server."""
@@ -130,15 +130,14 @@ class Acceptor:
 
     def listen_no_more(self) -> None:
         """Accept nobody else. Those who are here are let in, here or elsewhere."""
-        for listening in self._listenings:
-            listening.close()
-        self._listenings = []
+        if self._listenings is not None:
+            self._listenings.close()
+            self._listenings = None
 
     def listen_again(self) -> None:
         """Accept as before, as soon as there are descriptors for it."""
-        if not self._listenings and not self.closed:
-            for listening in self._listen(self._listeners):
-                listening.begin()
+        if self._listenings is None and self._listeners and not self.closed:
+            self._listen(self._listeners).begin()
 
     async def decided(self) -> None:
         """Wait until all who have asked to be let in know where they are."""
@@ -164,6 +163,8 @@ class Acceptor:
 
     def left(self, newcomer: Newcomer) -> None:
         self.newcomers.discard(newcomer)
+        if self.shard.places is not None:
+            self.shard.places.leave(newcomer)
         self._gone.set()
 
 

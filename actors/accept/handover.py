@@ -146,6 +146,11 @@ def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
         request.claim,
     )
     transport = shard.transport_type(shard, upgrade)
+    if shard.places is not None and (refusal := shard.places.admit(transport, request.remote_address)) is not None:
+        # Another has come between its count in the process that accepted it and this one.
+        shard.journal.refused(refusal, request.head, request.remote_address, request.connection_id)
+        open_transport(shard.loop, client, Refusal(shard, refusal.encode(), upgrade.deadline))
+        return
     if request.leftover:
         # Before the loop reads anything newer.
         transport.keep(request.leftover)
@@ -154,3 +159,5 @@ def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
     coming.add(transport)
     if not open_transport(shard.loop, client, transport):
         coming.discard(transport)
+        if shard.places is not None:
+            shard.places.leave(transport)

@@ -17,21 +17,23 @@ from importlib.util import find_spec
 from logging import INFO, Logger, LogRecord, getLogger
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from wspulse.actors.accept.http_heads import HeadBounds, bounded
 from wspulse.actors.accept.proxies.trust import TrustedProxies
 from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.log_limit import LogLimit
+from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import INSECURE, SECURE, Request, path_of_target
-from wspulse.actors.wire.answer import parse_answer
+from wspulse.actors.wire.answer import HTTPAnswer, parse_answer
+from wspulse.actors.wire.handshake import HEALTH_PATH, Pages
 from wspulse.actors.wire.peer import Peer
 
 if TYPE_CHECKING:
     from uvicorn import Config
     from uvicorn.server import ServerState
 
-__all__ = ["HttpApplication", "check_http_extra", "path_of_first_line"]
+__all__ = ["HttpApplication", "carried", "check_http_extra", "path_of_first_line"]
 
 _LOOK_S = 0.02
 """Between two looks at whether uvicorn's connections have ended: they tell nobody."""
@@ -57,6 +59,37 @@ def check_http_extra() -> None:
     """Raises ValueError where uvicorn is not installed."""
     if find_spec("uvicorn") is None:
         raise ValueError("wspulse: http_app: uvicorn is not installed; pip install 'wspulse[http]'")
+
+
+class Entrance(Protocol):
+    """The acceptor, as who is carried by it needs it."""
+
+    path: str
+    pages: Pages
+    http: HttpApplication | None
+    proxies: TrustedProxies | None
+
+    def newcomer(self, peer: Peer | None) -> asyncio.Protocol: ...
+
+    def answer(self, request: Request) -> bytes: ...
+
+    def refuse(self, client: asyncio.Transport, answer: HTTPAnswer) -> None: ...
+
+
+def carried(options: ServerOptions, acceptor: Entrance) -> HttpApplication | None:
+    """The application that a server's options name, which the acceptor is to carry from now on."""
+    if options.http_app is None:
+        return None
+    acceptor.http = HttpApplication(
+        options.http_app,
+        paths=(acceptor.path, HEALTH_PATH, *acceptor.pages),
+        make_newcomer=acceptor.newcomer,
+        answer=acceptor.answer,
+        bounds=HeadBounds(options.handshake_timeout, acceptor.refuse),
+        logger=options.logger,
+        proxies=acceptor.proxies,
+    )
+    return acceptor.http
 
 
 def path_of_first_line(data: bytes) -> str | None:

@@ -108,6 +108,12 @@ class Listening:
             if number >= self._near:
                 self._pause()
 
+    def rest(self, seconds: float) -> None:
+        """Take nobody for so long, and at least until there are descriptors."""
+        if self.is_open:
+            self._again = self._loop.call_later(seconds, self._try_again)
+            self._hold()
+
     def _look(self, client: asyncio.BaseTransport) -> None:
         if not self.is_open:
             return
@@ -125,13 +131,15 @@ class Listening:
 
     def _pause(self) -> None:
         self._has_been_short = True
-        self._again = self._loop.call_later(_AGAIN_S, self._try_again)
+        self.rest(_AGAIN_S)
         not_logged = self._log.admit(monotonic())
         if not_logged is not None:
             self._logger.warning(
                 "nearly all descriptors are taken; connections are left to other workers, or wait",
                 extra={"descriptor_limit": _limit(), "not_logged": not_logged},
             )
+
+    def _hold(self) -> None:
         server = self._server
         if server is not None and isinstance(self._loop, asyncio.BaseEventLoop):
             # Once its server is closed it drops what it has accepted and not yet told of.

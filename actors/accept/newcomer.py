@@ -19,6 +19,7 @@ from wspulse.actors.accept.handover import call_soon
 from wspulse.actors.accept.http_app import HttpApplication, path_of_first_line
 from wspulse.actors.accept.identity import Asking, Identification, Identity
 from wspulse.actors.accept.proxies.trust import TrustedProxies
+from wspulse.actors.limits.places import Gate
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.exact.claims import id_of_owner
@@ -51,6 +52,7 @@ class Entrance(Protocol):
     pages: Pages
     health: Health
     identification: Identification
+    gate: Gate | None
     http: HttpApplication | None
     proxies: TrustedProxies | None
     """Whose headers say whom a request comes from."""
@@ -161,17 +163,18 @@ class Newcomer(asyncio.Protocol):
         entrance = self._entrance
         draining = self._shard.closing or entrance.closed
         checked = check_request(
-            head, path=entrance.path, draining=draining, pages=entrance.pages, health=entrance.health
+            head,
+            path=entrance.path,
+            draining=draining,
+            pages=entrance.pages,
+            health=entrance.health,
+            limit=None if entrance.gate is None else partial(self._admit, entrance.gate, client, head),
         )
         if isinstance(checked, HTTPAnswer):
             self.refuse(checked, head)
             return
         self._head = checked
-        peer = self._peer
-        if entrance.proxies is not None:
-            peer = seen_through(entrance.proxies, checked.head, peer or Peer(address_of(client)))
-        if peer is None:
-            peer = Peer(address_of(client))
+        peer = self._peer_of(client, head)
         request = self._request = Request(checked.head, peer.address, peer.scheme)
         asking = entrance.identification.asking(request, checked.offered_subprotocols, checked.claim)
         try:
@@ -182,6 +185,9 @@ class Newcomer(asyncio.Protocol):
             self._task = entrance.spawn(self._go_on(asking, awaitable))
             return
         self._identified(result)
+
+    def _admit(self, gate: Gate, client: asyncio.Transport, head: bytes) -> HTTPAnswer | None:
+        return gate.admit(self, self._peer_of(client, head).address)
 
     async def _go_on(self, asking: Asking, awaitable: Awaitable[Any]) -> None:
         result = await self._entrance.identification.go_on(asking, awaitable, lambda: self._client is None)
@@ -233,6 +239,8 @@ class Newcomer(asyncio.Protocol):
     def _become(self, client: asyncio.Transport, transport: Transport) -> None:
         if self._leftover:
             transport.keep(self._leftover)
+        if self._shard.places is not None:
+            self._shard.places.pass_on(self, transport)
         self._leave()
         client.set_protocol(transport)
         if self._has_said_all:
@@ -304,9 +312,12 @@ class Newcomer(asyncio.Protocol):
         """Whose it is, for the operator."""
         if self._request is not None:
             return self._request.remote_address
+        return self._peer_of(client, head).address
+
+    def _peer_of(self, client: asyncio.Transport, head: bytes) -> Peer:
         peer = self._peer or Peer(address_of(client))
         proxies = self._entrance.proxies
-        return (peer if proxies is None else seen_through(proxies, head, peer)).address
+        return peer if proxies is None else seen_through(proxies, head, peer)
 
     @property
     def _begun(self) -> bytes:

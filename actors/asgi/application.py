@@ -57,7 +57,12 @@ class AsgiApplication:
         claim, offered = claim_in(scope.get("subprotocols") or ()), without_claims(scope.get("subprotocols") or ())
         request = Request.from_scope(_without_claims(scope))
         deadline = shard.clock() + shard.options.handshake_timeout
-        identity = await self._identify(runtime, request, offered, claim)
+        identity: Identity | HTTPAnswer | None = None
+        try:
+            identity = await self._identify(runtime, request, offered, claim)
+        finally:
+            if shard.places is not None and not isinstance(identity, tuple):
+                shard.places.leave(request)
         if isinstance(identity, HTTPAnswer):
             shard.journal.refused(identity, request.head, request.remote_address)
             for event in answer_events(identity.encode(), scope):
@@ -73,6 +78,8 @@ class AsgiApplication:
         )
         upgrade = Upgrade(room_id, connection_id, state, request, accept, deadline, subprotocol, resume, rooms, claim)
         transport = shard.transport_type(shard, upgrade)
+        if shard.places is not None:
+            shard.places.pass_on(request, transport)
         asgi_socket = AsgiSocket(shard, transport, scope, send, subprotocol)
         transport.connection_made(asgi_socket)
         reader = shard.loop.create_task(asgi_socket.read(receive))
@@ -97,6 +104,9 @@ class AsgiApplication:
         shard = runtime.shard
         if shard.closing:
             return rejection(503, "server is shutting down")
+        places = shard.places
+        if places is not None and (refusal := places.admit(request, request.remote_address)) is not None:
+            return refusal
         try:
             async with asyncio.timeout(shard.options.handshake_timeout):
                 identification = Identification(shard, runtime.placement, self._mounted.connect)

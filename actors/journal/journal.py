@@ -139,6 +139,14 @@ class Journal:
         name = f"ended_{ending or name_of_loss(error)}"
         setattr(self._metrics, name, getattr(self._metrics, name) + 1)
 
+    def accepts_limited(self) -> None:
+        """Nobody is accepted for a moment, since so many were."""
+        self._metrics.limited_accept_rate += 1
+        not_logged = self._limits["accepts"].admit(self._clock())
+        if not_logged is not None:
+            text = "connections come faster than accept_rate; they wait in the queue"
+            self._logger.warning(text, extra={"not_logged": not_logged})
+
     def reading_delayed(self, connection: Known) -> None:
         """A client sends more than it may, and is read more slowly."""
         self._metrics.limited_reading += 1

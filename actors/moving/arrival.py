@@ -230,6 +230,8 @@ class Arrival:
         session = session_of(self._shard, record, rooms[0])
         # From here on nothing fails: the descriptor has one owner.
         client: socket | None = None if fd is None else stream_socket(fd)
+        if client is not None and self._shard.places is not None:
+            self._shard.places.take(session, record.remote_address)
         lander = self._landers[session.id] = Lander(
             session, record.transport, client, keeper, rooms, self._has_landed, self.waiting
         )
@@ -256,6 +258,8 @@ class Arrival:
             keeper.leave()
         for connection_id, lander in (batch.landers or {}).items():
             del self._landers[connection_id]
+            if self._shard.places is not None:
+                self._shard.places.leave(lander.session)
             if lander.client is not None:
                 lander.client.close()
         for _, fd in batch.records:

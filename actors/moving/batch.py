@@ -169,11 +169,16 @@ class Batch:
         each = _Frozen(session, Keeper(session.id), rooms)
         if transport is not None:
             session.transport = transport.session = None
+            if shard.places is not None:
+                # It counts here until it is the target's, which counts it before that.
+                shard.places.pass_on(transport, session)
             try:
                 transport.leave(partial(self._left, each))
             except OSError:
                 # No descriptor is free: it stays for now.
                 session.transport, transport.session = transport, session
+                if shard.places is not None:
+                    shard.places.pass_on(session, transport)
                 for room in rooms:
                     shard.room_table.let_go(room)
                 return
@@ -235,6 +240,7 @@ class Batch:
             except Exception:
                 # It is lost; the others come back, and nobody waits for it.
                 _logger.exception("a session cannot come back", extra={"connection_id": connection_id})
+                self._leave_place(each.session)
                 if self._landing.pop(connection_id, None) is not None:
                     if is_frozen(each.session):
                         thaw(each.session)
@@ -280,11 +286,16 @@ class Batch:
                 self._shard.room_table.let_go(room)
             if each.fd is not None:
                 os.close(each.fd)
+            self._leave_place(each.session)
             thaw(each.session)
             assert each.record is not None
             moved.append(MovedSession(each.session, each.record, each.session.inbox, now - self._frozen_at))
         self._frozen.clear()
         return moved
+
+    def _leave_place(self, session: Session) -> None:
+        if self._shard.places is not None:
+            self._shard.places.leave(session)
 
 
 def _warn(session: Session, keys: list[str], text: str) -> None:

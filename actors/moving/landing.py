@@ -81,6 +81,9 @@ def _arrived(shard: Shard, lander: Lander, transport: Transport | None) -> None:
 def _in_place(shard: Shard, lander: Lander, transport: Transport | None) -> None:
     """The one step in which it is this process's session."""
     session, keeper = lander.session, lander.keeper
+    if shard.places is not None:
+        # Where the socket has ended the place is given back with its transport.
+        shard.places.pass_on(session, session.transport if transport is None else transport)
     late = thaw(session) if is_frozen(session) else lander.late
     keeper.leave()
     take_in(shard, session)

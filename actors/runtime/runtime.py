@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 
 from wspulse.actors.accept.acceptor import Acceptor
 from wspulse.actors.accept.handover import Handovers
-from wspulse.actors.accept.http_app import HttpApplication
-from wspulse.actors.accept.http_heads import HeadBounds
+from wspulse.actors.accept.http_app import carried
 from wspulse.actors.accept.listener import Listener
 from wspulse.actors.accept.origins import reads_cookies
 from wspulse.actors.accept.pages import client_pages
@@ -27,6 +26,8 @@ from wspulse.actors.accept.proxies.trust import TrustedProxies
 from wspulse.actors.bus.contract import Bus
 from wspulse.actors.events.measured import measured
 from wspulse.actors.journal.slow_handlers import SlowHandlers
+from wspulse.actors.limits.places import Full
+from wspulse.actors.limits.shared_memory import places_for
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S, ActorRef, LocalRef
 from wspulse.actors.mesh.inheritance import Inheritance
 from wspulse.actors.mesh.lifecycle import HealthChanged, SlotTable, TableAdopted
@@ -51,8 +52,7 @@ from wspulse.actors.sessions.patience.handler_timeouts import HandlerTimeouts
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.awaitable import result_of
 from wspulse.actors.values.frame import Frame
-from wspulse.actors.values.health import Health
-from wspulse.actors.wire.handshake import HEALTH_PATH
+from wspulse.actors.values.health import MEMORY_IS_SHORT, Health
 
 __all__ = ["ShardRuntime"]
 
@@ -76,9 +76,10 @@ class _Stage(NamedTuple):
 class ShardRuntime:
     """See the module. `shard` is the name that people see, `seat` where other processes reach this one, the same number where it
     is not given; `mailbox_paths` has a path for each seat. `table` says who owns which connection ids; without one it is what the
-    number of workers gives. `bus` is (push endpoint, subscribe endpoint); with one shard there is no bus. Without
-    `listeners` somebody else brings the connections: an ASGI server. `trust` says whose word counts for where a client is.
-    Where it `measures`, handlers, upgrades and pongs are timed, which costs each of them a little."""
+    number of workers gives. `bus` is (push endpoint, subscribe endpoint); with one shard there is no bus. Without `listeners`
+    somebody else brings the connections: an ASGI server. `trust` says whose word counts for where a client is. Where it
+    `measures`, handlers, upgrades and pongs are timed, which costs each of them a little. `counts` is the file in which all
+    workers count connections, which stays the caller's."""
 
     def __init__(
         self,
@@ -98,6 +99,7 @@ class ShardRuntime:
         drain_s: float = 10.0,
         trust: TrustedProxies = _NOBODY,
         measures: bool = False,
+        counts: int | None = None,
     ) -> None:
         self._server = server
         self._drain_s = drain_s
@@ -119,6 +121,7 @@ class ShardRuntime:
             metrics, handlers = self.shard.metrics, self.shard.handlers
             metrics.measure()
             handlers.on_message = measured(handlers.on_message, metrics.histograms)
+        self.shard.places = places_for(server.options, self.shard.metrics, self.shard.seat, counts)
         self.encode = self.shard.encode
         """A frame in wire form. Raises what the codec raises."""
         self.codec = server.options.codec
@@ -149,17 +152,7 @@ class ShardRuntime:
             trust=trust,
         )
         self._listeners = listeners
-        self._http: HttpApplication | None = None
-        if server.options.http_app is not None and listeners:
-            self._acceptor.http = self._http = HttpApplication(
-                server.options.http_app,
-                paths=(path, HEALTH_PATH, *self._acceptor.pages),
-                make_newcomer=self._acceptor.newcomer,
-                answer=self._acceptor.answer,
-                bounds=HeadBounds(server.options.handshake_timeout, self._acceptor.refuse),
-                proxies=self._acceptor.proxies,
-                logger=server.options.logger,
-            )
+        self._http = carried(server.options, self._acceptor) if listeners else None
         self._lag = LoopLag(self.shard.metrics.histograms.of("wspulse_loop_lag_seconds"))
         journal, slow_s = self.shard.journal, server.options.slow_handler
         self._slow_handlers = SlowHandlers(
@@ -243,8 +236,9 @@ class ShardRuntime:
         on_stop and the last handlers can still call other shards. Where another worker of this name serves until our `turn`, all
         is there by then but that nobody is accepted.
         """
-        mailbox, http, listeners = self._mailbox, self._http, self._listeners
+        mailbox, http, listeners, places = self._mailbox, self._http, self._listeners, self.shard.places
         stages = [
+            _Stage(None, places.close) if places is not None else None,
             _Stage(self._warn_of_foreign_pages, None),
             _Stage(self._inheritance.begin, self._inheritance.end),
             _Stage(self._siblings.open_bus, self._siblings.close_bus),
@@ -331,6 +325,8 @@ class ShardRuntime:
         """Take a message of the supervisor."""
         if isinstance(message, HealthChanged):
             (self.health.mend if message.is_well else self.health.fail)(message.reason)
+            if message.reason == MEMORY_IS_SHORT:
+                self._acceptor.gate = self.shard.places if message.is_well else Full(self.shard.metrics)
         else:
             self._dispatch.handle(message)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from wspulse.actors.bus.contract import Bus
 from wspulse.actors.journal.journal import Journal
+from wspulse.actors.limits.places import Places
 from wspulse.actors.mesh.message import ConnectionRecord
 from wspulse.actors.sessions.admission import Admission
 from wspulse.actors.sessions.connections.connection import Connection, is_own_end
@@ -98,6 +99,8 @@ class Shard:
         """What is written at once: smaller frames are, all those of a turn together, no more than a send buffer holds."""
         self.writing = Writing()
         self.transport_type = transport_type(options)
+        self.places: Places | None = None
+        """Who may have a connection here, where there is a limit."""
         self.bus: Bus
         self.sessions: dict[str, Session] = {}
         self.room_table = RoomTable(self)
@@ -165,6 +168,8 @@ class Shard:
         self._ending.pop(transport, None)
         if self.journal.access is not None:
             self.journal.access.gone(transport)
+        if self.places is not None:
+            self.places.leave(transport)
         self.look_if_quiet()
 
     def transport_left(self, transport: Transport) -> tuple[float, int, int] | None:

@@ -6,7 +6,12 @@ answered by it, 503 while anything is amiss. It logs nothing and ends nothing: c
 
 from __future__ import annotations
 
-__all__ = ["Health"]
+from typing import Final
+
+__all__ = ["MEMORY_IS_SHORT", "Health"]
+
+MEMORY_IS_SHORT: Final = "the memory is above max_memory"
+"""While it is so, nobody is let in either."""
 
 
 class Health:

@@ -38,6 +38,14 @@ class Metrics:
     """Peers that were cut off since a message of theirs was over `max_message_size`."""
     protocol_errors: int = 0
     """Peers that were cut off since they broke the protocol."""
+    limited_connections: int = 0
+    """Upgrades that were refused with 503 for `max_connections`."""
+    limited_connections_per_address: int = 0
+    """Upgrades that were refused with 429 for `max_connections_per_address`."""
+    limited_memory: int = 0
+    """Upgrades that were refused with 503 while the server was above `max_memory`."""
+    limited_accept_rate: int = 0
+    """How often no more was accepted for a while, for `accept_rate`."""
     limited_reading: int = 0
     """How often a client began to send more than it may (`max_frames_per_second`, `max_bytes_per_second`), and was read more
     slowly."""

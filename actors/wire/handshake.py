@@ -7,7 +7,7 @@ need the application or another shard are theirs. Nothing here reads a socket or
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha1
 from re import IGNORECASE, Match
 from re import compile as _pattern
@@ -96,12 +96,19 @@ _NO_PAGES: Final[Mapping[str, Page]] = {}
 
 
 def check_request(
-    head: bytes, *, path: str, draining: bool, pages: Pages = _NO_PAGES, health: Health | None = None
+    head: bytes,
+    *,
+    path: str,
+    draining: bool,
+    pages: Pages = _NO_PAGES,
+    health: Health | None = None,
+    limit: Callable[[], HTTPAnswer | None] | None = None,
 ) -> CheckedHead | HTTPAnswer:
     """Judge a complete head by contract.md §2, in the order of its table, up to the checks of the application.
 
     `path` is the WebSocket path, decoded. Header fields that no check names are not looked at, but their lines must be
-    well-formed. An answer that is no refusal is the one to /healthz, which tells of `health`, or one of `pages`.
+    well-formed. An answer that is no refusal is the one to /healthz, which tells of `health`, or one of `pages`. `limit()` says
+    how somebody is refused who wants what is at `path`, where there are too many.
     """
     line_end = head.find(b"\r\n")
     if line_end < 0:
@@ -113,6 +120,10 @@ def check_request(
     answer = None
     if method != b"GET" or version != b"1.1" or target.partition(b"?")[0] != path.encode():
         answer = _check_route(method, target, version, path, draining, pages, head, health)
+    if answer is None and limit is not None:
+        answer = limit()
+    if answer is None and method != b"GET":
+        answer = HTTPAnswer(405, "only GET is allowed", [("Allow", "GET")])
     result = answer if answer is not None else _check_fields(head, line_end, draining)
     if method == b"HEAD" and isinstance(result, HTTPAnswer):
         result.has_body = False
@@ -142,8 +153,6 @@ def _check_route(
         return HTTPAnswer(505, "only HTTP/1.1 is spoken here")
     if page is not None:
         return _check_reading(method, draining) or page.answer(head)
-    if method != b"GET":
-        return HTTPAnswer(405, "only GET is allowed", [("Allow", "GET")])
     return None
 
 

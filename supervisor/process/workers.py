@@ -18,6 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -26,6 +27,7 @@ from wspulse.actors.mesh.lifecycle import ShardSilence, ShardUp
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.values.timing.standstill import Standstill
 from wspulse.supervisor.errors import StartError
+from wspulse.supervisor.host.connection_counts import ConnectionCounts
 from wspulse.supervisor.premises.working_folder import WorkingFolder
 from wspulse.supervisor.process.child import Child, ChildState
 from wspulse.supervisor.process.child_events import ChildEvents
@@ -97,6 +99,7 @@ class Workers:
         self._processes: defaultdict[int, WeakSet[WorkerProcess]] = defaultdict(WeakSet)
         """By seat: those that were started, as long as anybody holds them."""
         self._hurry = False
+        self._counts = ConnectionCounts()
 
     def renew(self) -> Callable[[], None]:
         """Have those that are started from now on obey what the settings' file says now, in the working folder of now. Returns
@@ -152,9 +155,13 @@ class Workers:
             dict(seating.paths),
             seating.table,
             seating.bus,
+            self._counts.file,
             stands_by,
         )
-        worker = WorkerProcess(self._spec, place, on_message=on_message, on_exit=on_exit)
+        self._counts.open(seat)
+        worker = WorkerProcess(
+            self._spec, place, on_message=on_message, on_exit=partial(self._has_ended, seat, on_exit)
+        )
         self._processes[seat].add(worker)
         for other in self.everybody:
             if other.seat != seat and other.state is ChildState.READY and other.incarnation is not None:
@@ -162,6 +169,12 @@ class Workers:
                 if other.is_silent and other.pid is not None:
                     worker.tell(ShardSilence(other.seat, other.incarnation, other.pid, other.silence_s))
         return worker
+
+    def _has_ended(
+        self, seat: int, on_exit: Callable[[LaunchedWorker, int], None], worker: LaunchedWorker, code: int
+    ) -> None:
+        self._counts.clear(seat)
+        on_exit(worker, code)
 
     # Who takes whose place.
 
@@ -303,6 +316,7 @@ class Workers:
         failures += self._each(Child.kill)
         self._kill_standbys()
         await self._until(self._are_stopped, time.monotonic() + KILLED_S)
+        self._counts.close()
         if failures:
             raise ExceptionGroup("workers could not be told to end", failures)
 

@@ -144,6 +144,12 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     refused_503: int = 0
     refused_505: int = 0
     refused_other: int = 0
+    limited_connections: int = 0
+    limited_connections_per_address: int = 0
+    limited_memory: int = 0
+    limited_accept_rate: int = 0
+    limited_reading: int = 0
+    limited_messages: int = 0
     no_http: int = 0
     not_introduced: int = 0
     bus_gaps: int = 0

@@ -13,6 +13,7 @@ from typing import Any
 
 from wspulse.actors.accept.listener import Listener
 from wspulse.actors.mesh.lifecycle import SlotTable
+from wspulse.supervisor.host.shared_file import SharedFile
 
 __all__ = ["ChildSpec", "Place", "Start"]
 
@@ -57,6 +58,8 @@ class Place:
     """Whose the connection ids are; None: all are this worker's."""
     bus: tuple[str, str] | None = None
     """Push and subscribe endpoint; None for a worker that is the only one."""
+    counts: SharedFile | None = None
+    """In which all workers count connections."""
     stands_by: bool = False
     """Others serve; when the application is loaded and on_start has run, say Prepared and wait for TakeOver."""
 

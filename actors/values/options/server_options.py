@@ -83,6 +83,9 @@ class ServerOptions:
     send_buffer_size: Annotated[int, Count(1, 4096, "frames")] = 256
     send_buffer_bytes: Annotated[int, Count(1024, 1024 * 1024 * 1024, "bytes")] = 4 * 1024 * 1024
     max_rooms_per_connection: Annotated[int, Count(1, 4096, "rooms")] = 128
+    max_connections: Annotated[int, Count(0, 10_000_000, "connections")] = 0
+    max_connections_per_address: Annotated[int, Count(0, 10_000_000, "connections")] = 0
+    accept_rate: Annotated[int, Count(0, 10_000_000, "connections per second")] = 0
     max_frames_per_second: Annotated[int, Count(0, 10_000_000, "frames per second")] = 0
     max_bytes_per_second: Annotated[int, Count(0, 10_000_000_000, "bytes per second")] = 0
     codec: Annotated[Codec, Checked("a codec", "JSONCodec()", _codec)] = field(default_factory=JSONCodec)
@@ -113,6 +116,7 @@ class ServerOptions:
         self._check(
             "write_wait", "max_message_size", "send_buffer_size", "send_buffer_bytes", "max_rooms_per_connection"
         )
+        self._check("max_connections", "max_connections_per_address", "accept_rate")
         self._check("max_frames_per_second", "max_bytes_per_second")
         self._check("codec", "check_origin", "http_app", "client", "handshake_timeout", "slow_handler")
         self._check("handler_timeout", "cancel_on_disconnect", "access_log", "logger")

@@ -103,6 +103,25 @@ OPTION_TABLE = (
         "rooms that a connection may join beside its first one",
     ),
     _row(
+        "max_connections",
+        "how many connections there may be, over all workers; one more is refused with 503; 0: any number",
+        "only the operator knows how much memory there is; `max_memory` looks at that itself",
+        "connections, over all workers; 0: any number",
+    ),
+    _row(
+        "max_connections_per_address",
+        "how many of them may come from one address, the first 64 bits of it where it is of IPv6; one more is refused with 429; "
+        "0: any number",
+        "behind one address may be a household, a company, or a proxy that is not known to be one",
+        "connections of one address, over all workers; 0: any number",
+    ),
+    _row(
+        "accept_rate",
+        "how many connections are accepted in a second, over all workers; others wait in the queue of the kernel; 0: any number",
+        "a server that was just started has everybody come back at once, and copes with that",
+        "connections that are accepted in a second, over all workers; 0: any number",
+    ),
+    _row(
         "max_frames_per_second",
         "how many messages and pings of one connection are handled in a second; one that sends more is read more slowly, and "
         "closed with 1008 when it has sent too much for 10 s; 0: any number",

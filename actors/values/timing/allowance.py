@@ -9,15 +9,21 @@ __all__ = ["Allowance"]
 
 
 class Allowance:
-    """Full at first. What is not taken is saved up to `most`, a second's worth where it is not given and one at least."""
+    """Full at first. What is not taken is saved up to a second's worth, and to one at least."""
 
-    __slots__ = ("_at", "_level", "_most", "per_s")
+    __slots__ = ("_at", "_level", "_most", "_per_s")
 
-    def __init__(self, per_s: float, now: float, most: float | None = None) -> None:
-        self.per_s = per_s
-        self._most = max(1.0, per_s) if most is None else most
+    def __init__(self, per_s: float, now: float) -> None:
+        self._per_s = per_s
+        self._most = max(1.0, per_s)
         self._level = self._most
         self._at = now
+
+    def change(self, per_s: float, now: float) -> None:
+        """Give so many from now on."""
+        if per_s != self._per_s:
+            self._level, self._at = self.level(now), now
+            self._per_s, self._most = per_s, max(1.0, per_s)
 
     def take(self, count: float, now: float) -> None:
         self._level = self.level(now) - count
@@ -25,8 +31,8 @@ class Allowance:
 
     def level(self, now: float) -> float:
         """How much may be taken; below 0, how much is owed."""
-        return min(self._most, self._level + max(0.0, now - self._at) * self.per_s)
+        return min(self._most, self._level + max(0.0, now - self._at) * self._per_s)
 
     def wait_s(self, count: float, now: float) -> float:
         """How long it takes until there is so much."""
-        return max(0.0, (count - self.level(now)) / self.per_s)
+        return max(0.0, (count - self.level(now)) / self._per_s)

@@ -220,6 +220,7 @@ class NotedShard:
         self.journal = Journal(self.options.logger, self.metrics, self.clock)
         self.index = self.seat = 0
         self.transit: Any = None
+        self.places: Any = None
         self.closing = False
         self.has_exact_sessions = True
         self.aborting = False

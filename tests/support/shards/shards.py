@@ -15,6 +15,7 @@ from wspulse.actors.mesh.lifecycle import SeatGone, SeatOpened, ShardDown, Shard
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.server import Server
+from wspulse.supervisor.host.connection_counts import ConnectionCounts
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 
 
@@ -42,6 +43,7 @@ class Shards:
         self._mailboxes: dict[int, socket.socket] = {}
         for number in range(count):
             self._open_mailbox(number)
+        self._counts = ConnectionCounts()
         self._forwarder = BusForwarder(f"{folder}/push", f"{folder}/publish") if count > 1 else None
 
     def _open_mailbox(self, seat: int) -> None:
@@ -63,6 +65,7 @@ class Shards:
         self._incarnation += 1
         several = self._forwarder is not None
         seat = number if seat is None else seat
+        self._counts.open(seat)
         return ShardRuntime(
             self._make_server(),
             shard=number,
@@ -77,6 +80,7 @@ class Shards:
             bus=(self._forwarder.push_endpoint, self._forwarder.subscribe_endpoint)
             if self._forwarder is not None
             else None,
+            counts=self._counts.file.descriptor if several else None,
         )
 
     def take_in(self, runtime: ShardRuntime) -> None:
@@ -138,6 +142,7 @@ class Shards:
         await runtime.stop()
         self._mailboxes.pop(seat).close()
         os.unlink(self._paths.pop(seat))  # noqa: PTH108
+        self._counts.clear(seat)
         self.tell_all(ShardDown(seat, runtime.shard.incarnation))
         self.tell_all(SeatGone(seat))
 
@@ -161,6 +166,7 @@ class Shards:
         await asyncio.gather(*self._starting, return_exceptions=True)
         for listener in (self._listener, *self._mailboxes.values()):
             listener.close()
+        self._counts.close()
         if self._forwarder is not None:
             self._forwarder.stop()
 
