@@ -34,12 +34,14 @@ from wspulse.supervisor.premises.service_manager import ServiceManager
 from wspulse.supervisor.premises.upkeep import KeptFiles, Upkeep
 from wspulse.supervisor.process.bus_forwarder import BusForwarder
 from wspulse.supervisor.process.child import Child
+from wspulse.supervisor.process.ending.drain_delay import DrainDelay
 from wspulse.supervisor.process.ready_line import print_ready_line
 from wspulse.supervisor.process.reloading import Reloading
 from wspulse.supervisor.process.restart.history import History
 from wspulse.supervisor.process.seating import Seating
 from wspulse.supervisor.process.signals import install_signals, remove_signals
-from wspulse.supervisor.process.started_parts import PartFailure, StartedParts
+from wspulse.supervisor.process.started_parts import Part, PartFailure, StartedParts, nothing
+from wspulse.supervisor.process.watching.memory import MemoryWatch
 from wspulse.supervisor.process.workers import Workers
 from wspulse.supervisor.settings.layers import Settings
 from wspulse.supervisor.source_files.watch import SourceWatch
@@ -49,13 +51,6 @@ from wspulse.supervisor.worker.specs import child_spec
 __all__ = ["Supervisor"]
 
 _logger = logging.getLogger("wspulse.supervisor")
-
-
-class _Part(NamedTuple):
-    name: str
-    start: Callable[[], object]
-    """May be a coroutine function."""
-    stop: Callable[[], object]
 
 
 class _Ending(NamedTuple):
@@ -102,6 +97,8 @@ class Supervisor:
             settings.reload or (), partial(self._reloading.request, "source files have changed")
         )
         self._rescaling = Rescaling(lambda more: self.conductor.scale(lambda now: min(max(now + more, 1), SLOTS)))
+        self._drain_delay = DrainDelay(settings.drain_delay, self._tell_health, partial(self._end, 0))
+        self._memory = MemoryWatch(settings.max_memory, self._workers.pids, self._tell_health)
         self.children = self._workers.children
         """By name. Their states, pids, restarts and connections may be read at any time."""
 
@@ -109,20 +106,22 @@ class Supervisor:
         """Start, supervise until something asks for the end, stop."""
         self._ending: asyncio.Future[_Ending] = asyncio.get_running_loop().create_future()
         order = (
-            _Part("signals", self._install_signals, remove_signals),
-            _Part("port", self._claim_port, self._release_port),
-            _Part("mailboxes", self._open_mailboxes, self._close_mailboxes),
-            _Part("bus", self._start_bus, self._stop_bus),
-            _Part("control", self._start_control, lambda: self.control.stop()),  # noqa: PLW0108 - made later
-            _Part("admin", self._admin.start, self._admin.stop),
-            _Part("source files", self._sources.start, self._sources.stop),
-            _Part("terminators", lambda: None, self._frontend.stop),
-            _Part("workers", self._start_workers, self._stop_workers),
-            _Part("watch", self._workers.watch, self._workers.unwatch),
-            _Part("upkeep", self._start_upkeep, self._stop_upkeep),
-            _Part("reloads", lambda: None, self._reloading.stop),
-            _Part("scalings", lambda: None, self._rescaling.stop),
-            _Part("service manager", self._service_manager.start, self._service_manager.stop),
+            Part("signals", self._install_signals, remove_signals),
+            Part("port", self._claim_port, self._release_port),
+            Part("mailboxes", self._open_mailboxes, self._close_mailboxes),
+            Part("bus", self._start_bus, self._stop_bus),
+            Part("control", self._start_control, lambda: self.control.stop()),  # noqa: PLW0108 - made later
+            Part("admin", self._admin.start, self._admin.stop),
+            Part("source files", self._sources.start, self._sources.stop),
+            Part("terminators", nothing, self._frontend.stop),
+            Part("workers", self._start_workers, self._stop_workers),
+            Part("watch", self._workers.watch, self._workers.unwatch),
+            Part("upkeep", self._start_upkeep, self._stop_upkeep),
+            Part("memory", self._memory.start, self._memory.stop),
+            Part("reloads", nothing, self._reloading.stop),
+            Part("scalings", nothing, self._rescaling.stop),
+            Part("service manager", self._service_manager.start, self._service_manager.stop),
+            Part("drain delay", nothing, self._drain_delay.stop),
         )
         started = StartedParts()
         failures: list[PartFailure] = []
@@ -149,8 +148,8 @@ class Supervisor:
         return self._ending.done()
 
     def request_shutdown(self, reason: str) -> None:
-        """End the server in order, with exit code 0; returns at once. Only the first reason for an end counts."""
-        self._end(0, reason)
+        """End the server in order, with exit code 0, after --drain-delay; returns at once. Only the first reason counts."""
+        self._drain_delay.begin(reason, serves=self.is_ready)
 
     # Plans, each when it is its turn.
 
@@ -252,7 +251,7 @@ class Supervisor:
         self._workers.tell_silence(child, silence_s, is_over=is_over)
 
     def on_close_requested(self, child: Child) -> None:
-        self.request_shutdown("the application closed the server")
+        self._end(0, "the application closed the server")
 
     def on_message(self, child: Child, message: Message) -> None:
         if isinstance(message, (Events, EventsMark)):
@@ -271,7 +270,7 @@ class Supervisor:
         self.control.worker_replaced(child)
 
     def on_standby_closes(self) -> None:
-        self.request_shutdown("the application closed the server")
+        self._end(0, "the application closed the server")
 
     def _tell_all(self, message: Message) -> None:
         self._workers.tell_all(message)
@@ -288,6 +287,7 @@ class Supervisor:
         if len(self._signals) == 1:
             self.request_shutdown(number.name)
         else:
+            self._end(0, number.name)
             self._workers.kill()
 
     async def _claim_port(self) -> None:
@@ -360,16 +360,15 @@ class Supervisor:
 
     def _start_upkeep(self) -> None:
         assert self.runtime_dir is not None
-        self._upkeep = Upkeep(
-            self.runtime_dir.path, self.runtime_dir.restore, [*self._kept, *self._frontend.kept], self._on_upkeep
-        )
+        files = [*self._kept, *self._frontend.kept]
+        self._upkeep = Upkeep(self.runtime_dir.path, self.runtime_dir.restore, files, self._tell_health)
         self._upkeep.open()
 
     def _stop_upkeep(self) -> None:
         if self._upkeep is not None:
             self._upkeep.close()
 
-    def _on_upkeep(self, reason: str, is_amiss: bool) -> None:
+    def _tell_health(self, reason: str, is_amiss: bool) -> None:
         (self.health.fail if is_amiss else self.health.mend)(reason)
         self._workers.tell_all(HealthChanged(reason, is_well=not is_amiss))
 

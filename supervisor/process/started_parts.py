@@ -11,7 +11,19 @@ from typing import NamedTuple
 
 from wspulse.actors.values.awaitable import result_of
 
-__all__ = ["PartFailure", "StartedParts"]
+__all__ = ["Part", "PartFailure", "StartedParts", "nothing"]
+
+
+class Part(NamedTuple):
+    """What is started and stopped; both may be coroutine functions."""
+
+    name: str
+    start: Callable[[], object]
+    stop: Callable[[], object]
+
+
+def nothing() -> None:
+    """Of a part that begins by itself."""
 
 
 class PartFailure(NamedTuple):

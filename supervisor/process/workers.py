@@ -222,6 +222,11 @@ class Workers:
     def everybody(self) -> list[Child]:
         return [*self.children, *self.others]
 
+    def pids(self) -> list[int]:
+        """Of all processes, those that stand by too."""
+        found = [child.pid for child in self.everybody] + [standby.worker.pid for standby in self.standbys]
+        return [pid for pid in found if pid is not None]
+
     def at(self, seat: int) -> Child | None:
         """Whose seat it is."""
         return next((child for child in self.everybody if child.seat == seat), None)

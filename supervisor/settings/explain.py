@@ -99,6 +99,12 @@ REASONS = {
         "longer than handlers that wait for a database take, and shorter than a deployment is waited for; who waits for a longer "
         "one comes back at once"
     ),
+    "drain_delay": Reason(
+        "without a load balancer nobody asks; with one it is to be longer than the time in which that takes a server out",
+    ),
+    "max_memory": Reason(
+        "only the operator knows what else the machine runs; 80 % of what the container or the unit may have is a good mark",
+    ),
     "drain_spread": Reason(
         "clients that are closed at once come back at once, which a few thousand may; more are better spread",
     ),

@@ -48,7 +48,9 @@ class Settings:
     shutdown_timeout: float
     give_up_after: float
     handover_timeout: float = 10.0
+    drain_delay: float = 0.0
     drain_spread: float = 0.0
+    max_memory: int = 0
     log_level: str
     log_format: str
     reload: list[str] | None = None

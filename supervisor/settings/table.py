@@ -248,11 +248,25 @@ TABLE = (
         10.0,
     ),
     Setting(
+        "drain_delay",
+        SUPERVISION,
+        Seconds(0, 300),
+        "how long the server goes on serving at shutdown while its health check says 503 already",
+        0.0,
+    ),
+    Setting(
         "drain_spread",
         SUPERVISION,
         Seconds(0, 300),
         "sessions that are closed, at shutdown and since they cannot move, are closed over so long a time",
         0.0,
+    ),
+    Setting(
+        "max_memory",
+        SUPERVISION,
+        Integer(0, 1 << 50, "bytes", metavar="BYTES"),
+        "above it, all workers together, nobody is let in: 503; 0: off",
+        0,
     ),
     Setting(
         "control",
