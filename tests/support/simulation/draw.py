@@ -33,6 +33,8 @@ class Draw:
             (1.0, 6.0)[int(draw() * 2)],
             (0.0, 0.0, 0.0, 3.0)[int(draw() * 4)],
             draw() < 0.3,
+            # Of its own, so that a seed is the same history with a limit as without.
+            Random(f"limit {seed}").choice((0, 0, 0, 2, 20)),
         )
         callbacks = EVERY_CALLBACK
         if draw() < 0.1:
@@ -53,6 +55,7 @@ class Draw:
                 f"on_duplicate={self._options.on_duplicate} send_buffer_size={self._options.send_buffer_size} "
                 f"handler_timeout={self._options.handler_timeout:g} "
                 f"cancel_on_disconnect={self._options.cancel_on_disconnect} "
+                f"max_frames_per_second={self._options.max_frames_per_second} "
                 f"pong_wait={self._options.pong_wait:g} write_wait={self._options.write_wait:g} "
                 f"callbacks={'all' if callbacks is EVERY_CALLBACK else sorted(callbacks)} "
                 f"bus={'local' if leave_delay_s is None else f'remote, leaves after {leave_delay_s:g} s'}"

@@ -20,6 +20,7 @@ from tests.support.simulation.outside.app import Script, SimApp
 from tests.support.simulation.outside.bus import SimBus, watched_local_bus
 from tests.support.simulation.outside.client import SimClient
 from tests.support.simulation.outside.peer import SimPeer
+from tests.support.simulation.outside.places import check_places, check_places_at_rest, give_places
 from tests.support.simulation.outside.small import HANDSHAKE_TIMEOUT_S, logger
 from tests.support.simulation.outside.socket import SimSocket
 from wspulse.actors.sessions.patience.handler_timeouts import HandlerTimeouts
@@ -56,6 +57,7 @@ class World:
         self.shard = shard = Shard(
             index=0, incarnation=1, options=options, handlers=app.handlers(), loop=loop, real_time=loop.time
         )
+        give_places(shard)
         model.clock = shard.clock
         shard.exact_frames.ack_frames = 1 + seed % 3
         self.clients: list[SimClient] = []
@@ -122,6 +124,8 @@ class World:
         return peer
 
     def _arrive(self, peer: SimPeer, _upgrade: Upgrade, ahead: bytes) -> None:
+        assert self.shard.places is not None
+        self.shard.places.take(peer.transport, None)
         if ahead:
             self.model.bytes_in += len(ahead)
             peer.transport.keep(ahead)
@@ -154,6 +158,7 @@ class World:
         self.settle()
         check_idle(self.model, self.late_until)
         check_newcomers(self.model, self.peers, self.bus, self.late_until)
+        check_places_at_rest(self.model, self.shard, self.peers)
         self.model.calls.check(self.late_until)
 
     def settle(self) -> None:
@@ -161,6 +166,7 @@ class World:
         model = self.model
         model.settle()
         check_table(model, self.shard)
+        check_places(model, (self.shard,))
         if self.loop.reports:
             report = self.loop.reports[0]
             model.fail(f"{report['message']}: {report.get('exception')!r}")

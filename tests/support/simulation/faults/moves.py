@@ -10,6 +10,7 @@ import msgspec
 
 from tests.support.simulation.faults.replacements import Faults, never
 from tests.support.simulation.outside.processes.forwarder import BusEnd
+from wspulse.actors.limits.places import Places
 from wspulse.actors.mesh.placing.moves import BatchBuilt
 from wspulse.actors.moving import batch as batches
 from wspulse.actors.moving import landing as landings
@@ -204,6 +205,7 @@ _record_of, _exact_record_of = recording.record_of, exact_recording.exact_record
 _let_go, _take_back, _what_runs = places.let_go, Batch.take_back, Halting.what_runs
 
 FAULTS: Faults = {
+    "session has no place on its way to another process": ((Places, "pass_on", never),),
     "cut that comes one message early": ((BusEnd, "take", _take_cut_early),),
     "sessions are frozen one turn late": ((Departure, "_cut", _freeze_later),),
     "room is not flushed before somebody keeps what it gets": ((Room, "add_keeper", _keep_what_came_before),),

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from tests.support.simulation.faults.replacements import Faults, never, nothing
+from wspulse.actors.limits.places import Places
 from wspulse.actors.sessions.admission import Admission
 from wspulse.actors.transport import client as clients
 from wspulse.actors.transport import outlet as outlets
@@ -16,6 +17,8 @@ from wspulse.actors.transport.patience.parting import Parting, Patience
 from wspulse.actors.transport.patience.write_watch import WriteWatch
 from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.transport.state import TRANSITIONS, TransportEffect, TransportEvent, TransportState
+from wspulse.actors.transport.throttling.throttle import Throttle
+from wspulse.actors.transport.throttling.transport import ThrottledTransport
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.timing.service_clock import ServiceClock
 
@@ -79,6 +82,11 @@ _beat, _clock_beat, _part = Heartbeat.__call__, ServiceClock.beat, Parting.__ini
 _T, _E, _F = TransportState, TransportEvent, TransportEffect
 
 FAULTS: Faults = {
+    "connection that has ended keeps its place": ((Places, "leave", never),),
+    "peer is given more than it may send": ((Throttle, "may_handle", lambda _throttle, _now: True),),
+    "peer that is held up is never read on": ((ThrottledTransport, "_waited", never),),
+    "peer that is held up is read on at once": ((ThrottledTransport, "_next_turn", Transport._next_turn),),
+    "peer is held up for what it may send": ((Throttle, "may_handle", lambda _throttle, _now: False),),
     "pong clock runs on while nothing is read": (_row(_T.OPEN, _E.HOLD, _T.HELD, _F.PAUSE),),
     "peer that answers no ping is never dropped": ((Transport, "fell_silent", never),),
     "pong clock does not go on when a peer is read again": ((Heartbeat, "go_on", never),),

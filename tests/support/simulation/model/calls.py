@@ -146,6 +146,7 @@ class SimCalls:
                 is_handlers
                 and session.state is CONNECTED
                 and peer.held
+                and not peer.is_held_up
                 and waiting_frames < INBOUND_LIMIT_FRAMES + MORE_FRAMES
             ):
                 model.fail(

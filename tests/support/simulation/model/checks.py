@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tests.support.simulation.model.calls import MORE_FRAMES
 from tests.support.simulation.model.frames import CLOSED, CONNECTED, SUSPENDED, SessionModel
+from tests.support.simulation.model.limits import check_limit
 from tests.support.simulation.model.patience import AT_ONCE, FAR_BYTES
 from wspulse.actors.sessions.inbox import Callback
 
@@ -112,9 +113,12 @@ def check_idle(model: Model, late_until: float) -> None:
                 and has_messages
                 and peer.handled < peer.messages_delivered
                 and session.halted_at is None
+                and not peer.is_held_up
             ):
                 model.fail(f"{session}: message {peer.handled + 1} of {peer.messages_delivered} does not run")
             _check_reading(model, session, peer)
+            if model.options.max_frames_per_second:
+                check_limit(model, session, peer, late_until)
         queued = session.real.queued_frames
         if session.exact is not None and queued <= model.limit_frames:
             queued = max(0, queued - session.exact.replays)
@@ -151,7 +155,7 @@ def _check_reading(model: Model, session: SessionModel, peer: SimPeer) -> None:
     if not held and (peer.broken_delivered or peer.close_delivered is not None):
         model.fail(f"{session}: {peer} has ended and nobody noticed")
     if held:
-        if session.halted_at is None and len(waiting) <= INBOUND_LIMIT_FRAMES // 2:
+        if session.halted_at is None and len(waiting) <= INBOUND_LIMIT_FRAMES // 2 and not peer.is_held_up:
             model.fail(f"{session}: {len(waiting)} entries wait, and {peer} is not read")
     elif sum(not isinstance(item, Callback) for item in waiting) >= INBOUND_LIMIT_FRAMES + (
         MORE_FRAMES if session.real.inbox.asked else 0

@@ -118,6 +118,7 @@ class Model(LossModel):
             self.fail(f"{self._accepting}: a 101, and nothing came of it")
         self._accepting = peer
         peer.accepted = True
+        peer.accepted_at = self.now
         peer.early_messages = peer.messages_delivered
         peer.next_ping = self.now + self.options.ping_period
         if live is None:

@@ -18,6 +18,7 @@ from tests.support.simulation.model.moves import MovingModel
 from tests.support.simulation.moves.patches import Unconnected
 from tests.support.simulation.outside.client import SimClient
 from tests.support.simulation.outside.peer import SimPeer
+from tests.support.simulation.outside.places import check_places, check_places_at_rest
 from tests.support.simulation.outside.processes.app import MovingApp
 from tests.support.simulation.outside.processes.descriptors import Descriptors, SimDescriptor
 from tests.support.simulation.outside.processes.forwarder import SimForwarder
@@ -221,6 +222,9 @@ class MovingWorld(World):
             self.model.note(f"{peer} is at {process}, and belongs to {seat}")
         if seat == process.seat:
             transport = peer.transport = process.shard.transport_type(process.shard, upgrade)
+            places = process.shard.places
+            assert places is not None
+            places.take(transport, None)
             if ahead:
                 self.model.bytes_in += len(ahead)
                 transport.keep(ahead)
@@ -229,6 +233,7 @@ class MovingWorld(World):
             process.shard.admission.coming.add(transport)
             if not self.descriptors.open_transport(self.loop, client, transport):
                 process.shard.admission.coming.discard(transport)
+                places.leave(transport)
             return
         self._hand_over(process, seat, peer, upgrade, ahead, hops)
 
@@ -258,12 +263,16 @@ class MovingWorld(World):
         self.settle()
         check_idle(self.model, self.late_until)
         check_newcomers(self.model, self.peers, self.forwarder, self.late_until)
+        if self.supervisor.plan is None and not any(session.is_between for session in self.model.live.values()):
+            for process in self.processes:
+                check_places_at_rest(self.model, process.shard, self.peers)
         self.model.calls.check(self.late_until)
 
     def settle(self) -> None:
         model = self.model
         model.settle()
         model.check_tables(self.processes)
+        check_places(model, (process.shard for process in self.processes))
         if self.loop.reports:
             report = self.loop.reports[0]
             model.fail(f"{report['message']}: {report.get('exception')!r}")

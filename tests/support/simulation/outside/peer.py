@@ -47,6 +47,7 @@ class SimPeer:
         "_sent_bytes",
         "_unread_bytes",
         "accepted",
+        "accepted_at",
         "answer",
         "answer_by",
         "answered",
@@ -68,6 +69,7 @@ class SimPeer:
         "expected_close",
         "first_pinged_at",
         "handled",
+        "held_up",
         "holders",
         "messages_delivered",
         "messages_sent",
@@ -133,6 +135,9 @@ class SimPeer:
         self.answer = 0
         """The HTTP status that the server wrote."""
         self.accepted = False
+        self.accepted_at = 0.0
+        self.held_up: tuple[float, int] | None = None
+        """Since when it is seen to be held up for what it sends, and how many bytes of it were taken by then."""
         self.session: SessionModel | None = None
         self.client: SimClient | None = None
         """Whose connection it is, of an exact session."""
@@ -192,6 +197,11 @@ class SimPeer:
     def held(self) -> bool:
         """Whether the server does not read it, since a handler is behind, too much came ahead, or it is to move."""
         return self.transport.state in _HELD
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether the server does not read it since it sends too much."""
+        return bool(getattr(self.transport, "_is_waiting", False))
 
     def note_standing(self, *, stands: bool) -> None:
         """The server does not read it from now on, or writes nothing to it; or does again."""

@@ -16,6 +16,7 @@ from wspulse.actors.sessions.asking import asking_inbox
 from wspulse.actors.sessions.exact import token
 from wspulse.actors.transport import client, outlet, transport
 from wspulse.actors.transport.patience import doubt
+from wspulse.actors.transport.throttling import throttle
 from wspulse.actors.values.options.server_options import ServerOptions
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def server_options(
     write_wait: float,
     handler_timeout: float = 0.0,
     cancel_on_disconnect: bool = False,
+    max_frames_per_second: int = 0,
 ) -> ServerOptions:
     return ServerOptions(
         resume_window=resume_window,
@@ -70,6 +72,7 @@ def server_options(
         handshake_timeout=HANDSHAKE_TIMEOUT_S,
         handler_timeout=handler_timeout,
         cancel_on_disconnect=cancel_on_disconnect,
+        max_frames_per_second=max_frames_per_second,
         codec=SimCodec(),
         logger=logger,
     )
@@ -81,12 +84,13 @@ _SMALL: tuple[tuple[object, str, object], ...] = (
     (transport, "TURN_BYTES", 60),
     (asking_inbox, "MORE_FRAMES", MORE_FRAMES),
     (doubt, "_FAR_BYTES", FAR_BYTES),
+    (throttle, "PATIENCE_S", 1e9),
     (client, "_BEHIND_BYTES", FAR_BYTES),
     (client, "_asked", lambda socket, question: 0 if socket is None else socket.kernel_says(question)),
     (outlet, "taken_bytes", lambda socket: 0 if socket is None else socket.taken_bytes),
 )
 """What is large of a real connection, and cut small here: messages ahead of the 101, a socket's share of a turn, what may lie
-before a ping. And the kernel, which is asked what it holds."""
+before a ping. Peers that send too much are held up, and never closed for it. And the kernel, which is asked what it holds."""
 
 
 @contextmanager

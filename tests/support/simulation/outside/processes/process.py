@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from tests.support.simulation.outside.places import give_places
 from tests.support.simulation.outside.processes.forwarder import BusEnd
 from tests.support.simulation.outside.processes.link import SimLink
 from wspulse.actors.mesh.actor import ActorRef, LocalRef
@@ -83,6 +84,7 @@ class SimProcess:
             real_time=loop.time,
         )
         shard.process = self
+        give_places(shard)
         shard.exact_frames.ack_frames = world.ack_frames
         self.bus = shard.bus = BusEnd(self, world.forwarder, shard.deliver, shard.deliver_but, leave_delay_s)
         shard.events = partial(model.event_at, self)
