@@ -1,8 +1,8 @@
 """Cutting a transport's bytes into WebSocket messages (RFC 6455, server side).
 
 A transport owns one `FrameParser`: what the socket delivers goes in with `feed`, whole messages and control frames come
-out of `next`. No extension is negotiated, so a set reserved bit is a violation. Nothing here reads a socket, a clock or
-an option; what to answer to a ping, a close frame or an error is the transport's business.
+out of `next`. It knows no extension: a set reserved bit is a violation, unless `compression` says otherwise. Nothing here reads
+a socket, a clock or an option; what to answer to a ping, a close frame or an error is the transport's business.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from wspulse.actors.wire.frames import (
 from wspulse.actors.wire.parser_record import ParserRecord
 from wspulse.actors.wire.unfinished_message import UnfinishedMessage, apply_mask, is_utf8
 
-__all__ = ["PAUSE", "SPENT", "FrameParser"]
+__all__ = ["PAUSE", "PAUSED", "SPENT", "TOO_BIG", "FrameParser"]
 
-_TOO_BIG = 1009
+TOO_BIG: Final = 1009
 
 PAUSE: Final = 16
 """No opcode: so many fragments were gathered that others should have their turn, and more is here. Go on with `next`."""
@@ -209,7 +209,7 @@ class FrameParser:
             self._consume(payload_at)
             fragments += 1
             if fragments >= _PAUSE_FRAGMENTS and self.rest:
-                return _PAUSED
+                return PAUSED
 
     def _header(self, unfinished: UnfinishedMessage | None) -> tuple[int, int, int] | None:
         """The first byte of the frame that begins here, its payload's size, and where the payload begins.
@@ -238,9 +238,8 @@ class FrameParser:
                 return None
             size = payload_size(data, position, size)
         if opcode <= BINARY and size + (unfinished.size if unfinished else 0) > self._max_message_size:
-            message_bytes = size + (unfinished.size if unfinished else 0)
-            self._fail(_TOO_BIG, f"message is over {self._max_message_size} bytes", message_bytes)
-        if first & 0x70:
+            self._too_big(size + (unfinished.size if unfinished else 0))
+        if first & 0x70 and (unfinished is not None or not self._may_begin_compressed(first)):
             self._fail(VIOLATION, "reserved bit is set")
         if opcode > BINARY:
             if first < 0x80:
@@ -251,6 +250,10 @@ class FrameParser:
         elif unfinished is not None:
             self._fail(VIOLATION, "message begins inside another")
         return (first, size, payload_at) if payload_at <= total else None
+
+    def _may_begin_compressed(self, _first: int) -> bool:
+        """Whether the reserved bits of a frame's first byte, of which one is set, say that a compressed message begins."""
+        return False
 
     def _control(self, opcode: int, payload: bytes, end: int) -> tuple[int, bytes]:
         if opcode != CLOSE:
@@ -289,6 +292,9 @@ class FrameParser:
         self.rest = b"."  # not empty, so that every later call comes to where `_unfinished` is looked at
         self._position = 0
 
+    def _too_big(self, message_bytes: int) -> NoReturn:
+        self._fail(TOO_BIG, f"message is over {self._max_message_size} bytes", message_bytes)
+
     def _fail(self, close_code: int, reason: str, message_bytes: int = 0) -> NoReturn:
         self._end(_End(close_code, reason))
         raise ProtocolError(close_code, reason, message_bytes)
@@ -309,7 +315,7 @@ class _End:
 
 
 _CLOSED = _End(0, "")
-_PAUSED = (PAUSE, b"")
+PAUSED: Final = (PAUSE, b"")
 
 SPENT = FrameParser(0)
 """For a transport that is gone: it takes nothing, gives nothing and keeps nothing."""
