@@ -80,6 +80,7 @@ class Server(Declaration, Calls):
         accept_rate: int = DEFAULTS.accept_rate,
         max_frames_per_second: int = DEFAULTS.max_frames_per_second,
         max_bytes_per_second: int = DEFAULTS.max_bytes_per_second,
+        compression: str | None = DEFAULTS.compression,
         codec: Codec | None = None,
         check_origin: Callable[[Request], Any] | None = None,
         handshake_timeout: float = DEFAULTS.handshake_timeout,

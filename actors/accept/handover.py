@@ -19,6 +19,7 @@ from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.mesh.placing.former_slots import FormerSlots
 from wspulse.actors.sessions.exact.claims import id_of_owner
 from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.transport.compression.choice import new_transport
 from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.transport.transfer.opening import close_for_good, open_transport, stream_socket
 from wspulse.actors.transport.upgrade import Upgrade
@@ -144,8 +145,9 @@ def _take_over(shard: Shard, request: UpgradeRequest, client: socket) -> None:
         request.resume,
         request.rooms,
         request.claim,
+        request.window_bits,
     )
-    transport = shard.transport_type(shard, upgrade)
+    transport = new_transport(shard, upgrade)
     if shard.places is not None and (refusal := shard.places.admit(transport, request.remote_address)) is not None:
         # Another has come between its count in the process that accepted it and this one.
         shard.journal.refused(refusal, request.head, request.remote_address, request.connection_id)

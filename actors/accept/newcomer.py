@@ -25,6 +25,7 @@ from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.exact.claims import id_of_owner
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.transport.client import shut_down
+from wspulse.actors.transport.compression.choice import new_transport
 from wspulse.actors.transport.limits import AHEAD_BYTES
 from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.transport.transport import Transport
@@ -33,6 +34,7 @@ from wspulse.actors.values.errors import InTransitError
 from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import Address, Request
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
+from wspulse.actors.wire.compression.agreement import agreed
 from wspulse.actors.wire.handshake import CheckedHead, Pages, check_request, switching_protocols
 from wspulse.actors.wire.head import HeadGatherer, NoHTTPError, begins_request
 from wspulse.actors.wire.peer import Peer
@@ -173,6 +175,12 @@ class Newcomer(asyncio.Protocol):
         if isinstance(checked, HTTPAnswer):
             self.refuse(checked, head)
             return
+        if self._shard.options.compression is not None:
+            agreement = agreed(checked.head)
+            if isinstance(agreement, HTTPAnswer):
+                self.refuse(agreement, checked.head)
+                return
+            checked.agreement = agreement
         self._head = checked
         peer = self._peer_of(client, head)
         request = self._request = Request(checked.head, peer.address, peer.scheme)
@@ -202,6 +210,8 @@ class Newcomer(asyncio.Protocol):
         if client is None or head is None or request is None:
             return
         room_id, connection_id, state, headers, subprotocol, resume, rooms, claim = result
+        window_bits, further_headers = head.agreement
+        headers += further_headers
         decisive_id = id_of_owner(connection_id, claim)
         owner = self._entrance.placement.final_owner(decisive_id)
         if self._shard.transit is not None and owner == self._shard.seat:
@@ -214,9 +224,19 @@ class Newcomer(asyncio.Protocol):
         if owner == self._shard.seat:
             answer = switching_protocols(head.key, subprotocol, headers)
             upgrade = Upgrade(
-                room_id, connection_id, state, request, answer, self._deadline, subprotocol, resume, rooms, claim
+                room_id,
+                connection_id,
+                state,
+                request,
+                answer,
+                self._deadline,
+                subprotocol,
+                resume,
+                rooms,
+                claim,
+                window_bits,
             )
-            self._become(client, self._shard.transport_type(self._shard, upgrade))
+            self._become(client, new_transport(self._shard, upgrade))
         else:
             handover = UpgradeRequest(
                 room_id,
@@ -233,6 +253,7 @@ class Newcomer(asyncio.Protocol):
                 claim,
                 request.scheme,
                 client.get_extra_info("socket").family,
+                window_bits,
             )
             self._hand_over(client, owner, handover)
 
@@ -317,7 +338,7 @@ class Newcomer(asyncio.Protocol):
     def _peer_of(self, client: asyncio.Transport, head: bytes) -> Peer:
         peer = self._peer or Peer(address_of(client))
         proxies = self._entrance.proxies
-        return peer if proxies is None else seen_through(proxies, head, peer)
+        return peer if proxies is None else proxies.seen(head, peer)
 
     @property
     def _begun(self) -> bytes:
@@ -338,11 +359,6 @@ class Newcomer(asyncio.Protocol):
             self._task.cancel()
             self._task = None
         self._entrance.left(self)
-
-
-def seen_through(proxies: TrustedProxies, head: bytes, peer: Peer) -> Peer:
-    """Who sent a request, which `peer` has passed on if it is a trusted proxy."""
-    return proxies.client_of(Request(head, peer.address).headers, peer)
 
 
 def address_of(client: asyncio.Transport) -> Address | None:

@@ -16,6 +16,7 @@ from wspulse.actors.asgi.http import answer_http
 from wspulse.actors.asgi.mounted import Mounted
 from wspulse.actors.asgi.socket import AsgiSocket, answer_events
 from wspulse.actors.runtime.runtime import ShardRuntime
+from wspulse.actors.transport.compression.choice import new_transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.errors import text_of
@@ -77,7 +78,7 @@ class AsgiApplication:
             "latin-1"
         )
         upgrade = Upgrade(room_id, connection_id, state, request, accept, deadline, subprotocol, resume, rooms, claim)
-        transport = shard.transport_type(shard, upgrade)
+        transport = new_transport(shard, upgrade)
         if shard.places is not None:
             shard.places.pass_on(request, transport)
         asgi_socket = AsgiSocket(shard, transport, scope, send, subprotocol)

@@ -317,6 +317,8 @@ class UpgradeRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     scheme: Scheme = INSECURE
     family: int = 0
     """Of the socket, which may not be that of the client's address; 0 where it is not known."""
+    window_bits: int = 0
+    """Of the server's window, where `headers` agree on compression; 0: they do not."""
 
 
 # Envelopes on a stream between two processes.

@@ -36,8 +36,8 @@ from wspulse.actors.sessions.state import ENDINGS, SessionEvent, SessionState
 from wspulse.actors.sessions.ticker import Ticker
 from wspulse.actors.sessions.transfer.halting import Aborting, Halting
 from wspulse.actors.sessions.transfer.transit import Transit
+from wspulse.actors.transport.compression.choice import TransportTypes
 from wspulse.actors.transport.contract import Ending
-from wspulse.actors.transport.throttling.transport import transport_type
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.transport.writing import Writing
@@ -98,7 +98,7 @@ class Shard:
         self.large_frame_bytes = options.send_buffer_bytes // options.send_buffer_size
         """What is written at once: smaller frames are, all those of a turn together, no more than a send buffer holds."""
         self.writing = Writing()
-        self.transport_type = transport_type(options)
+        self.transport_types = TransportTypes(options)
         self.places: Places | None = None
         """Who may have a connection here, where there is a limit."""
         self.bus: Bus

@@ -114,8 +114,8 @@ class TransportShard(EndingShard, Protocol[T_contra]):
     """Where what is written is kept before."""
 
     @property
-    def transport_type(self) -> Callable[..., Any]:
-        """What carries its sessions: called as `Transport` is."""
+    def transport_types(self) -> Any:
+        """What carries its sessions: see `compression.choice`."""
 
     def transport_left(self, transport: T_contra) -> tuple[float, int, int] | None:
         """A transport's socket goes to another process, which is no end of its connection. Returns what the access log has

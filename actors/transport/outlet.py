@@ -19,7 +19,7 @@ from wspulse.actors.transport.writing import Writing
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
 
-__all__ = ["Outlet", "WritingShard"]
+__all__ = ["Outlet", "WritingShard", "write_nowhere"]
 
 
 class WritingShard(EndingShard, Protocol):
@@ -66,7 +66,7 @@ class Outlet(asyncio.Protocol, ABC, Generic[S]):
         """The socket has ended, or is another's."""
         self._stop_watch()
         self._owed = self._client = None
-        self.write = _write_nowhere
+        self.write = write_nowhere
 
     def abort(self) -> None:
         """Drop the socket now; `connection_lost` follows from the loop. It is reset where the peer has not taken everything."""
@@ -166,5 +166,5 @@ class Outlet(asyncio.Protocol, ABC, Generic[S]):
             self._watch = None
 
 
-def _write_nowhere(_data: bytes) -> None:
+def write_nowhere(_data: bytes) -> None:
     """For whoever still has a transport that is gone."""

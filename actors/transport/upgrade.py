@@ -31,3 +31,5 @@ class Upgrade:
     """That a session which begins is in beside `room_id`."""
     claim: Claim | None = None
     """Of which session its client says that it is its own; only where `subprotocol` is that of exact sessions."""
+    window_bits: int = 0
+    """Of the server's window, where the answer agrees on compression; 0: it does not."""

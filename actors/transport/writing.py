@@ -7,13 +7,23 @@ write knows of which bytes the rest has yet to be sent, and can take it to anoth
 
 from __future__ import annotations
 
+from wspulse.actors.wire.compression.deflater import Deflater
+
 __all__ = ["Writing"]
 
 
 class Writing:
     """See the module."""
 
-    __slots__ = ("data",)
+    __slots__ = ("_deflaters", "data")
 
     def __init__(self) -> None:
         self.data = b""
+        self._deflaters: dict[int, Deflater] = {}
+
+    def deflater(self, window_bits: int) -> Deflater:
+        """What compresses for all transports of the shard that agreed on this window: what a room writes is compressed once."""
+        deflater = self._deflaters.get(window_bits)
+        if deflater is None:
+            deflater = self._deflaters[window_bits] = Deflater(window_bits)
+        return deflater

@@ -70,7 +70,13 @@ class CloseReason:
 
 VIOLATIONS = (
     CloseRow(1002, "what was wrong", True, "the client broke RFC 6455", "stay away; the client has a fault"),
-    CloseRow(1007, "what was wrong", True, "text that is no UTF-8", "stay away; the client has a fault"),
+    CloseRow(
+        1007,
+        "what was wrong",
+        True,
+        "text that is not UTF-8, or a compressed message that cannot be decompressed",
+        "stay away; the client has a fault",
+    ),
     CloseRow(
         1009,
         "what was wrong",

@@ -17,6 +17,7 @@ from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import path_of_target
 from wspulse.actors.values.text.exact import RESUME_PREFIX, Claim, claim_in
 from wspulse.actors.wire.answer import HTTPAnswer, rejection
+from wspulse.actors.wire.compression.agreement import NO_AGREEMENT
 
 __all__ = [
     "HEALTH_PATH",
@@ -79,7 +80,7 @@ Pages = Mapping[str, Page]
 class CheckedHead:
     """The head of a request that may become a WebSocket."""
 
-    __slots__ = ("claim", "head", "key", "offered_subprotocols")
+    __slots__ = ("agreement", "claim", "head", "key", "offered_subprotocols")
 
     def __init__(
         self, head: bytes, key: str, offered_subprotocols: tuple[str, ...], claim: Claim | None = None
@@ -90,6 +91,8 @@ class CheckedHead:
         """What `switching_protocols` answers."""
         self.offered_subprotocols = offered_subprotocols
         self.claim = claim
+        self.agreement = NO_AGREEMENT
+        """About compression, which is looked at behind these checks, where the server has the option."""
 
 
 _NO_PAGES: Final[Mapping[str, Page]] = {}

@@ -218,6 +218,7 @@ TABLE = (
     _server_option("accept_rate", CONNECTIONS),
     _server_option("max_frames_per_second", CONNECTIONS),
     _server_option("max_bytes_per_second", CONNECTIONS),
+    _server_option("compression", CONNECTIONS, Choice("deflate")),
     _server_option("codec", CONNECTIONS, Choice("json", "msgpack", "raw")),
     _server_option("handshake_timeout", CONNECTIONS),
     _server_option("slow_handler", CONNECTIONS),

@@ -84,6 +84,7 @@ def test_every_callback_and_option_that_is_given_arrives() -> None:
         "accept_rate": 15,
         "max_frames_per_second": 11,
         "max_bytes_per_second": 12,
+        "compression": "deflate",
         "codec": MsgpackCodec(),
         "check_origin": handler,
         "handshake_timeout": 6.0,

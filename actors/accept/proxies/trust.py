@@ -11,7 +11,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from wspulse.actors.accept.proxies.forwarded import client_of, hops_of
-from wspulse.actors.values.request import Address, Headers
+from wspulse.actors.values.request import Address, Headers, Request
 from wspulse.actors.wire.peer import Peer
 
 __all__ = ["TrustedProxies", "parse_network"]
@@ -49,6 +49,10 @@ class TrustedProxies:
         if not self.trusts(peer.address):
             return peer
         return client_of(hops_of(headers), peer, self.trusts_host)
+
+    def seen(self, head: bytes, peer: Peer) -> Peer:
+        """The same, of the request with this head."""
+        return self.client_of(Request(head, peer.address).headers, peer) if self.trusts(peer.address) else peer
 
     def _trusts_host(self, host: str) -> bool:
         try:

@@ -23,7 +23,7 @@ class Throttle:
     """See the module. A limit of 0 is none. `max_frames_per_second` and `max_bytes_per_second` each allow a second's worth at
     once."""
 
-    __slots__ = ("_bytes", "_frames", "_held_until", "_over_since", "_wants_frame")
+    __slots__ = ("_bytes", "_frames", "_held_until", "_over_since", "_wants_frame", "is_waiting")
 
     def __init__(self, max_frames_per_second: int, max_bytes_per_second: int, now: float) -> None:
         self._frames = Allowance(max_frames_per_second, now) if max_frames_per_second else None
@@ -32,6 +32,8 @@ class Throttle:
         """Whether something was read that may not be handled yet."""
         self._over_since: float | None = None
         self._held_until = 0.0
+        self.is_waiting = False
+        """Whether the transport is to look at it again in a while."""
 
     def read(self, size_bytes: int, now: float) -> None:
         """So much has come from the network."""

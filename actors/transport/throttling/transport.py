@@ -1,24 +1,22 @@
 """`ThrottledTransport`: a transport whose peer is read no faster than it may send, and closed where it goes on for too long.
 
-Chosen by `transport_type`, once for a shard, so that a transport without a limit has not even a branch for it.
+Chosen once for a shard, so that a transport without a limit has not even a branch for it.
 """
 
 from __future__ import annotations
 
 from typing import Any, Protocol, cast
 
+from wspulse.actors.transport.compression.compressing import CompressingTransport
 from wspulse.actors.transport.contract import TransportShard
 from wspulse.actors.transport.state import CARRYING, TransportState
 from wspulse.actors.transport.throttling.parser import ThrottledParser
 from wspulse.actors.transport.throttling.throttle import Throttle
 from wspulse.actors.transport.transport import Transport
-from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.errors import ProtocolError
-from wspulse.actors.values.options.server_options import ServerOptions
-from wspulse.actors.wire.framing import FrameParser
 
-__all__ = ["ThrottledTransport", "transport_type"]
+__all__ = ["ThrottledCompressingTransport", "ThrottledTransport"]
 
 _READ = (TransportState.OPEN, TransportState.HELD)
 
@@ -30,21 +28,21 @@ class _Journal(Protocol):
     def too_many_messages(self, connection: Any) -> None: ...
 
 
-class ThrottledTransport(Transport):
-    """See the module. What its peer sends beyond its limits stays in the kernel's buffers, which fill up; the pong clock stands
+class _Throttled(Transport):
+    """What its peer sends beyond its limits stays in the kernel's buffers, which fill up; the pong clock stands
     meanwhile, as it does for a handler that is behind. A bucket is full where a transport begins, be it after a move."""
 
-    __slots__ = ("_is_waiting", "_throttle")
+    __slots__ = ()
 
-    def __init__(
-        self, shard: TransportShard[Transport], upgrade: Upgrade | None = None, parser: FrameParser | None = None
-    ) -> None:
-        super().__init__(shard, upgrade, parser)
+    _throttle: Throttle
+
+    def __init__(self, shard: TransportShard[Transport], *arguments: Any) -> None:
+        super().__init__(shard, *arguments)
         options = shard.options
-        self._throttle = Throttle(options.max_frames_per_second, options.max_bytes_per_second, shard.clock())
+        # Its subclasses have the slot: two bases that both add some could not be those of one class.
+        throttle = Throttle(options.max_frames_per_second, options.max_bytes_per_second, shard.clock())
+        self._throttle = throttle  # type: ignore[misc]
         self._parser = ThrottledParser(self._parser, self._throttle, shard.clock).as_parser()
-        self._is_waiting = False
-        """Whether it is to be looked at again in a while."""
 
     def data_received(self, data: bytes) -> None:
         now = self.shard.clock()
@@ -69,14 +67,14 @@ class ThrottledTransport(Transport):
                 self.hold()
                 if self._throttle.began_s != before and self.session is not None:
                     self._journal.reading_delayed(self._connection)
-                if not self._is_waiting:
-                    self._is_waiting = True
+                if not self._throttle.is_waiting:
+                    self._throttle.is_waiting = True
                     self.shard.at(now + hold_s, self._waited)
                 return
         super()._next_turn()
 
     def _waited(self, now: float) -> None:
-        self._is_waiting = False
+        self._throttle.is_waiting = False
         if self.state not in CARRYING or self.session is None:
             return
         if not self._throttle.is_exhausted(now):
@@ -96,8 +94,13 @@ class ThrottledTransport(Transport):
         return journal
 
 
-def transport_type(options: ServerOptions) -> type[Transport]:
-    """What carries the sessions of a server with these options."""
-    if options.max_frames_per_second or options.max_bytes_per_second:
-        return ThrottledTransport
-    return Transport
+class ThrottledTransport(_Throttled):
+    """See the module."""
+
+    __slots__ = ("_throttle",)
+
+
+class ThrottledCompressingTransport(_Throttled, CompressingTransport):
+    """The same of one whose client compresses: bytes are counted as they come, and messages when they are decompressed."""
+
+    __slots__ = ("_throttle",)

@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+from wspulse.actors.transport.compression.choice import moved_transport
 from wspulse.actors.transport.contract import TransportShard
 from wspulse.actors.transport.transfer.record import TransportRecord
 from wspulse.actors.transport.transport import Transport
-from wspulse.actors.wire.framing import FrameParser
 
 __all__ = ["Arrival"]
 
@@ -27,9 +27,7 @@ class Arrival(asyncio.Protocol):
     def __init__(
         self, shard: TransportShard[Transport], record: TransportRecord, arrived: Callable[[Transport], None]
     ) -> None:
-        self.transport: Transport = shard.transport_type(
-            shard, parser=FrameParser.of(shard.options.max_message_size, record.parser)
-        )
+        self.transport = moved_transport(shard, record)
         self._record = record
         self._arrived = arrived
 

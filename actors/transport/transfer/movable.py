@@ -63,6 +63,11 @@ class Movable(Outlet[S]):
         return client.get_write_buffer_size() <= len(self._written)
 
     @property
+    def window_bits(self) -> int:
+        """Of the server's window, where compression was agreed on; 0: it was not."""
+        return 0
+
+    @property
     def weight_bytes(self) -> int:
         """About how much there is beside the socket."""
         return len(self._written) + self._parser.leftover_bytes
@@ -77,7 +82,8 @@ class Movable(Outlet[S]):
         descriptor = copy_of(client)
         owed = b"" if self._owed is None else self._owed.wire()
         beat = heartbeat.record(shard.clock())
-        record = TransportRecord(self._parser.record(), beat, b"", owed, shard.transport_left(self))
+        counted = shard.transport_left(self)
+        record = TransportRecord(self._parser.record(), beat, b"", owed, counted, self.window_bits)
         self._apply(TransportEvent.LEAVE, departure=Departure(shard, client, descriptor, record, self._written, left))
 
     def arrive(self, client: asyncio.Transport, record: TransportRecord) -> None:

@@ -36,3 +36,5 @@ class TransportRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Control frames that are to be written behind that, ahead of everything else."""
     counted: tuple[float, int, int] | None = None
     """For the access log: since when it is open, in seconds, and how many frames came and went. None where there is none."""
+    window_bits: int = 0
+    """Of the server's window, where compression was agreed on; 0: it was not."""

@@ -56,6 +56,12 @@ def _origin_check(value: Any) -> Any:
     return value
 
 
+def _compression(value: Any) -> Any:
+    if value is not None and value != "deflate":
+        raise ValueError(f"{value!r} is unknown; allowed is None or 'deflate'")
+    return value
+
+
 def _http_application(value: Any) -> Any:
     if value is not None and not callable(value):
         raise ValueError(f"{value!r} is not callable; allowed is an ASGI application")
@@ -88,6 +94,7 @@ class ServerOptions:
     accept_rate: Annotated[int, Count(0, 10_000_000, "connections per second")] = 0
     max_frames_per_second: Annotated[int, Count(0, 10_000_000, "frames per second")] = 0
     max_bytes_per_second: Annotated[int, Count(0, 10_000_000_000, "bytes per second")] = 0
+    compression: Annotated[str | None, Checked('None, "deflate"', "none", _compression)] = None
     codec: Annotated[Codec, Checked("a codec", "JSONCodec()", _codec)] = field(default_factory=JSONCodec)
     check_origin: Annotated[
         Callable[..., Any] | None, Checked("callable(request) -> bool", "allow all", _origin_check)
@@ -118,7 +125,7 @@ class ServerOptions:
         )
         self._check("max_connections", "max_connections_per_address", "accept_rate")
         self._check("max_frames_per_second", "max_bytes_per_second")
-        self._check("codec", "check_origin", "http_app", "client", "handshake_timeout", "slow_handler")
+        self._check("compression", "codec", "check_origin", "http_app", "client", "handshake_timeout", "slow_handler")
         self._check("handler_timeout", "cancel_on_disconnect", "access_log", "logger")
 
     def _check(self, *options: str) -> None:

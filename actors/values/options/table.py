@@ -135,6 +135,12 @@ OPTION_TABLE = (
         "bytes of one connection that are read in a second; 0: any number",
     ),
     _row(
+        "compression",
+        "whether messages are compressed, both ways, with clients that offer it (permessage-deflate, RFC 7692)",
+        "it costs more processor time than it saves in a fast network, and secrets beside a stranger's text may leak by size",
+        "compress messages with clients that offer it",
+    ),
+    _row(
         "codec",
         "how frames become messages: JSONCodec, MsgpackCodec, or yours with encode, decode and binary",
         "every client speaks JSON",

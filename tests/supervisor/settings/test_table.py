@@ -82,9 +82,12 @@ def test_settings_of_plain_options_read_the_kinds_of_the_options() -> None:
 
 def test_choices_of_the_table_are_those_that_the_workers_know() -> None:
     kinds = {setting.option: setting.kind for setting in OPTIONS}
-    codec, on_duplicate = kinds["codec"], kinds["on_duplicate"]
+    codec, on_duplicate, compression = kinds["codec"], kinds["on_duplicate"], kinds["compression"]
     assert isinstance(codec, Choice)
     assert codec.names == tuple(CODECS)
     assert isinstance(on_duplicate, Choice)
     for mode in on_duplicate.names:
         ServerOptions(on_duplicate=mode, resume_window=1)
+    assert isinstance(compression, Choice)
+    for method in compression.names:
+        ServerOptions(compression=method)

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from wspulse.actors.journal.journal import Journal
+from wspulse.actors.transport.compression.choice import TransportTypes, new_transport
 from wspulse.actors.transport.contract import Ending
 from wspulse.actors.transport.state import TransportState
-from wspulse.actors.transport.throttling.transport import transport_type
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.transport.writing import Writing
@@ -215,7 +215,7 @@ class NotedShard:
         self.context = copy_context()
         self.admission = NotedAdmission()
         self.writing = Writing()
-        self.transport_type = transport_type(self.options)
+        self.transport_types = TransportTypes(self.options)
         self.metrics = Metrics()
         self.journal = Journal(self.options.logger, self.metrics, self.clock)
         self.index = self.seat = 0
@@ -269,7 +269,7 @@ class NotedShard:
 def waiting(shard: NotedShard) -> tuple[Transport, NotedSocket]:
     """A transport whose newcomer waits for its room."""
     upgrade = Upgrade("room", "ada", None, Request(b"GET /ws HTTP/1.1", None), ANSWER, shard.now + 10)
-    transport = shard.transport_type(shard, upgrade)
+    transport = new_transport(shard, upgrade)
     socket = NotedSocket()
     socket.protocol = transport
     transport.connection_made(socket)

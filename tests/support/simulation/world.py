@@ -25,6 +25,7 @@ from tests.support.simulation.outside.small import HANDSHAKE_TIMEOUT_S, logger
 from tests.support.simulation.outside.socket import SimSocket
 from wspulse.actors.sessions.patience.handler_timeouts import HandlerTimeouts
 from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.transport.compression.choice import new_transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.values.request import Request
@@ -115,7 +116,7 @@ class World:
         upgrade = Upgrade(room_id, connection_id, None, _REQUEST, _ANSWER, peer.answer_by, rooms=rooms)
         if client is not None:
             upgrade.subprotocol, upgrade.claim = SUBPROTOCOL, claim
-        newcomer = self.shard.transport_type(self.shard, upgrade)
+        newcomer = new_transport(self.shard, upgrade)
         peer.transport = newcomer
         peer.socket = SimSocket(model, peer, newcomer, capacity_bytes)
         for script in early:

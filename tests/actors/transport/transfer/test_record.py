@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from wspulse.actors.transport.compression.compressing import CompressingTransport
 from wspulse.actors.transport.outlet import Outlet
 from wspulse.actors.transport.owed import Owed
 from wspulse.actors.transport.patience.heartbeat import Heartbeat
 from wspulse.actors.transport.transfer.movable import Movable
 from wspulse.actors.transport.transfer.record import HeartbeatRecord, TransportRecord
 from wspulse.actors.transport.transport import Transport
+from wspulse.actors.wire.compression.inflating_parser import InflatingParser
 from wspulse.actors.wire.framing import FrameParser
 from wspulse.actors.wire.parser_record import ParserRecord
 from wspulse.actors.wire.unfinished_message import UnfinishedMessage
@@ -18,6 +20,7 @@ TRAVELS: dict[type, dict[str, str]] = {
     Outlet: {"_owed": "owed"},
     Movable: {"_heartbeat": "heartbeat", "_parser": "parser"},
     Transport: {},
+    CompressingTransport: {"_window_bits": "window_bits"},
     Owed: {"_ping": "owed", "_pongs": "owed"},
     Heartbeat: {
         "_next_ping": "last_ping_ago_s",
@@ -26,6 +29,7 @@ TRAVELS: dict[type, dict[str, str]] = {
         "_stopped_at": "pinged_ago_s",
         "latency_s": "latency_s",
     },
+    InflatingParser: {},
     FrameParser: {"rest": "rest", "_position": "rest", "_unfinished": "opcode"},
     UnfinishedMessage: {
         "_buffer": "content",
@@ -58,9 +62,14 @@ STAYS: dict[type, dict[str, str]] = {
         "corked": "of a read, in which none leaves",
         "upgrade": "was taken by its session",
     },
+    CompressingTransport: {
+        "_deflater": "there is one in each process",
+        "_write": "the socket's",
+    },
     Owed: {},
     Heartbeat: {"_doubt": "begins anew", "_transport": "another one there"},
     FrameParser: {"_max_message_size": "an option"},
+    InflatingParser: {"_inflated_bytes": "others have their turn meanwhile", "_most_inflated_bytes": "an option"},
     UnfinishedMessage: {},
 }
 

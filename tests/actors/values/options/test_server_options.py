@@ -39,6 +39,7 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert (defaults.publish_messages, defaults.client) == (False, True)
     assert (defaults.slow_handler, defaults.access_log) == (10, False)
     assert (defaults.handler_timeout, defaults.cancel_on_disconnect) == (0, False)
+    assert defaults.compression is None
     assert defaults.logger is logging.getLogger("wspulse")
 
 
@@ -109,6 +110,14 @@ def test_duplicate_mode_is_one_of_three() -> None:
     wrong: Any
     for wrong in ("KICK", "", None, []):
         assert refusal(on_duplicate=wrong).startswith(f"wspulse: on_duplicate: {wrong!r} is unknown")
+
+
+def test_compression_is_deflate_or_none() -> None:
+    assert ServerOptions(compression="deflate").compression == "deflate"
+    assert ServerOptions(compression=None).compression is None
+    wrong: Any
+    for wrong in ("DEFLATE", "gzip", "", True, []):
+        assert refusal(compression=wrong) == f"wspulse: compression: {wrong!r} is unknown; allowed is None or 'deflate'"
 
 
 def test_duplicate_mode_resume_needs_a_resume_window() -> None:

@@ -32,6 +32,7 @@ from wspulse.actors.mesh.message import Hello
 from wspulse.actors.mesh.placement import SLOTS, Placement
 from wspulse.actors.sessions.exact.claims import id_of_owner
 from wspulse.actors.sessions.exact.token import id_in
+from wspulse.actors.transport.compression.choice import new_transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.errors import InTransitError
 from wspulse.actors.values.options.server_options import ServerOptions
@@ -221,7 +222,7 @@ class MovingWorld(World):
         if self.model.trace is not None:
             self.model.note(f"{peer} is at {process}, and belongs to {seat}")
         if seat == process.seat:
-            transport = peer.transport = process.shard.transport_type(process.shard, upgrade)
+            transport = peer.transport = new_transport(process.shard, upgrade)
             places = process.shard.places
             assert places is not None
             places.take(transport, None)
