@@ -42,6 +42,7 @@ class Address(NamedTuple):
     url: str
     headers: Sequence[tuple[str, str]]
     subprotocols: Sequence[str]
+    compression: str | None = None
 
     @classmethod
     def make(
@@ -52,11 +53,12 @@ class Address(NamedTuple):
         query: Mapping[str, str] | Iterable[tuple[str, str]] | None,
         headers: Mapping[str, str] | Iterable[tuple[str, str]] | None,
         subprotocols: Sequence[str],
+        compression: str | None = None,
     ) -> Address:
         """`url` with a query of `id`, `room` and the rest."""
         pairs = [(name, value) for name, value in (("id", connection_id), ("room", room_id)) if value is not None]
         pairs += _pairs(query)
-        return cls(f"{url}?{urlencode(pairs)}" if pairs else url, _pairs(headers), subprotocols)
+        return cls(f"{url}?{urlencode(pairs)}" if pairs else url, _pairs(headers), subprotocols, compression)
 
     async def dial(self) -> ClientConnection:
         """A new connection. Raises UpgradeRefusedError and OSError."""
@@ -70,7 +72,7 @@ class Address(NamedTuple):
                 sock=sock,
                 additional_headers=self.headers,
                 subprotocols=[Subprotocol(name) for name in self.subprotocols] or None,
-                compression=None,
+                compression=self.compression,
                 open_timeout=None,
                 ping_interval=None,
                 max_size=None,

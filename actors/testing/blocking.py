@@ -86,13 +86,21 @@ class BlockingServer:
         query: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         subprotocols: Sequence[str] = (),
+        compression: str | None = None,
         codec: Codec | None = None,
         timeout: float | None = None,
     ) -> BlockingClient:
         """A new client, connected; see RunningServer.connect."""
         __tracebackhide__ = True
         opening = self._running.connect(
-            id, room, query=query, headers=headers, subprotocols=subprotocols, codec=codec, timeout=timeout
+            id,
+            room,
+            query=query,
+            headers=headers,
+            subprotocols=subprotocols,
+            compression=compression,
+            codec=codec,
+            timeout=timeout,
         )
         client = BlockingClient(self._thread.run(opening), self._thread)
         self.clients.append(client)

@@ -46,14 +46,16 @@ class RunningServer:
         query: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         subprotocols: Sequence[str] = (),
+        compression: str | None = None,
         codec: Codec | None = None,
         timeout: float | None = None,
     ) -> Client:
-        """A new client, connected. `id` and `room` become `?id=...&room=...`, as the built-in applications read them.
+        """A new client, connected. `id` and `room` become `?id=...&room=...`, as the built-in applications read them. With
+        `compression="deflate"` it offers that, as browsers do.
 
         Raises UpgradeRefusedError (`.status`, `.text`) where the server refuses, TimeoutError after `timeout` seconds.
         """
-        address = Address.make(self.url, id, room, query, headers, subprotocols)
+        address = Address.make(self.url, id, room, query, headers, subprotocols, compression)
         client = Client(address, codec or self._codec, self._timeout_s, self._find_connection)
         await client.open(timeout)
         self.clients.append(client)

@@ -178,6 +178,25 @@ async def test_subprotocol_is_the_one_that_the_server_chose() -> None:
         assert client.subprotocol == "v2"
 
 
+async def test_compression_is_offered_by_who_asks_for_it_and_frames_are_what_they_are() -> None:
+    async with serve(make_server(compression="deflate", max_message_size=4000)) as running:
+        plain = await running.connect("plain", "tea")
+        compressing = await running.connect("compressing", "tea", compression="deflate")
+        assert plain.websocket.protocol.extensions == []
+        (extension,) = compressing.websocket.protocol.extensions
+        assert extension.name == "permessage-deflate"
+        for client in (plain, compressing):
+            await client.send("say", "x" * 2000)
+            for hearer in (plain, compressing):
+                assert (await hearer.expect("say")).payload == "x" * 2000
+
+
+def test_compression_is_offered_by_a_blocking_client_too() -> None:
+    with serve(make_server(compression="deflate")) as running:
+        client = running.connect("alice", compression="deflate")
+        assert [each.name for each in client._client.websocket.protocol.extensions] == ["permessage-deflate"]
+
+
 async def test_closed_tells_code_and_reason() -> None:
     async with serve(make_server(on_duplicate="kick")) as running:
         first = await running.connect("alice")
