@@ -39,6 +39,8 @@ ASGI_CANNOT = {
     "test_upgrade_in_flight_during_the_servers_end_is_answered_503": _ITS_HTTP,
     "test_every_upgrade_is_answered_and_nothing_sent_with_it_is_lost": "uvicorn drops what comes with the request",
     "test_no_extension_is_negotiated": "uvicorn compresses unless told not to",
+    "test_client_gets_what_it_offers_from_the_worker_that_owns_its_id": "uvicorn agrees on what it likes",
+    "test_compressed_violation_is_answered_with_its_code_and_harms_nobody": _ITS_FRAMES,
     "test_peer_without_pongs_is_dropped_with_1011": "the heartbeat is the ASGI server's",
     "test_peer_that_answers_no_ping_is_dropped_whatever_else_it_sends": "the heartbeat is the ASGI server's",
     "test_control_socket_tells_of_presence_with_the_applications_state": "a mounted server has no control socket",

@@ -21,6 +21,8 @@ class ExactClient:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.compression: str | None = None
+        """What its next line offers."""
         self.token = ""
         self.received = 0
         self.sent = 0
@@ -51,7 +53,7 @@ class ExactClient:
             ping_interval=None,
             max_queue=None,
             open_timeout=DEADLINE_S,
-            compression=None,
+            compression=self.compression,
             proxy=None,
         )
         assert self.socket.subprotocol == "wspulse.1"

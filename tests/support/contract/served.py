@@ -47,8 +47,15 @@ class ServedApplication:
     def url(self, **query: Any) -> str:
         return f"{self.process.url}?{urlencode(query)}"
 
-    async def client(self, connection_id: str = "", *, offer: Sequence[str] = (), **query: Any) -> Client:
-        """Connect, and offer these subprotocols. websockets' InvalidStatus when the upgrade is refused."""
+    async def client(
+        self,
+        connection_id: str = "",
+        *,
+        offer: Sequence[str] = (),
+        extensions: Sequence[Any] = (),
+        **query: Any,
+    ) -> Client:
+        """Connect, and offer these subprotocols and extensions. websockets' InvalidStatus when the upgrade is refused."""
         # A client under test says nothing by itself, and takes all that comes.
         socket = await connect(
             self.url(id=connection_id, **query),
@@ -56,6 +63,7 @@ class ServedApplication:
             ping_interval=None,
             max_queue=None,
             open_timeout=DEADLINE_S,
+            extensions=list(extensions) or None,
             compression=None,
             proxy=None,
         )
