@@ -23,10 +23,17 @@ def wstest() -> Path:
 
 
 @pytest.mark.timeout(900)  # the first run installs the suite
-@pytest.mark.parametrize("group", autobahn.DEFAULT_CASES)
+@pytest.mark.parametrize("group", autobahn.PLAIN_CASES)
 def test_echo_server_passes_the_cases_of(group: str, wstest: Path) -> None:
     with serve_process(*autobahn.ECHO_SERVER, workers=1) as server:
         outcome = autobahn.run_cases(wstest, server.url, [group])
     assert outcome.cases["OK"]
     assert not outcome.failed
     assert [case for case in outcome.cases["NON-STRICT"] if not case.startswith(OVERTAKEN_ECHOES)] == []
+
+
+@pytest.mark.timeout(900)
+def test_echo_server_passes_cases_of_compression(wstest: Path) -> None:
+    with serve_process(*autobahn.ECHO_SERVER, workers=1) as server:
+        outcome = autobahn.run_cases(wstest, server.url, autobahn.SOME_COMPRESSED_CASES)
+    assert outcome.cases["OK"] == [*autobahn.SOME_COMPRESSED_CASES]
