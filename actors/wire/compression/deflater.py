@@ -6,7 +6,7 @@ each of them the same bytes. Nothing here writes.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 from zlib import DEFLATED, Z_SYNC_FLUSH, compressobj
 
 from wspulse.actors.wire.frames import encode_frame, header_size, payload_size
@@ -25,13 +25,14 @@ LEAST_BYTES: Final = 256
 _LEVEL: Final = 1
 """The fastest: on JSON it leaves a tenth more than level 6 does, in half the time."""
 
-_SHORTEST_WIRE_BYTES: Final = LEAST_BYTES + header_size(126)
-
 
 class Deflater:
     """See the module. `window_bits`, 9 to 15, is how far back a client can look."""
 
     __slots__ = ("_compressed", "_plain", "_window_bits")
+
+    shortest_wire_bytes: ClassVar[int] = LEAST_BYTES + header_size(126)
+    """Less cannot hold a message that is worth it."""
 
     def __init__(self, window_bits: int) -> None:
         self._window_bits = window_bits
@@ -39,7 +40,7 @@ class Deflater:
 
     def compressed(self, wire: bytes) -> bytes:
         """Whole, unmasked frames of ours, of which messages that are worth it become compressed ones."""
-        if len(wire) < _SHORTEST_WIRE_BYTES:
+        if len(wire) < self.shortest_wire_bytes:
             return wire
         # The same object: to compare as many bytes costs more than it spares.
         if wire is not self._plain:

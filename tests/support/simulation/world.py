@@ -19,6 +19,7 @@ from tests.support.simulation.model.model import Model
 from tests.support.simulation.outside.app import Script, SimApp
 from tests.support.simulation.outside.bus import SimBus, watched_local_bus
 from tests.support.simulation.outside.client import SimClient
+from tests.support.simulation.outside.compression import WINDOW_BITS, compressing_peers, pretend_compression
 from tests.support.simulation.outside.peer import SimPeer
 from tests.support.simulation.outside.places import check_places, check_places_at_rest, give_places
 from tests.support.simulation.outside.small import HANDSHAKE_TIMEOUT_S, logger
@@ -61,6 +62,8 @@ class World:
         give_places(shard)
         model.clock = shard.clock
         shard.exact_frames.ack_frames = 1 + seed % 3
+        pretend_compression(shard.writing)
+        self.compresses = compressing_peers(seed)
         self.clients: list[SimClient] = []
         cancellations = shard.cancellations
         self.handler_timeouts = HandlerTimeouts(
@@ -116,6 +119,8 @@ class World:
         upgrade = Upgrade(room_id, connection_id, None, _REQUEST, _ANSWER, peer.answer_by, rooms=rooms)
         if client is not None:
             upgrade.subprotocol, upgrade.claim = SUBPROTOCOL, claim
+        if self.compresses(peer.number):
+            upgrade.window_bits = peer.window_bits = WINDOW_BITS
         newcomer = new_transport(self.shard, upgrade)
         peer.transport = newcomer
         peer.socket = SimSocket(model, peer, newcomer, capacity_bytes)

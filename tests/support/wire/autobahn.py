@@ -34,7 +34,7 @@ PLAIN_CASES = ("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*")
 """Of clients that offer no compression."""
 
 SOME_COMPRESSED_CASES = ("12.1.3", "12.2.4", "13.3.4", "13.6.3")
-"""Of those that do: each a thousand messages of one size, of text and of images, with and without contexts and with small windows.
+"""Of those that do: each a thousand messages of one size, of text and of images, with and without contexts and with small ones.
 All 216 of them take twenty minutes."""
 
 DEFAULT_CASES = (*PLAIN_CASES, "12.*", "13.*")

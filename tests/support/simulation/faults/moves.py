@@ -23,6 +23,7 @@ from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.transfer import places, recording
 from wspulse.actors.sessions.transfer.halting import Halting
+from wspulse.actors.transport.compression.compressing import CompressingTransport
 from wspulse.actors.transport.transfer import departure as departures
 from wspulse.actors.transport.transfer.arrival import Arrival as ArrivingSocket
 from wspulse.actors.transport.transfer.record import TransportRecord
@@ -116,6 +117,15 @@ def _arriving(change: Callable[[TransportRecord], TransportRecord]) -> Callable[
         _begin_arriving(arriving, shard, change(record), arrived)
 
     return begin
+
+
+def _without_agreement(record: TransportRecord) -> TransportRecord:
+    return msgspec.structs.replace(record, window_bits=0)
+
+
+def _write_unnoted(transport: CompressingTransport, wire: bytes) -> None:
+    """`CompressingTransport._write_compressed` that leaves noted what it was given."""
+    transport._write(transport._deflater.compressed(wire))
 
 
 def _without_unsent(record: TransportRecord) -> TransportRecord:
@@ -218,6 +228,10 @@ FAULTS: Faults = {
     "size of what is not sent is taken too early": (
         (departures.Departure, "take", _take_with_size),
         (departures.Departure, "connection_lost", _lost_with_that_size),
+    ),
+    "what was agreed on does not go with the socket": ((ArrivingSocket, "__init__", _arriving(_without_agreement)),),
+    "what was written is taken for what it was before it was compressed": (
+        (CompressingTransport, "_write_compressed", _write_unnoted),
     ),
     "what was not sent is dropped": ((ArrivingSocket, "__init__", _arriving(_without_unsent)),),
     "what was not sent is written twice": ((ArrivingSocket, "__init__", _arriving(_with_unsent_twice)),),

@@ -11,6 +11,7 @@ from wspulse.actors.sessions.admission import Admission
 from wspulse.actors.transport import client as clients
 from wspulse.actors.transport import outlet as outlets
 from wspulse.actors.transport import transport as transports
+from wspulse.actors.transport.compression.compressing import CompressingTransport
 from wspulse.actors.transport.outlet import Outlet
 from wspulse.actors.transport.patience.heartbeat import Heartbeat
 from wspulse.actors.transport.patience.parting import Parting, Patience
@@ -21,6 +22,7 @@ from wspulse.actors.transport.throttling.throttle import Throttle
 from wspulse.actors.transport.throttling.transport import ThrottledTransport
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.values.timing.service_clock import ServiceClock
+from wspulse.actors.wire.compression.deflater import Deflater
 
 __all__ = ["FAULTS"]
 
@@ -70,6 +72,13 @@ def _end_turn_and_read(transport: Transport) -> None:
     transport.release()
 
 
+def _compressed_by_size(deflater: Deflater, wire: bytes) -> bytes:
+    """`Deflater.compressed` that takes frames for those before when they are as long."""
+    if len(wire) != len(deflater._plain):
+        deflater._plain, deflater._compressed = wire, deflater._compress(wire)
+    return deflater._compressed
+
+
 def _decide_as_if_open(admission: Admission, transport: Transport) -> None:
     half_closed, transport.half_closed = transport.half_closed, False
     _decide(admission, transport)
@@ -114,6 +123,8 @@ FAULTS: Faults = {
     ),
     "half-closed peer is lost with its answers": ((Transport, "eof_received", never),),
     "half-closed peer stays when nothing is due": ((Transport, "answers_are_out", never),),
+    "frames are taken for others that were compressed before": ((Deflater, "compressed", _compressed_by_size),),
+    "what was agreed on is forgotten by whoever is let in": ((CompressingTransport, "accept", Transport.accept),),
     "half-closed newcomer takes the id of a session": ((Admission, "_decide", _decide_as_if_open),),
     "held transport is not read on when it is closed": (_row(_T.HELD, _E.FINISH, _T.CLOSING, _F.SAY, _F.LOOK),),
     "close frame that was read before ours is overlooked": (_row(_T.HELD, _E.FINISH, _T.CLOSING, _F.SAY, _F.RESUME),),

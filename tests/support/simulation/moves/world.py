@@ -17,6 +17,7 @@ from tests.support.simulation.model.ends import check_counted
 from tests.support.simulation.model.moves import MovingModel
 from tests.support.simulation.moves.patches import Unconnected
 from tests.support.simulation.outside.client import SimClient
+from tests.support.simulation.outside.compression import compressing_peers
 from tests.support.simulation.outside.peer import SimPeer
 from tests.support.simulation.outside.places import check_places, check_places_at_rest
 from tests.support.simulation.outside.processes.app import MovingApp
@@ -70,6 +71,7 @@ class MovingWorld(World):
         self.random = Random(seed ^ 0x5EA7)
         self.encode = wire_encoder(options.codec)
         self.ack_frames = 1 + seed % 3
+        self.compresses = compressing_peers(seed)
         self.leave_delay_s = leave_delay_s
         self.network = SimNetwork(seed)
         self.forwarder = SimForwarder(self.model, self.network, self.random.random)

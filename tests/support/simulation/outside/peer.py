@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING, Any
+from zlib import Z_SYNC_FLUSH, compressobj
 
+from tests.support.simulation.outside.compression import reading
 from wspulse.actors.transport.state import TransportState
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ _HELD = (TransportState.HELD, TransportState.WAITING_HELD, TransportState.STOPPE
 
 _MESSAGE, _PING, _PONG, _CLOSE, _BROKEN, _ANSWER = "message", "ping", "pong", "close", "broken", "answer"
 _BAD_ACK, _UNDECODABLE = "bad ack", "undecodable"
+
+
+_COMPRESSED_BINARY = 0x42
 
 
 def _masked(opcode: int, payload: bytes) -> bytes:
@@ -102,6 +107,7 @@ class SimPeer:
         "was_paused",
         "was_refused_by_loop",
         "was_silent",
+        "window_bits",
     )
 
     socket: SimSocket
@@ -112,6 +118,8 @@ class SimPeer:
         self.connection_id = connection_id
         self.room_id = room_id
         self.rooms: tuple[str, ...] = ()
+        self.window_bits = 0
+        """What it has agreed on, if it compresses."""
         self.reads = True
         self.pongs = True
         """Whether it answers pings."""
@@ -237,12 +245,12 @@ class SimPeer:
         """Put a frame behind what it has sent: "message" (value: its number), "ping", "pong" (with a payload), "close" (its
         code), "broken", "answer" (value: the call's number, with what kind as payload)."""
         if kind == _MESSAGE:
-            frame = _masked(2, b"%d" % value)
+            frame = self._message(b"%d" % value)
             self.messages_sent.append(value)
         elif kind == _PONG:
             frame = _masked(10, payload)
         elif kind == _ANSWER:
-            frame = _masked(2, b"%s%d" % (payload, value))
+            frame = self._message(b"%s%d" % (payload, value))
         elif kind == _PING:
             frame = _PING_FRAME
         elif kind == _CLOSE:
@@ -251,9 +259,9 @@ class SimPeer:
         elif kind == _BROKEN:
             frame = _BROKEN_FRAME
         elif kind == _BAD_ACK:
-            frame = _masked(2, payload)
+            frame = self._message(payload)
         else:
-            frame = _masked(2, b"undecodable")
+            frame = self._message(b"undecodable")
         self._put(frame, kind, value, payload)
 
     def say(self, kind: str) -> None:
@@ -265,8 +273,17 @@ class SimPeer:
 
     def write_frame(self, payload: bytes) -> None:
         """A frame of the protocol's own, which counts for nothing."""
-        self.outgoing += _masked(2, payload)
-        self._sent_bytes += len(payload) + 6
+        frame = self._message(payload)
+        self.outgoing += frame
+        self._sent_bytes += len(frame)
+
+    def _message(self, payload: bytes) -> bytes:
+        """Now and then compressed, where it may be."""
+        if not self.window_bits or len(payload) % 2:
+            return _masked(2, payload)
+        compressor = compressobj(1, wbits=-self.window_bits)
+        data = compressor.compress(payload) + compressor.flush(Z_SYNC_FLUSH)
+        return _masked(_COMPRESSED_BINARY, data[:-4])
 
     def _put(self, frame: bytes, kind: str, value: int, payload: bytes) -> None:
         self.outgoing += frame
@@ -319,6 +336,16 @@ class SimPeer:
         self._marks.clear()
 
     # What it gets.
+
+    def reading(self, wire: bytes) -> bytes:
+        """What is written to it, as it reads it."""
+        if wire[:5] == b"HTTP/":
+            return wire
+        plain = reading(wire, self.window_bits)
+        if plain is None:
+            self.socket.model.fail(f"{self}: {wire!r} is written to one with a window of {self.window_bits} bits")
+            return wire
+        return plain
 
     def take(self, frames: list[tuple[int, bytes]]) -> None:
         """Frames of the server, as (opcode, payload); opcode 0 is an HTTP answer."""

@@ -139,7 +139,7 @@ class SimSocket(asyncio.Transport):
         if peer.unsent:
             self._write_again(bytes(data))
             return
-        frames = self.model.wrote(peer, bytes(data))
+        frames = self.model.wrote(peer, peer.reading(bytes(data)))
         if self.lost:
             return
         if peer.reset and not self.unsent_bytes:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from tests.support.simulation.outside.compression import pretend_compression
 from tests.support.simulation.outside.places import give_places
 from tests.support.simulation.outside.processes.forwarder import BusEnd
 from tests.support.simulation.outside.processes.link import SimLink
@@ -86,6 +87,7 @@ class SimProcess:
         shard.process = self
         give_places(shard)
         shard.exact_frames.ack_frames = world.ack_frames
+        pretend_compression(shard.writing)
         self.bus = shard.bus = BusEnd(self, world.forwarder, shard.deliver, shard.deliver_but, leave_delay_s)
         shard.events = partial(model.event_at, self)
         self.handler_timeouts = HandlerTimeouts(
