@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.clients.scripted_server import ScriptedServer, scenarios
 from tests.support.processes.browser import Browser, find_chromium
-from wspulse import Request, Server
+from wspulse import Connection, Frame, Request, Server
 from wspulse.actors.apps.builtin import builtin
 
 CHROMIUM = find_chromium()
@@ -77,3 +78,39 @@ async def test_pages_of_its_own_under_a_strict_policy_and_pages_of_others_import
             opened = await browser.open(page)
             assert await opened.evaluate(talk.format(**{"from": source, "to": target})) == ["hello", 1000]
             assert [text for text in opened.complaints if "favicon" not in text and "404" not in text] == []
+
+
+async def test_browser_and_server_compress_and_a_line_that_is_cut_loses_nothing() -> None:
+    assert CHROMIUM is not None
+    heard: list[Any] = []
+    server = Server(identify, compression="deflate", resume_window=20, max_message_size=20_000)
+
+    @server.on_message
+    async def answer(connection: Connection, frame: Frame) -> None:
+        heard.append(frame.decode())
+        await connection.send(Frame("answer", heard[-1]))
+        if len(heard) == 2:
+            # What it has sent meanwhile, and what it has not taken, is lost with the socket.
+            transport = server._running().shard.sessions["ada"].transport
+            assert transport is not None
+            transport.abort()
+
+    said = "größer 🎈 " * 200
+    async with server.serve() as running, Browser.start(CHROMIUM) as browser:
+        page = await browser.open(f"http://127.0.0.1:{running.port}/healthz")
+        found = await page.evaluate(f"""
+            import("/wspulse.js").then(async ({{ connect }}) => {{
+                const socket = new WebSocket("/ws?id=other");
+                await new Promise((resolve) => {{ socket.onopen = resolve; }});
+                const line = connect("/ws?id=ada");
+                const got = [];
+                const all = new Promise((resolve) => line.on("answer", (payload) => got.push(payload) === 4 && resolve()));
+                for (let number = 0; number < 4; number += 1) line.send("said", number + {json.dumps(said)});
+                await all;
+                return [socket.extensions, got];
+            }})
+        """)
+        extensions, got = found
+        assert extensions == "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+        assert heard == got == [f"{number}{said}" for number in range(4)]
+        assert server._running().shard.metrics.upgrades == 3

@@ -11,6 +11,7 @@ import pytest
 from msgspec import UNSET
 
 from wspulse import Connection, ConnectRejected, Frame, MsgpackCodec, ReplyError, Request, SendBufferFullError, Server
+from wspulse.actors.transport.compression.compressing import CompressingTransport
 from wspulse.testing import Client, Closed, UpgradeRefusedError, serve
 
 
@@ -189,6 +190,15 @@ async def test_compression_is_offered_by_who_asks_for_it_and_frames_are_what_the
             await client.send("say", "x" * 2000)
             for hearer in (plain, compressing):
                 assert (await hearer.expect("say")).payload == "x" * 2000
+
+
+async def test_line_offers_compression_when_it_is_told_to() -> None:
+    server = make_server(compression="deflate", max_message_size=4000)
+    async with serve(server) as running, running.line("ada", "tea", compression="deflate") as line:
+        line.send("say", "x" * 2000)
+        said = await anext(aiter(line))
+        assert (said.event, said.decode()) == ("say", "x" * 2000)
+        assert type(server._running().shard.sessions["ada"].transport) is CompressingTransport
 
 
 def test_compression_is_offered_by_a_blocking_client_too() -> None:
