@@ -80,11 +80,11 @@ def _report(settings: Settings, loaded: Loaded) -> str:
     rows = list(_rows(settings, loaded))
     if rows:
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-        lines += ["what is not the default, and who says so:", ""]
+        lines += ["settings that differ from the default, and where they come from:", ""]
         lines += [f"  {name:{widths[0]}}  {value:{widths[1]}}  {source}" for name, value, source in rows]
         lines.append("")
     if settings.unknown_variables:
-        lines += [f"variables that are no settings: {', '.join(settings.unknown_variables)}", ""]
+        lines += [f"variables that are not settings: {', '.join(settings.unknown_variables)}", ""]
     return "\n".join([*lines, "Nothing was started: no port was opened, and no on_start was run."])
 
 

@@ -83,7 +83,7 @@ def claim_endpoint(text: str | None, runtime_dir: RuntimeDir, *, has_keys: bool)
 
 
 def check_reach(text: str | None, *, has_keys: bool) -> None:
-    """See that nobody but us, or who has a key, can reach the address of a setting. Raises SettingError."""
+    """Make sure that only our own user, or clients with a key, can reach the address of a setting. Raises SettingError."""
     if text is None:
         return
     if text.startswith(IPC):

@@ -162,6 +162,6 @@ def _watchdog_s(named_us: str, pid: str) -> float:
     if not named_us or pid not in ("", str(os.getpid())):
         return 0.0
     if not named_us.isdecimal():
-        _logger.warning("WATCHDOG_USEC is no number; it is not used", extra={"value": named_us})
+        _logger.warning("WATCHDOG_USEC is not a number; it is not used", extra={"value": named_us})
         return 0.0
     return int(named_us) / 1e6

@@ -65,8 +65,8 @@ def _doctor(argv: Sequence[str]) -> int:
     )
     findings = examine(machine, plan)
     if settings.unknown_variables:
-        text = f"variables that are no settings: {', '.join(settings.unknown_variables)}"
-        findings.append(Finding("settings", "advice", text, "look for a slip of the pen (wspulse serve --explain all)"))
+        text = f"variables that are not settings: {', '.join(settings.unknown_variables)}"
+        findings.append(Finding("settings", "advice", text, "check their names (wspulse serve --explain all)"))
     is_fine = all(finding.level != "change" for finding in findings)
     if arguments.json:
         report = {"fine": is_fine, "plan": _plan_fields(plan), "findings": [asdict(finding) for finding in findings]}

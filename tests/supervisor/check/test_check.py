@@ -79,7 +79,7 @@ def test_what_would_run_is_told_with_the_source_of_each_value(
         "codec": ["raw", "--codec"],
         "allow_origin": ["https://a.example, https://b.example", "WSPULSE_ALLOW_ORIGIN"],
     }
-    assert "variables that are no settings: WSPULSE_PORRT" in told
+    assert "variables that are not settings: WSPULSE_PORRT" in told
     assert "importing" in logged, "what an application prints is not mixed in"
     assert not (folder / "started").exists()
 

@@ -192,7 +192,7 @@ def test_settings_are_read_as_the_server_reads_them(
     told = {each["name"]: each["text"] for each in report["findings"] if each["level"] in ("change", "advice")}
     assert told["extras"] == "--reload needs watchfiles: not installed"
     assert "tcp://0.0.0.0:5000 can be reached from elsewhere" in told["control"]
-    assert told["settings"] == "variables that are no settings: WSPULSE_WORKRES"
+    assert told["settings"] == "variables that are not settings: WSPULSE_WORKRES"
 
 
 def test_unix_socket_is_looked_at_and_then_no_port(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
