@@ -21,6 +21,7 @@ from wspulse.supervisor.settings.kinds import Seconds
 from wspulse.supervisor.settings.layers import Settings
 from wspulse.supervisor.settings.table import TABLE, Setting
 from wspulse.supervisor.source_files.watch import load_watcher
+from wspulse.supervisor.tls.certificate import Certificate
 
 __all__ = ["check"]
 
@@ -34,6 +35,8 @@ def check(settings: Settings) -> str:
         check_reach(settings.control, has_keys=load_keys(settings) is not None)
         if settings.reload:
             load_watcher()
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            Certificate(settings.tls_cert, settings.tls_key).context()
     except StartError as error:
         raise UsageError(str(error).removeprefix("wspulse: ")) from None
     return _report(settings, _load(settings))
@@ -93,7 +96,8 @@ def _places(settings: Settings) -> list[str]:
     hosts = settings.host
     if not hosts:
         hosts = [] if settings.unix_socket is not None or settings.fd is not None else [DEFAULT_HOST]
-    places = [f"ws://{address_text(host.strip('[]'), settings.port)}{settings.path}" for host in hosts]
+    scheme = "ws" if settings.tls_cert is None else "wss"
+    places = [f"{scheme}://{address_text(host.strip('[]'), settings.port)}{settings.path}" for host in hosts]
     if settings.unix_socket is not None:
         places.append(f"unix:{settings.unix_socket}:{settings.path}")
     if settings.fd is not None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from wspulse.supervisor.commands.doctor.examination import Finding, Plan, examine
-from wspulse.supervisor.commands.doctor.machine import read_machine
+from wspulse.supervisor.commands.doctor.machine import Machine, read_machine
 from wspulse.supervisor.commands.parser import CommandParser, UnparsableError, argument_of
 from wspulse.supervisor.commands.terminal import exit_code_of, print_error, print_text
 from wspulse.supervisor.control.endpoint import check_reach
@@ -22,6 +23,7 @@ from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.premises.listeners.opening import DEFAULT_HOST
 from wspulse.supervisor.settings.kinds import Integer
 from wspulse.supervisor.settings.layers import Settings, resolve
+from wspulse.supervisor.tls.certificate import Certificate
 
 __all__ = ["doctor"]
 
@@ -63,6 +65,7 @@ def _doctor(argv: Sequence[str]) -> int:
     machine = read_machine(
         plan.hosts, plan.port, unix_socket=plan.unix_socket, control_problem=_control_problem(settings)
     )
+    machine = _with_certificate(machine, settings)
     findings = examine(machine, plan)
     if settings.unknown_variables:
         text = f"variables that are not settings: {', '.join(settings.unknown_variables)}"
@@ -94,6 +97,17 @@ def _control_problem(settings: Settings) -> str | None:
     except StartError as error:
         return str(error).removeprefix("wspulse: ")
     return None
+
+
+def _with_certificate(machine: Machine, settings: Settings) -> Machine:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return machine
+    certificate = Certificate(settings.tls_cert, settings.tls_key)
+    try:
+        until = certificate.valid_until(certificate.context())
+    except StartError as error:
+        return replace(machine, certificate_problem=str(error).removeprefix("wspulse: "))
+    return replace(machine, certificate_days=(until - datetime.now(UTC)).days)
 
 
 def _plan_fields(plan: Plan) -> dict[str, Any]:

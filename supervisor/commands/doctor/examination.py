@@ -33,6 +33,9 @@ WORKER_BYTES = 64 * 1024 * 1024
 PAGE_PER_CONNECTION = 4096
 """Of TCP memory: the kernel counts whole pages, and an idle socket has none. One each is the least for traffic."""
 
+RENEWED_DAYS = 14
+"""ACME clients renew 30 days before the end: one that is left with less has most likely stopped doing so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -194,6 +197,18 @@ def _places(machine: Machine, plan: Plan) -> Iterator[Finding]:
     yield _place("control", machine.control_problem, "nobody else can reach the control socket")
 
 
+def _certificate(machine: Machine, _plan: Plan) -> Iterator[Finding]:
+    days = machine.certificate_days
+    if machine.certificate_problem is not None:
+        yield _place("certificate", machine.certificate_problem, "")
+    elif days is not None:
+        text = f"it is good for {days} days more"
+        if days < RENEWED_DAYS:
+            yield Finding("certificate", "advice", text, "renew it, and reload the server (wspulse reload)")
+        else:
+            yield Finding("certificate", "fine", text)
+
+
 def _place(name: str, problem: str | None, fine: str) -> Finding:
     if problem is None:
         return Finding(name, "fine", fine)
@@ -202,7 +217,7 @@ def _place(name: str, problem: str | None, fine: str) -> Finding:
 
 
 _CHECKS: tuple[Callable[[Machine, Plan], Iterator[Finding]], ...] = (
-    _python, _extras, _cores, _descriptors, _backlog, _memory, _network, _places,
+    _python, _extras, _cores, _descriptors, _backlog, _memory, _network, _places, _certificate,
 )  # fmt: skip
 
 

@@ -50,6 +50,9 @@ class Machine:
     port_problem: str | None
     unix_socket_problem: str | None = None
     control_problem: str | None = None
+    certificate_problem: str | None = None
+    certificate_days: int | None = None
+    """For how long it is still good."""
 
 
 def read_machine(

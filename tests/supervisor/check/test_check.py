@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.http.authority import Authority
 from wspulse.supervisor.cli import main
 
 APP = """
@@ -97,6 +98,15 @@ def test_several_places_are_all_told(capfd: pytest.CaptureFixture[str]) -> None:
     arguments = ["--app", "echo", "--host", "::1", "--host", "127.0.0.2", "--unix-socket", "/run/x.sock"]
     assert main(["serve", "--check", *arguments]) == 0
     assert rows(capfd.readouterr().out)["on"] == ["ws://[::1]:8000/ws, ws://127.0.0.2:8000/ws, unix:/run/x.sock:/ws"]
+
+
+def test_certificate_is_looked_at(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    certificate, key = Authority().certificate(folder)
+    arguments = ["serve", "--check", "--app", "echo", "--tls-key", str(key), "--tls-cert"]
+    assert main([*arguments, str(certificate)]) == 0
+    assert rows(capfd.readouterr().out)["on"] == ["wss://127.0.0.1:8000/ws"]
+    assert main([*arguments, str(key)]) == 2
+    assert "are not a certificate and its key in PEM" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ import resource
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.http.authority import Authority
 from wspulse.actors.mesh.placement import Placement
 from wspulse.supervisor.cli import main
 from wspulse.supervisor.commands.doctor.examination import Finding, Plan, examine
@@ -69,6 +71,7 @@ def test_good_machine_has_nothing_to_change() -> None:
         ("port_problem", "127.0.0.1:8000 is taken; choose another --port", "port", "choose another"),
         ("unix_socket_problem", "there is no folder /run/x; make it", "unix socket", "make it"),
         ("control_problem", "others may write to its folder /x; run chmod go-w /x", "control", "chmod go-w"),
+        ("certificate_problem", "--tls-cert: it has expired; renew it", "certificate", "renew it"),
         ("missing", {"http": ["uvicorn"]}, "extras", 'pip install "wspulse[http]"'),
     ],
 )
@@ -87,6 +90,7 @@ def test_what_will_not_do_must_change_and_says_how(fact: str, value: object, nam
         ("somaxconn", 128, "backlog"),
         ("tcp_memory", 300 << 20, "tcp memory"),
         ("local_ports", 28_232, "local ports"),
+        ("certificate_days", 13, "certificate"),
     ],
 )
 def test_what_could_be_better_is_advice(fact: str, value: object, name: str) -> None:
@@ -193,6 +197,20 @@ def test_settings_are_read_as_the_server_reads_them(
     assert told["extras"] == "--reload needs watchfiles: not installed"
     assert "tcp://0.0.0.0:5000 can be reached from elsewhere" in told["control"]
     assert told["settings"] == "variables that are not settings: WSPULSE_WORKRES"
+
+
+def test_certificate_of_the_settings_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def found() -> dict[str, str]:
+        main(["doctor", "--config", str(tmp_path / "wspulse.toml"), "--port", "0", "--json"])
+        report = json.loads(capsys.readouterr().out)
+        return next(each for each in report["findings"] if each["name"] == "certificate")
+
+    # Half a day more: while the test runs, what is left falls under the whole days.
+    certificate, key = Authority().certificate(tmp_path, expires=datetime.now(UTC) + timedelta(days=20, hours=12))
+    (tmp_path / "wspulse.toml").write_text(f'tls_cert = "{certificate}"\ntls_key = "{key}"\n')
+    assert found() == {"name": "certificate", "level": "fine", "text": "it is good for 20 days more", "remedy": ""}
+    key.unlink()
+    assert found()["text"] == f"--tls-key: {key} cannot be read: No such file or directory"
 
 
 def test_unix_socket_is_looked_at_and_then_no_port(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
