@@ -209,7 +209,8 @@ class SimPeer:
     @property
     def is_held_up(self) -> bool:
         """Whether the server does not read it since it sends too much."""
-        return bool(getattr(self.transport, "_is_waiting", False))
+        throttle = getattr(self.transport, "_throttle", None)
+        return throttle is not None and throttle.is_waiting
 
     def note_standing(self, *, stands: bool) -> None:
         """The server does not read it from now on, or writes nothing to it; or does again."""
