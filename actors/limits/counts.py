@@ -53,8 +53,10 @@ class Counts:
         words[own] += 1
         if not key:
             return
+        table, slot = own + _TABLE_AT, (key * _SPREAD & _WORD) >> (64 - _SLOTS_BITS)
         free = -1
-        for at in _places(own, key):
+        for _ in range(_PROBES):
+            at = table + 2 * slot
             found = words[at]
             if found == key:
                 words[at + 1] += 1
@@ -63,6 +65,7 @@ class Counts:
                 free = at
             if not found:
                 break
+            slot = (slot + 1) & (_SLOTS - 1)
         if free >= 0:
             words[free] = key
             words[free + 1] = 1
@@ -123,12 +126,8 @@ class Counts:
         return range(HEADER_WORDS, min(words_for(seats), len(self._words)), REGION_WORDS)
 
 
-def _places(base: int, key: int) -> list[int]:
-    table, first = base + _TABLE_AT, (key * _SPREAD & _WORD) >> (64 - _SLOTS_BITS)
-    return [table + 2 * ((first + step) & (_SLOTS - 1)) for step in range(_PROBES)]
-
-
 def _found(words: memoryview, base: int, key: int) -> int:
+    """Where an address stands in a region; -1 where it does not."""
     table, slot = base + _TABLE_AT, (key * _SPREAD & _WORD) >> (64 - _SLOTS_BITS)
     for _ in range(_PROBES):
         at = table + 2 * slot

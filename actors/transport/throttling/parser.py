@@ -6,7 +6,6 @@ each read, so that the transport has its turn end; whoever wants the rest of a t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
 from wspulse.actors.transport.throttling.throttle import Throttle
@@ -21,12 +20,13 @@ _NOT_YET = (PAUSE, b"")
 class ThrottledParser:
     """See the module. All that is not here is the parser's own."""
 
-    __slots__ = ("_clock", "_parser", "_throttle", "counts")
+    __slots__ = ("_parser", "_throttle", "counts", "now")
 
-    def __init__(self, parser: FrameParser, throttle: Throttle, clock: Callable[[], float]) -> None:
+    def __init__(self, parser: FrameParser, throttle: Throttle) -> None:
         self._parser = parser
         self._throttle = throttle
-        self._clock = clock
+        self.now = 0.0
+        """Of the read that is handled."""
         self.counts = False
         """Whether there is a limit: while the transport hands messages to its session, and has not been told to pause."""
 
@@ -40,21 +40,25 @@ class ThrottledParser:
     def take(self, data: bytes) -> tuple[int, bytes] | None:
         if not self.counts:
             return self._parser.take(data)
+        parser = self._parser
         if data:
-            self._parser.feed(data)
+            if not parser.rest and self._throttle.may_handle(self.now):
+                return self._counted(parser.take(data))
+            parser.feed(data)
         return self.next()
 
     def next(self) -> tuple[int, bytes] | None:
         if not self.counts or not self._parser.rest:
             return self._parser.next()
-        now = self._clock()
-        if not self._throttle.may_handle(now):
+        if not self._throttle.may_handle(self.now):
             self.counts = False
             return _NOT_YET
-        message = self._parser.next()
+        return self._counted(self._parser.next())
+
+    def _counted(self, message: tuple[int, bytes] | None) -> tuple[int, bytes] | None:
         # Pongs answer what we have asked, and who says goodbye may.
         if message is not None and message[0] in _COUNTED:
-            self._throttle.handled(now)
+            self._throttle.handled(self.now)
         return message
 
     def as_parser(self) -> FrameParser:

@@ -42,13 +42,14 @@ class _Throttled(Transport):
         # Its subclasses have the slot: two bases that both add some could not be those of one class.
         throttle = Throttle(options.max_frames_per_second, options.max_bytes_per_second, shard.clock())
         self._throttle = throttle  # type: ignore[misc]
-        self._parser = ThrottledParser(self._parser, self._throttle, shard.clock).as_parser()
+        self._parser = ThrottledParser(self._parser, throttle).as_parser()
 
     def data_received(self, data: bytes) -> None:
         now = self.shard.clock()
         if data:
             self._throttle.read(len(data), now)
         parser = cast("ThrottledParser", self._parser)
+        parser.now = now
         parser.counts = True
         try:
             super().data_received(data)

@@ -162,6 +162,7 @@ class NotedSession:
     def transport_failed(self, error: BaseException, close: CloseRow) -> None:
         transport = self._detach()
         self.lost.append((type(error).__name__, False))
+        self.errors.append(error)
         transport.finish(close.code, close.reason, at_once=close.discards_queue)
 
     def end(self, code: int = 1000, reason: str = "") -> None:

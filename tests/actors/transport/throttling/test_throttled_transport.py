@@ -16,6 +16,7 @@ from tests.support.sessions.transport_shell import (
 from wspulse.actors.transport.state import TransportState
 from wspulse.actors.transport.throttling.transport import ThrottledTransport
 from wspulse.actors.transport.transport import Transport
+from wspulse.actors.values.errors import ProtocolError
 from wspulse.actors.wire.frames import PING, PONG, unmasked
 
 
@@ -78,6 +79,8 @@ def test_peer_that_goes_on_for_ten_seconds_is_closed_with_1008_and_no_other_is()
     flood(shard, transport, socket, 1.0)
     assert socket.taken() == b"\x88\x13\x03\xf0too many messages"
     assert session.lost == [("ProtocolError", False)]
+    assert isinstance(session.errors[0], ProtocolError)
+    assert (session.errors[0].close_code, session.errors[0].reason) == (1008, "too many messages")
     assert 100 <= len(session.inbox.received) <= 120
     assert session.inbox.rest == [], "what it may not send is not handed over"
     assert (shard.metrics.limited_reading, shard.metrics.limited_messages) == (1, 1)
