@@ -147,6 +147,11 @@ class Journal:
             text = "connections come faster than accept_rate; they wait in the queue"
             self._logger.warning(text, extra={"not_logged": not_logged})
 
+    def rooms_limited(self, connection: Known) -> None:
+        """A connection may not join one room more."""
+        self._metrics.limited_rooms += 1
+        self._limited(connection, "a connection is in as many rooms as max_rooms_per_connection allows")
+
     def reading_delayed(self, connection: Known) -> None:
         """A client sends more than it may, and is read more slowly."""
         self._metrics.limited_reading += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from wspulse.actors.journal.journal import Journal
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.inbox_contract import InboxShard
@@ -30,6 +31,7 @@ class SessionShard(InboxShard[Inbox], Protocol[S]):
     """What a session and its connection need of their shard."""
 
     options: ServerOptions
+    journal: Journal
     incarnation: int
     thread: int
     """The loop's, in which alone a session may be touched."""

@@ -46,6 +46,8 @@ class Metrics:
     """Upgrades that were refused with 503 while the server was above `max_memory`."""
     limited_accept_rate: int = 0
     """How often no more was accepted for a while, for `accept_rate`."""
+    limited_rooms: int = 0
+    """Joins that were refused for `max_rooms_per_connection`."""
     limited_reading: int = 0
     """How often a client began to send more than it may (`max_frames_per_second`, `max_bytes_per_second`), and was read more
     slowly."""

@@ -148,6 +148,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     limited_connections_per_address: int = 0
     limited_memory: int = 0
     limited_accept_rate: int = 0
+    limited_rooms: int = 0
     limited_reading: int = 0
     limited_messages: int = 0
     no_http: int = 0

@@ -30,7 +30,11 @@ def join_room(session: Session, room_id: str, timeout_s: float) -> asyncio.Futur
     if room_id == session.room.id:
         return None
     shard = session.shard
-    return _further(session).join(room_id, shard.loop, shard.context, timeout_s)
+    try:
+        return _further(session).join(room_id, shard.loop, shard.context, timeout_s)
+    except ValueError:
+        shard.journal.rooms_limited(session.connection)
+        raise
 
 
 def add_room(session: Session, room: Room[Session]) -> None:

@@ -280,6 +280,19 @@ async def test_sessions_that_move_are_counted_all_the_while_and_nobody_takes_the
         await are_open(shards, 0)
 
 
+async def test_process_that_has_given_a_session_away_and_stays_counts_it_no_more() -> None:
+    async with serve_shards(lambda: echo(max_connections=2), 2) as shards:
+        source = shards.runtimes[0]
+        inside = await knock(shards, source.placement.new_id(source.shard.seat))
+        target = await shards.open_seat(2)
+        outcome = await Conductor(shards).move(source, dict.fromkeys(range(SLOTS), target.shard.seat), leaves=False)
+        assert isinstance(outcome, MovedOut)
+        held = [runtime.shard.places.held for runtime in (source, target) if runtime.shard.places is not None]
+        assert (held, open_places(shards)) == ([0, 1], 1)
+        await inside.leave()
+        await are_open(shards, 0)
+
+
 async def test_sessions_that_come_back_from_a_move_have_their_places_still(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise ValueError("not here")
