@@ -61,7 +61,7 @@ class CloseReason:
         "too many messages",
         True,
         "it sent more than `max_frames_per_second` or `max_bytes_per_second` for 10 s",
-        "come back, and send less",
+        "stay away; or come back, and send less",
     )
     KEEPALIVE_TIMEOUT = CloseRow(
         1011, "keepalive timeout", True, "a ping was not answered for `pong_wait`", "come back"
