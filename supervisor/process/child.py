@@ -156,7 +156,7 @@ class Child:
         self._ends_by_order = False
         self._boot_failure = ""
         self._is_terminated = False
-        self._told_slow_boot = False
+        self._told_slow_boot = self._history.is_stuck = False
         self._liveness = Liveness(self._stall_timeout_s, self.started_at)
         self._silence = Silence(self.started_at)
         self._events.on_started(self)
@@ -254,6 +254,7 @@ class Child:
                 _logger.error("a worker is stuck; its stacks follow", extra={**self._fields(), "silence_s": silence_s})
                 self._worker.dump()
             case Decision.KILL:
+                self._history.is_stuck = True
                 self._worker.kill()
             case Decision.WAIT:
                 pass

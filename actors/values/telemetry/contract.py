@@ -279,9 +279,10 @@ MEASUREMENTS = (
     Measurement(
         name="wspulse_worker_restarts_total",
         kind=Kind.COUNTER,
-        meaning="workers that were started after a `crash`, or after a `failed_start`; planned replacements do not count",
+        meaning="workers that were started after a `crash`, after one that was `stuck` (`stall_timeout`), or after a "
+        "`failed_start`; planned replacements do not count",
         label="reason",
-        sources={"crash": "crash", "failed_start": "failed_start"},
+        sources={"crash": "crash", "stuck": "stuck", "failed_start": "failed_start"},
         per_shard=False,
     ),
 )

@@ -25,6 +25,8 @@ class History:
         """Starts that followed a crash, or a start that failed."""
         self.restarts_by_reason = Counter[str]()
         """The same by the reasons that the contract of telemetry names."""
+        self.is_stuck = False
+        """Whether one is killed since its loop stands still."""
         self.last_failure = ""
         """How the last one crashed, or why it could not start."""
 
@@ -34,6 +36,7 @@ class History:
         self.histograms.heard(incarnation, histograms)
 
     def restarted(self, reason: str) -> None:
-        """Count a start that follows."""
+        """Count a start that follows; that of a worker which was killed since it was stuck is for that."""
         self.restarts += 1
-        self.restarts_by_reason[reason] += 1
+        self.restarts_by_reason["stuck" if self.is_stuck else reason] += 1
+        self.is_stuck = False

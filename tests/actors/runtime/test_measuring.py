@@ -8,10 +8,11 @@ from functools import partial
 
 import pytest
 
+from tests.support.eventually import eventually
 from tests.support.shards import shards as stage
 from tests.support.shards.shards import Shards, serve_shards
 from tests.support.wire.raw_peer import RawPeer, masked
-from wspulse import EventRouter, Request, Server
+from wspulse import EventRouter, Frame, Request, Server
 from wspulse.actors.mesh.message import GetMetrics
 from wspulse.actors.runtime.runtime import ShardRuntime
 
@@ -75,3 +76,30 @@ async def test_upgrade_is_measured_from_the_moment_at_which_its_connection_was_a
         async with await RawPeer.upgraded(shards.port, "/ws?id=ada"):
             took_us = shards.runtimes[0].shard.metrics.histograms.told()["wspulse_upgrade_seconds"][""]["sum_us"]
             assert 59_000 <= took_us <= (time.monotonic() - began) * 1_000_000
+
+
+async def test_gauges_are_what_there_is_at_the_moment() -> None:
+    def make_resuming() -> Server:
+        return Server(lambda request: (request.query["id"], request.query["id"]), resume_window=60)
+
+    async with serve_shards(make_resuming, 1) as shards:
+        runtime = shards.runtimes[0]
+
+        async def gauges() -> dict[str, int]:
+            told: dict[str, int] = (await runtime.refs[0].ask(GetMetrics()))["gauges"]
+            return told
+
+        assert await gauges() == {"connected": 0, "suspended": 0, "rooms": 0, "queued": 0, "links_down": 0}
+        server = shards.servers[0]
+        for connection_id in ("ada", "bob"):
+            (await RawPeer.upgraded(shards.port, f"/ws?id={connection_id}")).reset()
+        await eventually(
+            lambda: all(each.suspended for each in server.local_connections()), "they wait for their clients"
+        )
+        async with await RawPeer.upgraded(shards.port, "/ws?id=eve"):
+            for _ in range(3):
+                await server.broadcast("ada", Frame("said"))
+            await server.broadcast("eve", Frame("said"))
+            await asyncio.sleep(0)
+            told = await gauges()
+        assert told == {"connected": 1, "suspended": 2, "rooms": 3, "queued": 3, "links_down": 0}

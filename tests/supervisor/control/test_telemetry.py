@@ -98,11 +98,11 @@ async def test_restarts_are_told_by_their_reason(tmp_path: Path) -> None:
         stage.pretended[0].history.restarted("crash")
         stage.pretended[1].history.restarted("crash")
         stage.pretended[1].history.restarted("failed_start")
-        assert samples(await control.metrics(), "wspulse_worker_restarts_total") == {
-            ("crash",): 2,
-            ("failed_start",): 1,
-        }
-        assert (await control.stats()).totals.restarts == 3
+        stage.pretended[1].history.is_stuck = True
+        stage.pretended[1].history.restarted("crash")
+        told = samples(await control.metrics(), "wspulse_worker_restarts_total")
+        assert told == {("crash",): 2, ("stuck",): 1, ("failed_start",): 1}
+        assert (await control.stats()).totals.restarts == 4
 
 
 async def test_answer_has_the_shape_that_the_document_shows(tmp_path: Path) -> None:

@@ -305,6 +305,11 @@ def test_stuck_worker_is_dumped_then_killed(stage: Stage) -> None:
         stage.pass_time(1)
         stage.child.tick(stage.loop.now)
     assert (stage.worker.dumps, stage.worker.kills > 0) == (1, True)
+    stage.worker.ends(-signal.SIGKILL)
+    stage.next_start()
+    stage.become_ready()
+    stage.worker.ends(-signal.SIGKILL)
+    assert stage.child._history.restarts_by_reason == {"stuck": 1, "crash": 1}
 
 
 def test_requests_and_unknown_messages_are_passed_on(stage: Stage) -> None:
