@@ -76,7 +76,7 @@ ACTORS_FOR_THE_SUPERVISOR = {
     "control": ("values", "mesh"),
     "tls": ("values", "accept.listener", "accept.listening", "wire"),
     "client": ("values.errors", "values.frame", "values.awaitable", "values.log_limit"),
-    "admin": ("values.asgi", "values.errors", "accept.http_heads", "wire.answer"),
+    "admin": ("values.asgi", "values.errors", "values.log_limit", "accept.http_heads", "wire.answer"),
     "supervisor": ("values", "mesh"),
     "check": ("values",),
     "starter": (),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 
 import psutil
@@ -48,6 +51,15 @@ async def ready(port: int) -> Asked:
     return await ask(port, "/ready")
 
 
+def promtool(text: str) -> str | None:
+    """What Prometheus's own tool says against it; None where there is none (Debian: apt-get install prometheus)."""
+    tool = shutil.which("promtool")
+    if tool is None:
+        return None
+    checked = subprocess.run([tool, "check", "metrics"], input=text, text=True, capture_output=True, check=False)
+    return checked.stdout + checked.stderr
+
+
 async def test_metrics_of_a_real_server_pass_the_lint_and_agree_with_what_was_sent(server: ServerProcess) -> None:
     port = admin_port(server)
     frame = masked(TEXT, json.dumps({"event": "hi"}).encode())
@@ -75,6 +87,7 @@ async def test_metrics_of_a_real_server_pass_the_lint_and_agree_with_what_was_se
         while sums(text) != wanted:
             text = await figures()
         assert lint(text) == []
+        assert await asyncio.to_thread(promtool, text) in (None, "")
         labels = [dict(labels) for _, labels in read(text)[2]]
         values = {value for each in labels for value in each.values()}
         assert not any(name in value for value in values for name in ("two", "zwei", "<b>", "x{")), "no client's"

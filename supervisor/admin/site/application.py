@@ -16,13 +16,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from asyncio import sleep
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs
 
 from wspulse.actors.values.asgi import Receive, Scope, Send
 from wspulse.actors.values.errors import ControlError
+from wspulse.actors.values.log_limit import LogLimit
 from wspulse.supervisor.admin.site.access import Access, WrongTokenError
 from wspulse.supervisor.admin.site.answers import Answer, failure, json_answer, plain
 from wspulse.supervisor.admin.site.assets import load_assets
@@ -54,6 +57,8 @@ LOOK_S = 30.0
 
 ORDER = "/api/"
 
+_logger = logging.getLogger("wspulse.supervisor")
+
 
 class AdminApplication:
     """See the module. `close` when nothing is served any more."""
@@ -69,6 +74,7 @@ class AdminApplication:
         self._connections = SharedCall(control.connections, 1.0, 30.0)
         self._live = Live(control, self._stats)
         self._wrong_tokens = 0
+        self._limit = LogLimit()
 
     async def close(self) -> None:
         await self._live.close()
@@ -82,7 +88,7 @@ class AdminApplication:
             try:
                 answer = await self._answer_program(path, scope, headers, receive, send)
             except WrongTokenError:
-                answer = await self._answer_wrong_token()
+                answer = await self._answer_wrong_token(_client(scope))
         else:
             answer = await self._answer_anybody(path, scope["method"], headers)
         if answer is not None:
@@ -192,10 +198,12 @@ class AdminApplication:
             return failure(408, "bad_request", "the request has not come in time")
         if body is None:
             return failure(413, "bad_request", f"at most {MOST_BODY_BYTES} bytes")
-        client = scope.get("client") or ("unknown", 0)
-        return await self._orders.carry_out(name, body, str(client[0]))
+        return await self._orders.carry_out(name, body, _client(scope))
 
-    async def _answer_wrong_token(self) -> Answer:
+    async def _answer_wrong_token(self, client: str) -> Answer:
+        if (not_logged := self._limit.admit(monotonic())) is not None:
+            fields = {"client": client, "not_logged": not_logged}
+            _logger.warning("a wrong token was shown at the admin address", extra=fields)
         if self._wrong_tokens >= MOST_WRONG_TOKENS:
             return failure(429, "busy", "too many wrong tokens; try again")
         self._wrong_tokens += 1
@@ -204,6 +212,12 @@ class AdminApplication:
         finally:
             self._wrong_tokens -= 1
         return failure(401, "token_wrong", "this is not the token")
+
+
+def _client(scope: Scope) -> str:
+    """Where a request came from."""
+    client = scope.get("client")
+    return str(client[0]) if client else "unknown"
 
 
 async def _body(receive: Receive) -> bytes | None:

@@ -28,6 +28,9 @@ __all__ = ["serve", "served"]
 KEEP_ALIVE_S = 15
 """Prometheus and probes come every 10 s or so."""
 
+LAST_ANSWERS_S = 0.5
+"""For what is answered to nobody any more; the supervisor waits for a second."""
+
 
 async def serve(spec: AdminSpec) -> None:
     """Serve until SIGTERM."""
@@ -71,5 +74,7 @@ async def served(spec: AdminSpec) -> AsyncIterator[Guard]:
         finally:
             server.close()
             guard.end()
-            await asyncio.gather(*state.tasks, return_exceptions=True)
             await application.close()
+            control.close()  # an order that is under way has its answer
+            if state.tasks:
+                await asyncio.wait(state.tasks, timeout=LAST_ANSWERS_S)

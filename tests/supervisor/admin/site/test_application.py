@@ -210,7 +210,9 @@ async def test_server_without_a_token_only_shows(tmp_path: Path) -> None:
         assert stage.control.plans == []
 
 
-async def test_wrong_tokens_wait_and_the_right_one_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_wrong_tokens_wait_and_the_right_one_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     waits: list[asyncio.Future[None]] = []
 
     async def wait(_delay_s: float) -> None:
@@ -228,6 +230,10 @@ async def test_wrong_tokens_wait_and_the_right_one_does_not(tmp_path: Path, monk
         for each in waits:
             each.set_result(None)
         assert {(await guess).status for guess in guesses} == {401}
+    told = [each.__dict__ for each in caplog.records if each.message == "a wrong token was shown at the admin address"]
+    assert 1 <= len(told) < 17, "whoever tries many does not fill the log"
+    assert told[0]["client"] == "127.0.0.1"
+    assert "guess" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -277,3 +283,18 @@ async def test_control_socket_that_wants_keys_lets_its_own_process_in(tmp_path: 
     keys: dict[str, Any] = {"control_server_key": str(secret), "control_client_keys": str(public)}
     async with admin_stage(tmp_path, control="tcp://127.0.0.1:0", up=False, **keys) as stage:
         assert (await stage.get("/live")).status == 200
+
+
+async def test_end_does_not_wait_for_an_order_that_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Operations, "reload", hang)
+    async with asyncio.timeout(5), admin_stage(tmp_path) as stage:
+        order = asyncio.create_task(stage.order("reload", {}))
+        await begun.wait()
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+        await order
