@@ -65,7 +65,9 @@ class TokenFile:
         try:
             text = read_small_file(self._path).decode().strip()
         except UnicodeDecodeError:
-            raise ValueError("is no text") from None
+            raise ValueError("is not text") from None
         if not _TOKEN.fullmatch(text):
-            raise ValueError("has no token: one line of 16 to 256 letters, digits and signs, without spaces")
+            raise ValueError(
+                "has no token: one line of 16 to 256 letters, digits and punctuation marks, without spaces"
+            )
         return text.encode()

@@ -1,6 +1,7 @@
 """Where the admin address is, as text: which forms there are, and which of them need a token. No I/O.
 
-The table of settings refuses what is none, and the layers what others could reach without a token; `admin` listens there.
+The table of settings refuses text that is not an address, and the layers an address that others could reach without a token;
+`admin` listens there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def check_admin_address(text: str) -> str:
     """The setting's form. Raises ValueError."""
     match = _ADDRESS.fullmatch(text)
     if match is None or int(match[2]) > 65535:
-        raise ValueError(f"{text!r} is no HOST:PORT, such as 127.0.0.1:9000 or [::1]:9000")
+        raise ValueError(f"{text!r} is not a HOST:PORT such as 127.0.0.1:9000 or [::1]:9000")
     return text
 
 

@@ -122,13 +122,15 @@ REASONS = {
         "the path of a NAME.key, or of a folder of them",
     ),
     "admin": Reason(
-        "it costs a process, and shows who is connected to whoever can reach it",
+        "it costs a process, and shows the connections to everybody who can reach it",
         "none",
         "an address and a port, 127.0.0.1:9000 or [::1]:9000; port 0: any that is free; other than loopback only with "
         "--admin-token-file",
     ),
     "admin_token_file": Reason(
-        "whoever can reach the page could end every connection", "none", "the path of a file with 16 to 256 letters"
+        "without it, everybody who can reach the page could end every connection",
+        "none",
+        "the path of a file with 16 to 256 characters on one line",
     ),
     "log_level": Reason(
         "lifecycles and what somebody should look at; debug tells of every connection, refusal and end"

@@ -295,7 +295,7 @@ TABLE = (
         "admin_token_file",
         CONTROL,
         Text("FILE"),
-        "a file with the token that the operator's page asks for before it changes anything; without one it only shows",
+        "a file with the token that the operator's page asks for before anything is changed; without one nothing can be",
     ),
     Setting(
         "log_level", LOGS, Choice("debug", "info", "warning", "error", "critical"), "the least that is logged", "info"

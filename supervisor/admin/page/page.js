@@ -7,6 +7,8 @@ import { Refused, access, connections, looks, order, token } from "./server.js";
 const AGAIN_MS = 2000;
 const FIND_MS = 250;             // after the last key
 const REFRESH_MS = 5000;
+const REFRESH_MANY_MS = 30000;   // the server lists all of them for that
+const MANY = 2000;
 const NOTE_MS = 10000;
 const PENDING_KEPT = 200;
 
@@ -19,6 +21,7 @@ let pending = null;              // events that wait while the list is paused
 let room = null;                 // whose connections are shown; null: all
 let stop = new AbortController();
 let asked = 0;
+let foundAt = 0;
 
 const FIGURES = ["Connections", "Rooms", "Frames in/s", "Frames out/s", "Waiting frames", "Memory", "Up for"];
 const figures = new Map(FIGURES.map((name) => {
@@ -181,6 +184,7 @@ element("token-form").addEventListener("submit", async (event) => {
 
 async function find() {
   const number = ++asked;
+  foundAt = performance.now();
   try {
     const found = await connections(element("search-text").value, room);
     if (number !== asked) return;
@@ -346,7 +350,9 @@ async function watch() {
 }
 
 setInterval(() => {
-  if (!document.hidden && document.body.dataset.state === "live") find();
-}, REFRESH_MS);
+  const isMany = (before?.server.totals.connections ?? 0) > MANY;
+  const isDue = performance.now() - foundAt >= (isMany ? REFRESH_MANY_MS : REFRESH_MS);
+  if (isDue && !document.hidden && document.body.dataset.state === "live") find();
+}, 1000);
 
 watch();

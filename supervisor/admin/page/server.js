@@ -26,7 +26,7 @@ async function refusal(response) {
   try {
     error = (await response.json()).error ?? {};
   } catch {
-    // It is no answer of this server, perhaps of a proxy before it.
+    // Not an answer of this server, but perhaps of a proxy before it.
   }
   return new Refused(response.status, error.code ?? "", String(error.message ?? `the answer was ${response.status}`));
 }

@@ -24,7 +24,7 @@ def expose(measurements: Sequence[MeasurementInfo], accept: str) -> tuple[bytes,
     """The text, and its content type: that of OpenMetrics where the client asks for it."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Measurements(measurements))
-    # prometheus-client's own choice fails at versions that are none, which anybody may ask for.
+    # prometheus-client's own choice raises TypeError at a version that is not a number, which anybody may ask for.
     if any(each.partition(";")[0].strip() == "application/openmetrics-text" for each in accept.split(",")):
         text: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
         return text, openmetrics.CONTENT_TYPE_LATEST

@@ -85,7 +85,7 @@ class Orders:
         try:
             order = msgspec.json.decode(body, type=kind)
         except (ValueError, RecursionError) as error:
-            return failure(400, "bad_request", f"this is no {name}: {error}")
+            return failure(400, "bad_request", f"this is not a valid {name}: {error}")
         if self._under_way >= MOST_AT_ONCE:
             return failure(429, "busy", "too much is under way; try again")
         self._under_way += 1

@@ -35,7 +35,7 @@ def test_only_the_token_matches(tmp_path: Path) -> None:
         (b"two words of a token-0123\n", "has no token"),
         (b"one-token-0123456789\nanother-token-0123456789\n", "has no token"),
         (b"x" * 257, "has no token"),
-        (b"\xff" * 20, "is no text"),
+        (b"\xff" * 20, "is not text"),
         (None, "cannot be read: No such file or directory"),
     ],
 )

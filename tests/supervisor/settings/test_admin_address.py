@@ -20,7 +20,7 @@ def test_address_is_a_host_and_a_port(text: str, host: str, port: int) -> None:
 
 @pytest.mark.parametrize("text", ["9000", ":9000", "127.0.0.1", "127.0.0.1:", "::1:9000", "a b:1", "h:65536", "h:1/x"])
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(SettingError, match=r"--admin: .* is no HOST:PORT, such as 127"):
+    with pytest.raises(SettingError, match=r"--admin: .* is not a HOST:PORT such as 127"):
         resolve({"admin": text}, {})
 
 
