@@ -60,6 +60,9 @@ def test_folder_of_a_crashed_server_is_cleaned_and_its_names_are_not_used_again(
     claimed = RuntimeDir.claim(8000, environ)
     assert claimed.after_crash
     assert claimed.run == crashed.run + 1
+    assert claimed.last_incarnation - crashed.last_incarnation >= 1_000_000, (
+        "no worker of this run has a number of one before"
+    )
     assert not Path(old_name).exists()
     assert claimed.socket_path("mailbox-0") != old_name
     claimed.release()
