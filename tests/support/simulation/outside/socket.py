@@ -197,6 +197,8 @@ class SimSocket(asyncio.Transport):
             self.protocol.pause_writing()
 
     def write_eof(self) -> None:
+        if self.process is not None and self.process.is_dead:
+            return
         if self.closed:
             raise RuntimeError("unable to perform operation on a closed socket")
         self.eof_written = True
