@@ -34,7 +34,7 @@ class Draw:
             (0.0, 0.0, 0.0, 3.0)[int(draw() * 4)],
             draw() < 0.3,
             # Of its own, so that a seed is the same history with a limit as without.
-            Random(f"limit {seed}").choice((0, 0, 0, 2, 20)),
+            Random(f"limit {seed}").choice((0, 0, 0, 0, 0, 0, 2, 20)),
         )
         callbacks = EVERY_CALLBACK
         if draw() < 0.1:
