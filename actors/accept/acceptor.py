@@ -124,7 +124,8 @@ class Acceptor:
 
     def refuse(self, client: asyncio.Transport, answer: HTTPAnswer) -> None:
         """Have a client of the HTTP application told no."""
-        self.shard.journal.refused(answer, None, address_of(client))
+        peer: Peer | None = getattr(client.get_protocol(), "peer", None)
+        self.shard.journal.refused(answer, None, address_of(client) if peer is None else peer.address)
         deadline = self.shard.clock() + self.shard.options.handshake_timeout
         Refusal(self.shard, answer.encode(), deadline).take(client)
 

@@ -142,8 +142,11 @@ class HttpApplication:
         # Its loggers hand their records on to the worker's: one log, in one form.
         # Where nobody would see the access log, uvicorn need not make its lines: 3 of 34 µs per request.
         is_access_logged = getLogger("uvicorn.access").isEnabledFor(INFO)
+        # Whom a request comes from is told by us: uvicorn would believe whatever 127.0.0.1 says of it.
         implementation = "h11" if find_spec("httptools") is None else "httptools"
-        self._config = Config(self._app, log_config=None, access_log=is_access_logged, http=implementation)
+        self._config = Config(
+            self._app, log_config=None, access_log=is_access_logged, http=implementation, proxy_headers=False
+        )
         self._config.load()
         self._protocol_class = bounded(self._config.http_protocol_class, self._bounds)
         self._loaded_app = self._config.loaded_app

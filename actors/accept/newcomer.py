@@ -364,7 +364,10 @@ class Newcomer(asyncio.Protocol):
 def address_of(client: asyncio.Transport) -> Address | None:
     """Of the peer; None where it has none."""
     peer = client.get_extra_info("peername")
-    return peer[:2] if isinstance(peer, tuple) and len(peer) >= 2 else None
+    if not isinstance(peer, tuple) or len(peer) < 2:
+        return None
+    # A listener of both families has clients of IPv4 so.
+    return peer[0].removeprefix("::ffff:") if "." in peer[0] else peer[0], peer[1]
 
 
 class Visitor(Newcomer):

@@ -12,6 +12,8 @@ from wspulse.actors.values.errors import (
 
 __all__ = ["name_of_loss"]
 
+_TOO_MUCH = 1008
+
 _NAMES: dict[type[object], str] = {
     type(None): "peer_closed",
     PeerClosedError: "peer_closed",
@@ -24,4 +26,6 @@ _NAMES: dict[type[object], str] = {
 
 def name_of_loss(error: BaseException | None) -> str:
     """By the error that on_disconnect gets; one that is not a transport's is that of a handler."""
+    if isinstance(error, ProtocolError) and error.close_code == _TOO_MUCH:
+        return "limited"
     return _NAMES.get(type(error), "handler_raised")

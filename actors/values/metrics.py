@@ -84,6 +84,7 @@ class Metrics:
     ended_keepalive_timeout: int = 0
     ended_write_timeout: int = 0
     ended_protocol_error: int = 0
+    ended_limited: int = 0
     ended_handler_raised: int = 0
     ended_expired: int = 0
     ended_closed: int = 0

@@ -6,11 +6,12 @@ with a connection that is handed over or moves.
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
 from wspulse.actors.values.request import INSECURE, Address, Scheme
 
-__all__ = ["Peer"]
+__all__ = ["Peer", "canonical"]
 
 
 class Peer(NamedTuple):
@@ -20,3 +21,15 @@ class Peer(NamedTuple):
     """None where it has none, as over a Unix socket."""
     scheme: Scheme = INSECURE
     """"wss" where the client speaks TLS, with us or with the proxy that says so."""
+
+
+def canonical(host: str) -> str:
+    """An IP address as it is written everywhere: one of IPv4 that comes over a socket of both families is one of IPv4. Raises
+    ValueError for what is not an address, or is one of a link of somebody's own."""
+    found = ip_address(host)
+    if isinstance(found, IPv6Address):
+        if found.scope_id is not None:
+            raise ValueError("the address has a scope")
+        if found.ipv4_mapped is not None:
+            found = found.ipv4_mapped
+    return str(found)

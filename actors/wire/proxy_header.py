@@ -7,12 +7,12 @@ such a header; whether its sender is trusted is not decided here. `proxy_header`
 from __future__ import annotations
 
 from contextlib import suppress
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from struct import Struct
 from typing import Final
 
 from wspulse.actors.values.request import INSECURE, SECURE, Address, Scheme
-from wspulse.actors.wire.peer import Peer
+from wspulse.actors.wire.peer import Peer, canonical
 
 __all__ = ["MAX_HEADER_BYTES", "NoProxyHeaderError", "ProxyHeaderGatherer", "proxy_header"]
 
@@ -100,8 +100,8 @@ def _peer_of_line(line: bytes) -> Peer | None:
     if kind is None or len(words) != 6:
         raise NoProxyHeaderError("its line is malformed")
     try:
-        source, _ = (str(kind(word.decode("ascii"))) for word in words[2:4])
-    except (AddressValueError, UnicodeDecodeError):
+        source, _ = (canonical(str(kind(word.decode("ascii")))) for word in words[2:4])
+    except (ValueError, UnicodeDecodeError):
         raise NoProxyHeaderError("its line has a malformed address") from None
     port, _ = map(_port, words[4:])
     return Peer((source, port))
@@ -120,7 +120,7 @@ def _peer_of_binary(family: int, rest: bytes) -> Peer | None:
     if len(rest) < layout.size:
         raise NoProxyHeaderError("its addresses are cut off")
     source, _, port, _ = layout.unpack_from(rest)
-    return Peer((str(kind(source)), port), _scheme(rest[layout.size :]))
+    return Peer((canonical(str(kind(source))), port), _scheme(rest[layout.size :]))
 
 
 def _scheme(extensions: bytes) -> Scheme:

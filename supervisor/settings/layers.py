@@ -106,7 +106,7 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     if values["drain_spread"] and values["drain_spread"] >= values["shutdown_timeout"]:
         limit = f"it must be under --shutdown-timeout ({values['shutdown_timeout']:g} s)"
         raise SettingError("--drain-spread", f"{values['drain_spread']:g} s is too long; {limit}")
-    _check_proxies(values)
+    _check_proxies(values, may_be_given_sockets=values["fd"] is not None or "LISTEN_FDS" in environ)
     _check_tls(values)
     check_admin(values["admin"], values["admin_token_file"])
     unknown = tuple(sorted(variables.keys() - known_variables))
@@ -124,13 +124,14 @@ def _check_tls(values: Mapping[str, Any]) -> None:
         )
 
 
-def _check_proxies(values: Mapping[str, Any]) -> None:
-    """What is said of proxies makes sense together."""
+def _check_proxies(values: Mapping[str, Any], *, may_be_given_sockets: bool) -> None:
+    """What is said of proxies makes sense together; of sockets that are given to the server, which may be Unix ones, it is seen
+    when they are there."""
     if values["trusted_proxy"] and not (values["proxy_headers"] or values["proxy_protocol"]):
         raise SettingError(
             "--trusted-proxy", "it says whose word counts; say for what: --proxy-headers or --proxy-protocol"
         )
-    is_only_unix = values["unix_socket"] is not None and not values["host"]
+    is_only_unix = (values["unix_socket"] is not None or may_be_given_sockets) and not values["host"]
     for name in ("proxy_headers", "proxy_protocol"):
         if values[name] and not values["trusted_proxy"] and not is_only_unix:
             flag = "--" + name.replace("_", "-")

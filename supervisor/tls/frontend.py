@@ -37,10 +37,22 @@ class Frontend:
         self._listeners = listeners = await open_listeners(self._settings, is_over)
         if listeners is None:
             return False
+        self._check(listeners)
         self.kept.append(KeptFiles("Unix socket", listeners.paths, listeners.restore))
         how = Introduction.PROXY if self._settings.proxy_protocol else Introduction.NONE
         self._for_workers = [Listener(sock, how) for sock in listeners.sockets if not self._is_for_tls(sock)]
         return True
+
+    def _check(self, listeners: Listeners) -> None:
+        """What was opened suits what is to be done there. Raises StartError."""
+        settings, problem = self._settings, None
+        if self._tls.is_wanted and not listeners.hosts:
+            problem = "--tls-cert: there is no port to speak TLS on, and Unix sockets stay without; add a --host"
+        elif (settings.proxy_headers or settings.proxy_protocol) and listeners.hosts and not settings.trusted_proxy:
+            problem = "--trusted-proxy: nobody who connects to a port is trusted; name the proxies"
+        if problem is not None:
+            listeners.close()
+            raise StartError(problem)
 
     def start(self, way: str) -> list[Listener]:
         """Start the terminators, if there are to be any, with their way to the workers at that path. Returns what the workers

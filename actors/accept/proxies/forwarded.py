@@ -7,20 +7,17 @@ at the end, so only what trusted ones have added counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
-from re import compile as _pattern
 from typing import NamedTuple
 
 from wspulse.actors.values.request import INSECURE, SECURE, Address, Headers, Scheme
-from wspulse.actors.wire.peer import Peer
+from wspulse.actors.wire.peer import Peer, canonical
 
 __all__ = ["Hop", "client_of", "hops_of"]
 
 _SCHEMES: dict[str, Scheme] = {"https": SECURE, "wss": SECURE, "http": INSECURE, "ws": INSECURE}
 
-_ELEMENT = _pattern(r'(?:[^,;"]|"(?:[^"\\]|\\.)*")++')
-_PAIR = _pattern(r'(?:[^,"]|"(?:[^"\\]|\\.)*")++')
-"""Of RFC 7239: pairs are divided by semicolons, elements by commas, and neither within quotes."""
+_MOST_HOPS = 32
+"""From the right: what is farther away than so many proxies is not looked at, however much a client sends."""
 
 
 class Hop(NamedTuple):
@@ -38,15 +35,22 @@ def hops_of(headers: Headers) -> list[Hop]:
     """
     if "x-forwarded-for" in headers:
         hosts = headers["x-forwarded-for"].split(",")
-        schemes = [_SCHEMES.get(text.strip().lower()) for text in headers.get("x-forwarded-proto", "").split(",")]
-        if len(schemes) != len(hosts):
+        schemes = [_SCHEMES.get(text.strip().lower()) for text in _last(headers.get("x-forwarded-proto", ""))]
+        if len(schemes) != min(len(hosts), _MOST_HOPS):
             # One for all: the proxy next to us has replaced what came.
             schemes = [schemes[-1]] * len(hosts)
+        hosts, schemes = hosts[-_MOST_HOPS:], schemes[-_MOST_HOPS:]
         return [Hop(_address(host.strip()), scheme) for host, scheme in zip(hosts, schemes, strict=True)]
     if "forwarded" in headers:
-        return [_hop(element) for element in _PAIR.findall(headers["forwarded"])]
+        return [_hop(element) for element in _last(headers["forwarded"])]
     scheme = _SCHEMES.get(headers.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower())
     return [] if scheme is None else [Hop(None, scheme)]
+
+
+def _last(values: str) -> list[str]:
+    """The last of a list. It is divided at every comma, those within quotes too: no address has one, and a quote that a client
+    has opened and not closed must not reach into what a proxy has added behind it."""
+    return values.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]
 
 
 def client_of(hops: Sequence[Hop], peer: Peer, trusts: Callable[[str], bool]) -> Peer:
@@ -64,11 +68,9 @@ def client_of(hops: Sequence[Hop], peer: Peer, trusts: Callable[[str], bool]) ->
 def _hop(element: str) -> Hop:
     address: Address | None = None
     scheme: Scheme | None = None
-    for pair in _ELEMENT.findall(element):
+    for pair in element.split(";"):
         name, _, value = pair.strip().partition("=")
-        value = value.strip()
-        if len(value) > 1 and value[0] == value[-1] == '"':
-            value = value[1:-1].replace("\\", "")
+        value = value.strip().strip('"')
         if name.lower() == "for":
             address = _address(value)
         elif name.lower() == "proto":
@@ -85,7 +87,7 @@ def _address(text: str) -> Address | None:
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     try:
-        ip_address(host)
+        host = canonical(host)
     except ValueError:
         return None
     is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535

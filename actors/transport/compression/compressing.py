@@ -57,6 +57,8 @@ class CompressingTransport(Transport):
         writing = self.shard.writing
         compressed = writing.data = self._deflater.compressed(wire)
         self._write(compressed)
+        # Whoever gave it has counted its bytes.
+        self.shard.metrics.bytes_out += len(compressed) - len(wire)
         # As whoever writes the same to many has noted it for all of them.
         writing.data = wire
 

@@ -22,6 +22,7 @@ _ENDS = (
     "keepalive_timeout",
     "write_timeout",
     "protocol_error",
+    "limited",
     "handler_raised",
     "expired",
     "closed",
@@ -82,9 +83,14 @@ MEASUREMENTS = (
         name="wspulse_upgrades_total",
         kind=Kind.COUNTER,
         meaning="requests by their answer: `accepted`, the status of a refusal (any other status: `other`), or `no_http`: what "
-        "began no request, and was hung up on",
+        "began no request, and was hung up on; `not_introduced`: what began without the PROXY header of a trusted proxy",
         label="result",
-        sources={"upgrades": "accepted", **{f"refused_{status}": status for status in _STATUSES}, "no_http": "no_http"},
+        sources={
+            "upgrades": "accepted",
+            **{f"refused_{status}": status for status in _STATUSES},
+            "no_http": "no_http",
+            "not_introduced": "not_introduced",
+        },
     ),
     Measurement(
         name="wspulse_upgrade_seconds",
@@ -152,7 +158,8 @@ MEASUREMENTS = (
         name="wspulse_disconnects_total",
         kind=Kind.COUNTER,
         meaning="sessions that have ended: `peer_closed` (the client's close frame), `connection_lost`, `keepalive_timeout`, "
-        "`write_timeout`, `protocol_error`, `handler_raised`, `expired` (the resume window), `closed` and `kicked` by the "
+        "`write_timeout`, `protocol_error`, `limited` (it sent too much), `handler_raised`, `expired` (the resume window), `closed` and "
+        "`kicked` by the "
         "application, `duplicate` (another one of its id), `server_closed`. One that is suspended, or moves, has not ended",
         label="reason",
         sources={f"ended_{end}": end for end in _ENDS},

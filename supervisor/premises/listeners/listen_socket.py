@@ -27,15 +27,16 @@ class AddressTakenError(StartError):
         self.address = address
 
 
-def open_listener(host: str, port: int) -> socket.socket:
-    """Bind and listen, non-blocking. `localhost` means 127.0.0.1 where there is one; "::" takes IPv4 too.
+def open_listener(host: str, port: int, *, takes_ipv4: bool = True) -> socket.socket:
+    """Bind and listen, non-blocking. `localhost` means 127.0.0.1 where there is one; "::" takes IPv4 too, unless that is another
+    listener's.
 
     Raises StartError saying what to do, AddressTakenError for a port that is taken, so that the caller can try again.
     """
     problem: OSError | None = None
     for family, address in _resolve(host, port):
         try:
-            return _bind(family, address)
+            return _bind(family, address, takes_ipv4)
         except OSError as error:
             problem = error
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
@@ -86,13 +87,13 @@ def _resolve(host: str, port: int) -> list[tuple[int, tuple[object, ...]]]:
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
-def _bind(family: int, address: tuple[object, ...]) -> socket.socket:
+def _bind(family: int, address: tuple[object, ...], takes_ipv4: bool) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         # Connections of a server that just ended are in TIME_WAIT and would hold the port for a minute.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" and takes_ipv4 else 1)
         listener.bind(address)
         listener.listen(BACKLOG)
         listener.setblocking(False)

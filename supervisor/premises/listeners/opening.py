@@ -13,7 +13,7 @@ from typing import Protocol
 
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.premises.listeners.inherited import activated_descriptors, inherited_listener
-from wspulse.supervisor.premises.listeners.listen_socket import address_text
+from wspulse.supervisor.premises.listeners.listen_socket import AddressTakenError, address_text
 from wspulse.supervisor.premises.listeners.port import claim_listener
 from wspulse.supervisor.premises.listeners.unix_socket import UnixSocket
 
@@ -59,6 +59,11 @@ class Listeners:
         self.sockets.append(self._unix[-1].sock)
 
     @property
+    def hosts(self) -> list[str]:
+        """The addresses of those of IP."""
+        return [sock.getsockname()[0] for sock in self.sockets if sock.family != socket.AF_UNIX]
+
+    @property
     def paths(self) -> list[str]:
         """Of the Unix sockets that were made."""
         return [each.path for each in self._unix]
@@ -86,17 +91,23 @@ async def open_listeners(
     """Open everything. None when the end comes first. Raises StartError."""
     listeners = Listeners(where.port)
     try:
-        inherited = [(fd, "socket activation") for fd in activated_descriptors(environ)]
+        inherited = dict.fromkeys(activated_descriptors(environ), "socket activation")
         if where.fd is not None:
-            inherited.append((where.fd, "--fd"))
+            inherited.setdefault(where.fd, "--fd")
         hosts = where.host
         if not hosts:
             hosts = () if inherited or where.unix_socket is not None else (DEFAULT_HOST,)
-        for fd, source in inherited:
+        for fd, source in inherited.items():
             listeners.add(inherited_listener(fd, source))
         port = where.port
+        has_all_of_ipv4 = "0.0.0.0" in hosts
         for host in hosts:
-            sock = await claim_listener(host, port, is_over)
+            try:
+                sock = await claim_listener(host, port, is_over, takes_ipv4=not has_all_of_ipv4)
+            except AddressTakenError as error:
+                if error.address in listeners.hosts:
+                    continue  # two names of one address
+                raise
             if sock is None:
                 listeners.close()
                 return None

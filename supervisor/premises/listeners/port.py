@@ -28,14 +28,16 @@ ORPHANS_PERIOD_S = 1.0
 """Between two looks at whether those workers can notice anything at all; and how long a killed one may be on its way out."""
 
 
-async def claim_listener(host: str, port: int, is_over: Callable[[], bool]) -> socket.socket | None:
+async def claim_listener(
+    host: str, port: int, is_over: Callable[[], bool], *, takes_ipv4: bool = True
+) -> socket.socket | None:
     """None when the end comes first. Raises StartError."""
     deadline = time.monotonic() + ADDRESS_RETRY_S
     orphans: Orphans | None = None
     look_at = 0.0
     while not is_over():
         try:
-            return open_listener(host, port)
+            return open_listener(host, port, takes_ipv4=takes_ipv4)
         except AddressTakenError as error:
             predecessor = find_predecessor(port, error.address)
             if predecessor is None:

@@ -33,6 +33,7 @@ NO_SSL = extension(0x20, struct.pack("!BI", 0, 0))
     [
         (b"PROXY TCP4 5.6.7.8 127.0.0.1 4444 80\r\n", Peer(("5.6.7.8", 4444))),
         (b"PROXY TCP6 2001:db8::1 ::1 65535 0\r\n", Peer(("2001:db8::1", 65535))),
+        (b"PROXY TCP6 ::ffff:5.6.7.8 ::1 1 2\r\n", Peer(("5.6.7.8", 1))),
         (b"PROXY UNKNOWN\r\n", None),
         (b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", None),
         (binary(0x21, 0x11, FOUR), Peer(("5.6.7.8", 4444))),
@@ -74,6 +75,7 @@ def test_header_says_whom_a_connection_comes_from_in_whichever_pieces_it_comes(
         b"PROXY TCP6 5.6.7.8 127.0.0.1 4444 80\r\n",
         b"PROXY TCP4 5.6.7.256 127.0.0.1 4444 80\r\n",
         b"PROXY TCP4 5.6.7.8 \xff 4444 80\r\n",
+        b"PROXY TCP6 fe80::1%a'b ::1 1 2\r\n",
         b"PROXY UDP4 5.6.7.8 127.0.0.1 4444 80\r\n",
         b"PROXY " + b"x" * 101,
         b"PROXY UNKNOWN " + b"x" * 92 + b"\r\n",

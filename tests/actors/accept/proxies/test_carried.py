@@ -101,6 +101,17 @@ async def test_headers_count_for_the_request_that_has_them(path: str) -> None:
         assert await client.told(head(path, *lines)) == ["198.51.100.1", 0, "wss"]
 
 
+@pytest.mark.parametrize("introduction", [Introduction.NONE, Introduction.PROXY])
+async def test_nobody_believes_headers_that_the_server_was_not_told_to(introduction: Introduction) -> None:
+    lines = "X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https"
+    forged = GET[:-2] + "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n"
+    first = b"PROXY TCP4 127.0.0.1 127.0.0.1 4711 80\r\n" if introduction is Introduction.PROXY else b""
+    async with served(introduction, reads_headers=False) as port, dialled(port, first) as client:
+        own = ["127.0.0.1", 4711] if first else [*client.writer.get_extra_info("sockname")]
+        assert await client.told(forged) == [*own, "http"]
+        assert await client.told(head("/other", *lines)) == [*own, "ws"]
+
+
 async def test_both_count_where_both_are_trusted() -> None:
     header = b"PROXY TCP4 127.0.0.1 127.0.0.1 4711 80\r\n"
     async with served(Introduction.PROXY, reads_headers=True) as port:

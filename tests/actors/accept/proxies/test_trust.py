@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from wspulse.actors.accept.proxies import forwarded
+from wspulse.actors.accept.proxies.forwarded import hops_of
 from wspulse.actors.accept.proxies.trust import TrustedProxies, parse_network
 from wspulse.actors.values.request import Address, Headers
 from wspulse.actors.wire.peer import Peer
@@ -44,6 +46,12 @@ NEAR = Peer(("10.0.0.1", 5000))
         (["Forwarded: for=6.6.6.6, for=198.51.100.1, For=10.2.3.4;proto=https"], Peer(("198.51.100.1", 0), "wss")),
         (['Forwarded: for="a, b;c", for=198.51.100.1'], Peer(("198.51.100.1", 0))),
         (["Forwarded: for=_hidden, for=10.2.3.4"], Peer(("10.2.3.4", 0))),
+        # A quote that a client has opened does not reach into what the proxy adds, on the same line or on one of its own.
+        (['Forwarded: for=1.2.3.4;x=", proto=https;for="[2001:db8::1]:4711"'], Peer(("2001:db8::1", 4711), "wss")),
+        (['Forwarded: for=1.2.3.4;x="', 'Forwarded: for="198.51.100.1:4711"'], Peer(("198.51.100.1", 4711))),
+        (["X-Forwarded-For: fe80::1%eth0"], NEAR),
+        (["X-Forwarded-For: ::ffff:198.51.100.1"], Peer(("198.51.100.1", 0))),
+        (["X-Forwarded-For: " + "10.9.9.9, " * 40 + "10.8.8.8"], Peer(("10.9.9.9", 0))),
         # Proxies that set the one pass the other on as it came.
         (["Forwarded: for=6.6.6.6", "X-Forwarded-For: 198.51.100.1"], Peer(("198.51.100.1", 0))),
     ],
@@ -65,6 +73,15 @@ def test_proxy_is_trusted_by_its_address_and_over_a_unix_socket_without_one(addr
     assert PROXIES.trusts(address)
     headers = Headers(["X-Forwarded-For: 198.51.100.1"])
     assert PROXIES.client_of(headers, Peer(address)) == Peer(("198.51.100.1", 0))
+
+
+@pytest.mark.parametrize("name", ["Forwarded", "X-Forwarded-For"])
+def test_no_more_is_read_than_there_are_proxies(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(forwarded, "canonical", lambda host: (read.append(host), host)[1])
+    for value in ("for=10.0.0.1," * 3000 + '"' * 3000, "10.0.0.1," * 3000, "," * 9000, '"' + '\\"' * 7500):
+        assert len(hops_of(Headers([f"{name}: {value}"]))) <= 32
+    assert len(read) <= 64
 
 
 def test_network_that_is_none_is_refused() -> None:

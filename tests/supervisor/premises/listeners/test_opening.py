@@ -68,6 +68,15 @@ async def test_host_that_cannot_be_had_leaves_nothing_open() -> None:
         socket.create_server(("127.0.0.1", port)).close()
 
 
+async def test_all_of_ipv4_and_all_of_ipv6_are_two_and_two_names_of_one_address_are_one() -> None:
+    listeners = await opened(Where(host=["0.0.0.0", "::", "localhost", "0.0.0.0"]))
+    assert listeners.hosts == ["0.0.0.0", "::"]
+    listeners.close()
+    listeners = await opened(Where(host=["127.0.0.1", "localhost"]))
+    assert listeners.hosts == ["127.0.0.1"]
+    listeners.close()
+
+
 async def test_unix_socket_is_instead_of_a_port_or_beside_one(tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     listeners = await opened(Where(unix_socket=path, port=8123))
@@ -155,8 +164,8 @@ async def test_sockets_of_the_service_manager_are_found_by_its_variables() -> No
     theirs.close()
     environ = {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": "web", "HOME": "/"}
     try:
-        listeners = await opened(Where(), environ)
-        assert [each.getsockname() for each in listeners.sockets] == [address]
+        listeners = await opened(Where(fd=3), environ)
+        assert [each.getsockname() for each in listeners.sockets] == [address], "named twice, and there once"
         assert environ == {"HOME": "/"}, "nobody that it starts takes them for its own"
         listeners.close()
     finally:
