@@ -17,7 +17,7 @@ from wspulse.actors.accept.identity import Identification
 from wspulse.actors.accept.listener import Introduction, Listener
 from wspulse.actors.accept.listening import Listening
 from wspulse.actors.accept.listenings import Listenings
-from wspulse.actors.accept.newcomer import Newcomer, Visitor, address_of
+from wspulse.actors.accept.newcomer import Newcomer, Visitor
 from wspulse.actors.accept.proxies.introduced import Introduced
 from wspulse.actors.accept.proxies.trust import TrustedProxies
 from wspulse.actors.limits.accept_rate import AcceptRate
@@ -25,6 +25,7 @@ from wspulse.actors.limits.places import Gate
 from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.transport.client import address_of
 from wspulse.actors.transport.refusal import Refusal
 from wspulse.actors.values.health import Health
 from wspulse.actors.values.request import Address, Request

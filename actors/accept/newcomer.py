@@ -24,7 +24,7 @@ from wspulse.actors.mesh.message import UpgradeRequest
 from wspulse.actors.mesh.placement import Placement
 from wspulse.actors.sessions.exact.claims import id_of_owner
 from wspulse.actors.sessions.shard import Shard
-from wspulse.actors.transport.client import shut_down
+from wspulse.actors.transport.client import address_of, shut_down
 from wspulse.actors.transport.compression.choice import new_transport
 from wspulse.actors.transport.limits import AHEAD_BYTES
 from wspulse.actors.transport.refusal import Refusal
@@ -39,7 +39,7 @@ from wspulse.actors.wire.handshake import CheckedHead, Pages, check_request, swi
 from wspulse.actors.wire.head import HeadGatherer, NoHTTPError, begins_request
 from wspulse.actors.wire.peer import Peer
 
-__all__ = ["Newcomer", "Visitor", "address_of"]
+__all__ = ["Newcomer", "Visitor"]
 
 _LAST_HEAD_S = 0.5
 """How long a request that is on its way when the server closes may take to be complete."""
@@ -359,15 +359,6 @@ class Newcomer(asyncio.Protocol):
             self._task.cancel()
             self._task = None
         self._entrance.left(self)
-
-
-def address_of(client: asyncio.Transport) -> Address | None:
-    """Of the peer; None where it has none."""
-    peer = client.get_extra_info("peername")
-    if not isinstance(peer, tuple) or len(peer) < 2:
-        return None
-    # A listener of both families has clients of IPv4 so.
-    return peer[0].removeprefix("::ffff:") if "." in peer[0] else peer[0], peer[1]
 
 
 class Visitor(Newcomer):

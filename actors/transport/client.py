@@ -16,8 +16,11 @@ from contextlib import suppress
 from fcntl import ioctl
 from termios import FIONREAD, TIOCOUTQ
 
+from wspulse.actors.values.request import Address
+
 __all__ = [
     "abort",
+    "address_of",
     "can_be_copied",
     "close",
     "copy_of",
@@ -47,6 +50,15 @@ _BEHIND_BYTES = 64 * 1024
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER, on, 0 s: closing throws away what was not sent, and resets the connection."""
+
+
+def address_of(client: Transport) -> Address | None:
+    """Of the peer, as the socket says it; None where it has none."""
+    name = client.get_extra_info("peername")
+    if not isinstance(name, tuple) or len(name) < 2:
+        return None
+    # A listener of both families has clients of IPv4 so.
+    return name[0].removeprefix("::ffff:") if "." in name[0] else name[0], name[1]
 
 
 def pause_reading(client: Transport | None) -> None:

@@ -12,7 +12,7 @@ from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Protocol, cast
 
 from wspulse.actors.sessions.shard import Shard
-from wspulse.actors.transport.client import shut_down
+from wspulse.actors.transport.client import address_of, shut_down
 from wspulse.actors.values.request import Address
 from wspulse.actors.wire.peer import Peer
 from wspulse.actors.wire.proxy_header import NoProxyHeaderError, ProxyHeaderGatherer
@@ -51,8 +51,7 @@ class Introduced(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._client = client = cast("asyncio.Transport", transport)
-        name = client.get_extra_info("peername")
-        self._own = name[:2] if isinstance(name, tuple) and len(name) >= 2 else None
+        self._own = address_of(client)
         if not self._trusts(self._own):
             self._cut_off("its sender is not a trusted proxy")
             return

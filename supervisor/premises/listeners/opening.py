@@ -63,6 +63,12 @@ class Listeners:
         """The addresses of those of IP."""
         return [sock.getsockname()[0] for sock in self.sockets if sock.family != socket.AF_UNIX]
 
+    def take(self, address: str, *, ipv4_too: bool) -> bool:
+        """Whether one of them takes what comes for this address; `ipv4_too`: that of all of IPv6 takes IPv4."""
+        hosts = self.hosts
+        is_ipv4 = ":" not in address
+        return address in hosts or ("0.0.0.0" in hosts and is_ipv4) or ("::" in hosts and (ipv4_too or not is_ipv4))
+
     @property
     def paths(self) -> list[str]:
         """Of the Unix sockets that were made."""
@@ -105,7 +111,7 @@ async def open_listeners(
             try:
                 sock = await claim_listener(host, port, is_over, takes_ipv4=not has_all_of_ipv4)
             except AddressTakenError as error:
-                if error.address in listeners.hosts:
+                if listeners.take(error.address, ipv4_too=not has_all_of_ipv4):
                     continue  # two names of one address
                 raise
             if sock is None:

@@ -78,10 +78,16 @@ def test_proxy_is_trusted_by_its_address_and_over_a_unix_socket_without_one(addr
 @pytest.mark.parametrize("name", ["Forwarded", "X-Forwarded-For"])
 def test_no_more_is_read_than_there_are_proxies(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    monkeypatch.setattr(forwarded, "canonical", lambda host: (read.append(host), host)[1])
+
+    def note(host: str) -> str:
+        read.append(host)
+        return host
+
+    monkeypatch.setattr(forwarded, "canonical", note)
     for value in ("for=10.0.0.1," * 3000 + '"' * 3000, "10.0.0.1," * 3000, "," * 9000, '"' + '\\"' * 7500):
+        read.clear()
         assert len(hops_of(Headers([f"{name}: {value}"]))) <= 32
-    assert len(read) <= 64
+        assert len(read) <= 32
 
 
 def test_network_that_is_none_is_refused() -> None:

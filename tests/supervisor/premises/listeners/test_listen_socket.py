@@ -65,7 +65,7 @@ def test_taken_port_says_so() -> None:
     ],
 )
 def test_refusal_says_what_to_do(monkeypatch: pytest.MonkeyPatch, number: int, said: str) -> None:
-    def refuse(family: int, address: object) -> socket.socket:
+    def refuse(*_: object) -> socket.socket:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(listen_socket, "_bind", refuse)
