@@ -159,7 +159,8 @@ MEASUREMENTS = (
         kind=Kind.COUNTER,
         meaning="sessions that have ended: `peer_closed` (the client's close frame), `connection_lost`, `keepalive_timeout`, "
         "`write_timeout`, `protocol_error`, `limited` (it sent too much), `handler_raised`, `expired` (the resume window), "
-        "`closed` and `kicked` by the application, `duplicate` (another one of its id), `server_closed`. One that is suspended, or moves, has not ended",
+        "`closed` and `kicked` by the application, `duplicate` (another one of its id), `server_closed`. One that is "
+        "suspended, or moves, has not ended",
         label="reason",
         sources={f"ended_{end}": end for end in _ENDS},
     ),

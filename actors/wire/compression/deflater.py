@@ -1,7 +1,7 @@
 """`Deflater`: frames in wire form to their compressed form, once for all transports that agreed on the same window.
 
-Made by a shard's `Writing` for the first such transport. It keeps the last frames in both forms: whoever writes to many gives
-each of them the same bytes. Nothing here writes.
+Made by a shard's `Writing` for the first such transport. It keeps the last frames in both forms, since a room that writes to
+many gives each of them the same bytes. Nothing here writes.
 """
 
 from __future__ import annotations

@@ -25,11 +25,11 @@ _CHUNK_BYTES: Final = 64 * 1024
 """Of the content: how much more is made than is allowed."""
 
 _MOST_ENDS: Final = 8
-"""So many blocks may say that they are the last one. Who flushes so says it once in a message; each costs a new inflater."""
+"""So many blocks may say that they are the last one; each costs a new inflater. A client that flushes so says it once."""
 
 _MOST_RATIO: Final = 200
-"""Of what is sent, as a thousandth of the traffic would fill the memory otherwise: deflate reaches 1,032, and data that anybody
-has reason to send some dozens."""
+"""Deflate reaches 1,032: a client could fill the memory with a thousandth of the traffic. Data that anybody has reason to send
+reaches some dozens."""
 
 _ANY_RATIO_BYTES: Final = 1024 * 1024
 """Up to here the ratio may be whatever it is."""

@@ -1,4 +1,4 @@
-"""Compressed messages as clients send them (RFC 7692), and what one sees who reads the server's."""
+"""Compressed messages as clients send them (RFC 7692), and how they read the server's."""
 
 from __future__ import annotations
 

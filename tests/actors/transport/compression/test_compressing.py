@@ -102,10 +102,10 @@ async def heard(peer: SocketPeer, count: int, window_bits: int = 15) -> list[Any
     return payloads(peer.received, window_bits)
 
 
-# Who gets it.
+# Which transports do.
 
 
-async def test_only_who_offers_it_where_the_server_has_it_gets_a_transport_that_compresses() -> None:
+async def test_only_a_client_that_offers_it_to_a_server_that_has_it_gets_a_transport_that_compresses() -> None:
     async with serving() as stage:
         with await stage.peer("offers", OFFER), await stage.peer("small", SMALL_WINDOW), await stage.peer("plain"):
             for name, window_bits in (("offers", 15), ("small", 9)):

@@ -129,7 +129,7 @@ def test_message_in_the_middle_of_which_the_parser_is_moved_at_any_byte_comes_ou
         bytes.fromhex("000500fa ff48656c6c6f00".replace(" ", "")),
         bytes.fromhex("f348cdc9c9070000"),
         bytes.fromhex("f24805000000ffffcac9c90700"),
-        # The last block with nothing behind it, as whoever does not know of §7.2.3.4 ends.
+        # The last block with nothing behind it, as clients end that do not know of §7.2.3.4.
         bytes.fromhex("f348cdc9c90700"),
     ],
 )
@@ -163,7 +163,7 @@ def test_text_that_is_no_utf8_fails_when_it_is_decompressed() -> None:
     bad = LONG + b"\xed\xa0\x80"
     assert violation(compressed_frame(TEXT, deflated(bad))) == (1007, "text is not UTF-8", 0)
     assert taken(compressed_frame(BINARY, deflated(bad))) == [(BINARY, bad)]
-    # Its compressed form is none either, and nobody minds.
+    # Its compressed form is not UTF-8 either, and nobody minds.
     assert taken(compressed_message(TEXT, deflated(LONG), [5, 9])) == [(TEXT, LONG)]
 
 
