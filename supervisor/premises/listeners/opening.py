@@ -14,7 +14,7 @@ from typing import Protocol
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.premises.listeners.inherited import activated_descriptors, inherited_listener
 from wspulse.supervisor.premises.listeners.listen_socket import AddressTakenError, address_text
-from wspulse.supervisor.premises.listeners.port import claim_listener
+from wspulse.supervisor.premises.listeners.port import claim, claim_listener
 from wspulse.supervisor.premises.listeners.unix_socket import UnixSocket
 
 __all__ = ["DEFAULT_HOST", "Listeners", "open_listeners"]
@@ -53,10 +53,9 @@ class Listeners:
             self.address, self.port, *_ = sock.getsockname()
         self.sockets.append(sock)
 
-    def add_unix(self, path: str) -> None:
-        """Raises StartError."""
-        self._unix.append(UnixSocket(path))
-        self.sockets.append(self._unix[-1].sock)
+    def add_unix(self, unix_socket: UnixSocket) -> None:
+        self._unix.append(unix_socket)
+        self.sockets.append(unix_socket.sock)
 
     @property
     def hosts(self) -> list[str]:
@@ -119,8 +118,13 @@ async def open_listeners(
                 return None
             listeners.add(sock)
             port = sock.getsockname()[1]
-        if where.unix_socket is not None:
-            listeners.add_unix(where.unix_socket)
+        if (path := where.unix_socket) is not None:
+            # Workers of a server that was killed may listen there for some seconds more.
+            unix_socket = await claim(lambda: UnixSocket(path, listeners.address), listeners.port, is_over)
+            if unix_socket is None:
+                listeners.close()
+                return None
+            listeners.add_unix(unix_socket)
     except StartError:
         listeners.close()
         raise

@@ -14,7 +14,7 @@ import stat
 from pathlib import Path
 
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.premises.listeners.listen_socket import BACKLOG
+from wspulse.supervisor.premises.listeners.listen_socket import BACKLOG, AddressTakenError
 from wspulse.supervisor.premises.runtime_dir import MAX_SOCKET_PATH_BYTES
 
 __all__ = ["UnixSocket"]
@@ -24,15 +24,16 @@ _MODE = 0o666
 
 
 class UnixSocket:
-    """See the module. Raises StartError where it cannot listen there."""
+    """See the module. `address` is that of the server's ports. Raises StartError where it cannot listen there, AddressTakenError
+    where somebody else does."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, address: str) -> None:
         self.path = path
         if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
             raise StartError(
                 f"--unix-socket: the path is longer than {MAX_SOCKET_PATH_BYTES} bytes, which no socket's may be: {path}"
             )
-        _clear(path)
+        _clear(path, address)
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self.sock.bind(path)
@@ -56,7 +57,7 @@ class UnixSocket:
         self.sock.close()
 
 
-def _clear(path: str) -> None:
+def _clear(path: str, address: str) -> None:
     """Remove the file of a server that is gone."""
     try:
         status = os.lstat(path)
@@ -79,4 +80,6 @@ def _clear(path: str) -> None:
                 return
             if error.errno != errno.EAGAIN:  # its backlog is full: it lives
                 raise StartError(f"--unix-socket: {path}: {error.strerror}") from None
-    raise StartError(f"--unix-socket: another program listens on {path}; stop it or choose another path")
+    raise AddressTakenError(
+        f"--unix-socket: another program listens on {path}; stop it or choose another path", address
+    )
