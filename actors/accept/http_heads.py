@@ -9,6 +9,7 @@ end. Nothing here reads HTTP but the end of a head.
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
@@ -99,6 +100,14 @@ class _Heads(asyncio.Protocol):
             self._refuse(HTTPAnswer(400, "an answer is on its way"))
         else:
             super().handle_websocket_upgrade(*arguments)  # type: ignore[misc]
+            following = self.transport.get_protocol()
+            if (behind := self._behind_upgrade()) and following is not self and isinstance(following, asyncio.Protocol):
+                # uvicorn forgets it: the first frames of a client that does not wait for its answer.
+                following.data_received(behind)
+
+    @abstractmethod
+    def _behind_upgrade(self) -> bytes:
+        """What the parser has of what came behind a head that asks for a WebSocket."""
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -185,8 +194,13 @@ class _ToldHeads(_Heads):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self.parser = _KeepingParser(self.parser)
         self._resume_reading = self.flow.resume_reading
         self.flow.resume_reading = self._read_on
+
+    def _behind_upgrade(self) -> bytes:
+        behind: bytes = self.parser.behind_upgrade
+        return behind
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._unfed = b""
@@ -296,10 +310,34 @@ class _ToldHeads(_Heads):
         return line_bytes + sum(len(name) + len(value) + 4 for name, value in self.headers) + len(b"\r\n")
 
 
+class _KeepingParser:
+    """httptools' parser, which says where an upgrade ends by an exception that uvicorn does not look at."""
+
+    __slots__ = ("_parser", "behind_upgrade")
+
+    def __init__(self, parser: Any) -> None:
+        self._parser = parser
+        self.behind_upgrade = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
+
+    def feed_data(self, data: bytes | memoryview) -> None:
+        try:
+            self._parser.feed_data(data)
+        except Exception as error:
+            if type(error).__name__ == "HttpParserUpgrade":
+                self.behind_upgrade = bytes(data[error.args[0] :])
+            raise
+
+
 class _AskedHeads(_Heads):
     """With h11's parser, which keeps what it has not read and bounds chunk sizes and trailers itself."""
 
     conn: Any
+
+    def _behind_upgrade(self) -> bytes:
+        return bytes(self.conn.trailing_data[0])
 
     def data_received(self, data: bytes) -> None:
         if not self._is_deaf:

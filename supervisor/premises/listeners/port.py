@@ -1,8 +1,8 @@
 """`claim` and `claim_listener`: a listening socket of a server, also right behind a crash of the last one, whose workers hold the
 port for some seconds more.
 
-Called by `open_listeners`, for each. Who does not get the port has touched nothing of who has it, but for workers that nobody supervises
-and that cannot end by themselves.
+Called by `open_listeners`, for each. Who does not get the port has touched nothing of who has it, but for workers that nobody
+supervises and that cannot end by themselves.
 """
 
 from __future__ import annotations
