@@ -266,7 +266,10 @@ class MovingWorld(World):
         self.settle()
         check_idle(self.model, self.late_until)
         check_newcomers(self.model, self.peers, self.forwarder, self.late_until)
-        if self.supervisor.plan is None and not any(session.is_between for session in self.model.live.values()):
+        is_moved = any(session.is_between for session in self.model.live.values())
+        # A target that has yet to see that its source has died holds what it has built for it.
+        is_coming = any(process.moving.coming(None) for process in self.processes)
+        if self.supervisor.plan is None and not is_moved and not is_coming:
             for process in self.processes:
                 check_places_at_rest(self.model, process.shard, self.peers)
         self.model.calls.check(self.late_until)
