@@ -2,14 +2,19 @@
 
 Made by the terminator for each client that has shaken hands. It reads no byte of what passes. What one side does not take stops
 the reading of the other, so that the worker sees a slow client as it sees any other; and the end of one is the end of the
-other.
+other, when that has taken what was written before.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, cast
+
+from wspulse.supervisor.tls.farewells import Farewells
 
 __all__ = ["ClientSide", "WorkerSide"]
 
@@ -23,6 +28,7 @@ class Ways(Protocol):
     paused: set[WorkerSide]
     """Those of which nothing is read: the loop does not see their ends."""
     clients: set[ClientSide]
+    farewells: Farewells
 
     def connect(self, client: ClientSide) -> None:
         """Have a connection to a worker made for it."""
@@ -54,6 +60,8 @@ class ClientSide(asyncio.Protocol):
             self.transport.pause_reading()
 
     def eof_received(self) -> bool:
+        # The loop's TLS ends what it reads no more of, once the client has taken what is written.
+        self._ways.farewells.begin(self)
         return False
 
     def pause_writing(self) -> None:
@@ -69,6 +77,7 @@ class ClientSide(asyncio.Protocol):
         worker, self.worker = self.worker, None
         if worker is not None:
             worker.client_is_gone()
+        self._ways.farewells.discard(self)
         self._ways.clients.discard(self)
         self._ways.gone()
 
@@ -77,13 +86,26 @@ class ClientSide(asyncio.Protocol):
         self.worker = worker
         self.data_received = write  # type: ignore[assignment,method-assign]
         self.early = b""
-        if self.transport is not None and not self.transport.is_closing():
+        if self.transport is not None and not self.transport.is_closing() and not worker.is_full:
             self.transport.resume_reading()
 
     def end(self) -> None:
-        """Nothing more comes for the client: close when it has what was written, which the loop waits for with a deadline."""
+        """Nothing more comes for the client: close when it has taken what was written."""
         if self.transport is not None:
+            self._ways.farewells.begin(self)
             self.transport.close()
+
+    def taken(self) -> object:
+        """See `Leaving`."""
+        client = self.transport
+        return None if client is None else (client.get_write_buffer_size(), acknowledged_bytes(client))
+
+    def cut_off(self) -> None:
+        """See `Leaving`."""
+        worker = self.worker
+        self.abort()
+        if worker is not None:
+            worker.abort()
 
     def abort(self) -> None:
         if self.transport is not None:
@@ -101,6 +123,8 @@ class WorkerSide(asyncio.Protocol):
         self._client = client
         self._header = header
         self.transport: asyncio.Transport | None = None
+        self.is_full = False
+        """Whether the worker does not take what it was written."""
         assert client.transport is not None
         # The shortest way: what the loop reads it hands to the other side.
         self.data_received = client.transport.write  # type: ignore[method-assign]
@@ -120,11 +144,13 @@ class WorkerSide(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
+        self.is_full = True
         client = self._client.transport
         if client is not None and not client.is_closing():
             client.pause_reading()
 
     def resume_writing(self) -> None:
+        self.is_full = False
         client = self._client.transport
         if client is not None and not client.is_closing():
             client.resume_reading()
@@ -153,8 +179,25 @@ class WorkerSide(asyncio.Protocol):
             self.transport.close()
 
     def worker_is_gone(self) -> None:
-        """It has closed its end, which the loop does not see: the client has not taken what was sent before."""
+        """It has closed its end, which the loop does not see: the client has not taken what was sent before, and has to now."""
+        self._ways.farewells.begin(self._client)
+
+    def abort(self) -> None:
         self._ways.paused.discard(self)
-        self._client.abort()
         if self.transport is not None:
             self.transport.abort()
+
+
+def acknowledged_bytes(client: asyncio.BaseTransport) -> int:
+    """How many bytes the other machine has taken; 0 where the system does not say."""
+    sock: socket.socket | None = client.get_extra_info("socket")
+    with suppress(OSError):
+        if sock is not None and _TCP_INFO is not None and sock.fileno() >= 0:
+            told = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _ACKED_END)
+            return int.from_bytes(told[_ACKED_AT:_ACKED_END], sys.byteorder)
+    return 0
+
+
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+_ACKED_AT, _ACKED_END = 120, 128
+"""Of `tcpi_bytes_acked` in Linux's struct tcp_info, which only grows at its end."""

@@ -20,6 +20,7 @@ from wspulse.actors.accept.listening import Listening
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.wire.proxy_header import proxy_header
 from wspulse.supervisor.errors import StartError
+from wspulse.supervisor.tls.farewells import Farewells
 from wspulse.supervisor.tls.joint import ClientSide, WorkerSide
 from wspulse.supervisor.tls.spec import REREAD, TerminatorSpec
 
@@ -28,15 +29,16 @@ __all__ = ["Terminator"]
 HANDSHAKE_S = 10.0
 """As the default of the server's handshake_timeout, which begins anew behind it."""
 
-FAREWELL_S = 3.0
-"""How long a client has to take what is written before the end, and to answer it."""
+_FAREWELL_S = 86400.0
+"""How long a client has to take what is written before the end, and to answer it: `Farewells` has a better judgement, by what it
+takes."""
 
 CONNECT_S = 5.0
 CONNECT_AGAIN_S = 0.05
 """Workers are replaced and come back; their queue may be full for a moment."""
 
 LOOK_S = 1.0
-"""Between two looks at whether workers have closed connections of which nothing is read."""
+"""Between two looks at whether workers have closed connections of which nothing is read, and clients take what is left."""
 
 LAST_S = 5.0
 """Without a supervisor: its workers close their sessions meanwhile (contract.md §6)."""
@@ -55,7 +57,7 @@ class Terminator:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listenings = [
-            Listening(sock, self._greet, self._spawn, _logger, tls=(self._context, HANDSHAKE_S, FAREWELL_S))
+            Listening(sock, self._greet, self._spawn, _logger, tls=(self._context, HANDSHAKE_S, _FAREWELL_S))
             for sock in spec.listeners
         ]
         self._until_look = _LOOK_EVERY
@@ -64,12 +66,13 @@ class Terminator:
         self._done = asyncio.Event()
         self.clients: set[ClientSide] = set()
         self.paused: set[WorkerSide] = set()
+        self.farewells = Farewells()
         self.gone: Callable[[], None] = _nothing
 
     async def run(self) -> None:
         """Serve until the end."""
         self._loop.add_reader(self._spec.channel.fileno(), self._hear)
-        looking = self._loop.create_task(self._look_at_paused())
+        looking = self._loop.create_task(self._look_around())
         try:
             for listening in self._listenings:
                 await listening.open()
@@ -132,11 +135,12 @@ class Terminator:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _look_at_paused(self) -> None:
+    async def _look_around(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
             for worker in have_ended(self.paused):
                 worker.worker_is_gone()
+            self.farewells.look(monotonic())
 
     def _look_if_done(self) -> None:
         if not self.clients:

@@ -1,0 +1,1 @@
+"""A TLS terminator without TLS: transports that do what they are told."""
