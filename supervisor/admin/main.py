@@ -1,6 +1,6 @@
 """The entry of the process that serves the admin address: what runs from its first line to its exit.
 
-Started by `AdminProcess` with multiprocessing's spawn. It ends by SIGTERM, and at once when the supervisor is gone: whoever
+Started by `AdminService` with multiprocessing's spawn. It ends by SIGTERM, and at once when the supervisor is gone: whoever
 starts the next server may want the address.
 """
 

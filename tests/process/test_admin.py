@@ -107,7 +107,8 @@ async def test_process_that_is_killed_comes_back_and_no_client_notices(server: S
         assert (await ready(port)).text == "ok\n"
         peer.writer.write(masked(TEXT, b'{"event":"hi"}'))
         assert await peer.frame()
-    assert server.stderr().count("the process of the admin address died (end=was killed by SIGKILL") == 1
+    died = "a process beside the workers died (companion=admin, end=was killed by SIGKILL"
+    assert server.stderr().count(died) == 1
 
 
 async def test_server_that_drains_is_not_ready_and_leaves_nothing() -> None:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -72,8 +73,9 @@ async def told(client: ClientConnection) -> list[object]:
 def terminators(server: ServerProcess) -> dict[int, int]:
     found = {}
     for child in psutil.Process(server.pid).children():
-        if match := re.match(r"wspulse: tls (\d+)", " ".join(child.cmdline())):
-            found[int(match[1])] = child.pid
+        with suppress(psutil.Error):  # it has ended meanwhile
+            if match := re.match(r"wspulse: tls (\d+)", " ".join(child.cmdline())):
+                found[int(match[1])] = child.pid
     return found
 
 

@@ -1,4 +1,4 @@
-"""`Companion`: a process beside the workers, started again when it dies: a TLS terminator.
+"""`Companion`: a process beside the workers, started again when it dies: a TLS terminator, or that of the admin address.
 
 Made by the part of the server that it belongs to, which says how one is launched. It may die as often as it likes: whoever
 needs it finds it again after the backoff, and no other process is touched.
@@ -24,6 +24,10 @@ KILLED_S = 5.0
 _logger = logging.getLogger("wspulse.supervisor")
 
 
+def _unheard(_reason: str) -> None:
+    """The log has it."""
+
+
 class Launched(Protocol):
     """A process that was started."""
 
@@ -33,17 +37,25 @@ class Launched(Protocol):
     @property
     def is_running(self) -> bool: ...
 
-    def terminate(self) -> None: ...
+    def terminate(self) -> None:
+        """Have it end when it is done."""
 
     def kill(self) -> None: ...
 
 
 class Companion:
-    """See the module. `launch(on_exit)` starts a process, and raises OSError when it cannot; `name` is what the log calls it."""
+    """See the module. `launch(on_exit)` starts a process, and raises OSError when it cannot; `name` is what the log calls it.
+    `failed(reason)` is told each time that it could not be started, or died."""
 
-    def __init__(self, name: str, launch: Callable[[Callable[[int], None]], Launched]) -> None:
+    def __init__(
+        self,
+        name: str,
+        launch: Callable[[Callable[[int], None]], Launched],
+        failed: Callable[[str], None] = _unheard,
+    ) -> None:
         self.name = name
         self._launch = launch
+        self._failed = failed
         self._backoff = Backoff()
         self._process: Launched | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -60,11 +72,12 @@ class Companion:
             self._process = None
             self._ended.set()
             delay_s = self._wait(0.0)
-            extra = {"process": self.name, "reason": str(error), "restart_in_s": delay_s}
+            extra = {"companion": self.name, "reason": str(error), "restart_in_s": delay_s}
             _logger.warning("a process beside the workers could not be started", extra=extra)
+            self._failed(str(error))
 
     def end(self) -> None:
-        """Have the process end when it is done (SIGTERM), and start no other; returns at once."""
+        """Have the process end when it is done, and start no other; returns at once."""
         self._is_ending = True
         if self._timer is not None:
             self._timer.cancel()
@@ -91,9 +104,10 @@ class Companion:
         if self._is_ending or process is None:
             return
         self._process = None
-        delay_s = self._wait(time.monotonic() - process.started_at)
-        extra = {"process": self.name, "end": exit_sentence(code), "restart_in_s": delay_s}
+        delay_s, end = self._wait(time.monotonic() - process.started_at), exit_sentence(code)
+        extra = {"companion": self.name, "end": end, "restart_in_s": delay_s}
         _logger.warning("a process beside the workers died", extra=extra)
+        self._failed(end)
 
     def _wait(self, ran_for_s: float) -> float:
         delay_s = self._backoff.failed(ran_for_s)
