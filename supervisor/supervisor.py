@@ -72,7 +72,7 @@ class Supervisor:
         self._signals: list[signal.Signals] = []
         self.runtime_dir: RuntimeDir | None = None
         """From the start on."""
-        self._frontend = Frontend(settings)
+        self._frontend = Frontend(settings, self._tell_health, self._look_if_ready, self._on_no_tls)
         self._mailboxes: MailboxListeners | None = None
         self._forwarder: BusForwarder | None = None
         self._control: ControlPlane | None = None
@@ -206,12 +206,22 @@ class Supervisor:
             _logger.info(
                 "a worker is ready", extra={"shard": child.shard, "pid": child.pid, "restarts": child.restarts}
             )
-        elif self._workers.are_ready and not self._ending.done():
+        else:
+            self._look_if_ready()
+        self.conductor.on_ready()
+
+    def _look_if_ready(self) -> None:
+        if self._workers.are_ready and self._frontend.is_up and not self._ending.done():
             self.is_ready = True
             self._announce()
             self._reloading.allow()
             self._rescaling.allow()
-        self.conductor.on_ready()
+
+    def _on_no_tls(self, reason: str) -> None:
+        if self._ending.done():
+            return
+        _logger.critical("TLS cannot be served; the server stops", extra={"reason": reason})
+        self._end(1, "TLS cannot be served")
 
     def on_down(self, child: Child, incarnation: int) -> None:
         self._workers.tell_others(child.seat, ShardDown(child.seat, incarnation))

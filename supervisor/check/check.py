@@ -21,7 +21,7 @@ from wspulse.supervisor.settings.kinds import Seconds
 from wspulse.supervisor.settings.layers import Settings
 from wspulse.supervisor.settings.table import TABLE, Setting
 from wspulse.supervisor.source_files.watch import load_watcher
-from wspulse.supervisor.tls.certificate import Certificate
+from wspulse.supervisor.tls.certificates.certificate import Certificate
 
 __all__ = ["check"]
 
@@ -36,7 +36,8 @@ def check(settings: Settings) -> str:
         if settings.reload:
             load_watcher()
         if settings.tls_cert is not None and settings.tls_key is not None:
-            Certificate(settings.tls_cert, settings.tls_key).context()
+            certificate = Certificate(settings.tls_cert, settings.tls_key)
+            certificate.valid_until(certificate.read())
     except StartError as error:
         raise UsageError(str(error).removeprefix("wspulse: ")) from None
     return _report(settings, _load(settings))

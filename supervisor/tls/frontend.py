@@ -16,17 +16,25 @@ from wspulse.supervisor.premises.listeners.opening import Listeners, open_listen
 from wspulse.supervisor.premises.upkeep import KeptFiles
 from wspulse.supervisor.process.restart.failure import ReloadRefusedError
 from wspulse.supervisor.settings.layers import Settings
+from wspulse.supervisor.tls.presence import Presence
 from wspulse.supervisor.tls.service import TlsService
 
 __all__ = ["Frontend"]
 
 
 class Frontend:
-    """See the module. `kept` are the files that it needs."""
+    """See the module. `kept` are the files that it needs; the functions are those of `Presence`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tell: Callable[[str, bool], None],
+        on_up: Callable[[], None],
+        on_failed: Callable[[str], None],
+    ) -> None:
         self._settings = settings
-        self._tls = TlsService(settings)
+        self._terminators = Presence(tell, on_up, on_failed)
+        self._tls = TlsService(settings, self._terminators)
         self._listeners: Listeners | None = None
         self._for_workers: list[Listener] = []
         self.kept: list[KeptFiles] = []
@@ -80,6 +88,11 @@ class Frontend:
     async def stop(self) -> None:
         """The workers have ended, and with them all connections."""
         await self._tls.stop()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether clients find somebody."""
+        return self._terminators.are_up
 
     @property
     def address(self) -> str:

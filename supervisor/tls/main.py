@@ -1,7 +1,8 @@
 """The entry of a terminator's process: what runs from its first line to its exit.
 
-Started by `TlsService` with multiprocessing's spawn. It ends by SIGTERM when its last client is gone, and some seconds after the
-supervisor, whose workers say goodbye to their clients meanwhile.
+Started by `TlsService` with multiprocessing's spawn. It ends by order of the supervisor when its last client is gone, and some
+seconds after the supervisor, whose workers say goodbye to their clients meanwhile. SIGTERM is passed over like other signals:
+whoever sends it to all processes of a server means the supervisor, and the workers have yet to say goodbye.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ import os
 import signal
 import sys
 
-from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.descriptor_limit import raise_descriptor_limit
 from wspulse.supervisor.host.process_title import set_process_title
 from wspulse.supervisor.logs.configuration import configure_logs
 from wspulse.supervisor.tls.spec import TerminatorSpec
-from wspulse.supervisor.worker.stray_signals import PASSED_OVER, pass_over_signals
+from wspulse.supervisor.worker.stray_signals import PASSED_OVER, pass_over_signals, tell_stray
 
 __all__ = ["main"]
 
@@ -28,6 +28,7 @@ _logger = logging.getLogger("wspulse.tls")
 def main(spec: TerminatorSpec) -> None:
     """Serve until the end; ends by SystemExit with the exit code."""
     pass_over_signals()
+    signal.signal(signal.SIGTERM, lambda number, _frame: tell_stray(number))
     os.dup2(2, 1)  # the supervisor's ready line is the only one on stdout
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -43,9 +44,6 @@ def main(spec: TerminatorSpec) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(spec))
-    except StartError as error:
-        _logger.critical("the terminator cannot start", extra={"reason": str(error)})
-        code = 1
     except Exception:
         # Multiprocessing would print it, and wait for somebody to read it.
         _logger.critical("the terminator failed", exc_info=True)
@@ -58,7 +56,6 @@ async def _run(spec: TerminatorSpec) -> None:
 
     spec.channel.setblocking(False)
     terminator = Terminator(spec)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminator.end)
     # They were blocked across the start.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_OVER | {signal.SIGTERM})
     await terminator.run()

@@ -1,7 +1,8 @@
-"""`TlsService`: TLS as a part of the server: the way from terminators to workers, and the terminators.
+"""`TlsService`: TLS as a part of the server: the way from terminators to workers, the terminators, and what they show.
 
-Made by the supervisor. The terminators outlive every reload: they are started once, and read their certificate again when they
-are told to. Without `--tls-cert` there are none.
+Made by the supervisor. The terminators outlive every reload: they are started once, and told what the certificate's files say
+when those are read again. One that is started again is told what the files said when they were good. Without `--tls-cert` there
+are none.
 """
 
 from __future__ import annotations
@@ -11,21 +12,30 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import partial
+from typing import Final
 
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.premises.listeners.listen_socket import open_mailbox_listener
 from wspulse.supervisor.process.companions.companion import Companion
 from wspulse.supervisor.process.companions.process import CompanionProcess
 from wspulse.supervisor.settings.layers import Settings
-from wspulse.supervisor.tls.certificate import Certificate
+from wspulse.supervisor.tls.certificates.certificate import Certificate, ExpiredError
+from wspulse.supervisor.tls.certificates.pem import Pem
+from wspulse.supervisor.tls.channel import Channel
 from wspulse.supervisor.tls.main import main
-from wspulse.supervisor.tls.spec import REREAD, TerminatorSpec
+from wspulse.supervisor.tls.orders import END, show_order
+from wspulse.supervisor.tls.presence import Presence
+from wspulse.supervisor.tls.spec import TerminatorSpec
 
 __all__ = ["TlsService"]
 
 STOP_S = 2.0
 """For clients to take the last words of their workers, which have ended by then."""
+
+HANDSHAKE_S: Final = 10.0
+"""The server's own default, where no setting says how long a handshake may take."""
 
 _MALLOC_BYTES = str(16 * 1024 * 1024)
 _ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": _MALLOC_BYTES, "MALLOC_TRIM_THRESHOLD_": _MALLOC_BYTES}
@@ -38,26 +48,38 @@ _logger = logging.getLogger("wspulse.supervisor")
 class TlsService:
     """See the module."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, presence: Presence) -> None:
         self._settings = settings
+        self._presence = presence
         self._certificate: Certificate | None = None
         if settings.tls_cert is not None and settings.tls_key is not None:
             self._certificate = Certificate(settings.tls_cert, settings.tls_key)
+        self._pem: Pem | None = None
         self._way: socket.socket | None = None
         self._path = ""
         self._listeners: Sequence[socket.socket] = ()
         self._companions: list[Companion] = []
-        self._channels: dict[int, socket.socket] = {}
+        self._channels: dict[int, Channel] = {}
 
     @property
     def is_wanted(self) -> bool:
         return self._certificate is not None
 
     def check(self) -> None:
-        """Raises StartError for a certificate that cannot be used."""
-        if self._certificate is not None:
-            until = self._certificate.valid_until(self._certificate.context())
-            _logger.info("the certificate is good", extra={"valid_until": until.isoformat()})
+        """Read the certificate. Raises StartError for one that cannot be used."""
+        if self._certificate is None:
+            return
+        pem = self._certificate.read()
+        try:
+            until = self._certificate.valid_until(pem)
+        except ExpiredError as error:
+            if pem != self._pem:
+                raise
+            # To refuse a reload of the application helps nobody.
+            _logger.warning("the certificate stays as it was", extra={"reason": str(error).removeprefix("wspulse: ")})
+            return
+        _logger.info("the certificate is good", extra={"valid_until": until.isoformat()})
+        self._pem = pem
 
     def open_way(self, path: str) -> socket.socket:
         """The Unix socket from which workers are to accept what terminators pass on. Raises StartError."""
@@ -72,21 +94,23 @@ class TlsService:
         if self._certificate is None:
             return
         self._listeners = listeners
+        self._presence.want(self._settings.tls_terminators)
         for number in range(self._settings.tls_terminators):
-            self._companions.append(Companion(f"tls {number}", self._launcher(number)))
+            launch = partial(self._launch, number)
+            self._companions.append(Companion(f"tls {number}", launch, self._presence.failed))
             self._companions[-1].start()
 
     def reread(self) -> None:
         """Have the terminators show what the certificate's files say now. Raises StartError, and then all stays as it was."""
-        if self._certificate is None:
-            return
+        former = self._pem
         self.check()
-        for channel in self._channels.values():
-            with suppress(OSError):
-                channel.send(REREAD)
+        if self._pem is not None and self._pem != former:
+            for channel in self._channels.values():
+                channel.tell(show_order(self._pem))
 
     def end(self) -> None:
         """Accept nobody else; who is connected stays until the workers let go."""
+        self._presence.end()
         for companion in self._companions:
             companion.end()
 
@@ -98,35 +122,52 @@ class TlsService:
         if self._way is not None:
             self._way.close()
 
-    def _launcher(self, number: int) -> Callable[[Callable[[int], None]], CompanionProcess]:
-        assert self._certificate is not None
-        settings, certificate = self._settings, self._certificate
+    def _launch(self, number: int, on_exit: Callable[[int], None]) -> _Terminator:
+        ours, theirs = socket.socketpair()
+        channel = Channel(ours, lambda _said: self._presence.up(number))
 
-        def launch(on_exit: Callable[[int], None]) -> CompanionProcess:
-            ours, theirs = socket.socketpair()
-            ours.setblocking(False)
-            with theirs, _environment():
-                spec = TerminatorSpec(
-                    number,
-                    self._listeners,
-                    self._path,
-                    theirs,
-                    certificate,
-                    settings.log_level,
-                    settings.log_format,
-                )
-                try:
-                    process = CompanionProcess(f"tls {number}", main, (spec,), on_exit)
-                except BaseException:
-                    ours.close()
-                    raise
-            former = self._channels.pop(number, None)
-            if former is not None:
-                former.close()
-            self._channels[number] = ours
-            return process
+        def ended(code: int) -> None:
+            channel.close()
+            self._presence.down(number)
+            on_exit(code)
 
-        return launch
+        assert self._pem is not None
+        settings = self._settings
+        with theirs, _environment():
+            spec = TerminatorSpec(
+                number,
+                self._listeners,
+                self._path,
+                theirs,
+                self._pem,
+                float(settings.overrides.get("handshake_timeout", HANDSHAKE_S)),
+                settings.log_level,
+                settings.log_format,
+            )
+            try:
+                process = CompanionProcess(f"tls {number}", main, (spec,), ended)
+            except BaseException:
+                channel.close()
+                raise
+        self._channels[number] = channel
+        return _Terminator(process, channel)
+
+
+class _Terminator:
+    """One that was started. It is told to end over its channel: SIGTERM may come from anybody, to all processes of a server."""
+
+    def __init__(self, process: CompanionProcess, channel: Channel) -> None:
+        self._process = process
+        self._channel = channel
+        self.started_at = process.started_at
+        self.kill = process.kill
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.is_running
+
+    def terminate(self) -> None:
+        self._channel.tell(END)
 
 
 @contextmanager

@@ -6,12 +6,9 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wspulse.supervisor.tls.certificate import Certificate
+from wspulse.supervisor.tls.certificates.pem import Pem
 
-__all__ = ["REREAD", "TerminatorSpec"]
-
-REREAD = b"r"
-"""On the channel: show what the certificate's files say from now on."""
+__all__ = ["TerminatorSpec"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +21,9 @@ class TerminatorSpec:
     way: str
     """The path of the Unix socket from which workers accept."""
     channel: socket.socket
-    """From the supervisor, which is gone when it ends."""
-    certificate: Certificate
+    """To the supervisor, which is gone when it ends."""
+    pem: Pem
+    handshake_s: float
+    """How long a client has for its handshake; the server's own handshake_timeout begins anew behind it."""
     log_level: str
     log_format: str

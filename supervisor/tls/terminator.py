@@ -19,15 +19,13 @@ from time import monotonic
 from wspulse.actors.accept.listening import Listening
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.actors.wire.proxy_header import proxy_header
-from wspulse.supervisor.errors import StartError
+from wspulse.supervisor.tls.certificates.shown import Shown
 from wspulse.supervisor.tls.farewells import Farewells
 from wspulse.supervisor.tls.joint import ClientSide, WorkerSide
-from wspulse.supervisor.tls.spec import REREAD, TerminatorSpec
+from wspulse.supervisor.tls.orders import UP, Orders
+from wspulse.supervisor.tls.spec import TerminatorSpec
 
 __all__ = ["Terminator"]
-
-HANDSHAKE_S = 10.0
-"""As the default of the server's handshake_timeout, which begins anew behind it."""
 
 _FAREWELL_S = 86400.0
 """How long a client has to take what is written before the end, and to answer it: `Farewells` has a better judgement, by what it
@@ -49,15 +47,16 @@ _logger = logging.getLogger("wspulse.tls")
 
 
 class Terminator:
-    """See the module. Raises StartError for a certificate that cannot be used."""
+    """See the module. Raises SSLError for a certificate that cannot be used."""
 
     def __init__(self, spec: TerminatorSpec) -> None:
         self._spec = spec
-        self._context = spec.certificate.context()
+        self._shown = Shown(spec.pem)
+        self._orders = Orders()
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listenings = [
-            Listening(sock, self._greet, self._spawn, _logger, tls=(self._context, HANDSHAKE_S, _FAREWELL_S))
+            Listening(sock, self._greet, self._spawn, _logger, tls=(self._shown.context, spec.handshake_s, _FAREWELL_S))
             for sock in spec.listeners
         ]
         self._until_look = _LOOK_EVERY
@@ -76,6 +75,7 @@ class Terminator:
         try:
             for listening in self._listenings:
                 await listening.open()
+            self._spec.channel.send(UP)
             await self._done.wait()
         finally:
             looking.cancel()
@@ -148,19 +148,19 @@ class Terminator:
 
     def _hear(self) -> None:
         try:
-            orders = self._spec.channel.recv(64)
+            said = self._spec.channel.recv(65536)
         except BlockingIOError:
             return
-        if not orders:
+        if not said:
             self._loop.remove_reader(self._spec.channel.fileno())
             _logger.error("the supervisor is gone; this terminator ends")
             self.end()
             self._loop.call_later(LAST_S, self._done.set)
-        elif REREAD in orders:
-            try:
-                self._spec.certificate.show_from_now_on(self._context)
-            except StartError as error:
-                _logger.error("the certificate stays as it was", extra={"reason": str(error)})
+        for pem in self._orders.take(said):
+            if pem is None:
+                self.end()
+            else:
+                self._shown.show(pem)
 
     def _tell(self, text: str, reason: str) -> None:
         not_logged = self._log.admit(monotonic())

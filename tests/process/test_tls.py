@@ -126,7 +126,7 @@ async def test_certificate_is_read_again_at_a_reload_and_a_bad_one_changes_nothi
             authority.certificate(tmp_path, expires=datetime.now(UTC) - timedelta(days=1))
             with pytest.raises(ControlError, match=r"nothing was reloaded: --tls-cert: .* has expired"):
                 await control.reload()
-            assert shown() == second
+            assert await asyncio.to_thread(shown) == second
             assert await told(client) == [*client.local_address[:2], "wss"]
             await eventually(lambda: server.worker_pids() == worker, "no worker was replaced", 15)
 
@@ -212,11 +212,12 @@ async def test_client_that_reads_nothing_is_cut_off_and_its_neighbours_notice_no
             assert await told(reader)
 
 
-async def test_terminator_that_dies_is_replaced_and_what_others_have_stays(
+async def test_terminator_that_dies_is_replaced_and_what_others_have_stays_whatever_the_files_say_by_then(
     tmp_path: Path, authority: Authority
 ) -> None:
     with serve_process(*flags(tmp_path, authority, "--tls-terminators", "2"), workers=1, cwd=tmp_path) as server:
         clients = [await dial(server, authority, f"c{number}") for number in range(12)]
+        (tmp_path / "certificate.pem").write_text("nothing")
         victim = terminators(server)[0]
         os.kill(victim, signal.SIGKILL)
         await eventually(
@@ -237,6 +238,12 @@ async def test_terminator_that_dies_is_replaced_and_what_others_have_stays(
 async def test_shutdown_says_1001_over_tls_and_leaves_nobody(tmp_path: Path, authority: Authority) -> None:
     with serve_process(*flags(tmp_path, authority), workers=2, cwd=tmp_path) as server:
         async with dial(server, authority, "ann") as client:
+            for number in terminators(server).values():
+                os.kill(number, signal.SIGTERM)  # as to all processes of a group: it means the supervisor
+            await eventually(lambda: "passed over (signal=SIGTERM" in server.stderr(), "a terminator has it", 5)
+            assert await told(client)
+            async with dial(server, authority, "bob") as other:
+                assert await told(other)
             server.signal(signal.SIGTERM)
             with pytest.raises(ConnectionClosed) as closed:
                 await asyncio.wait_for(client.recv(), 10)

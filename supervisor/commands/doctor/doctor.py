@@ -23,7 +23,7 @@ from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.premises.listeners.opening import DEFAULT_HOST
 from wspulse.supervisor.settings.kinds import Integer
 from wspulse.supervisor.settings.layers import Settings, resolve
-from wspulse.supervisor.tls.certificate import Certificate
+from wspulse.supervisor.tls.certificates.certificate import Certificate
 
 __all__ = ["doctor"]
 
@@ -104,7 +104,7 @@ def _with_certificate(machine: Machine, settings: Settings) -> Machine:
         return machine
     certificate = Certificate(settings.tls_cert, settings.tls_key)
     try:
-        until = certificate.valid_until(certificate.context())
+        until = certificate.valid_until(certificate.read())
     except StartError as error:
         return replace(machine, certificate_problem=str(error).removeprefix("wspulse: "))
     return replace(machine, certificate_days=(until - datetime.now(UTC)).days)

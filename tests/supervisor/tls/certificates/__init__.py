@@ -1,0 +1,1 @@
+"""Certificates: what is wrong with them, and which one is shown."""
