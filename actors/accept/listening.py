@@ -47,8 +47,9 @@ _TLS_OPTIONS = ("ssl", "ssl_handshake_timeout", "ssl_shutdown_timeout")
 
 
 class Listening:
-    """See the module. Each connection is told of by `took` once it has its transport. `listener` stays the caller's. `tls`:
-    what is spoken, how long a handshake may take, and how long the farewell."""
+    """See the module. Each connection is told of by `took` once it has its transport, or by `greeted`. `listener` stays the
+    caller's. `tls`: what is spoken, how long a handshake may take, and how long the farewell. `owed()` is how many descriptors
+    those who have come will need beside their own."""
 
     def __init__(
         self,
@@ -57,10 +58,12 @@ class Listening:
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         logger: Logger,
         tls: tuple[SSLContext, float, float] | None = None,
+        owed: Callable[[], int] = int,
     ) -> None:
         self._listener = listener
         self._tls: dict[str, Any] = {} if tls is None else dict(zip(_TLS_OPTIONS, tls, strict=True))
         self._greet = greet
+        self._owed = owed
         self._spawn = spawn
         self._logger = logger
         self._loop = asyncio.get_running_loop()
@@ -101,6 +104,14 @@ class Listening:
             self._until_look = _LOOK_EVERY
             self._look(client)
 
+    def greeted(self) -> None:
+        """A connection has come, which is in the midst of being accepted."""
+        self._until_look -= 1
+        if not self._until_look:
+            self._until_look = _LOOK_EVERY
+            # A server that is closed while it accepts drops what it has accepted.
+            self._loop.call_soon(self._look_ahead)
+
     def opened(self, number: int) -> None:
         """A descriptor with this number was opened for a connection beside its own."""
         if number >= self._near and self.is_open:
@@ -129,6 +140,17 @@ class Listening:
         elif number < self._near // 2:
             self._until_look = _LOOK_SELDOM
 
+    def _look_ahead(self) -> None:
+        if not self.is_open:
+            return
+        self._near = _first_spare()
+        if self._has_been_short:
+            is_near = not self._are_enough_free()
+        else:
+            is_near = _lowest_free(self._listener.fileno()) + _LOOK_EVERY + self._owed() >= self._near
+        if is_near:
+            self._pause()
+
     def _pause(self) -> None:
         self._has_been_short = True
         self.rest(_AGAIN_S)
@@ -153,7 +175,7 @@ class Listening:
             server.close()
 
     def _are_enough_free(self) -> bool:
-        return _are_free(self._listener.fileno(), _spare(_limit()) + _LOOK_EVERY)
+        return _are_free(self._listener.fileno(), _spare(_limit()) + _LOOK_EVERY + self._owed())
 
     def _try_again(self) -> None:
         self._again = None
@@ -193,6 +215,16 @@ def _number_of(client: asyncio.BaseTransport) -> int:
         if taken is not None:
             return int(taken.fileno())
     return -1
+
+
+def _lowest_free(fd: int) -> int:
+    """The number that the next one will have; beyond all where there is none."""
+    try:
+        number = os.dup(fd)
+    except OSError:
+        return _limit()
+    os.close(number)
+    return number
 
 
 def _limit() -> int:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol, cast
+from weakref import WeakSet
 
 from wspulse.supervisor.tls.farewells import Farewells
 
@@ -27,6 +28,8 @@ class Ways(Protocol):
 
     paused: set[WorkerSide]
     """Those of which nothing is read: the loop does not see their ends."""
+    arriving: WeakSet[ClientSide]
+    """Those that have no worker yet. The loop's TLS says nothing of one that never shakes hands: it vanishes."""
     clients: set[ClientSide]
     farewells: Farewells
 
@@ -46,6 +49,7 @@ class ClientSide(asyncio.Protocol):
         self.early = b""
         self.transport: asyncio.Transport | None = None
         self.worker: WorkerSide | None = None
+        ways.arriving.add(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = client = cast("asyncio.Transport", transport)
@@ -77,12 +81,14 @@ class ClientSide(asyncio.Protocol):
         worker, self.worker = self.worker, None
         if worker is not None:
             worker.client_is_gone()
+        self._ways.arriving.discard(self)
         self._ways.farewells.discard(self)
         self._ways.clients.discard(self)
         self._ways.gone()
 
     def joined(self, worker: WorkerSide, write: Callable[[bytes], None]) -> None:
         """What is read from now on is the worker's."""
+        self._ways.arriving.discard(self)
         self.worker = worker
         self.data_received = write  # type: ignore[assignment,method-assign]
         self.early = b""

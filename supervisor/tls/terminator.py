@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import select
 import socket
+import ssl
 from collections.abc import Callable
-from contextlib import suppress
 from time import monotonic
+from weakref import WeakSet
 
 from wspulse.actors.accept.listening import Listening
 from wspulse.actors.values.log_limit import LogLimit
@@ -42,6 +42,7 @@ LAST_S = 5.0
 """Without a supervisor: its workers close their sessions meanwhile (contract.md §6)."""
 
 _LOOK_EVERY = 8
+"""Clients between two of the listening's looks at how many descriptors there are."""
 
 _logger = logging.getLogger("wspulse.tls")
 
@@ -56,13 +57,12 @@ class Terminator:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listenings = [
-            Listening(sock, self._greet, self._spawn, _logger, tls=(self._shown.context, spec.handshake_s, _FAREWELL_S))
-            for sock in spec.listeners
+            self._listening(sock, (self._shown.context, spec.handshake_s, _FAREWELL_S)) for sock in spec.listeners
         ]
-        self._until_look = _LOOK_EVERY
         self._log = LogLimit()
         self._is_ending = False
         self._done = asyncio.Event()
+        self.arriving: WeakSet[ClientSide] = WeakSet()
         self.clients: set[ClientSide] = set()
         self.paused: set[WorkerSide] = set()
         self.farewells = Farewells()
@@ -116,18 +116,18 @@ class Terminator:
                     return
             await asyncio.sleep(CONNECT_AGAIN_S)
 
-    def _greet(self) -> asyncio.Protocol:
-        """For each connection that comes, before it has shaken hands."""
-        self._until_look -= 1
-        if not self._until_look:
-            self._until_look = _LOOK_EVERY
-            with suppress(OSError):
-                # It takes the lowest number that is free; every client needs one more, for its worker.
-                number = os.dup(self._spec.channel.fileno())
-                os.close(number)
-                for listening in self._listenings:
-                    listening.opened(number + 2 * _LOOK_EVERY)
-        return ClientSide(self)
+    def _listening(self, sock: socket.socket, tls: tuple[ssl.SSLContext, float, float]) -> Listening:
+        def greet() -> asyncio.Protocol:
+            """For each connection that comes, before it has shaken hands."""
+            listening.greeted()
+            return ClientSide(self)
+
+        listening = Listening(sock, greet, self._spawn, _logger, tls=tls, owed=self._owed)
+        return listening
+
+    def _owed(self) -> int:
+        """Descriptors: one to a worker for each client that has none yet, and for each that comes until the next look."""
+        return len(self.arriving) + _LOOK_EVERY
 
     def _spawn(self, coroutine: object) -> asyncio.Task[None]:
         task: asyncio.Task[None] = self._loop.create_task(coroutine)  # type: ignore[arg-type]

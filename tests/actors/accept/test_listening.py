@@ -171,3 +171,74 @@ def test_listening_with_few_descriptors_left_leaves_connections_in_the_queue_and
 @pytest.mark.parametrize(("limit", "spare"), [(64, 16), (100, 25), (128, 32), (1024, 32), (1 << 20, 32)])
 def test_spare_descriptors_are_a_quarter_of_a_very_low_limit_so_that_somebody_is_taken(limit: int, spare: int) -> None:
     assert listening._spare(limit) == spare
+
+
+class Pairing(Stage):
+    """Each connection takes a descriptor more, once all have come that come at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.owed = 0
+        self.pairs: list[int] = []
+        self.refused = 0
+        logger = logging.getLogger("wspulse")
+        self.listening = Listening(self.listener, self._greet, self._spawn, logger, owed=lambda: self.owed + 8)
+
+    def _greet(self) -> asyncio.Protocol:
+        self.listening.greeted()
+        self.owed += 1
+        asyncio.get_running_loop().call_later(0.2, self._pair)
+        return Unannounced(self)
+
+    def _pair(self) -> None:
+        self.owed -= 1
+        try:
+            self.pairs.append(os.dup(0))
+        except OSError:
+            self.refused += 1
+
+
+class Unannounced(Held):
+    """It was told of when it was greeted."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._stage.held.append(transport)
+
+
+@pytest.mark.parametrize("has_been_short", [False, True])
+def test_listening_leaves_those_in_the_queue_for_whom_descriptors_are_owed_to_others(has_been_short: bool) -> None:
+    async def scene() -> None:
+        at = Pairing()
+        at.listening._has_been_short = has_been_short
+        await at.listening.open()
+        await asyncio.get_running_loop().run_in_executor(None, int)
+        clients = at.clients(200)
+        try:
+            with descriptors_free(112):
+                assert await line_of(clients) == "connected"
+                await eventually(lambda: at.held and not at.owed, "those who were taken have what they need")
+                assert not at.listening.is_open
+                assert 24 <= len(at.held) == len(at.pairs) <= 40, "there is room for others still"
+                assert at.refused == 0
+            assert clients.stdin is not None
+            clients.stdin.write("\n")
+            clients.stdin.flush()
+            assert await line_of(clients) == "0", "so many connections were accepted and dropped"
+        finally:
+            clients.kill()
+            clients.wait()
+            for pipe in (clients.stdin, clients.stdout):
+                with suppress(OSError):
+                    pipe.close()  # type: ignore[union-attr]
+            at.listening.close()
+            at.listener.close()
+            await eventually(lambda: not at.owed, "nobody is to come")
+            for number in at.pairs:
+                os.close(number)
+            for transport in list(at.held):
+                transport.abort()  # type: ignore[attr-defined]
+            await eventually(lambda: not at.held, "all connections have ended")
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scene())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
+from weakref import WeakSet
 
 import pytest
 
@@ -16,6 +18,7 @@ class Joint:
 
     def __init__(self) -> None:
         self.paused: set[WorkerSide] = set()
+        self.arriving: WeakSet[ClientSide] = WeakSet()
         self.clients: set[ClientSide] = set()
         self.farewells = Farewells()
         self.wanted: list[ClientSide] = []
@@ -48,6 +51,19 @@ def test_what_came_before_the_worker_stands_behind_the_header_and_before_what_co
     joint.worker.read(b"answer")
     assert joint.worker.taken == b"HEADER early, too, late"
     assert joint.client.taken == b"answer"
+
+
+def test_client_arrives_until_it_has_its_worker_or_is_gone() -> None:
+    joined, gone, never = Joint(), Joint(), Joint()
+    assert [len(each.arriving) for each in (joined, gone, never)] == [1, 1, 1]
+    joined.join()
+    gone.client.lose()
+    # As the loop does with one that never shakes hands: nothing is called.
+    never.clients.clear()
+    never.wanted.clear()
+    del never.side, never.client, never.worker, never.worker_side
+    gc.collect()
+    assert [len(each.arriving) for each in (joined, gone, never)] == [0, 0, 0]
 
 
 def test_client_that_says_too_much_before_its_worker_is_there_is_read_on_when_it_is(joint: Joint) -> None:
