@@ -64,7 +64,8 @@ class ClientSide(asyncio.Protocol):
             self.transport.pause_reading()
 
     def eof_received(self) -> bool:
-        # The loop's TLS ends what it reads no more of, once the client has taken what is written.
+        # The loop's TLS lets nobody write from now on: it ends when the client has taken what is written. (Of a TCP stream that
+        # ends without such a word it tells only when it is closed.)
         self._ways.farewells.begin(self)
         return False
 

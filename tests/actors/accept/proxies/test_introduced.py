@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 
 import pytest
 
 from tests.actors.accept.test_newcomer import Door, status
 from tests.support.sessions.transport_shell import NotedSocket
 from tests.support.wire.raw_peer import head
+from wspulse.actors.accept.listener import Introduction, Listener
 from wspulse.actors.accept.newcomer import Newcomer
 from wspulse.actors.accept.proxies.introduced import Introduced
 from wspulse.actors.accept.proxies.trust import TrustedProxies
@@ -134,3 +137,19 @@ async def test_upgrade_that_is_handed_over_says_whom_it_comes_from() -> None:
     ((owner, upgrade),) = given
     os.close(*copies)
     assert (owner, upgrade.remote_address, upgrade.scheme) == (1, ("2001:db8::1", 1), "ws")
+
+
+@pytest.mark.parametrize(("introduction", "is_small"), [(Introduction.PROXY, False), (Introduction.TERMINATOR, True)])
+async def test_kernel_holds_little_for_a_client_of_a_terminator_and_leaves_it_to_other_proxies(
+    introduction: Introduction, is_small: bool
+) -> None:
+    door = Door()
+    ours, theirs = socket.socketpair()
+    usual = ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    with theirs, socket.socket() as listener:
+        greet = door.acceptor._listening(Listener(listener, introduction))._greet
+        client, introduced = await asyncio.get_running_loop().connect_accepted_socket(greet, ours)
+        assert introduced in door.acceptor.introduced
+        size = ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        assert size <= 40_000 if is_small else size == usual
+        client.abort()
