@@ -13,6 +13,7 @@ import select
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from weakref import WeakSet
 
@@ -74,8 +75,10 @@ class Terminator:
         looking = self._loop.create_task(self._look_around())
         try:
             for listening in self._listenings:
-                await listening.open()
-            self._spec.channel.send(UP)
+                if not self._is_ending:
+                    await listening.open()
+            with suppress(OSError):  # the supervisor is gone already
+                self._spec.channel.send(UP)
             await self._done.wait()
         finally:
             looking.cancel()

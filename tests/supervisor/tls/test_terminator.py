@@ -135,6 +135,15 @@ async def test_terminator_without_a_supervisor_ends_with_its_clients_or_soon(
         writer.close()
 
 
+async def test_end_that_comes_before_it_listens_is_the_end(tmp_path: Path) -> None:
+    at = Stage(tmp_path)
+    at.terminator.end()
+    at.supervisor.close()
+    await asyncio.wait_for(at.terminator.run(), 5)
+    for each in (at.channel, at.listener):
+        each.close()
+
+
 async def test_certificate_of_an_order_is_shown_from_then_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(tmp_path) as (at, _):
         shown: list[object] = []
