@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from bench.support.palette import colours, opening
+from bench.support.palette import colours, in_turn, opening
 from bench.support.subjects import PEERS
 
 __all__ = ["lines"]
@@ -28,6 +28,8 @@ _MARKS = (
     "M-2.5,-5h5v10h-5z",
 )
 """A line is known by its mark too, where colours cannot be told apart: the last is for what is not listed below."""
+
+_MOST_PLACES, _MOST_MARKS = 24, 12
 
 _KNOWN = ("floor", "wspulse", *PEERS)
 
@@ -52,8 +54,7 @@ def lines(result: dict[str, Any]) -> str:
     """The rows of a result over their `at`, as its `over` says."""
     rows, over = result["rows"], result["over"]
     names = list(dict.fromkeys(row["series"] for row in rows))
-    fills = colours(names)
-    marks = {name: (fills[name], _MARKS[_KNOWN.index(name) if name in _KNOWN else -1], _dash(name)) for name in names}
+    marks = _marks(names)
     columns = min(_COLUMNS, len(over["panels"]))
     panel_rows = -(-len(over["panels"]) // columns)
     panel_width = _WIDTH if columns > 1 else _WIDTH_ALONE
@@ -79,9 +80,19 @@ def lines(result: dict[str, Any]) -> str:
         for name in names:
             mine = [(row["at"], row[key]) for row in rows if row["series"] == name and key in row]
             places = [(panel_width * across.place(at), _HEIGHT * (1 - up.place(value))) for at, value in mine]
-            parts.append(_line(places, marks[name]))
+            if places:
+                parts.append(_line(places, marks[name], marked=slice(None, None, 1 + len(places) // _MOST_MARKS)))
         parts.append("</g>")
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _marks(names: list[str]) -> dict[str, _Mark]:
+    """Servers look the same in every chart; what a chart has besides differs within it."""
+    if any(name.partition(",")[0] in _KNOWN for name in names):
+        fills, shapes = colours(names), [_KNOWN.index(name) if name in _KNOWN else -1 for name in names]
+    else:
+        fills, shapes = in_turn(names), [number % len(_MARKS) for number in range(len(names))]
+    return {name: (fills[name], _MARKS[shape], _dash(name)) for name, shape in zip(names, shapes, strict=True)}
 
 
 def _frame(across: _Scale, up: _Scale, width: int, axis: str, label: str) -> list[str]:
@@ -119,7 +130,9 @@ def _dash(name: str) -> str:
 
 
 def _across(places: list[float]) -> _Scale:
-    """The measured places themselves are written; counts of workers and the like begin at 0."""
+    """The measured places themselves are written, unless they are many; counts of workers and the like begin at 0."""
+    if len(places) > _MOST_PLACES:
+        return _round(places[-1])
     return _Scale(places if places[0] == 0 else [0, *places], log=False)
 
 
@@ -128,10 +141,15 @@ def _values(rows: list[dict[str, Any]], keys: list[str], *, log: bool) -> _Scale
     if log:
         low, high = math.floor(math.log10(max(min(values), 1e-3))), math.ceil(math.log10(max(values)))
         return _Scale([10.0**power for power in range(low, max(high, low + 1) + 1)], log=True)
-    rough = max(values) / 5
+    return _round(max(values))
+
+
+def _round(highest: float) -> _Scale:
+    """From 0 to at least this, in some five steps of a round number."""
+    rough = highest / 5
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * times for times in (1, 2, 5, 10) if size * times >= rough)
-    return _Scale([step * number for number in range(math.ceil(max(values) / step) + 1)], log=False)
+    return _Scale([step * number for number in range(math.ceil(highest / step) + 1)], log=False)
 
 
 def _number(value: float) -> str:

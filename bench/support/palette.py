@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.support.subjects import PEERS
 
-__all__ = ["FLOOR", "OURS", "PEER", "colours", "opening"]
+__all__ = ["FLOOR", "OURS", "PEER", "colours", "in_turn", "opening"]
 
 FLOOR, OURS, PEER = "#8b949e", "#1f7ae0", "#a05fc0"
 
@@ -31,3 +31,9 @@ def colours(names: list[str]) -> dict[str, str]:
     """A colour for each: peers differ from one another and are the same in every chart, variants of ours are alike."""
     peers = {name: _LINES[number % len(_LINES)] for number, name in enumerate(PEERS)}
     return {name: FLOOR if name.startswith("floor") else peers.get(name, OURS) for name in names}
+
+
+def in_turn(names: list[str]) -> dict[str, str]:
+    """A colour for each, where none of them is a server."""
+    palette = (OURS, *_LINES, FLOOR)
+    return {name: palette[number % len(palette)] for number, name in enumerate(names)}
