@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.support.native import ROOT
 
-__all__ = ["RESULTS", "read_all", "save"]
+__all__ = ["RESULTS", "circumstances", "read_all", "save"]
 
 RESULTS = ROOT / "bench" / "results"
 
@@ -21,7 +21,7 @@ _PACKAGES = ("wspulse", "uvloop", "msgspec", "pyzmq", "websockets")
 
 
 def save(name: str, result: dict[str, Any]) -> dict[str, Any]:
-    whole = {"name": name, **_circumstances(), **result}
+    whole = {"name": name, **circumstances(), **result}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(whole, indent=1, default=str) + "\n")
     return whole
@@ -31,7 +31,8 @@ def read_all() -> dict[str, dict[str, Any]]:
     return {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
 
 
-def _circumstances() -> dict[str, Any]:
+def circumstances() -> dict[str, Any]:
+    """When and on what, of which commit."""
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {
         "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
