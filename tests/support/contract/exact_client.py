@@ -23,6 +23,8 @@ class ExactClient:
         self.url = url
         self.compression: str | None = None
         """What its next line offers."""
+        self.options: dict[str, Any] = {}
+        """Of its next line's connection, for `connect`."""
         self.token = ""
         self.received = 0
         self.sent = 0
@@ -55,6 +57,7 @@ class ExactClient:
             open_timeout=DEADLINE_S,
             compression=self.compression,
             proxy=None,
+            **self.options,
         )
         assert self.socket.subprotocol == "wspulse.1"
         self.acks, self.lost = [], []
