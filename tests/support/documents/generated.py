@@ -9,6 +9,9 @@ from typing import Any
 
 from bench.report import charts, report
 from bench.support.summary import summary
+from tests.support.documents.reliability import chaos_table, soak_table
+from tests.support.soak.records import PLOT, plot
+from tests.support.soak.records import kept as kept_soak
 from wspulse.actors.sessions.state import TRANSITIONS
 from wspulse.actors.transport.state import TRANSITIONS as TRANSPORT_TRANSITIONS
 from wspulse.actors.values.close_code import VIOLATIONS, CloseReason, CloseRow
@@ -100,7 +103,8 @@ def _with_part(text: str, name: str, part: str) -> str:
 def documents() -> dict[Path, str]:
     """Each document that has generated parts, as it should be."""
     readme, internals, protocol = (ROOT / name for name in ("README.md", "doc/internals.md", "doc/protocol.md"))
-    metrics = ROOT / "doc" / "metrics.md"
+    metrics, reliability = (ROOT / "doc" / name for name in ("metrics.md", "reliability.md"))
+    soaked = kept_soak()
     return {
         readme: _with_part(_with_part(readme.read_text(), "options", option_table()), "performance", summary()),
         internals: _with_part(
@@ -109,6 +113,8 @@ def documents() -> dict[Path, str]:
             state_table(TRANSPORT_TRANSITIONS, "transport"),
         ),
         metrics: _with_part(metrics.read_text(), "measurements", measurements()),
+        reliability: _with_part(_with_part(reliability.read_text(), "chaos", chaos_table()), "soak", soak_table()),
+        **({} if soaked is None else {PLOT: plot(soaked)}),
         protocol: _with_part(protocol.read_text(), "close codes", close_codes()),
         ROOT / "doc" / "contract-tests.md": contract_tests(),
         ROOT / "bench" / "REPORT.md": report(),
