@@ -118,7 +118,9 @@ async def test_operator_looks_and_steers_and_names_stay_text(server: ServerProce
         await page.type_into("#search-text", "")
         await page.evaluate("document.querySelector('#search').requestSubmit()")
         await page.until("document.querySelectorAll('#connections tbody tr').length === 3")
-        await until_texts(page, "#rooms bdi", ["lobby", HOSTILE])  # the room of the one who has left goes with the next look
+        await until_texts(
+            page, "#rooms bdi", ["lobby", HOSTILE]
+        )  # the room of the one who has left goes with the next look
         await press(page, "#rooms li:nth-child(2) button")
         await until_texts(page, "#connections th bdi", [HOSTILE])
 
