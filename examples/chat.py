@@ -108,7 +108,9 @@ class Store:
     def _open(self) -> None:
         # Several workers write: each waits for the other's transaction, at most for the timeout.
         self._database = sqlite3.connect(self._path, timeout=10, isolation_level=None)
-        self._database.execute("PRAGMA journal_mode=WAL")
+        # The file keeps this mode: who finds it locked is not the only one that sets it at this moment.
+        with suppress(sqlite3.OperationalError):
+            self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.execute("CREATE TABLE IF NOT EXISTS line (number INTEGER PRIMARY KEY, room, name, text, at)")
         self._database.execute("CREATE INDEX IF NOT EXISTS line_of_room ON line (room, number)")

@@ -15,6 +15,8 @@ PATIENCE_S = 10.0
 _ONE = 1 - 1e-6
 """A frame, by what floating-point numbers make of the time until it is there."""
 
+_MOMENT_S = 0.001
+
 _CALM_S = 1.0
 """A peer that was never held up for so long sends too much no more."""
 
@@ -55,7 +57,8 @@ class Throttle:
             self._frames.take(1, now)
 
     def hold_s(self, now: float) -> float:
-        """How long the peer is not to be read; 0 where it is. It is never held up for longer than the rest of its patience."""
+        """How long the peer is not to be read; 0 where it is. It is never held up for longer than the rest of its patience;
+        where that is over, as for a loop that comes late, a moment, behind which it is seen that it is exhausted."""
         wait_s = 0.0
         if self._bytes is not None:
             wait_s = self._bytes.wait_s(0, now)
@@ -66,7 +69,7 @@ class Throttle:
             return 0.0
         if self._over_since is None or now > self._held_until + _CALM_S:
             self._over_since = now
-        wait_s = min(wait_s, max(0.0, self._over_since + PATIENCE_S - now))
+        wait_s = min(wait_s, max(_MOMENT_S, self._over_since + PATIENCE_S - now))
         self._held_until = now + wait_s
         return wait_s
 

@@ -275,14 +275,18 @@ async def test_nobody_is_sent_to_a_target_that_does_not_know_yet_that_it_decides
         (one,) = stage.ids(1)
         assert stage.target.movement is not None
         source, taking = stage.source.shard, stage.target.movement.moving
-        take, begun = taking.take, asyncio.Event()
+        take, begun, known = taking.take, asyncio.Event(), list[bool]()
+
+        def take_first(stream: Any, envelope: Any, fd: int | None) -> None:
+            take(stream, envelope, fd)
+            known.append(stage.target.shard.transit is taking)
 
         def take_later(stream: Any, envelope: Any, fd: int | None) -> None:
             if begun.is_set():
                 take(stream, envelope, fd)
             else:
                 begun.set()
-                asyncio.get_running_loop().call_later(0.05, take, stream, envelope, fd)
+                asyncio.get_running_loop().call_later(0.05, take_first, stream, envelope, fd)
 
         taking.take = take_later  # type: ignore[method-assign]
         moving = stage.move()
@@ -292,8 +296,8 @@ async def test_nobody_is_sent_to_a_target_that_does_not_know_yet_that_it_decides
             source.find(one)
         assert source.transit.newcomer_goes_to(one) == source.seat
         assert not moving.done()
-        await eventually(lambda: stage.target.shard.transit is not None, "the target knows")
         assert isinstance(await moving, MovedOut)
+        assert known == [True]
         with pytest.raises(ConnectionNotFoundError):
             stage.target.shard.find(one)
 

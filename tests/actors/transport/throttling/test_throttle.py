@@ -76,3 +76,12 @@ def test_nobody_is_held_up_beyond_the_end_of_the_patience() -> None:
     throttle.read(100_000, 0.0)
     assert throttle.hold_s(0.0) == 10
     assert throttle.is_exhausted(10.0)
+
+
+def test_peer_is_held_up_for_a_moment_where_its_patience_ended_before_anybody_looked() -> None:
+    throttle, now = Throttle(10, 0, 0.0), 0.0
+    while now < 10.05:
+        sent(throttle, 50, now)
+        assert throttle.hold_s(now) > 0, "else it would be read on for ever, and nobody would look again"
+        now += 0.11
+    assert throttle.is_exhausted(now)
