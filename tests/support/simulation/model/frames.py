@@ -123,6 +123,7 @@ class SessionModel:
         "is_ordered",
         "kept",
         "landed_turn",
+        "landings",
         "late_by",
         "left_out",
         "memberships",
@@ -181,11 +182,11 @@ class SessionModel:
         """Of a session whose client's messages and frames are counted."""
         self.left_out = 0
         """How many frames were found to be missing in what was written."""
-        # Where there are several processes.
         self.process: SimProcess | None = None
         self.seat = 0
         self.seats = [0]
-        """Where it has been; it is at the last one."""
+        """Where it has been, where there are several processes; it is at the last one."""
+        self.landings = 1
         self.is_between = False
         """Whether it is in no process's table, on its way from one to another."""
         self.goes_to: SimProcess | None = None

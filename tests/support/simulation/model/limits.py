@@ -22,8 +22,8 @@ def check_limit(model: Model, session: SessionModel, peer: SimPeer, late_until: 
     """The loop has nothing to do now, and the peer has a session."""
     per_s = model.options.max_frames_per_second
     given = _given(model, session, peer)
-    # A second's worth at once, in each process that the session has been in.
-    most = per_s * (len(session.seats) + max(model.now, late_until) - peer.accepted_at) + 1
+    # A second's worth at once, wherever the session has come, be it back.
+    most = per_s * (session.landings + max(model.now, late_until) - peer.accepted_at) + 1
     if given > most:
         model.fail(f"{session}: {given} messages of {peer} were taken, and {most:g} may be")
     if not peer.is_held_up:

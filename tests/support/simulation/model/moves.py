@@ -178,6 +178,7 @@ class MovingModel(AskModel):
         if (session.state is SUSPENDED) is not (model.state is SUSPENDED):
             self.fail(f"{model}: was {model.state} and is {session.state}")
         model.is_between = False
+        model.landings += 1
         model.halted_at = None
         model.landed_turn = self.loop.turns
         model.stood_s += self.now - model.frozen_at
