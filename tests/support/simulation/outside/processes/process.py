@@ -231,6 +231,8 @@ class SimProcess:
         self.handler_timeouts.stop()
         for task in [*shard.working.values(), *self.tasks._tasks]:
             task.cancel()
+        # A stream that has ended waits no more for a session whose socket no loop opens any more.
+        self.moving._arrivals.clear()
         self._goes()
 
     def ends(self) -> None:
