@@ -73,6 +73,7 @@ class SimCalls:
         if session.is_lost:
             return
         number = model.new_number()
+        caller = session.process
         was_closed = session.state is CLOSED
         is_full = (
             session.state is CONNECTED
@@ -98,7 +99,8 @@ class SimCalls:
             elif session.state is not CLOSED:
                 model.fail(f"{session}: call {number} ended as if the session had, which is {session.state}")
         except ShardUnavailableError:
-            if session.halted_at is None:
+            # Or who called is in a process that has nothing left to do, and ends.
+            if session.halted_at is None and not (caller is not None and caller.is_dead):
                 model.fail(f"{session}: call {number} ended for a move, and it is not to move")
         except SendBufferFullError:
             self._refused(session, number)
