@@ -196,7 +196,7 @@ def _check_connected(model: Model, session: SessionModel, peer: SimPeer, late_un
     is_told = peer.eof_delivered and not socket.eof_is_due
     if is_told and max(peer.eof_at + CLOSE_WAIT_S, late_until) + _SLACK_S < now:
         model.fail(f"{session}: {peer} has ended its stream at {peer.eof_at}, and its socket is open")
-    if peer.eof_delivered and not session.real.inbox.busy:
+    if peer.eof_delivered and not session.real.inbox.busy and not peer.is_held_up:
         model.fail(f"{session}: {peer} has ended its stream, nothing is due to it, and its socket is open")
     if session.raised_by is peer and session.active is None:
         model.fail(f"{session}: its handler raised and {peer} lives")
