@@ -37,6 +37,10 @@ __all__ = ["Acceptor"]
 
 _NOBODY = TrustedProxies()
 
+_REQUEST_S = 2.0
+"""How long a process that leaves awaits requests of connections that it has accepted. Clients write theirs at once; what stays
+silent is a probe, or a browser's spare connection."""
+
 _TERMINATOR_KERNEL_BYTES = 16 * 1024
 """What the kernel holds between us and a terminator is hidden from the bounds of a slow client: 300 KB by default, 100 so."""
 
@@ -142,10 +146,19 @@ class Acceptor:
             self._listen(self._listeners).begin()
 
     async def decided(self) -> None:
-        """Wait until all who have asked to be let in know where they are."""
-        while any(newcomer.has_asked for newcomer in self.newcomers):
+        """Wait until all who have asked to be let in know where they are. A request that has yet to come is awaited for a moment,
+        since others go on serving, and who asks after that is refused."""
+        shard = self.shard
+        until = shard.clock() + _REQUEST_S
+        shard.at(until, self._waited)
+        while any(newcomer.has_asked for newcomer in self.newcomers) or (
+            (self.newcomers or self.introduced) and shard.clock() < until
+        ):
             self._gone.clear()
             await self._gone.wait()
+
+    def _waited(self, _now: float) -> None:
+        self._gone.set()
 
     def close(self) -> None:
         """Accept no more, and answer 503 to those that are not yet upgraded."""

@@ -154,6 +154,37 @@ async def test_close_answers_complete_requests_at_once_and_others_after_half_a_s
     await asyncio.wait(door.tasks)
 
 
+async def test_request_that_is_late_for_a_process_that_leaves_is_let_in() -> None:
+    connect = Patient()
+    door = Door(connect)
+    newcomer, client = door.greet()
+    newcomer.data_received(b"GET /ws")
+    decided = asyncio.create_task(door.acceptor.decided())
+    door.shard.pass_time(1.9)
+    await door.turn()
+    assert not decided.done()
+    newcomer.data_received(head("/ws")[7:])
+    door.shard.pass_time(1)
+    await door.turn()
+    assert not decided.done()
+    connect.gate.set_result(("room", "ada"))
+    await asyncio.wait_for(decided, 5)
+    assert isinstance(client.protocol, Transport)
+
+
+async def test_process_that_leaves_waits_two_seconds_for_one_that_asks_nothing() -> None:
+    door = Door()
+    door.greet()
+    decided = asyncio.create_task(door.acceptor.decided())
+    await door.turn()
+    door.shard.pass_time(1.9)
+    await door.turn()
+    assert not decided.done()
+    door.shard.pass_time(0.2)
+    await asyncio.wait_for(decided, 5)
+    await asyncio.wait_for(Door().acceptor.decided(), 5)
+
+
 async def test_who_comes_when_the_acceptor_has_closed_is_answered_503() -> None:
     door = Door()
     door.acceptor.close()
