@@ -1,7 +1,7 @@
 """What the supervisor and a terminator say to each other, as bytes on a stream: `END`, `show_order` and `Orders`; `UP`.
 
     supervisor ──▶ terminator    END, or SHOW and two lengths and as many bytes
-    terminator ──▶ supervisor    UP, once
+    terminator ──▶ supervisor    UP, time and again
 
 No I/O.
 """
@@ -19,7 +19,7 @@ END = b"e"
 """Accept nobody else, and end with the last client."""
 
 UP = b"u"
-"""Clients are accepted from now on."""
+"""Clients are accepted, and the loop turns."""
 
 _SHOW = b"s"
 _HEADER = struct.Struct("!cII")

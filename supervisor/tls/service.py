@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from time import monotonic
 from typing import Final
 
 from wspulse.supervisor.errors import StartError
@@ -28,6 +29,7 @@ from wspulse.supervisor.tls.main import main
 from wspulse.supervisor.tls.orders import END, show_order
 from wspulse.supervisor.tls.presence import Presence
 from wspulse.supervisor.tls.spec import TerminatorSpec
+from wspulse.supervisor.tls.watch import TerminatorWatch
 
 __all__ = ["TlsService"]
 
@@ -36,6 +38,9 @@ STOP_S = 2.0
 
 HANDSHAKE_S: Final = 10.0
 """The server's own default, where no setting says how long a handshake may take."""
+
+LOOK_S: Final = 1.0
+"""Between two signs of life, and two looks for them; shorter where the stall timeout is."""
 
 _MALLOC_BYTES = str(16 * 1024 * 1024)
 _ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": _MALLOC_BYTES, "MALLOC_TRIM_THRESHOLD_": _MALLOC_BYTES}
@@ -59,7 +64,10 @@ class TlsService:
         self._path = ""
         self._listeners: Sequence[socket.socket] = ()
         self._companions: list[Companion] = []
-        self._channels: dict[int, Channel] = {}
+        self._running: dict[int, _Terminator] = {}
+        """By number, those that were started last."""
+        self._period_s = min(LOOK_S, settings.stall_timeout / 4)
+        self._looks: asyncio.TimerHandle | None = None
 
     @property
     def is_wanted(self) -> bool:
@@ -99,14 +107,15 @@ class TlsService:
             launch = partial(self._launch, number)
             self._companions.append(Companion(f"tls {number}", launch, self._presence.failed))
             self._companions[-1].start()
+        self._look()
 
     def reread(self) -> None:
         """Have the terminators show what the certificate's files say now. Raises StartError, and then all stays as it was."""
         former = self._pem
         self.check()
         if self._pem is not None and self._pem != former:
-            for channel in self._channels.values():
-                channel.tell(show_order(self._pem))
+            for terminator in self._running.values():
+                terminator.channel.tell(show_order(self._pem))
 
     def end(self) -> None:
         """Accept nobody else; who is connected stays until the workers let go."""
@@ -116,15 +125,24 @@ class TlsService:
 
     async def stop(self) -> None:
         """The workers have ended."""
+        if self._looks is not None:
+            self._looks.cancel()
         await asyncio.gather(*(companion.stop(STOP_S) for companion in self._companions))
-        for channel in self._channels.values():
-            channel.close()
+        for terminator in self._running.values():
+            terminator.channel.close()
         if self._way is not None:
             self._way.close()
 
+    def _look(self) -> None:
+        self._looks = asyncio.get_running_loop().call_later(self._period_s, self._look)
+        now = monotonic()
+        for terminator in list(self._running.values()):
+            if terminator.is_running and terminator.watch.look(now):
+                terminator.kill()
+
     def _launch(self, number: int, on_exit: Callable[[int], None]) -> _Terminator:
         ours, theirs = socket.socketpair()
-        channel = Channel(ours, lambda _said: self._presence.up(number))
+        channel = Channel(ours, lambda _said: self._running[number].watch.heard(monotonic()))
 
         def ended(code: int) -> None:
             channel.close()
@@ -141,6 +159,7 @@ class TlsService:
                 theirs,
                 self._pem,
                 float(settings.overrides.get("handshake_timeout", HANDSHAKE_S)),
+                self._period_s,
                 settings.log_level,
                 settings.log_format,
             )
@@ -149,16 +168,18 @@ class TlsService:
             except BaseException:
                 channel.close()
                 raise
-        self._channels[number] = channel
-        return _Terminator(process, channel)
+        watch = TerminatorWatch(number, process.pid, self._presence, settings.stall_timeout, process.started_at)
+        self._running[number] = terminator = _Terminator(process, channel, watch)
+        return terminator
 
 
 class _Terminator:
     """One that was started. It is told to end over its channel: SIGTERM may come from anybody, to all processes of a server."""
 
-    def __init__(self, process: CompanionProcess, channel: Channel) -> None:
+    def __init__(self, process: CompanionProcess, channel: Channel, watch: TerminatorWatch) -> None:
         self._process = process
-        self._channel = channel
+        self.channel = channel
+        self.watch = watch
         self.started_at = process.started_at
         self.kill = process.kill
 
@@ -167,7 +188,7 @@ class _Terminator:
         return self._process.is_running
 
     def terminate(self) -> None:
-        self._channel.tell(END)
+        self.channel.tell(END)
 
 
 @contextmanager

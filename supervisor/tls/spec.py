@@ -25,5 +25,7 @@ class TerminatorSpec:
     pem: Pem
     handshake_s: float
     """How long a client has for its handshake; the server's own handshake_timeout begins anew behind it."""
+    alive_s: float
+    """Between two signs of life on the channel."""
     log_level: str
     log_format: str

@@ -72,16 +72,16 @@ class Terminator:
     async def run(self) -> None:
         """Serve until the end."""
         self._loop.add_reader(self._spec.channel.fileno(), self._hear)
-        looking = self._loop.create_task(self._look_around())
+        own = [self._loop.create_task(self._look_around())]
         try:
             for listening in self._listenings:
                 if not self._is_ending:
                     await listening.open()
-            with suppress(OSError):  # the supervisor is gone already
-                self._spec.channel.send(UP)
+            own.append(self._loop.create_task(self._live()))
             await self._done.wait()
         finally:
-            looking.cancel()
+            for task in own:
+                task.cancel()
             self._loop.remove_reader(self._spec.channel.fileno())
 
     def end(self) -> None:
@@ -137,6 +137,12 @@ class Terminator:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def _live(self) -> None:
+        while True:
+            with suppress(OSError):  # the supervisor is gone, or reads nothing for a while
+                self._spec.channel.send(UP)
+            await asyncio.sleep(self._spec.alive_s)
 
     async def _look_around(self) -> None:
         while True:

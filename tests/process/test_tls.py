@@ -233,6 +233,19 @@ async def test_terminator_that_dies_is_replaced_and_what_others_have_stays_whate
             assert await told(late)
 
 
+async def test_terminator_that_stands_still_is_told_and_replaced_after_the_stall_timeout(
+    tmp_path: Path, authority: Authority
+) -> None:
+    with serve_process(*flags(tmp_path, authority, "--stall-timeout", "5"), workers=1, cwd=tmp_path) as server:
+        victim = terminators(server)[0]
+        os.kill(victim, signal.SIGSTOP)
+        await eventually(lambda: "a TLS terminator is silent" in server.stderr(), "it is told", 15)
+        await eventually(lambda: terminators(server).get(0, victim) != victim, "there is another", 15)
+        assert "a TLS terminator is stuck and is killed" in server.stderr()
+        async with dial(server, authority, "late") as late:
+            assert await told(late)
+
+
 async def test_shutdown_says_1001_over_tls_and_leaves_nobody(tmp_path: Path, authority: Authority) -> None:
     with serve_process(*flags(tmp_path, authority), workers=2, cwd=tmp_path) as server:
         async with dial(server, authority, "ann") as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,7 @@ class Pretended:
         (self.spec,) = arguments
         self.channel = self.spec.channel.dup()
         self.channel.settimeout(5)
+        self.pid = 4711
         self.started_at = 0.0
         self.is_running = True
         self.on_exit = on_exit
@@ -109,6 +111,27 @@ async def test_terminators_are_given_what_they_need_and_obey_the_handshake_timeo
     assert [each.channel.recv(9) for each in started] == [END, END]
     await at.service.stop()
     assert [each.is_running for each in started] == [False, False]
+
+
+async def test_terminator_that_says_nothing_any_more_is_killed_and_replaced(
+    tmp_path: Path, started: list[Pretended]
+) -> None:
+    at = Stage(tmp_path, started, stall_timeout="0.5", tls_terminators="2")
+    at.service.start([])
+    silent, well = started
+    assert silent.spec.alive_s == 0.125
+    silent.channel.send(UP)
+    living = asyncio.get_running_loop().create_task(_live(well))
+    await eventually(lambda: len(started) == 3, "another is started")
+    living.cancel()
+    assert (silent.is_running, well.is_running, started[2].spec.number) == (False, True, 0)
+    await at.service.stop()
+
+
+async def _live(terminator: Pretended) -> None:
+    while True:
+        terminator.channel.send(UP)
+        await asyncio.sleep(0.05)
 
 
 async def test_one_that_is_started_again_shows_what_the_files_said_when_they_were_good(

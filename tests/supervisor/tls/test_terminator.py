@@ -38,7 +38,7 @@ class Stage:
         self.listener.setblocking(False)
         self.way = str(folder / "way")
         pem = self.certificate.read()
-        spec = TerminatorSpec(0, [self.listener], self.way, channel, pem, 10.0, "info", "text")
+        spec = TerminatorSpec(0, [self.listener], self.way, channel, pem, 10.0, 0.05, "info", "text")
         self.channel = channel
         self.terminator = Terminator(spec)
         self.workers: asyncio.Queue[Connected] = asyncio.Queue()

@@ -88,6 +88,12 @@ ROWS = (
         under_crowd(standing_still.supervisor_is_stopped),
     ),
     Row(
+        "stop-tls",
+        "one of two TLS terminators gets SIGSTOP, then SIGCONT",
+        "Nobody is closed and no frame is lost; newcomers come in through the other one.",
+        under_crowd(standing_still.terminator_is_stopped, Scene(is_tls=True, options=("--tls-terminators", "2"))),
+    ),
+    Row(
         "stop-helper",
         "Python's resource tracker gets SIGSTOP, then SIGCONT",
         _NOTHING,

@@ -14,6 +14,7 @@ from tests.support.chaos.strikes.wellness import all_is_well, all_see_the_end, l
 
 __all__ = [
     "admin_is_killed",
+    "busier_terminator",
     "each_helper_is_killed",
     "each_worker_is_killed",
     "ends_by",
@@ -46,13 +47,18 @@ def helpers(stage: Stage) -> set[int]:
     return stage.server.pids() - {stage.server.pid, *stage.server.worker_pids().values()}
 
 
-async def terminator_is_killed(stage: Stage) -> None:
-    """The one that has more clients."""
+def busier_terminator(stage: Stage) -> tuple[int, set[str]]:
+    """Of two the one that has more clients, and those."""
     clients = {pid: _clients_of(stage, pid) for pid in stage.companions("tls")}
     assert len(clients) == 2, clients
-    victim = max(clients, key=lambda pid: len(clients[pid]))
-    theirs, workers = clients[victim], stage.server.worker_pids()
-    assert theirs, "it has no clients"
+    pid = max(clients, key=lambda pid: len(clients[pid]))
+    assert clients[pid], "it has no clients"
+    return pid, clients[pid]
+
+
+async def terminator_is_killed(stage: Stage) -> None:
+    victim, theirs = busier_terminator(stage)
+    workers = stage.server.worker_pids()
     began = time.monotonic()
     os.kill(victim, signal.SIGKILL)
     await stage.until(lambda: theirs <= set(stage.crowd.ends), 5, "its clients see the end")

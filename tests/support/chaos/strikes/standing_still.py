@@ -5,10 +5,17 @@ from __future__ import annotations
 import asyncio
 
 from tests.support.chaos.stage import WORKERS, Stage
-from tests.support.chaos.strikes.processes import helpers
+from tests.support.chaos.strikes.processes import busier_terminator, helpers
 from tests.support.chaos.strikes.wellness import all_is_well
 
-__all__ = ["all_are_stopped", "bus_is_slow", "each_helper_is_stopped", "supervisor_is_stopped", "worker_is_stopped"]
+__all__ = [
+    "all_are_stopped",
+    "bus_is_slow",
+    "each_helper_is_stopped",
+    "supervisor_is_stopped",
+    "terminator_is_stopped",
+    "worker_is_stopped",
+]
 
 AWAY_S = 8.0
 HELPER_AWAY_S = 3.0
@@ -44,6 +51,20 @@ async def supervisor_is_stopped(stage: Stage) -> None:
         await asyncio.sleep(end - loop.time())
         assert not stage.crowd.ends, stage.crowd.ends
     stage.saw(f"stopped for {AWAY_S:g} s")
+    await all_is_well(stage)
+
+
+async def terminator_is_stopped(stage: Stage) -> None:
+    """It carries nothing for so long. The other one takes who comes."""
+    loop = asyncio.get_running_loop()
+    victim, theirs = busier_terminator(stage)
+    with stage.stopped(victim):
+        end = loop.time() + AWAY_S
+        await stage.until(lambda: "a TLS terminator is silent" in stage.server.stderr(), AWAY_S, "it is told")
+        assert stage.health() == 200
+        await asyncio.sleep(end - loop.time())
+        assert not stage.crowd.ends, stage.crowd.ends
+    stage.saw(f"stopped for {AWAY_S:g} s; {len(theirs)} clients on it")
     await all_is_well(stage)
 
 
