@@ -42,20 +42,18 @@ class Accept:
         self.state = state
         self.headers = checked_headers(headers, "Accept")
         if subprotocol is not None and not is_token(subprotocol):
-            raise ValueError(
-                f"wspulse: Accept: subprotocol is {subprotocol!r}; allowed is a token, as RFC 6455 names it"
-            )
+            raise ValueError(f"wspulse: Accept: subprotocol must be a token (RFC 6455), not {subprotocol!r}")
         self.subprotocol = subprotocol
         self.resume = _checked_bool(resume)
 
 
 def _checked_rooms(rooms: object) -> tuple[str, ...]:
     if isinstance(rooms, (str, bytes)) or not isinstance(rooms, Iterable):
-        raise TypeError(f"wspulse: Accept: rooms is {rooms!r}; allowed is a list of room ids")
+        raise TypeError(f"wspulse: Accept: rooms must be a list of room ids, not {rooms!r}")
     return tuple(map(checked_room_id, rooms))
 
 
 def _checked_bool(value: object) -> bool:
     if not isinstance(value, bool):
-        raise TypeError(f"wspulse: Accept: resume is {value!r}; allowed is True or False")
+        raise TypeError(f"wspulse: Accept: resume must be True or False, not {value!r}")
     return value

@@ -160,7 +160,7 @@ class HttpApplication:
         await self._lifespan.startup()
         if self._lifespan.should_exit:
             self._lifespan = None
-            raise RuntimeError("wspulse: http_app: its lifespan failed at the start; the log says why")
+            raise RuntimeError("wspulse: http_app: the lifespan failed on startup; see the log")
 
     def take(self, transport: asyncio.Transport, data: bytes, left_s: float, peer: Peer | None = None) -> None:
         """Make a connection uvicorn's, with what was read of it, and what is left of the time for its first head. `peer` is whom
@@ -186,7 +186,7 @@ class HttpApplication:
         while state.tasks - spared or len(state.connections) > len(spared):
             if monotonic() > deadline:
                 self._logger.warning(
-                    "HTTP requests did not end in time and are cancelled", extra={"requests": len(state.tasks)}
+                    "HTTP requests did not finish in time and are cancelled", extra={"requests": len(state.tasks)}
                 )
                 self._cut_off(spared)
                 return

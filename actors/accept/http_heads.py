@@ -44,7 +44,7 @@ def bounded(protocol_class: type[Any], bounds: HeadBounds) -> type[Any]:
     elif hasattr(protocol_class, "handle_events"):
         kind = _AskedHeads
     else:
-        raise TypeError(f"wspulse: http_app: {protocol_class.__name__} is no protocol class that is known")
+        raise TypeError(f"wspulse: http_app: {protocol_class.__name__} is not a known protocol class")
     return type(f"Bounded{protocol_class.__name__}", (kind, protocol_class), {"bounds": bounds})
 
 
@@ -97,7 +97,7 @@ class _Heads(asyncio.Protocol):
     def handle_websocket_upgrade(self, *arguments: Any) -> None:
         """uvicorn gives the socket away, to which an answer before this one may yet be written."""
         if self._is_answering():
-            self._refuse(HTTPAnswer(400, "an answer is on its way"))
+            self._refuse(HTTPAnswer(400, "an earlier request is still being answered"))
         else:
             super().handle_websocket_upgrade(*arguments)  # type: ignore[misc]
             following = self.transport.get_protocol()

@@ -96,8 +96,8 @@ class Identification:
                 self._check_choice(identity.subprotocol, offered)
             if identity.rooms and len(identity.rooms) > shard.options.max_rooms_per_connection:
                 raise ValueError(
-                    f"wspulse: Accept: {len(identity.rooms)} rooms beside the first one; allowed are "
-                    f"{shard.options.max_rooms_per_connection}"
+                    f"wspulse: Accept: {len(identity.rooms)} rooms besides the first one; at most "
+                    f"{shard.options.max_rooms_per_connection} are allowed"
                 )
         except ConnectRejected as error:
             return rejection(error.status, error.text, error.headers)
@@ -121,9 +121,9 @@ class Identification:
             raise ValueError(f"wspulse: Accept: the client did not offer the subprotocol {subprotocol}")
         if subprotocol == SUBPROTOCOL:
             if not self._shard.has_exact_sessions:
-                raise ValueError(f"wspulse: Accept: {subprotocol} is spoken with JSON or msgpack only")
+                raise ValueError(f"wspulse: Accept: {subprotocol} needs the JSON or the msgpack codec")
         elif subprotocol.startswith(RESERVED):
-            raise ValueError(f"wspulse: Accept: {subprotocol} would be the server's own, which does not speak it")
+            raise ValueError(f"wspulse: Accept: {subprotocol} is a reserved name that this server does not support")
 
     def _chosen(self, identity: Identity, offered: Sequence[str], claim: Claim | None) -> Identity:
         """With the subprotocol, where the application has chosen none; and with the claim of a client that comes back."""
@@ -196,14 +196,14 @@ def checked_identity(answer: Any) -> Identity:
         room_id, connection_id, state = answer
     else:
         raise TypeError(
-            f"wspulse: connect returned {answer!r}; allowed is (room_id, connection_id), "
-            "(room_id, connection_id, state) or Accept(...)"
+            "wspulse: connect must return (room_id, connection_id), (room_id, connection_id, state) or Accept(...), "
+            f"not {answer!r}"
         )
     _check_id("room id", room_id)
     _check_id("connection id", connection_id)
     if state is not None:
         if not isinstance(state, dict):
-            raise TypeError(f"wspulse: connect returned a state of type {type(state).__name__}; allowed is dict")
+            raise TypeError(f"wspulse: connect returned a state that is not a dict but {type(state).__name__}")
         # It may travel to another worker: what does not survive that is refused everywhere alike.
         state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=dict[str, Any])
     if isinstance(answer, Accept):
@@ -215,9 +215,9 @@ def checked_identity(answer: Any) -> Identity:
 
 def _check_id(name: str, value: object) -> None:
     if not isinstance(value, str):
-        raise TypeError(f"wspulse: connect returned a {name} of type {type(value).__name__}; allowed is str")
+        raise TypeError(f"wspulse: connect returned a {name} that is not a str but {type(value).__name__}")
     if len(value.encode()) > MAX_ID_BYTES:
-        raise ValueError(f"wspulse: connect returned a {name} of over {MAX_ID_BYTES} bytes in UTF-8")
+        raise ValueError(f"wspulse: connect returned a {name} of more than {MAX_ID_BYTES} bytes in UTF-8")
 
 
 def _further(answer: Accept) -> tuple[str, ...]:

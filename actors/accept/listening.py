@@ -157,7 +157,7 @@ class Listening:
         not_logged = self._log.admit(monotonic())
         if not_logged is not None:
             self._logger.warning(
-                "nearly all descriptors are taken; connections are left to other workers, or wait",
+                "nearly all file descriptors are in use; new connections go to other workers or wait",
                 extra={"descriptor_limit": _limit(), "not_logged": not_logged},
             )
 

@@ -31,7 +31,7 @@ def parse_origin(text: str) -> str:
     except ValueError:
         host = None
     if not host or not scheme or text.lower() != f"{scheme}://{parts.netloc}".lower() or "@" in text:
-        raise ValueError(f"{text!r} is no origin; allowed is scheme://host[:port] or null")
+        raise ValueError(f"{text!r} is not an origin; allowed: scheme://host[:port] or null")
     if ":" in host:
         host = f"[{host}]"
     return f"{scheme}://{host}" if port in (None, DEFAULT_PORTS.get(scheme)) else f"{scheme}://{host}:{port}"
@@ -61,7 +61,7 @@ def allow_origins(origins: Iterable[str]) -> OriginCheck:
     anything else.
     """
     if isinstance(origins, str):
-        raise ValueError(f"wspulse: allow_origins: {origins!r} is one text; allowed is a list of origins")
+        raise ValueError(f"wspulse: allow_origins: {origins!r} is a string; allowed: a list of origins")
     try:
         return OriginCheck(origins)
     except ValueError as error:

@@ -21,7 +21,7 @@ from wspulse.actors.values.metrics import Metrics
 
 __all__ = ["STALLED", "BusWatch"]
 
-STALLED = "broadcasts between the workers stand still"
+STALLED = "broadcasts between the workers are stalled"
 """What is amiss, in the answer to the health check."""
 
 _MOST_UNDER_WAY = 64
@@ -86,8 +86,8 @@ class BusWatch:
             self._metrics.bus_stalls += 1
             self._health.fail(STALLED)
             _logger.error(
-                "the bus stands still: nothing that is broadcast comes back, and nobody joins a room that is new to this "
-                "worker; look whether the supervisor runs",
+                "the bus is stalled: broadcasts do not come back, and rooms that are new to this worker cannot be joined; "
+                "check that the supervisor is running",
                 extra={"shard": self._life[0], "silent_s": round(for_s, 1)},
             )
         number = self._echoes.sent(now)
@@ -103,4 +103,4 @@ class BusWatch:
         for_s = self._echoes.returned(number, now)
         if for_s is not None:
             self._health.mend(STALLED)
-            _logger.warning("the bus moves again", extra={"shard": self._life[0], "stood_still_s": round(for_s, 1)})
+            _logger.warning("the bus works again", extra={"shard": self._life[0], "stood_still_s": round(for_s, 1)})

@@ -66,7 +66,7 @@ class FromThread:
     def _carry_out(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if get_ident() == self._thread:
             raise RuntimeError(
-                "wspulse: server.from_thread blocks, and this is the server's own thread; `await` the server's own method here"
+                "wspulse: server.from_thread would block the server's own thread; `await` the server's own method here"
             )
         errand = _Errand(self._loop, call, monotonic() + ASK_TIMEOUT_S)
         try:

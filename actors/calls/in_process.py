@@ -45,7 +45,7 @@ class InProcess:
     def attach(self, runtime: ShardRuntime) -> None:
         """A runtime starts. Raises RuntimeError when another one runs."""
         if self.runtime is not None and not self.runtime.closing.server_closing:
-            raise RuntimeError("wspulse: this server is running already")
+            raise RuntimeError("wspulse: this server is already running")
         self.runtime = runtime
 
     def running(self) -> ShardRuntime:

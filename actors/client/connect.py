@@ -56,12 +56,12 @@ def connect(
         except InvalidURI as error:
             raise ValueError(f"wspulse: connect: {error}") from None
     elif not callable(url):
-        raise TypeError(f"wspulse: connect: url is a str or a function, not {type(url).__name__}")
+        raise TypeError(f"wspulse: connect: url must be a str or a function, not {type(url).__name__}")
     for name, value in (("buffer", buffer), ("buffer_bytes", buffer_bytes)):
         if type(value) is not int or value < 1:
-            raise ValueError(f"wspulse: connect: {name} is {value!r}; allowed is a whole number from 1 on")
+            raise ValueError(f"wspulse: connect: {name} must be a whole number of at least 1, not {value!r}")
     if isinstance(subprotocols, str):
-        raise TypeError("wspulse: connect: subprotocols are a list of names")
+        raise TypeError("wspulse: connect: subprotocols must be a list of names, not a str")
     codec = codec or JSONCodec()
     clock = clock or Clock()
     carrier = Carrier(

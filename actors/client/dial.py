@@ -91,7 +91,7 @@ class Dialer:
         try:
             url = await result_of(self._url())
             if not isinstance(url, str):
-                raise TypeError(f"wspulse: the url is a str, not {type(url).__name__}")
+                raise TypeError(f"wspulse: the url must be a str, not {type(url).__name__}")
             url = websocket_url(url)
             parse_uri(url)
         except (Exception, asyncio.CancelledError) as error:

@@ -30,4 +30,4 @@ class SessionLostError(ConnectionClosedError):
     """The session has ended while a call waited for its answer, or `flush` for what was sent; the line goes on in another one."""
 
     def __str__(self) -> str:
-        return "wspulse: the session has ended; whether what was sent in it was carried out is unknown"
+        return "wspulse: the session has ended; whether the server handled what was sent in it is unknown"

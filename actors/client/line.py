@@ -168,7 +168,7 @@ class Line:
                 async with self._carrier.clock.timeout(timeout_s):
                     answer = await call.answer
             except TimeoutError:
-                raise TimeoutError(f"wspulse: no answer to {event!r} in {timeout_s:g} s") from None
+                raise TimeoutError(f"wspulse: no answer to {event!r} within {timeout_s:g} s") from None
         finally:
             calls.end(call)
             if outgoing is not None and outbox.withdraw(outgoing):
@@ -189,7 +189,7 @@ class Line:
 
     async def __aenter__(self) -> Line:
         if self._carrying is not None:
-            raise RuntimeError("wspulse: a line is entered once")
+            raise RuntimeError("wspulse: a line can be entered only once")
         self._carrying = asyncio.create_task(self._carrier.run())
         self._handling = asyncio.create_task(self._carrier.handling.run())
         self._handling.add_done_callback(self._handling_has_ended)
@@ -234,9 +234,9 @@ class Line:
 
     def _say(self, frame: Frame) -> Any:
         if not all(isinstance(name, str) for name in (frame.event, frame.id)):
-            raise TypeError("wspulse: event and id are str")
+            raise TypeError("wspulse: event and id must be str")
         if frame.event.startswith(RESERVED):
-            raise ValueError(f"wspulse: {frame.event!r} is an event of the protocol's own")
+            raise ValueError(f"wspulse: {frame.event!r} is reserved for the protocol")
         try:
             return self._carrier.say(frame)
         except OutboxFullError:

@@ -107,7 +107,7 @@ class Outbox:
         """The peer has taken `count` frames of this session. Returns whether that says anything new. Raises ValueError for what
         cannot be."""
         if not self.acknowledged <= count <= self.sent:
-            raise ValueError(f"{count} frames are acknowledged, of {self.sent} sent; it was {self.acknowledged} before")
+            raise ValueError(f"{count} frames acknowledged, of {self.sent} sent; {self.acknowledged} before")
         is_new = count > self.acknowledged
         for _ in range(count - self.acknowledged):
             if self._written:

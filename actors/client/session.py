@@ -103,13 +103,13 @@ class LineSession:
     def open_exact(self, frame: Frame) -> Opening:
         """A connection on which `frame` came first. Raises NoSessionError, and BadPeerError for a count that cannot be."""
         if frame.event != f"{RESERVED}session":
-            raise NoSessionError(f"the first frame is none, but {shortened(frame.event)!r}")
+            raise NoSessionError(f"the first frame is {shortened(frame.event)!r}, not the one that begins a session")
         try:
             start = frame.decode(SessionStart)
         except (ValueError, RecursionError) as error:
-            raise NoSessionError(f"the first frame is not as it should be: {shortened(str(error))}") from None
+            raise NoSessionError(f"the first frame is invalid: {shortened(str(error))}") from None
         if not _is_sound(start) or (start.recovered and start.token != self.token):
-            raise NoSessionError("the first frame says what cannot be")
+            raise NoSessionError("the first frame contradicts itself")
         if start.recovered:
             self._acknowledge(start.received)
             self._received += start.lost

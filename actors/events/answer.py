@@ -42,7 +42,7 @@ class Answers:
         suppressed = self._limit.admit(monotonic())
         if suppressed is not None:
             self._logger.warning(
-                "a handler answered a frame that has no id: nothing was sent",
+                "a handler answered a frame that has no id; nothing was sent",
                 extra={
                     "event": shortened(frame.event),
                     "connection_id": connection.id,

@@ -54,8 +54,8 @@ class EventHandler:
             except Exception as error:  # an annotation may hold any expression
                 if position == 1 and not is_typed:  # else nobody needs it, and its import may be for type checkers only
                     raise TypeError(
-                        f"wspulse: {what}: the annotation of `{parameter.name}` of {self.name} cannot be read: {error}; "
-                        "import its type outside of TYPE_CHECKING and define it before the handler"
+                        f"wspulse: {what}: the annotation of `{parameter.name}` in {self.name} cannot be evaluated: {error}; "
+                        "import its type outside TYPE_CHECKING, and define it before the handler"
                     ) from error
             _check_annotation(what, annotation)
             if position == 1 and not is_typed:
@@ -78,7 +78,7 @@ def checked_callable(what: str, function: Any, *arguments: str) -> Any:
     if not callable(function):
         raise TypeError(f"wspulse: {what}: {function!r} is not callable")
     if inspect.isclass(function):
-        raise TypeError(f"wspulse: {what}: {callable_name(function)} is a class; give an object of it")
+        raise TypeError(f"wspulse: {what}: {callable_name(function)} is a class; pass an instance of it")
     if arguments:
         try:
             signature = inspect.signature(function)
@@ -88,7 +88,7 @@ def checked_callable(what: str, function: Any, *arguments: str) -> Any:
             signature.bind(*arguments)
         except TypeError:
             raise TypeError(
-                f"wspulse: {what}: {callable_name(function)}{signature} has the wrong arguments; "
+                f"wspulse: {what}: {callable_name(function)}{signature} takes the wrong arguments; "
                 f"it is called with ({', '.join(arguments)})"
             ) from None
     return function
@@ -145,8 +145,8 @@ def _positional(what: str, function: Callable[..., Any]) -> list[inspect.Paramet
     keywords = [item.name for item in parameters if item.kind is item.KEYWORD_ONLY and item.default is item.empty]
     if not takes_any or len(wanted) > 2 or keywords:
         raise TypeError(
-            f"wspulse: {what}: {callable_name(function)}{signature} has the wrong arguments; "
-            "it is called with (context), or with (context, payload) when it has two without defaults"
+            f"wspulse: {what}: {callable_name(function)}{signature} takes the wrong arguments; "
+            "it is called with (context), or with (context, payload) if it has two parameters without defaults"
         )
     return wanted
 
@@ -167,7 +167,7 @@ def _check_annotation(what: str, annotation: Any) -> None:
     """The arguments of `on_message` are an easy mistake here, and would be taken for a payload."""
     if isinstance(annotation, type) and issubclass(annotation, (Connection, Frame)):
         raise TypeError(
-            f"wspulse: {what}: handlers of an event router take a Context first, and then, if they want it, "
+            f"wspulse: {what}: a handler of an event router takes a Context and, if it wants it, "
             f"the payload; {annotation.__name__} is neither: use context.connection and context.frame"
         )
 
@@ -177,5 +177,5 @@ def _check_data_type(what: str, data_type: Any) -> None:
         msgspec.json.Decoder(data_type)
     except Exception as error:  # what msgspec raises for a type depends on the type
         raise TypeError(
-            f"wspulse: {what}: payloads cannot be decoded to {shortened(repr(data_type))}: {error}"
+            f"wspulse: {what}: payloads cannot be decoded as {shortened(repr(data_type))}: {error}"
         ) from error

@@ -74,7 +74,7 @@ class EventRouter:
         It may come before or after `on`. Returns it, so that it can decorate. Raises TypeError.
         """
         if middleware is recovery:
-            raise TypeError("wspulse: use: recovery is to be called: router.use(recovery())")
+            raise TypeError("wspulse: use: recovery must be called: router.use(recovery())")
         self._middleware.append(checked_callable("use", middleware, "context"))
         self._changed()
         return middleware
@@ -109,7 +109,7 @@ class EventRouter:
         For an included router it takes the events that begin with its prefix. Raises ValueError when there is one.
         """
         if self._fallback is not None:
-            raise ValueError(f"wspulse: fallback: {self._fallback.name} is it already")
+            raise ValueError(f"wspulse: fallback: already set to {self._fallback.name}")
         self._fallback = EventHandler("fallback", handler, local_names=sys._getframe(1).f_locals)
         self._changed()
         return handler
@@ -122,7 +122,7 @@ class EventRouter:
         connection stays. An included router without one has that of its parent. Raises ValueError when there is one.
         """
         if self._on_invalid is not None:
-            raise ValueError(f"wspulse: on_invalid: {callable_name(self._on_invalid)} is it already")
+            raise ValueError(f"wspulse: on_invalid: already set to {callable_name(self._on_invalid)}")
         self._on_invalid = checked_callable("on_invalid", handler, "context", "error")
         self._changed()
         return handler
@@ -134,13 +134,13 @@ class EventRouter:
         routers would include each other in a circle.
         """
         if not isinstance(router, EventRouter):
-            raise TypeError(f"wspulse: include: {router!r} is no EventRouter")
+            raise TypeError(f"wspulse: include: {router!r} is not an EventRouter")
         if not isinstance(prefix, str):
-            raise TypeError(f"wspulse: include: the prefix {prefix!r} is no string")
+            raise TypeError(f"wspulse: include: the prefix must be a str, not {prefix!r}")
         if router._reaches(self):
-            raise ValueError("wspulse: include: the routers would include each other in a circle")
+            raise ValueError("wspulse: include: routers must not include each other in a circle")
         if (prefix, router) in self._children:
-            raise ValueError(f"wspulse: include: the router is included already with the prefix {prefix!r}")
+            raise ValueError(f"wspulse: include: the router is already included with the prefix {prefix!r}")
         for event in router.events:
             self._check_free(prefix + event)
         self._children.append((prefix, router))
@@ -207,7 +207,7 @@ class EventRouter:
         """Here and in every router that includes this one. Raises ValueError."""
         taken = self._find(event)
         if taken is not None:
-            raise ValueError(f"wspulse: {_what(event)}: {taken.name} handles it already")
+            raise ValueError(f"wspulse: {_what(event)}: already handled by {taken.name}")
         for prefix, parent in self._parents:
             parent._check_free(prefix + event)
 
@@ -281,7 +281,7 @@ class EventRouter:
 
 def _what(event: Any) -> str:
     if not isinstance(event, str):
-        raise TypeError(f"wspulse: on: the event's name {event!r} is no string")
+        raise TypeError(f"wspulse: on: the event's name must be a str, not {event!r}")
     if not event:
         raise ValueError("wspulse: on: the event's name is empty")
     return f"event {shortened(event)!r}"

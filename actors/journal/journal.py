@@ -93,7 +93,9 @@ class Journal:
     def no_http(self, is_tls: bool, address: tuple[str, int] | None) -> None:
         """A connection was closed at once, since what came begins no request."""
         self._metrics.no_http += 1
-        text = "a TLS client spoke to a port without TLS" if is_tls else "a connection began with what is no HTTP"
+        text = (
+            "a TLS client connected to a port without TLS" if is_tls else "a connection sent something other than HTTP"
+        )
         not_logged = self._limits[text].admit(self._clock()) if is_tls else None
         level = DEBUG if not_logged is None else WARNING
         if self._logger.isEnabledFor(level):
@@ -105,7 +107,7 @@ class Journal:
     def not_introduced(self, reason: str, address: tuple[str, int] | None) -> None:
         """A connection was closed at once, since it did not begin with a PROXY header, or with one that counts."""
         self._metrics.not_introduced += 1
-        text = "a connection did not begin with the header of a trusted proxy"
+        text = "a connection did not begin with a PROXY header from a trusted proxy"
         not_logged = self._limits[text].admit(self._clock())
         if not_logged is not None:
             extra = {"remote_address": address_text(address), "reason": reason, "not_logged": not_logged}
@@ -115,11 +117,11 @@ class Journal:
         """A client is cut off since it broke the protocol, or sent too much."""
         if error.close_code == _TOO_BIG:
             self._metrics.messages_too_big += 1
-            text = "a message was over max_message_size, and its connection is closed with 1009"
+            text = "a message is larger than max_message_size; its connection is closed with 1009"
             fields: dict[str, Any] = {"message_bytes": error.message_bytes, "max_message_size": max_message_size}
         else:
             self._metrics.protocol_errors += 1
-            text = "a client broke the protocol, and its connection is closed"
+            text = "a client broke the protocol; its connection is closed"
             fields = {"close_code": error.close_code, "reason": error.reason}
         not_logged = self._limits[text].admit(self._clock())
         if not_logged is not None:
@@ -144,23 +146,23 @@ class Journal:
         self._metrics.limited_accept_rate += 1
         not_logged = self._limits["accepts"].admit(self._clock())
         if not_logged is not None:
-            text = "connections come faster than accept_rate; they wait in the queue"
+            text = "connections arrive faster than accept_rate; they wait in the kernel's queue"
             self._logger.warning(text, extra={"not_logged": not_logged})
 
     def rooms_limited(self, connection: Known) -> None:
         """A connection may not join one room more."""
         self._metrics.limited_rooms += 1
-        self._limited(connection, "a connection is in as many rooms as max_rooms_per_connection allows")
+        self._limited(connection, "a connection tried to join more rooms than max_rooms_per_connection allows")
 
     def reading_delayed(self, connection: Known) -> None:
         """A client sends more than it may, and is read more slowly."""
         self._metrics.limited_reading += 1
-        self._limited(connection, "a client sends more than it may, and is read more slowly")
+        self._limited(connection, "a client exceeds its rate limit and is read more slowly")
 
     def too_many_messages(self, connection: Known) -> None:
         """It did so for too long."""
         self._metrics.limited_messages += 1
-        self._limited(connection, "a client sent more than it may for too long, and is closed with 1008")
+        self._limited(connection, "a client exceeded its rate limit for too long and is closed with 1008")
 
     def _limited(self, connection: Known, text: str) -> None:
         not_logged = self._limits[text].admit(self._clock())
@@ -175,7 +177,7 @@ class Journal:
         not_logged = self._limits["rest"].admit(self._clock())
         if not_logged is not None:
             self._logger.warning(
-                "a frame of a lost transport was dropped: the session's handler is too far behind",
+                "a frame from a lost transport was dropped; the session's handler is too far behind",
                 extra={"connection_id": connection_id, "not_logged": not_logged},
             )
 
@@ -212,7 +214,7 @@ class Journal:
                 "not_logged": not_logged,
             }
             self._logger.warning(
-                "a handler runs longer than slow_handler; its connection is deaf meanwhile", extra=extra
+                "a handler is running longer than slow_handler; the next frames of its connection wait", extra=extra
             )
 
     def answer_dropped(self, connection_id: str) -> None:
@@ -221,20 +223,20 @@ class Journal:
         not_logged = self._limits["answer"].admit(self._clock())
         if not_logged is not None:
             extra = {"connection_id": connection_id, "not_logged": not_logged}
-            self._logger.debug("an answer came for which no call waits, and was dropped", extra=extra)
+            self._logger.debug("an answer was dropped because no call waits for it", extra=extra)
 
     def handler_refuses(self, connection_id: str, event: str) -> None:
         """An on_message was cancelled and does not end."""
         not_logged = self._limits["refuses"].admit(self._clock())
         if not_logged is not None:
             self._logger.error(
-                "a handler refuses to be cancelled; until it ends, no callback runs for its connection id",
+                "a handler does not react to being cancelled; until it ends, no callback runs for its connection id",
                 extra={"event": shortened(event), "connection_id": connection_id, "not_logged": not_logged},
             )
 
     def outlived(self, callback: str, connection_id: str) -> None:
         """A callback sent to its own session, which had ended meanwhile."""
         self._logger.debug(
-            "a callback sent to its own session, which had ended",
+            "a callback sent to its own session after that had ended",
             extra={"callback": callback, "connection_id": connection_id},
         )

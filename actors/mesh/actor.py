@@ -59,6 +59,6 @@ class LocalRef:
                     return await result
             except TimeoutError:
                 if patience.expired():
-                    raise ShardUnavailableError("it was not done in time") from None
+                    raise ShardUnavailableError("the request was not carried out in time") from None
                 raise
         return result

@@ -136,7 +136,9 @@ class Copies:
             except Exception as error:  # what `connect` made the state of may be what no process can be sent
                 not_logged = self._log.admit(monotonic())
                 if not_logged is not None:
-                    _logger.error("an upgrade cannot be handed over", exc_info=error, extra={"not_logged": not_logged})
+                    _logger.error(
+                        "an upgrade could not be handed over", exc_info=error, extra={"not_logged": not_logged}
+                    )
                 self._give_back(number)
 
     def _look(self, waited_s: float) -> None:

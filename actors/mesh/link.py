@@ -106,7 +106,7 @@ class ShardLink:
             if not_logged is not None:
                 extra = {"shard": self.shard, "not_logged": not_logged}
                 _logger.warning(
-                    "a shard does not read what it is told; its stream ends, and is made again", extra=extra
+                    "a shard does not read what it is sent; its stream is closed and opened again", extra=extra
                 )
             # From the loop: `down` may be called, and who tells may be in the midst of something.
             self._loop.call_soon(stream.close, context=self._context)
@@ -172,4 +172,4 @@ class ShardLink:
         not_logged = self._log.admit(now)
         if not_logged is not None:
             extra = {"shard": self.shard, "reason": str(error), "not_logged": not_logged}
-            _logger.warning("another shard cannot be reached; it is tried again and again", extra=extra)
+            _logger.warning("another shard cannot be reached; retrying", extra=extra)

@@ -168,7 +168,7 @@ class Mailbox:
         not_logged = _shortage_log.admit(monotonic())
         if not_logged is not None:
             extra = {"shard": self._hello.shard, "reason": str(error), "not_logged": not_logged}
-            _logger.warning("a stream could not be accepted; it is tried again", extra=extra)
+            _logger.warning("a stream could not be accepted; retrying", extra=extra)
 
     def _serve(self, sock: socket.socket) -> None:
         def take(envelope: Envelope, fd: int | None) -> None:
@@ -205,7 +205,9 @@ class Mailbox:
             case _ if self.moves is not None and isinstance(envelope, MoveEnvelope):
                 self.moves.take(stream, envelope, fd)
             case _:
-                _logger.error("an envelope came that no sender may send", extra={"envelope": type(envelope).__name__})
+                _logger.error(
+                    "an envelope arrived that no sender may send", extra={"envelope": type(envelope).__name__}
+                )
 
     def _tell(self, message: Message) -> None:
         try:
@@ -218,7 +220,7 @@ class Mailbox:
     def _answer(self, stream: Stream, ask: Ask) -> None:
         number = ask.number
         if ask.deadline and monotonic() >= ask.deadline:
-            stream.send(Failure(number, "shard_unavailable", "the request came too late"))
+            stream.send(Failure(number, "shard_unavailable", "the request arrived too late"))
             return
         if ask.incarnation not in (0, self._hello.incarnation):
             stream.send(Failure(number, "shard_unavailable", "the shard was restarted"))
@@ -242,7 +244,7 @@ class Mailbox:
     def _receive_in_time(self, deadline: float, message: Message) -> Any:
         """What was held may have become too late meanwhile."""
         if deadline and monotonic() >= deadline:
-            raise ShardUnavailableError("the request came too late")
+            raise ShardUnavailableError("the request arrived too late")
         return self._receive(message)
 
     def _reply_later(self, stream: Stream, number: int, future: asyncio.Future[Any]) -> None:

@@ -38,7 +38,7 @@ class Placement:
 
     def __init__(self, shards: int) -> None:
         if not 1 <= shards <= SLOTS:
-            raise ValueError(f"wspulse: workers: {shards} is out of range; allowed is 1 … {SLOTS}")
+            raise ValueError(f"wspulse: workers: {shards} is out of range; allowed: 1 … {SLOTS}")
         self.shards = shards
         """How many workers there are."""
         self.version = 0

@@ -236,7 +236,7 @@ class Stream:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 self._keep_descriptors(packed)
         if flags & _TRUNCATED:
-            self._break("a descriptor could not be received; the stream ends, and is made again")
+            self._break("a descriptor could not be received; the stream is closed and opened again")
             return
         if not data:
             self.close()
@@ -267,7 +267,7 @@ class Stream:
                     return
                 (length,) = _LENGTH.unpack_from(incoming, start)
                 if length > _MAX_ENVELOPE_BYTES:
-                    self._break("an envelope is too large; the stream ends, and is made again")
+                    self._break("an envelope is too large; the stream is closed and opened again")
                     return
                 end = start + 4 + length
                 if len(incoming) < end:
@@ -285,12 +285,12 @@ class Stream:
         try:
             envelope = _decoder.decode(body)
         except Exception as error:
-            self._break("an envelope cannot be read; the stream ends, and is made again", error)
+            self._break("an envelope cannot be read; the stream is closed and opened again", error)
             return
         fd = None
         if isinstance(envelope, _WITH_DESCRIPTOR):
             if not self._descriptors:
-                self._break("an envelope came without its descriptor; the stream ends, and is made again")
+                self._break("an envelope arrived without its descriptor; the stream is closed and opened again")
                 return
             # Descriptors arrive with the first byte of their envelope: the oldest one belongs to this envelope.
             fd = self._descriptors.popleft()
@@ -301,7 +301,7 @@ class Stream:
         except BaseException as error:
             not_logged = _log.admit(monotonic())
             if not_logged is not None:
-                _logger.error("an envelope could not be dealt with", exc_info=error, extra={"not_logged": not_logged})
+                _logger.error("an envelope could not be handled", exc_info=error, extra={"not_logged": not_logged})
 
     def _break(self, reason: str, error: Exception | None = None) -> None:
         """End the stream, which carries nothing any more that could be relied on."""

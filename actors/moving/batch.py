@@ -212,7 +212,7 @@ class Batch:
                 self.unsaid.append(each.session.id)
                 if (not_logged := _log.admit(monotonic())) is not None:
                     fields = {"connection_id": each.session.id, "not_logged": not_logged}
-                    _logger.error("a session cannot be recorded", exc_info=error, extra=fields)
+                    _logger.error("a session could not be recorded", exc_info=error, extra=fields)
                 continue
             kind = SessionComes if each.fd is None else SocketComes
             found.append((kind(self.number, data), each.fd))
@@ -220,9 +220,9 @@ class Batch:
 
     def _record(self, each: _Frozen) -> bytes:
         each.record, unsaid = record_of(each.session, each.transport)
-        _warn(each.session, unsaid, "a session moves without what msgpack cannot express of its state")
+        _warn(each.session, unsaid, "parts of a session's state are lost in its move: msgpack cannot encode them")
         changed = altered(each.record.state) if each.record.state else []
-        _warn(each.session, changed, "what a session's state has is of another type where it moves to")
+        _warn(each.session, changed, "parts of a session's state change their type in its move")
         data = _encode(each.record)
         if len(data) > _MOST_BYTES:
             raise ValueError(f"a record of {len(data)} bytes is too large")
@@ -239,7 +239,7 @@ class Batch:
                 self._land(each, landed)
             except Exception:
                 # It is lost; the others come back, and nobody waits for it.
-                _logger.exception("a session cannot come back", extra={"connection_id": connection_id})
+                _logger.exception("a session could not be taken back", extra={"connection_id": connection_id})
                 self._leave_place(each.session)
                 if self._landing.pop(connection_id, None) is not None:
                     if is_frozen(each.session):

@@ -187,7 +187,7 @@ class Departure:
                 async with asyncio.timeout(self._timeout_s + _ANSWER_S):
                     await watched
             except TimeoutError:
-                raise MoveFailedError("the bus is silent") from None
+                raise MoveFailedError("the bus does not answer") from None
             except WayBrokenError as error:
                 raise MoveFailedError(str(error)) from None
             await self._run()
@@ -204,7 +204,7 @@ class Departure:
         failed_at = 0.0
         while True:
             if self._stopping:
-                raise MoveFailedError("the server ends")
+                raise MoveFailedError("the server is shutting down")
             try:
                 ways = {}
                 for seat in self.seats:
@@ -232,9 +232,7 @@ class Departure:
                 if not await self._is_there(seat):
                     raise MoveFailedError(str(error)) from None
                 failed_at = monotonic()
-                _logger.warning(
-                    "sessions could not move; it is tried again", extra={"seat": seat, "reason": str(error)}
-                )
+                _logger.warning("sessions could not move; retrying", extra={"seat": seat, "reason": str(error)})
                 await asyncio.sleep(_AGAIN_S)
                 continue
             if not batches:
@@ -261,7 +259,9 @@ class Departure:
         """It cannot move."""
         self.tally.closed()
         if (not_logged := self._log.admit(monotonic())) is not None:
-            why = self._resting.halting.what_runs(session) or "the new process writes frames otherwise, or refuses it"
+            why = (
+                self._resting.halting.what_runs(session) or "the new process encodes frames differently, or refuses it"
+            )
             fields = {"connection_id": session.id, "reason": why, "not_logged": not_logged}
             _logger.warning("a session cannot move and is closed", extra=fields)
         self._resting.give_up(session)
@@ -275,7 +275,7 @@ class Departure:
             try:
                 path = self._path_of(seat)
             except KeyError:
-                raise WayBrokenError(f"nobody is at seat {seat}") from None
+                raise WayBrokenError(f"there is no process at seat {seat}") from None
             way = self._ways[seat] = Way(seat, path)
             slots = [slot for slot, target in self._targets.items() if target == seat]
             begins = MoveBegins(self.plan, self._seat, self._shard.incarnation, FORMAT, slots)
@@ -328,7 +328,7 @@ class Departure:
                 await asyncio.sleep(0)
             batch.take_back(self._resting.came_back)
             if isinstance(error, TimeoutError):
-                raise WayBrokenError("the bus, or the new process, is silent") from None
+                raise WayBrokenError("the bus or the new process does not answer") from None
             raise
         finally:
             while batch.is_landing:  # noqa: ASYNC110 - a turn
@@ -348,7 +348,7 @@ class Departure:
         finally:
             settled.cancel()
         if self._stopping or not way.is_open:
-            raise WayBrokenError("the server ends" if self._stopping else "the new process is gone")
+            raise WayBrokenError("the server is shutting down" if self._stopping else "the new process is gone")
         # From here on nothing waits, and nothing is taken back.
         batch.take_back(self._close_refused, [*built.refused, *batch.unsaid])
         way.tell(BatchCommitted(batch.number, batch.late()))
@@ -376,7 +376,7 @@ class Departure:
                 raise WayBrokenError("the new process takes too long")
         built = answer.result()
         if not isinstance(built, BatchBuilt) or built.batch != batch.number:
-            raise WayBrokenError("the new process answers what was not asked")
+            raise WayBrokenError("the new process gave an unexpected answer")
         return built
 
     def _cut(self, number: int) -> None:

@@ -130,7 +130,7 @@ class Moving:
     def order(self, order: MoveOut) -> bool:
         """Begin a plan; returns whether it is begun."""
         if self._departure is not None:
-            self.tell(MoveFailed(order.plan, "another plan is under way", 0, 0, 0))
+            self.tell(MoveFailed(order.plan, "another move is in progress", 0, 0, 0))
             return False
         targets = {slot: seat for slot, seat in enumerate(unpack(f"<{SLOTS}H", order.targets)) if seat != _STAYS}
         self._adopted.clear()
@@ -243,13 +243,11 @@ class Moving:
             self.tell(MoveFailed(departure.plan, str(error), tally.moved, tally.drained, tally.moved))
             return
         except Exception:
-            _logger.exception("a plan failed")
+            _logger.exception("a move failed")
             self._end_plan()
             if leaves:
                 self._mesh.stays()
-            self.tell(
-                MoveFailed(departure.plan, "an error, which is in the log", tally.moved, tally.drained, tally.moved)
-            )
+            self.tell(MoveFailed(departure.plan, "an error; see the log", tally.moved, tally.drained, tally.moved))
             return
         self.tell(MovedOut(departure.plan, tally.moved, tally.drained, tally.longest_pause_s))
         await self._all_adopted()
@@ -268,7 +266,7 @@ class Moving:
                     await self._adoption.wait()
             except TimeoutError:
                 _logger.warning(
-                    "some processes have not said that they know where sessions are now",
+                    "some processes have not confirmed where the sessions are now",
                     extra={"seats": sorted(waited_for)},
                 )
                 return

@@ -100,7 +100,7 @@ class Way:
     async def ask(self, envelope: MoveEnvelope, kind: type[A], timeout_s: float) -> A:
         answer = await self._ask(envelope, timeout_s)
         if not isinstance(answer, kind):
-            raise WayBrokenError(f"the process at seat {self.seat} answers what was not asked")
+            raise WayBrokenError(f"the process at seat {self.seat} gave an unexpected answer")
         return answer
 
     async def flushed(self) -> None:

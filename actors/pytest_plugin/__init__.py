@@ -35,8 +35,8 @@ def wspulse_serve() -> Iterator[Callable[..., BlockingServer]]:
 def wspulse_app() -> Any:
     """What `wspulse_server` runs: define a fixture of this name that returns your Server, "module:attr", or serve(...)."""
     pytest.fail(
-        'wspulse_server needs a fixture wspulse_app, in the test module or conftest.py, that returns your Server, "module:attr" '
-        "or wspulse.testing.serve(...)",
+        "wspulse_server needs a fixture named wspulse_app, in the test module or conftest.py, that returns your Server, "
+        '"module:attr" or wspulse.testing.serve(...)',
         pytrace=False,
     )
 

@@ -125,7 +125,7 @@ class Closing:
             await asyncio.sleep(0)
             tasks = [task for inbox, task in shard.working.items() if inbox not in self._closers]
             shard.options.logger.warning(
-                "what ends cancels handlers that still run",
+                "handlers that are still running are cancelled",
                 extra={"handlers": len(tasks), "patience_s": patience_s},
             )
             for task in tasks:

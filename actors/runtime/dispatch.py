@@ -166,7 +166,7 @@ class Dispatch:
                 self._pass_on(message)
             case _:
                 shard.options.logger.error(
-                    "a message came that no shard takes", extra={"message_type": type(message).__name__}
+                    "a message arrived that no shard handles", extra={"message_type": type(message).__name__}
                 )
         return None
 
@@ -200,7 +200,7 @@ class Dispatch:
         except BaseException as error:
             # Of a codec of the application's: whoever asks from another process is to have an answer all the same.
             shard.pass_on(error)
-            raise RuntimeError("wspulse: the codec raised what is no Exception") from error
+            raise RuntimeError("wspulse: the codec raised something that is not an Exception") from error
 
     def _publish(self, room_id: str, wire: bytes, excluded: frozenset[str]) -> asyncio.Task[None] | None:
         """Broadcast a frame in wire form, at once where the bus takes it. Raises ServerClosedError; the task

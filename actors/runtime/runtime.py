@@ -315,7 +315,7 @@ class ShardRuntime:
         options = self.shard.options
         if self.shard.index == 0 and options.check_origin is None and reads_cookies(self._server.checked_connect()):
             options.logger.warning(
-                "connect reads cookies and every origin is allowed: any web page can connect in the name of its visitor; "
+                "connect reads cookies and every origin is allowed: another site's page may connect as its visitor; "
                 "pass Server(check_origin=allow_origins([...])) or --allow-origin"
             )
 

@@ -187,7 +187,7 @@ class Siblings:
                     _logger.warning("another worker that was silent is back", extra=fields)
                 else:
                     self._silent[shard] = incarnation
-                    _logger.warning("another worker is silent; what is for its connections waits", extra=fields)
+                    _logger.warning("another worker is silent; messages for its connections wait", extra=fields)
                     self._count_for_nothing(shard)
                     self._ask_about(shard, self.links.values())
 

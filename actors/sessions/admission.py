@@ -123,7 +123,7 @@ class Admission:
         follow at all it has its answer."""
         if transport.half_closed:
             # It may well be gone, and must not take its id from a session that lives or waits for another.
-            self._refuse(transport, 409, "this connection id is in use, and you have ended your stream")
+            self._refuse(transport, 409, "this connection id is in use, and the client has already closed its side")
             return False
         if is_own:
             return True

@@ -225,7 +225,7 @@ class Shard:
         suppressed = self._undecodable_log.admit(self.clock())
         if suppressed is not None:
             self.options.logger.warning(
-                "a message did not decode and was dropped",
+                "a message could not be decoded and was dropped",
                 extra={
                     "connection_id": connection.id,
                     "reason": f"{type(error).__name__}: {text_of(error)}",
@@ -360,7 +360,7 @@ class Shard:
         if tasks:
             _, refusing = await asyncio.wait(tasks, timeout=CANCELLED_S)
             if refusing:
-                self.options.logger.error("handlers refuse to be cancelled", extra={"handlers": len(refusing)})
+                self.options.logger.error("handlers do not react to being cancelled", extra={"handlers": len(refusing)})
 
     # The loop.
 

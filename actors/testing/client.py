@@ -99,7 +99,7 @@ class Client:
                 "wspulse: this server runs in other processes; ask it with wspulse.Control(running.control)"
             )
         if self._connection is None:
-            raise RuntimeError("wspulse: the client has no session: it was never let in, or ended at once")
+            raise RuntimeError("wspulse: the client has no session: it was never accepted, or ended at once")
         return self._connection
 
     @property
@@ -138,7 +138,7 @@ class Client:
         try:
             await self.websocket.send(message)
         except ConnectionClosed:
-            raise AssertionError(f"nothing can be sent: {self._story()}") from None
+            raise AssertionError(f"cannot send: {self._story()}") from None
 
     # Receiving.
 
@@ -157,7 +157,7 @@ class Client:
         """
         __tracebackhide__ = True
         of_room = "" if room is None else f" in {room!r}"
-        wanted = f"{event!r}{of_room}{' that fits' if where is not None else ''}"
+        wanted = f"{event!r}{of_room}{' that matches' if where is not None else ''}"
         return await self._take(
             lambda frame: _is_of(frame, event, room) and (where is None or bool(where(frame))), wanted, timeout
         )
@@ -179,7 +179,7 @@ class Client:
             return
         except EOFError:
             return  # then nothing can come
-        raise AssertionError(f"nothing was expected, and {_shown(frame)} came")
+        raise AssertionError(f"expected nothing, but {_shown(frame)} arrived")
 
     def skip(self) -> list[Frame]:
         """Take everything that has come so far, so that what is expected next is newer; for streams of states."""
@@ -193,9 +193,9 @@ class Client:
         try:
             return await self._find(fits, timeout_s)
         except TimeoutError:
-            problem = f"did not come within {timeout_s:g} s"
+            problem = f"did not arrive within {timeout_s:g} s"
         except EOFError:
-            problem = "can no longer come"
+            problem = "can no longer arrive"
         raise AssertionError(f"{wanted} {problem}; {self._story()}")
 
     async def _find(self, fits: Callable[[Frame], bool], timeout_s: float) -> Frame:
@@ -214,12 +214,12 @@ class Client:
     def _story(self) -> str:
         """What there is to say when something is missing."""
         if not self._untaken:
-            story = "no other frame came" if self.received else "no frame came at all"
+            story = "no other frame arrived" if self.received else "no frame arrived"
         else:
             shown = [_shown(frame) for frame in list(self._untaken)[:_SHOWN_FRAMES]]
             if len(self._untaken) > _SHOWN_FRAMES:
                 shown.append(f"{len(self._untaken) - _SHOWN_FRAMES} more")
-            story = f"what came instead: {', '.join(shown)}"
+            story = f"received instead: {', '.join(shown)}"
         if not self.is_open and self._websocket is not None:
             end = self._end()
             story += f"; the connection ended with {end.code}{f' ({end.reason})' if end.reason else ''}"

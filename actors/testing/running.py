@@ -88,7 +88,7 @@ class RunningServer:
         Raises RuntimeError for one in this process, which has none.
         """
         if self._process is None:
-            raise RuntimeError("wspulse: this server runs in this process; call its own methods")
+            raise RuntimeError("wspulse: this server runs in this process; call the Server's own methods")
         return self._process.control
 
     @property

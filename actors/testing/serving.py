@@ -82,7 +82,7 @@ class serve:  # noqa: N801  (it is used like a function)
 
     async def __aenter__(self) -> RunningServer:
         if self._stack is not None:
-            raise RuntimeError("wspulse: serve: it runs already")
+            raise RuntimeError("wspulse: serve: already running")
         async with AsyncExitStack() as stack:
             process = find = None
             if isinstance(self._target, Server):
@@ -123,12 +123,12 @@ class serve:  # noqa: N801  (it is used like a function)
                 await stack.aclose()
         except TimeoutError:
             raise RuntimeError(
-                f"wspulse: serve: a handler still ran {self._timeout_s:g} s after the end of the block; it was cancelled"
+                f"wspulse: serve: a handler was still running {self._timeout_s:g} s after the end of the block; it was cancelled"
             ) from None
 
     def __enter__(self) -> BlockingServer:
         if self._thread is not None:
-            raise RuntimeError("wspulse: serve: it runs already")
+            raise RuntimeError("wspulse: serve: already running")
         thread = LoopThread()
         try:
             server = BlockingServer(thread.run(self.__aenter__()), thread)

@@ -26,12 +26,14 @@ class CloseRow(NamedTuple):
 class CloseReason:
     """Every way in which the server ends a transport of its own accord."""
 
-    CLOSE = CloseRow(1000, "", False, "the application closed the connection, with no code of its own", "stay away")
-    KICK = CloseRow(
-        1000, "kicked", True, "the application or an operator kicked it, with no code of its own", "stay away"
-    )
+    CLOSE = CloseRow(1000, "", False, "the application closed the connection without giving a code", "stay away")
+    KICK = CloseRow(1000, "kicked", True, "the application or an operator kicked it without giving a code", "stay away")
     DUPLICATE = CloseRow(
-        1000, "duplicate connection id", True, "another connection with this id came", "stay away: two would fight"
+        1000,
+        "duplicate connection id",
+        True,
+        "another connection with this id arrived",
+        "stay away: the two would fight",
     )
     REPLACED = CloseRow(
         1000, "replaced", True, 'the same with `on_duplicate="resume"`: the other has the session now', "stay away"
@@ -43,18 +45,18 @@ class CloseReason:
         1012,
         "service restart",
         False,
-        "its worker is replaced, and it cannot move to the next one; `; retry=<ms>` stands behind the reason",
-        "come back, after so many milliseconds",
+        "its worker is replaced, and it cannot move to the new one; the reason is followed by `; retry=<ms>`",
+        "come back after that many milliseconds",
     )
     HANDLER_RAISED = CloseRow(
-        1011, "internal error", True, "a handler of the application raised", "come back; the same frame may do it again"
+        1011, "internal error", True, "a handler of the application raised", "come back; the same frame may raise again"
     )
     BAD_ACKNOWLEDGEMENT = CloseRow(
         1002,
         "bad acknowledgement",
         True,
-        "an exact session's client acknowledged what is no number, less than before, or more than was sent",
-        "stay away; the client has a fault",
+        "the client of an exact session acknowledged something that is not a number, less than before, or more than was sent",
+        "stay away; the client has a bug",
     )
     TOO_MANY_MESSAGES = CloseRow(
         1008,
@@ -64,18 +66,18 @@ class CloseReason:
         "stay away; or come back, and send less",
     )
     KEEPALIVE_TIMEOUT = CloseRow(
-        1011, "keepalive timeout", True, "a ping was not answered for `pong_wait`", "come back"
+        1011, "keepalive timeout", True, "a ping was not answered within `pong_wait`", "come back"
     )
 
 
 VIOLATIONS = (
-    CloseRow(1002, "what was wrong", True, "the client broke RFC 6455", "stay away; the client has a fault"),
+    CloseRow(1002, "what was wrong", True, "the client broke RFC 6455", "stay away; the client has a bug"),
     CloseRow(
         1007,
         "what was wrong",
         True,
         "text that is not UTF-8, or a compressed message that cannot be decompressed",
-        "stay away; the client has a fault",
+        "stay away; the client has a bug",
     ),
     CloseRow(
         1009,
@@ -98,18 +100,18 @@ NORMAL_CLOSE_CODES = frozenset({1000, 1001, EMPTY_CLOSE_CODE})
 def check_close(code: int, reason: str) -> None:
     """Raises TypeError and ValueError for what an application may not close a connection with (contract.md §3)."""
     if type(code) is not int:
-        raise TypeError(f"wspulse: a close code is an int, not {type(code).__name__}")
+        raise TypeError(f"wspulse: a close code must be an int, not {type(code).__name__}")
     if code not in _SENDABLE and not 3000 <= code <= 4999:
         raise ValueError(
-            f"wspulse: close code {code} cannot be sent; allowed is 1000, 1001, 1008, 1011 to 1014, and 3000 to 4999"
+            f"wspulse: close code {code} cannot be sent; allowed: 1000, 1001, 1008, 1011 to 1014, and 3000 to 4999"
         )
     if not isinstance(reason, str):
-        raise TypeError(f"wspulse: a close reason is a str, not {type(reason).__name__}")
+        raise TypeError(f"wspulse: a close reason must be a str, not {type(reason).__name__}")
     try:
         size_bytes = len(reason.encode())
     except UnicodeEncodeError:
-        raise ValueError("wspulse: the close reason has a lone surrogate, which UTF-8 cannot express") from None
+        raise ValueError("wspulse: the close reason contains a lone surrogate, which UTF-8 cannot encode") from None
     if size_bytes > _MOST_REASON_BYTES:
         raise ValueError(
-            f"wspulse: a close reason of {size_bytes} bytes in UTF-8; allowed is up to {_MOST_REASON_BYTES}"
+            f"wspulse: the close reason has {size_bytes} bytes in UTF-8; allowed: up to {_MOST_REASON_BYTES}"
         )

@@ -54,7 +54,7 @@ def encode_control_frame(encode: Callable[[Frame], bytes], frame: Frame) -> byte
     try:
         return encode(frame)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise BadRequestError(f"frame: the codec refuses it: {_problem(error)}") from None
+        raise BadRequestError(f"frame: the codec cannot encode it: {_problem(error)}") from None
 
 
 def _problem(error: Exception) -> str:

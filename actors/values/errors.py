@@ -153,7 +153,7 @@ class InTransitError(WspulseError):
 
 def wrong_thread(instead: str) -> RuntimeError:
     """For a call that was made in another thread than the server's loop runs in; `instead` is what does the same there."""
-    return RuntimeError(f"wspulse: this is another thread than the server's loop runs in; call {instead} here")
+    return RuntimeError(f"wspulse: this thread is not the server's; call {instead} here")
 
 
 class BadRequestError(WspulseError):
@@ -243,9 +243,9 @@ class ConnectRejected(Exception):
 
     def __init__(self, text: str = "", status: int = 401, headers: Headers = ()) -> None:
         if isinstance(status, bool) or not isinstance(status, int):
-            raise TypeError(f"wspulse: ConnectRejected: status is an int, not {type(status).__name__}")
+            raise TypeError(f"wspulse: ConnectRejected: status must be an int, not {type(status).__name__}")
         if not 400 <= status <= 599:
-            raise ValueError(f"wspulse: ConnectRejected: status is {status}; allowed is 400 … 599")
+            raise ValueError(f"wspulse: ConnectRejected: status is {status}; allowed: 400 … 599")
         super().__init__(text)
         self.text = str(text)  # many will pass the exception that they caught
         self.status = status
@@ -301,7 +301,7 @@ def text_of(error: BaseException) -> str:
     try:
         return str(error)[:TOLD_CHARACTERS]
     except BaseException:
-        return "its text cannot be had"
+        return "its text is not available"
 
 
 def error_subject(error: BaseException) -> str:
@@ -324,4 +324,4 @@ def error_subject(error: BaseException) -> str:
 def id_error(kind: str, given: object) -> TypeError:
     """What a call raises for a "room" or "connection" id that is no string (contract.md §4): it would reach nobody, since the ids
     of clients come as texts."""
-    return TypeError(f"wspulse: a {kind} id is a str, not {type(given).__name__}: {shortened(repr(given))}")
+    return TypeError(f"wspulse: a {kind} id must be a str, not {type(given).__name__}: {shortened(repr(given))}")

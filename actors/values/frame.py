@@ -89,5 +89,5 @@ def ignored_room(_kind: type, _room: object) -> str:
 def told_room(_kind: type, room: object) -> str:
     """For decoders of frames that are to be sent, as `dec_hook`."""
     if not isinstance(room, str):
-        raise TypeError("`room` is no text")
+        raise TypeError("`room` must be a string")
     return room

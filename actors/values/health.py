@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["MEMORY_IS_SHORT", "Health"]
 
-MEMORY_IS_SHORT: Final = "the memory is above max_memory"
+MEMORY_IS_SHORT: Final = "memory use is above max_memory"
 """While it is so, nobody is let in either."""
 
 

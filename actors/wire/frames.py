@@ -81,7 +81,7 @@ def parse_close(payload: bytes) -> tuple[int, str]:
     if not payload:
         return (EMPTY_CLOSE_CODE, "")
     if len(payload) == 1:
-        raise ProtocolError(VIOLATION, "close frame of one byte")
+        raise ProtocolError(VIOLATION, "close frame has a payload of one byte")
     try:
         reason = payload[2:].decode()
     except UnicodeDecodeError:
@@ -107,7 +107,7 @@ def encode_frame(opcode: int, payload: bytes) -> bytes:
     if size < 126:
         return SHORT_HEADERS[opcode][size] + payload
     if opcode > BINARY:
-        raise ValueError(f"wspulse: a control frame of {size} bytes; allowed are 125")
+        raise ValueError(f"wspulse: a control frame of {size} bytes; allowed: up to 125")
     if size < 65536:
         return _pack_medium(0x80 | opcode, 126, size) + payload
     return _pack_long(0x80 | opcode, 127, size) + payload

@@ -246,9 +246,9 @@ class FrameParser:
                 self._fail(VIOLATION, "control frame is fragmented")
         elif opcode == CONTINUATION:
             if unfinished is None:
-                self._fail(VIOLATION, "continuation of nothing")
+                self._fail(VIOLATION, "continuation frame without a message")
         elif unfinished is not None:
-            self._fail(VIOLATION, "message begins inside another")
+            self._fail(VIOLATION, "message begins inside a fragmented one")
         return (first, size, payload_at) if payload_at <= total else None
 
     def _may_begin_compressed(self, _first: int) -> bool:

@@ -153,7 +153,7 @@ def _check_route(
             if page is None:
                 return HTTPAnswer(404, "not found")
     if version != b"1.1":
-        return HTTPAnswer(505, "only HTTP/1.1 is spoken here")
+        return HTTPAnswer(505, "only HTTP/1.1 is supported")
     if page is not None:
         return _check_reading(method, draining) or page.answer(head)
     return None
@@ -162,7 +162,7 @@ def _check_route(
 def _health_answer(method: bytes, version: bytes, draining: bool, health: Health | None) -> HTTPAnswer:
     """Probes speak HTTP/1.0, as HAProxy's and nginx's do by default, and ask with any method that changes nothing."""
     if version not in (b"1.1", b"1.0"):
-        return HTTPAnswer(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+        return HTTPAnswer(505, "only HTTP/1.1 and HTTP/1.0 are supported")
     if method not in (b"GET", b"HEAD", b"OPTIONS"):
         return HTTPAnswer(405, "only GET, HEAD and OPTIONS are allowed", [("Allow", "GET, HEAD, OPTIONS")])
     if draining:
@@ -216,7 +216,7 @@ def _check_fields(head: bytes, line_end: int, draining: bool) -> CheckedHead | H
     if not is_well_formed:
         return HTTPAnswer(400, "malformed header line")
     if twice:
-        return HTTPAnswer(400, f"header stands more than once: {twice.decode()}")
+        return HTTPAnswer(400, f"header appears more than once: {twice.decode()}")
     at = lowered.find(_KEY_LINE)
     key = _key_at(readable, at + len(_KEY_LINE)) if at >= 0 else None
     if key is None:
@@ -229,7 +229,7 @@ def _check_fields(head: bytes, line_end: int, draining: bool) -> CheckedHead | H
         return HTTPAnswer(400, "Host is missing or malformed")
     # The body of a request would be taken for frames.
     if fields.get(b"content-length", b"0").rstrip(_SPACE) != b"0" or b"transfer-encoding" in fields:
-        return HTTPAnswer(400, "an upgrade request has no body")
+        return HTTPAnswer(400, "an upgrade request must not have a body")
     subprotocols: tuple[str, ...] = ()
     claim: Claim | None = None
     if b"sec-websocket-protocol" in fields:

@@ -118,7 +118,7 @@ def _peer_of_binary(family: int, rest: bytes) -> Peer | None:
     if kind is None or layout is None:
         return None  # a Unix socket, a datagram, or a family unknown to us: to be accepted, and its addresses ignored
     if len(rest) < layout.size:
-        raise NoProxyHeaderError("its addresses are cut off")
+        raise NoProxyHeaderError("its addresses are truncated")
     source, _, port, _ = layout.unpack_from(rest)
     return Peer((canonical(str(kind(source))), port), _scheme(rest[layout.size :]))
 
@@ -127,11 +127,11 @@ def _scheme(extensions: bytes) -> Scheme:
     at = 0
     while at < len(extensions):
         if len(extensions) - at < _TLV.size:
-            raise NoProxyHeaderError("an extension is cut off")
+            raise NoProxyHeaderError("an extension is truncated")
         kind, length = _TLV.unpack_from(extensions, at)
         at += _TLV.size
         if at + length > len(extensions):
-            raise NoProxyHeaderError("an extension is cut off")
+            raise NoProxyHeaderError("an extension is truncated")
         if kind == _SSL and length >= _SSL_FIXED.size and _SSL_FIXED.unpack_from(extensions, at)[0] & _CLIENT_SSL:
             return SECURE
         at += length

@@ -108,7 +108,7 @@ async def test_call_without_an_answer_times_out_and_what_comes_later_or_twice_is
         late = await asked(client)
         assert await boss.answer(number) == {
             "error": "TimeoutError",
-            "text": f"wspulse: no answer of {name} within 0.2 s",
+            "text": f"wspulse: no answer from {name} within 0.2 s",
         }
         await client.send("note", "late", late["id"])
         number = await boss.order_only("call", room=room, id=name)

@@ -111,7 +111,7 @@ async def test_room_or_connection_id_that_is_no_string_raises_type_error(plain: 
             "connection": [await boss.order("send", to=given), await boss.order("kick", id=given)],
         }
         for kind, results in refused.items():
-            text = f"wspulse: a {kind} id is a str, not {type(given).__name__}: {given!r}"
+            text = f"wspulse: a {kind} id must be a str, not {type(given).__name__}: {given!r}"
             assert results == [{"error": "TypeError", "text": text}] * len(results)
         await boss.send("echo", "it goes on")
         assert await boss.expect("echo") == "it goes on"

@@ -159,5 +159,5 @@ def test_worker_at_its_descriptor_limit_leaves_connections_to_the_other_and_drop
         # One that it has accepted, it may find no descriptor for to hand it over with: that is said.
         assert set(answers) <= {b"HTTP/1.1 101", b"HTTP/1.1 503"}
         assert answers[b"HTTP/1.1 101"] >= 220
-        assert "nearly all descriptors are taken" in server.stderr()
+        assert "nearly all file descriptors are in use" in server.stderr()
         assert server.worker_pids()[0] == full

@@ -69,7 +69,7 @@ def test_shutdown_of_the_control_socket_waits_for_the_delay_too_and_then_closes_
 
 def test_server_above_its_memory_lets_nobody_in_and_says_why() -> None:
     with serve_process("--app", "echo", "--max-memory", "1000000", workers=2) as server:
-        wait_until(lambda: health(server) == (503, "the memory is above max_memory"), 10, "memory is short")
+        wait_until(lambda: health(server) == (503, "memory use is above max_memory"), 10, "memory is short")
         request = urllib.request.Request(f"http://127.0.0.1:{server.port}/ws")
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(request, timeout=10)
@@ -77,5 +77,5 @@ def test_server_above_its_memory_lets_nobody_in_and_says_why() -> None:
         refused.value.close()
         with Control(server.control) as control:
             stats = control.stats()
-        assert stats.unwell == ["the memory is above max_memory"]
+        assert stats.unwell == ["memory use is above max_memory"]
         assert stats.totals.limited_memory == stats.totals.refused_503 == 1

@@ -52,7 +52,7 @@ def application(endpoint: str) -> Starlette:
             ("connection", server.send(number, Frame())),
             ("connection", server.kick(number)),
         ):
-            with pytest.raises(TypeError, match=f"wspulse: a {kind} id is a str, not int: 5"):
+            with pytest.raises(TypeError, match=f"wspulse: a {kind} id must be a str, not int: 5"):
                 await call
         return JSONResponse(None)
 

@@ -79,14 +79,14 @@ async def test_stopped_supervisor_is_told_by_health_and_log_and_nobody_is_cut_of
         assert await healths(server) == {(200, "ok")}
         with stopped(server.pid):
             began = time.monotonic()
-            await eventually(lambda: len(lines(server, "the bus stands still")) == WORKERS, "all workers say it", 5)
-            assert await healths(server) == {(503, "broadcasts between the workers stand still")}
+            await eventually(lambda: len(lines(server, "the bus is stalled")) == WORKERS, "all workers say it", 5)
+            assert await healths(server) == {(503, "broadcasts between the workers are stalled")}
             await asyncio.sleep(STOP_S - (time.monotonic() - began))
-            assert await healths(server) == {(503, "broadcasts between the workers stand still")}
-        await eventually(lambda: len(lines(server, "the bus moves again")) == WORKERS, "all workers say it", 5)
+            assert await healths(server) == {(503, "broadcasts between the workers are stalled")}
+        await eventually(lambda: len(lines(server, "the bus works again")) == WORKERS, "all workers say it", 5)
         assert await healths(server) == {(200, "ok")}
         await assert_is_served(members, "after")
-        assert len(lines(server, "the bus stands still")) == WORKERS
+        assert len(lines(server, "the bus is stalled")) == WORKERS
         async with AsyncControl(server.control) as control:
             assert [worker.bus_stalls for worker in (await control.stats()).workers] == [1] * WORKERS
         await close_all(members)
@@ -125,7 +125,7 @@ async def test_stopped_worker_is_told_by_log_and_stats_and_holds_up_nobody_else(
         for text in ("a worker is silent", "a worker that was silent is back"):
             assert [names in line for line in lines(server, text)] == [True]
         assert all(names in line for line in lines(server, "another worker"))
-        assert not lines(server, "the bus stands still")
+        assert not lines(server, "the bus is stalled")
         await close_all([*everywhere, *elsewhere])
 
 
@@ -136,10 +136,12 @@ async def test_server_that_was_stopped_as_a_whole_says_so_once_in_each_process_a
             for pid in server.pids():
                 stack.enter_context(stopped(pid))
             await asyncio.sleep(5)
-        await eventually(lambda: len(lines(server, "the loop stood still")) == WORKERS + 1, "all processes say it", 5)
+        await eventually(
+            lambda: len(lines(server, "the event loop stood still")) == WORKERS + 1, "all processes say it", 5
+        )
         await assert_is_served(members, "after")
         assert {health(server) for _ in range(10)} == {(200, "ok")}
-        for text in ("is silent", "the bus stands still", "is back"):
+        for text in ("is silent", "the bus is stalled", "is back"):
             assert not lines(server, text)
-        assert len(lines(server, "the loop stood still")) == WORKERS + 1
+        assert len(lines(server, "the event loop stood still")) == WORKERS + 1
         await close_all(members)

@@ -53,7 +53,7 @@ class Introduced(asyncio.Protocol):
         self._client = client = cast("asyncio.Transport", transport)
         self._own = address_of(client)
         if not self._trusts(self._own):
-            self._cut_off("its sender is not a trusted proxy")
+            self._cut_off("the sender is not a trusted proxy")
             return
         if self._entrance.closed:
             self.drop()
@@ -96,7 +96,7 @@ class Introduced(asyncio.Protocol):
 
     def _late(self, _now: float) -> None:
         if self._client is not None:
-            self._cut_off("it did not come in time")
+            self._cut_off("it did not arrive in time")
 
     def _cut_off(self, reason: str) -> None:
         if self._client is not None:

@@ -28,7 +28,7 @@ def parse_network(text: str) -> _Network:
         return ip_network(text)
     except ValueError:
         raise ValueError(
-            f"{text!r} is not an address or a network such as 10.0.0.0/8 (without bits set behind its prefix)"
+            f"{text!r} is not an IP address or a network such as 10.0.0.0/8 (with no bits set after the prefix)"
         ) from None
 
 

@@ -24,7 +24,7 @@ class Failures:
         not_logged = self._limit.admit(now)
         if not_logged is not None:
             _logger.error(
-                "what came of the bus could not be handled; the next is taken",
+                "a message from the bus could not be handled and was skipped",
                 exc_info=error,
                 extra={"not_logged": not_logged},
             )

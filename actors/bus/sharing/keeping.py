@@ -95,7 +95,7 @@ class KeepingBus:
 
     def _unanswered(self) -> None:
         self.give_up()
-        _logger.warning("the bus did not answer, and broadcasts of the only worker go through it still")
+        _logger.warning("the bus did not answer; the only worker still sends its broadcasts through it")
 
     def _fenced(self) -> None:
         """Inside the shared bus's drain: all that came before is delivered, and nothing comes behind."""

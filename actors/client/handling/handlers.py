@@ -38,7 +38,7 @@ class Handlers:
     def add(self, event: str, function: AnyHandler, type: Any) -> None:  # noqa: A002
         """Raises TypeError for what cannot be called with a payload and a frame, or less."""
         if not isinstance(event, str):
-            raise TypeError(f"wspulse: an event is a str, not {event.__class__.__name__}")
+            raise TypeError(f"wspulse: an event must be a str, not {event.__class__.__name__}")
         handler = Handler(function, type, _arguments_of(function))
         self._by_event[event] = (*self.of(event), handler)
 
@@ -49,7 +49,7 @@ class Handlers:
             if handlers[place].function == function:
                 self._by_event[event] = handlers[:place] + handlers[place + 1 :]
                 return
-        raise ValueError(f"wspulse: no such handler of {event!r}")
+        raise ValueError(f"wspulse: no such handler for {event!r}")
 
     def of(self, event: str) -> tuple[Handler, ...]:
         return self._by_event.get(event, ())
@@ -58,7 +58,7 @@ class Handlers:
 def _arguments_of(function: AnyHandler) -> int:
     """How many of payload and frame a function takes, so that one need not name what it does not use."""
     if not callable(function):
-        raise TypeError(f"wspulse: a handler is a function, not {type(function).__name__}")
+        raise TypeError(f"wspulse: a handler must be callable, not {type(function).__name__}")
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except ValueError:  # some functions written in C do not tell
@@ -66,7 +66,7 @@ def _arguments_of(function: AnyHandler) -> int:
     places = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
     needed = sum(each.default is each.empty for each in places)
     if needed > 2 or any(each.kind == each.KEYWORD_ONLY and each.default is each.empty for each in parameters):
-        raise TypeError("wspulse: a handler is called with the payload and the frame, or with less")
+        raise TypeError("wspulse: a handler is called with at most two arguments, the payload and the frame")
     if any(each.kind == each.VAR_POSITIONAL for each in parameters):
         return 2
     # A second one with a default is the function's own: `lambda payload, number=number: ...`

@@ -251,14 +251,14 @@ class Owners:
                 self._settling[slot] += 1
         future: asyncio.Future[None] = self._loop.create_future()
         self._waiting.setdefault(connection_id, []).append(future)
-        await _until(future, due, "an earlier request of this connection is not answered")
+        await _until(future, due, "an earlier request for this connection id has not been answered")
 
     async def _wait_for_seat(self, seat: int, due: float) -> None:
         """Until the references have changed: somebody was told of a seat before us."""
         future: asyncio.Future[None] = self._loop.create_future()
         self._for_seats.append(future)
         try:
-            await _until(future, due, f"nobody is at seat {seat}")
+            await _until(future, due, f"there is no process at seat {seat}")
         finally:
             if future in self._for_seats:
                 self._for_seats.remove(future)

@@ -58,21 +58,21 @@ def decoded(shard: Decoding, opcode: int, payload: bytes) -> Frame:
 def asking_frame(frame: Frame, codec: Codec) -> Frame:
     """`frame` with an id that no call had before and nobody can guess. Raises RuntimeError where frames have no ids."""
     if isinstance(codec, RawCodec):
-        raise RuntimeError("wspulse: `call` finds the answer by its id, and the raw codec's frames have none")
+        raise RuntimeError("wspulse: `call` matches answers by their ids, which the raw codec's frames do not have")
     return msgspec.structs.replace(frame, id=CALL_ID_PREFIX + token_hex(12))
 
 
 def checked_timeout(timeout_s: float) -> float:
     """Raises TypeError and ValueError."""
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)):
-        raise TypeError(f"wspulse: call: timeout_s is a number of seconds, not {type(timeout_s).__name__}")
+        raise TypeError(f"wspulse: call: timeout_s must be a number of seconds, not {type(timeout_s).__name__}")
     if not (isfinite(timeout_s) and 0 < timeout_s <= _LONGEST_S):
-        raise ValueError(f"wspulse: call: timeout_s is {timeout_s}; allowed is more than 0, up to {_LONGEST_S:.0f}")
+        raise ValueError(f"wspulse: call: timeout_s is {timeout_s}; allowed: above 0, up to {_LONGEST_S:.0f} seconds")
     return timeout_s
 
 
 def no_answer(connection_id: str, timeout_s: float) -> TimeoutError:
-    return TimeoutError(f"wspulse: no answer of {connection_id} within {timeout_s:g} s")
+    return TimeoutError(f"wspulse: no answer from {connection_id} within {timeout_s:g} s")
 
 
 def replied(asked: Frame, answer: Frame) -> Frame:

@@ -135,7 +135,7 @@ class Connection(ABC):
         another process and its client has not answered within `--handover-timeout` by then; RuntimeError with the raw codec,
         whose frames have no ids.
         """
-        raise RuntimeError(f"wspulse: connection {self.id}: `call` is not possible from here")
+        raise RuntimeError(f"wspulse: connection {self.id}: `call` is not available here")
 
     @abstractmethod
     async def close(self, code: int = 1000, reason: str = "") -> None:

@@ -201,6 +201,6 @@ class RemoteConnection(Connection):
 
     def _local_only(self, member: str) -> RuntimeError:
         return RuntimeError(
-            f"wspulse: connection {self.id} lives on shard {self._record.shard}; `{member}` needs it to be on this one. "
-            "`await connection.send(frame)` works for both."
+            f"wspulse: connection {self.id} lives on shard {self._record.shard}; `{member}` works only there. "
+            "`await connection.send(frame)` works from every shard."
         )

@@ -227,7 +227,7 @@ class SendLog:
         first, own = self.first, self._own
         behind = 0 if backlog is None else backlog.frames - self.position
         if not self.acknowledged <= count <= first + own - self.unsent - self.gap + behind:
-            raise ValueError(f"{count} frames are acknowledged, of {self.acknowledged} to {self.written}")
+            raise ValueError(f"{count} frames acknowledged; possible are {self.acknowledged} to {self.written}")
         is_new = count > self.acknowledged
         self.acknowledged = count
         further = count - first - own

@@ -66,7 +66,7 @@ class FurtherRooms(Generic[M]):
         joining = self._joining.get(room_id)
         if joining is None:
             if len(self.rooms) + len(self._joining) >= self._limit:
-                raise ValueError(f"wspulse: a connection is in at most {self._limit} rooms beside its first one")
+                raise ValueError(f"wspulse: a connection may be in at most {self._limit} rooms besides its first one")
             room = self._table.enter(room_id)
             if room.waiting is None:
                 self.add(room)

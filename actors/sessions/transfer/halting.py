@@ -94,15 +94,15 @@ class Halting:
             if transport is not None:
                 # The call may have begun when it was not read any more.
                 transport.read_on()
-            return "a call waits for its client's answer"
+            return "a call is waiting for the client's answer"
         self._stop_reading(session)
         if inbox.busy:
-            return "a handler runs"
+            return "a handler is running"
         if further is not None and further.is_joining:
-            return "it joins a room"
+            return "it is joining a room"
         if transport is None:
             return "" if session.state is SessionState.SUSPENDED else "it is between two sockets"
-        return "" if transport.can_leave else "its socket ends, or cannot leave"
+        return "" if transport.can_leave else "its socket is closing, or cannot be passed on"
 
     def _stop_reading(self, session: Session) -> None:
         # The answer to a call may stand behind what it has sent.

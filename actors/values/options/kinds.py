@@ -22,7 +22,7 @@ class OptionKind(Protocol):
         """A default of this kind, as the documents say it."""
 
     def checked(self, value: Any) -> Any:
-        """The value in its final form. Raises ValueError "<value> is ...; allowed is ..."."""
+        """The value in its final form. Raises ValueError "<value> is ...; allowed: ..."."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Duration:
         return f"{default:g} s" if default else "0 s (off)"
 
     def checked(self, value: Any) -> float:
-        allowed = f"allowed is {'above ' if self.above else ''}{self.low:g} … {self.high:g} seconds"
+        allowed = f"allowed: {f'above {self.low:g}, up to' if self.above else f'{self.low:g} …'} {self.high:g} seconds"
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"{value!r} is no number; {allowed}")
+            raise ValueError(f"{value!r} is not a number; {allowed}")
         # NaN is in no range.
         if not (self.low < value if self.above else self.low <= value) or not value <= self.high:
             raise ValueError(f"{value!r} is out of range; {allowed}")
@@ -70,9 +70,9 @@ class Count:
 
     def checked(self, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"{value!r} is no integer; allowed is {self.allowed}")
+            raise ValueError(f"{value!r} is not an integer; allowed: {self.allowed}")
         if not self.low <= value <= self.high:
-            raise ValueError(f"{value!r} is out of range; allowed is {self.allowed}")
+            raise ValueError(f"{value!r} is out of range; allowed: {self.allowed}")
         return value
 
 
@@ -87,7 +87,7 @@ class Truth:
 
     def checked(self, value: Any) -> bool:
         if not isinstance(value, bool):
-            raise ValueError(f"{value!r} is no bool; allowed is True or False")
+            raise ValueError(f"{value!r} is not a bool; allowed: True or False")
         return value
 
 
@@ -107,7 +107,7 @@ class OneOf:
     def checked(self, value: Any) -> str:
         if value not in self.names:
             *others, last = map(repr, self.names)
-            raise ValueError(f"{value!r} is unknown; allowed is {', '.join(others)} or {last}")
+            raise ValueError(f"{value!r} is unknown; allowed: {', '.join(others)} or {last}")
         return str(value)
 
 

@@ -27,20 +27,20 @@ def _subprotocols(value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise ValueError(f"{value!r} is no sequence of names")
+        raise ValueError(f"{value!r} is not a sequence of names")
     for name in value:
         if not isinstance(name, str) or not TOKEN.fullmatch(name):
-            raise ValueError(f"{name!r} is no token; allowed are letters, digits and !#$%&'*+-.^_`|~")
+            raise ValueError(f"{name!r} is not a token; allowed: letters, digits and !#$%&'*+-.^_`|~")
         if name.startswith(RESERVED):
-            raise ValueError(f"{name!r} is the server's own, which needs no naming")
+            raise ValueError(f"{name!r} is reserved; the server offers its own subprotocols by itself")
     if len(set(value)) != len(value):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name appears twice")
     return tuple(value)
 
 
 def _codec(codec: Any) -> Any:
     if isinstance(codec, type):
-        raise ValueError(f"{codec!r} is a class; allowed is an object of it")
+        raise ValueError(f"{codec!r} is a class; pass an instance of it")
     for member in ("encode", "decode"):
         if not callable(getattr(codec, member, None)):
             raise ValueError(f"{codec!r} has no callable member {member!r}; a codec has encode, decode and binary")
@@ -52,25 +52,25 @@ def _codec(codec: Any) -> Any:
 
 def _origin_check(value: Any) -> Any:
     if value is not None and not callable(value):
-        raise ValueError(f"{value!r} is not callable; allowed is callable(request) -> bool")
+        raise ValueError(f"{value!r} is not callable; allowed: callable(request) -> bool")
     return value
 
 
 def _compression(value: Any) -> Any:
     if value is not None and value != "deflate":
-        raise ValueError(f"{value!r} is unknown; allowed is None or 'deflate'")
+        raise ValueError(f"{value!r} is unknown; allowed: None or 'deflate'")
     return value
 
 
 def _http_application(value: Any) -> Any:
     if value is not None and not callable(value):
-        raise ValueError(f"{value!r} is not callable; allowed is an ASGI application")
+        raise ValueError(f"{value!r} is not callable; allowed: an ASGI application")
     return value
 
 
 def _logger(value: Any) -> Any:
     if not isinstance(value, Logger):
-        raise ValueError(f"{value!r} is no logging.Logger")
+        raise ValueError(f"{value!r} is not a logging.Logger")
     return value
 
 
@@ -141,7 +141,7 @@ class ServerOptions:
         known = {item.name for item in fields(self)}
         for option in overrides:
             if option not in known:
-                raise _fail(option, f"unknown option; allowed is {', '.join(sorted(known))}")
+                raise _fail(option, f"unknown option; allowed: {', '.join(sorted(known))}")
         return replace(self, **overrides)
 
 

@@ -42,4 +42,4 @@ def claim_in(offered: Sequence[str]) -> Claim | None:
 def check_event(event: str) -> None:
     """Raises ValueError for an event that no application may send."""
     if event.startswith(RESERVED):
-        raise ValueError(f"wspulse: events that begin with {RESERVED!r} are the protocol's own: {event!r}")
+        raise ValueError(f"wspulse: events that begin with {RESERVED!r} are reserved for the protocol: {event!r}")

@@ -19,18 +19,20 @@ _OURS = re.compile(r"(?i:upgrade|connection|content-(length|type|encoding)|trans
 def checked_headers(headers: Headers, where: str) -> tuple[tuple[str, str], ...]:
     """Raises TypeError and ValueError for what no response may have, and for what the handshake itself says."""
     if not isinstance(headers, Iterable):
-        raise TypeError(f"wspulse: {where}: headers is {headers!r}; allowed is a map, or pairs of str")
+        raise TypeError(f"wspulse: {where}: headers must be a mapping or pairs of str, not {headers!r}")
     pairs = []
     for pair in headers.items() if isinstance(headers, Mapping) else headers:
         if not _is_pair(pair):
-            raise TypeError(f"wspulse: {where}: a header is {pair!r}; allowed is a pair of str")
+            raise TypeError(f"wspulse: {where}: a header must be a pair of str, not {pair!r}")
         name, value = pair
         if not is_token(name):
-            raise ValueError(f"wspulse: {where}: {name!r} is no name of a header")
+            raise ValueError(f"wspulse: {where}: {name!r} is not a valid header name")
         if _OURS.fullmatch(name) is not None:
-            raise ValueError(f"wspulse: {where}: the header {name} is the handshake's own")
+            raise ValueError(f"wspulse: {where}: the header {name} is set by the handshake itself")
         if _VALUE.fullmatch(value) is None:
-            raise ValueError(f"wspulse: {where}: the value of the header {name} has a character that none may have")
+            raise ValueError(
+                f"wspulse: {where}: the value of the header {name} contains a character that is not allowed"
+            )
         pairs.append((name, value))
     return tuple(pairs)
 

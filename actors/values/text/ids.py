@@ -28,7 +28,7 @@ def checked_excluded(exclude: Iterable[str]) -> frozenset[str]:
     """The connection ids that a broadcast leaves out. Raises TypeError for one that is no str, or where a single id is given in
     the place of several."""
     if isinstance(exclude, (str, bytes)) or not isinstance(exclude, Iterable):
-        raise TypeError(f"wspulse: exclude is a list of connection ids, not {type(exclude).__name__}")
+        raise TypeError(f"wspulse: exclude must be a list of connection ids, not {type(exclude).__name__}")
     excluded = tuple(exclude)
     for connection_id in excluded:
         if not isinstance(connection_id, str):
@@ -43,7 +43,7 @@ def checked_room_id(room_id: object) -> str:
     try:
         size = len(room_id.encode())
     except UnicodeEncodeError:
-        raise ValueError("wspulse: a room id holds half a surrogate pair, which UTF-8 has no bytes for") from None
+        raise ValueError("wspulse: the room id contains a lone surrogate, which UTF-8 cannot encode") from None
     if size > MAX_ID_BYTES:
-        raise ValueError(f"wspulse: a room id has at most {MAX_ID_BYTES} bytes in UTF-8, not {size}")
+        raise ValueError(f"wspulse: the room id has {size} bytes in UTF-8; allowed: up to {MAX_ID_BYTES}")
     return room_id

@@ -21,12 +21,12 @@ BUSY_SHARE = 0.1
 to share its core with many."""
 
 BUSY = (
-    "the loop was blocked: something computed in it instead of awaiting, and nobody was served; --stall-timeout says after how "
-    "long its stack is written"
+    "the event loop was blocked: something ran in it without awaiting, and no client was served; after --stall-timeout the "
+    "stack of what blocks it is logged"
 )
 IDLE = (
-    "the loop stood still and used no CPU: the process was stopped, or had to wait for the CPU, or something in it waited "
-    "without awaiting; --stall-timeout says after how long the stack of that is written"
+    "the event loop stood still without using the CPU: the process was stopped or had to wait for the CPU, or something in it "
+    "waited without awaiting; after --stall-timeout the stack of that is logged"
 )
 SUSPENDED = "the machine was suspended"
 

@@ -98,7 +98,7 @@ def _inflated_in_steps(rest: bytes, most_bytes: int, why_too_big: str) -> bytes:
         rest = _inflate(rest, inflater, content, most_bytes, why_too_big)
         if not rest or rest == _END:
             return content.getvalue()
-    raise InflationError("compressed message has too many last blocks")
+    raise InflationError("compressed message has too many final blocks")
 
 
 def _inflate(rest: bytes, inflater: Inflater, content: BytesIO, most_bytes: int, why_too_big: str) -> bytes:
@@ -116,4 +116,4 @@ def _inflate(rest: bytes, inflater: Inflater, content: BytesIO, most_bytes: int,
             step = inflater.unconsumed_tail
             if not step and len(part) < _CHUNK_BYTES:
                 break
-    raise InflationError("compressed message is cut off")
+    raise InflationError("compressed message is truncated")

@@ -44,25 +44,25 @@ def test_header_that_cannot_be_sent_is_refused(headers: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("headers", [{"X-Count": 5}, [("X-Count",)], ["X-Count"], [b"ab"]], ids=repr)
 def test_header_that_is_no_pair_of_text_is_refused(headers: Any) -> None:
-    with pytest.raises(TypeError, match=r"wspulse: Accept: a header is .*; allowed is a pair of str"):
+    with pytest.raises(TypeError, match=r"wspulse: Accept: a header must be a pair of str, not "):
         Accept("den", headers=headers)
 
 
 @pytest.mark.parametrize("headers", [None, 5], ids=repr)
 def test_headers_that_are_no_headers_are_refused(headers: Any) -> None:
-    with pytest.raises(TypeError, match=r"wspulse: ConnectRejected: headers is .*; allowed is a map, or pairs of str"):
+    with pytest.raises(TypeError, match=r"wspulse: ConnectRejected: headers must be a mapping or pairs of str, not "):
         ConnectRejected("no", headers=headers)
 
 
 @pytest.mark.parametrize("subprotocol", ["", "two words", "a,b", "a\r\n", 5], ids=repr)
 def test_subprotocol_that_is_no_token_is_refused(subprotocol: Any) -> None:
-    with pytest.raises(ValueError, match=r"wspulse: Accept: subprotocol is .*; allowed is a token"):
+    with pytest.raises(ValueError, match=r"wspulse: Accept: subprotocol must be a token"):
         Accept("den", subprotocol=subprotocol)
 
 
 def test_resume_that_is_no_bool_is_refused() -> None:
     resume: Any = "no"
-    with pytest.raises(TypeError, match="wspulse: Accept: resume is 'no'; allowed is True or False"):
+    with pytest.raises(TypeError, match="wspulse: Accept: resume must be True or False, not 'no'"):
         Accept("den", resume=resume)
 
 

@@ -15,7 +15,7 @@ from wspulse import Request, Server
 LONG_S = 30.0
 """`handshake_timeout`: nobody here is to wait for it."""
 
-TLS = "a TLS client spoke to a port without TLS"
+TLS = "a TLS client connected to a port without TLS"
 
 
 def identify(_request: Request) -> tuple[str, str]:
@@ -77,7 +77,7 @@ async def test_binary_noise_is_told_at_debug_alone(caplog: pytest.LogCaptureFixt
     caplog.set_level(logging.DEBUG, "wspulse")
     async with made(is_beside_http=False).serve() as running:
         await answer_of(running.port, b"\0")
-    assert lines(caplog) == [("DEBUG", "a connection began with what is no HTTP")]
+    assert lines(caplog) == [("DEBUG", "a connection sent something other than HTTP")]
 
 
 async def test_old_http_goes_on_to_the_http_application_and_health_is_ours() -> None:

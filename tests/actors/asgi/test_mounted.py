@@ -46,7 +46,7 @@ async def test_lifespan_starts_and_stops_nothing_where_the_process_serves_by_its
 async def test_mounted_server_that_runs_is_not_served_a_second_time() -> None:
     server, log, _ = mounted()
     async with server.asgi_lifespan():
-        with pytest.raises(RuntimeError, match=r"^wspulse: this server is running already"):
+        with pytest.raises(RuntimeError, match=r"^wspulse: this server is already running"):
             async with server.serve():
                 pass
         await server.broadcast("lobby", Frame())
@@ -78,9 +78,7 @@ async def test_call_of_another_thread_is_refused_and_named_its_way(name: str) ->
 
     async with server.asgi_lifespan():
         for work in (in_a_loop_of_its_own, without_a_loop):
-            with pytest.raises(
-                RuntimeError, match="wspulse: this is another thread than the server's loop runs in; call `"
-            ):
+            with pytest.raises(RuntimeError, match="wspulse: this thread is not the server's; call `"):
                 await asyncio.to_thread(work)
     assert log == ["start", "stop"]
 

@@ -179,7 +179,7 @@ async def test_error_of_a_call_is_the_one_that_a_worker_would_raise(
 
 async def test_no_room_is_not_all_rooms(controls: list[FakeControl]) -> None:
     nothing: Any = None
-    with pytest.raises(TypeError, match="wspulse: a room id is a str, not NoneType: None"):
+    with pytest.raises(TypeError, match="wspulse: a room id must be a str, not NoneType: None"):
         await joined().get_connections(nothing)
     assert controls == []
 

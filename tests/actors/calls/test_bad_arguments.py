@@ -99,17 +99,17 @@ async def test_what_is_no_id_is_a_type_error_of_every_call(deployment: str) -> N
                 with pytest.raises(TypeError) as raised:
                     await call()
                 assert str(raised.value).startswith("wspulse: a "), (name, given)
-                assert "id is a str, not" in str(raised.value)
+                assert "id must be a str, not" in str(raised.value)
 
 
 @deployments
 async def test_what_is_no_collection_of_ids_excludes_nobody_and_is_a_type_error(deployment: str) -> None:
     async with stage_of(deployment) as stage:
         for given in (None, 0, 7, False, "", "ann", b"", b"ann"):
-            with pytest.raises(TypeError, match=r"^wspulse: exclude is a list of connection ids, not "):
+            with pytest.raises(TypeError, match=r"^wspulse: exclude must be a list of connection ids, not "):
                 await stage.server.broadcast("room", FRAME, exclude=given)
             if not is_joined(stage):
-                with pytest.raises(TypeError, match=r"^wspulse: exclude is a list of connection ids, not "):
+                with pytest.raises(TypeError, match=r"^wspulse: exclude must be a list of connection ids, not "):
                     stage.server.broadcast_nowait("room", FRAME, exclude=given)
 
 

@@ -119,7 +119,7 @@ async def test_answer_to_a_frame_without_an_id_is_a_warning_a_few_times(
         await router.dispatch(connection, Frame("add", [1]))
     assert connection.sent == []
     assert {(record.levelname, record.message) for record in caplog.records} == {
-        ("WARNING", "a handler answered a frame that has no id: nothing was sent")
+        ("WARNING", "a handler answered a frame that has no id; nothing was sent")
     }
     assert len(caplog.records) == 5
     assert vars(caplog.records[0])["event"] == "add"

@@ -164,7 +164,7 @@ async def test_handler_may_be_a_callable_that_tells_no_signature() -> None:
 
 @pytest.mark.parametrize("event", [None, b"chat", 7])
 def test_registration_raises_type_error_when_the_name_is_no_string(event: Any) -> None:
-    with pytest.raises(TypeError, match=r"wspulse: on: the event's name .* is no string"):
+    with pytest.raises(TypeError, match=r"wspulse: on: the event's name must be a str, not "):
         EventRouter().on(event)
 
 
@@ -185,7 +185,7 @@ def test_registration_raises_type_error_when_a_class_is_given_for_an_object() ->
     class Handler:
         def __call__(self, context: Context) -> None: ...
 
-    with pytest.raises(TypeError, match=r"event 'chat': .*Handler is a class; give an object of it"):
+    with pytest.raises(TypeError, match=r"event 'chat': .*Handler is a class; pass an instance of it"):
         EventRouter().on("chat", Handler)
     with pytest.raises(TypeError, match=r"use: .*Handler is a class"):
         EventRouter().use(Handler)
@@ -195,21 +195,21 @@ def test_registration_raises_type_error_when_a_class_is_given_for_an_object() ->
     "handler", [lambda: None, lambda a, b, c: None, lambda context, *, message: None, lambda **values: None]
 )
 def test_registration_raises_type_error_when_the_arguments_cannot_fit(handler: Any) -> None:
-    with pytest.raises(TypeError, match=r"event 'chat': .* has the wrong arguments"):
+    with pytest.raises(TypeError, match=r"event 'chat': .* takes the wrong arguments"):
         EventRouter().on("chat", handler)
 
 
 def test_registration_raises_type_error_when_the_arguments_are_those_of_on_message() -> None:
     def relay(connection: Connection, frame: Frame) -> None: ...
 
-    with pytest.raises(TypeError, match="event 'chat': handlers of an event router take a Context first"):
+    with pytest.raises(TypeError, match="event 'chat': a handler of an event router takes a Context"):
         EventRouter().on("chat", relay)
 
 
 def test_registration_raises_type_error_when_an_annotation_cannot_be_read() -> None:
     def buy(context: Context, price: Decimal) -> None: ...
 
-    with pytest.raises(TypeError, match=r"event 'buy': the annotation of `price` of .* cannot be read: .*Decimal"):
+    with pytest.raises(TypeError, match=r"event 'buy': the annotation of `price` in .* cannot be evaluated: .*Decimal"):
         EventRouter().on("buy", buy)
 
 
@@ -224,14 +224,14 @@ def test_return_annotation_is_never_read() -> None:
     "data_type", [int | str | list[int] | tuple[int], dict[int, set[list[int]]] | dict[str, int], 7]
 )
 def test_registration_raises_type_error_when_payloads_cannot_be_decoded_to_the_type(data_type: Any) -> None:
-    with pytest.raises(TypeError, match="event 'chat': payloads cannot be decoded to"):
+    with pytest.raises(TypeError, match="event 'chat': payloads cannot be decoded as"):
         EventRouter().on("chat", silent, type=data_type)
 
 
 def test_registration_names_both_when_an_event_gets_a_second_handler() -> None:
     router = EventRouter()
     router.on("chat", silent)
-    with pytest.raises(ValueError, match="wspulse: event 'chat': silent handles it already"):
+    with pytest.raises(ValueError, match="wspulse: event 'chat': already handled by silent"):
         router.on("chat", silent)
 
 
@@ -261,9 +261,9 @@ def test_second_fallback_and_second_on_invalid_are_refused() -> None:
     router = EventRouter()
     router.fallback(silent)
     router.on_invalid(invalid)
-    with pytest.raises(ValueError, match="fallback: silent is it already"):
+    with pytest.raises(ValueError, match="fallback: already set to silent"):
         router.fallback(silent)
-    with pytest.raises(ValueError, match=r"on_invalid: .*invalid is it already"):
+    with pytest.raises(ValueError, match=r"on_invalid: already set to .*invalid"):
         router.on_invalid(invalid)
     with pytest.raises(TypeError, match=r"on_invalid: .* it is called with \(context, error\)"):
         EventRouter().on_invalid(silent)

@@ -85,7 +85,7 @@ def test_include_raises_value_error_when_an_event_would_have_two_handlers() -> N
     outer, inner = EventRouter(), EventRouter()
     outer.on("chat.message", Trace().sync("outer"))
     inner.on("message", Trace().sync("inner"))
-    with pytest.raises(ValueError, match=r"event 'chat.message': .* handles it already"):
+    with pytest.raises(ValueError, match=r"event 'chat.message': already handled by "):
         outer.include(inner, "chat.")
     assert outer.events == ("chat.message",)
 
@@ -95,10 +95,10 @@ def test_later_registration_raises_value_error_when_a_router_around_has_the_even
     outer.include(middle, "chat.")
     middle.include(inner)
     outer.on("chat.message", Trace().sync("outer"))
-    with pytest.raises(ValueError, match=r"event 'chat.message': .* handles it already"):
+    with pytest.raises(ValueError, match=r"event 'chat.message': already handled by "):
         inner.on("message", Trace().sync("inner"))
     middle.on("ping", Trace().sync("middle"))
-    with pytest.raises(ValueError, match=r"event 'chat.ping': .* handles it already"):
+    with pytest.raises(ValueError, match=r"event 'chat.ping': already handled by "):
         outer.on("chat.ping", Trace().sync("outer"))
     assert inner.events == ()
 
@@ -114,10 +114,10 @@ def test_include_raises_value_error_when_routers_would_go_in_a_circle() -> None:
 
 def test_include_raises_when_it_is_given_nothing_that_can_be_included() -> None:
     outer, inner = EventRouter(), EventRouter()
-    with pytest.raises(TypeError, match="is no EventRouter"):
+    with pytest.raises(TypeError, match="is not an EventRouter"):
         outer.include(Trace().sync("step"))
-    with pytest.raises(TypeError, match="the prefix None is no string"):
+    with pytest.raises(TypeError, match="the prefix must be a str, not None"):
         outer.include(inner, None)  # type: ignore[arg-type]
     outer.include(inner, "chat.")
-    with pytest.raises(ValueError, match=r"included already with the prefix 'chat\.'"):
+    with pytest.raises(ValueError, match=r"already included with the prefix 'chat\.'"):
         outer.include(inner, "chat.")

@@ -40,7 +40,7 @@ async def test_connection_joins_no_more_rooms_than_it_may_and_its_neighbour_does
             else:
                 assert answer == {
                     "event": "refused",
-                    "payload": "wspulse: a connection is in at most 3 rooms beside its first one",
+                    "payload": "wspulse: a connection may be in at most 3 rooms besides its first one",
                 }
         await neighbour.send('{"event":"room-5"}')
         assert json.loads(await neighbour.recv()) == {"event": "joined", "payload": 2}

@@ -74,7 +74,7 @@ def test_new_id_is_a_uuid_that_its_shard_owns(shards: int) -> None:
 
 @pytest.mark.parametrize("shards", [-1, 0, SLOTS + 1])
 def test_count_of_shards_out_of_range_is_refused(shards: int) -> None:
-    with pytest.raises(ValueError, match=f"^wspulse: workers: {shards} is out of range; allowed is 1 … 1024$"):
+    with pytest.raises(ValueError, match=f"^wspulse: workers: {shards} is out of range; allowed: 1 … 1024$"):
         Placement(shards)
 
 

@@ -98,7 +98,7 @@ async def test_envelope_that_raises_is_handed_on_once_and_harms_no_other(
     sender.kick("4")
     await eventually(lambda: len(receiver.kicked) >= 4, "the next has come")
     assert receiver.kicked == ["1", "2", "3", "4"]
-    assert [record.message for record in caplog.records] == ["an envelope could not be dealt with"]
+    assert [record.message for record in caplog.records] == ["an envelope could not be handled"]
     sender.stream.close()
     receiver.stream.close()
 

@@ -181,7 +181,7 @@ async def test_plan_that_comes_while_one_is_under_way_is_refused() -> None:
             stage.conductor.order(stage.source, dict.fromkeys(range(SLOTS), 1), leaves=False)
             refused = await stage.conductor.outcome()
             assert isinstance(refused, MoveFailed)
-            assert refused.reason == "another plan is under way"
+            assert refused.reason == "another move is in progress"
             stage.conductor.plan = first
             stage.gates["it"].set()
             assert isinstance(await moving, MovedOut)

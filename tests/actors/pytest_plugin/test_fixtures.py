@@ -114,8 +114,8 @@ def test_failing(wspulse_serve):
     client.expect("other", timeout=0.1)
 """,
     )
-    assert "wspulse_server needs a fixture wspulse_app" in output
-    assert "'other' did not come within 0.1 s; what came instead: 'chat' 'hi'" in output
+    assert "wspulse_server needs a fixture named wspulse_app" in output
+    assert "'other' did not arrive within 0.1 s; received instead: 'chat' 'hi'" in output
     assert "blocking.py" not in output
     assert "client.py" not in output
 

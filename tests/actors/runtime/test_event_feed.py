@@ -48,7 +48,7 @@ async def test_error_that_cannot_say_what_it_is_ends_its_session_like_any_other(
         msgspec.msgpack.decode(data) for message in sent if isinstance(message, Events) for _, data in message.events
     ]
     told: list[Any] = [event["error"] for event in events]
-    assert told == [{"type": "Mute", "message": "its text cannot be had"}]
+    assert told == [{"type": "Mute", "message": "its text is not available"}]
 
 
 class Stage:

@@ -51,7 +51,7 @@ async def test_handler_that_does_not_end_is_cancelled_when_the_servers_patience_
         await eventually(lambda: stage.log, "the handler runs")
         await peer.close()
     assert [line.partition(" ")[0] for line in stage.log] == ["begun", "cancelled", "on_disconnect", "on_stop"]
-    told = [vars(line) for line in caplog.records if "cancels handlers" in line.message]
+    told = [vars(line) for line in caplog.records if "handlers that are still running are cancelled" in line.message]
     assert [(line["handlers"], line["patience_s"]) for line in told] == [(1, 0.05)]
 
 
@@ -86,7 +86,7 @@ async def test_handler_that_refuses_its_cancellation_keeps_no_server_from_ending
         await peer.close()
     assert time.monotonic() - begun < 4
     assert stage.log == ["begun", "cancelled", "on_stop", "cancelled"]
-    assert [vars(line)["handlers"] for line in caplog.records if "refuse" in line.message] == [1]
+    assert [vars(line)["handlers"] for line in caplog.records if "do not react" in line.message] == [1]
     stage.refuses = False
     task.cancel()
     await asyncio.wait([task], timeout=5)

@@ -153,7 +153,7 @@ async def test_order_from_outside_whose_frame_the_codec_cannot_bear_has_an_error
     passed_on: list[BaseException] = []
     runtime.shard.outcome = passed_on.append
     await runtime.start()
-    with pytest.raises(RuntimeError, match="the codec raised what is no Exception"):
+    with pytest.raises(RuntimeError, match="the codec raised something that is not an Exception"):
         runtime.receive(BroadcastPayload("room", b"{}", "json"))
     assert [type(each) for each in passed_on] == [error]
     await runtime.stop()

@@ -148,10 +148,11 @@ async def test_expected_room_is_told_from_others_and_shown_when_it_does_not_come
             await server.send("alice", Frame("said", room, room=room))
         assert (await alice.expect("said", room="table")).payload == "table"
         with pytest.raises(
-            AssertionError, match=r"^'said' in 'garden' that fits did not come .*: 'said' 'tea' in 'tea', 'said' ''$"
+            AssertionError,
+            match=r"^'said' in 'garden' that matches did not arrive .*: 'said' 'tea' in 'tea', 'said' ''$",
         ):
             await alice.expect("said", room="garden", where=lambda frame: True, timeout=0.05)
-        with pytest.raises(AssertionError, match="'said' 'tea' in 'tea' came"):
+        with pytest.raises(AssertionError, match="'said' 'tea' in 'tea' arrived"):
             await alice.expect_nothing(room="tea")
         assert (await alice.expect("said", room="")).payload == ""
 
@@ -175,10 +176,10 @@ async def test_call_raises_what_the_server_answers_as_an_error() -> None:
         with pytest.raises(ReplyError) as invalid:
             await alice.call("join", 5)
         assert invalid.value.payload["code"] == "invalid_payload"
-        with pytest.raises(AssertionError, match=r"^the answer to 'say' did not come within 0\.05 s"):
+        with pytest.raises(AssertionError, match=r"^the answer to 'say' did not arrive within 0\.05 s"):
             await alice.call("say", "tea", timeout=0.05)
         with pytest.raises(
-            AssertionError, match=r"^the answer to 'end' can no longer come; .* ended with 4001 \(logged in"
+            AssertionError, match=r"^the answer to 'end' can no longer arrive; .* ended with 4001 \(logged in"
         ):
             await alice.call("end", UNSET)
 
@@ -236,7 +237,7 @@ def test_plain_tests_see_rooms_and_presence_and_call() -> None:
         bob.send("say", "tea")
         assert alice.expect("said", room="tea").room == "tea"
         bob.expect_nothing(room="tea", within=0.01)
-        with pytest.raises(RuntimeError, match="runs in this process; call its own methods"):
+        with pytest.raises(RuntimeError, match="runs in this process; call the Server's own methods"):
             _ = running.control
 
 

@@ -63,7 +63,7 @@ def test_words_of_a_codec_that_refuses_are_shortened_and_say_wspulse_once() -> N
 
     with pytest.raises(BadRequestError) as raised:
         encode_control_frame(refuse, Frame())
-    assert str(raised.value) == f"wspulse: bad request: frame: the codec refuses it: {'x' * 200}…"
+    assert str(raised.value) == f"wspulse: bad request: frame: the codec cannot encode it: {'x' * 200}…"
 
 
 @pytest.mark.parametrize("codec", [JSONCodec(), MsgpackCodec()])

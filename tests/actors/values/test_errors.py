@@ -130,12 +130,12 @@ def test_connect_rejected_with_a_status_that_rejects_nothing_is_refused(status: 
 
 @pytest.mark.parametrize("status", ["403", None, 403.0, True])
 def test_connect_rejected_with_a_status_that_is_no_int_is_refused(status: Any) -> None:
-    with pytest.raises(TypeError, match="wspulse: ConnectRejected: status is an int, not "):
+    with pytest.raises(TypeError, match="wspulse: ConnectRejected: status must be an int, not "):
         ConnectRejected("no", status)
 
 
 def test_error_of_an_id_says_what_was_given_and_what_is_allowed() -> None:
-    assert str(id_error("room", 5)) == "wspulse: a room id is a str, not int: 5"
+    assert str(id_error("room", 5)) == "wspulse: a room id must be a str, not int: 5"
     assert len(str(id_error("connection", b"x" * 10_000))) < 300
 
 
@@ -146,4 +146,4 @@ def test_of_what_an_error_says_others_are_told_a_bounded_part() -> None:
 
     assert text_of(ValueError("x" * 5_000_000)) == "x" * 4096
     assert text_of(ValueError("short")) == "short"
-    assert text_of(Unspeakable()) == "its text cannot be had"
+    assert text_of(Unspeakable()) == "its text is not available"

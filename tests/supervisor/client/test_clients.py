@@ -150,7 +150,7 @@ async def test_id_that_is_no_string_is_refused_before_anybody_is_asked(
     kind: str, name: str, args: tuple[Any, ...], kind_of_id: str, tmp_path: Path
 ) -> None:
     async with both(kind, tmp_path) as (server, client):
-        with pytest.raises(TypeError, match=f"wspulse: a {kind_of_id} id is a str, not int: 5"):
+        with pytest.raises(TypeError, match=f"wspulse: a {kind_of_id} id must be a str, not int: 5"):
             await client.call(name, *args)
         call = client.call("ping")
         assert (await server.takes()).op == "ping"

@@ -83,7 +83,7 @@ async def test_peer_that_is_not_trusted_is_cut_off_before_it_says_a_word(caplog:
     introduced.data_received(HEADER + head("/ws"))
     assert client.written == b""
     assert door.shard.metrics.not_introduced == 1
-    assert vars(caplog.records[0])["reason"] == "its sender is not a trusted proxy"
+    assert vars(caplog.records[0])["reason"] == "the sender is not a trusted proxy"
     assert not door.acceptor.introduced
 
 

@@ -93,5 +93,5 @@ def test_no_more_is_read_than_there_are_proxies(name: str, monkeypatch: pytest.M
 def test_network_that_is_none_is_refused() -> None:
     assert str(parse_network("127.0.0.1")) == "127.0.0.1/32"
     for text in ("10.0.0.1/8", "somewhere", "10.0.0.0/33", ""):
-        with pytest.raises(ValueError, match="not an address or a network"):
+        with pytest.raises(ValueError, match="not an IP address or a network"):
             parse_network(text)

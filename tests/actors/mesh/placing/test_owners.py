@@ -114,7 +114,7 @@ async def test_ask_follows_a_session_that_has_moved() -> None:
 async def test_ask_for_a_seat_that_is_not_known_yet_waits_for_it_until_its_deadline() -> None:
     owners = owners_of(Actor(moved_to(7)), Actor())
     name = name_at(owners, 0)
-    with pytest.raises(ShardUnavailableError, match="nobody is at seat 7"):
+    with pytest.raises(ShardUnavailableError, match="there is no process at seat 7"):
         await owners.ask(name, message(name), timeout_s=0.05)
     asking = asyncio.create_task(owners.ask(name, message(name), timeout_s=5))
     await asyncio.sleep(0)

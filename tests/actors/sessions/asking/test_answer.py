@@ -22,7 +22,7 @@ def test_frame_that_asks_is_a_copy_with_an_id_of_its_own() -> None:
 
 
 def test_raw_codec_has_no_ids_to_find_an_answer_by() -> None:
-    with pytest.raises(RuntimeError, match="the raw codec's frames have none"):
+    with pytest.raises(RuntimeError, match="the raw codec's frames do not have"):
         asking_frame(Frame("", "text"), RawCodec())
 
 

@@ -128,7 +128,7 @@ async def test_nothing_is_left_of_calls_however_they_end(which: int) -> None:
         connections = await both(shards)
         inbox = _inbox(connections[0])
         connection = connections[which]
-        with pytest.raises(TimeoutError, match="no answer of"):
+        with pytest.raises(TimeoutError, match="no answer from"):
             await connection.call(Frame("ask"), 0.05)
         await client.recv()
         calling = asyncio.create_task(connection.call(Frame("ask"), 0.5))
@@ -223,7 +223,7 @@ async def test_call_to_a_shard_that_does_not_answer_ends_in_its_own_time() -> No
             raise ShardUnavailableError("it did not answer in time")
 
     record = ConnectionRecord("a", "room", 1, 1, 1, "connected", 0.0, 0)
-    with pytest.raises(TimeoutError, match="no answer of a within"):
+    with pytest.raises(TimeoutError, match="no answer from a within"):
         await RemoteConnection(cast("Any", SilentShards()), record).call(Frame("ask"), 0.05)
 
 

@@ -116,7 +116,7 @@ async def test_what_a_reconnect_brought_is_there_in_its_restore_handler_and_the_
             client.transport.abort()
             await eventually(partial(_is_suspended, local), "the server has noticed")
         (remote,) = await shards.servers[1].get_connections("room")
-        with pytest.raises(RuntimeError, match="`resumed_with` needs it to be on this one"):
+        with pytest.raises(RuntimeError, match="`resumed_with` works only there"):
             _ = remote.resumed_with
     assert [(request, state) for request, state, _ in seen] == [("first", "first")] * 3
     assert seen[0][2] is None

@@ -242,7 +242,7 @@ def test_ended_session_names_the_rooms_that_it_was_in_and_is_in_none(stage: Stag
 
 def test_rooms_that_wait_count_for_the_limit(stage: Stage) -> None:
     joins = [stage.start(f"room {number}") for number in range(128)]
-    with pytest.raises(ValueError, match=r"^wspulse: a connection is in at most 128 rooms beside its first one$"):
+    with pytest.raises(ValueError, match=r"^wspulse: a connection may be in at most 128 rooms besides its first one$"):
         stage.start("one more").result()
     joins[0].cancel()
     stage.turn()

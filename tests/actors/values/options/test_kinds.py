@@ -34,5 +34,5 @@ def test_final_form_of_what_is_checked_is_what_the_check_returns() -> None:
 
 
 def test_refusal_of_a_name_lists_the_others() -> None:
-    with pytest.raises(ValueError, match=r"^'x' is unknown; allowed is 'a', 'b' or 'c'$"):
+    with pytest.raises(ValueError, match=r"^'x' is unknown; allowed: 'a', 'b' or 'c'$"):
         OneOf(("a", "b", "c")).checked("x")

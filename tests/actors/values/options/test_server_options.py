@@ -102,7 +102,7 @@ def test_switches_are_true_or_false(option: str) -> None:
     for value in (True, False):
         assert getattr(options(**{option: value}), option) is value
     for wrong in (0, 1, None, "yes"):
-        assert refusal(**{option: wrong}).startswith(f"wspulse: {option}: {wrong!r} is no bool")
+        assert refusal(**{option: wrong}).startswith(f"wspulse: {option}: {wrong!r} is not a bool")
 
 
 def test_duplicate_mode_is_one_of_three() -> None:
@@ -117,7 +117,7 @@ def test_compression_is_deflate_or_none() -> None:
     assert ServerOptions(compression=None).compression is None
     wrong: Any
     for wrong in ("DEFLATE", "gzip", "", True, []):
-        assert refusal(compression=wrong) == f"wspulse: compression: {wrong!r} is unknown; allowed is None or 'deflate'"
+        assert refusal(compression=wrong) == f"wspulse: compression: {wrong!r} is unknown; allowed: None or 'deflate'"
 
 
 def test_duplicate_mode_resume_needs_a_resume_window() -> None:
@@ -187,7 +187,7 @@ def test_of_several_wrong_options_the_first_is_told() -> None:
 def test_logger_is_a_logger() -> None:
     logger = logging.getLogger("mine")
     assert ServerOptions(logger=logger).logger is logger
-    assert refusal(logger="mine").startswith("wspulse: logger: 'mine' is no logging.Logger")
+    assert refusal(logger="mine").startswith("wspulse: logger: 'mine' is not a logging.Logger")
 
 
 def test_options_cannot_be_changed_afterwards() -> None:
@@ -209,5 +209,5 @@ def test_overrides_replace_some_and_are_checked_with_the_rest() -> None:
 
 
 def test_override_of_an_unknown_option_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^wspulse: max_size: unknown option; allowed is "):
+    with pytest.raises(ValueError, match=r"^wspulse: max_size: unknown option; allowed: "):
         ServerOptions().overridden({"max_size": 5})

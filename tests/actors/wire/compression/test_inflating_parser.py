@@ -192,7 +192,7 @@ def test_reserved_bit_anywhere_but_where_a_message_begins_is_a_violation(data: b
     ("data", "reason"),
     [
         (compressed_frame(TEXT, b"a", fin=False) + compressed_frame(TEXT, b"a"), "reserved bit is set"),
-        (compressed_frame(TEXT, b"a", fin=False) + client_frame(TEXT, b"a"), "message begins inside another"),
+        (compressed_frame(TEXT, b"a", fin=False) + client_frame(TEXT, b"a"), "message begins inside a fragmented one"),
         (compressed_frame(TEXT, b"a", mask=None), "frame is not masked"),
         (client_frame(3, b"a", rsv=4), "unknown opcode"),
     ],
@@ -215,10 +215,10 @@ def test_client_that_has_agreed_on_nothing_may_not_compress() -> None:
         (b"not compressed at all", "compressed message is malformed"),
         (deflated(LONG) + b"garbage", "compressed message is malformed"),
         (deflated(LONG)[:-20], "compressed message is malformed"),
-        (deflated(LONG, level=0)[:500], "compressed message is cut off"),
+        (deflated(LONG, level=0)[:500], "compressed message is truncated"),
         (LAST_BLOCK + b"garbage", "compressed message is malformed"),
-        (LAST_BLOCK * 8 + b"\x00", "compressed message has too many last blocks"),
-        (LAST_BLOCK * 500_000, "compressed message has too many last blocks"),
+        (LAST_BLOCK * 8 + b"\x00", "compressed message has too many final blocks"),
+        (LAST_BLOCK * 500_000, "compressed message has too many final blocks"),
     ],
 )
 def test_message_that_cannot_be_decompressed_fails_with_1007(data: bytes, reason: str) -> None:

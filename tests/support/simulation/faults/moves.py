@@ -201,7 +201,7 @@ def _take_back_unthawed(batch: Batch, landed: Callable[[Session], object], only:
 def _is_at_rest_when_busy(halting: Halting, session: Session) -> str:
     """`what_runs` that does not look whether a callback does."""
     found = _what_runs(halting, session)
-    return "" if found == "a handler runs" else found
+    return "" if found == "a handler is running" else found
 
 
 def _land_and_run_first(inbox: Any, kind: str) -> None:
