@@ -43,7 +43,7 @@ MEASUREMENTS = (
     Measurement(
         name="wspulse_build_info",
         kind=Kind.GAUGE,
-        meaning="always 1; its label `version` is the server's",
+        meaning="always 1; its label `version` is the version of the server",
         label="version",
         per_shard=False,
     ),
@@ -82,8 +82,8 @@ MEASUREMENTS = (
     Measurement(
         name="wspulse_upgrades_total",
         kind=Kind.COUNTER,
-        meaning="requests by their answer: `accepted`, the status of a refusal (any other status: `other`), or `no_http`: what "
-        "began no request, and was hung up on; `not_introduced`: what began without the PROXY header of a trusted proxy",
+        meaning="requests by outcome: `accepted`; the status of a refusal (`other` for any other status); `no_http`, closed "
+        "because no HTTP request came; `not_introduced`, closed because no PROXY header of a trusted proxy came",
         label="result",
         sources={
             "upgrades": "accepted",
@@ -95,7 +95,7 @@ MEASUREMENTS = (
     Measurement(
         name="wspulse_upgrade_seconds",
         kind=Kind.HISTOGRAM,
-        meaning="from accepting a connection to the answer 101, `connect` and a way from worker to worker included",
+        meaning="time from accepting a connection to its 101, including `connect` and a handover between workers",
         unit="seconds",
         bounds=_WAITS_S,
         on_demand=True,
@@ -103,48 +103,48 @@ MEASUREMENTS = (
     Measurement(
         name="wspulse_handovers_total",
         kind=Kind.COUNTER,
-        meaning="upgrades that another worker accepted (`in`), or that were another worker's (`out`)",
+        meaning="upgrades handed over from another worker (`in`) or to another worker (`out`)",
         label="direction",
         sources={"handovers_in": "in", "handovers_out": "out"},
     ),
     Measurement(
         name="wspulse_frames_received_total",
         kind=Kind.COUNTER,
-        meaning="frames of clients",
+        meaning="frames received from clients",
         sources={"frames_in": ""},
     ),
     Measurement(
         name="wspulse_frames_sent_total",
         kind=Kind.COUNTER,
-        meaning="frames that were given to clients' sockets; one of a broadcast counts for each client",
+        meaning="frames written to clients' sockets; a broadcast counts once for each client",
         sources={"frames_out": ""},
     ),
     Measurement(
         name="wspulse_bytes_received_total",
         kind=Kind.COUNTER,
-        meaning="bytes that clients sent behind their requests: frames with their headers, pings, pongs and close frames",
+        meaning="bytes received from clients after the upgrade: frames with their headers, pings, pongs and close frames",
         unit="bytes",
         sources={"bytes_in": ""},
     ),
     Measurement(
         name="wspulse_bytes_sent_total",
         kind=Kind.COUNTER,
-        meaning="bytes that were given to clients' sockets behind the answers to their requests, of the same",
+        meaning="bytes written to clients' sockets after the upgrade, of the same kinds",
         unit="bytes",
         sources={"bytes_out": ""},
     ),
     Measurement(
         name="wspulse_broadcasts_total",
         kind=Kind.COUNTER,
-        meaning="frames that were broadcast by this worker, each once, whoever hears it",
+        meaning="frames broadcast by this worker, each counted once, however many receive it",
         sources={"broadcasts": ""},
     ),
     Measurement(
         name="wspulse_frames_dropped_total",
         kind=Kind.COUNTER,
-        meaning="frames that came to nobody. To clients: `buffer_full`, the oldest of a send buffer. Of clients: `undecodable`; "
-        "`handler_behind`, read by a transport that was lost; `reserved`, events of the protocol's own; `unasked`, answers for "
-        "which no call waits",
+        meaning="frames that were dropped. To clients: `buffer_full`, the oldest of a full send buffer. From clients: "
+        "`undecodable`; `handler_behind`, read by a transport that was lost; `reserved`, with an event of the protocol; "
+        "`unasked`, answers that no call waits for",
         label="reason",
         sources={
             "frames_dropped": "buffer_full",
@@ -157,19 +157,19 @@ MEASUREMENTS = (
     Measurement(
         name="wspulse_disconnects_total",
         kind=Kind.COUNTER,
-        meaning="sessions that have ended: `peer_closed` (the client's close frame), `connection_lost`, `keepalive_timeout`, "
+        meaning="sessions that ended: `peer_closed` (the client's close frame), `connection_lost`, `keepalive_timeout`, "
         "`write_timeout`, `protocol_error`, `limited` (it sent too much), `handler_raised`, `expired` (the resume window), "
-        "`closed` and `kicked` by the application, `duplicate` (another one of its id), `server_closed`. One that is "
-        "suspended, or moves, has not ended",
+        "`closed` and `kicked` by the application, `duplicate` (another connection with its id), `server_closed`. A session that "
+        "is suspended or moves has not ended",
         label="reason",
         sources={f"ended_{end}": end for end in _ENDS},
     ),
     Measurement(
         name="wspulse_resumes_total",
         kind=Kind.COUNTER,
-        meaning="clients that came back: `resumed` a session that waited, `replaced` a transport that seemed to live "
-        '(`on_duplicate="resume"`) or `taken_over` one where a session does not wait; `unknown`: an exact session that is '
-        "over, so that another one begins",
+        meaning="clients that came back: `resumed` a suspended session, `replaced` a transport that seemed alive "
+        '(`on_duplicate="resume"`), or `taken_over` one where sessions are not suspended; `unknown`: the exact session is '
+        "over, and a new one begins",
         label="result",
         sources={
             "resumes_resumed": "resumed",
@@ -181,23 +181,23 @@ MEASUREMENTS = (
     Measurement(
         name="wspulse_moves_total",
         kind=Kind.COUNTER,
-        meaning="sessions that were to leave this worker for another: `moved`, or `closed` with 1012 since they could "
-        "not move or were not to",
+        meaning="sessions that had to leave this worker for another: `moved`, or `closed` with 1012 because they could "
+        "not move or were not meant to",
         label="result",
         sources={"moves_moved": "moved", "moves_closed": "closed"},
     ),
     Measurement(
         name="wspulse_move_seconds",
         kind=Kind.HISTOGRAM,
-        meaning="how long sessions that moved away were held up",
+        meaning="how long sessions that moved away were paused",
         unit="seconds",
         bounds=_WAITS_S,
     ),
     Measurement(
         name="wspulse_peers_cut_total",
         kind=Kind.COUNTER,
-        meaning="peers that were cut off: `stalled` (they took nothing), `silent` (they answered no ping), `reset` (they did not "
-        "take that they were to go), `too_big` (a message over `max_message_size`), `protocol` (they broke it)",
+        meaning="peers that were cut off: `stalled` (they took no data), `silent` (they answered no ping), `reset` (they did not "
+        "read their close frame), `too_big` (a message over `max_message_size`), `protocol` (they broke the protocol)",
         label="reason",
         sources={
             "peers_stalled": "stalled",
@@ -218,15 +218,15 @@ MEASUREMENTS = (
     Measurement(
         name="wspulse_limited_total",
         kind=Kind.COUNTER,
-        meaning="what was refused or delayed by a limit, by the limit",
+        meaning="what a limit refused or delayed, by the limit",
         label="limit",
         prefix="limited_",
     ),
     Measurement(
         name="wspulse_handler_seconds",
         kind=Kind.HISTOGRAM,
-        meaning="how long handlers of frames took, by the event under which an event router has them, without its middleware; "
-        "`event` is empty for a router's fallback, and for an `on_message` without a router",
+        meaning="how long handlers of frames took, by their event in an event router, without its middleware; "
+        "`event` is empty for a router's fallback and for an `on_message` without a router",
         unit="seconds",
         label="event",
         bounds=_HANDLING_S,
@@ -235,7 +235,7 @@ MEASUREMENTS = (
     Measurement(
         name="wspulse_callbacks_raised_total",
         kind=Kind.COUNTER,
-        meaning="errors of the application's callbacks",
+        meaning="errors raised by the application's callbacks",
         sources={"callbacks_raised": ""},
     ),
     Measurement(
@@ -247,47 +247,47 @@ MEASUREMENTS = (
     Measurement(
         name="wspulse_loop_lag_seconds",
         kind=Kind.HISTOGRAM,
-        meaning="how late the worker's loop is, looked at every half second",
+        meaning="how late the worker's event loop is, measured every half second",
         unit="seconds",
         bounds=_WAITS_S,
     ),
     Measurement(
         name="wspulse_bus_lag_seconds",
         kind=Kind.HISTOGRAM,
-        meaning="how long a message of the bus takes to come back to the worker, looked at every second; nothing with one worker",
+        meaning="how long a message of the bus takes to come back to the worker, measured every second; empty with one worker",
         unit="seconds",
         bounds=_WAITS_S,
     ),
     Measurement(
         name="wspulse_bus_messages_total",
         kind=Kind.COUNTER,
-        meaning="messages of the bus between workers, each with the broadcasts of a moment to one room",
+        meaning="messages on the bus between workers, each with the broadcasts of one moment to one room",
         label="direction",
         sources={"bus_messages_in": "in", "bus_messages_out": "out"},
     ),
     Measurement(
         name="wspulse_bus_gaps_total",
         kind=Kind.COUNTER,
-        meaning="messages of the bus that should have come and did not; anything but 0 is a fault",
+        meaning="messages on the bus that should have arrived and did not; anything but 0 is a fault",
         sources={"bus_gaps": ""},
     ),
     Measurement(
         name="wspulse_bus_stalls_total",
         kind=Kind.COUNTER,
-        meaning="how often the bus stood still for this worker",
+        meaning="how often the bus was stalled for this worker",
         sources={"bus_stalls": ""},
     ),
     Measurement(
         name="wspulse_events_dropped_total",
         kind=Kind.COUNTER,
-        meaning="events for the control socket that the supervisor did not take in time",
+        meaning="events for the control socket that the supervisor did not accept in time",
         sources={"events_dropped": ""},
     ),
     Measurement(
         name="wspulse_worker_restarts_total",
         kind=Kind.COUNTER,
-        meaning="workers that were started after a `crash`, after one that was `stuck` (`stall_timeout`), or after a "
-        "`failed_start`; planned replacements do not count",
+        meaning="workers started again after a `crash`, after being `stuck` (`stall_timeout`) or after a `failed_start`; planned "
+        "replacements do not count",
         label="reason",
         sources={"crash": "crash", "stuck": "stuck", "failed_start": "failed_start"},
         per_shard=False,
