@@ -75,26 +75,27 @@ class Declaration:
     def on_transfer_out(self, handler: Handler) -> Handler:
         """Set what runs before a session moves to another process, as its last callback in this one: `handler(connection)`.
 
-        No other callback of the session runs then, and none will here. What the next process is to know goes into
-        `connection.state`. Should the move fail, the session goes on here, and `on_transfer_in` runs here. What it raises is
-        logged, and the session moves. (doc/moving.md)
+        No other callback of the session is running then, and none will run here. Put what the next process must know into
+        `connection.state`. If the move fails, the session goes on here, and `on_transfer_in` runs here. What the handler raises
+        is logged, and the session moves all the same. (doc/moving.md)
         """
         return self._set("on_transfer_out", handler)
 
     def on_transfer_in(self, handler: Handler) -> Handler:
         """Set what runs when a session has moved to this process, before any other callback here: `handler(connection)`.
 
-        No on_connect runs for it. What it raises is logged, and the session goes on. (doc/moving.md)
+        on_connect does not run for it. What the handler raises is logged, and the session goes on. (doc/moving.md)
         """
         return self._set("on_transfer_in", handler)
 
     def on_start(self, handler: Handler) -> Handler:
-        """Add what runs once per worker before it accepts: `handler()`. What it raises stops the server at once."""
+        """Add what runs once per worker before it accepts connections: `handler()`. A worker whose handler raises does not
+        start; a server that was not ready yet ends then."""
         self.start_handlers.append(_checked("on_start", handler))
         return handler
 
     def on_stop(self, handler: Handler) -> Handler:
-        """Add what runs once per worker after its last session has ended: `handler()`, in reverse order."""
+        """Add what runs once per worker after its last session has ended: `handler()`; several run in reverse order."""
         self.stop_handlers.append(_checked("on_stop", handler))
         return handler
 
@@ -111,7 +112,7 @@ class Declaration:
         return self._connect
 
     def _extend(self, extension: Extension) -> None:
-        """Add what an application that ships brings along. It counts from the next start on."""
+        """Add what a built-in application brings along. It takes effect with the next start."""
         self._extensions.append(extension)
 
     def _set(self, name: str, handler: Handler) -> Handler:

@@ -46,11 +46,11 @@ class Running:
 
 
 class Server(Declaration, Calls):
-    """A WebSocket server: who may connect, what happens then, and how to reach those who did.
+    """A WebSocket server: who may connect, what happens then, and how to reach those who are connected.
 
-    Every option has the default and range of contract.md §5 and raises ValueError "wspulse: <option>: ..." when it is
-    wrong. Callbacks may be sync or async and may also be set by the decorators of the same names. With several workers
-    each process has its own `Server` object, and all methods span all of them.
+    README.md lists the options with their defaults and ranges; a wrong value raises ValueError "wspulse: <option>: ...".
+    Callbacks may be sync or async, and may also be set with the decorators of the same names. With several workers each process
+    has a `Server` object of its own, and what it calls reaches the connections of all workers.
     """
 
     def __init__(
@@ -101,18 +101,18 @@ class Server(Declaration, Calls):
         self._deployment: Deployment = self._in_process
 
     def attach(self, runtime: ShardRuntime) -> None:
-        """Called by a runtime that starts in this process. Raises RuntimeError when another one runs."""
+        """Called by a runtime that starts in this process. Raises RuntimeError if another one is running."""
         self._in_process.attach(runtime)
 
     def asgi(self, *, join: str | None = None) -> AsgiCallable:
         """This server as an ASGI application, with one shard in the process that serves it.
 
-        `app.mount("/ws", server.asgi())` in FastAPI or Starlette, which do not pass their lifespan on: give them
-        `lifespan=server.asgi_lifespan`, or the server starts with its first connection and `on_stop` never runs. Heartbeat
-        and framing are the ASGI server's own. See doc/http.md for what ASGI cannot express.
+        In FastAPI or Starlette: `app.mount("/ws", server.asgi())`. These do not pass their lifespan on to what is mounted: give
+        them `lifespan=server.asgi_lifespan`; otherwise the server starts with its first connection, and `on_stop` never runs.
+        Framing and heartbeats are up to the ASGI server. doc/http.md says what ASGI cannot express.
 
-        With `join`, the control endpoint of a running `wspulse serve`, this process (and any number like it) holds no
-        sessions: its async calls go to that server, and may raise ControlError too.
+        With `join`, the control endpoint of a running `wspulse serve`, this process, like any number of others, holds no
+        sessions: its async calls go to that server, and may also raise ControlError.
         """
         if join is not None:
             self._deployment = self._remote = RemoteServer(join, self.options.logger, self._in_process)
@@ -121,7 +121,8 @@ class Server(Declaration, Calls):
 
     @asynccontextmanager
     async def asgi_lifespan(self, app: object = None) -> AsyncIterator[None]:
-        """The lifespan of an application in which this server is mounted: on_start first; last 1001 to all and on_stop.
+        """The lifespan of an application in which this server is mounted: runs on_start, and at the end closes all sessions
+        with 1001 and runs on_stop.
 
         In a lifespan of your own: `async with server.asgi_lifespan(app): ...`. Raises what on_start raises.
         """
@@ -146,9 +147,9 @@ class Server(Declaration, Calls):
     ) -> AsyncIterator[Running]:
         """Run one shard inside the current process and loop, for tests, notebooks and small applications.
 
-        Port 0 takes a free one. On the way out every session ends with 1001 and its on_disconnect runs; callbacks that have not
-        ended after `patience_s` (0 to 3600 s) are cancelled, and what refuses that for a second more is left behind. Raises
-        ValueError without a `connect` or for a wrong `patience_s`, OSError when the address cannot be had.
+        Port 0 picks a free port. On exit every session ends with 1001 and its on_disconnect runs; callbacks that are still
+        running after `patience_s` (0 to 3600 s) are cancelled, and those that do not end within another second are abandoned.
+        Raises ValueError without a `connect` or for a wrong `patience_s`, OSError if the address is not available.
         """
         self.checked_connect()
         patience_s = checked_patience(patience_s)

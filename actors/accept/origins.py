@@ -1,7 +1,8 @@
 """`allow_origins`, `--allow-origin`: which web pages' scripts may connect (RFC 6454, RFC 6455 §10.2).
 
-A browser sends its cookies with a WebSocket to us whatever page opened it: where cookies say who connects, any page that a
-user visits could act in their name, unless its origin is checked. `reads_cookies` finds out who is in need of that.
+A browser may send a site's cookies with a WebSocket request whatever page makes it (SameSite cookies only for pages of the
+site): where cookies say who connects, another site's page could act in its visitor's name, unless its origin is checked.
+`reads_cookies` finds out which applications need that.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def parse_origin(text: str) -> str:
 
 
 class OriginCheck:
-    """A `check_origin` that lets the listed origins in, and clients that send no Origin header: every browser sends it,
-    and who is no browser could send any."""
+    """A `check_origin` that lets the listed origins in, and clients that send no Origin header: every browser sends one, and
+    any other client could send what it likes."""
 
     def __init__(self, origins: Iterable[str]) -> None:
         self._allowed = frozenset(parse_origin(origin) for origin in origins)

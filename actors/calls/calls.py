@@ -24,8 +24,8 @@ __all__ = ["Calls"]
 
 
 class Calls:
-    """See the module. With several workers every call spans all of them. A room or connection id that is no str raises
-    TypeError."""
+    """See the module. With several workers every call reaches the connections of all of them, but for those named `local_…`. A
+    room or connection id that is not a str raises TypeError."""
 
     _deployment: Deployment
 
@@ -41,8 +41,8 @@ class Calls:
 
     @property
     def from_thread(self) -> FromThread:
-        """`send`, `broadcast` and `kick` for other threads than the server's. Raises RuntimeError before the server runs, and in
-        a process that joined a server, where `wspulse.Control` does it."""
+        """`send`, `broadcast` and `kick` for threads other than the server's. Raises RuntimeError before the server runs, and
+        in a process that joined a server: use `wspulse.Control` there."""
         shard = self._running().shard
         return FromThread(self, shard.loop, shard.thread)
 
@@ -57,11 +57,12 @@ class Calls:
             await pending
 
     async def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = NOBODY) -> None:
-        """Queue a frame for every session of a room, on every shard, in one total order; but for the connections whose ids are in
-        `exclude`, of which some may not be there. That costs more than a broadcast to all.
+        """Queue a frame for every session of a room, on every shard, in one total order. Connections whose ids are in `exclude`
+        do not get it (unknown ids are ignored); this costs more than a broadcast to all.
 
         Returns when the bus has taken the frame; it waits while a shard with members of this room is 16 MB behind. Raises
-        ServerClosedError, what the codec raises, and ShardUnavailableError when that took 5 s (delivery is then unknown).
+        ServerClosedError, what the codec raises, and ShardUnavailableError after 5 s of waiting (whether the frame was
+        delivered is then unknown).
         """
         pending = self._deployment.broadcast(room_id, frame, exclude)
         if pending is not None:
@@ -86,11 +87,11 @@ class Calls:
         shard.metrics.broadcasts += 1
 
     async def kick(self, connection_id: str, code: int = 1000, reason: str = "kicked") -> None:
-        """Destroy a session now, bypassing the resume window: what is queued is discarded, and the client gets a close frame with
-        `code` and `reason`, of which the same is allowed as for `Connection.close`.
+        """Destroy a session now, bypassing the resume window: what is queued is discarded, and the client gets a close frame
+        with `code` and `reason`; the same values are allowed as for `Connection.close`.
 
-        Returns when the session is out of the table. Raises ConnectionNotFoundError, ServerClosedError,
-        ShardUnavailableError; ValueError for a code or reason that cannot be sent.
+        Returns when the session is no longer in the table; its on_disconnect may still be running. Raises
+        ConnectionNotFoundError, ServerClosedError, ShardUnavailableError; ValueError for a code or reason that cannot be sent.
         """
         check_close(code, reason)
         await self._deployment.kick(connection_id, code, reason)
@@ -98,41 +99,41 @@ class Calls:
     async def get_connections(self, room_id: str) -> list[Connection]:
         """A snapshot of a room's sessions over all shards, suspended ones included.
 
-        Raises ServerClosedError, and ShardUnavailableError when a shard is alive but silent; a dead one has no sessions.
+        Raises ServerClosedError, and ShardUnavailableError if a shard is alive but does not answer; a dead one has no sessions.
         """
         return await self._deployment.get_connections(room_id)
 
     async def presence(self, room_id: str) -> list[Member]:
-        """Who is in a room, over all shards, those who wait for their client to come back included; nobody in a room that there
-        is not. A worker that died has nobody any more.
+        """Who is in a room, over all shards, including sessions that wait for their client to come back; an unknown room is
+        empty. The sessions of a worker that died are gone.
 
-        Raises as `get_connections` does.
+        Raises the same errors as `get_connections`.
         """
         return await self._deployment.presence(room_id)
 
     def local_connection(self, connection_id: str) -> Connection | None:
-        """The session of that id, if it lives in this process; asks nobody."""
+        """The connection with that id if it lives in this process, else None; asks no other process."""
         if not isinstance(connection_id, str):
             raise id_error("connection", connection_id)
         session = self._running().shard.sessions.get(connection_id)
         return None if session is None else session.connection
 
     def local_connections(self) -> list[Connection]:
-        """All sessions that live in this process, suspended ones included; asks nobody."""
+        """All connections that live in this process, suspended ones included; asks no other process."""
         return [session.connection for session in self._running().shard.sessions.values()]
 
     def local_rooms(self) -> dict[str, int]:
-        """The rooms that have sessions in this process, with how many; asks nobody."""
+        """The rooms that have sessions in this process, with the number of sessions here; asks no other process."""
         return {room.id: len(room) for room in self._running().shard.rooms.values() if len(room)}
 
     async def close(self) -> None:
-        """Close the whole server: 1001 to all, every on_disconnect runs, then it returns. Idempotent.
+        """Close the whole server: close all sessions with 1001, run every on_disconnect, then return. Idempotent.
 
-        From inside a handler it waits for all callbacks but those of that handler's own session. Raises RuntimeError before
+        Called from a handler, it waits for all callbacks except those of the handler's own session. Raises RuntimeError before
         the server runs.
         """
         await self._running().close()
 
     def _running(self) -> ShardRuntime:
-        """The runtime of this process. Raises RuntimeError where there is none."""
+        """The runtime of this process. Raises RuntimeError if there is none."""
         return self._deployment.running()

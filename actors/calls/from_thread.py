@@ -39,11 +39,11 @@ class AsyncCalls(Protocol):
 
 
 class FromThread:
-    """`server.from_thread`: what a thread of a pool, of a framework or of your own calls.
+    """`server.from_thread`: the calls for threads of a pool, of a framework or of your own.
 
-    Each call blocks until the server has carried it out, raises what the server's own method raises, and
-    ShardUnavailableError where the loop, or whoever it asks, does not answer within 5 s; nothing takes effect after that but
-    what had begun. In the loop's own thread it raises RuntimeError, since it would wait for itself.
+    Each call blocks until the server has carried it out. It raises what the server's own method raises, and
+    ShardUnavailableError if the server does not answer within 5 s; a call that has not begun by then never takes effect. In the
+    server's own thread it raises RuntimeError, since it would wait for itself.
     """
 
     def __init__(self, calls: AsyncCalls, loop: asyncio.AbstractEventLoop, thread: int) -> None:

@@ -33,22 +33,22 @@ def connect(
     clock: Clock | None = None,
     **options: Any,
 ) -> Line:
-    """A line to a server, to be entered: `async with connect("ws://127.0.0.1:8000/ws?room=tea") as line:`.
+    """A line to a server, for use as a context: `async with connect("ws://127.0.0.1:8000/ws?room=tea") as line:`.
 
-    It dials when it is entered, and does not wait for that (`await line.ready` does). It comes back by itself, with the same
-    session where the server keeps one, until `line.close`, the end of the context, or an end that would only come again: close
-    codes 1000, 1002, 1003, 1007 to 1009 and 4000 to 4999, or an upgrade refused with 401 or 403.
+    It starts to connect when it is entered, and does not wait for that (`await line.ready` does). It reconnects by itself, to
+    the same session if the server keeps one, until `line.close`, the end of the context, or an end that would only repeat
+    itself: close codes 1000, 1002, 1003, 1007 to 1009 and 4000 to 4999, or an upgrade refused with 401 or 403.
 
-    `url` may be a function, async or not, which is asked before each dial. `codec` is the server's: JSONCodec() (default),
-    MsgpackCodec(), RawCodec(), or your own. `exact=False` does not offer the protocol in which nothing is lost or doubled; nor do
-    codecs that are not JSON or msgpack. `should_retry(code, reason)` may return True or False after an end, and None to leave it
-    to the line; `code` is the HTTP status where the upgrade was refused. `buffer` frames, of `buffer_bytes`, may wait to be sent
-    and acknowledged. `clock` is for tests.
+    `url` may be a function, async or not, which is called before each attempt. `codec` is the server's: JSONCodec() (default),
+    MsgpackCodec(), RawCodec(), or your own. With `exact=False` the protocol in which nothing is lost or doubled is not offered;
+    nor is it with codecs other than JSON and msgpack. `should_retry(code, reason)` may return True or False after an end, or
+    None to leave it to the line; `code` is the HTTP status if the upgrade was refused. Up to `buffer` frames, of `buffer_bytes`
+    in all, may wait to be sent or acknowledged. `clock` is for tests.
 
     All further `options` go to `websockets.asyncio.client.connect`: `additional_headers`, `ssl`, `proxy`, `origin`, `max_size`
     (16 MiB here), `open_timeout` (10 s), `compression` (None here), …
 
-    Raises ValueError and TypeError for what makes no sense.
+    Raises ValueError and TypeError for invalid arguments.
     """
     if isinstance(url, str):
         try:

@@ -20,10 +20,11 @@ _MOST_DOUBLINGS = 64
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How a line comes back: after `base_s`, twice as long after each failure, up to `max_s`, and at most `limit` times in a row
-    (None: for ever; 0: never). Each wait is shortened by up to a half by chance; the first one after a loss is up to 1 s.
+    """How a line comes back: after `base_s`, twice as long after each failure, up to `max_s`, and at most `limit` times in a
+    row (None: without end; 0: never). Each wait is shortened at random by up to a half; the first one after a loss takes at
+    most 1 s.
 
-    Raises ValueError for what makes no sense.
+    Raises ValueError for invalid values.
     """
 
     base_s: float = 0.5
@@ -33,10 +34,10 @@ class Retry:
     def __post_init__(self) -> None:
         if not 0 < self.base_s <= self.max_s < float("inf"):
             raise ValueError(
-                f"wspulse: retry: base_s is {self.base_s!r} and max_s {self.max_s!r}; allowed is 0 < base_s <= max_s"
+                f"wspulse: retry: base_s is {self.base_s!r} and max_s {self.max_s!r}; allowed: 0 < base_s <= max_s"
             )
         if self.limit is not None and (type(self.limit) is not int or self.limit < 0):
-            raise ValueError(f"wspulse: retry: limit is {self.limit!r}; allowed is a whole number from 0 on, or None")
+            raise ValueError(f"wspulse: retry: limit must be a whole number of at least 0, or None, not {self.limit!r}")
 
 
 class Delays:

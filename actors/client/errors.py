@@ -2,7 +2,7 @@
 
 ConnectionClosedError
 ├── LineClosedError     the line has ended, and does not come back
-└── SessionLostError    the line is there, in another session: whether the call was carried out is unknown
+└── SessionLostError    the line goes on in another session; whether the call was carried out is unknown
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ __all__ = ["LineClosedError", "SessionLostError"]
 
 
 class LineClosedError(ConnectionClosedError):
-    """The line has ended for good. `close_code` and `close_reason` are those of `await line.closed`; `status` is the HTTP status
-    with which the server refused, or 0. `__cause__` is what the network said, where it said something."""
+    """The line has ended for good. `close_code` and `close_reason` are those of `await line.closed`; `status` is the HTTP
+    status with which the server refused, or 0. `__cause__` is the error of the network, if there was one."""
 
     def __init__(self, connection_id: str, close_code: int, close_reason: str, status: int = 0) -> None:
         super().__init__(connection_id)
@@ -27,7 +27,7 @@ class LineClosedError(ConnectionClosedError):
 
 
 class SessionLostError(ConnectionClosedError):
-    """The session has ended while a call waited for its answer, or `flush` for what was sent; the line goes on in another one."""
+    """The session ended while a call waited for its answer, or `flush` for what was sent; the line goes on in another session."""
 
     def __str__(self) -> str:
         return "wspulse: the session has ended; whether the server handled what was sent in it is unknown"

@@ -39,7 +39,7 @@ _HASTE_S = 1.0
 
 
 class Moment(Generic[T]):
-    """What can be awaited, as often as one likes, or not at all."""
+    """Something that can be awaited any number of times, or not at all."""
 
     def __init__(self, wait: Callable[[], Coroutine[Any, Any, T]]) -> None:
         self._wait = wait
@@ -49,10 +49,10 @@ class Moment(Generic[T]):
 
 
 class Line:
-    """A line to a server. Made by `connect`; `async with` begins and ends it, once.
+    """A line to a server. Made by `connect`; `async with` starts and ends it, once.
 
-    Everything belongs to the event loop in which it was entered. Handlers run one at a time, in the order of the frames; frames
-    that have none are for `async for frame in line`.
+    It belongs to the event loop in which it was entered. Handlers run one at a time, in the order of the frames; frames without
+    a handler go to `async for frame in line`.
     """
 
     def __init__(self, carrier: Carrier, url_text: str) -> None:
@@ -70,34 +70,35 @@ class Line:
 
     @property
     def exact(self) -> bool:
-        """Whether nothing is lost or doubled, since the server counts too (subprotocol `wspulse.1`). Known from the first
-        connection on."""
+        """Whether nothing is lost or doubled, because the server counts frames too (subprotocol `wspulse.1`). Known from the
+        first connection on."""
         return self._carrier.session.is_exact
 
     @property
     def id(self) -> str:
-        """The connection's id, where the session is exact; else ""."""
+        """The connection's id if the session is exact, else ""."""
         return self._carrier.session.id
 
     @property
     def ready(self) -> Moment[None]:
-        """`await line.ready`: until the line is connected. Raises LineClosedError when it ends instead; without a time limit of
-        the program's own this may take for ever."""
+        """`await line.ready` waits until the line is connected. Raises LineClosedError if it ends instead. It has no time limit
+        of its own and may wait for ever."""
         return Moment(self._wait_ready)
 
     @property
     def closed(self) -> Moment[Closed]:
-        """`await line.closed`: until the line has ended for good; with which code and reason."""
+        """`await line.closed` waits until the line has ended for good, and returns its code and reason."""
         return Moment(self._wait_closed)
 
     # What comes.
 
     def on(self, event: str, type: Any = Any) -> Callable[[AnyFunction], AnyFunction]:  # noqa: A002
-        """Add a handler, as a decorator: `@line.on("chat.message")`. "*" is for all events that have none.
+        """Add a handler, as a decorator: `@line.on("chat.message")`. "*" is for all events without a handler.
 
         A handler is called with the payload, decoded to `type`, and the frame; it may take both, the payload alone or nothing,
-        and may be async. What it returns, unless None, answers the frame where the server has asked (`connection.call`); what it
-        raises is told to the handlers of `wspulse.error`, and answers such a frame with `<event>.error` (ReplyError: that alone).
+        and may be async. If the server asked for an answer (`connection.call`), what the handler returns, unless None, is the
+        answer. What it raises goes to the handlers of `wspulse.error` and, if the server asked, is answered with
+        `<event>.error`; ReplyError only answers.
 
         The line's own events are `wspulse.state`, `wspulse.lost`, `wspulse.refused` and `wspulse.error`.
         """
@@ -109,26 +110,27 @@ class Line:
         return add
 
     def off(self, event: str, handler: AnyHandler) -> None:
-        """Remove a handler. Raises ValueError for one that is not there."""
+        """Remove a handler. Raises ValueError if it is not registered."""
         self._carrier.handlers.remove(event, handler)
 
     def __aiter__(self) -> FrameIterator:
-        """The frames that have no handler, in order. It ends with the line, and raises LineClosedError where neither side had
+        """The frames without a handler, in order. The iteration ends with the line, and raises LineClosedError unless one side
         closed it with 1000."""
         return self._carrier.handling.unclaimed.iterate()
 
     # What goes.
 
     def send(self, event: str, payload: Any = UNSET, *, id: str = "") -> None:  # noqa: A002
-        """Send a frame; while the line is away it waits. Frames arrive in the order of the calls.
+        """Send a frame; while the line is not connected it waits. Frames arrive in the order of the calls.
 
-        Raises LineClosedError, SendBufferFullError where as many frames as `buffer` allows are neither sent nor acknowledged,
-        ValueError for an event of the protocol's own, and what the codec raises for a payload that it cannot encode (TypeError).
+        Raises LineClosedError; SendBufferFullError if as many frames as `buffer` allows wait to be sent or acknowledged;
+        ValueError for an event reserved for the protocol; and what the codec raises for a payload that it cannot encode
+        (TypeError).
         """
         self._say(Frame(event, payload, id))
 
     async def send_wait(self, event: str, payload: Any = UNSET, *, id: str = "") -> None:  # noqa: A002
-        """The same, but wait for room in the buffer instead of raising SendBufferFullError."""
+        """Like `send`, but wait for room in the buffer instead of raising SendBufferFullError."""
         while True:
             try:
                 return self.send(event, payload, id=id)
@@ -136,9 +138,9 @@ class Line:
                 await self._carrier.room()
 
     async def flush(self) -> None:
-        """Until all that was sent so far is on its way and, where the session is exact, has been taken by the server. Raises
-        LineClosedError when the line ends before, and SessionLostError when the session does: then `wspulse.lost` tells which
-        frames may have been handled or not."""
+        """Wait until everything sent so far is on its way and, if the session is exact, acknowledged by the server. Raises
+        LineClosedError if the line ends first, and SessionLostError if the session does: `wspulse.lost` then names the frames
+        of which it is unknown whether they were handled."""
         outbox = self._carrier.session.outbox
         pushed, handed_back = outbox.pushed, outbox.handed_back
         while not outbox.is_gone(pushed):
@@ -155,9 +157,8 @@ class Line:
     async def call(self, event: str, payload: Any = UNSET, *, timeout_s: float = CALL_S, type: Any = Any) -> Any:  # noqa: A002
         """Send a frame with an id of its own and return the payload of the frame that comes back with it, decoded to `type`.
 
-        Raises ReplyError where that is `<event>.error`, TimeoutError, SessionLostError when the session ended before the answer,
-        LineClosedError, and what `send` raises. A call that nobody waits for any more is not sent, where it still waited for the
-        line.
+        Raises ReplyError if that frame's event is `<event>.error`, TimeoutError, SessionLostError if the session ended before
+        the answer, LineClosedError, and what `send` raises. A call that was given up before its frame was sent is not sent.
         """
         calls, outbox = self._carrier.calls, self._carrier.session.outbox
         call, outgoing = calls.begin(), None
@@ -178,7 +179,7 @@ class Line:
         return answer.decode(type)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """End the line: what waits is sent first where there is a connection, and dropped where there is none. Returns when it
+        """End the line: what waits is sent first if there is a connection, and dropped if there is none. Returns when the line
         has ended. Raises ValueError and TypeError for a code or a reason that cannot be sent."""
         check_close(code, reason)
         self._carrier.begin_close(code, reason)

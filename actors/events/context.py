@@ -24,7 +24,7 @@ _UNREAD: Any = object()
 
 
 class InvalidPayloadError(WspulseError):
-    """A payload is not what its handler expects. `on_invalid` takes it; raised by a handler it takes the same way.
+    """A payload does not match what its handler expects. It is passed to `on_invalid`, also when a handler raises it.
 
     `path` is the field ("$.items[2].price", "$" for the payload itself), `problem` what was expected there. Both are
     shortened to 200 characters.
@@ -58,15 +58,15 @@ class Chain(NamedTuple):
 class Context:
     """One inbound frame, as handlers and middleware of an `EventRouter` see it.
 
-    It lives for one dispatch, in the task (or the read) that handles the frame; nothing in it is shared with other frames.
-    The steps of its chain run in their order. A step that returns without having called `next` lets the chain go on by
-    itself; `abort` or an exception ends the chain.
+    It lives for one dispatch, in the task (or the read) that handles the frame; nothing in it is shared with other frames. The
+    steps of its chain run in order. When a step returns without having called `next`, the chain goes on by itself; `abort` or
+    an exception ends the chain.
     """
 
     __slots__ = ("_chain", "_data", "_position", "_values", "aborted", "connection", "frame")
 
     connection: Connection
-    """Whose frame it is; always one of this shard."""
+    """The connection that sent the frame; always one of this shard."""
     frame: Frame
     """The frame as it came, its payload still raw."""
     aborted: bool
@@ -86,8 +86,8 @@ class Context:
     async def next(self) -> None:
         """Run the rest of the chain: what follows `await context.next()` in a middleware runs after the handler.
 
-        For async middleware; a sync one cannot wait for the rest. Does nothing when the rest has run or was aborted.
-        Raises what the rest raises.
+        For async middleware; a sync one cannot wait for the rest. Does nothing if the rest has run or was aborted. Raises what
+        the rest raises.
         """
         pending = self.advance()
         if pending is not None:
@@ -96,7 +96,7 @@ class Context:
                 self.answer(value)
 
     def abort(self) -> None:
-        """Skip the rest of the chain. The step that calls it, and those around it, run to their end."""
+        """Skip the rest of the chain. The step that calls it, and those around it, still run to their end."""
         self.aborted = True
 
     def answer(self, value: Any) -> None:
@@ -146,8 +146,8 @@ class Context:
     def data(self) -> Any:
         """The payload, decoded to the type that the handler's registration or annotation names, else to plain values.
 
-        Decoded once, when first asked for. Raises InvalidPayloadError where it does not fit; let it through, and
-        `on_invalid` answers it.
+        Decoded once, on first access. Raises InvalidPayloadError if it does not match; if you let that through, `on_invalid`
+        answers it.
         """
         if self._data is _UNREAD:
             self._data = _decoded(self.frame, self._chain.data_type)

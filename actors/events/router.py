@@ -35,22 +35,22 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class EventRouter:
     """Event names → handlers. Give it to `server.on_message(router)`; it is called with (connection, frame).
 
-    Handlers are called with a `Context`, and with the decoded payload when they have a second parameter. Handlers and
-    middleware may be sync or async in any mixture; a chain without async ones runs without a task. Middleware runs in the
-    order of `use`, that of a router before that of the routers it includes. One that returns without having called
-    `next` lets the chain go on by itself, so that a sync middleware is what runs before the handler; `context.abort()`
-    stops the chain. What a handler or middleware raises reaches the session (close 1011), unless `recovery()` is used.
+    Handlers are called with a `Context`, and with the decoded payload if they have a second parameter. Handlers and middleware
+    may be sync or async in any mixture; a chain without async ones runs without a task. Middleware runs in the order of `use`,
+    that of a router before that of the routers it includes. When a middleware returns without having called `next`, the chain
+    goes on by itself, so a sync middleware runs before the handler; `context.abort()` stops the chain. What a handler or
+    middleware raises reaches the session (close 1011), unless `recovery()` is used.
 
-    What a handler returns answers the frame: a frame with the same event, the same id and the value as its payload. None
-    answers nothing; where the frame has no id nothing is sent, and a warning says so. `raise ReplyError(payload)`, in a handler
-    or in middleware, answers with the event `<event>.error` and the same id.
+    What a handler returns answers the frame: a frame with the same event, the same id and the value as its payload. None sends
+    no answer; if the frame has no id, nothing is sent and a warning is logged. `raise ReplyError(payload)`, in a handler or in
+    middleware, answers with the event `<event>.error` and the same id.
 
-    Mistakes raise ValueError or TypeError at registration. What is registered while frames are handled counts from the
-    next frame on.
+    Mistakes raise ValueError or TypeError at registration. What is registered while frames are handled takes effect with the
+    next frame.
     """
 
     def __init__(self, *, logger: Logger | None = None) -> None:
-        """`logger` (default: "wspulse") is told of events that nobody handles."""
+        """`logger` (default: "wspulse") gets the warnings about events without a handler."""
         self._logger = logger or getLogger("wspulse")
         self._middleware: list[Step] = []
         self._handlers: dict[str, EventHandler] = {}
@@ -71,7 +71,7 @@ class EventRouter:
     def use(self, middleware: Function) -> Function:
         """Add a middleware, `middleware(context)`, for every event of this router, those without a handler included.
 
-        It may come before or after `on`. Returns it, so that it can decorate. Raises TypeError.
+        It may be called before or after `on`. Returns the middleware, so that it can be a decorator. Raises TypeError.
         """
         if middleware is recovery:
             raise TypeError("wspulse: use: recovery must be called: router.use(recovery())")
@@ -86,10 +86,10 @@ class EventRouter:
     def on(self, event: str, handler: Any = UNSET, *, type: Any = UNSET, use: Sequence[Step] = ()) -> Any:  # noqa: A002
         """Register the handler of an event: `@router.on("chat.message")`, or `router.on("chat.message", handler)`.
 
-        `type`, or else the annotation of the handler's second parameter, is what payloads are decoded to (anything msgspec
-        can decode; an absent payload counts as None); where one does not fit, `on_invalid` is called in the handler's
-        place. `use` is middleware for this event alone, behind the router's. Returns the handler. Raises ValueError for
-        an empty name or one that has a handler, TypeError for a handler that cannot be one.
+        `type`, or else the annotation of the handler's second parameter, is what payloads are decoded to (anything msgspec can
+        decode; an absent payload counts as None); if one does not match, `on_invalid` is called instead of the handler. `use`
+        is middleware for this event alone, after the router's. Returns the handler. Raises ValueError for an empty name or one
+        that already has a handler, TypeError for something that cannot be a handler.
         """
         what = _what(event)
         if handler is not UNSET:
@@ -104,9 +104,9 @@ class EventRouter:
         return register
 
     def fallback(self, handler: Function) -> Function:
-        """Set what is called for events without a handler, behind the middleware; default: a warning in the log.
+        """Set what is called for events without a handler, after the middleware; by default a warning is logged.
 
-        For an included router it takes the events that begin with its prefix. Raises ValueError when there is one.
+        In an included router it handles the events that begin with its prefix. Raises ValueError if it is already set.
         """
         if self._fallback is not None:
             raise ValueError(f"wspulse: fallback: already set to {self._fallback.name}")
@@ -115,11 +115,11 @@ class EventRouter:
         return handler
 
     def on_invalid(self, handler: Function) -> Function:
-        """Set what is called, `handler(context, error)`, when a payload does not fit; sync or async.
+        """Set what is called when a payload does not match its type: `handler(context, error)`, sync or async.
 
-        `error` is an InvalidPayloadError. By default the sender gets a frame of event "error" with the id of its own and
-        the payload `{"code": "invalid_payload", "event": ..., "path": "$.text", "problem": "Expected ..."}`; the
-        connection stays. An included router without one has that of its parent. Raises ValueError when there is one.
+        `error` is an InvalidPayloadError. By default the sender gets a frame of event "error" with the id of its own and the
+        payload `{"code": "invalid_payload", "event": ..., "path": "$.text", "problem": "Expected ..."}`; the connection stays
+        open. An included router without one uses its parent's. Raises ValueError if it is already set.
         """
         if self._on_invalid is not None:
             raise ValueError(f"wspulse: on_invalid: already set to {callable_name(self._on_invalid)}")
@@ -128,10 +128,10 @@ class EventRouter:
         return handler
 
     def include(self, router: EventRouter, prefix: str = "") -> None:
-        """Handle the events of another router too, `prefix` put before their names; its middleware stays its own.
+        """Handle the events of another router too, with `prefix` before their names; its middleware applies to them only.
 
-        What is registered there later counts as well. Raises ValueError when an event would have two handlers, or the
-        routers would include each other in a circle.
+        This includes what is registered there later. Raises ValueError if an event would have two handlers, or if the routers
+        would include each other in a circle.
         """
         if not isinstance(router, EventRouter):
             raise TypeError(f"wspulse: include: {router!r} is not an EventRouter")
@@ -181,7 +181,7 @@ class EventRouter:
     async def dispatch(self, connection: Connection, frame: Frame) -> None:
         """Handle a frame, from an `on_message` of your own or from a test. Raises what handlers and middleware raise.
 
-        `connection` may be anything that the handlers can do with; a frame built by hand has its payload converted.
+        `connection` may be anything that the handlers can work with; the payload of a frame built by hand is converted.
         """
         pending = self(connection, frame)
         if pending is not None:

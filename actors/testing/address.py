@@ -1,4 +1,4 @@
-"""`Address`: where and how a test's client connects, and connects again; and what it is told where it may not.
+"""`Address`: where and how a test's client connects, and reconnects; and the error that it gets if it is refused.
 
 Made by a running server's `connect` for its clients. It keeps nothing of a connection.
 """
@@ -22,7 +22,7 @@ __all__ = ["Address", "UpgradeRefusedError"]
 
 
 class UpgradeRefusedError(WspulseError):
-    """The server answered an upgrade with something else than 101. `text` is the answer's body."""
+    """The server answered an upgrade with a status other than 101. `text` is the answer's body."""
 
     code = "upgrade_refused"
 

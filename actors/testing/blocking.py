@@ -107,7 +107,7 @@ class BlockingServer:
         return client
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine in the server's loop, as `running.run(server.broadcast("lobby", frame))`; its result."""
+        """Run a coroutine in the server's loop, as in `running.run(server.broadcast("lobby", frame))`, and return its result."""
         __tracebackhide__ = True
         return self._thread.run(coroutine)
 
@@ -134,7 +134,7 @@ class BlockingClient:
 
     @property
     def received(self) -> list[Frame]:
-        """Every frame that came so far, in order."""
+        """Every frame received so far, in order."""
         return self._thread.call(lambda: list(self._client.received))
 
     @property
@@ -147,7 +147,7 @@ class BlockingClient:
 
     @property
     def connection(self) -> Connection:
-        """See Client.connection. Its calls belong to the server's loop: `running.run(client.connection.join("tea"))`."""
+        """See Client.connection. Its methods must run in the server's loop: `running.run(client.connection.join("tea"))`."""
         return self._client.connection
 
     @property

@@ -1,4 +1,4 @@
-"""`Client`: a WebSocket client for tests, which keeps what it gets and says what came when something else was expected.
+"""`Client`: a WebSocket client for tests, which keeps what it receives, and shows it when something else was expected.
 
 Made by a running server's `connect`. One task reads its socket from the upgrade to the end; everything else runs in the
 test's own task.
@@ -42,8 +42,8 @@ class Closed(NamedTuple):
 class Client:
     """A client of a server under test.
 
-    All waiting has a deadline: the server's `timeout` (5 s unless it was set) or the one that is passed. What comes instead
-    of what is expected fails the test with an AssertionError that shows it.
+    Every wait has a deadline: the server's `timeout` (5 s by default) or the one that is passed. If what is expected does not
+    arrive, the test fails with an AssertionError that shows what did.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Client:
     ) -> None:
         """`find_connection` knows the server's side of a socket by the client's address; None where that is another process."""
         self.received: list[Frame] = []
-        """Every frame that came, in order, with its payload as plain values; over all reconnects."""
+        """Every frame received, in order and across reconnects, with its payload decoded to plain values."""
         self._address = address
         self._codec = codec
         self._timeout_s = timeout_s
@@ -75,7 +75,7 @@ class Client:
 
     @property
     def websocket(self) -> ClientConnection:
-        """The `websockets` connection underneath, for what has no name here."""
+        """The `websockets` connection underneath, for what this class does not offer."""
         assert self._websocket is not None, "the client has never been connected"
         return self._websocket
 
@@ -90,9 +90,9 @@ class Client:
     def connection(self) -> Connection:
         """What the handlers of a `Server` under test see of this client: its `id`, `rooms`, `state`, `suspended`, `closed`.
 
-        It is the one that the last upgrade led to, also after the client was dropped or has left. Raises RuntimeError for a
-        server of processes, which `wspulse.Control(running.control)` asks, and where the session had ended before the client
-        saw its 101.
+        It is the one of the last upgrade, even after the client was dropped or has left. Raises RuntimeError for a server in
+        other processes (ask that with `wspulse.Control(running.control)`), and if the session had ended before the client saw
+        its 101.
         """
         if self._find_connection is None:
             raise RuntimeError(
@@ -104,21 +104,21 @@ class Client:
 
     @property
     def rooms(self) -> tuple[str, ...]:
-        """The rooms that it is in, the first one first; see `connection`, also for where this is not known."""
+        """The rooms that the client is in, the first one first. Raises RuntimeError as `connection` does."""
         return self.connection.rooms
 
     # Sending.
 
     async def send(self, event: str, payload: Any = UNSET, *, id: str = "") -> None:  # noqa: A002
-        """Send a frame. Raises what the codec raises; fails when the connection has ended."""
+        """Send a frame. Raises what the codec raises; fails if the connection has ended."""
         data = self._codec.encode(Frame(event, payload, id))
         await self.send_raw(data.decode() if self._codec.binary is False and isinstance(data, bytes) else data)
 
     async def call(self, event: str, payload: Any = UNSET, *, timeout: float | None = None) -> Frame:
         """Send a frame with an id of its own and return the frame that answers it: the next one with that id.
 
-        Raises ReplyError with its payload where its event is "error" or ends in ".error", as the server answers a payload that
-        does not fit and what a handler refuses by `raise ReplyError(...)`. Fails as `expect` does.
+        Raises ReplyError with its payload if its event is "error" or ends in ".error": the server's answer to a payload that
+        does not match, or to a handler's `raise ReplyError(...)`. Fails as `expect` does.
         """
         __tracebackhide__ = True
         id = f"call-{next(self._calls)}"  # noqa: A001
@@ -129,11 +129,12 @@ class Client:
         return answer
 
     async def reply(self, to: Frame, payload: Any = UNSET, *, error: bool = False) -> None:
-        """Answer a frame, as one that `connection.call` has sent: same id and event, or with `error` the event and ".error"."""
+        """Answer a frame, such as one sent by `connection.call`: with its id and event or, if `error`, with ".error" after the
+        event."""
         await self.send(f"{to.event}.error" if error else to.event, payload, id=to.id)
 
     async def send_raw(self, message: str | bytes) -> None:
-        """Send a message as it is: `str` as text, `bytes` as binary. Fails when the connection has ended."""
+        """Send a message as it is: `str` as text, `bytes` as binary. Fails if the connection has ended."""
         __tracebackhide__ = True
         try:
             await self.websocket.send(message)
@@ -150,10 +151,11 @@ class Client:
         where: Callable[[Frame], object] | None = None,
         timeout: float | None = None,
     ) -> Frame:
-        """The next frame of this event (that names this room, and for which `where(frame)` is true), once it has come.
+        """The next frame of this event (that names this room, and for which `where(frame)` is true), once it has arrived.
 
-        Frames of other events stay for later calls, so that a test need not know an order that nobody promised; `received`
-        has them all in order. Fails after `timeout` seconds, or when the connection ends, and shows what came instead.
+        Frames of other events are kept for later calls, so a test need not rely on an order that is not promised; `received`
+        has all frames in order. Fails after `timeout` seconds, or when the connection ends, and shows what was received
+        instead.
         """
         __tracebackhide__ = True
         of_room = "" if room is None else f" in {room!r}"
@@ -163,14 +165,15 @@ class Client:
         )
 
     async def next(self, *, timeout: float | None = None) -> Frame:
-        """The next frame, of whatever event, that no call has returned yet. Fails as `expect` does."""
+        """The next frame, of any event, that no call has returned yet. Fails as `expect` does."""
         __tracebackhide__ = True
         return await self._take(lambda frame: True, "a frame", timeout)
 
     async def expect_nothing(self, event: str | None = None, *, room: str | None = None, within: float = 0.1) -> None:
-        """Fail when a frame (of this event, that names this room) comes within so many seconds, or has come and was not taken.
+        """Fail if a frame (of this event, that names this room) arrives `within` so many seconds, or has arrived and was not
+        taken.
 
-        Where there is something to wait for, prefer that: a test is as slow as its silences.
+        If there is something else to wait for, prefer that: each silence makes the test slower.
         """
         __tracebackhide__ = True
         try:
@@ -182,7 +185,7 @@ class Client:
         raise AssertionError(f"expected nothing, but {_shown(frame)} arrived")
 
     def skip(self) -> list[Frame]:
-        """Take everything that has come so far, so that what is expected next is newer; for streams of states."""
+        """Take everything that has arrived so far, so that what is expected next is newer; for streams of states."""
         skipped = list(self._untaken)
         self._untaken.clear()
         return skipped
@@ -228,12 +231,12 @@ class Client:
     # The connection.
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """End the connection with a close frame, and wait for the server's. Does nothing when it has ended."""
+        """End the connection with a close frame, and wait for the server's. Does nothing if it has ended."""
         await self.websocket.close(code, reason)
         await self._read_to_end()
 
     async def drop(self) -> None:
-        """Cut the socket without a close frame, as a network does that goes away. Does nothing when it has ended.
+        """Cut the socket without a close frame, as when the network fails. Does nothing if the connection has ended.
 
         Returns when the server has noticed (at most after 2 s); what it sends until then is lost.
         """
@@ -251,12 +254,12 @@ class Client:
         await self.abort()
 
     async def abort(self) -> None:
-        """Cut the socket at once. The server notices when it does; `drop` is for tests that go on."""
+        """Cut the socket at once, without waiting until the server has noticed; tests that go on use `drop`."""
         self.websocket.transport.abort()
         await self._read_to_end()
 
     async def reconnect(self, *, timeout: float | None = None) -> None:
-        """Connect again, with the same URL and headers; what is still connected is dropped first.
+        """Connect again, with the same URL and headers; a connection that is still open is dropped first.
 
         Raises UpgradeRefusedError, OSError, and TimeoutError after `timeout` seconds.
         """
@@ -264,7 +267,7 @@ class Client:
         await self.open(timeout)
 
     async def closed(self, *, timeout: float | None = None) -> Closed:
-        """Wait until the server has ended the connection; how it did. Fails after `timeout` seconds."""
+        """Wait until the connection has ended, and return how. Fails after `timeout` seconds."""
         __tracebackhide__ = True
         timeout_s = self._timeout_s if timeout is None else timeout
         try:
@@ -276,13 +279,14 @@ class Client:
         return self._end()
 
     def pause_reading(self) -> None:
-        """Take nothing more from the socket: a peer that does not keep up.
+        """Stop reading the socket, like a peer that does not keep up.
 
         The kernel's buffers swallow some megabytes before the server notices.
         """
         self.websocket.transport.pause_reading()
 
     def resume_reading(self) -> None:
+        """Read the socket again."""
         self.websocket.transport.resume_reading()
 
     async def open(self, timeout: float | None = None) -> None:

@@ -50,10 +50,10 @@ class RunningServer:
         codec: Codec | None = None,
         timeout: float | None = None,
     ) -> Client:
-        """A new client, connected. `id` and `room` become `?id=...&room=...`, as the built-in applications read them. With
-        `compression="deflate"` it offers that, as browsers do.
+        """A new client, connected. `id` and `room` become `?id=...&room=...`, which the built-in applications read. With
+        `compression="deflate"` it offers compression, as browsers do.
 
-        Raises UpgradeRefusedError (`.status`, `.text`) where the server refuses, TimeoutError after `timeout` seconds.
+        Raises UpgradeRefusedError (`.status`, `.text`) if the server refuses, TimeoutError after `timeout` seconds.
         """
         address = Address.make(self.url, id, room, query, headers, subprotocols, compression)
         client = Client(address, codec or self._codec, self._timeout_s, self._find_connection)
@@ -70,10 +70,10 @@ class RunningServer:
         headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         **options: Any,
     ) -> Line:
-        """A line of `wspulse.client`, to be entered: `async with running.line("ada") as line:`.
+        """A line of `wspulse.client`, for use as a context: `async with running.line("ada") as line:`.
 
-        For what a client that comes back by itself sees of the server, where `connect` shows each frame and each end. `options`
-        are those of `wspulse.client.connect`; the codec is the server's, and no proxy is asked.
+        It shows what a client that reconnects by itself sees of the server; `connect` shows each frame and each end. `options`
+        are those of `wspulse.client.connect`; the codec is the server's, and no proxy is used.
         """
         address = Address.make(self.url, id, room, query, headers, ())
         if "proxy" in signature(open_websocket.__init__).parameters:  # from version 15 on
@@ -83,9 +83,10 @@ class RunningServer:
 
     @property
     def control(self) -> str:
-        """The control endpoint of a server of processes: `wspulse.Control(running.control).presence(room)` tells who is there.
+        """The control endpoint of a server in other processes: `wspulse.Control(running.control).presence(room)` tells who is
+        there.
 
-        Raises RuntimeError for one in this process, which has none.
+        Raises RuntimeError for a server in this process, which has none.
         """
         if self._process is None:
             raise RuntimeError("wspulse: this server runs in this process; call the Server's own methods")
@@ -93,10 +94,10 @@ class RunningServer:
 
     @property
     def log(self) -> str:
-        """What a server of processes has logged so far; one in this process logs through `logging`."""
+        """What a server in other processes has logged so far; one in this process logs through `logging`, and this is ""."""
         return "" if self._process is None else self._process.log()
 
     @property
     def pid(self) -> int | None:
-        """The supervisor's process, where there is one."""
+        """The process id of the supervisor; None for a server in this process."""
         return None if self._process is None else self._process.pid

@@ -35,17 +35,18 @@ _FAREWELL_S = 1.0
 class serve:  # noqa: N801  (it is used like a function)
     """Run a server for a block: a `Server` in this process, or "module:attr" as supervisor and workers.
 
-    `async with` gives a RunningServer, `with` a BlockingServer, which has the same methods without await. `timeout` is
-    what clients wait for at most, in seconds, unless a call says otherwise. `codec` is the clients' (default: that of the
-    Server object; JSON for processes). For processes: `workers`, `arguments` for the command line, `env` added to the
-    environment (None takes a variable away), `cwd` (default: the current folder). They see this process's `sys.path`.
+    `async with` gives a RunningServer, `with` a BlockingServer, which has the same methods without await. `timeout` is how long
+    clients wait at most, in seconds, unless a call says otherwise. `codec` is the clients' (default: that of the Server object;
+    JSON for processes). For processes: `workers`, `arguments` for the command line, `env` added to the environment (None
+    removes a variable), `cwd` (default: the current folder). They use this process's `sys.path`.
 
-    Raises ValueError for a combination that makes no sense. Entering raises what starting raises, and RuntimeError with
-    the log where processes do not start; leaving raises RuntimeError when a handler would not end.
+    Raises ValueError for arguments that do not go together. Entering raises what starting raises, and RuntimeError with the log
+    if the processes do not start; leaving raises RuntimeError if a handler does not end.
 
-    What a callback of a `Server` raises that is no Exception, as `pytest.fail()` and `pytest.skip()` do, ends its session as
-    any error does, and is raised when the block is left: the test's outcome. Where the block is left by another exception,
-    that gets a note of it. SystemExit is none of these; KeyboardInterrupt is, without async, and goes on at once with it.
+    If a callback of a `Server` raises something that is not an Exception, as `pytest.fail()` and `pytest.skip()` do, its
+    session ends as with any error, and it is raised again when the block is left: the test's outcome. If another exception
+    leaves the block, that gets a note about it. SystemExit is not raised again; KeyboardInterrupt is under `with`, and goes on
+    at once under `async with`.
     """
 
     def __init__(

@@ -17,11 +17,11 @@ __all__ = ["Codec", "JSONCodec", "MsgpackCodec", "RawCodec", "decoding_lanes"]
 class Codec(Protocol):
     """The contract of a codec (contract.md §1). One codec object serves all connections of a process, one call at a time.
 
-    `binary` says which kind of WebSocket message `encode` makes: False text, True binary, None: each message keeps its
-    kind, that is, `encode` returns `str` or `bytes` and `decode` gets `str` or `bytes` (else always `bytes`).
-    Messages of the other kind than the codec's are handed to `decode` all the same.
-    `decode` raises what it likes on a message that it cannot read: the message is logged, counted and dropped.
-    What `encode` raises reaches the caller of `send` or `broadcast`, and nothing is sent.
+    `binary` says which kind of WebSocket message `encode` makes: False for text, True for binary, None if each message keeps
+    its kind: `encode` then returns `str` or `bytes`, and `decode` gets `str` or `bytes` (otherwise always `bytes`). Messages of
+    the other kind are passed to `decode` all the same. `decode` may raise any exception for a message that it cannot read: the
+    message is logged, counted and dropped. What `encode` raises reaches the caller of `send` or `broadcast`, and nothing is
+    sent.
     """
 
     @property
@@ -33,10 +33,10 @@ class Codec(Protocol):
 
 
 class JSONCodec:
-    """Frames as JSON objects in text messages: `{"id": "...", "event": "...", "payload": ...}`, each field optional;
-    `"room"` too where the application has set it.
+    """Frames as JSON objects in text messages: `{"id": "...", "event": "...", "payload": ...}`, each field optional; also
+    `"room"` if the application has set it.
 
-    Half a surrogate pair (`"\\ud83d"`) comes in and goes out in a payload as it is; in `event` and `id` it becomes U+FFFD.
+    A lone surrogate (`"\\ud83d"`) passes through in a payload unchanged; in `event` and `id` it becomes U+FFFD.
     """
 
     binary = False
@@ -65,7 +65,7 @@ class JSONCodec:
 
 
 class MsgpackCodec:
-    """Frames as msgpack maps with the fields of `JSONCodec` in binary messages."""
+    """Frames as msgpack maps in binary messages, with the same fields as `JSONCodec`."""
 
     binary = True
 
@@ -92,7 +92,7 @@ class MsgpackCodec:
 
 
 class RawCodec:
-    """Messages as they are, byte for byte and text as text: `frame.payload` is the whole message as `str` or `bytes`."""
+    """Messages unchanged: `frame.payload` is the whole message, `str` for text and `bytes` for binary."""
 
     binary = None
 

@@ -20,8 +20,8 @@
     ConnectRejected                    raised by the application's `connect`; no WspulseError: it answers, it does not fail
     ReplyError                         raised by a handler as its answer, and by the `call` that gets it; no WspulseError either
 
-Errors carry fields and build their text from them. `code` is the name that an error has on the control socket and
-between processes; `error_from_code` is the way back. An id that is none is an `id_error`, a TypeError.
+Errors carry fields and build their text from them. `code` is the name that an error has on the control socket and between
+processes; `error_from_code` is the way back. An id of a wrong type is an `id_error`, a TypeError.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class InTransitError(WspulseError):
 
 
 def wrong_thread(instead: str) -> RuntimeError:
-    """For a call that was made in another thread than the server's loop runs in; `instead` is what does the same there."""
+    """For a call from a thread other than the server's; `instead` does the same there."""
     return RuntimeError(f"wspulse: this thread is not the server's; call {instead} here")
 
 
@@ -204,8 +204,8 @@ class PeerClosedError(TransportError):
 
 
 class ProtocolError(TransportError):
-    """The peer broke RFC 6455, or sent too much. `close_code` is 1002, 1007, 1008 or 1009: what the peer is told; with 1009
-    `message_bytes` is the size that its message has at least."""
+    """The peer broke RFC 6455, or sent too much. `close_code` is 1002, 1007, 1008 or 1009: what the peer is told; with 1009,
+    its message has at least `message_bytes` bytes."""
 
     def __init__(self, close_code: int, reason: str, message_bytes: int = 0) -> None:
         super().__init__(reason)
@@ -235,10 +235,11 @@ class WriteTimeoutError(TransportError):
 
 
 class ConnectRejected(Exception):
-    """Raised by `connect` to refuse an upgrade: the peer gets `status` (default 401) and `text` as the body: in one
-    line, and cut at 4 KB; and `headers`, WWW-Authenticate say.
+    """Raised by `connect` to refuse an upgrade: the peer gets `status` (default 401), `text` as the body (in one line, cut at 4
+    KB) and `headers`, such as WWW-Authenticate.
 
-    Raises TypeError for a status that is no int, ValueError for one outside 400 … 599, and both for headers that cannot be sent.
+    Raises TypeError for a status that is not an int, ValueError for one outside 400 … 599, and either for headers that cannot
+    be sent.
     """
 
     def __init__(self, text: str = "", status: int = 401, headers: Headers = ()) -> None:
@@ -253,11 +254,11 @@ class ConnectRejected(Exception):
 
 
 class ReplyError(Exception):
-    """An answer that is an error: a frame with the id of the one that asked, whose event ends in ".error".
+    """An answer that is an error: a frame with the id of the request, whose event ends in ".error".
 
-    Raised by a handler of an event router, it answers the frame so, with `payload`; the connection lives. Raised by
-    `connection.call`, it is what the client has answered: `payload` is decoded to plain values (None where there was none),
-    and stays as it came where it cannot be.
+    Raised by a handler of an event router, it sends such an answer with `payload`; the connection stays open. Raised by
+    `connection.call`, it is the client's answer: `payload` is decoded to plain values (None if there was none), or left as it
+    came if it cannot be decoded.
     """
 
     def __init__(self, payload: Any = None) -> None:
@@ -322,6 +323,6 @@ def error_subject(error: BaseException) -> str:
 
 
 def id_error(kind: str, given: object) -> TypeError:
-    """What a call raises for a "room" or "connection" id that is no string (contract.md §4): it would reach nobody, since the ids
-    of clients come as texts."""
+    """What a call raises for a "room" or "connection" id that is not a str (contract.md §4): it would reach nobody, since the
+    ids of clients are strings."""
     return TypeError(f"wspulse: a {kind} id must be a str, not {type(given).__name__}: {shortened(repr(given))}")

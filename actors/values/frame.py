@@ -29,13 +29,12 @@ else:
 
 
 class Frame(msgspec.Struct, omit_defaults=True):
-    """One WebSocket message: an event's name, a payload, and an id that the application may use to match answers. A client
-    that is in several rooms may be told by `room` which of them a frame is about; what a client says there is ignored.
+    """One WebSocket message: the name of an event, a payload, and an id that the application may use to match answers. `room`
+    may tell a client in several rooms which of them a frame is about; what a client sends there is ignored.
 
-    Outbound, `payload` is any value that msgspec can encode, or `msgspec.Raw` (bytes in the codec's encoding, passed
-    through); None is JSON null, UNSET (the default) leaves the payload out. Inbound it is `msgspec.Raw`, byte for byte
-    as the peer sent it, or UNSET when the peer sent none. With `--codec raw` it is the whole message as `str` or
-    `bytes`. (contract.md §1)
+    Outbound, `payload` is any value that msgspec can encode, or `msgspec.Raw` (bytes in the codec's encoding, passed through);
+    None is JSON null, UNSET (the default) leaves the payload out. Inbound it is `msgspec.Raw`, byte for byte as the peer sent
+    it, or UNSET if the peer sent none. With `--codec raw` it is the whole message as `str` or `bytes`. (contract.md §1)
     """
 
     event: str = ""
@@ -50,10 +49,10 @@ class Frame(msgspec.Struct, omit_defaults=True):
     def decode(self, type: Any = Any) -> Any:  # noqa: A002
         """Decode and validate the payload.
 
-        Returns a value of `type`; an absent payload counts as None. A payload that is no raw bytes (an outbound frame's)
-        is converted. Raises `msgspec.ValidationError`, with the path of the field, where the payload does not fit, and
-        `msgspec.DecodeError` where it is malformed. Half a surrogate pair in JSON (`"\\ud83d"`), which no text that could be
-        stored or sent may hold, becomes U+FFFD; `payload` itself has it as it came.
+        Returns a value of `type`; an absent payload counts as None. A payload that is not raw bytes (an outbound frame's) is
+        converted. Raises `msgspec.ValidationError`, with the path of the field, if the payload does not match `type`, and
+        `msgspec.DecodeError` if it is malformed. A lone surrogate in JSON (`"\\ud83d"`), which UTF-8 cannot encode, becomes
+        U+FFFD; `payload` itself keeps it as it came.
         """
         payload = self.payload
         if payload is UNSET:

@@ -27,9 +27,9 @@ _ORIGIN = _pattern(r"(?i:[a-z][a-z0-9+.\-]*)://[^/?#]*")
 
 
 class Query(Mapping[str, str]):
-    """The parameters of a query, percent-decoded as UTF-8 (bytes that are none become U+FFFD); + is a space.
+    """The parameters of a query, percent-decoded as UTF-8 (invalid bytes become U+FFFD); + is a space.
 
-    Of a name that stands more than once the last value wins; `getall` has them all.
+    If a name appears more than once, the last value wins; `getall` returns all of them.
     """
 
     __slots__ = ("_pairs", "_values")
@@ -55,14 +55,15 @@ class Query(Mapping[str, str]):
         return f"Query({self._pairs!r})"
 
     def getall(self, name: str) -> list[str]:
-        """Every value of `name` in the order of the query; [] when there is none."""
+        """Every value of `name` in the order of the query; [] if there is none."""
         return [value for other, value in self._pairs if other == name]
 
 
 class Headers(Mapping[str, str]):
-    """The header fields of a request. Names are found in any case and listed in lower case; values are Latin-1 text.
+    """The header fields of a request. Names are looked up in any case and listed in lower case; values are Latin-1 text.
 
-    A field that stands more than once is joined with ", " (RFC 9110 §5.3), cookies with "; "; `getall` has each.
+    The values of a field that appears more than once are joined with ", " (RFC 9110 §5.3), those of cookies with "; "; `getall`
+    returns each.
     """
 
     __slots__ = ("_fields",)
@@ -92,16 +93,15 @@ class Headers(Mapping[str, str]):
         return f"Headers({self._fields!r})"
 
     def getall(self, name: str) -> list[str]:
-        """Every value of `name` in the order of the request; [] when there is none."""
+        """Every value of `name` in the order of the request; [] if there is none."""
         return list(self._fields.get(name.lower(), ()))
 
 
 class Request:
     """The HTTP request of an upgrade. Read-only.
 
-    A property reads the request's bytes when it is asked (1 … 5 µs), so keep what you need often; of the request that was
-    asked last, query and headers are at hand. None raises, whatever the peer sent: bytes that make no sense are replaced
-    or left out.
+    Each access to a property parses the request's bytes (1 … 5 µs), so keep what you need often; only query and headers of the
+    last request are cached. No property raises, whatever the peer sent: invalid bytes are replaced or left out.
     """
 
     _last_query: ClassVar[tuple[bytes, Query]] = (b"", Query(""))
@@ -158,7 +158,7 @@ class Request:
 
     @property
     def query(self) -> Query:
-        """The parameters behind the path's question mark. The last value of a name wins; `.getall(name)` has all."""
+        """The parameters after the question mark. The last value of a name wins; `.getall(name)` returns all."""
         head, query = Request._last_query
         if head is not self._head:
             query = Query(path_of_target(self._target())[1])
@@ -167,7 +167,7 @@ class Request:
 
     @property
     def headers(self) -> Headers:
-        """The header fields, found by their names in any case; `.getall(name)` has each of several of one name."""
+        """The header fields, looked up by name in any case; `.getall(name)` returns every value of a name."""
         head, headers = Request._last_headers
         if head is not self._head:
             headers = Headers(self._head.decode("latin-1").split("\r\n")[1:])
@@ -176,7 +176,7 @@ class Request:
 
     @property
     def cookies(self) -> dict[str, str]:
-        """The cookies by name. Of two with one name the first wins: its path is the longer one (RFC 6265 §5.4)."""
+        """The cookies by name. If two have the same name, the first wins: its path is the longer one (RFC 6265 §5.4)."""
         cookies: dict[str, str] = {}
         for item in self.headers.get("cookie", "").split(";"):
             name, equals, value = item.partition("=")
@@ -189,22 +189,22 @@ class Request:
 
     @property
     def remote_address(self) -> tuple[str, int] | None:
-        """IP address and port of the client; None where it has none, as over a Unix socket.
+        """IP address and port of the client; None if it has none, as over a Unix socket.
 
-        Behind a proxy they are the proxy's, unless `--proxy-headers` or `--proxy-protocol` has the server believe what it says of
-        its client; the port is 0 where it does not say one.
+        Behind a proxy they are the proxy's, unless `--proxy-headers` or `--proxy-protocol` tells the server to trust what it
+        says about its client; the port is 0 if it names none.
         """
         return self._remote_address
 
     @property
     def scheme(self) -> Scheme:
-        """ "wss" where the client speaks TLS, with this server or with a proxy whose word for it is trusted; else "ws"."""
+        """ "wss" if the client uses TLS, to this server or to a trusted proxy that says so; else "ws"."""
         return self._scheme
 
     @property
     def scope(self) -> MutableMapping[str, Any] | None:
-        """The ASGI scope of a server that is mounted in another application, with what its middleware put there (a
-        session, a user, path parameters); None where wspulse itself took the request."""
+        """The ASGI scope if the server is mounted in another application, with what its middleware put there (a session, a
+        user, path parameters); None if wspulse itself received the request."""
         return self._scope
 
     def __repr__(self) -> str:

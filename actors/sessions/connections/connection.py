@@ -25,14 +25,14 @@ class Resumption(NamedTuple):
     request: Request
     """Its own upgrade request."""
     state: dict[str, Any] | None
-    """What `connect` returned for it as the state; the session's own stays as it is."""
+    """The state that `connect` returned for it; the session's own stays as it is."""
 
 
 class Connection(ABC):
     """A logical WebSocket connection; with a resume window it outlives the socket that carries it. (contract.md §3, §4)
 
-    Of one that lives on another shard, as `get_connections` returns it, `rooms`, `state`, `subprotocol`, `suspended`, `queued`
-    and `latency_s` are as they were when it was asked for; what it does reaches the session wherever that is.
+    For one that lives on another shard, as returned by `get_connections`, the values of `rooms`, `state`, `subprotocol`,
+    `suspended`, `queued` and `latency_s` are a snapshot; its methods reach the session wherever it is.
     """
 
     __slots__ = ()
@@ -40,7 +40,7 @@ class Connection(ABC):
     @property
     @abstractmethod
     def id(self) -> str:
-        """The connection id that `connect` returned, or the UUID that was made up."""
+        """The connection id that `connect` returned, or the random UUID that it was given."""
 
     @property
     @abstractmethod
@@ -50,8 +50,8 @@ class Connection(ABC):
     @property
     @abstractmethod
     def rooms(self) -> tuple[str, ...]:
-        """All rooms that it is in: `room_id` first, then those that it has joined, in their order; in on_disconnect those that it
-        was in when it ended."""
+        """All rooms that the connection is in: `room_id` first, then the others in the order in which it joined them; in
+        on_disconnect, those that it was in at the end."""
 
     @property
     @abstractmethod
@@ -60,19 +60,18 @@ class Connection(ABC):
 
     @property
     def resumed_with(self) -> Resumption | None:
-        """What the last reconnect brought, None before the first: a fresh token, a new role. Raises RuntimeError on a connection
-        of another shard."""
+        """What the last reconnect brought, such as a fresh token or a new role; None before the first. Raises RuntimeError on a
+        connection of another shard."""
         return None
 
     @property
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """A dict for the application. On a connection of another shard it is a snapshot of what msgpack can express of it, and
-        cannot be changed."""
+        """A dict for the application. On a connection of another shard it is a read-only snapshot of what msgpack can encode."""
 
     @property
     def subprotocol(self) -> str | None:
-        """That the client's last upgrade chose, None for none."""
+        """The subprotocol that the client's last upgrade chose; None if there is none."""
         return None
 
     @property
@@ -87,8 +86,8 @@ class Connection(ABC):
 
     @property
     def latency_s(self) -> float | None:
-        """How long the client took to answer the last ping that it has answered, in seconds; None while there is none, and under
-        an ASGI server, which pings by itself."""
+        """How long the client took to answer the last ping that it answered, in seconds; None if it has answered none, and
+        under an ASGI server, which sends its own pings."""
         return None
 
     @property
@@ -111,9 +110,9 @@ class Connection(ABC):
         """`send` for sync code. Raises RuntimeError on a connection of another shard."""
 
     async def send_wait(self, frame: Frame) -> None:
-        """`send` that waits while the client does not read and its buffer is full, instead of raising SendBufferFullError. Calls
-        that wait together are promised no order among them. It waits until the session ends, so bound it with `asyncio.timeout`:
-        nothing is sent after that."""
+        """Like `send`, but if the buffer is full because the client does not read, wait instead of raising SendBufferFullError.
+        Calls that wait at the same time are sent in no particular order. The wait may last until the session ends; bound it
+        with `asyncio.timeout`, after which the frame is not sent."""
         look_s = _SHORTEST_LOOK_S
         while True:
             try:
@@ -126,14 +125,15 @@ class Connection(ABC):
     async def call(self, frame: Frame, timeout_s: float = 5.0) -> Frame:
         """Ask the client: send `frame` with an id of its own, and return the frame that comes back with that id.
 
-        No handler sees the answer, and it overtakes the frames that wait for one, so that a handler may call its own client.
-        A suspension in between does not end the call: the answer may come after the client has come back. `timeout_s` is in
-        seconds, above 0 and at most a day. Cancelling forgets the call; an answer that comes then, late or twice, is dropped.
+        No handler sees the answer, and it overtakes frames that wait for a handler, so a handler may call its own client. A
+        suspension in between does not end the call: the answer may arrive after the client has come back. `timeout_s` is in
+        seconds, above 0 and at most a day. If the call is cancelled, its answer is dropped, as is one that arrives late or
+        twice.
 
-        Raises TimeoutError; ConnectionClosedError when the session has ended or ends; ReplyError where the answer's event is
-        that of `frame` with ".error" behind it; what `send` raises, and ShardUnavailableError where the connection moves to
-        another process and its client has not answered within `--handover-timeout` by then; RuntimeError with the raw codec,
-        whose frames have no ids.
+        Raises TimeoutError; ConnectionClosedError if the session has ended or ends meanwhile; ReplyError if the answer's event
+        is that of `frame` followed by ".error"; what `send` raises; ShardUnavailableError if the connection moves to another
+        process and its client has not answered within `--handover-timeout` by then; RuntimeError with the raw codec, whose
+        frames have no ids.
         """
         raise RuntimeError(f"wspulse: connection {self.id}: `call` is not available here")
 
@@ -142,37 +142,38 @@ class Connection(ABC):
         """End the session: what is queued is sent, then a close frame with `code` and `reason`. Bypasses the resume window;
         idempotent.
 
-        A page sees both, so that it can tell "logged in elsewhere" (4001, say) from "banned" (4003). The code is 1000, 1001,
-        1008, 1011 to 1014, or your own from 3000 to 4999; the reason has at most 123 bytes in UTF-8; ValueError otherwise. A
-        session that waits for its client ends without telling it.
+        A page sees both, so it can tell "logged in elsewhere" (4001, say) from "banned" (4003). The code must be 1000, 1001,
+        1008, 1011 to 1014, or one of your own from 3000 to 4999; the reason may have at most 123 bytes in UTF-8; anything else
+        raises ValueError. The client of a suspended session is not told.
 
-        Returns when the session is out of the table; its on_disconnect (with None) may still be running.
+        Returns when the session is no longer in the table; its on_disconnect (with None) may still be running.
         """
 
     @abstractmethod
     async def join(self, room_id: str) -> None:
-        """Be in this room too, beside `room_id` and what was joined before, until it leaves or its session ends; resumes keep it.
+        """Join a further room, besides `room_id` and those joined before, until it leaves or its session ends; a resume keeps
+        it.
 
-        When it returns, every broadcast to the room that is issued from then on, by anyone on any shard, reaches it; one that
-        was issued before may. A room that it is in already: nothing happens. A session that waits for its client may join too.
-        Raises TypeError and ValueError for what is no room id (over 256 bytes in UTF-8), ValueError for more than
-        `max_rooms_per_connection` (128) rooms beside the first, ConnectionClosedError, and ShardUnavailableError where the bus,
-        or the session's shard, does not answer within 5 s: then it has not joined. Where a `leave` of the same room comes
-        meanwhile, it returns, and has left.
+        When this returns, every broadcast to the room that is issued from then on, by anyone on any shard, reaches the
+        connection; one that was issued before may. Joining a room again does nothing. A suspended session may join too. Raises
+        TypeError or ValueError for an invalid room id (at most 256 bytes in UTF-8), ValueError for more than
+        `max_rooms_per_connection` (128) rooms besides the first, ConnectionClosedError, and ShardUnavailableError if the bus,
+        or the session's shard, does not answer within 5 s: then it has not joined. If a `leave` of the same room comes in
+        between, this returns, and the room has been left.
         """
 
     @abstractmethod
     async def leave(self, room_id: str) -> None:
-        """Be in this room no more: when it returns, nothing comes that is issued from then on, and what is on its way may be
-        missing; only what waits already for a client that does not read is still sent.
+        """Leave a room: when this returns, nothing that is issued from then on arrives, and what is on its way may be missing;
+        only what already waits for a client that does not read is still sent.
 
-        A room that it is not in: nothing happens, nor for a session that has ended. Raises TypeError, ValueError for `room_id`,
-        which cannot be left, and ShardUnavailableError for another shard that does not answer within 5 s.
+        Does nothing for a room that the connection is not in, or if the session has ended. Raises TypeError, ValueError for
+        `room_id`, which cannot be left, and ShardUnavailableError if another shard does not answer within 5 s.
         """
 
     @abstractmethod
     async def wait_closed(self) -> None:
-        """Wait, without a deadline, until the session has ended, or the shard that held it."""
+        """Wait, without a deadline, until the session or the shard that holds it has ended."""
 
     def __repr__(self) -> str:
         return f"<Connection {self.id!r} in {self.room_id!r}{', closed' if self.closed else ''}>"

@@ -13,20 +13,20 @@ __all__ = ["Member", "member_of"]
 
 
 class Member(msgspec.Struct, frozen=True):
-    """Who is there. A snapshot: what it says was true when it was asked."""
+    """One session of a room, as it was when `server.presence` was called."""
 
     id: str
-    """The connection's."""
+    """The connection's id."""
     rooms: tuple[str, ...]
-    """All that it is in, its first one first."""
+    """All rooms that it is in, its first one first."""
     state: Mapping[str, Any]
-    """The application's, of which what msgpack can express."""
+    """The application's `connection.state`, as far as msgpack can encode it."""
     suspended: bool
     """Whether it waits for its client to come back."""
     since: float
-    """When the session began, in Unix time."""
+    """When the session began, in seconds of Unix time."""
     shard: int
-    """The worker in which it lives."""
+    """The shard on which it lives."""
 
 
 def member_of(record: ConnectionRecord) -> Member:
