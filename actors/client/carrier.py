@@ -189,7 +189,7 @@ class Carrier:
         except (NoSessionError, TimeoutError) as error:
             self._has_stray = True
             self.failed("opening", error)
-            return End(LOST, str(error) or "no first frame arrived in time", error=error)
+            return End(LOST, str(error) or "no first frame in time", error=error)
         else:
             return await self._use(websocket, opening)
         finally:

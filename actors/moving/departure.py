@@ -170,7 +170,7 @@ class Departure:
         self._stopping = True
         awaited = self._awaited
         if awaited is not None and not awaited.done():
-            awaited.set_exception(WayBrokenError("the server ends"))
+            awaited.set_exception(WayBrokenError("the server is shutting down"))
             awaited.exception()  # perhaps nobody waits
         for way in self._ways.values():
             way.stop()

@@ -59,7 +59,7 @@ class TransportEvent(Named):
     HOLD = "too much waits for the handler, or for the answer"
     YIELD = "it has had its share of this turn"
     RELEASE = "the handler has caught up, or the next turn has come"
-    STOP = "its session is to move"
+    STOP = "its session has to move"
     READ_ON = "its session stays"
     LEAVE = "its session moves to another process"
     FINISH = "the session ends it"
@@ -70,7 +70,7 @@ class TransportEvent(Named):
     HEAR = "the peer answers our close frame"
     GARBLE = "what follows our close frame breaks the protocol"
     STALL = "the peer takes nothing for `write_wait`"
-    EXPIRE = "the patience with the peer's end is over"
+    EXPIRE = "the wait for the peer's end is over"
     LOSE = "the socket ends"
 
 
@@ -92,7 +92,7 @@ class TransportEffect(Named):
     DEPART = "give the socket to a departure"
     LEAVE = "tell the admission that nobody waits any more"
     BEQUEATH = "give the session what was read, and tell it how the peer ended"
-    LET_GO = "tell the shard, and forget everybody"
+    LET_GO = "tell the shard, and let go of everybody"
 
 
 _S, _E, _F = TransportState, TransportEvent, TransportEffect
