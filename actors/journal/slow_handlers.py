@@ -1,4 +1,4 @@
-"""`SlowHandlers`: notices handlers that run longer than `slow_handler`, and so make their ids deaf.
+"""`SlowHandlers`: notices handlers that run longer than `slow_handler`, while the next frames of their connections wait.
 
 One per runtime. It looks now and then at the inboxes whose async handlers run, and marks what they handle; what still has its
 mark at the last of a few looks is told of, once. So a message costs no timer and no look at the clock, and a loop that was

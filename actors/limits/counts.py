@@ -1,8 +1,9 @@
 """`Counts`: how many connections there are, and how many of each address, over all workers, in memory that they share.
 
-One for each worker, over the same words. Each seat has a region that its worker alone writes and everybody reads: no lock, which
-a worker that is stopped would hold for ever. Who wants to be strict counts itself first, then reads the sums: of two that do so
-at once, one at least sees the other. The supervisor makes a region empty when the worker of that seat has ended, however it did.
+One for each worker, over the same words. Each seat has a region that its worker alone writes and everybody reads: no lock,
+which a worker that is stopped would hold for ever. To be strict, a worker counts itself first and then reads the sums: of two
+that do so at once, at least one sees the other. The supervisor makes a region empty when the worker of that seat has ended,
+however it did.
 
 word 0                 how many seats there are
 from HEADER_WORDS on   for each seat: how many connections, then a table of addresses: key, count; key, count; ...

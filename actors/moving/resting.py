@@ -1,8 +1,8 @@
 """`Resting`: which sessions of a source come to rest, whose turn it is, and which of them may leave.
 
 Made by a departure. Of those that are served a few hundred come to rest at a time, so that those behind them are served until
-it is their turn; whoever does not come to rest at once, since a handler of his runs, is looked at now and then, and nobody
-waits for him. It moves nothing and closes nothing.
+it is their turn; one that does not come to rest at once, because a handler of it runs, is looked at now and then, and nobody
+waits for it. It moves nothing and closes nothing.
 """
 
 from __future__ import annotations

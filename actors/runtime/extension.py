@@ -1,7 +1,7 @@
 """`Extension`: what an application that ships brings to its server besides callbacks: pages, presence, who may resume.
 
 Made by the application for one server and given to it at declaration; the runtime that serves the server calls its hooks,
-through the `Extensions` of all of them. It is no way for users, who have callbacks.
+through the `Extensions` of all of them. It is not meant for users, who have callbacks.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """`FormerSlots`: the slots that were this process's, and whose they are since.
 
-One per runtime. Who has not adopted a table yet asks here what is another's, or sends newcomers; he is told, they are sent on. Of
-slots that never were ours we say nothing: a process to which sessions move decides before the table says so. Nor of those that
-come back to us: once their owner has said so it sends here whoever asks, and were it sent back, also only while the way between
-the two is broken, what is asked would overtake itself.
+One per runtime. A process that has not adopted a table yet asks here about what is another's, or sends newcomers; it is told,
+they are sent on. Of slots that never were ours we say nothing: a process to which sessions move decides before the table says
+so. Nor of those that come back to us: once their owner has said so it sends here whoever asks, and were it sent back, also only
+while the way between the two is broken, what is asked would overtake itself.
 """
 
 from __future__ import annotations
