@@ -172,4 +172,4 @@ class ShardLink:
         not_logged = self._log.admit(now)
         if not_logged is not None:
             extra = {"shard": self.shard, "reason": str(error), "not_logged": not_logged}
-            _logger.warning("another shard cannot be reached; retrying", extra=extra)
+            _logger.warning("another shard cannot be reached; trying again", extra=extra)

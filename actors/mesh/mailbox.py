@@ -168,7 +168,7 @@ class Mailbox:
         not_logged = _shortage_log.admit(monotonic())
         if not_logged is not None:
             extra = {"shard": self._hello.shard, "reason": str(error), "not_logged": not_logged}
-            _logger.warning("a stream could not be accepted; retrying", extra=extra)
+            _logger.warning("a stream could not be accepted; trying again", extra=extra)
 
     def _serve(self, sock: socket.socket) -> None:
         def take(envelope: Envelope, fd: int | None) -> None:

@@ -232,7 +232,7 @@ class Departure:
                 if not await self._is_there(seat):
                     raise MoveFailedError(str(error)) from None
                 failed_at = monotonic()
-                _logger.warning("sessions could not move; retrying", extra={"seat": seat, "reason": str(error)})
+                _logger.warning("sessions could not move; trying again", extra={"seat": seat, "reason": str(error)})
                 await asyncio.sleep(_AGAIN_S)
                 continue
             if not batches:

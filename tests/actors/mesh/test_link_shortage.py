@@ -71,7 +71,7 @@ async def test_link_that_cannot_be_made_for_longer_than_a_second_says_so_once(
         assert not caplog.records
         await eventually(lambda: tries == 9, "more than two seconds have passed")
     link.close()
-    assert [record.message for record in caplog.records] == ["another shard cannot be reached; retrying"]
+    assert [record.message for record in caplog.records] == ["another shard cannot be reached; trying again"]
     assert (caplog.records[0].shard, caplog.records[0].reason) == (1, "[Errno 24] Too many open files")  # type: ignore[attr-defined]
 
 

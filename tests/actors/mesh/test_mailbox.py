@@ -79,7 +79,7 @@ async def test_mailbox_without_a_free_descriptor_does_not_spin_and_accepts_when_
         assert await link.ask(Kick("a"), timeout_s=2) == "done"
         # One for each second that has begun.
         assert 1 <= len(caplog.records) <= 2
-        assert caplog.records[0].message == "a stream could not be accepted; retrying"
+        assert caplog.records[0].message == "a stream could not be accepted; trying again"
         mailbox.close()
 
 
