@@ -1,4 +1,5 @@
-"""`StaticPage`: one of the few static texts that a server shows to browsers; and those that every server shows, the client.
+"""`StaticPage`: one of the few static texts that a server shows to browsers; and those that every server shows: the client, and
+what it is.
 
 Made when a worker starts, by the runtime and by a built-in application. The handshake looks among them for what is neither the
 WebSocket path nor the health check, so an upgrade never pays for them.
@@ -14,9 +15,10 @@ from re import IGNORECASE
 from re import compile as _pattern
 from typing import Final
 
+from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.wire.answer import HTTPAnswer
 
-__all__ = ["StaticPage", "client_pages"]
+__all__ = ["StaticPage", "client_pages", "own_pages"]
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -80,3 +82,12 @@ def client_pages() -> Mapping[str, StaticPage]:
             (folder / "wspulse.d.ts").read_text("utf-8"), "application/typescript; charset=utf-8", is_open=True
         ),
     }
+
+
+def own_pages(options: ServerOptions, websocket_path: str) -> Mapping[str, StaticPage]:
+    """The pages of a server with these options, by path; "/" is left to an application that is served on the same port."""
+    pages = dict(client_pages()) if options.client else {}
+    if options.index and options.http_app is None:
+        text = f"This is a WebSocket server, running wspulse. Its WebSocket endpoint is {websocket_path}\n"
+        pages["/"] = StaticPage(text, "text/plain; charset=utf-8")
+    return pages

@@ -43,28 +43,28 @@ def _application(text: str) -> str:
             f"{text!r} is neither MODULE:ATTR (chat:server for the file chat.py) nor a built-in application"
         )
     if module.endswith(".py"):
-        raise ValueError(f"{text!r} names a file; name its module: {module.removesuffix('.py')}:{attribute}")
+        raise ValueError(f"{text!r} names a file; give its module: {module.removesuffix('.py')}:{attribute}")
     return text
 
 
 def _http_application(text: str) -> str:
     if ":" not in text:
-        raise ValueError(f"{text!r} is no MODULE:ATTR, such as web:app for the object app in web.py")
+        raise ValueError(f"{text!r} is not MODULE:ATTR, such as web:app for the object app in web.py")
     return _application(text)
 
 
 def _path(text: str) -> str:
     if not re.fullmatch(r"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*", text):
-        raise ValueError(f"{text!r} is no path; it begins with / and has no query")
+        raise ValueError(f"{text!r} is not a path; a path begins with / and has no query")
     if text == "/healthz":
-        raise ValueError("'/healthz' is taken: it answers health checks")
+        raise ValueError("'/healthz' is reserved for health checks")
     return text
 
 
 def _host(text: str) -> str:
     host = text.removeprefix("[").removesuffix("]")
     if not host or re.search(r"[\s/]", host):
-        raise ValueError(f"{text!r} is no host; give a name or an address, 0.0.0.0 or :: for all interfaces")
+        raise ValueError(f"{text!r} is not a host; give a name or an address, or 0.0.0.0 or :: for all interfaces")
     return host
 
 
@@ -80,7 +80,7 @@ def _network(text: str) -> str:
 
 def _token(text: str) -> str:
     if not TOKEN.fullmatch(text):
-        raise ValueError(f"{text!r} is no token; allowed are letters, digits and !#$%&'*+-.^_`|~")
+        raise ValueError(f"{text!r} is not a token; allowed: letters, digits and !#$%&'*+-.^_`|~")
     return text
 
 
@@ -149,6 +149,7 @@ TABLE = (
     ),
     _server_option("http_app", RUN, Text("MODULE:ATTR", _http_application)),
     _server_option("client", RUN),
+    _server_option("index", RUN),
     Setting("config", RUN, Text("FILE"), "a TOML file with settings, named as the flags are: max_message_size = 65536"),
     Setting(
         "reload",

@@ -200,6 +200,12 @@ OPTION_TABLE = (
         "serve /wspulse.js, the client for browsers",
     ),
     _row(
+        "index",
+        "whether `/` says in a sentence what this is and where the WebSocket is, unless the application has a page there",
+        "whoever opens the address in a browser to see whether the server runs gets an answer",
+        "say at / what this is and where the WebSocket is",
+    ),
+    _row(
         "logger",
         "where this server logs",
         "one name to configure",
