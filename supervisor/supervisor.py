@@ -350,6 +350,7 @@ class Supervisor:
         self._control = control = ControlPlane(self.settings, self, self.runtime_dir, dict(self.mailbox_paths))
         control.start()
         self._kept += control.kept
+        self.runtime_dir.tell(control.endpoint, self._frontend.urls)
 
     def _start_workers(self) -> None:
         spec = child_spec(self.settings, alive_period_s=self._workers.period_s, desk_path=self.control.desk_path)
