@@ -18,11 +18,13 @@ from pathlib import Path
 import zmq
 
 from wspulse.supervisor.errors import SettingError, StartError
+from wspulse.supervisor.premises.listeners.listen_socket import AddressTakenError, open_listener
 from wspulse.supervisor.premises.lock import LockContestedError, LockHeldError, is_at, take_lock
 from wspulse.supervisor.premises.runtime_dir import MAX_SOCKET_PATH_BYTES, RuntimeDir
+from wspulse.supervisor.protocol.address import absence
 from wspulse.supervisor.protocol.endpoint import DEFAULT_SOCKET_NAME, split_tcp
 
-__all__ = ["IPC", "ControlEndpoint", "bind_private", "check_reach", "claim_endpoint", "remove_stale"]
+__all__ = ["IPC", "ControlEndpoint", "bind_private", "check_reach", "claim_endpoint", "is_taken", "remove_stale"]
 
 IPC = "ipc://"
 EVENTS_SUFFIX = ".events"
@@ -97,6 +99,22 @@ def check_reach(text: str | None, *, has_keys: bool) -> None:
             f"{text} can be reached from elsewhere; that needs CURVE keys: give --control-server-key and "
             "--control-client-keys (wspulse keygen makes them)",
         )
+
+
+def is_taken(text: str) -> bool:
+    """Whether somebody is at the address of a setting at this moment."""
+    host_port = split_tcp(text)
+    if host_port is None:
+        return not absence(text)
+    if host_port[1] == "*":
+        return False
+    try:
+        open_listener(host_port[0].strip("[]"), int(host_port[1])).close()
+    except AddressTakenError:
+        return True
+    except StartError:
+        pass  # whoever binds it says what is wrong
+    return False
 
 
 def bind_private(bound: zmq.Socket[bytes], endpoint: str) -> str:
@@ -177,7 +195,10 @@ def _check_folder(folder: Path) -> None:
             "--control", f"its folder {folder} belongs to user {status.st_uid}, not to user {os.geteuid()}"
         )
     if status.st_mode & 0o022:
-        raise SettingError("--control", f"others may write to its folder {folder}; run chmod go-w {folder}")
+        raise SettingError(
+            "--control",
+            f"other users can write to its folder {folder}; make a folder of your own: mkdir -m 700 ~/wspulse",
+        )
 
 
 def remove_stale(path: Path) -> None:

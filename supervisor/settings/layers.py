@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,11 @@ from wspulse.supervisor.settings.admin_address import check_admin
 from wspulse.supervisor.settings.kinds import WorkerCount
 from wspulse.supervisor.settings.table import TABLE, VARIABLE_PREFIX, Setting
 
-__all__ = ["Settings", "resolve"]
+__all__ = ["Settings", "resolve", "resolve_named"]
+
+
+_PARTNERS = {"pong_wait": "ping_period", "on_duplicate": "resume_window"}
+"""By an option that workers refuse: the one that it may not go together with, and that is to blame where it alone was named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +76,15 @@ class Settings:
     def with_source(self, text: str) -> str:
         """A worker's "wspulse: <option>: ..." with the option's name replaced by where its value came from."""
         option, colon, problem = text.removeprefix("wspulse: ").partition(": ")
-        source = self.sources.get(option)
-        return f"wspulse: {source}{colon}{problem}" if source else text
+        if source := self.sources.get(option):
+            return f"wspulse: {source}{colon}{problem}"
+        blamed = self.sources.get(_PARTNERS.get(option, ""))
+        return f"wspulse: {blamed} does not go with {option}: {problem}" if blamed else text
+
+    def yields(self, name: str) -> bool:
+        """Whether an address of the server may be another server's: `--port 0` starts one beside it, and the address is not given
+        on the command line too."""
+        return self.port == 0 and self.named.get("port") == "--port" and self.named.get(name) != f"--{name}"
 
 
 def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
@@ -111,6 +122,15 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     check_admin(values["admin"], values["admin_token_file"])
     unknown = tuple(sorted(variables.keys() - known_variables))
     return Settings(**values, overrides=overrides, sources=sources, named=named, unknown_variables=unknown)
+
+
+def resolve_named(names: Collection[str], config: str | None, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Those of a few settings that a variable or the file names, as a server that is started with `--config` would have them.
+    Nothing else of the file is checked but its names. Raises SettingError."""
+    file_name = config or environ.get(VARIABLE_PREFIX + "CONFIG") or ""
+    keys = _read_file(file_name) if file_name else {}
+    found = {setting.name: _find(setting, {}, environ, keys, file_name) for setting in TABLE if setting.name in names}
+    return {name: value_and_source[0] for name, value_and_source in found.items() if value_and_source is not None}
 
 
 def _check_tls(values: Mapping[str, Any]) -> None:
@@ -167,14 +187,14 @@ def _read_file(file_name: str) -> dict[str, Any]:
     except OSError as error:
         raise SettingError(file_name, f"cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:  # TOMLDecodeError is one; thousands of digits are none
-        raise SettingError(file_name, f"is no TOML: {' '.join(str(error).split())}") from None
+        raise SettingError(file_name, f"is not TOML: {' '.join(str(error).split())}") from None
     known = {setting.name for setting in TABLE} - {"config"}
     found: dict[str, Any] = {}
     for key, value in keys.items():
         name = key.replace("-", "_")
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"allowed is {', '.join(sorted(known))}"
+            hint = f"did you mean {close[0]}?" if close else f"allowed: {', '.join(sorted(known))}"
             raise SettingError(file_name, f"unknown key {shortened(key)!r}; {hint}")
         found[name] = value
     return found

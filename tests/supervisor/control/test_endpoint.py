@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from wspulse.supervisor.control.endpoint import ControlEndpoint, bind_private, claim_endpoint
+from wspulse.supervisor.control.endpoint import ControlEndpoint, bind_private, claim_endpoint, is_taken
 from wspulse.supervisor.errors import SettingError, StartError
 from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 
@@ -166,7 +166,7 @@ def test_folder_must_be_there_be_a_folder_and_not_be_writable_by_others(folder: 
         claim(f"ipc://{folder}/file/c", runtime_dir)
     for mode in (0o720, 0o702):
         folder.chmod(mode)
-        with pytest.raises(SettingError, match=f"others may write to its folder {folder}; run chmod go-w {folder}"):
+        with pytest.raises(SettingError, match=f"other users can write to its folder {folder}; make a folder of"):
             claim(f"ipc://{folder}/c", runtime_dir)
     folder.chmod(0o755)
     claim(f"ipc://{folder}/c", runtime_dir).release()
@@ -254,3 +254,17 @@ def test_socket_that_cannot_be_removed_is_an_error_in_one_line_and_leaves_no_des
         with pytest.raises(StartError, match=f"{folder}/c cannot be removed: Operation not permitted; choose another"):
             claim_endpoint(f"ipc://{folder}/c", runtime_dir, has_keys=False)
     claim_endpoint(f"ipc://{folder}/c", runtime_dir, has_keys=False).release()
+
+
+def test_address_is_taken_while_somebody_is_there(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(f"{folder}/c")
+        other.listen()
+        assert is_taken(f"ipc://{folder}/c")
+    assert not is_taken(f"ipc://{folder}/c"), "a crashed server's"
+    assert not is_taken(f"ipc://{folder}/none")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+        assert is_taken(taken)
+    assert not is_taken(taken)
+    assert not is_taken("tcp://127.0.0.1:*")
