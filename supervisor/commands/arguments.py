@@ -32,10 +32,16 @@ __all__ = [
     "scale_arguments",
     "send_arguments",
     "server_arguments",
+    "servers_arguments",
     "top_arguments",
 ]
 
-ID_HELP = "its id; behind -- if it begins with a dash"
+ID_HELP = "its id; put it after -- if it begins with a dash"
+
+OF_ROOMS = ("connect", "message", "disconnect", "drop", "restore", "transfer")
+"""Kinds of events whose topics are KIND.ROOM."""
+
+OF_WORKERS = ("worker.started", "worker.ready", "worker.died", "worker.restarted", "worker.moving")
 
 PORT = argument_of(Integer(1, 65535))
 
@@ -54,8 +60,12 @@ def server_arguments(parser: argparse.ArgumentParser) -> None:
     """Which server is meant: what every subcommand takes that talks to one."""
     group = parser.add_argument_group("which server")
     group.add_argument("--control", metavar="ENDPOINT", help="its control socket, as its ready line says")
+    group.add_argument("--port", type=PORT, help="the port that it serves")
     group.add_argument(
-        "--port", type=PORT, help="the port that it serves; default: 8000 (or WSPULSE_CONTROL, WSPULSE_PORT)"
+        "--config",
+        metavar="FILE",
+        help="its TOML file; without --control and --port, the server's variables (WSPULSE_CONTROL, WSPULSE_PORT, "
+        "WSPULSE_CONFIG) and then this file say where it is; default: port 8000",
     )
     group.add_argument(
         "--timeout",
@@ -123,11 +133,21 @@ def events_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "topics",
         nargs="*",
+        type=_topic,
         metavar="TOPIC",
-        help="what topics begin with: connect. message. disconnect. drop. restore. transfer. (a room may follow) worker.; "
-        "all",
+        help=f"only events whose topic begins so: {', '.join(f'{kind}.ROOM' for kind in OF_ROOMS)}, {', '.join(OF_WORKERS)}; "
+        "`connect.` for those of all rooms, `worker.` for those of all workers (default: all events)",
     )
     listing_arguments(parser)
+
+
+def _topic(text: str) -> str:
+    """Nobody waits for events that there never are."""
+    wholes = (*(f"{kind}." for kind in OF_ROOMS), *OF_WORKERS)
+    if any(whole.startswith(text) for whole in wholes) or text.startswith(tuple(f"{kind}." for kind in OF_ROOMS)):
+        return text
+    known = f"{', '.join(f'{kind}.ROOM' for kind in OF_ROOMS)}, {', '.join(OF_WORKERS)}"
+    raise argparse.ArgumentTypeError(f"no event has the topic {text!r}; topics are {known}")
 
 
 def restart_arguments(parser: argparse.ArgumentParser) -> None:
@@ -147,6 +167,10 @@ def scale_arguments(parser: argparse.ArgumentParser) -> None:
     listing_arguments(parser)
 
 
+def servers_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+
+
 def top_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--period", type=PATIENCE, default=1.0, metavar="S", help="between two looks")
     server_arguments(parser)
@@ -159,11 +183,14 @@ def keygen_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _frame_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "payload", nargs="?", metavar="PAYLOAD", help="JSON; without it, or as -, it is read from stdin"
+        "payload",
+        nargs="?",
+        metavar="PAYLOAD",
+        help="JSON; read from stdin if it is left out or -; '' for a frame without a payload",
     )
     parser.add_argument("--event", default="", metavar="NAME", help="the frame's event")
     parser.add_argument("--id", default="", help="the frame's id")
-    parser.add_argument("--text", action="store_true", help="the payload is a text and no JSON")
+    parser.add_argument("--text", action="store_true", help="the payload is text, not JSON")
     server_arguments(parser)
 
 
@@ -175,6 +202,8 @@ def read_frame(options: Any) -> Frame:
         if sys.stdin is None or sys.stdin.isatty():
             raise WrongUseError("the payload is missing: give JSON as an argument, or on stdin")
         text = sys.stdin.read()
+        if not text:
+            raise WrongUseError("the payload is missing: stdin is empty; give '' as the payload to send none")
     if options.text:
         return Frame(options.event, text, options.id)
     if not text.strip():
@@ -182,5 +211,5 @@ def read_frame(options: Any) -> Frame:
     try:
         msgspec.json.decode(text)
     except (ValueError, RecursionError) as error:
-        raise WrongUseError(f"the payload is no JSON: {error} (--text sends it as a string)") from None
+        raise WrongUseError(f"the payload is not JSON: {error} (--text sends it as a string)") from None
     return Frame(options.event, msgspec.Raw(text.strip().encode()), options.id)

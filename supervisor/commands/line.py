@@ -208,7 +208,7 @@ def _command(
         try:
             return asyncio.run(_run(parser.parse_mixed(arguments), talk))
         except UnparsableError as error:
-            print_error(printable(f"wspulse: {error} ({parser.prog} --help tells more)"))
+            print_error(printable(f"wspulse: {error} (see {parser.prog} --help)"))
         except (WrongUseError, LongLineError, ValueError) as error:
             print_error(printable(f"wspulse: {str(error).removeprefix('wspulse: ')}"))
         return 2

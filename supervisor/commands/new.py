@@ -31,7 +31,7 @@ def _new(argv: Sequence[str]) -> int:
         folder = Path(parser.parse_mixed(argv).folder)
         files = write_project(folder)
     except UnparsableError as error:
-        print_error(f"{parser.format_usage()}{parser.prog}: error: {error}")
+        print_error(f"wspulse: {error} (see {parser.prog} --help)")
         return 2
     except StartError as error:
         print_error(str(error))

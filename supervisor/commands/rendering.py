@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from wspulse.supervisor.commands.table import bytes_text, duration_text, table_lines
+from wspulse.supervisor.commands.table import bytes_text, counted, duration_text, table_lines
 from wspulse.supervisor.commands.terminal import printable
 from wspulse.supervisor.protocol.types import (
     ConnectionInfo,
@@ -108,13 +108,14 @@ def stats_text(stats: ServerStats) -> str:
         f"supervisor {bytes_text(stats.rss_bytes)}"
     )
     sums = (
-        f"{total.connections} connections, {total.frames_in} frames in, {total.frames_out} out, "
-        f"{total.frames_dropped} dropped, {total.bus_gaps} bus gaps, {total.events_dropped} events dropped"
+        f"{counted(total.connections, 'connection')}, {counted(total.rooms, 'room')}, "
+        f"{counted(total.frames_in, 'frame')} in, {total.frames_out} out, {total.frames_dropped} dropped, "
+        f"{counted(total.bus_gaps, 'bus gap')}, {counted(total.events_dropped, 'event')} dropped"
     )
     if total.links_down:
-        sums += f", {total.links_down} links between workers down"
+        sums += f", {counted(total.links_down, 'link')} between workers down"
     if stats.control_refused:
-        sums += f", {stats.control_refused} control clients refused"
+        sums += f", {counted(stats.control_refused, 'control client')} refused"
     unwell = [
         f"worker {worker.shard} is not well: {'; '.join(worker.unwell)}" for worker in stats.workers if worker.unwell
     ]

@@ -42,7 +42,7 @@ def check_descriptors(workers: int) -> None:
 def check_workers(workers: int, most: int) -> None:
     """Raises ValueError when a server that runs cannot have so many workers."""
     if not 1 <= workers <= most:
-        raise ValueError(f"wspulse: workers: {workers} is out of range; allowed is 1 … {most}")
+        raise ValueError(f"wspulse: workers: {workers} is out of range; allowed: 1 … {most}")
     try:
         check_descriptors(workers)
     except StartError as error:

@@ -69,7 +69,7 @@ class Replacing:
         """Raises IndexError for a name that nobody bears, else as `all`."""
         children = self._workers.children
         if not 0 <= shard < len(children):
-            raise IndexError(f"wspulse: there is no shard {shard}; allowed is 0 … {len(children) - 1}")
+            raise IndexError(f"wspulse: there is no shard {shard}; allowed: 0 … {len(children) - 1}")
         child = children[shard]
         if child.state is ChildState.READY:
             await self._share_bus(shard)

@@ -150,7 +150,8 @@ def explain(name: str) -> str:
     plain = name.lstrip("-").replace("-", "_").lower().removeprefix("wspulse_").removeprefix("no_")
     if plain == "all":
         names = [setting.name for setting in TABLE]
-        names += [row.name for row in OPTION_TABLE if row.name not in {setting.option for setting in TABLE}]
+        has_flag = {setting.option for setting in TABLE} | _PLAIN.keys()
+        names += [row.name for row in OPTION_TABLE if row.name not in has_flag]
         return "\n\n".join(_explain(each) for each in names)
     return _explain(plain, asked=name)
 
@@ -217,7 +218,7 @@ def _unit(kind: Kind) -> str:
 def _allowed(kind: Kind) -> str:
     match kind:
         case Seconds() | Integer():
-            return kind.allowed.removeprefix("allowed is ")
+            return kind.allowed.removeprefix("allowed: ")
         case Choice():
             return ", ".join(kind.names)
         case Switch():

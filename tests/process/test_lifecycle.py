@@ -69,7 +69,8 @@ server = Server(connect)
 def test_ready_line_is_all_that_stands_on_stdout(workers: int) -> None:
     with serve_process("--app", "echo", workers=workers) as server:
         where = f"ws://127.0.0.1:{server.port}/ws"
-        assert server.stdout() == f"wspulse: ready on {where} ({workers} workers, control {server.control})\n"
+        counted = "1 worker" if workers == 1 else f"{workers} workers"
+        assert server.stdout() == f"wspulse: ready on {where} ({counted}, control {server.control})\n"
         assert set(server.worker_pids()) == set(range(workers))
         echoed(server.url, "hello")
         server.terminate()
@@ -262,7 +263,7 @@ def one_line(text: str) -> str:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--port", "x"], "wspulse: --port: 'x' is no integer; allowed is 0 … 65535"),
+        (["--port", "x"], "wspulse: --port: 'x' is not an integer; allowed: 0 … 65535"),
         (["--port"], "wspulse: --port: expected one argument"),
         (["--prot", "1"], "wspulse: unrecognized arguments: --prot 1 (see --help)"),
         (["--port", "0", "--app", "nothing"], "wspulse: app: 'nothing' is no built-in application"),

@@ -53,10 +53,10 @@ def _doctor(argv: Sequence[str]) -> int:
     parser.add_argument("--port", help="the port to listen on (default: 8000)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     try:
-        arguments = parser.parse_args(list(argv))
+        arguments = parser.parse_whole(argv)
         settings = resolve({name: getattr(arguments, name) for name in SETTINGS}, os.environ)
     except UnparsableError as error:
-        print_error(f"{parser.format_usage()}{parser.prog}: error: {error}")
+        print_error(f"wspulse: {error} (see {parser.prog} --help)")
         return 2
     except StartError as error:
         print_error(str(error))

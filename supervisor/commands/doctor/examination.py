@@ -178,7 +178,8 @@ def _network(machine: Machine, plan: Plan) -> Iterator[Finding]:
     if machine.local_ports is not None and machine.local_ports < plan.connections:
         text = f"{machine.local_ports} local ports: a proxy on this machine can hold no more connections to one address"
         remedy = (
-            'sysctl -w net.ipv4.ip_local_port_range="1024 65535", or several addresses in the proxy (doc/deploy.md)'
+            'sysctl -w net.ipv4.ip_local_port_range="1024 65535", or several addresses for the proxy to connect to: '
+            "--host 127.0.0.1 --host 127.0.0.2"
         )
         yield Finding("local ports", "advice", text, remedy)
 

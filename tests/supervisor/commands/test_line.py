@@ -116,10 +116,10 @@ async def test_talk_says_what_is_no_json() -> None:
     [
         (["listen"], "the following arguments are required: URL"),
         (["listen", "example.com"], "connect: example.com isn't a valid URI"),
-        (["listen", "ws://127.0.0.1:1", "--codec", "xml"], "argument --codec: invalid choice: 'xml'"),
+        (["listen", "ws://127.0.0.1:1", "--codec", "xml"], "--codec: invalid choice: 'xml'"),
         (["listen", "ws://127.0.0.1:1", "--header", "no header"], "'no header' is no header"),
-        (["listen", "ws://127.0.0.1:1", "--count", "0"], "argument --count: 0 is out of range"),
-        (["talk", "ws://127.0.0.1:1", "--tries", "x"], "argument --tries: 'x' is no integer"),
+        (["listen", "ws://127.0.0.1:1", "--count", "0"], "--count: 0 is out of range"),
+        (["talk", "ws://127.0.0.1:1", "--tries", "x"], "--tries: 'x' is not an integer"),
     ],
 )
 def test_wrong_use_is_said_in_one_line(arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -224,7 +224,7 @@ def test_unknown_name_is_refused() -> None:
     with plans_stage(2) as stage:
         for shard in (-1, 2):
             plan = stage.plan(stage.conductor.restart(shard))
-            with pytest.raises(IndexError, match=rf"there is no shard {shard}; allowed is 0 … 1"):
+            with pytest.raises(IndexError, match=rf"there is no shard {shard}; allowed: 0 … 1"):
                 plan.result()
 
 
