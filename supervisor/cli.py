@@ -112,7 +112,7 @@ def _run_server(flags: dict[str, Any]) -> int:
     set_process_title("supervisor")
     if settings.unknown_variables:
         names = ", ".join(settings.unknown_variables)
-        logging.getLogger("wspulse.supervisor").warning("variables that are no settings", extra={"names": names})
+        logging.getLogger("wspulse.supervisor").warning("unknown WSPULSE_* variables", extra={"names": names})
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(Supervisor(settings, lambda: resolve(flags, os.environ)).run())
@@ -145,8 +145,8 @@ def _parse(arguments: Sequence[str]) -> dict[str, Any] | None:
     parser = CommandParser(
         prog="wspulse serve",
         description="Run a WebSocket server: one supervisor and N worker processes.",
-        epilog="Every setting may also come from a variable (WSPULSE_MAX_MESSAGE_SIZE=65536) or, beaten by it, from the "
-        "TOML file (max_message_size = 65536). Flags beat both.",
+        epilog="Every setting may also come from a variable (WSPULSE_MAX_MESSAGE_SIZE=65536) or from the TOML file "
+        "(max_message_size = 65536). Flags override variables, and variables override the file.",
         argument_default=argparse.SUPPRESS,
         add_help=False,
     )
@@ -155,16 +155,14 @@ def _parse(arguments: Sequence[str]) -> dict[str, Any] | None:
     for setting in TABLE:
         _add_flag(groups[setting.group], setting)
     others = parser.add_argument_group("other")
-    others.add_argument("-h", "--help", action="store_true", help="show this and end")
-    others.add_argument("--version", action="store_true", help="show the version and end")
+    others.add_argument("-h", "--help", action="store_true", help="show this help and exit")
+    others.add_argument("--version", action="store_true", help="show the version and exit")
     others.add_argument(
         "--check",
         action="store_true",
-        help="load the application and the settings, say what would run, and end: with 0, or with 2 where it would not",
+        help="load the settings and the application, print what would run, and exit: 0 if it would start, 2 if not",
     )
-    others.add_argument(
-        "--explain", metavar="OPTION", help="say what an option means, allows and why, and end; or: all"
-    )
+    others.add_argument("--explain", metavar="OPTION", help="explain an option, or `all` of them, and exit")
     try:
         flags = vars(parser.parse_mixed(_with_values_joined(arguments)))
     except UnparsableError as error:
@@ -235,7 +233,7 @@ def _version_text() -> str:
 
 SUBCOMMANDS = {
     "serve": Subcommand("run a server", serve),
-    "new": Subcommand("write a project to begin with", new),
-    "doctor": Subcommand("see whether this machine can hold so many connections, and what to change", doctor),
+    "new": Subcommand("create a starter project", new),
+    "doctor": Subcommand("check whether this machine can hold a number of connections, and what to change", doctor),
     **{name: Subcommand(command.help, command.run) for name, command in (COMMANDS | LINE_COMMANDS).items()},
 }

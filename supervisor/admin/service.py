@@ -78,7 +78,7 @@ class AdminService:
             return
         missing = [name for name in NEEDED if find_spec(name) is None]
         if missing:
-            raise StartError(f"--admin needs {', '.join(missing)}; install with: pip install 'wspulse[admin]'")
+            raise StartError(f"--admin needs {', '.join(missing)}; install: pip install 'wspulse[admin]'")
         token = None if settings.admin_token_file is None else TokenFile(settings.admin_token_file)
         self._listener = listener = await _claim(settings.admin, yields=settings.yields("admin"))
         host, self.port, *_ = listener.getsockname()

@@ -211,8 +211,8 @@ class AsyncControl:
             self._loop = loop
         elif self._loop is not loop:
             raise RuntimeError(
-                "wspulse: an AsyncControl is for one event loop, that of its first call, and this is another one; make one in "
-                "each loop (async with AsyncControl() as control), or use Control, which needs none"
+                "wspulse: an AsyncControl belongs to the event loop of its first call, and this is another one; make one in "
+                "each loop (async with AsyncControl() as control) or use Control, which needs no loop"
             )
 
     def _why_silent(self, number: int, timeout_s: float) -> str:

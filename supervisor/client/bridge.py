@@ -119,7 +119,7 @@ class Bridge:
 
     async def __aenter__(self) -> Self:
         if self._closed:
-            raise ControlError("this bridge is closed, or the control client that made it")
+            raise ControlError("this bridge, or the control client that made it, is closed")
         self._dealer = AsyncDealer(
             self._address, on_message=self._take, on_writable=self._attach, on_away=self._went_away
         )
@@ -217,7 +217,7 @@ class Bridge:
             not_logged = self._unread_log.admit(monotonic())
             if not_logged is not None:
                 extra = {"reason": str(error), "not_logged": not_logged}
-                _logger.error("the server said what is not understood", extra=extra)
+                _logger.error("the server sent a message that is not understood", extra=extra)
 
     def _answered(self, message: _Message) -> None:
         if message.id != ATTACH:

@@ -245,14 +245,14 @@ def _top(options: Any) -> None:
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise
-        raise WrongUseError("`top` needs the package rich; install it with: pip install 'wspulse[top]'") from None
+        raise WrongUseError("`top` needs the package rich; install it: pip install 'wspulse[top]'") from None
     with _open(options) as control:
         run_top(control, max(0.1, options.period))
 
 
 def _keygen(options: Any) -> None:
     if "/" in options.name or not options.name:
-        raise WrongUseError(f"{options.name!r} is no name for files; --folder says where they are written")
+        raise WrongUseError(f"{options.name!r} is not a file name; use --folder to choose where the files are written")
     public, secret = write_pair(Path(options.folder), options.name)
     print_text(f"{public}\n{secret}")
 
@@ -263,19 +263,19 @@ COMMANDS = {
         ("send", "send a frame to one connection", send_arguments, _send),
         ("broadcast", "send a frame to all connections of a room", broadcast_arguments, _broadcast),
         ("kick", "close a connection now", kick_arguments, _kick),
-        ("join", "have a connection join a room", membership_arguments, _join),
-        ("leave", "have a connection leave a room", membership_arguments, _leave),
+        ("join", "make a connection join a room", membership_arguments, _join),
+        ("leave", "make a connection leave a room", membership_arguments, _leave),
         ("connections", "list the connections", connections_arguments, _connections),
         ("presence", "list who is in a room", presence_arguments, _presence),
         ("rooms", "list the rooms", listing_arguments, _rooms),
         ("servers", "list the servers that run on this machine", servers_arguments, _servers),
-        ("stats", "show what the server counts", listing_arguments, _stats),
+        ("stats", "show the server's counters", listing_arguments, _stats),
         ("top", "watch workers and rooms live", top_arguments, _top),
-        ("events", "print what happens, as it happens", events_arguments, _events),
-        ("restart", "replace one worker, to which the connections of the old one move", restart_arguments, _restart),
-        ("reload", "replace all workers so, one after another", reload_arguments, _reload),
-        ("scale", "have another number of workers", scale_arguments, _scale),
-        ("shutdown", "end the server in order", server_arguments, _shutdown),
-        ("keygen", "make CURVE keys for a control socket on tcp", keygen_arguments, _keygen),
+        ("events", "print events as they happen", events_arguments, _events),
+        ("restart", "replace one worker and move its connections to the new one", restart_arguments, _restart),
+        ("reload", "replace all workers in this way, one after another", reload_arguments, _reload),
+        ("scale", "change the number of workers", scale_arguments, _scale),
+        ("shutdown", "shut the server down gracefully", server_arguments, _shutdown),
+        ("keygen", "make CURVE keys for a control socket over TCP", keygen_arguments, _keygen),
     )
 }

@@ -67,7 +67,7 @@ def presence_text(members: Sequence[MemberInfo]) -> str:
         )
         for item in members
     ]
-    return _table_text(("CONNECTION", "ROOMS", "SHARD", "STATE", "SINCE", "OF THE APPLICATION"), rows)
+    return _table_text(("CONNECTION", "ROOMS", "SHARD", "STATE", "SINCE", "APPLICATION STATE"), rows)
 
 
 def rooms_text(rooms: Sequence[RoomInfo]) -> str:
@@ -117,7 +117,7 @@ def stats_text(stats: ServerStats) -> str:
     if stats.control_refused:
         sums += f", {counted(stats.control_refused, 'control client')} refused"
     unwell = [
-        f"worker {worker.shard} is not well: {'; '.join(worker.unwell)}" for worker in stats.workers if worker.unwell
+        f"worker {worker.shard} is unhealthy: {'; '.join(worker.unwell)}" for worker in stats.workers if worker.unwell
     ]
     head = [
         "SHARD",
@@ -154,7 +154,7 @@ def stats_text(stats: ServerStats) -> str:
         )
         for worker in stats.workers
     ]
-    lacks = (f"the server is not well: {'; '.join(stats.unwell)}",) if stats.unwell else ()
+    lacks = (f"the server is unhealthy: {'; '.join(stats.unwell)}",) if stats.unwell else ()
     return "\n".join((server, *lacks, sums, *unwell, "", _table_text(head, rows)))
 
 

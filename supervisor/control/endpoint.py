@@ -96,7 +96,7 @@ def check_reach(text: str | None, *, has_keys: bool) -> None:
     if not has_keys and not _is_loopback(host_port[0]):
         raise SettingError(
             "--control",
-            f"{text} can be reached from elsewhere; that needs CURVE keys: give --control-server-key and "
+            f"{text} can be reached from other machines, which requires CURVE keys: give --control-server-key and "
             "--control-client-keys (wspulse keygen makes them)",
         )
 
@@ -149,7 +149,7 @@ def _claim_path(text: str) -> ControlEndpoint:
     length = len(os.fsencode(path)) + len(EVENTS_SUFFIX)
     if length > MAX_SOCKET_PATH_BYTES:
         raise SettingError(
-            "--control", f"{path} makes socket paths of {length} bytes; {MAX_SOCKET_PATH_BYTES} are possible"
+            "--control", f"{path} makes socket paths {length} bytes long; the limit is {MAX_SOCKET_PATH_BYTES}"
         )
     lock_path = folder / f"{given.name}{LOCK_SUFFIX}"
     lock = _take(lock_path, path)
@@ -166,9 +166,9 @@ def _take(lock_path: Path, path: Path | str) -> int:
     try:
         return take_lock(lock_path)
     except LockHeldError:
-        raise StartError(f"another wspulse has its control socket at {path}; choose another --control") from None
+        raise StartError(f"another wspulse server has its control socket at {path}; choose another --control") from None
     except LockContestedError:
-        raise StartError(f"{lock_path} could not be locked: servers come and go there all the time") from None
+        raise StartError(f"{lock_path} could not be locked: other servers keep starting and stopping there") from None
 
 
 def _release_lock(lock: int, path: Path) -> None:
@@ -189,7 +189,7 @@ def _check_folder(folder: Path) -> None:
     except OSError as error:
         raise SettingError("--control", f"its folder {folder}: {error.strerror}") from None
     if not stat.S_ISDIR(status.st_mode):
-        raise SettingError("--control", f"its folder {folder} is no folder")
+        raise SettingError("--control", f"{folder} is not a folder")
     if status.st_uid != os.geteuid():
         raise SettingError(
             "--control", f"its folder {folder} belongs to user {status.st_uid}, not to user {os.geteuid()}"
@@ -209,9 +209,9 @@ def remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise StartError(f"{path} cannot be looked at: {error.strerror}; choose another --control") from None
+        raise StartError(f"{path} cannot be examined: {error.strerror}; choose another --control") from None
     if not stat.S_ISSOCK(mode):
-        raise StartError(f"{path} exists and is no socket; remove it or choose another --control")
+        raise StartError(f"{path} exists and is not a socket; remove it or choose another --control")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         # Whoever accepts nobody for now would have us wait.
         probe.setblocking(False)

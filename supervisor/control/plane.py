@@ -247,7 +247,7 @@ def load_keys(settings: Settings) -> tuple[KeyPair, frozenset[bytes]] | None:
         return None
     if server_key is None or client_keys is None:
         missing = "--control-server-key" if server_key is None else "--control-client-keys"
-        raise SettingError(missing, "is missing: CURVE needs the server's key pair and the clients' public keys")
+        raise SettingError(missing, "is missing: CURVE needs both the server's key pair and the clients' public keys")
     source = "--control-server-key"
     try:
         pair = load_pair(Path(server_key))
@@ -263,7 +263,7 @@ def _open_socket(
     try:
         opened = context.socket(kind)
     except zmq.ZMQError as error:
-        raise StartError(f"the control socket {endpoint} cannot be made: {error.strerror}") from None
+        raise StartError(f"the control socket {endpoint} cannot be created: {error.strerror}") from None
     if endpoint.startswith("tcp://["):
         opened.setsockopt(zmq.IPV6, 1)
     if gate is not None:

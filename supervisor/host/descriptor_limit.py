@@ -35,7 +35,7 @@ def check_descriptors(workers: int) -> None:
         most = max(1, (limit - OTHERS) // PER_WORKER)
         raise StartError(
             f"{workers} workers need more descriptors than this process may open ({limit}); "
-            f"raise the limit (ulimit -Hn) or use --workers {most} at most"
+            f"raise the limit (ulimit -Hn) or use at most --workers {most}"
         )
 
 

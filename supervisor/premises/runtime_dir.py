@@ -71,7 +71,7 @@ class RuntimeDir:
                 continue
             except LockContestedError:
                 raise StartError(
-                    f"the runtime directory {path} could not be locked: servers come and go there all the time"
+                    f"the runtime directory {path} could not be locked: other servers keep starting and stopping there"
                 ) from None
         record = read_record(path)
         raise StartError(refusal(port, None if record is None else record.pid))
@@ -118,7 +118,7 @@ class RuntimeDir:
             try:
                 lock = lock_folder(self.path, lambda: _make(self.path))
             except LockHeldError:
-                raise StartError(f"the runtime directory {self.path} is another server's now") from None
+                raise StartError(f"the runtime directory {self.path} now belongs to another server") from None
             except LockContestedError:
                 raise StartError(f"the runtime directory {self.path} could not be locked") from None
             os.close(self._lock)
@@ -177,7 +177,7 @@ def find_predecessor(port: int, address: str, environ: Mapping[str, str] = os.en
 def refusal(port: int, pid: int | None) -> str:
     """What a start is told whose port another server has."""
     holder = "" if pid is None else f" (pid {pid})"
-    return f"another wspulse{holder} serves port {port}; stop it or choose another port with --port"
+    return f"another wspulse server{holder} uses port {port}; stop it or choose another --port"
 
 
 def _names(port: int, address: str) -> tuple[str, ...]:
@@ -203,13 +203,13 @@ def _base(environ: Mapping[str, str], name: str, *, tells: bool = True) -> Path:
 
 def _why_unusable(folder: Path) -> str | None:
     if not folder.is_absolute():
-        return f"{folder} is no absolute path"
+        return f"{folder} is not an absolute path"
     try:
         status = folder.stat()
     except OSError as error:
         return f"{folder}: {error.strerror}"
     if not stat.S_ISDIR(status.st_mode):
-        return f"{folder} is no folder"
+        return f"{folder} is not a folder"
     if status.st_uid != os.geteuid():
         return f"{folder} belongs to user {status.st_uid}"
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -220,7 +220,7 @@ def _why_unusable(folder: Path) -> str | None:
 def _why_too_long(folder: Path) -> str | None:
     length = len(os.fsencode(folder / LONGEST_SOCKET_NAME))
     if length > MAX_SOCKET_PATH_BYTES:
-        return f"{folder} makes Unix socket paths of {length} bytes; {MAX_SOCKET_PATH_BYTES} are possible"
+        return f"{folder} makes Unix socket paths {length} bytes long; the limit is {MAX_SOCKET_PATH_BYTES}"
     return None
 
 
@@ -231,20 +231,20 @@ def _make(folder: Path) -> None:
     except FileExistsError:
         pass
     except OSError as error:
-        raise StartError(f"the runtime directory {folder} cannot be made: {error.strerror}") from None
+        raise StartError(f"the runtime directory {folder} cannot be created: {error.strerror}") from None
     try:
         status = folder.lstat()
     except FileNotFoundError:
         return  # gone again: taking the lock will fail and begin anew
-    remedy = "remove it, or set XDG_RUNTIME_DIR to a folder of your own"
+    remedy = "remove it or set XDG_RUNTIME_DIR to a folder of your own"
     if not stat.S_ISDIR(status.st_mode):
-        raise StartError(f"the runtime directory {folder} is no folder; {remedy}")
+        raise StartError(f"the runtime directory {folder} is not a folder; {remedy}")
     if status.st_uid != os.geteuid():
         raise StartError(
             f"the runtime directory {folder} belongs to user {status.st_uid}, not to user {os.geteuid()}; {remedy}"
         )
     if status.st_mode & 0o077:
         raise StartError(
-            f"the runtime directory {folder} is open to others (mode {stat.S_IMODE(status.st_mode):04o}); "
+            f"the runtime directory {folder} is accessible to other users (mode {stat.S_IMODE(status.st_mode):04o}); "
             f"run chmod 700 {folder}"
         )

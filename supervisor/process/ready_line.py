@@ -40,7 +40,7 @@ def _print_soon(line: bytes, fd: int) -> None:
     if is_ready:
         _print(line, fd)
     else:
-        _logger.warning("nobody reads stdout: the ready line waits")
+        _logger.warning("stdout is blocked: the ready line waits")
         threading.Thread(target=_print, args=(line, fd), name="wspulse ready line", daemon=True).start()
 
 

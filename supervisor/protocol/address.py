@@ -87,9 +87,9 @@ def absence(endpoint: str) -> str:
         try:
             looking.connect(endpoint.removeprefix("ipc://"))
         except (FileNotFoundError, NotADirectoryError):
-            return "there is no such socket"
+            return "the socket does not exist"
         except ConnectionRefusedError:
-            return "nobody listens there any more"
+            return "nothing listens there any more"
         except OSError:
             pass  # it may be busy, or not ours to use
     return ""
@@ -100,7 +100,7 @@ def _checked(endpoint: str) -> str:
     try:
         check_endpoint(endpoint)
         if endpoint.endswith(":*") and endpoint.startswith("tcp://"):
-            raise ValueError(f"{endpoint!r} names no port")
+            raise ValueError(f"{endpoint!r} has no port")
         if endpoint.startswith("ipc://") and len(os.fsencode(endpoint.removeprefix("ipc://"))) > MOST_PATH_BYTES:
             raise ValueError(
                 f"{shortened(endpoint)!r} is too long for the path of a socket; allowed: {MOST_PATH_BYTES} bytes"

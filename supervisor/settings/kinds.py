@@ -20,7 +20,7 @@ def _shown(value: object) -> str:
     try:
         return shortened(repr(value))
     except ValueError:  # Python makes no text of so many digits
-        return "a number of thousands of digits"
+        return "a number with thousands of digits"
 
 
 class Kind(ABC):

@@ -115,7 +115,7 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     if values["workers"] in (None, WorkerCount.AUTO):
         values["workers"] = min(usable_cores(), 1024)
     if values["drain_spread"] and values["drain_spread"] >= values["shutdown_timeout"]:
-        limit = f"it must be under --shutdown-timeout ({values['shutdown_timeout']:g} s)"
+        limit = f"it must be less than --shutdown-timeout ({values['shutdown_timeout']:g} s)"
         raise SettingError("--drain-spread", f"{values['drain_spread']:g} s is too long; {limit}")
     _check_proxies(values, may_be_given_sockets=values["fd"] is not None or "LISTEN_FDS" in environ)
     _check_tls(values)
@@ -136,11 +136,11 @@ def resolve_named(names: Collection[str], config: str | None, environ: Mapping[s
 def _check_tls(values: Mapping[str, Any]) -> None:
     for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
         if values[name] is not None and values[other] is None:
-            raise SettingError(f"--{name.replace('_', '-')}", f"it needs --{other.replace('_', '-')}")
+            raise SettingError(f"--{name.replace('_', '-')}", f"requires --{other.replace('_', '-')}")
     if values["tls_cert"] is not None and values["proxy_protocol"]:
         raise SettingError(
             "--proxy-protocol",
-            "it cannot be had with --tls-cert: let the proxy end TLS, or pass TCP on without its header",
+            "cannot be combined with --tls-cert: let the proxy terminate TLS, or pass TCP on without the header",
         )
 
 
@@ -148,15 +148,13 @@ def _check_proxies(values: Mapping[str, Any], *, may_be_given_sockets: bool) -> 
     """What is said of proxies makes sense together; of sockets that are given to the server, which may be Unix ones, it is seen
     when they are there."""
     if values["trusted_proxy"] and not (values["proxy_headers"] or values["proxy_protocol"]):
-        raise SettingError(
-            "--trusted-proxy", "it says whose word counts; say for what: --proxy-headers or --proxy-protocol"
-        )
+        raise SettingError("--trusted-proxy", "has no effect without --proxy-headers or --proxy-protocol")
     is_only_unix = (values["unix_socket"] is not None or may_be_given_sockets) and not values["host"]
     for name in ("proxy_headers", "proxy_protocol"):
         if values[name] and not values["trusted_proxy"] and not is_only_unix:
             flag = "--" + name.replace("_", "-")
             raise SettingError(
-                flag, "nobody is trusted; name the proxies: --trusted-proxy CIDR, such as 127.0.0.1 or 10.0.0.0/8"
+                flag, "no proxy is trusted; name them with --trusted-proxy, such as 127.0.0.1 or 10.0.0.0/8"
             )
 
 

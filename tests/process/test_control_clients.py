@@ -130,7 +130,7 @@ def test_second_server_does_not_take_the_control_socket_of_the_first(tmp_path: P
     with serve_process("--control", endpoint, workers=1) as first:
         second = run_to_end("--control", endpoint, "--port", "0", "--workers", "1")
         assert second.returncode == 1
-        assert "another wspulse has its control socket" in second.stderr
+        assert "another wspulse server has its control socket" in second.stderr
         with Control(first.control) as control:
             assert control.stats().pid == first.pid
     assert list(tmp_path.iterdir()) == [], "nothing is left"
@@ -211,7 +211,7 @@ def test_only_clients_on_the_list_get_in(tmp_path: Path) -> None:
                 assert next(events).connection == "dave"
         with (
             Control(endpoint, server_key=server_key, client_key=stranger, timeout=1) as control,
-            pytest.raises(ControlError, match="does not know this client's key"),
+            pytest.raises(ControlError, match="does not accept this client's key"),
         ):
             control.ping()
         with Control(endpoint, timeout=0.5) as control:

@@ -53,7 +53,7 @@ def read_credit(request: ControlRequest) -> int:
     """How many messages a program has read. Raises BadRequestError."""
     count = read_args(request, _CreditArguments).count
     if count < 1:
-        raise BadRequestError("args: `count` is at least 1")
+        raise BadRequestError("args: `count` must be at least 1")
     return count
 
 

@@ -18,8 +18,8 @@ STARTING = RunningServer(Path("/run/9000"), Record(19, 0, "127.0.0.1"))
 
 
 def test_absence_names_the_servers_that_run_and_how_to_reach_them() -> None:
-    error = AbsentServerError("ipc:///x", "there is no such socket", [BY_PORT, BESIDE, STARTING])
-    assert str(error) == "wspulse: nothing runs here (looked at ipc:///x: there is no such socket); these servers do:"
+    error = AbsentServerError("ipc:///x", "the socket does not exist", [BY_PORT, BESIDE, STARTING])
+    assert str(error) == "wspulse: nothing runs here (looked at ipc:///x: the socket does not exist); these servers do:"
     assert error.lines == [
         "  --port 8000         ws://127.0.0.1:8000/ws, pid 17",
         "  --control ipc:///b  ws://127.0.0.2:8000/ws, pid 18",

@@ -53,7 +53,7 @@ def test_options_without_a_flag_say_so() -> None:
 def test_unknown_option_is_refused_with_the_nearest() -> None:
     with pytest.raises(SettingError, match="did you mean resume_window"):
         explain("--resume-windw")
-    with pytest.raises(SettingError, match="there is "):
+    with pytest.raises(SettingError, match="options are "):
         explain("")
 
 

@@ -51,7 +51,7 @@ def test_closes_are_spread_over_less_time_than_the_shutdown_has() -> None:
     assert (settings.drain_spread, settings.handover_timeout) == (9.5, 10.0)
     for spread in ("10", "12"):
         with pytest.raises(
-            SettingError, match=rf"--drain-spread: {spread} s is too long; it must be under .* \(10 s\)"
+            SettingError, match=rf"--drain-spread: {spread} s is too long; it must be less than .* \(10 s\)"
         ):
             resolve({"drain_spread": spread}, {})
     assert resolve({"drain_spread": "12", "shutdown_timeout": "20"}, {}).drain_spread == 12
