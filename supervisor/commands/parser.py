@@ -93,11 +93,4 @@ def argument_of(kind: Kind) -> Callable[[str], Any]:
 
 
 def _read_with(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    def read_word(word: str) -> Any:
-        text = word.removeprefix(_NO_OPTION)
-        try:
-            return read(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"invalid {read.__name__} value: {text!r}") from None
-
-    return read_word
+    return lambda word: read(word.removeprefix(_NO_OPTION))

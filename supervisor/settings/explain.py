@@ -96,8 +96,8 @@ REASONS = {
         "worker never gives up; the start counts too, so give an application that loads slowly more time"
     ),
     "handover_timeout": Reason(
-        "it is longer than handlers that wait for a database take, and shorter than a deployment may last; a client that is "
-        "closed because of a longer one reconnects at once"
+        "it is longer than a handler waits for a database, and shorter than a deployment may last; clients whose handlers take "
+        "longer are closed and reconnect at once"
     ),
     "drain_delay": Reason(
         "without a load balancer nobody asks; with one, it must exceed the time that the load balancer takes to remove a server",
