@@ -64,7 +64,8 @@ def _main(argv: Sequence[str] | None) -> int:
 def _why_unknown(name: str) -> str:
     if name.startswith("-"):
         return f"a command comes first, as in: wspulse serve {name}"
-    return f"there is no command {name!r}{did_you_mean(name, SUBCOMMANDS)}"
+    hint = did_you_mean(name, SUBCOMMANDS) or "; to run an application, give MODULE:ATTR, such as chat:server"
+    return f"there is no command {name!r}{hint}"
 
 
 def serve(argv: Sequence[str] | None = None) -> int:

@@ -46,9 +46,13 @@ _IF_NONE_MATCH = _pattern(rb"\r\nif-none-match:([^\r]*)", IGNORECASE)
 
 
 class StaticPage:
-    """One static text, answered as it is, with a strong validator made of it. `is_open`: pages of other origins may load it."""
+    """One static text, answered as it is, with a strong validator made of it. `is_open`: pages of other origins may load it;
+    `is_for_browsers`: see `Page`."""
 
-    def __init__(self, text: str, content_type: str, *, is_open: bool = False) -> None:
+    def __init__(
+        self, text: str, content_type: str, *, is_open: bool = False, is_for_browsers: bool = False
+    ) -> None:
+        self.is_for_browsers = is_for_browsers
         self.text = text
         self.content_type = content_type
         self._fields = _FOR_EVERYBODY if is_open else _FOR_OURSELVES
@@ -89,5 +93,6 @@ def own_pages(options: ServerOptions, websocket_path: str) -> Mapping[str, Stati
     pages = dict(client_pages()) if options.client else {}
     if options.index and options.http_app is None:
         text = f"This is a WebSocket server, running wspulse. Its WebSocket endpoint is {websocket_path}\n"
-        pages["/"] = StaticPage(text, "text/plain; charset=utf-8")
+        # Probes, which ask for "/" unless they are told otherwise, go on being told that nothing is there.
+        pages["/"] = StaticPage(text, "text/plain; charset=utf-8", is_for_browsers=True)
     return pages

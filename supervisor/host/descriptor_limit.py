@@ -33,8 +33,9 @@ def check_descriptors(workers: int) -> None:
     limit = raise_descriptor_limit()
     if workers * PER_WORKER + OTHERS > limit:
         most = max(1, (limit - OTHERS) // PER_WORKER)
+        needs = "1 worker needs" if workers == 1 else f"{workers} workers need"
         raise StartError(
-            f"{workers} workers need more descriptors than this process may open ({limit}); "
+            f"{needs} more descriptors than this process may open ({limit}); "
             f"raise the limit (ulimit -Hn) or use at most --workers {most}"
         )
 

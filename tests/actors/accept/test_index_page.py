@@ -18,6 +18,8 @@ async def test_visitor_is_told_what_this_is_and_where_the_websocket_is() -> None
         assert line == "HTTP/1.1 200 OK"
         assert fields["Content-Type"] == "text/plain; charset=utf-8"
         assert body == "This is a WebSocket server, running wspulse. Its WebSocket endpoint is /live\n"
+        assert (await ask(running.port, "/", method="HEAD"))[0] == "HTTP/1.1 200 OK"
+        assert (await ask(running.port, "/", method="OPTIONS"))[0] == "HTTP/1.1 404 Not Found", "a probe is not misled"
         assert (await ask(running.port, "/elsewhere"))[0] == "HTTP/1.1 404 Not Found"
 
 

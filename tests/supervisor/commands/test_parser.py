@@ -30,7 +30,11 @@ from wspulse.supervisor.cli import SUBCOMMANDS, main
         ),
         ("stats --jso", "wspulse: there is no option --jso; did you mean --json? (see wspulse stats --help)\n"),
         ("brodcast", "wspulse: there is no command 'brodcast'; did you mean broadcast? (see wspulse --help)\n"),
-        ("chat", "wspulse: there is no command 'chat' (see wspulse --help)\n"),
+        (
+            "chat",
+            "wspulse: there is no command 'chat'; to run an application, give MODULE:ATTR, such as chat:server "
+            "(see wspulse --help)\n",
+        ),
         ("--port 1", "wspulse: a command comes first, as in: wspulse serve --port (see wspulse --help)\n"),
         ("doctor --wat", "wspulse: there is no option --wat (see wspulse doctor --help)\n"),
         ("doctor --port 70000", "wspulse: --port: 70000 is out of range; allowed: 0 … 65535\n"),
