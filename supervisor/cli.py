@@ -24,7 +24,7 @@ from wspulse.supervisor.commands.parser import CommandParser, UnparsableError, d
 from wspulse.supervisor.commands.terminal import exit_code_of, print_error, print_text, printable
 from wspulse.supervisor.errors import StartError, UsageError
 from wspulse.supervisor.host.installed import installed_version
-from wspulse.supervisor.settings.explain import explain
+from wspulse.supervisor.settings.explain import explain, value_text
 from wspulse.supervisor.settings.kinds import Folders, Names, Switch
 from wspulse.supervisor.settings.layers import resolve
 from wspulse.supervisor.settings.table import GROUPS, TABLE, Setting
@@ -199,7 +199,7 @@ def _with_values_joined(arguments: Sequence[str]) -> list[str]:
 
 
 def _add_flag(group: Any, setting: Setting) -> None:
-    text = setting.help if setting.default is None else f"{setting.help} (default: {setting.default})"
+    text = setting.help if setting.default is None else f"{setting.help} (default: {value_text(setting.default)})"
     text = text.replace("%", "%%")
     if isinstance(setting.kind, Switch):
         group.add_argument(setting.flag, action=argparse.BooleanOptionalAction, help=text)

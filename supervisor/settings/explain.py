@@ -14,7 +14,7 @@ from wspulse.supervisor.errors import SettingError
 from wspulse.supervisor.settings.kinds import Choice, Integer, Kind, Names, Seconds, Switch
 from wspulse.supervisor.settings.table import TABLE, Setting
 
-__all__ = ["REASONS", "explain"]
+__all__ = ["REASONS", "explain", "value_text"]
 
 
 class Reason(NamedTuple):
@@ -180,7 +180,7 @@ def _setting_lines(setting: Setting, option: OptionRow | None) -> list[tuple[str
         where.append(f"Server({option.name}=...) in the application")
         default = f"the application's own; {option.default} if it sets none"
     else:
-        default = own.default or _value_text(setting.default)
+        default = own.default or value_text(setting.default)
     return [
         ("meaning", option.meaning if option is not None else setting.help.partition("; default:")[0]),
         *([("unit", unit)] if (unit := _unit(setting.kind)) else []),
@@ -229,5 +229,8 @@ def _allowed(kind: Kind) -> str:
             return kind.metavar
 
 
-def _value_text(value: object) -> str:
+def value_text(value: object) -> str:
+    """A default, for people."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -201,9 +201,9 @@ OPTION_TABLE = (
     ),
     _row(
         "index",
-        "whether `/` says in a sentence what this is and where the WebSocket is, unless the application has a page there",
-        "whoever opens the address in a browser to see whether the server runs gets an answer",
-        "say at / what this is and where the WebSocket is",
+        "whether `/` says in a sentence what this server is and where its WebSocket is, unless the application has a page there",
+        "people open the address in a browser to see whether the server runs",
+        "say at / what this server is and where its WebSocket is",
     ),
     _row(
         "logger",
