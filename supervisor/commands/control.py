@@ -268,7 +268,7 @@ COMMANDS = {
         ("connections", "list the connections", connections_arguments, _connections),
         ("presence", "list who is in a room", presence_arguments, _presence),
         ("rooms", "list the rooms", listing_arguments, _rooms),
-        ("servers", "list the servers that run on this machine", servers_arguments, _servers),
+        ("servers", "list your servers that run on this machine", servers_arguments, _servers),
         ("stats", "show the server's counters", listing_arguments, _stats),
         ("top", "watch workers and rooms live", top_arguments, _top),
         ("events", "print events as they happen", events_arguments, _events),
