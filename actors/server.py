@@ -91,6 +91,7 @@ class Server(Declaration, Calls):
         publish_messages: bool = DEFAULTS.publish_messages,
         http_app: Callable[..., Any] | None = None,
         client: bool = DEFAULTS.client,
+        index: bool = DEFAULTS.index,
         logger: Logger | None = None,
     ) -> None:
         # By name, all that stands above: `Declaration` looks for callbacks and options.

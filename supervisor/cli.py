@@ -13,17 +13,18 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from wspulse.supervisor.commands.control import COMMANDS
 from wspulse.supervisor.commands.doctor.doctor import doctor
 from wspulse.supervisor.commands.line import LINE_COMMANDS
 from wspulse.supervisor.commands.new import new
-from wspulse.supervisor.commands.parser import CommandParser, UnparsableError
-from wspulse.supervisor.commands.terminal import exit_code_of, print_error, print_text
-from wspulse.supervisor.errors import SettingError, StartError, UsageError
+from wspulse.supervisor.commands.parser import CommandParser, UnparsableError, did_you_mean
+from wspulse.supervisor.commands.terminal import exit_code_of, print_error, print_text, printable
+from wspulse.supervisor.errors import StartError, UsageError
 from wspulse.supervisor.host.installed import installed_version
-from wspulse.supervisor.settings.explain import explain
+from wspulse.supervisor.settings.explain import explain, value_text
 from wspulse.supervisor.settings.kinds import Folders, Names, Switch
 from wspulse.supervisor.settings.layers import resolve
 from wspulse.supervisor.settings.table import GROUPS, TABLE, Setting
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
-    name = arguments[0] if arguments else ""
+    name = arguments[0] if arguments else "--help"
     if name in SUBCOMMANDS:
         return SUBCOMMANDS[name].run(arguments[1:])
     if name in ("-h", "--help"):
@@ -54,9 +55,17 @@ def _main(argv: Sequence[str] | None) -> int:
     if name == "--version":
         print_text(_version_text())
         return 0
-    problem = f"{name!r} is no subcommand" if name else "a subcommand is missing"
-    print_error(f"wspulse: {problem}; there is {', '.join(SUBCOMMANDS)} (wspulse --help)")
+    if ":" in name and not name.startswith("-"):
+        return serve(arguments)
+    print_error(f"wspulse: {_why_unknown(name)} (see wspulse --help)")
     return 2
+
+
+def _why_unknown(name: str) -> str:
+    if name.startswith("-"):
+        return f"a command comes first, as in: wspulse serve {name}"
+    hint = did_you_mean(name, SUBCOMMANDS) or "; to run an application, give MODULE:ATTR, such as chat:server"
+    return f"there is no command {name!r}{hint}"
 
 
 def serve(argv: Sequence[str] | None = None) -> int:
@@ -104,7 +113,7 @@ def _run_server(flags: dict[str, Any]) -> int:
     set_process_title("supervisor")
     if settings.unknown_variables:
         names = ", ".join(settings.unknown_variables)
-        logging.getLogger("wspulse.supervisor").warning("variables that are no settings", extra={"names": names})
+        logging.getLogger("wspulse.supervisor").warning("unknown WSPULSE_* variables", extra={"names": names})
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(Supervisor(settings, lambda: resolve(flags, os.environ)).run())
@@ -137,31 +146,31 @@ def _parse(arguments: Sequence[str]) -> dict[str, Any] | None:
     parser = CommandParser(
         prog="wspulse serve",
         description="Run a WebSocket server: one supervisor and N worker processes.",
-        epilog="Every setting may also come from a variable (WSPULSE_MAX_MESSAGE_SIZE=65536) or, beaten by it, from the "
-        "TOML file (max_message_size = 65536). Flags beat both.",
+        epilog="Every setting may also come from a variable (WSPULSE_MAX_MESSAGE_SIZE=65536) or from the TOML file "
+        "(max_message_size = 65536). Flags override variables, and variables override the file.",
         argument_default=argparse.SUPPRESS,
         add_help=False,
     )
+    parser.add_argument("application", nargs="?", metavar="APP", help="the same as --app APP")
     groups = {name: parser.add_argument_group(name) for name in GROUPS}
     for setting in TABLE:
         _add_flag(groups[setting.group], setting)
     others = parser.add_argument_group("other")
-    others.add_argument("-h", "--help", action="store_true", help="show this and end")
-    others.add_argument("--version", action="store_true", help="show the version and end")
+    others.add_argument("-h", "--help", action="store_true", help="show this help and exit")
+    others.add_argument("--version", action="store_true", help="show the version and exit")
     others.add_argument(
         "--check",
         action="store_true",
-        help="load the application and the settings, say what would run, and end: with 0, or with 2 where it would not",
+        help="load the settings and the application, print what would run, and exit: 0 if it would start, 2 if not",
     )
-    others.add_argument(
-        "--explain", metavar="OPTION", help="say what an option means, allows and why, and end; or: all"
-    )
+    others.add_argument("--explain", metavar="OPTION", help="explain an option, or `all` of them, and exit")
     try:
-        flags = vars(parser.parse_args(_with_explained_option_joined(arguments)))
+        flags = vars(parser.parse_mixed(_with_values_joined(arguments)))
     except UnparsableError as error:
-        if error.argument:
-            raise SettingError(error.argument, error.problem) from None
-        raise UsageError(f"{error} (see --help)") from None
+        raise UsageError(printable(f"{error} (see {parser.prog} --help)")) from None
+    application = flags.pop("application", None)
+    if application is not None and flags.setdefault("app", application) != application:
+        raise UsageError(f"two applications are given: {application} and --app {flags['app']}")
     if (option := flags.pop("explain", None)) is not None:
         print_text(explain(option))
         return None
@@ -174,17 +183,23 @@ def _parse(arguments: Sequence[str]) -> dict[str, Any] | None:
     return flags
 
 
-def _with_explained_option_joined(arguments: Sequence[str]) -> list[str]:
-    """The parser would take the option behind --explain for a flag that is set."""
-    joined = list(arguments)
-    if "--explain" in joined[:-1]:
-        position = joined.index("--explain")
-        joined[position : position + 2] = [f"--explain={joined[position + 1]}"]
+def _with_values_joined(arguments: Sequence[str]) -> list[str]:
+    """The parser would take the option behind --explain for a flag that is set, and an application behind --reload for its
+    folder."""
+    joined: list[str] = []
+    for word in arguments:
+        before = joined[-1] if joined else ""
+        if before == "--explain":
+            joined[-1] = f"--explain={word}"
+            continue
+        if before == "--reload" and ":" in word and not Path(word).exists():
+            joined[-1] = f"--reload={Folders.HERE}"
+        joined.append(word)
     return joined
 
 
 def _add_flag(group: Any, setting: Setting) -> None:
-    text = setting.help if setting.default is None else f"{setting.help} (default: {setting.default})"
+    text = setting.help if setting.default is None else f"{setting.help} (default: {value_text(setting.default)})"
     text = text.replace("%", "%%")
     if isinstance(setting.kind, Switch):
         group.add_argument(setting.flag, action=argparse.BooleanOptionalAction, help=text)
@@ -200,9 +215,17 @@ def _add_flag(group: Any, setting: Setting) -> None:
 
 
 def _overview() -> str:
-    lines = ["usage: wspulse <subcommand> ...", ""]
-    lines += [f"  {name:12} {subcommand.help}" for name, subcommand in SUBCOMMANDS.items()]
-    return "\n".join([*lines, "", "wspulse <subcommand> --help tells more; wspulse --version shows the version."])
+    commands = [f"  {name:12} {subcommand.help}" for name, subcommand in SUBCOMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: wspulse <command> ...",
+            "       wspulse MODULE:ATTR ...    run that application, as `wspulse serve MODULE:ATTR ...` does",
+            "",
+            *commands,
+            "",
+            "`wspulse <command> --help` lists its options; `wspulse --version` shows the version.",
+        ]
+    )
 
 
 def _version_text() -> str:
@@ -211,7 +234,7 @@ def _version_text() -> str:
 
 SUBCOMMANDS = {
     "serve": Subcommand("run a server", serve),
-    "new": Subcommand("write a project to begin with", new),
-    "doctor": Subcommand("see whether this machine can hold so many connections, and what to change", doctor),
+    "new": Subcommand("create a starter project", new),
+    "doctor": Subcommand("check whether this machine can hold a number of connections, and what to change", doctor),
     **{name: Subcommand(command.help, command.run) for name, command in (COMMANDS | LINE_COMMANDS).items()},
 }

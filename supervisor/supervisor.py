@@ -136,7 +136,7 @@ class Supervisor:
             failures = await started.stop()
             for failure in failures:
                 _logger.error(
-                    "a part of the server did not stop in order", exc_info=failure.error, extra={"part": failure.part}
+                    "a part of the server did not stop cleanly", exc_info=failure.error, extra={"part": failure.part}
                 )
         if len(self._signals) > 1:
             return 128 + self._signals[-1]
@@ -252,10 +252,10 @@ class Supervisor:
         if self._ending.done():
             return
         _logger.critical(
-            "no worker has been ready for as long as --give-up-after says; the server stops",
+            "no worker has been ready for --give-up-after; the server stops",
             extra={"give_up_after_s": self.settings.give_up_after, "last_failure": reason},
         )
-        self._end(1, "no worker gets ready")
+        self._end(1, "no worker became ready")
 
     def on_silence(self, child: Child, silence_s: float, *, is_over: bool) -> None:
         self._workers.tell_silence(child, silence_s, is_over=is_over)
@@ -269,7 +269,9 @@ class Supervisor:
             return
         if self.conductor.take(child, message):
             return
-        _logger.error("a worker said what nobody hears", extra={"shard": child.shard, "said": type(message).__name__})
+        _logger.error(
+            "a worker sent an unexpected message", extra={"shard": child.shard, "said": type(message).__name__}
+        )
 
     # What the conductor tells.
 
@@ -350,6 +352,7 @@ class Supervisor:
         self._control = control = ControlPlane(self.settings, self, self.runtime_dir, dict(self.mailbox_paths))
         control.start()
         self._kept += control.kept
+        self.runtime_dir.tell(control.endpoint, self._frontend.urls)
 
     def _start_workers(self) -> None:
         spec = child_spec(self.settings, alive_period_s=self._workers.period_s, desk_path=self.control.desk_path)
@@ -362,7 +365,7 @@ class Supervisor:
     async def _stop_workers(self) -> None:
         if self.is_ready:
             reason = self._ending.result().reason if self._ending.done() else "an error"
-            _logger.info("the server stops", extra={"reason": reason})
+            _logger.info("the server is stopping", extra={"reason": reason})
         self._frontend.close()
         if self._conductor is not None:
             await self._conductor.stop()

@@ -95,6 +95,8 @@ def check_server_flags(arguments: list[str]) -> None:
 def check_subcommand(arguments: list[str]) -> None:
     if arguments[0] == "serve":
         check_server_flags(arguments[1:])
+    elif ":" in arguments[0]:
+        check_server_flags(arguments)
     else:
         assert arguments[0] in ("--help", "--version", *SUBCOMMANDS)
 

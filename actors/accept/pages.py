@@ -1,4 +1,5 @@
-"""`StaticPage`: one of the few static texts that a server shows to browsers; and those that every server shows, the client.
+"""`StaticPage`: one of the few static texts that a server shows to browsers; and those that every server shows: the client, and
+what it is.
 
 Made when a worker starts, by the runtime and by a built-in application. The handshake looks among them for what is neither the
 WebSocket path nor the health check, so an upgrade never pays for them.
@@ -14,9 +15,10 @@ from re import IGNORECASE
 from re import compile as _pattern
 from typing import Final
 
+from wspulse.actors.values.options.server_options import ServerOptions
 from wspulse.actors.wire.answer import HTTPAnswer
 
-__all__ = ["StaticPage", "client_pages"]
+__all__ = ["StaticPage", "client_pages", "own_pages"]
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -44,9 +46,13 @@ _IF_NONE_MATCH = _pattern(rb"\r\nif-none-match:([^\r]*)", IGNORECASE)
 
 
 class StaticPage:
-    """One static text, answered as it is, with a strong validator made of it. `is_open`: pages of other origins may load it."""
+    """One static text, answered as it is, with a strong validator made of it. `is_open`: pages of other origins may load it;
+    `is_for_browsers`: see `Page`."""
 
-    def __init__(self, text: str, content_type: str, *, is_open: bool = False) -> None:
+    def __init__(
+        self, text: str, content_type: str, *, is_open: bool = False, is_for_browsers: bool = False
+    ) -> None:
+        self.is_for_browsers = is_for_browsers
         self.text = text
         self.content_type = content_type
         self._fields = _FOR_EVERYBODY if is_open else _FOR_OURSELVES
@@ -80,3 +86,13 @@ def client_pages() -> Mapping[str, StaticPage]:
             (folder / "wspulse.d.ts").read_text("utf-8"), "application/typescript; charset=utf-8", is_open=True
         ),
     }
+
+
+def own_pages(options: ServerOptions, websocket_path: str) -> Mapping[str, StaticPage]:
+    """The pages of a server with these options, by path; "/" is left to an application that is served on the same port."""
+    pages = dict(client_pages()) if options.client else {}
+    if options.index and options.http_app is None:
+        text = f"This is a WebSocket server, running wspulse. Its WebSocket endpoint is {websocket_path}\n"
+        # Probes, which ask for "/" unless they are told otherwise, go on being told that nothing is there.
+        pages["/"] = StaticPage(text, "text/plain; charset=utf-8", is_for_browsers=True)
+    return pages

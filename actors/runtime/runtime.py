@@ -21,7 +21,7 @@ from wspulse.actors.accept.handover import Handovers
 from wspulse.actors.accept.http_app import carried
 from wspulse.actors.accept.listener import Listener
 from wspulse.actors.accept.origins import reads_cookies
-from wspulse.actors.accept.pages import client_pages
+from wspulse.actors.accept.pages import own_pages
 from wspulse.actors.accept.proxies.trust import TrustedProxies
 from wspulse.actors.bus.contract import Bus
 from wspulse.actors.events.measured import measured
@@ -144,7 +144,7 @@ class ShardRuntime:
             self.shard,
             self.placement,
             path=path,
-            pages={**(client_pages() if server.options.client else {}), **self._extensions.pages(path)},
+            pages={**own_pages(server.options, path), **self._extensions.pages(path)},
             health=self.health,
             connect=server.checked_connect(),
             hand_over=self._handovers.hand_over,

@@ -69,6 +69,9 @@ _ACCEPTING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnect
 class Page(Protocol):
     """A text of the server's own that a GET may ask for."""
 
+    is_for_browsers: bool
+    """Only for who reads it with a GET or HEAD of HTTP/1.1: others are answered as where there is no page."""
+
     def answer(self, head: bytes) -> HTTPAnswer:
         """The answer to a GET with this head."""
 
@@ -150,7 +153,8 @@ def _check_route(
             return _health_answer(method, version, draining, health)
         if requested_path != path:
             page = pages.get(requested_path)
-            if page is None:
+            is_reading = version == b"1.1" and method in (b"GET", b"HEAD")
+            if page is None or (page.is_for_browsers and not is_reading):
                 return HTTPAnswer(404, "not found")
     if version != b"1.1":
         return HTTPAnswer(505, "only HTTP/1.1 is supported")

@@ -78,9 +78,9 @@ class AdminService:
             return
         missing = [name for name in NEEDED if find_spec(name) is None]
         if missing:
-            raise StartError(f"--admin needs {', '.join(missing)}; install with: pip install 'wspulse[admin]'")
+            raise StartError(f"--admin needs {', '.join(missing)}; install: pip install 'wspulse[admin]'")
         token = None if settings.admin_token_file is None else TokenFile(settings.admin_token_file)
-        self._listener = listener = await _claim(settings.admin)
+        self._listener = listener = await _claim(settings.admin, yields=settings.yields("admin"))
         host, self.port, *_ = listener.getsockname()
         control = self._steered.control.own_address()
         spec = AdminSpec(listener, control, token, settings.log_level, settings.log_format)
@@ -96,14 +96,17 @@ class AdminService:
             await self._companion.stop(STOP_S)
 
 
-async def _claim(address: str) -> socket.socket:
-    """Raises StartError."""
+async def _claim(address: str, *, yields: bool) -> socket.socket:
+    """`yields`: take any port where another server has this one. Raises StartError."""
     host, port = split_admin(address)
     deadline = time.monotonic() + TAKEN_S
     while True:
         try:
             return open_listener(host, port)
         except AddressTakenError as error:
+            if yields:
+                _logger.warning("another program has the admin address; a free port is used", extra={"taken": address})
+                return open_listener(host, 0)
             if time.monotonic() >= deadline:
                 raise _problem(error) from None
         except StartError as error:

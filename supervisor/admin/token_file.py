@@ -55,7 +55,7 @@ class TokenFile:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             fields = {"file": str(self._path), "reason": reason}
-            _logger.warning("the token's file cannot be used; the token stays as it was", extra=fields)
+            _logger.warning("the token file cannot be used; the previous token stays valid", extra=fields)
 
     def _identity(self) -> tuple[int, int, int, int]:
         status = self._path.stat()
@@ -68,6 +68,6 @@ class TokenFile:
             raise ValueError("is not text") from None
         if not _TOKEN.fullmatch(text):
             raise ValueError(
-                "has no token: one line of 16 to 256 letters, digits and punctuation marks, without spaces"
+                "contains no token: one line of 16 to 256 letters, digits and punctuation marks, without spaces"
             )
         return text.encode()

@@ -51,9 +51,7 @@ def _load(settings: Settings) -> Loaded:
         theirs.close()
         try:
             if not ours.poll(settings.give_up_after):
-                raise UsageError(
-                    f"{settings.app} is still not loaded after {settings.give_up_after:g} s (--give-up-after)"
-                )
+                raise UsageError(f"{settings.app} was not loaded within {settings.give_up_after:g} s (--give-up-after)")
             found: Loaded | Refused = ours.recv()
         except EOFError:
             process.join()
@@ -71,9 +69,9 @@ def _load(settings: Settings) -> Loaded:
 
 def _report(settings: Settings, loaded: Loaded) -> str:
     file = f" ({_shown_path(loaded.file)})" if loaded.file else ""
-    workers = settings.named.get("workers", "the cores that this process may use")
+    workers = settings.named.get("workers", "the cores available to this process")
     lines = [
-        "wspulse: this would run",
+        "wspulse: this server would run",
         "",
         f"  application  {settings.app}{file}",
         f"  on           {', '.join(_places(settings))}",
@@ -84,12 +82,12 @@ def _report(settings: Settings, loaded: Loaded) -> str:
     rows = list(_rows(settings, loaded))
     if rows:
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-        lines += ["settings that differ from the default, and where they come from:", ""]
+        lines += ["settings that differ from their defaults, and where they come from:", ""]
         lines += [f"  {name:{widths[0]}}  {value:{widths[1]}}  {source}" for name, value, source in rows]
         lines.append("")
     if settings.unknown_variables:
-        lines += [f"variables that are not settings: {', '.join(settings.unknown_variables)}", ""]
-    return "\n".join([*lines, "Nothing was started: no port was opened, and no on_start was run."])
+        lines += [f"unknown WSPULSE_* variables: {', '.join(settings.unknown_variables)}", ""]
+    return "\n".join([*lines, "Nothing was started: no port was opened and on_start did not run."])
 
 
 def _places(settings: Settings) -> list[str]:

@@ -33,10 +33,10 @@ BUFFERED_EVENTS = 10_000
 
 
 class AsyncEventStream:
-    """An asynchronous iterator of events, as EventStream is; one task may use it.
+    """An asynchronous iterator of events, like EventStream; only one task may use it.
 
-    The subscription begins with `async with`, and is active when the block begins; or with the first turn of
-    `async for`, which then ends it too.
+    The subscription starts with `async with` and is active when the block begins; or it starts with the first turn of
+    `async for`, whose end then closes it.
     """
 
     def __init__(

@@ -40,9 +40,9 @@ class _Waiting(NamedTuple):
 
 
 class AsyncControl:
-    """A client of a server's control socket for one event loop, that of its first call; any number of tasks may share it.
+    """A client of a server's control socket for one event loop, the one of its first call; any number of tasks may share it.
 
-    In another loop its calls raise RuntimeError. Everything else is as with `Control`. Use it as
+    In another loop its calls raise RuntimeError. Everything else is as in `Control`. Use it as
     `async with AsyncControl() as control`, or `close()` it.
     """
 
@@ -69,7 +69,7 @@ class AsyncControl:
 
     @classmethod
     def at(cls, address: Address, *, timeout: float = TIMEOUT_S) -> Self:
-        """A client of the server at an address that is known, with keys that stand in no file."""
+        """A client of the server at a known address, with keys that are in no file."""
         control = cls(address.endpoint, timeout=timeout)
         control.address = address
         return control
@@ -87,7 +87,7 @@ class AsyncControl:
         self.close()
 
     def close(self) -> None:
-        """End, with the event streams and bridges that were made of it; idempotent. Calls that are under way fail, iterations
+        """Close the client, with the event streams and bridges made from it; idempotent. Calls in progress fail, iterations
         end."""
         self._closed = True
         for made in list(self._made):
@@ -106,61 +106,62 @@ class AsyncControl:
         await self.call(calls.send(connection, frame))
 
     async def broadcast(self, room: str, frame: FrameLike, exclude: Iterable[str] = ()) -> None:
-        """Queue a frame for every connection of a room, but for those whose ids are in `exclude`."""
+        """Queue a frame for every connection of a room except those whose ids are in `exclude`."""
         await self.call(calls.broadcast(room, frame, exclude))
 
     async def kick(self, connection: str, code: int = 1000, reason: str = "kicked") -> None:
-        """Destroy a session now; its client gets a close frame with `code` and `reason`, as from `Server.kick`."""
+        """End a session now; its client gets a close frame with `code` and `reason`, as from `Server.kick`."""
         await self.call(calls.kick(connection, code, reason))
 
     async def join(self, connection: str, room: str) -> None:
-        """Have a connection join a room, as its own `join` does."""
+        """Make a connection join a room, as its own `join` does."""
         await self.call(calls.join(connection, room))
 
     async def leave(self, connection: str, room: str) -> None:
-        """Have a connection leave a room, as its own `leave` does."""
+        """Make a connection leave a room, as its own `leave` does."""
         await self.call(calls.leave(connection, room))
 
     async def connections(self, room: str | None = None) -> Listing[ConnectionInfo]:
-        """The connections of a room, or all; `missing_shards` of the list says what is not in it."""
+        """The connections of a room, or all of them; `missing_shards` of the list names the shards that did not answer."""
         return await self.call(calls.connections(room))
 
     async def presence(self, room: str) -> Listing[MemberInfo]:
-        """Who is in a room, with the application's `state` of each; `missing_shards` of the list says what is not in it."""
+        """Who is in a room, each with the application's `state`; `missing_shards` of the list names the shards that did not
+        answer."""
         return await self.call(calls.presence(room))
 
     async def rooms(self) -> Listing[RoomInfo]:
-        """The rooms that have connections; `missing_shards` of the list says who was not asked or did not answer."""
+        """The rooms that have connections; `missing_shards` of the list names the shards that did not answer."""
         return await self.call(calls.rooms())
 
     async def stats(self) -> ServerStats:
-        """What the server counts. It answers also while workers do not."""
+        """The server's counters. Answered even while workers do not answer."""
         return await self.call(calls.stats())
 
     async def metrics(self) -> list[MeasurementInfo]:
-        """Every measurement of doc/metrics.md with its samples. It answers also while workers do not."""
+        """Every measurement of doc/metrics.md with its samples. Answered even while workers do not answer."""
         return await self.call(calls.metrics())
 
     async def restart(self, shard: int, *, drain: bool = False) -> MovedInfo:
-        """Replace a shard's worker. Its sessions move to the new one; with `drain` they are closed with 1012. Returns when the
-        old one has ended."""
+        """Replace a shard's worker. Its sessions move to the new one; with `drain` they are closed with 1012 instead. Returns
+        when the old one has ended."""
         return await self.call(calls.restart(shard, drain=drain))
 
     async def reload(self, *, drain: bool = False) -> list[ShardMovedInfo]:
-        """Replace every worker so, one after another; a reload that is under way is joined. An error leaves the worker that it
-        names serving, and those that were replaced by then are."""
+        """Replace every worker in this way, one after another; joins a reload that is in progress. After an error the worker that
+        it names keeps serving, and those replaced before it stay replaced."""
         return await self.call(calls.reload(drain=drain))
 
     async def scale(self, workers: int) -> ScaledInfo:
-        """Have so many workers; the sessions whose worker is another one by that move."""
+        """Change the number of workers; sessions that then belong to another worker move there."""
         return await self.call(calls.scale(workers))
 
     async def shutdown(self) -> None:
-        """Have the server end in order; returns when it begins to."""
+        """Shut the server down gracefully; returns when it begins to stop."""
         await self.call(calls.shutdown())
 
     def events(self, *topics: str, timeout: float | None = None) -> AsyncEventStream:
-        """What happens, as an asynchronous iterator; see AsyncEventStream. Without topics everything."""
+        """The server's events, as an asynchronous iterator; see AsyncEventStream. Without topics, all events."""
         stream = AsyncEventStream(self.call, self.address, topics, timeout=timeout, start_timeout=self.timeout)
         self._made.add(stream)
         return stream
@@ -168,8 +169,8 @@ class AsyncControl:
     def attach(self, connect: Callable[[BridgeRequest], Any], *, window: int = 256, heartbeat: float = 10) -> Bridge:
         """Be the application of a server that runs with `--app bridge`; see Bridge.
 
-        `window` items may be unread in this program before its clients are paused; after `heartbeat` seconds in which its
-        loop stands still the server takes it for dead.
+        Up to `window` items may be unread in this program before its clients are paused; if its loop stands still for
+        `heartbeat` seconds, the server takes it for dead.
         """
         bridge = Bridge(self.address, connect, window=window, heartbeat=heartbeat, start_timeout=self.timeout)
         self._made.add(bridge)
@@ -178,7 +179,7 @@ class AsyncControl:
         return bridge
 
     async def call(self, call: Call[Result], timeout: float | None = None) -> Result:
-        """Ask for an operation that was made elsewhere."""
+        """Carry out a `Call`."""
         timeout_s = timeout if timeout is not None else max(call.timeout_s or 0.0, self.timeout)
         if self._closed:
             raise ControlError("this control client is closed")
@@ -211,8 +212,8 @@ class AsyncControl:
             self._loop = loop
         elif self._loop is not loop:
             raise RuntimeError(
-                "wspulse: an AsyncControl is for one event loop, that of its first call, and this is another one; make one in "
-                "each loop (async with AsyncControl() as control), or use Control, which needs none"
+                "wspulse: an AsyncControl belongs to the event loop of its first call, and this is another one; make one in "
+                "each loop (async with AsyncControl() as control) or use Control, which needs no loop"
             )
 
     def _why_silent(self, number: int, timeout_s: float) -> str:

@@ -48,10 +48,10 @@ class Control:
 
     `endpoint` is what the ready line says; without one it is found as `wspulse.supervisor.protocol.address` tells, for the
     server on `port` (default 8000). `server_key` and `client_key` are key files, for a server with CURVE. Every method
-    waits at most `timeout` seconds (restarts: 120) and raises ControlError, whose `error_code` is the server's, or
-    "unavailable" when it is away: then the request was not carried out, unless the server went away in the middle of it. What
-    the server's own calls raise (ConnectionNotFoundError and the like) comes as that error too.
-    The client reconnects by itself, also in the child of a fork. Nothing is sent before the first call.
+    waits at most `timeout` seconds (restart, reload and scale: 600) and raises ControlError, whose `error_code` is the server's,
+    or "unavailable" when no server answers: then the request was not carried out, unless the server went away in the middle of
+    it. What the server's own calls raise (ConnectionNotFoundError and the like) is raised here as that error too.
+    The client reconnects by itself, even in the child of a fork. Nothing is sent before the first call.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Control:
         self.close()
 
     def close(self) -> None:
-        """End; idempotent. Calls of other threads that are under way fail."""
+        """Close the client; idempotent. Calls in progress in other threads fail."""
         with self._lock:
             self._closed = True
             pool, self._pool = self._pool, None
@@ -103,67 +103,68 @@ class Control:
         self._call(calls.send(connection, frame))
 
     def broadcast(self, room: str, frame: FrameLike, exclude: Iterable[str] = ()) -> None:
-        """Queue a frame for every connection of a room, but for those whose ids are in `exclude`."""
+        """Queue a frame for every connection of a room except those whose ids are in `exclude`."""
         self._call(calls.broadcast(room, frame, exclude))
 
     def kick(self, connection: str, code: int = 1000, reason: str = "kicked") -> None:
-        """Destroy a session now; its client gets a close frame with `code` and `reason`, as from `Server.kick`."""
+        """End a session now; its client gets a close frame with `code` and `reason`, as from `Server.kick`."""
         self._call(calls.kick(connection, code, reason))
 
     def join(self, connection: str, room: str) -> None:
-        """Have a connection join a room, as its own `join` does."""
+        """Make a connection join a room, as its own `join` does."""
         self._call(calls.join(connection, room))
 
     def leave(self, connection: str, room: str) -> None:
-        """Have a connection leave a room, as its own `leave` does."""
+        """Make a connection leave a room, as its own `leave` does."""
         self._call(calls.leave(connection, room))
 
     def connections(self, room: str | None = None) -> Listing[ConnectionInfo]:
-        """The connections of a room, or all; `missing_shards` of the list says what is not in it."""
+        """The connections of a room, or all of them; `missing_shards` of the list names the shards that did not answer."""
         return self._call(calls.connections(room))
 
     def presence(self, room: str) -> Listing[MemberInfo]:
-        """Who is in a room, with the application's `state` of each; `missing_shards` of the list says what is not in it."""
+        """Who is in a room, each with the application's `state`; `missing_shards` of the list names the shards that did not
+        answer."""
         return self._call(calls.presence(room))
 
     def rooms(self) -> Listing[RoomInfo]:
-        """The rooms that have connections; `missing_shards` of the list says who was not asked or did not answer."""
+        """The rooms that have connections; `missing_shards` of the list names the shards that did not answer."""
         return self._call(calls.rooms())
 
     def stats(self) -> ServerStats:
-        """What the server counts. It answers also while workers do not."""
+        """The server's counters. Answered even while workers do not answer."""
         return self._call(calls.stats())
 
     def metrics(self) -> list[MeasurementInfo]:
-        """Every measurement of doc/metrics.md with its samples. It answers also while workers do not."""
+        """Every measurement of doc/metrics.md with its samples. Answered even while workers do not answer."""
         return self._call(calls.metrics())
 
     def restart(self, shard: int, *, drain: bool = False) -> MovedInfo:
-        """Replace a shard's worker. Its sessions move to the new one; with `drain` they are closed with 1012. Returns when the
-        old one has ended."""
+        """Replace a shard's worker. Its sessions move to the new one; with `drain` they are closed with 1012 instead. Returns
+        when the old one has ended."""
         return self._call(calls.restart(shard, drain=drain))
 
     def reload(self, *, drain: bool = False) -> list[ShardMovedInfo]:
-        """Replace every worker so, one after another; a reload that is under way is joined. An error leaves the worker that it
-        names serving, and those that were replaced by then are."""
+        """Replace every worker in this way, one after another; joins a reload that is in progress. After an error the worker that
+        it names keeps serving, and those replaced before it stay replaced."""
         return self._call(calls.reload(drain=drain))
 
     def scale(self, workers: int) -> ScaledInfo:
-        """Have so many workers; the sessions whose worker is another one by that move."""
+        """Change the number of workers; sessions that then belong to another worker move there."""
         return self._call(calls.scale(workers))
 
     def shutdown(self) -> None:
-        """Have the server end in order; returns when it begins to."""
+        """Shut the server down gracefully; returns when it begins to stop."""
         self._call(calls.shutdown())
 
     def events(self, *topics: str, timeout: float | None = None) -> EventStream:
-        """What happens, as an iterator; see EventStream. Without topics everything."""
+        """The server's events, as an iterator; see EventStream. Without topics, all events."""
         stream = EventStream(self, self._address, topics, timeout)
         self._streams.add(stream)
         return stream
 
     def call(self, call: Call[Result], timeout: float | None = None) -> Result:
-        """Ask for an operation that was made elsewhere."""
+        """Carry out a `Call`."""
         return self._call(call, timeout)
 
     def _call(self, call: Call[Result], timeout: float | None = None) -> Result:

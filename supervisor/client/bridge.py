@@ -35,12 +35,12 @@ _logger = logging.getLogger("wspulse.control")
 
 
 class BridgeRequest(msgspec.Struct, frozen=True):
-    """Who wants to connect."""
+    """A client that wants to connect."""
 
     path: str
     query: dict[str, str]
     headers: dict[str, str]
-    """By lower-case names."""
+    """By lower-case name."""
     remote: tuple[str, int] | None = None
 
 
@@ -52,11 +52,11 @@ class BridgeItem(msgspec.Struct, frozen=True):
     connection: str
     room: str
     frame: Frame | None = None
-    """Of a message; the payload is decoded (JSON and msgpack), or the text or bytes that came (raw)."""
+    """For "message"; the payload is decoded (JSON and msgpack), or the text or bytes received (raw)."""
     error: dict[str, str] | None = None
     """Why a connection ended or was dropped: `type` and `message`."""
     adopted: bool = False
-    """Of "connected": another program had this connection before."""
+    """For "connected": another program had this connection before."""
 
 
 class _Args(msgspec.Struct):
@@ -83,10 +83,10 @@ class _Received(NamedTuple):
 class Bridge:
     """An asynchronous iterator of BridgeItems; `async with` attaches and detaches.
 
-    `connect(request)` says who may connect, as a server's does: it returns (room, connection id) or raises ConnectRejected;
-    it may be async. It runs as a task of its own for each newcomer. The items of one connection come in order. When the
-    server restarts, the bridge attaches again by itself; if that is refused, the iteration raises the ControlError behind what
-    had come, and the bridge is closed.
+    `connect(request)` decides who may connect, as a server's does: it returns (room, connection id) or raises ConnectRejected;
+    it may be async, and runs in a task of its own for each newcomer. The items of one connection come in order. When the
+    server restarts, the bridge attaches again by itself; if that is refused, the iteration raises the ControlError after the
+    items that had arrived, and the bridge is closed.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Bridge:
 
     async def __aenter__(self) -> Self:
         if self._closed:
-            raise ControlError("this bridge is closed, or the control client that made it")
+            raise ControlError("this bridge, or the control client that made it, is closed")
         self._dealer = AsyncDealer(
             self._address, on_message=self._take, on_writable=self._attach, on_away=self._went_away
         )
@@ -217,7 +217,7 @@ class Bridge:
             not_logged = self._unread_log.admit(monotonic())
             if not_logged is not None:
                 extra = {"reason": str(error), "not_logged": not_logged}
-                _logger.error("the server said what is not understood", extra=extra)
+                _logger.error("the server sent a message that is not understood", extra=extra)
 
     def _answered(self, message: _Message) -> None:
         if message.id != ATTACH:

@@ -115,10 +115,10 @@ class Dealer:
         """Why there will be no connection, as far as `went_away` saw: keys that do not fit. ZeroMQ may have given up by then: for
         another attempt, another socket is to be made."""
         if self._is_refused:
-            return f"the server at {self._endpoint} does not know this client's key"
+            return f"the server at {self._endpoint} does not accept this client's key"
         if self._failed_handshakes >= MOST_FAILED_HANDSHAKES:
-            why = "its key is another one, or only one of the two has keys"
-            return f"the server at {self._endpoint} breaks off every handshake: {why}"
+            why = "its key is a different one, or only one side has keys"
+            return f"the server at {self._endpoint} aborts every handshake: {why}"
         return None
 
     def close(self) -> None:

@@ -46,10 +46,10 @@ class Caller(Protocol):
 class EventStream:
     """An iterator of events whose topics (`<kind>.<room>`, `worker.<what>`) begin with one of `topics`.
 
-    When it is made, the subscription is active: what happens from then on is seen, unless this program reads too slowly
-    (then `event.missed` says so). With a `timeout` it ends when nothing came for so long. It reconnects by itself when the
-    server restarts; `missed` is True for the first event after that. One thread may use it. Raises ControlError when there
-    is no server at the start.
+    The subscription is active as soon as the stream exists: every later event is seen, unless this program reads too slowly
+    (then `event.missed` says so). With a `timeout` in seconds the iteration ends when no event came for that long. The stream
+    reconnects by itself when the server restarts; `missed` is True for the first event after that. Only one thread may use it.
+    Raises ControlError if there is no server at the start.
     """
 
     def __init__(self, control: Caller, address: Address, topics: Iterable[str], timeout: float | None) -> None:
@@ -105,7 +105,7 @@ class EventStream:
         return event
 
     def close(self) -> None:
-        """End; idempotent. A thread that waits for an event is woken, and its iteration ends."""
+        """Close the stream; idempotent. A thread that waits for an event is woken, and its iteration ends."""
         if os.getpid() != self._pid:
             return
         with self._lock:

@@ -32,12 +32,22 @@ __all__ = [
     "scale_arguments",
     "send_arguments",
     "server_arguments",
+    "servers_arguments",
     "top_arguments",
 ]
 
-ID_HELP = "its id; behind -- if it begins with a dash"
+ID_HELP = "its id; put it after -- if it begins with a dash"
+
+OF_ROOMS = ("connect", "message", "disconnect", "drop", "restore", "transfer")
+"""Kinds of events whose topics are KIND.ROOM."""
+
+OF_WORKERS = ("worker.started", "worker.ready", "worker.died", "worker.restarted", "worker.moving")
+
+_TOPICS = ", ".join((*(f"{kind}.ROOM" for kind in OF_ROOMS), *OF_WORKERS))
 
 PORT = argument_of(Integer(1, 65535))
+
+CLOSE_CODE = argument_of(Integer(1000, 4999))
 
 SHARD = argument_of(Integer(0, 1023))
 
@@ -53,18 +63,22 @@ class WrongUseError(Exception):
 def server_arguments(parser: argparse.ArgumentParser) -> None:
     """Which server is meant: what every subcommand takes that talks to one."""
     group = parser.add_argument_group("which server")
-    group.add_argument("--control", metavar="ENDPOINT", help="its control socket, as its ready line says")
+    group.add_argument("--control", metavar="ENDPOINT", help="the control socket that its ready line names")
+    group.add_argument("--port", type=PORT, help="the port that it listens on")
     group.add_argument(
-        "--port", type=PORT, help="the port that it serves; default: 8000 (or WSPULSE_CONTROL, WSPULSE_PORT)"
+        "--config",
+        metavar="FILE",
+        help="its TOML file, read if neither --control nor --port is given, after the variables WSPULSE_CONTROL, "
+        "WSPULSE_PORT and WSPULSE_CONFIG; default: port 8000",
     )
     group.add_argument(
         "--timeout",
         type=PATIENCE,
         metavar="S",
-        help=f"how long to wait for it; default: {TIMEOUT_S:g}, and {RESTART_TIMEOUT_S:g} where workers are replaced",
+        help=f"how long to wait for it (default: {TIMEOUT_S:g}, or {RESTART_TIMEOUT_S:g} to replace workers)",
     )
-    group.add_argument("--server-key", metavar="FILE", help="with CURVE: the server's NAME.key")
-    group.add_argument("--client-key", metavar="FILE", help="with CURVE: one's own NAME.key_secret")
+    group.add_argument("--server-key", metavar="FILE", help="with CURVE: the public key of the server (NAME.key)")
+    group.add_argument("--client-key", metavar="FILE", help="with CURVE: your own keys (NAME.key_secret)")
 
 
 def listing_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +99,7 @@ def broadcast_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="CONNECTION",
-        help="who does not get it; may stand several times",
+        help="a connection that does not get it; may be repeated",
     )
     _frame_arguments(parser)
 
@@ -93,11 +107,12 @@ def broadcast_arguments(parser: argparse.ArgumentParser) -> None:
 def kick_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("connection", metavar="CONNECTION", help=ID_HELP)
     parser.add_argument(
-        "--code", type=int, default=1000, help="of the close frame: 1000, 1001, 1008, 1011 to 1014, 3000 to 4999"
+        "--code",
+        type=CLOSE_CODE,
+        default=1000,
+        help="the close code: 1000, 1001, 1008, 1011 to 1014, 3000 to 4999 (default: %(default)s)",
     )
-    parser.add_argument(
-        "--reason", default="kicked", help="what the client is told, up to 123 bytes (default: %(default)s)"
-    )
+    parser.add_argument("--reason", default="kicked", help="the close reason, up to 123 bytes (default: %(default)s)")
     server_arguments(parser)
 
 
@@ -109,7 +124,7 @@ def membership_arguments(parser: argparse.ArgumentParser) -> None:
 
 def connections_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "room", nargs="?", metavar="ROOM", help="only those of this room; behind -- if it begins with a dash"
+        "room", nargs="?", metavar="ROOM", help="only those of this room; put it after -- if it begins with a dash"
     )
     listing_arguments(parser)
 
@@ -123,15 +138,24 @@ def events_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "topics",
         nargs="*",
+        type=_topic,
         metavar="TOPIC",
-        help="what topics begin with: connect. message. disconnect. drop. restore. transfer. (a room may follow) worker.; "
-        "all",
+        help=f"only events whose topic begins with this: {_TOPICS}; `connect.` stands for all rooms, `worker.` for all events of "
+        "workers (default: all events)",
     )
     listing_arguments(parser)
 
 
+def _topic(text: str) -> str:
+    """Nobody waits for events that there never are."""
+    wholes = (*(f"{kind}." for kind in OF_ROOMS), *OF_WORKERS)
+    if any(whole.startswith(text) for whole in wholes) or text.startswith(tuple(f"{kind}." for kind in OF_ROOMS)):
+        return text
+    raise argparse.ArgumentTypeError(f"no event has the topic {text!r}; topics are {_TOPICS}")
+
+
 def restart_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shard", type=SHARD, metavar="SHARD", help="its number, from 0")
+    parser.add_argument("shard", type=SHARD, metavar="SHARD", help="the number of the shard, from 0")
     reload_arguments(parser)
 
 
@@ -143,27 +167,36 @@ def reload_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def scale_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("workers", type=WORKERS, metavar="WORKERS", help="how many there are to be")
+    parser.add_argument("workers", type=WORKERS, metavar="WORKERS", help="the new number of workers")
     listing_arguments(parser)
 
 
+def servers_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+
+
 def top_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--period", type=PATIENCE, default=1.0, metavar="S", help="between two looks")
+    parser.add_argument(
+        "--period", type=PATIENCE, default=1.0, metavar="S", help="seconds between two updates (default: 1)"
+    )
     server_arguments(parser)
 
 
 def keygen_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the files are NAME.key (public) and NAME.key_secret")
-    parser.add_argument("--folder", default=".", help="where they are written")
+    parser.add_argument("name", metavar="NAME", help="the files are called NAME.key (public) and NAME.key_secret")
+    parser.add_argument("--folder", default=".", help="where to write them (default: the current folder)")
 
 
 def _frame_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "payload", nargs="?", metavar="PAYLOAD", help="JSON; without it, or as -, it is read from stdin"
+        "payload",
+        nargs="?",
+        metavar="PAYLOAD",
+        help="JSON; read from stdin if it is left out or -; '' for a frame without a payload",
     )
     parser.add_argument("--event", default="", metavar="NAME", help="the frame's event")
     parser.add_argument("--id", default="", help="the frame's id")
-    parser.add_argument("--text", action="store_true", help="the payload is a text and no JSON")
+    parser.add_argument("--text", action="store_true", help="the payload is text, not JSON")
     server_arguments(parser)
 
 
@@ -173,8 +206,10 @@ def read_frame(options: Any) -> Frame:
     text = options.payload
     if text is None or text == "-":
         if sys.stdin is None or sys.stdin.isatty():
-            raise WrongUseError("the payload is missing: give JSON as an argument, or on stdin")
+            raise WrongUseError("the payload is missing: give JSON as an argument or on stdin")
         text = sys.stdin.read()
+        if not text:
+            raise WrongUseError("the payload is missing: stdin is empty; give '' as the payload to send none")
     if options.text:
         return Frame(options.event, text, options.id)
     if not text.strip():
@@ -182,5 +217,5 @@ def read_frame(options: Any) -> Frame:
     try:
         msgspec.json.decode(text)
     except (ValueError, RecursionError) as error:
-        raise WrongUseError(f"the payload is no JSON: {error} (--text sends it as a string)") from None
+        raise WrongUseError(f"the payload is not JSON: {error} (--text sends it as a string)") from None
     return Frame(options.event, msgspec.Raw(text.strip().encode()), options.id)

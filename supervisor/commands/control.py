@@ -7,6 +7,7 @@ JSON for programs. Exit codes: 0 done, 1 the server refused, 2 asked wrongly, 3 
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ from wspulse.supervisor.commands.arguments import (
     scale_arguments,
     send_arguments,
     server_arguments,
+    servers_arguments,
     top_arguments,
 )
 from wspulse.supervisor.commands.parser import CommandParser, UnparsableError
@@ -42,11 +44,15 @@ from wspulse.supervisor.commands.rendering import (
     rooms_text,
     stats_text,
 )
+from wspulse.supervisor.commands.servers import AbsentServerError, server_rows, servers_text
+from wspulse.supervisor.commands.table import counted
 from wspulse.supervisor.commands.terminal import exit_code_of, leave_stdout, print_error, print_text, printable
+from wspulse.supervisor.errors import SettingError
 from wspulse.supervisor.protocol.address import absence
 from wspulse.supervisor.protocol.calls import TIMEOUT_S, calls
 from wspulse.supervisor.protocol.curve import write_pair
 from wspulse.supervisor.protocol.types import Listing
+from wspulse.supervisor.settings.layers import resolve_named
 
 __all__ = ["COMMANDS", "ControlCommand"]
 
@@ -70,10 +76,15 @@ def _command(
         try:
             run(parser.parse_mixed(arguments))
         except UnparsableError as error:
-            hint = "; an id that begins with a dash goes behind --" if _has_dashed_word(arguments) else ""
-            return _fail(f"{error}{hint} ({parser.prog} --help tells more)", 2)
-        except (WrongUseError, ValueError) as error:
+            hint = "; put an id that begins with a dash after --" if _has_dashed_word(arguments) else ""
+            return _fail(f"{error}{hint} (see {parser.prog} --help)", 2)
+        except (WrongUseError, SettingError, ValueError) as error:
             return _fail(str(error), 2)
+        except AbsentServerError as error:
+            _fail(str(error), 3)
+            for line in error.lines:
+                print_error(printable(line))
+            return 3
         except ControlError as error:
             return _fail(str(error), 3 if error.error_code == "unavailable" else 1)
         except BrokenPipeError:  # of what `top` draws
@@ -97,17 +108,33 @@ def _fail(text: str, code: int) -> int:
 
 
 def _open(options: Any) -> Control:
-    """Raises ControlError at once where nobody can be there: a person at the command line waits for it."""
+    """Raises AbsentServerError at once where nobody can be there: a person at the command line waits for it."""
+    endpoint, port = _place(options)
     control = Control(
-        options.control,
-        port=options.port,
+        endpoint,
+        port=port,
         timeout=TIMEOUT_S if options.timeout is None else options.timeout,
         server_key=options.server_key,
         client_key=options.client_key,
     )
     if reason := absence(control.endpoint):
-        raise ControlError(f"no server at {control.endpoint}: {reason}")
+        raise AbsentServerError(control.endpoint, reason)
     return control
+
+
+def _place(options: Any) -> tuple[str | None, int | None]:
+    """Control endpoint or port, of the arguments, else as the server's variables and its file name them."""
+    if options.control or options.port is not None:
+        return options.control, options.port
+    named = resolve_named({"control", "port"}, options.config, os.environ)
+    endpoint, port = named.get("control"), named.get("port")
+    if endpoint is not None and not endpoint.endswith(":*"):
+        return endpoint, None
+    if port == 0:
+        raise WrongUseError(
+            "WSPULSE_PORT, or `port` in the file, is 0: any free port; give --port (`wspulse servers` shows it)"
+        )
+    return None, port
 
 
 def _send(options: Any) -> None:
@@ -119,7 +146,11 @@ def _send(options: Any) -> None:
 def _broadcast(options: Any) -> None:
     frame = read_frame(options)
     with _open(options) as control:
+        members = control.connections(options.room)
         control.broadcast(options.room, frame, options.exclude)
+    count = len({member.id for member in members} - set(options.exclude))
+    print_text(f"sent to {counted(count, 'session')}")
+    _warn_of_missing(members)
 
 
 def _kick(options: Any) -> None:
@@ -164,13 +195,19 @@ def _rooms(options: Any) -> None:
 def _warn_of_missing(listing: Listing[Any]) -> None:
     if listing.missing_shards:
         shards = ", ".join(str(shard) for shard in listing.missing_shards)
-        print_error(f"wspulse: incomplete: no answer of shard {shards}, whose connections are missing")
+        whose = f"shard {shards}; its" if len(listing.missing_shards) == 1 else f"shards {shards}; their"
+        print_error(f"wspulse: incomplete: no answer from {whose} connections are missing")
 
 
 def _stats(options: Any) -> None:
     with _open(options) as control:
         stats = control.stats()
     print_text(json_text(stats) if options.json else stats_text(stats))
+
+
+def _servers(options: Any) -> None:
+    rows = server_rows()
+    print_text(json_text(rows) if options.json else servers_text(rows))
 
 
 def _events(options: Any) -> None:
@@ -208,14 +245,14 @@ def _top(options: Any) -> None:
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise
-        raise WrongUseError("`top` needs the package rich; install it with: pip install 'wspulse[top]'") from None
+        raise WrongUseError("`top` needs the package rich; install it: pip install 'wspulse[top]'") from None
     with _open(options) as control:
         run_top(control, max(0.1, options.period))
 
 
 def _keygen(options: Any) -> None:
     if "/" in options.name or not options.name:
-        raise WrongUseError(f"{options.name!r} is no name for files; --folder says where they are written")
+        raise WrongUseError(f"{options.name!r} is not a file name; use --folder to choose where the files are written")
     public, secret = write_pair(Path(options.folder), options.name)
     print_text(f"{public}\n{secret}")
 
@@ -226,18 +263,19 @@ COMMANDS = {
         ("send", "send a frame to one connection", send_arguments, _send),
         ("broadcast", "send a frame to all connections of a room", broadcast_arguments, _broadcast),
         ("kick", "close a connection now", kick_arguments, _kick),
-        ("join", "have a connection join a room", membership_arguments, _join),
-        ("leave", "have a connection leave a room", membership_arguments, _leave),
+        ("join", "make a connection join a room", membership_arguments, _join),
+        ("leave", "make a connection leave a room", membership_arguments, _leave),
         ("connections", "list the connections", connections_arguments, _connections),
         ("presence", "list who is in a room", presence_arguments, _presence),
         ("rooms", "list the rooms", listing_arguments, _rooms),
-        ("stats", "show what the server counts", listing_arguments, _stats),
+        ("servers", "list your servers that run on this machine", servers_arguments, _servers),
+        ("stats", "show the server's counters", listing_arguments, _stats),
         ("top", "watch workers and rooms live", top_arguments, _top),
-        ("events", "print what happens, as it happens", events_arguments, _events),
-        ("restart", "replace one worker, to which the connections of the old one move", restart_arguments, _restart),
-        ("reload", "replace all workers so, one after another", reload_arguments, _reload),
-        ("scale", "have another number of workers", scale_arguments, _scale),
-        ("shutdown", "end the server in order", server_arguments, _shutdown),
-        ("keygen", "make CURVE keys for a control socket on tcp", keygen_arguments, _keygen),
+        ("events", "print events as they happen", events_arguments, _events),
+        ("restart", "replace one worker and move its connections to the new one", restart_arguments, _restart),
+        ("reload", "replace all workers in this way, one after another", reload_arguments, _reload),
+        ("scale", "change the number of workers", scale_arguments, _scale),
+        ("shutdown", "shut the server down gracefully", server_arguments, _shutdown),
+        ("keygen", "make CURVE keys for a control socket over TCP", keygen_arguments, _keygen),
     )
 }

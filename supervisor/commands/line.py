@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,7 @@ from wspulse.actors.values.errors import text_of
 from wspulse.actors.values.frame import Frame
 from wspulse.supervisor.commands.arguments import WrongUseError
 from wspulse.supervisor.commands.parser import CommandParser, UnparsableError, argument_of
+from wspulse.supervisor.commands.table import counted
 from wspulse.supervisor.commands.terminal import exit_code_of, print_error, print_text, printable
 from wspulse.supervisor.commands.typed_lines import LongLineError, typed_lines
 from wspulse.supervisor.settings.kinds import Integer
@@ -41,12 +43,14 @@ class LineCommand(NamedTuple):
 
 def _listen_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("events", nargs="*", metavar="EVENT", help="only frames of these events")
-    parser.add_argument("--count", type=_MANY, metavar="N", help="end after so many frames")
+    parser.add_argument("--count", type=_MANY, metavar="N", help="exit after this many frames")
 
 
 def _talk_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--event", metavar="NAME", help="of all frames; without it a line is: EVENT PAYLOAD")
-    parser.add_argument("--text", action="store_true", help="payloads are texts and no JSON")
+    parser.add_argument(
+        "--event", metavar="NAME", help="the event of every frame; without it, each line is: EVENT PAYLOAD"
+    )
+    parser.add_argument("--text", action="store_true", help="payloads are text, not JSON")
     parser.set_defaults(events=[], count=None)
 
 
@@ -66,10 +70,14 @@ async def _talk(line: Line, options: Any) -> None:
             print_text(_frame_text(frame, options.json))
 
     async def say() -> None:
+        is_empty = not (sys.stdin is not None and sys.stdin.isatty())
         async for text in typed_lines():
             if text.strip():
+                is_empty = False
                 frame = _said(text, options)
                 await line.send_wait(frame.event, frame.payload)
+        if is_empty:
+            raise WrongUseError("nothing was sent: stdin is empty")
         await line.flush()
 
     tasks = [asyncio.create_task(show()), asyncio.create_task(say())]
@@ -95,7 +103,7 @@ def _said(text: str, options: Any) -> Frame:
     try:
         return Frame(event, msgspec.json.decode(payload))
     except (ValueError, RecursionError) as error:
-        raise WrongUseError(f"the payload is no JSON: {error} (--text sends it as a string)") from None
+        raise WrongUseError(f"the payload is not JSON: {error} (--text sends it as a string)") from None
 
 
 def _frame_text(frame: Frame, as_json: bool) -> str:
@@ -153,11 +161,15 @@ async def _run(options: Any, talk: Callable[[Line, Any], Coroutine[Any, Any, Non
             why = f"{news['code']} {news['reason']}".strip()
             print_error(printable(f"wspulse: {state} in {news['delay_s']:.1f} s: {why}"))
         elif state == "connected":
-            print_error(f"wspulse: connected{'' if line.exact else ' (plain: frames may be lost)'}")
+            print_error(f"wspulse: connected{'' if line.exact else ' (without exact resume: frames may be lost)'}")
 
     @line.on("wspulse.lost")
     def tell_lost(news: dict[str, Any]) -> None:
-        what = f"{news['lost']} frames are lost" if news["recovered"] else "another session: frames may be lost"
+        what = (
+            f"{counted(news['lost'], 'frame')} lost"
+            if news["recovered"]
+            else "the session is a new one: frames may have been lost"
+        )
         print_error(f"wspulse: {what}")
 
     @line.on("wspulse.error")
@@ -178,7 +190,7 @@ async def _run(options: Any, talk: Callable[[Line, Any], Coroutine[Any, Any, Non
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip() or "\n" in text or "\r" in text:
-        raise WrongUseError(f"{text!r} is no header; one is: 'Name: value'")
+        raise WrongUseError(f"{text!r} is not a header; write it as 'Name: value'")
     return name.strip(), value.strip()
 
 
@@ -190,25 +202,29 @@ def _command(
 ) -> LineCommand:
     def run_parsed(arguments: Sequence[str]) -> int:
         parser = CommandParser(prog=f"wspulse {name}", description=f"{text[0].upper()}{text[1:]}.")
-        parser.add_argument("url", metavar="URL", help="as ws://127.0.0.1:8000/ws?room=tea")
+        parser.add_argument("url", metavar="URL", help="such as ws://127.0.0.1:8000/ws?room=tea")
         add_arguments(parser)
         parser.add_argument("--json", action="store_true", help="print each frame as a JSON object")
-        parser.add_argument("--codec", choices=sorted(_CODECS), default="json", help="the server's (default: json)")
         parser.add_argument(
-            "--header", action="append", default=[], metavar="'NAME: VALUE'", help="of the upgrade; may be repeated"
+            "--codec", choices=sorted(_CODECS), default="json", help="the server's codec (default: json)"
+        )
+        parser.add_argument(
+            "--header", action="append", default=[], metavar="'NAME: VALUE'", help="a header to send; may be repeated"
         )
         parser.add_argument(
             "--subprotocol",
             action="append",
             default=[],
             metavar="NAME",
-            help="offered beside wspulse.1; may be repeated",
+            help="a subprotocol to offer besides wspulse.1; may be repeated",
         )
-        parser.add_argument("--tries", type=_MANY, metavar="N", help="give up after so many in a row (default: never)")
+        parser.add_argument(
+            "--tries", type=_MANY, metavar="N", help="give up after N failures in a row (default: never)"
+        )
         try:
             return asyncio.run(_run(parser.parse_mixed(arguments), talk))
         except UnparsableError as error:
-            print_error(printable(f"wspulse: {error} ({parser.prog} --help tells more)"))
+            print_error(printable(f"wspulse: {error} (see {parser.prog} --help)"))
         except (WrongUseError, LongLineError, ValueError) as error:
             print_error(printable(f"wspulse: {str(error).removeprefix('wspulse: ')}"))
         return 2
@@ -217,6 +233,8 @@ def _command(
 
 
 LINE_COMMANDS = {
-    "listen": _command("listen", "print the frames that a server sends", _listen_arguments, _listen),
-    "talk": _command("talk", "send frames line by line, and print those that come", _talk_arguments, _talk),
+    "listen": _command("listen", "connect and print the frames that the server sends", _listen_arguments, _listen),
+    "talk": _command(
+        "talk", "connect, send each line typed as a frame, and print what arrives", _talk_arguments, _talk
+    ),
 }

@@ -22,16 +22,14 @@ def new(argv: Sequence[str]) -> int:
 def _new(argv: Sequence[str]) -> int:
     parser = CommandParser(
         prog="wspulse new",
-        description="Write a project to begin with: a chat with its test, page, settings, Dockerfile and systemd unit.",
+        description="Create a starter project: a chat with its test, page, settings, Dockerfile and systemd unit.",
     )
-    parser.add_argument(
-        "folder", metavar="DIR", help="a folder that is not there yet, or empty; the project has its name"
-    )
+    parser.add_argument("folder", metavar="DIR", help="a new or empty folder; the project is named after it")
     try:
         folder = Path(parser.parse_mixed(argv).folder)
         files = write_project(folder)
     except UnparsableError as error:
-        print_error(f"{parser.format_usage()}{parser.prog}: error: {error}")
+        print_error(f"wspulse: {error} (see {parser.prog} --help)")
         return 2
     except StartError as error:
         print_error(str(error))

@@ -5,27 +5,21 @@ that, and with which exit code the program ends, the command decides.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+import difflib
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from wspulse.supervisor.commands.terminal import print_text
 from wspulse.supervisor.settings.kinds import Kind
 
-__all__ = ["CommandParser", "UnparsableError", "argument_of"]
+__all__ = ["CommandParser", "UnparsableError", "argument_of", "did_you_mean"]
 
 _NO_OPTION = "\0"
 """Before a word that looks like an option and is none. No argument of a process can contain it."""
 
 
 class UnparsableError(Exception):
-    """The arguments are wrong. The text is argparse's; where it is about one argument, `argument` is that one's name and
-    `problem` what is wrong with it."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.argument, self.problem = "", message
-        if message.startswith("argument "):
-            self.argument, _, self.problem = message.removeprefix("argument ").partition(": ")
+    """The arguments are wrong. The text says which one and why."""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -39,20 +33,37 @@ class CommandParser(argparse.ArgumentParser):
             settings["type"] = _read_with(settings.get("type", str))
         return super().add_argument(*names, **settings)
 
+    def parse_whole(self, words: Sequence[str]) -> argparse.Namespace:
+        """What the words mean. Raises UnparsableError."""
+        found, unknown = self.parse_known_args(list(words))
+        self._refuse(unknown)
+        return found
+
     def parse_mixed(self, words: Sequence[str]) -> argparse.Namespace:
-        """What the words mean, where options may stand between the others. Behind `--` there are no options: ids may begin with
-        a dash. argparse forgets that when it takes options first, so these words are marked. Raises UnparsableError."""
+        """The same where options may stand between the others. Behind `--` there are no options: ids may begin with a dash.
+        argparse forgets that when it takes options first, so these words are marked. Raises UnparsableError."""
         before = list(words)
         behind: list[str] = []
         if "--" in before:
             position = before.index("--")
             before, behind = before[:position], before[position + 1 :]
         marked = [f"{_NO_OPTION}{word}" if word.startswith("-") else word for word in behind]
-        return self.parse_intermixed_args([*before, *marked])
+        found, unknown = self.parse_known_intermixed_args([*before, *marked])
+        self._refuse(unknown)
+        return found
+
+    def _refuse(self, unknown: Sequence[str]) -> None:
+        """Raises UnparsableError for words that nothing here takes: an option rather than what seems to be its value."""
+        if not unknown:
+            return
+        option = next((word.partition("=")[0] for word in unknown if word.startswith("-")), None)
+        if option is None:
+            self.error(f"unexpected argument: {unknown[0]}")
+        self.error(f"there is no option {option}{did_you_mean(option, self._option_string_actions)}")
 
     def error(self, message: str) -> NoReturn:
         """Raises UnparsableError."""
-        raise UnparsableError(message.replace(_NO_OPTION, ""))
+        raise UnparsableError(message.replace(_NO_OPTION, "").removeprefix("argument "))
 
     def print_help(self, file: Any = None) -> None:
         """To stdout, at once. Raises OutputError."""
@@ -60,6 +71,13 @@ class CommandParser(argparse.ArgumentParser):
             super().print_help(file)
             return
         print_text(self.format_help().rstrip("\n"))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a message about a word that is unknown: the nearest that is known, or nothing."""
+    by_name = {each.lstrip("-"): each for each in known}  # all that begins with dashes would look alike
+    close = difflib.get_close_matches(word.lstrip("-"), list(by_name), n=1)
+    return f"; did you mean {by_name[close[0]]}?" if close else ""
 
 
 def argument_of(kind: Kind) -> Callable[[str], Any]:
@@ -75,11 +93,4 @@ def argument_of(kind: Kind) -> Callable[[str], Any]:
 
 
 def _read_with(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    def read_word(word: str) -> Any:
-        text = word.removeprefix(_NO_OPTION)
-        try:
-            return read(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"invalid {read.__name__} value: {text!r}") from None
-
-    return read_word
+    return lambda word: read(word.removeprefix(_NO_OPTION))

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from wspulse.supervisor.commands.table import bytes_text, duration_text, table_lines
+from wspulse.supervisor.commands.table import bytes_text, counted, duration_text, table_lines
 from wspulse.supervisor.commands.terminal import printable
 from wspulse.supervisor.protocol.types import (
     ConnectionInfo,
@@ -67,7 +67,7 @@ def presence_text(members: Sequence[MemberInfo]) -> str:
         )
         for item in members
     ]
-    return _table_text(("CONNECTION", "ROOMS", "SHARD", "STATE", "SINCE", "OF THE APPLICATION"), rows)
+    return _table_text(("CONNECTION", "ROOMS", "SHARD", "STATE", "SINCE", "APPLICATION STATE"), rows)
 
 
 def rooms_text(rooms: Sequence[RoomInfo]) -> str:
@@ -108,15 +108,16 @@ def stats_text(stats: ServerStats) -> str:
         f"supervisor {bytes_text(stats.rss_bytes)}"
     )
     sums = (
-        f"{total.connections} connections, {total.frames_in} frames in, {total.frames_out} out, "
-        f"{total.frames_dropped} dropped, {total.bus_gaps} bus gaps, {total.events_dropped} events dropped"
+        f"{counted(total.connections, 'connection')}, {counted(total.rooms, 'room')}, "
+        f"{counted(total.frames_in, 'frame')} in, {total.frames_out} out, {total.frames_dropped} dropped, "
+        f"{counted(total.bus_gaps, 'bus gap')}, {counted(total.events_dropped, 'event')} dropped"
     )
     if total.links_down:
-        sums += f", {total.links_down} links between workers down"
+        sums += f", {counted(total.links_down, 'link')} between workers down"
     if stats.control_refused:
-        sums += f", {stats.control_refused} control clients refused"
+        sums += f", {counted(stats.control_refused, 'control client')} refused"
     unwell = [
-        f"worker {worker.shard} is not well: {'; '.join(worker.unwell)}" for worker in stats.workers if worker.unwell
+        f"worker {worker.shard} is unhealthy: {'; '.join(worker.unwell)}" for worker in stats.workers if worker.unwell
     ]
     head = [
         "SHARD",
@@ -153,7 +154,7 @@ def stats_text(stats: ServerStats) -> str:
         )
         for worker in stats.workers
     ]
-    lacks = (f"the server is not well: {'; '.join(stats.unwell)}",) if stats.unwell else ()
+    lacks = (f"the server is unhealthy: {'; '.join(stats.unwell)}",) if stats.unwell else ()
     return "\n".join((server, *lacks, sums, *unwell, "", _table_text(head, rows)))
 
 

@@ -7,7 +7,7 @@ from unicodedata import east_asian_width
 
 from wspulse.supervisor.commands.terminal import printable
 
-__all__ = ["bytes_text", "duration_text", "table_lines"]
+__all__ = ["bytes_text", "counted", "duration_text", "table_lines"]
 
 
 def table_lines(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
@@ -38,6 +38,11 @@ def bytes_text(size: int | None) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} GB"
+
+
+def counted(number: int, noun: str) -> str:
+    """1 worker, 4 workers."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def duration_text(seconds: float) -> str:

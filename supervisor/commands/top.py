@@ -1,11 +1,13 @@
 """`wspulse top`: a live screen of workers and rooms. Needs the package rich (`wspulse[top]`).
 
 Run by `commands.control` in the terminal's own process. It asks for `stats` and `rooms` once per period and shows what
-has changed; while the server is away it says so and waits for it. `q` ends it.
+has changed; while the server is away it says so and waits for it. `q` ends it. Where the output is no terminal, it prints one
+table and ends. A narrow or low terminal shows what matters most, and says what it leaves out.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import sys
@@ -13,8 +15,9 @@ import termios
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import monotonic
-from typing import NamedTuple
+from textwrap import wrap
+from time import monotonic, sleep
+from typing import Literal, NamedTuple
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -24,8 +27,8 @@ from rich.text import Text
 from wspulse.actors.values.errors import ControlError
 from wspulse.supervisor.client.blocking import Control
 from wspulse.supervisor.commands.rendering import state_text
-from wspulse.supervisor.commands.table import bytes_text, duration_text
-from wspulse.supervisor.commands.terminal import printable
+from wspulse.supervisor.commands.table import bytes_text, counted, duration_text
+from wspulse.supervisor.commands.terminal import print_text, printable
 from wspulse.supervisor.protocol.types import RoomInfo, ServerStats, WorkerStats
 
 __all__ = ["run_top"]
@@ -34,6 +37,14 @@ ASK_TIMEOUT_S = 3.0
 """`stats` itself waits 2 s for workers that hesitate."""
 
 FEWEST_ROOM_LINES = 3
+
+MUCH = 10_000
+"""Columns and lines, where nothing is to be left out."""
+
+ROOM_COUNT_WIDTH = 8
+
+GAP = 2
+"""Between two columns."""
 
 SERVING = ("ready", "moving")
 
@@ -53,15 +64,20 @@ class _Rates(NamedTuple):
 
 
 def run_top(control: Control, period_s: float) -> None:
-    """Until `q` or ^C. Raises ControlError when there is no server at the start."""
-    console = Console()
+    """Until `q` or ^C; without a terminal for one period. Raises ControlError when there is no server at the start, and
+    OutputError."""
     control.timeout = min(control.timeout, ASK_TIMEOUT_S)
-    look = _look(control)
     screen = _Screen(control.endpoint)
-    screen.add(look)
+    screen.add(_look(control))
+    if sys.stdout is None or not sys.stdout.isatty():
+        sleep(period_s)  # rates are those between two looks
+        screen.add(_look(control))
+        print_text(_plain(screen))
+        return
+    console = Console()
     with _keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            live.update(screen.render(console.size.height), refresh=True)
+            live.update(screen.render(console.width, console.height), refresh=True)
             due = monotonic() + period_s
             size = console.size
             while (left_s := due - monotonic()) > 0:
@@ -74,6 +90,14 @@ def run_top(control: Control, period_s: float) -> None:
                     screen.add(_look(control))
                 except ControlError as error:
                     screen.away(str(error))
+
+
+def _plain(screen: _Screen) -> str:
+    """All of it, without colours."""
+    console = Console(file=io.StringIO(), width=MUCH, color_system=None)
+    with console.capture() as captured:
+        console.print(screen.render(MUCH, MUCH, keys=False))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def _look(control: Control) -> _Look:
@@ -103,6 +127,33 @@ def _keys() -> Iterator[Callable[[float], str]]:
             termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
+class _Column(NamedTuple):
+    """One of the table of workers. `importance`: those with the highest numbers are left out first."""
+
+    name: str
+    importance: int
+    cell: Callable[[WorkerStats, _Rates], str | Text]
+    justify: Literal["left", "right"] = "right"
+
+
+_COLUMNS = (
+    _Column("SHARD", 0, lambda worker, _: str(worker.shard)),
+    _Column("PID", 11, lambda worker, _: "-" if worker.pid is None else str(worker.pid)),
+    _Column("STATE", 1, lambda worker, _: Text(state_text(worker), style=_state_style(worker)), "left"),
+    _Column("CONNS", 2, lambda worker, _: str(worker.connections)),
+    _Column("ROOMS", 9, lambda worker, _: str(worker.rooms)),
+    _Column("IN/S", 3, lambda _, rates: f"{rates.frames_in:,.0f}"),
+    _Column("OUT/S", 4, lambda _, rates: f"{rates.frames_out:,.0f}"),
+    _Column("DROP/S", 7, lambda _, rates: f"{rates.dropped:,.0f}"),
+    _Column("DROPPED", 13, lambda worker, _: str(worker.frames_dropped)),
+    _Column("QUEUED", 8, lambda worker, _: str(worker.queued)),
+    _Column("LAG", 5, lambda worker, _: Text(f"{worker.loop_lag_worst_s * 1000:.1f} ms", style=_lag_style(worker))),
+    _Column("MEMORY", 6, lambda worker, _: bytes_text(worker.rss_bytes)),
+    _Column("RESTARTS", 10, lambda worker, _: str(worker.restarts)),
+    _Column("UP", 12, lambda worker, _: duration_text(worker.uptime_s)),
+)
+
+
 class _Screen:
     """What is shown, from the last two looks."""
 
@@ -118,33 +169,41 @@ class _Screen:
     def away(self, problem: str) -> None:
         self._before, self._problem = None, problem
 
-    def render(self, height: int) -> RenderableType:
+    def render(self, width: int, height: int, *, keys: bool = True) -> RenderableType:
         look = self._look
         assert look is not None
-        workers = self._workers(look.stats)
-        used = 3 + 4 + len(look.stats.workers) + 3
-        lines = max(FEWEST_ROOM_LINES, height - used - 2)
-        parts: list[RenderableType] = [self._head(look), Text(), workers, Text(), _rooms(look.rooms, lines)]
-        return Group(*parts)
+        head = self._head(look, width, keys=keys)
+        room_lines = min(FEWEST_ROOM_LINES, len(look.rooms))
+        others = len(head) + 4 + room_lines + 1  # two empty lines, two heads, rooms and how many more
+        workers = self._workers(look.stats.workers, width, height - others)
+        room_lines = max(FEWEST_ROOM_LINES, height - len(head) - 4 - workers.height - 1)
+        return Group(*head, Text(), workers.table, *workers.notes, Text(), _rooms(look.rooms, width, room_lines))
 
-    def _head(self, look: _Look) -> RenderableType:
+    def _head(self, look: _Look, width: int, *, keys: bool) -> list[Text]:
         stats, totals = look.stats, look.stats.totals
-        title = Text.assemble(
-            ("wspulse ", "bold"),
-            f"{stats.version}   pid {stats.pid}   up {duration_text(stats.uptime_s)}   "
-            f"supervisor {bytes_text(stats.rss_bytes)}   ",
-            ("q quits", "dim"),
-        )
+        title = [
+            f"wspulse {stats.version}",
+            f"pid {stats.pid}",
+            f"up {duration_text(stats.uptime_s)}",
+            f"supervisor {bytes_text(stats.rss_bytes)}",
+            *(["q quits"] if keys else []),
+        ]
+        lines = [Text(line, style="bold") for line in _flowed(title, width)]
         if self._problem:
-            return Group(title, Text(f"{self._problem}; waiting for it", style="bold red"))
+            problem = printable(f"{self._problem}; waiting for it")
+            return [*lines, *(Text(line, style="bold red") for line in wrap(problem, width))]
         rates = self._total_rates(look)
-        counts = (
-            f"{totals.connections} connections   {len(look.rooms)} rooms   "
-            f"{rates.frames_in:,.0f} frames/s in   {rates.frames_out:,.0f} frames/s out   "
-            f"{rates.dropped:,.0f} dropped/s   {totals.queued} queued   {totals.bus_gaps} bus gaps   "
-            f"{totals.events_dropped} events dropped"
-        )
-        return Group(title, Text(counts))
+        counts = [
+            counted(totals.connections, "connection"),
+            counted(len(look.rooms), "room"),
+            f"{rates.frames_in:,.0f} frames/s in",
+            f"{rates.frames_out:,.0f} frames/s out",
+            f"{rates.dropped:,.0f} dropped/s",
+            f"{totals.queued} queued",
+            counted(totals.bus_gaps, "bus gap"),
+            f"{counted(totals.events_dropped, 'event')} dropped",
+        ]
+        return [*lines, *(Text(line) for line in _flowed(counts, width))]
 
     def _total_rates(self, look: _Look) -> _Rates:
         rates = [self._rates(worker) for worker in look.stats.workers]
@@ -165,54 +224,73 @@ class _Screen:
             (worker.frames_dropped - old.frames_dropped) / seconds,
         )
 
-    def _workers(self, stats: ServerStats) -> Table:
-        table = Table(box=None, pad_edge=False, header_style="bold reverse", expand=True)
-        for name in ("SHARD", "PID", "STATE"):
-            table.add_column(name, no_wrap=True)
-        for name in (
-            "CONNS",
-            "ROOMS",
-            "IN/S",
-            "OUT/S",
-            "DROP/S",
-            "DROPPED",
-            "QUEUED",
-            "LAG",
-            "MEMORY",
-            "RESTARTS",
-            "UP",
-        ):
-            table.add_column(name, justify="right", no_wrap=True)
-        for worker in stats.workers:
-            rates = self._rates(worker)
-            good = worker.state == "ready"
-            style = "green" if good else "yellow" if worker.state in ("starting", "moving") else "red"
-            table.add_row(
-                str(worker.shard),
-                "-" if worker.pid is None else str(worker.pid),
-                Text(state_text(worker), style=style),
-                str(worker.connections),
-                str(worker.rooms),
-                f"{rates.frames_in:,.0f}",
-                f"{rates.frames_out:,.0f}",
-                f"{rates.dropped:,.0f}",
-                str(worker.frames_dropped),
-                str(worker.queued),
-                Text(f"{worker.loop_lag_worst_s * 1000:.1f} ms", style="red" if worker.loop_lag_worst_s > 0.1 else ""),
-                bytes_text(worker.rss_bytes),
-                str(worker.restarts),
-                duration_text(worker.uptime_s),
-            )
-        return table
+    def _workers(self, workers: list[WorkerStats], width: int, lines: int) -> _Workers:
+        cells = {worker.shard: [column.cell(worker, self._rates(worker)) for column in _COLUMNS] for worker in workers}
+        places = _fitting(
+            [[column.name, *(str(row[at]) for row in cells.values())] for at, column in enumerate(_COLUMNS)], width
+        )
+        left_out = [column.name for place, column in enumerate(_COLUMNS) if place not in places]
+        notes = wrap(f"no room for {', '.join(left_out)}: widen the terminal", width) if left_out else []
+        if len(workers) > (rows := max(1, lines - len(notes))):
+            # Those that are not ready are what somebody looks for.
+            workers = sorted(workers, key=lambda worker: worker.state == "ready")[: max(1, rows - 1)]
+            notes.insert(0, f"and {counted(len(cells) - len(workers), 'more worker')}")
+        table = Table(box=None, pad_edge=False, header_style="bold reverse")
+        for place in places:
+            table.add_column(_COLUMNS[place].name, justify=_COLUMNS[place].justify, no_wrap=True)
+        for shard in sorted(worker.shard for worker in workers):
+            table.add_row(*(cells[shard][place] for place in places))
+        return _Workers(table, [Text(note, style="dim") for note in notes], len(workers) + len(notes))
 
 
-def _rooms(rooms: list[RoomInfo], lines: int) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold reverse", expand=True)
-    table.add_column("ROOM", ratio=3, no_wrap=True)
-    table.add_column("CONNECTIONS", justify="right", ratio=1)
+class _Workers(NamedTuple):
+    """The table of workers, what is said below it, and how many lines both have without the table's head."""
+
+    table: Table
+    notes: list[Text]
+    height: int
+
+
+def _fitting(columns: list[list[str]], width: int) -> list[int]:
+    """Which columns stand side by side in `width`, by their places: the most important ones."""
+    left = width
+    places: list[int] = []
+    for place in sorted(range(len(columns)), key=lambda place: _COLUMNS[place].importance):
+        needed = max(map(len, columns[place])) + (GAP if places else 0)
+        if needed > left:
+            break
+        left -= needed
+        places.append(place)
+    return sorted(places)
+
+
+def _flowed(phrases: list[str], width: int) -> list[str]:
+    """Lines of whole phrases."""
+    lines: list[str] = []
+    for phrase in phrases:
+        if lines and len(lines[-1]) + 3 + len(phrase) <= width:
+            lines[-1] += "   " + phrase
+        else:
+            lines.append(phrase)
+    return lines
+
+
+def _state_style(worker: WorkerStats) -> str:
+    return {"ready": "green", "starting": "yellow", "moving": "yellow"}.get(worker.state, "red")
+
+
+def _lag_style(worker: WorkerStats) -> str:
+    return "red" if worker.loop_lag_worst_s > 0.1 else ""
+
+
+def _rooms(rooms: list[RoomInfo], width: int, lines: int) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold reverse")
+    table.add_column("ROOM", no_wrap=True, overflow="ellipsis", max_width=max(1, width - GAP - ROOM_COUNT_WIDTH))
+    table.add_column("CONNS", justify="right", no_wrap=True, min_width=ROOM_COUNT_WIDTH)
     ordered = sorted(rooms, key=lambda room: (-room.connections, room.id))
-    for room in ordered[:lines]:
+    shown = ordered if len(ordered) <= lines + 1 else ordered[:lines]
+    for room in shown:
         table.add_row(Text(printable(room.id)), str(room.connections))
-    if len(ordered) > lines:
-        table.add_row(Text(f"and {len(ordered) - lines} more", style="dim"), "")
+    if len(shown) < len(ordered):
+        table.add_row(Text(f"and {counted(len(ordered) - len(shown), 'more room')}", style="dim"), "")
     return table

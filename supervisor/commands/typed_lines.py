@@ -59,6 +59,6 @@ def _lines(descriptor: int) -> Iterator[str]:
         for line in whole:
             yield line.decode("utf-8", "replace").removesuffix("\r")
         if len(rest) > _LONGEST_BYTES:
-            raise LongLineError("a line of over 16 MiB")
+            raise LongLineError("a line is longer than 16 MiB")
     if rest:
         yield rest.decode("utf-8", "replace").removesuffix("\r")

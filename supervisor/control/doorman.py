@@ -25,11 +25,11 @@ QUIET_S = 60.0
 """In which there is one line of a kind; the next one says how many were left out."""
 
 _REASONS: dict[int, str] = {
-    zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: "a control client was refused: it takes this for another server, by its key",
-    zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "a control client was refused: only one of the two has keys",
+    zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: "a control client was refused: it expects another server's key",
+    zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "a control client was refused: only one side has keys",
 }
-_BROKEN_OFF = "a control client broke off the handshake: it has no keys, perhaps, or other ones"
-_NO_ZEROMQ = "somebody at the control socket does not speak its protocol"
+_BROKEN_OFF = "a control client aborted the handshake: it may have no keys, or the wrong ones"
+_NO_ZEROMQ = "a client of the control socket does not speak its protocol"
 
 _logger = logging.getLogger("wspulse.control")
 
@@ -61,7 +61,7 @@ class Doorman:
 
     def key_unknown(self, key: str, address: str) -> None:
         """The gate let a client not in, whose public key is not listed."""
-        self._tell("a control client was refused: its key is not listed", key=key, address=address)
+        self._tell("a control client was refused: its key is not on the list", key=key, address=address)
 
     def _look(self, monitor: zmq.Socket[bytes], lookout: Lookout) -> None:
         received = Received(monitor, DRAIN_BUDGET)

@@ -18,11 +18,13 @@ from pathlib import Path
 import zmq
 
 from wspulse.supervisor.errors import SettingError, StartError
+from wspulse.supervisor.premises.listeners.listen_socket import AddressTakenError, open_listener
 from wspulse.supervisor.premises.lock import LockContestedError, LockHeldError, is_at, take_lock
 from wspulse.supervisor.premises.runtime_dir import MAX_SOCKET_PATH_BYTES, RuntimeDir
+from wspulse.supervisor.protocol.address import absence
 from wspulse.supervisor.protocol.endpoint import DEFAULT_SOCKET_NAME, split_tcp
 
-__all__ = ["IPC", "ControlEndpoint", "bind_private", "check_reach", "claim_endpoint", "remove_stale"]
+__all__ = ["IPC", "ControlEndpoint", "bind_private", "check_reach", "claim_endpoint", "is_taken", "remove_stale"]
 
 IPC = "ipc://"
 EVENTS_SUFFIX = ".events"
@@ -94,9 +96,25 @@ def check_reach(text: str | None, *, has_keys: bool) -> None:
     if not has_keys and not _is_loopback(host_port[0]):
         raise SettingError(
             "--control",
-            f"{text} can be reached from elsewhere; that needs CURVE keys: give --control-server-key and "
+            f"{text} can be reached from other machines, which requires CURVE keys: give --control-server-key and "
             "--control-client-keys (wspulse keygen makes them)",
         )
+
+
+def is_taken(text: str) -> bool:
+    """Whether somebody is at the address of a setting at this moment."""
+    host_port = split_tcp(text)
+    if host_port is None:
+        return not absence(text)
+    if host_port[1] == "*":
+        return False
+    try:
+        open_listener(host_port[0].strip("[]"), int(host_port[1])).close()
+    except AddressTakenError:
+        return True
+    except StartError:
+        pass  # whoever binds it says what is wrong
+    return False
 
 
 def bind_private(bound: zmq.Socket[bytes], endpoint: str) -> str:
@@ -131,7 +149,7 @@ def _claim_path(text: str) -> ControlEndpoint:
     length = len(os.fsencode(path)) + len(EVENTS_SUFFIX)
     if length > MAX_SOCKET_PATH_BYTES:
         raise SettingError(
-            "--control", f"{path} makes socket paths of {length} bytes; {MAX_SOCKET_PATH_BYTES} are possible"
+            "--control", f"{path} makes socket paths {length} bytes long; the limit is {MAX_SOCKET_PATH_BYTES}"
         )
     lock_path = folder / f"{given.name}{LOCK_SUFFIX}"
     lock = _take(lock_path, path)
@@ -148,9 +166,9 @@ def _take(lock_path: Path, path: Path | str) -> int:
     try:
         return take_lock(lock_path)
     except LockHeldError:
-        raise StartError(f"another wspulse has its control socket at {path}; choose another --control") from None
+        raise StartError(f"another wspulse server has its control socket at {path}; choose another --control") from None
     except LockContestedError:
-        raise StartError(f"{lock_path} could not be locked: servers come and go there all the time") from None
+        raise StartError(f"{lock_path} could not be locked: other servers keep starting and stopping there") from None
 
 
 def _release_lock(lock: int, path: Path) -> None:
@@ -171,13 +189,16 @@ def _check_folder(folder: Path) -> None:
     except OSError as error:
         raise SettingError("--control", f"its folder {folder}: {error.strerror}") from None
     if not stat.S_ISDIR(status.st_mode):
-        raise SettingError("--control", f"its folder {folder} is no folder")
+        raise SettingError("--control", f"{folder} is not a folder")
     if status.st_uid != os.geteuid():
         raise SettingError(
             "--control", f"its folder {folder} belongs to user {status.st_uid}, not to user {os.geteuid()}"
         )
     if status.st_mode & 0o022:
-        raise SettingError("--control", f"others may write to its folder {folder}; run chmod go-w {folder}")
+        raise SettingError(
+            "--control",
+            f"other users can write to its folder {folder}; make a folder of your own: mkdir -m 700 ~/wspulse",
+        )
 
 
 def remove_stale(path: Path) -> None:
@@ -188,9 +209,9 @@ def remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise StartError(f"{path} cannot be looked at: {error.strerror}; choose another --control") from None
+        raise StartError(f"{path} cannot be examined: {error.strerror}; choose another --control") from None
     if not stat.S_ISSOCK(mode):
-        raise StartError(f"{path} exists and is no socket; remove it or choose another --control")
+        raise StartError(f"{path} exists and is not a socket; remove it or choose another --control")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         # Whoever accepts nobody for now would have us wait.
         probe.setblocking(False)

@@ -7,6 +7,7 @@ and stops the control server, the events, the links to the shards and, for `--ap
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,14 @@ from wspulse.actors.mesh.message import DESK_SHARD, Message, UpgradeRequest
 from wspulse.supervisor.control.bridge.service import BridgeService
 from wspulse.supervisor.control.client_gate import ClientGate
 from wspulse.supervisor.control.doorman import Doorman
-from wspulse.supervisor.control.endpoint import IPC, ControlEndpoint, bind_private, claim_endpoint, remove_stale
+from wspulse.supervisor.control.endpoint import (
+    IPC,
+    ControlEndpoint,
+    bind_private,
+    claim_endpoint,
+    is_taken,
+    remove_stale,
+)
 from wspulse.supervisor.control.event_publisher import EventPublisher
 from wspulse.supervisor.control.operations import Operations, Supervised
 from wspulse.supervisor.control.server import ControlServer
@@ -39,6 +47,8 @@ from wspulse.supervisor.protocol.curve import KeyFileError, KeyPair, load_allowe
 from wspulse.supervisor.settings.layers import Settings
 
 __all__ = ["ControlPlane", "load_keys"]
+
+_logger = logging.getLogger("wspulse.supervisor")
 
 BRIDGE = "bridge"
 """The application that lives outside."""
@@ -72,7 +82,7 @@ class ControlPlane:
         """Raises StartError; what was started by then ends with `stop`."""
         settings = self._settings
         keys = load_keys(settings)
-        claimed = claim_endpoint(settings.control, self._runtime_dir, has_keys=keys is not None)
+        claimed = claim_endpoint(self._place(), self._runtime_dir, has_keys=keys is not None)
         self._started.add("endpoint", claimed.release)
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         # Not `term`, which would wait for ever for a socket that could not be closed.
@@ -91,6 +101,14 @@ class ControlPlane:
         locks = () if claimed.lock_path is None else (str(claimed.lock_path),)
         self.kept.append(KeptFiles("control socket", claimed.paths, restore, locks=locks))
         self._links.open()
+
+    def _place(self) -> str | None:
+        """Where the setting says; a server that `--port 0` starts beside the one that has that address takes one of its own."""
+        control = self._settings.control
+        if control is None or not self._settings.yields("control") or not is_taken(control):
+            return control
+        _logger.warning("another server has the control address; this one uses its own", extra={"taken": control})
+        return None
 
     async def stop(self) -> None:
         """Stop what was started, in reverse. Raises ExceptionGroup, after all, of what failed."""
@@ -229,7 +247,7 @@ def load_keys(settings: Settings) -> tuple[KeyPair, frozenset[bytes]] | None:
         return None
     if server_key is None or client_keys is None:
         missing = "--control-server-key" if server_key is None else "--control-client-keys"
-        raise SettingError(missing, "is missing: CURVE needs the server's key pair and the clients' public keys")
+        raise SettingError(missing, "is missing: CURVE needs both the server's key pair and the clients' public keys")
     source = "--control-server-key"
     try:
         pair = load_pair(Path(server_key))
@@ -245,7 +263,7 @@ def _open_socket(
     try:
         opened = context.socket(kind)
     except zmq.ZMQError as error:
-        raise StartError(f"the control socket {endpoint} cannot be made: {error.strerror}") from None
+        raise StartError(f"the control socket {endpoint} cannot be created: {error.strerror}") from None
     if endpoint.startswith("tcp://["):
         opened.setsockopt(zmq.IPV6, 1)
     if gate is not None:

@@ -49,7 +49,7 @@ class _Reference:
         if link.incarnation != self._incarnation:
             self._incarnation, self._taken = link.incarnation, self._sent
         if self._sent - self._taken + size > UNTAKEN_BYTES:
-            raise ShardUnavailableError(f"shard {link.shard} does not read what it is sent")
+            raise ShardUnavailableError(f"shard {link.shard} does not read its messages")
         self._sent += size
         mark = self._sent
         try:

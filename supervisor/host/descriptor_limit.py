@@ -33,16 +33,17 @@ def check_descriptors(workers: int) -> None:
     limit = raise_descriptor_limit()
     if workers * PER_WORKER + OTHERS > limit:
         most = max(1, (limit - OTHERS) // PER_WORKER)
+        needs = "1 worker needs" if workers == 1 else f"{workers} workers need"
         raise StartError(
-            f"{workers} workers need more descriptors than this process may open ({limit}); "
-            f"raise the limit (ulimit -Hn) or use --workers {most} at most"
+            f"{needs} more descriptors than this process may open ({limit}); "
+            f"raise the limit (ulimit -Hn) or use at most --workers {most}"
         )
 
 
 def check_workers(workers: int, most: int) -> None:
     """Raises ValueError when a server that runs cannot have so many workers."""
     if not 1 <= workers <= most:
-        raise ValueError(f"wspulse: workers: {workers} is out of range; allowed is 1 … {most}")
+        raise ValueError(f"wspulse: workers: {workers} is out of range; allowed: 1 … {most}")
     try:
         check_descriptors(workers)
     except StartError as error:

@@ -15,5 +15,5 @@ def read_small_file(path: Path) -> bytes:
     with path.open("rb") as file:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise OSError(errno.EFBIG, "it has more than 1 MiB")
+        raise OSError(errno.EFBIG, "it is larger than 1 MiB")
     return data

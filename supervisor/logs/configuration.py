@@ -78,7 +78,7 @@ class _LineHandler(logging.Handler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """A record that makes no line, as of a message whose arguments do not fit. Logging's own way would be to print."""
         fields = {"where": f"{record.pathname}:{record.lineno}", "error": type(sys.exception()).__name__}
-        instead = _made(record.name, logging.ERROR, "a record of the log cannot be shown", fields)
+        instead = _made(record.name, logging.ERROR, "a log record cannot be formatted", fields)
         self._writer.write(_line(self.format(instead)))
 
 
@@ -92,7 +92,7 @@ def _made(name: str, level: int, message: str, fields: dict[str, Any]) -> loggin
 
 
 def _note(formatter: logging.Formatter, count: int) -> bytes:
-    message = "lines of the log were dropped: nobody took them"
+    message = "log lines were dropped: nothing reads stderr"
     return _line(formatter.format(_made(_logger.name, logging.WARNING, message, {"lines": count})))
 
 
@@ -107,7 +107,7 @@ def _log_end_of_thread(args: threading.ExceptHookArgs) -> None:
     if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
         name = None if args.thread is None else args.thread.name
         error = (type(args.exc_value), args.exc_value, args.exc_traceback)
-        _logger.error("a thread ended by an exception", exc_info=error, extra={"thread_name": name})
+        _logger.error("a thread ended with an exception", exc_info=error, extra={"thread_name": name})
 
 
 def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
@@ -115,7 +115,9 @@ def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
     fields = {"what": args.err_msg or "exception ignored in", "where": type(args.object).__qualname__}
     if error is not None:
         _logger.error(
-            "an exception came where none can", exc_info=(type(error), error, args.exc_traceback), extra=fields
+            "an exception was raised where nobody can catch it",
+            exc_info=(type(error), error, args.exc_traceback),
+            extra=fields,
         )
 
 
@@ -131,4 +133,4 @@ def _log_warning(
         file.write(warnings.formatwarning(message, category, filename, lineno, line))
         return
     fields = {"category": category.__name__, "text": str(message), "where": f"{filename}:{lineno}"}
-    logging.getLogger("py.warnings").warning("a warning of Python", extra=fields)
+    logging.getLogger("py.warnings").warning("a Python warning", extra=fields)

@@ -21,7 +21,7 @@ _OWN_ATTRIBUTES = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "a
 
 
 class TextFormatter(logging.Formatter):
-    """`2024-05-01T12:00:00.123Z info    worker 2: a session ended (connection=alice) [wspulse]`"""
+    """`2024-05-01T12:00:00.123Z info     worker 2: a session ended (connection=alice) [wspulse]`"""
 
     def __init__(self, role: str) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = ", ".join(f"{name}={value}" for name, value in _fields(record).items())
         line = (
-            f"{_moment(record)} {record.levelname.lower():7} {self._role}: {record.getMessage()}"
+            f"{_moment(record)} {record.levelname.lower():8} {self._role}: {record.getMessage()}"
             + (f" ({fields})" if fields else "")
             + f" [{record.name}]"
         )

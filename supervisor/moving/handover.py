@@ -22,8 +22,8 @@ __all__ = ["Handover"]
 LOOK_S = 1.0
 """Between two looks at whether it goes on."""
 
-NOTHING_MOVED = "none did in the time that they have"
-TARGET_GONE = "the worker that they moved to has ended"
+NOTHING_MOVED = "none moved in the time allowed"
+TARGET_GONE = "the worker they moved to has ended"
 
 _logger = logging.getLogger("wspulse.supervisor")
 
@@ -84,7 +84,7 @@ class Handover:
             self._looks.cancel()
         if turn.stage is Stage.FAILED:
             fields = {"shard": self.source.shard, "reason": turn.reason, "moved": turn.result.moved, "lost": turn.lost}
-            _logger.error("sessions could not all be moved", extra=fields)
+            _logger.error("not all sessions could be moved", extra=fields)
             raise MoveFailedError(self.source.shard, turn.reason, moved=turn.result.moved, lost=turn.lost)
         return turn.result
 
@@ -112,7 +112,7 @@ class Handover:
                 self.turn.source_ended(self._sessions if self.is_told else 0)
                 if lost := self.turn.result.lost:
                     fields = {"shard": child.shard, "moved": self.turn.result.moved, "lost": lost}
-                    _logger.error("a worker has ended before all of its sessions had moved", extra=fields)
+                    _logger.error("a worker ended before all of its sessions had moved", extra=fields)
             else:
                 self.turn.fail(TARGET_GONE)
         elif child.seat in self._targets.values():
@@ -124,15 +124,15 @@ class Handover:
         fields = {"shard": source.shard, "pid": source.pid, "moved": turn.result.moved, "left": turn.left}
         match turn.look(self._loop.time()):
             case Advice.KILL_TARGET if self._new_target is not None:
-                _logger.error("no session moves to a new worker; it is killed", extra=fields)
+                _logger.error("no session moves to the new worker; it is killed", extra=fields)
                 turn.reason = NOTHING_MOVED
                 self._new_target.kill()
             case Advice.KILL_TARGET | Advice.KILL_SOURCE:
                 # Other workers serve: it is not for one of them to die.
-                _logger.error("sessions that are left do not move; their worker is killed", extra=fields)
+                _logger.error("the remaining sessions do not move; their worker is killed", extra=fields)
                 source.kill()
             case Advice.GO_ON if turn.stage is Stage.MOVED:
-                _logger.warning("a worker does not say that its sessions have moved for all others", extra=fields)
+                _logger.warning("a worker does not confirm that its sessions have moved", extra=fields)
                 turn.stage = Stage.VACATED
             case Advice.GO_ON:
                 turn.fail(turn.reason or TARGET_GONE)

@@ -69,7 +69,7 @@ class Replacing:
         """Raises IndexError for a name that nobody bears, else as `all`."""
         children = self._workers.children
         if not 0 <= shard < len(children):
-            raise IndexError(f"wspulse: there is no shard {shard}; allowed is 0 … {len(children) - 1}")
+            raise IndexError(f"wspulse: there is no shard {shard}; allowed: 0 … {len(children) - 1}")
         child = children[shard]
         if child.state is ChildState.READY:
             await self._share_bus(shard)
@@ -95,7 +95,7 @@ class Replacing:
         except StartError as error:
             raise RestartFailedError(shard, str(error).removeprefix("wspulse: "), serves=True) from None
         if not is_shared:
-            raise RestartFailedError(shard, "the only worker does not share its bus", serves=True)
+            raise RestartFailedError(shard, "the only worker does not open its bus to others", serves=True)
 
     async def _replace(self, source: Child, *, drain: bool) -> Moved:
         arrivals, workers = self._arrivals, self._workers
@@ -131,4 +131,4 @@ class Replacing:
 
 
 def _not_ready(limit_s: float) -> str:
-    return f"was not ready after {limit_s:g} s (--give-up-after)"
+    return f"was not ready within {limit_s:g} s (--give-up-after)"

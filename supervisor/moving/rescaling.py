@@ -55,12 +55,12 @@ class Rescaling:
             self._task = None
 
     async def _once(self, more: int) -> None:
-        _logger.info("the server scales", extra={"workers_more": more})
+        _logger.info("scaling the server", extra={"workers_more": more})
         try:
             await self._scale_by(more)
         except ServerClosedError:
             pass  # it ends, and says so
         except (WspulseError, OSError) as error:
-            _logger.error("the scaling failed", extra={"error": str(error)})
+            _logger.error("scaling failed", extra={"error": str(error)})
         else:
             _logger.info("the server has been scaled")

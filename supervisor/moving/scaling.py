@@ -78,7 +78,7 @@ class Scaling:
         except StartError as error:
             raise RestartFailedError(first, str(error).removeprefix("wspulse: "), serves=None) from None
         if not is_shared:
-            raise RestartFailedError(first, "the only worker does not share its bus", serves=None)
+            raise RestartFailedError(first, "the only worker does not open its bus to others", serves=None)
         arrivals: list[Arrival] = []
         try:
             for shard in range(first, count):
@@ -153,7 +153,7 @@ class Scaling:
         away = [child for child in self._workers.children if child.seat in seats]
         limit_s = self._handovers.patience.give_up_after_s
         if not await self._pulse.until(lambda: all(child.state is ChildState.READY for child in away), limit_s):
-            reason = f"a worker that they go to was not ready after {limit_s:g} s (--give-up-after)"
+            reason = f"a worker that they go to was not ready within {limit_s:g} s (--give-up-after)"
             raise MoveFailedError(source.shard, reason, moved=0, lost=0)
 
 

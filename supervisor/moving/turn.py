@@ -38,8 +38,8 @@ class Stage(enum.Enum):
 class Advice(enum.Enum):
     WAIT = "wait"
     KILL_TARGET = "no session has moved, and none will"
-    KILL_SOURCE = "what is left does not move"
-    GO_ON = "the source says nothing more"
+    KILL_SOURCE = "the rest do not move"
+    GO_ON = "the old worker has stopped answering"
 
 
 class Moved(NamedTuple):

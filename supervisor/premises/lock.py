@@ -74,7 +74,7 @@ def take_lock(path: Path, make_folder: Callable[[], None] | None = None) -> int:
             pass  # the last owner removed it just now
         except OSError as error:
             os.close(lock)
-            raise StartError(f"the lock file {path} cannot be looked at: {error.strerror}") from None
+            raise StartError(f"the lock file {path} cannot be examined: {error.strerror}") from None
         os.close(lock)
     raise LockContestedError
 

@@ -73,7 +73,7 @@ class MailboxListeners:
         if problem is not None:
             raise problem
         if self._untold:
-            raise OSError(f"the worker at seat {min(self._untold)} reads nothing")
+            raise OSError(f"the worker at seat {min(self._untold)} does not read its messages")
 
 
 def _open(path: str) -> socket.socket:

@@ -52,7 +52,7 @@ class Orphans:
                 self._ended.add(orphan.pid)
                 ended = True
                 _logger.warning(
-                    "a worker of a server that was killed still held the port; it was killed too",
+                    "a worker of a killed server still held the port; it was killed too",
                     extra={"pid": orphan.pid, "is_stopped": orphan.is_stopped, "runtime_dir": str(self._folder)},
                 )
         return ended

@@ -9,9 +9,9 @@ holder, however that ends, so the folder's states can be told apart:
     a file `lock`, folder locked      a server runs
     a file `lock`, folder not locked  a server crashed; its workers may live for some seconds more
 
-The file says "<pid> <run> <address>". Names of sockets carry the run: what a crashed server's workers still try to reach
-must never be the sockets of its successor. Nobody deletes another live server's files. Claimed by the supervisor when it has
-the port, which decides between two servers before either touches what is another's.
+The file also says where the server is found (`record`). Names of sockets carry the run: what a crashed server's workers still
+try to reach must never be the sockets of its successor. Nobody deletes another live server's files. Claimed by the supervisor
+when it has the port, which decides between two servers before either touches what is another's.
 """
 
 from __future__ import annotations
@@ -21,19 +21,13 @@ import logging
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from wspulse.supervisor.errors import StartError
-from wspulse.supervisor.premises.lock import (
-    LOCK_TEXT_BYTES,
-    LockContestedError,
-    LockHeldError,
-    is_at,
-    is_locked,
-    lock_folder,
-)
+from wspulse.supervisor.premises.lock import LockContestedError, LockHeldError, is_at, is_locked, lock_folder
+from wspulse.supervisor.premises.record import RECORD, Record, read_record, write_record
 
 __all__ = ["Predecessor", "RuntimeDir", "find_predecessor", "refusal"]
 
@@ -43,9 +37,6 @@ MAX_SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 """sizeof(sun_path) - 1."""
 
 LONGEST_SOCKET_NAME = "mailbox-1023-999999.sock"
-
-RECORD = "lock"
-"""The file that says whose the folder is."""
 
 INCARNATIONS_PER_RUN = 1_000_000
 """Incarnations of a server's run begin at a multiple of this."""
@@ -61,7 +52,7 @@ class RuntimeDir:
         self.run = run
         """0 after an orderly end, else one more than the crashed server's."""
         self.after_crash = after_crash
-        self._address = address
+        self._record = Record(os.getpid(), run, address)
         self._lock = lock
         """The folder's descriptor."""
 
@@ -80,19 +71,19 @@ class RuntimeDir:
                 continue
             except LockContestedError:
                 raise StartError(
-                    f"the runtime directory {path} could not be locked: servers come and go there all the time"
+                    f"the runtime directory {path} could not be locked: other servers keep starting and stopping there"
                 ) from None
-        record = _read_record(path)
+        record = read_record(path)
         raise StartError(refusal(port, None if record is None else record.pid))
 
     @classmethod
     def _take(cls, path: Path, address: str) -> Self:
         lock = lock_folder(path, lambda: _make(path))
         try:
-            last = _read_record(path)
+            last = read_record(path)
             run = 0 if last is None else last.run + 1
             taken = cls(path, lock, run, address, after_crash=last is not None)
-            taken._write_record()
+            write_record(path, taken._record)
             taken._remove_sockets()
         except OSError as error:
             os.close(lock)
@@ -108,6 +99,14 @@ class RuntimeDir:
         """The path for a socket of this run: `name` must be unique within it."""
         return str(self.path / f"{name}-{self.run}.sock")
 
+    def tell(self, control: str, urls: Sequence[str]) -> None:
+        """Write down where the server is controlled and where clients find it, for those who look for it. Raises StartError."""
+        self._record = self._record._replace(control=control, urls=tuple(urls))
+        try:
+            write_record(self.path, self._record)
+        except OSError as error:
+            raise StartError(f"the runtime directory {self.path} cannot be written: {error.strerror}") from None
+
     def restore(self) -> bool:
         """See that the folder is there, and ours; where somebody has removed it, make it again. Returns whether anything was
         made again. The sockets are their owners' to bind again.
@@ -119,14 +118,14 @@ class RuntimeDir:
             try:
                 lock = lock_folder(self.path, lambda: _make(self.path))
             except LockHeldError:
-                raise StartError(f"the runtime directory {self.path} is another server's now") from None
+                raise StartError(f"the runtime directory {self.path} now belongs to another server") from None
             except LockContestedError:
                 raise StartError(f"the runtime directory {self.path} could not be locked") from None
             os.close(self._lock)
             self._lock = lock
         elif (self.path / RECORD).is_file():
             return False
-        self._write_record()
+        write_record(self.path, self._record)
         return True
 
     def release(self) -> None:
@@ -139,19 +138,6 @@ class RuntimeDir:
                     self.path.rmdir()
         finally:
             os.close(self._lock)
-
-    def _write_record(self) -> None:
-        """As a whole or not at all: a disk that is full must not cost the former record, which says what names are used."""
-        whole, begun = self.path / RECORD, self.path / f"{RECORD}.new"
-        record = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            os.write(record, f"{os.getpid()} {self.run} {self._address}".rstrip().encode() + b"\n")
-            begun.rename(whole)
-        except BaseException:
-            begun.unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(record)
 
     def _remove_sockets(self) -> None:
         """Somebody else, who cleans up, may remove them at the same time, or the folder itself."""
@@ -178,7 +164,7 @@ def find_predecessor(port: int, address: str, environ: Mapping[str, str] = os.en
     found = None
     for name in _names(port, address):
         folder = _base(environ, name, tells=False) / name
-        record = _read_record(folder)
+        record = read_record(folder)
         if record is None or not _overlap(record.address, address):
             continue
         with contextlib.suppress(OSError):
@@ -191,7 +177,7 @@ def find_predecessor(port: int, address: str, environ: Mapping[str, str] = os.en
 def refusal(port: int, pid: int | None) -> str:
     """What a start is told whose port another server has."""
     holder = "" if pid is None else f" (pid {pid})"
-    return f"another wspulse{holder} serves port {port}; stop it or choose another port with --port"
+    return f"another wspulse server{holder} uses port {port}; stop it or choose another --port"
 
 
 def _names(port: int, address: str) -> tuple[str, ...]:
@@ -217,13 +203,13 @@ def _base(environ: Mapping[str, str], name: str, *, tells: bool = True) -> Path:
 
 def _why_unusable(folder: Path) -> str | None:
     if not folder.is_absolute():
-        return f"{folder} is no absolute path"
+        return f"{folder} is not an absolute path"
     try:
         status = folder.stat()
     except OSError as error:
         return f"{folder}: {error.strerror}"
     if not stat.S_ISDIR(status.st_mode):
-        return f"{folder} is no folder"
+        return f"{folder} is not a folder"
     if status.st_uid != os.geteuid():
         return f"{folder} belongs to user {status.st_uid}"
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -234,7 +220,7 @@ def _why_unusable(folder: Path) -> str | None:
 def _why_too_long(folder: Path) -> str | None:
     length = len(os.fsencode(folder / LONGEST_SOCKET_NAME))
     if length > MAX_SOCKET_PATH_BYTES:
-        return f"{folder} makes Unix socket paths of {length} bytes; {MAX_SOCKET_PATH_BYTES} are possible"
+        return f"{folder} makes Unix socket paths {length} bytes long; the limit is {MAX_SOCKET_PATH_BYTES}"
     return None
 
 
@@ -245,44 +231,20 @@ def _make(folder: Path) -> None:
     except FileExistsError:
         pass
     except OSError as error:
-        raise StartError(f"the runtime directory {folder} cannot be made: {error.strerror}") from None
+        raise StartError(f"the runtime directory {folder} cannot be created: {error.strerror}") from None
     try:
         status = folder.lstat()
     except FileNotFoundError:
         return  # gone again: taking the lock will fail and begin anew
-    remedy = "remove it, or set XDG_RUNTIME_DIR to a folder of your own"
+    remedy = "remove it or set XDG_RUNTIME_DIR to a folder of your own"
     if not stat.S_ISDIR(status.st_mode):
-        raise StartError(f"the runtime directory {folder} is no folder; {remedy}")
+        raise StartError(f"the runtime directory {folder} is not a folder; {remedy}")
     if status.st_uid != os.geteuid():
         raise StartError(
             f"the runtime directory {folder} belongs to user {status.st_uid}, not to user {os.geteuid()}; {remedy}"
         )
     if status.st_mode & 0o077:
         raise StartError(
-            f"the runtime directory {folder} is open to others (mode {stat.S_IMODE(status.st_mode):04o}); "
+            f"the runtime directory {folder} is accessible to other users (mode {stat.S_IMODE(status.st_mode):04o}); "
             f"run chmod 700 {folder}"
         )
-
-
-class _Record(NamedTuple):
-    pid: int | None
-    run: int
-    address: str
-
-
-def _read_record(folder: Path) -> _Record | None:
-    """What the file in a folder says; None where there is none, or an empty one, made just now."""
-    try:
-        record = os.open(folder / RECORD, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    try:
-        words = os.read(record, LOCK_TEXT_BYTES).decode("ascii", "replace").split()
-    except OSError:
-        return None
-    finally:
-        os.close(record)
-    if not words:
-        return None
-    pid, run, address, *_ = *words, "", ""
-    return _Record(int(pid) if pid.isdecimal() else None, int(run) if run.isdecimal() else 0, address)

@@ -28,7 +28,7 @@ _logger = logging.getLogger("wspulse.supervisor")
 
 
 class ServiceManager:
-    """See the module. `readiness()` is how many workers are ready, and how many there are to be. Its variables are taken out of
+    """See the module. `readiness()` is how many workers are ready, and the new number of workers. Its variables are taken out of
     `environ`: what a worker starts must not speak for the server."""
 
     def __init__(
@@ -144,7 +144,7 @@ class ServiceManager:
         if not self._has_warned:
             self._has_warned = True
             _logger.warning(
-                "the service manager cannot be told how the server is (NOTIFY_SOCKET)",
+                "the service manager cannot be notified (NOTIFY_SOCKET)",
                 extra={"reason": error.strerror or str(error)},
             )
 

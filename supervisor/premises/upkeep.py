@@ -129,7 +129,7 @@ class Upkeep:
         try:
             if self._restore_folder():
                 _logger.warning(
-                    "the runtime directory, or the record in it, was removed, and is made again",
+                    "the runtime directory, or the record in it, was removed and is created again",
                     extra={"path": str(self._folder)},
                 )
             self._is_well("runtime directory")
@@ -152,7 +152,7 @@ class Upkeep:
             return
         if missing and name not in self._asked and name not in self._failing:
             _logger.warning(
-                "files that the server needs were removed, and are made again",
+                "files that the server needs were removed and are created again",
                 extra={"part": name, "paths": ", ".join(missing)},
             )
         try:
@@ -172,16 +172,16 @@ class Upkeep:
     def _is_amiss(self, name: str, error: Exception | None) -> None:
         if name not in self._failing:
             self._failing.add(name)
-            fields = {"part": name, "reason": str(error or "it is still not there")}
+            fields = {"part": name, "reason": str(error or "it is still missing")}
             _logger.error(
-                "what the server needs was removed, and cannot be made again; it is tried again", extra=fields
+                "files that the server needs were removed and cannot be created again; it keeps trying", extra=fields
             )
             self._failed(_reason(name), True)
 
     def _is_well(self, name: str) -> None:
         if name in self._failing:
             self._failing.discard(name)
-            _logger.info("what the server needs is there again", extra={"part": name})
+            _logger.info("the files that the server needs are back", extra={"part": name})
             self._failed(_reason(name), False)
 
     def _touch(self) -> None:

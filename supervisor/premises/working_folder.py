@@ -26,7 +26,7 @@ class WorkingFolder:
         try:
             self._entered = str(Path.cwd())
         except FileNotFoundError:
-            raise StartError("the working directory has been removed; start in another one") from None
+            raise StartError("the working directory has been removed; start the server in another one") from None
         named = environ.get("PWD", "")
         self.path = named if Path(named).is_absolute() and _is_working_folder(named) else self._entered
 

@@ -96,7 +96,7 @@ def _forward(
             except zmq.ContextTerminated:
                 raise
             except zmq.ZMQError as error:
-                _logger.error("the bus failed; it goes on in a moment", extra={"reason": str(error)})
+                _logger.error("the bus failed and is restarted", extra={"reason": str(error)})
                 time.sleep(AGAIN_S)
                 continue
             for bound, path in zip((pull, publish), paths, strict=True):

@@ -325,7 +325,7 @@ class Child:
         self.exit()
 
     def _on_boot_failed(self, failure: BootFailed) -> None:
-        self._boot_failure = failure.text or "it did not say why"
+        self._boot_failure = failure.text or "it gave no reason"
         self.state = ChildState.DRAINED
         self._events.on_boot_failed(self, failure)
         if not self._stopping:
@@ -350,24 +350,24 @@ class Child:
         self._events.on_down(self, worker.incarnation)
         if self._stopping:
             if code != 0 and was_draining and not self._boot_failure:
-                _logger.warning("a worker did not end in order", extra={**fields, "end": self.last_end})
+                _logger.warning("a worker did not end cleanly", extra={**fields, "end": self.last_end})
             self._be_stopped()
         elif not self.is_permanent:
             if self._ends_by_order:
-                _logger.info("a worker has ended by order", extra=fields)
+                _logger.info("a worker ended as told", extra=fields)
             elif self.ready_at is None:
                 _logger.warning("a worker died before it was ready", extra={**fields, "end": self.last_end})
             else:
                 self._next_start.after_crash(self.last_end, ready_for_s, fields, is_replaced=True)
             self._be_stopped()
         elif self._ends_by_order:
-            _logger.info("a worker has ended for its replacement", extra=fields)
+            _logger.info("a worker ended after it was replaced", extra=fields)
             self._start_again()
         elif self._boot_failure:
             self._next_start.after_failed_start(self._boot_failure, fields)
             self._wait()
         elif code == -signal.SIGTERM or self._is_terminated:
-            self._next_start.after_termination("was told to end (SIGTERM) while it started", fields)
+            self._next_start.after_termination("was terminated (SIGTERM) while it started", fields)
             self._wait()
         else:
             self._next_start.after_crash(self.last_end, ready_for_s, fields, is_replaced=False)

@@ -22,12 +22,13 @@ STDOUT = 1
 def print_ready_line(urls: Sequence[str], workers: int, control: str, fd: int = STDOUT) -> None:
     """At once, unless what stdout is takes nothing now: then as soon as it does, from a thread.
 
-    Programs read this line: its form is the same for any number of workers. `urls` are those of the server, of which the first
-    stands at its place, and others behind it.
+    Programs read this line, so its form stays: "1 worker" and "2 workers" are all the difference. `urls` are those of the
+    server, of which the first stands at its place, and others behind it.
     """
     where, *others = urls
     also = "".join(f", also on {other}" for other in others)
-    _print_soon(f"wspulse: ready on {where} ({workers} workers{also}, control {control})\n".encode(), fd)
+    noun = "worker" if workers == 1 else "workers"
+    _print_soon(f"wspulse: ready on {where} ({workers} {noun}{also}, control {control})\n".encode(), fd)
 
 
 def _print_soon(line: bytes, fd: int) -> None:
@@ -39,7 +40,7 @@ def _print_soon(line: bytes, fd: int) -> None:
     if is_ready:
         _print(line, fd)
     else:
-        _logger.warning("nobody reads stdout: the ready line waits")
+        _logger.warning("stdout is blocked: the ready line waits")
         threading.Thread(target=_print, args=(line, fd), name="wspulse ready line", daemon=True).start()
 
 

@@ -58,7 +58,7 @@ class Reloading:
             self._task = None
 
     async def _once(self) -> None:
-        _logger.info("the server reloads", extra={"reason": self._reason})
+        _logger.info("reloading the server", extra={"reason": self._reason})
         try:
             await self._reload()
         except ServerClosedError:

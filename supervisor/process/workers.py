@@ -323,7 +323,7 @@ class Workers:
         await self._until(self._are_stopped, time.monotonic() + KILLED_S)
         self._counts.close()
         if failures:
-            raise ExceptionGroup("workers could not be told to end", failures)
+            raise ExceptionGroup("workers could not be told to stop", failures)
 
     def kill(self) -> None:
         """End them now; a `stop` that is under way waits for nothing else. Raises ExceptionGroup of what failed."""

@@ -1,6 +1,6 @@
 """Where a control client finds its server, and the keys that it shows there.
 
-Without an endpoint it is the `WSPULSE_CONTROL` variable, else the socket in the runtime directory of the server's port:
+Without an endpoint it is the `WSPULSE_CONTROL` variable, else that of the server on the port, as its runtime directory tells:
 the one under `$XDG_RUNTIME_DIR` if it is there, else the one under `/tmp`.
 """
 
@@ -16,6 +16,8 @@ from typing import NamedTuple
 import zmq
 
 from wspulse.actors.values.log_limit import shortened
+from wspulse.supervisor.premises.lock import is_locked
+from wspulse.supervisor.premises.record import folders_of, read_record
 from wspulse.supervisor.protocol.curve import KeyPair, load_pair, load_public
 from wspulse.supervisor.protocol.endpoint import DEFAULT_SOCKET_NAME, check_endpoint
 
@@ -85,9 +87,9 @@ def absence(endpoint: str) -> str:
         try:
             looking.connect(endpoint.removeprefix("ipc://"))
         except (FileNotFoundError, NotADirectoryError):
-            return "there is no such socket"
+            return "the socket does not exist"
         except ConnectionRefusedError:
-            return "nobody listens there any more"
+            return "nothing listens there any more"
         except OSError:
             pass  # it may be busy, or not ours to use
     return ""
@@ -98,10 +100,10 @@ def _checked(endpoint: str) -> str:
     try:
         check_endpoint(endpoint)
         if endpoint.endswith(":*") and endpoint.startswith("tcp://"):
-            raise ValueError(f"{endpoint!r} names no port")
+            raise ValueError(f"{endpoint!r} has no port")
         if endpoint.startswith("ipc://") and len(os.fsencode(endpoint.removeprefix("ipc://"))) > MOST_PATH_BYTES:
             raise ValueError(
-                f"{shortened(endpoint)!r} is too long for a socket's path; allowed are {MOST_PATH_BYTES} bytes"
+                f"{shortened(endpoint)!r} is too long for the path of a socket; allowed: {MOST_PATH_BYTES} bytes"
             )
     except ValueError as error:
         raise ValueError(f"wspulse: control endpoint: {error}") from None
@@ -111,13 +113,24 @@ def _checked(endpoint: str) -> str:
 def _default(port: int | None, environ: Mapping[str, str]) -> str:
     if port is None and (text := environ.get("WSPULSE_PORT")):
         if not re.fullmatch("[0-9]{1,5}", text):
-            raise ValueError(f"wspulse: WSPULSE_PORT: {shortened(text)!r} is no port")
+            raise ValueError(f"wspulse: WSPULSE_PORT: {shortened(text)!r} is not a port")
         port = int(text)
     port = DEFAULT_PORT if port is None else port
     if not 1 <= port <= 65535:
-        raise ValueError(f"wspulse: {port} is no port of a server; allowed is 1 … 65535")
-    name = f"{port}/{DEFAULT_SOCKET_NAME}"
-    paths = [Path(f"/tmp/wspulse-{os.geteuid()}") / name]
-    if folder := environ.get("XDG_RUNTIME_DIR"):
-        paths.insert(0, Path(folder) / "wspulse" / name)
-    return f"ipc://{next((path for path in paths if path.exists()), paths[0])}"
+        raise ValueError(f"wspulse: {port} is not the port of a server; allowed: 1 … 65535")
+    folders = [folder / str(port) for folder in folders_of(environ)]
+    for folder in folders:
+        if (folder / DEFAULT_SOCKET_NAME).exists():
+            return f"ipc://{folder / DEFAULT_SOCKET_NAME}"
+        if control := _told(folder):
+            return control
+    return f"ipc://{folders[0] / DEFAULT_SOCKET_NAME}"
+
+
+def _told(folder: Path) -> str:
+    """Where the control socket of the server is that runs there and has it elsewhere; "" for none."""
+    record = read_record(folder)
+    try:
+        return "" if record is None or not is_locked(folder) else record.control
+    except OSError:
+        return ""

@@ -192,8 +192,8 @@ def _fields(frame: FrameLike) -> tuple[dict[str, Any], str]:
         fields = dict(frame)
         if unknown := fields.keys() - _FIELDS:
             raise ValueError(
-                f"wspulse: a frame has no {', '.join(sorted(map(repr, unknown)))}; it has event, payload, id, room"
+                f"wspulse: a frame has no {', '.join(sorted(map(repr, unknown)))}; its fields are event, payload, id and room"
             )
     else:
-        raise TypeError(f"wspulse: a frame is a Frame or a map, not {type(frame).__name__}")
+        raise TypeError(f"wspulse: a frame must be a Frame or a mapping, not {type(frame).__name__}")
     return fields, "json" if isinstance(fields.get("payload"), msgspec.Raw) else "msgpack"

@@ -44,7 +44,7 @@ def write_pair(folder: Path, name: str) -> tuple[Path, Path]:
     public, secret = (key.decode() for key in zmq.curve_keypair())
     public_path, secret_path = folder / f"{name}{PUBLIC_SUFFIX}", folder / f"{name}{SECRET_SUFFIX}"
     if public_path.exists():
-        raise FileExistsError(f"{public_path} exists already")
+        raise FileExistsError(f"{public_path} already exists")
     descriptor = os.open(secret_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w") as file:  # noqa: PTH123
         file.write(_TEMPLATE.format(what="key pair", public=public) + f'    secret-key = "{secret}"\n')
@@ -56,7 +56,7 @@ def load_pair(path: Path) -> KeyPair:
     """Raises KeyFileError."""
     entries = dict(_ENTRY.findall(_read(path)))
     if "public-key" not in entries or "secret-key" not in entries:
-        raise KeyFileError(f"{path} has no key pair; give the file NAME.key_secret")
+        raise KeyFileError(f"{path} contains no key pair; give the file NAME.key_secret")
     return KeyPair(entries["public-key"].encode(), entries["secret-key"].encode())
 
 
@@ -64,7 +64,7 @@ def load_public(path: Path) -> bytes:
     """Raises KeyFileError."""
     keys = _public_keys(path)
     if len(keys) != 1:
-        raise KeyFileError(f"{path} has {len(keys)} public keys; one is wanted")
+        raise KeyFileError(f"{path} has {len(keys)} public keys; exactly one is needed")
     return keys[0]
 
 
@@ -76,7 +76,7 @@ def load_allowed(path: Path) -> frozenset[bytes]:
     else:
         allowed = frozenset(_public_keys(path))
     if not allowed:
-        raise KeyFileError(f"{path} has no public keys")
+        raise KeyFileError(f"{path} contains no public keys")
     return allowed
 
 
@@ -88,7 +88,7 @@ def _public_keys(path: Path) -> list[bytes]:
     lines = [line for line in lines if line and not line.startswith("# ")]
     for line in lines:
         if not _Z85.fullmatch(line):
-            raise KeyFileError(f"{path}: {line!r} is no key of 40 letters")
+            raise KeyFileError(f"{path}: {line!r} is not a key of 40 characters")
     return [line.encode() for line in lines]
 
 
@@ -96,4 +96,4 @@ def _read(path: Path) -> str:
     try:
         return read_small_file(path).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise KeyFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
+        raise KeyFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}") from None

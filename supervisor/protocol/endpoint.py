@@ -19,11 +19,11 @@ def check_endpoint(text: str) -> str:
     """The setting's form. Raises ValueError."""
     if text.startswith("ipc://"):
         if text == "ipc://" or text.startswith("ipc://@"):
-            raise ValueError(f"{text!r} names no file; give ipc://PATH")
+            raise ValueError(f"{text!r} does not name a file; give ipc://PATH")
         return text
     host_port = split_tcp(text)
     if host_port is None or (host_port[1] != "*" and int(host_port[1]) > 65534):
-        raise ValueError(f"{text!r} is no endpoint; give ipc://PATH or tcp://ADDRESS:PORT")
+        raise ValueError(f"{text!r} is not an endpoint; give ipc://PATH or tcp://ADDRESS:PORT")
     return text
 
 

@@ -27,10 +27,10 @@ Item = TypeVar("Item")
 
 
 class Listing(list[Item]):
-    """What there is on all shards."""
+    """The items of all shards."""
 
     missing_shards: tuple[int, ...] = ()
-    """Those that are alive and did not answer: what they have is not in the list."""
+    """Shards that are alive and did not answer: their items are missing."""
 
 
 class ServerInfo(msgspec.Struct, frozen=True):
@@ -53,9 +53,9 @@ class ConnectionInfo(msgspec.Struct, frozen=True):
     connected_at: float
     """Unix time in seconds."""
     queued: int
-    """Frames that wait for the client."""
+    """Frames waiting for the client."""
     rooms: tuple[str, ...] = ()
-    """All that it is in, `room` first."""
+    """All rooms that it is in, `room` first."""
 
 
 class MemberInfo(msgspec.Struct, frozen=True):
@@ -63,9 +63,9 @@ class MemberInfo(msgspec.Struct, frozen=True):
 
     id: str
     rooms: tuple[str, ...]
-    """All that it is in, its first one first."""
+    """All rooms that it is in, the one it connected to first."""
     state: dict[str, Any]
-    """The application's, of which what msgpack can express."""
+    """The application's state, as far as msgpack can express it."""
     suspended: bool
     """Whether it waits for its client to come back."""
     since: float
@@ -74,26 +74,26 @@ class MemberInfo(msgspec.Struct, frozen=True):
 
 
 class MovedInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker's replacement came to."""
+    """The result of replacing a worker."""
 
     moved: int
-    """Sessions that another worker has now, whose clients noticed nothing."""
+    """Sessions that moved to another worker; their clients noticed nothing."""
     drained: int
-    """Sessions that were closed with 1012, since they could not move, or were to be closed."""
+    """Sessions that were closed with 1012, because they could not move or `drain` was given."""
     longest_pause_s: float
-    """That any of those that moved was held up."""
+    """The longest that any moved session was held up."""
     lost: int = 0
-    """Sessions that ended with a worker which died before they had moved."""
+    """Sessions that ended because a worker died before they had moved."""
 
 
 class ShardMovedInfo(MovedInfo, frozen=True, kw_only=True):
-    """The same of one of several workers."""
+    """The result for one of several workers."""
 
     shard: int
 
 
 class ScaledInfo(MovedInfo, frozen=True, kw_only=True):
-    """What another number of workers came to."""
+    """The result of changing the number of workers."""
 
     workers: int
 
@@ -106,12 +106,12 @@ class RoomInfo(msgspec.Struct, frozen=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Gauges (connections, rooms, queued, links_down, rss_bytes) over the workers that answered, and counters since the server's
-    start, which never fall: what workers had counted that have ended is in them."""
+    """Gauges (connections, rooms, queued, links_down, rss_bytes) of the workers that answered, and counters since the server's
+    start, which never fall: they include what workers counted that have ended."""
 
     connections: int = 0
     rooms: int = 0
-    """In the totals each room counts once; of a worker, those that it has members of."""
+    """In the totals each room counts once; for a worker, the rooms that have members there."""
     restarts: int = 0
     queued: int = 0
     frames_in: int = 0
@@ -155,16 +155,16 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     not_introduced: int = 0
     bus_gaps: int = 0
     bus_stalls: int = 0
-    """How often a worker found that the bus stood still; each counts for itself."""
+    """How often a worker found the bus standing still; each worker counts separately."""
     events_dropped: int = 0
     links_down: int = 0
-    """Other workers that this one cannot reach now; each way counts for itself."""
+    """Other workers that this one cannot reach now; each direction counts separately."""
     rss_bytes: int | None = None
 
 
 class WorkerStats(Totals, frozen=True, kw_only=True):
-    """One worker. What it has counted since its start, as it told last; the gauges are 0 where it did not answer, but for
-    `connections`, of which it tells every second."""
+    """One worker: its counters since its start, as last reported. The gauges are 0 if it did not answer, except
+    `connections`, which it reports every second."""
 
     shard: int
     pid: int | None
@@ -172,15 +172,15 @@ class WorkerStats(Totals, frozen=True, kw_only=True):
     """"starting", "ready", "silent", "moving" (its sessions, to another worker), "draining", "drained", "waiting" (for its next
     start) or "stopped"."""
     moving_left: int = 0
-    """Sessions that have yet to move."""
+    """Sessions that still have to move."""
     silent_for_s: float = 0.0
-    """How long the supervisor has not heard it; 0 under 3 s, which is nothing out of the ordinary."""
+    """For how long the supervisor has not heard from it; 0 below 3 s, which is normal."""
     unwell: list[str] = []
-    """What is amiss with it, as the health check says; empty for a worker that is well."""
+    """What is wrong with it, as the health check says; empty for a healthy worker."""
     uptime_s: float = 0.0
     loop_lag_s: float = 0.0
     loop_lag_worst_s: float = 0.0
-    """Of the last 10 s."""
+    """The worst of the last 10 s."""
 
 
 class ServerStats(msgspec.Struct, frozen=True):
@@ -194,42 +194,42 @@ class ServerStats(msgspec.Struct, frozen=True):
     totals: Totals
     workers: list[WorkerStats]
     unwell: list[str] = []
-    """What the server as a whole needs and does not have; its health checks answer 503."""
+    """What is wrong with the server as a whole; its health checks answer 503."""
     control_refused: int = 0
-    """Control clients that did not get in, for their keys mostly; each attempt counts."""
+    """Control clients that were refused, mostly because of their keys; each attempt counts."""
 
 
 class SampleInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a measurement has come to, for one set of labels: a value; or, of a histogram, `buckets`, `sum` and `count`."""
+    """A measurement for one set of labels: a value or, for a histogram, `buckets`, `sum` and `count`."""
 
     labels: dict[str, str]
     value: float | None = None
     buckets: tuple[tuple[str, int], ...] = ()
-    """(bound, how many were at most that), ascending; the bounds as Prometheus writes them, the last one is "+Inf"."""
+    """(upper bound, cumulative count), ascending; bounds as Prometheus writes them, the last one is "+Inf"."""
     sum: float | None = None
     """In the measurement's unit."""
     count: int | None = None
 
 
 class MeasurementInfo(msgspec.Struct, frozen=True):
-    """One of the answers to `metrics`."""
+    """One measurement in the answer to `metrics`."""
 
     name: str
     kind: str
     """"counter", "gauge" or "histogram"."""
     help: str
     unit: str
-    """"seconds" or "bytes"; empty for a number of something."""
+    """"seconds" or "bytes"; empty for a plain count."""
     samples: list[SampleInfo]
 
 
 class Event(msgspec.Struct, kw_only=True):
-    """Something that happened. `room` and `connection` are empty for those about workers."""
+    """Something that happened. `room` and `connection` are empty for events of workers."""
 
     kind: str
     seq: int
     prev: int
-    """The number of the event before it with the same topic, 0 for unknown."""
+    """The `seq` of the previous event with the same topic; 0 if unknown."""
     time: float
     """Unix time in seconds."""
     shard: int = -1
@@ -239,11 +239,11 @@ class Event(msgspec.Struct, kw_only=True):
     error: dict[str, str] | None = None
     """Why a session ended or lost its transport: `type` and `message`."""
     frame: dict[str, Any] | None = None
-    """Of `message` events: `event`, `id`, `payload` (or `truncated`)."""
+    """For `message` events: `event`, `id`, `payload` (or `truncated`)."""
     is_over: bool | None = None
-    """Of `worker.moving`: False when its sessions begin to move, then True with how many did."""
+    """For `worker.moving`: False when its sessions begin to move, then True with how many did."""
     moved: int | None = None
     drained: int | None = None
-    """Closed, since they could not move."""
+    """Sessions closed because they could not move."""
     missed: bool = False
     """Whether events may be missing before this one. Set by the client."""

@@ -95,7 +95,7 @@ def read_request(data: bytes) -> ControlRequest:
             raise UnreadableRequestError(_echoed(head.id), encoding, "`op` is missing")
         return ControlRequest(head.id, "", head.result, encoding, None if head.ok else (head.error or "refused"))
     if _echoed(head.id) != head.id:
-        raise UnreadableRequestError(None, encoding, f"`id` is over {_MAX_ID_BYTES} bytes or 64 bits")
+        raise UnreadableRequestError(None, encoding, f"`id` is longer than {_MAX_ID_BYTES} bytes or 64 bits")
     return ControlRequest(head.id, head.op, head.args, encoding)
 
 

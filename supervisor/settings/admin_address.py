@@ -20,7 +20,7 @@ def check_admin_address(text: str) -> str:
     """The setting's form. Raises ValueError."""
     match = _ADDRESS.fullmatch(text)
     if match is None or int(match[2]) > 65535:
-        raise ValueError(f"{text!r} is not a HOST:PORT such as 127.0.0.1:9000 or [::1]:9000")
+        raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:9000 or [::1]:9000")
     return text
 
 
@@ -45,9 +45,9 @@ def check_admin(address: str | None, token_file: str | None) -> None:
     """What goes together. Raises SettingError."""
     if address is None:
         if token_file is not None:
-            raise SettingError("--admin-token-file", "means nothing without --admin")
+            raise SettingError("--admin-token-file", "has no effect without --admin")
     elif token_file is None and not is_loopback(split_admin(address)[0]):
         raise SettingError(
             "--admin",
-            f"{address} can be reached from elsewhere; that needs a token: give --admin-token-file, or listen on 127.0.0.1",
+            f"{address} can be reached from other machines, which requires --admin-token-file; or listen on 127.0.0.1",
         )

@@ -14,7 +14,7 @@ from wspulse.supervisor.errors import SettingError
 from wspulse.supervisor.settings.kinds import Choice, Integer, Kind, Names, Seconds, Switch
 from wspulse.supervisor.settings.table import TABLE, Setting
 
-__all__ = ["REASONS", "explain"]
+__all__ = ["REASONS", "explain", "value_text"]
 
 
 class Reason(NamedTuple):
@@ -27,115 +27,115 @@ class Reason(NamedTuple):
 
 REASONS = {
     "workers": Reason(
-        "a worker keeps one core busy; more of them only share it, fewer leave cores idle; `wspulse scale` changes it",
-        "the cores that affinity and the control group's quota leave to this process",
+        "a worker uses one core: more workers than cores compete, fewer leave cores idle; `wspulse scale` changes the number",
+        "the cores that CPU affinity and the control group's quota allow this process",
     ),
     "app": Reason(
-        "a server that was just installed can be tried without a line of code",
-        allowed="MODULE:ATTR, found from the current folder, or the name of a built-in application",
+        "a fresh installation can be tried without writing code",
+        allowed="MODULE:ATTR, importable from the current folder, or the name of a built-in application",
     ),
-    "config": Reason("flags and variables suffice for most", "none", "the path of a TOML file"),
+    "config": Reason("flags and variables are enough for most servers", "none", "the path of a TOML file"),
     "reload": Reason(
-        "only who edits the application wants it to change while it runs; a deployment says when (`wspulse reload`)",
+        "code should change under a running server only while it is being edited; a deployment decides when (`wspulse reload`)",
         "none",
-        "folders, in which Python files count but for those of environments, and single files; without one, the current folder",
+        "single files, and folders, whose Python files are watched except those of virtual environments; without a value, the "
+        "current folder",
     ),
     "host": Reason(
-        "nobody but this machine can connect until somebody wants it; a proxy on the same machine needs no more",
-        "127.0.0.1; none beside --unix-socket, --fd or socket activation",
+        "other machines can connect only once somebody decides so; a proxy on the same machine needs no more",
+        "127.0.0.1; none with --unix-socket, --fd or socket activation",
         allowed="any number of names and addresses of this machine",
     ),
     "unix_socket": Reason(
-        "a proxy on the same machine reaches it with less work than a port, and only who may enter its folder can connect",
+        "for a proxy on the same machine it is cheaper than a port, and only users with access to its folder can connect",
         "none",
-        "an absolute path; the folder must be there",
+        "an absolute path in an existing folder",
     ),
     "fd": Reason(
-        "a service manager can open a port that the server's own user may not",
+        "a service manager can open ports that the server's own user may not",
         "none",
         "the number of a listening socket",
     ),
     "tls_cert": Reason(
-        "without a proxy in front the server has to speak TLS itself; Unix sockets stay without",
+        "without a proxy in front, the server has to speak TLS itself; Unix sockets never do",
         "none: no TLS",
         "the path of a PEM file",
     ),
     "tls_key": Reason("it belongs to the certificate", "none", "the path of a PEM file without a password"),
-    "tls_terminators": Reason(
-        "one serves as much as two or more workers take; give another one when `top` shows it busy all the time"
+    "tls_terminators": Reason("one can feed two workers or more; add another when `top` shows it constantly busy"),
+    "proxy_headers": Reason(
+        "any client can send these headers, so they are believed only where a proxy is known to set them"
     ),
-    "proxy_headers": Reason("any client can send such headers: they count only where a proxy is known to set them"),
     "proxy_protocol": Reason(
-        "it is never guessed, since any client could begin with such a header; a proxy has to be told to send it"
+        "it is never guessed, because any client could send such a header; the proxy has to be configured to send it"
     ),
     "trusted_proxy": Reason(
-        "whoever is trusted can claim to be any client",
+        "a trusted proxy can claim to be any client",
         "nobody",
         "addresses and networks, such as 127.0.0.1 and 10.0.0.0/8",
     ),
-    "port": Reason("needs no privilege, and is what people try first"),
+    "port": Reason("it needs no privileges, and is what people try first"),
     "path": Reason(
-        "leaves / to pages, and can be told apart by a proxy",
-        allowed="/ and what may follow in a URL, without a query; not /healthz",
+        "it leaves / to pages, and a proxy can route by it",
+        allowed="a URL path that begins with /, without a query; not /healthz",
     ),
     "allow_origin": Reason(
-        "clients that are no browsers send no origin; name yours where cookies identify users",
+        "only browsers send an origin; name yours if cookies identify your users",
         "all",
         "scheme://host[:port], as browsers send it",
     ),
     "stall_timeout": Reason(
-        "longer than any pause that a healthy loop has, garbage collection and a slow import in a handler included; shorter "
-        "than people wait"
+        "it is longer than any pause of a healthy event loop, garbage collection and a slow import in a handler included, and "
+        "shorter than people are willing to wait"
     ),
     "shutdown_timeout": Reason(
-        "clients answer a close frame within 3 s; the rest is for the application's last words. Service managers wait longer"
+        "clients answer a close frame within 3 s; the rest is for the application to finish. Service managers wait longer"
     ),
     "give_up_after": Reason(
-        "a database's restart passes in less, and a service manager that watches the server is to see what does not pass. A "
-        "server of which one worker is ready goes on for ever; the start counts too, so give more to an application that "
-        "takes longer to load"
+        "a database restarts in less time, and a service manager should see failures that last. A server with at least one ready "
+        "worker never gives up; the start counts too, so give an application that loads slowly more time"
     ),
     "handover_timeout": Reason(
-        "longer than handlers that wait for a database take, and shorter than a deployment is waited for; who waits for a longer "
-        "one comes back at once"
+        "it is longer than a handler waits for a database, and shorter than a deployment may last; clients whose handlers take "
+        "longer are closed and reconnect at once"
     ),
     "drain_delay": Reason(
-        "without a load balancer nobody asks; with one it is to be longer than the time in which that takes a server out",
+        "without a load balancer nobody asks; with one, it must exceed the time that the load balancer takes to remove a server",
     ),
     "max_memory": Reason(
-        "only the operator knows what else the machine runs; 80 % of what the container or the unit may have is a good mark",
+        "only the operator knows what else runs on the machine; 80 % of the container's or the unit's limit is a good value",
     ),
     "drain_spread": Reason(
-        "clients that are closed at once come back at once, which a few thousand may; more are better spread",
+        "clients that are closed together reconnect together; that is fine for a few thousand, more should be spread out",
     ),
     "control": Reason(
-        "a socket in a folder that only this user may enter needs no keys",
+        "a socket in a folder that only this user can enter needs no keys",
         "a socket in the runtime directory",
-        "ipc://PATH in a folder of ours, or tcp://ADDRESS:PORT; other than loopback only with keys",
+        "ipc://PATH in a folder of this user, or tcp://ADDRESS:PORT; addresses other than loopback need keys",
     ),
     "control_server_key": Reason(
-        "a socket file is protected by its folder; TCP is not", "none", "the path of a NAME.key_secret"
+        "a socket file is protected by its folder, TCP is not", "none", "the path of a NAME.key_secret"
     ),
     "control_client_keys": Reason(
-        "who may send frames and end the server is named, never assumed",
+        "clients that may send frames and stop the server must be named explicitly",
         "none",
         "the path of a NAME.key, or of a folder of them",
     ),
     "admin": Reason(
-        "it costs a process, and shows the connections to everybody who can reach it",
+        "it takes a process, and shows the connections to everyone who can reach it",
         "none",
-        "an address and a port, 127.0.0.1:9000 or [::1]:9000; port 0: any that is free; other than loopback only with "
+        "an address and a port, such as 127.0.0.1:9000 or [::1]:9000; port 0: any free port; addresses other than loopback need "
         "--admin-token-file",
     ),
     "admin_token_file": Reason(
-        "without it, everybody who can reach the page could end every connection",
+        "without it, everyone who can reach the page could close every connection",
         "none",
-        "the path of a file with 16 to 256 characters on one line",
+        "the path of a file with one line of 16 to 256 characters",
     ),
     "log_level": Reason(
-        "lifecycles and what somebody should look at; debug tells of every connection, refusal and end"
+        "it shows lifecycle events and what needs attention; debug adds every connection, refusal and end"
     ),
-    "log_format": Reason("people read it first; collectors want json"),
+    "log_format": Reason("people read it first; log collectors want json"),
 }
 
 _PLAIN = {"subprotocols": "subprotocol", "check_origin": "allow_origin"}
@@ -150,7 +150,8 @@ def explain(name: str) -> str:
     plain = name.lstrip("-").replace("-", "_").lower().removeprefix("wspulse_").removeprefix("no_")
     if plain == "all":
         names = [setting.name for setting in TABLE]
-        names += [row.name for row in OPTION_TABLE if row.name not in {setting.option for setting in TABLE}]
+        has_flag = {setting.option for setting in TABLE} | _PLAIN.keys()
+        names += [row.name for row in OPTION_TABLE if row.name not in has_flag]
         return "\n\n".join(_explain(each) for each in names)
     return _explain(plain, asked=name)
 
@@ -166,8 +167,8 @@ def _explain(name: str, asked: str = "") -> str:
         return _block(f"Server({option.name}=...)", _option_lines(option))
     known = sorted({*settings, *options})
     close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"there is {', '.join(known)}"
-    raise SettingError("--explain", f"{asked!r} is no option; {hint}")
+    hint = f"did you mean {close[0]}?" if close else f"options are {', '.join(known)}"
+    raise SettingError("--explain", f"{asked!r} is not an option; {hint}")
 
 
 def _setting_lines(setting: Setting, option: OptionRow | None) -> list[tuple[str, str]]:
@@ -177,9 +178,9 @@ def _setting_lines(setting: Setting, option: OptionRow | None) -> list[tuple[str
         where.append(f"{setting.name} = ... in the TOML file")
     if option is not None:
         where.append(f"Server({option.name}=...) in the application")
-        default = f"the application's own; {option.default} where it names none"
+        default = f"the application's own; {option.default} if it sets none"
     else:
-        default = own.default or _value_text(setting.default)
+        default = own.default or value_text(setting.default)
     return [
         ("meaning", option.meaning if option is not None else setting.help.partition("; default:")[0]),
         *([("unit", unit)] if (unit := _unit(setting.kind)) else []),
@@ -196,7 +197,7 @@ def _option_lines(option: OptionRow) -> list[tuple[str, str]]:
         ("allowed", option.allowed),
         ("default", option.default),
         ("reason", option.reason),
-        ("also", "no flag: only the application's code can say it"),
+        ("also", "no flag: only the application's code can set it"),
     ]
 
 
@@ -217,16 +218,19 @@ def _unit(kind: Kind) -> str:
 def _allowed(kind: Kind) -> str:
     match kind:
         case Seconds() | Integer():
-            return kind.allowed.removeprefix("allowed is ")
+            return kind.allowed.removeprefix("allowed: ")
         case Choice():
             return ", ".join(kind.names)
         case Switch():
-            return "given, or given with --no- before its name; true or false in variables and the file"
+            return "the flag, or the flag with --no- before its name; true or false in variables and the file"
         case Names():
-            return f"any number of {kind.metavar}: the flag repeated, a variable with commas, an array in the file"
+            return f"any number of {kind.metavar}: a repeated flag, a variable with commas, or an array in the file"
         case _:
             return kind.metavar
 
 
-def _value_text(value: object) -> str:
+def value_text(value: object) -> str:
+    """A default, for people."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,6 +1,6 @@
 """The kinds of values that settings have: each reads a value from text (flags, variables) and from TOML.
 
-A wrong value raises ValueError with "<value> is ...; allowed is ...", which the caller completes with its source.
+A wrong value raises ValueError with "<value> is ...; allowed: ...", which the caller completes with its source.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _shown(value: object) -> str:
     try:
         return shortened(repr(value))
     except ValueError:  # Python makes no text of so many digits
-        return "a number of thousands of digits"
+        return "a number with thousands of digits"
 
 
 class Kind(ABC):
@@ -49,7 +49,7 @@ class Text(Kind):
 
     def from_toml(self, value: Any) -> str:
         if not isinstance(value, str):
-            raise ValueError(f"{_shown(value)} is no string")
+            raise ValueError(f"{_shown(value)} is not a string")
         return self.check(value)
 
 
@@ -65,7 +65,7 @@ class Choice(Kind):
 
     def from_toml(self, value: Any) -> str:
         if value not in self.names:
-            raise ValueError(f"{_shown(value)} is unknown; allowed is {', '.join(self.names[:-1])} or {self.names[-1]}")
+            raise ValueError(f"{_shown(value)} is unknown; allowed: {', '.join(self.names[:-1])} or {self.names[-1]}")
         return str(value)
 
 
@@ -76,17 +76,17 @@ class Integer(Kind):
         self.low = low
         self.high = high
         self.unit = unit
-        self.allowed = f"allowed is {low} … {high}" + (f" {unit}" if unit else "")
+        self.allowed = f"allowed: {low} … {high}" + (f" {unit}" if unit else "")
         self.metavar = metavar
 
     def from_text(self, text: str) -> int:
         if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
-            raise ValueError(f"{_shown(text)} is no integer; {self.allowed}")
+            raise ValueError(f"{_shown(text)} is not an integer; {self.allowed}")
         return self._in_range(int(text))
 
     def from_toml(self, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"{_shown(value)} is no integer; {self.allowed}")
+            raise ValueError(f"{_shown(value)} is not an integer; {self.allowed}")
         return self._in_range(value)
 
     def _in_range(self, value: int) -> int:
@@ -120,7 +120,7 @@ class Seconds(Kind):
         self.low = low
         self.high = high
         self.above = above
-        self.allowed = f"allowed is {'above ' if above else ''}{low:g} … {high:g} seconds"
+        self.allowed = f"allowed: {f'above {low:g}, up to' if above else f'{low:g} …'} {high:g} seconds"
 
     def from_text(self, text: str) -> float:
         try:
@@ -128,12 +128,12 @@ class Seconds(Kind):
                 raise ValueError
             value = float(text)
         except ValueError:
-            raise ValueError(f"{_shown(text)} is no number; {self.allowed}") from None
+            raise ValueError(f"{_shown(text)} is not a number; {self.allowed}") from None
         return self._in_range(value)
 
     def from_toml(self, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"{_shown(value)} is no number; {self.allowed}")
+            raise ValueError(f"{_shown(value)} is not a number; {self.allowed}")
         try:
             return self._in_range(float(value))
         except OverflowError:
@@ -163,7 +163,7 @@ class Switch(Kind):
     def from_text(self, text: str) -> bool:
         value = self.TEXTS.get(text.lower())
         if value is None:
-            raise ValueError(f"{_shown(text)} is neither true nor false; allowed is {', '.join(self.TEXTS)}")
+            raise ValueError(f"{_shown(text)} is neither true nor false; allowed: {', '.join(self.TEXTS)}")
         return value
 
     def from_toml(self, value: Any) -> bool:
@@ -184,11 +184,11 @@ class Names(Kind):
 
     def from_toml(self, value: Any) -> list[str]:
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            raise ValueError(f"{_shown(value)} is no array of strings")
+            raise ValueError(f"{_shown(value)} is not an array of strings")
         names = [self.check(name) for name in value]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"{_shown(name)} stands twice")
+                raise ValueError(f"{_shown(name)} is listed twice")
         return names
 
 
@@ -216,5 +216,5 @@ class Folders(Names):
 
 def _folder(text: str) -> str:
     if not text or "\0" in text:
-        raise ValueError(f"{_shown(text)} is no path of a folder")
+        raise ValueError(f"{_shown(text)} is not the path of a folder")
     return text

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,11 @@ from wspulse.supervisor.settings.admin_address import check_admin
 from wspulse.supervisor.settings.kinds import WorkerCount
 from wspulse.supervisor.settings.table import TABLE, VARIABLE_PREFIX, Setting
 
-__all__ = ["Settings", "resolve"]
+__all__ = ["Settings", "resolve", "resolve_named"]
+
+
+_PARTNERS = {"pong_wait": "ping_period", "on_duplicate": "resume_window"}
+"""By an option that workers refuse: the one that it may not go together with, and that is to blame where it alone was named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +76,15 @@ class Settings:
     def with_source(self, text: str) -> str:
         """A worker's "wspulse: <option>: ..." with the option's name replaced by where its value came from."""
         option, colon, problem = text.removeprefix("wspulse: ").partition(": ")
-        source = self.sources.get(option)
-        return f"wspulse: {source}{colon}{problem}" if source else text
+        if source := self.sources.get(option):
+            return f"wspulse: {source}{colon}{problem}"
+        blamed = self.sources.get(_PARTNERS.get(option, ""))
+        return f"wspulse: {blamed} does not go with {option}: {problem}" if blamed else text
+
+    def yields(self, name: str) -> bool:
+        """Whether an address of the server may be another server's: `--port 0` starts one beside it, and the address is not given
+        on the command line too."""
+        return self.port == 0 and self.named.get("port") == "--port" and self.named.get(name) != f"--{name}"
 
 
 def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
@@ -104,7 +115,7 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     if values["workers"] in (None, WorkerCount.AUTO):
         values["workers"] = min(usable_cores(), 1024)
     if values["drain_spread"] and values["drain_spread"] >= values["shutdown_timeout"]:
-        limit = f"it must be under --shutdown-timeout ({values['shutdown_timeout']:g} s)"
+        limit = f"it must be less than --shutdown-timeout ({values['shutdown_timeout']:g} s)"
         raise SettingError("--drain-spread", f"{values['drain_spread']:g} s is too long; {limit}")
     _check_proxies(values, may_be_given_sockets=values["fd"] is not None or "LISTEN_FDS" in environ)
     _check_tls(values)
@@ -113,14 +124,23 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     return Settings(**values, overrides=overrides, sources=sources, named=named, unknown_variables=unknown)
 
 
+def resolve_named(names: Collection[str], config: str | None, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Those of a few settings that a variable or the file names, as a server that is started with `--config` would have them.
+    Nothing else of the file is checked but its names. Raises SettingError."""
+    file_name = config or environ.get(VARIABLE_PREFIX + "CONFIG") or ""
+    keys = _read_file(file_name) if file_name else {}
+    found = {setting.name: _find(setting, {}, environ, keys, file_name) for setting in TABLE if setting.name in names}
+    return {name: value_and_source[0] for name, value_and_source in found.items() if value_and_source is not None}
+
+
 def _check_tls(values: Mapping[str, Any]) -> None:
     for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
         if values[name] is not None and values[other] is None:
-            raise SettingError(f"--{name.replace('_', '-')}", f"it needs --{other.replace('_', '-')}")
+            raise SettingError(f"--{name.replace('_', '-')}", f"requires --{other.replace('_', '-')}")
     if values["tls_cert"] is not None and values["proxy_protocol"]:
         raise SettingError(
             "--proxy-protocol",
-            "it cannot be had with --tls-cert: let the proxy end TLS, or pass TCP on without its header",
+            "cannot be combined with --tls-cert: let the proxy terminate TLS, or pass TCP on without the header",
         )
 
 
@@ -128,15 +148,13 @@ def _check_proxies(values: Mapping[str, Any], *, may_be_given_sockets: bool) -> 
     """What is said of proxies makes sense together; of sockets that are given to the server, which may be Unix ones, it is seen
     when they are there."""
     if values["trusted_proxy"] and not (values["proxy_headers"] or values["proxy_protocol"]):
-        raise SettingError(
-            "--trusted-proxy", "it says whose word counts; say for what: --proxy-headers or --proxy-protocol"
-        )
+        raise SettingError("--trusted-proxy", "has no effect without --proxy-headers or --proxy-protocol")
     is_only_unix = (values["unix_socket"] is not None or may_be_given_sockets) and not values["host"]
     for name in ("proxy_headers", "proxy_protocol"):
         if values[name] and not values["trusted_proxy"] and not is_only_unix:
             flag = "--" + name.replace("_", "-")
             raise SettingError(
-                flag, "nobody is trusted; name the proxies: --trusted-proxy CIDR, such as 127.0.0.1 or 10.0.0.0/8"
+                flag, "no proxy is trusted; name them with --trusted-proxy, such as 127.0.0.1 or 10.0.0.0/8"
             )
 
 
@@ -167,14 +185,14 @@ def _read_file(file_name: str) -> dict[str, Any]:
     except OSError as error:
         raise SettingError(file_name, f"cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:  # TOMLDecodeError is one; thousands of digits are none
-        raise SettingError(file_name, f"is no TOML: {' '.join(str(error).split())}") from None
+        raise SettingError(file_name, f"is not TOML: {' '.join(str(error).split())}") from None
     known = {setting.name for setting in TABLE} - {"config"}
     found: dict[str, Any] = {}
     for key, value in keys.items():
         name = key.replace("-", "_")
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"allowed is {', '.join(sorted(known))}"
+            hint = f"did you mean {close[0]}?" if close else f"allowed: {', '.join(sorted(known))}"
             raise SettingError(file_name, f"unknown key {shortened(key)!r}; {hint}")
         found[name] = value
     return found

@@ -43,28 +43,28 @@ def _application(text: str) -> str:
             f"{text!r} is neither MODULE:ATTR (chat:server for the file chat.py) nor a built-in application"
         )
     if module.endswith(".py"):
-        raise ValueError(f"{text!r} names a file; name its module: {module.removesuffix('.py')}:{attribute}")
+        raise ValueError(f"{text!r} names a file; give its module: {module.removesuffix('.py')}:{attribute}")
     return text
 
 
 def _http_application(text: str) -> str:
     if ":" not in text:
-        raise ValueError(f"{text!r} is no MODULE:ATTR, such as web:app for the object app in web.py")
+        raise ValueError(f"{text!r} is not MODULE:ATTR, such as web:app for the object app in web.py")
     return _application(text)
 
 
 def _path(text: str) -> str:
     if not re.fullmatch(r"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*", text):
-        raise ValueError(f"{text!r} is no path; it begins with / and has no query")
+        raise ValueError(f"{text!r} is not a path; a path begins with / and has no query")
     if text == "/healthz":
-        raise ValueError("'/healthz' is taken: it answers health checks")
+        raise ValueError("'/healthz' is reserved for health checks")
     return text
 
 
 def _host(text: str) -> str:
     host = text.removeprefix("[").removesuffix("]")
     if not host or re.search(r"[\s/]", host):
-        raise ValueError(f"{text!r} is no host; give a name or an address, 0.0.0.0 or :: for all interfaces")
+        raise ValueError(f"{text!r} is not a host; give a name or an address, or 0.0.0.0 or :: for all interfaces")
     return host
 
 
@@ -80,7 +80,7 @@ def _network(text: str) -> str:
 
 def _token(text: str) -> str:
     if not TOKEN.fullmatch(text):
-        raise ValueError(f"{text!r} is no token; allowed are letters, digits and !#$%&'*+-.^_`|~")
+        raise ValueError(f"{text!r} is not a token; allowed: letters, digits and !#$%&'*+-.^_`|~")
     return text
 
 
@@ -129,9 +129,9 @@ def _kind(option: str) -> Kind:
             raise TypeError(f"the option {option} needs a kind of its own here: text cannot mean {kind.allowed}")
 
 
-RUN = "what is run"
-LISTEN = "where it listens"
-CONNECTIONS = "connections (they override the application's own options)"
+RUN = "what to run"
+LISTEN = "where to listen"
+CONNECTIONS = "connections (these override the application's own options)"
 SUPERVISION = "supervision"
 CONTROL = "control from outside"
 LOGS = "logs"
@@ -142,28 +142,29 @@ TABLE = (
         "workers",
         RUN,
         WorkerCount(1, 1024),
-        "worker processes; auto: the cores this process may use; default: auto",
+        "number of worker processes; auto: one per available core; default: auto",
     ),
     Setting(
         "app", RUN, Text("APP", _application), "MODULE:ATTR, or a built-in application: relay, echo, bridge", "relay"
     ),
     _server_option("http_app", RUN, Text("MODULE:ATTR", _http_application)),
     _server_option("client", RUN),
-    Setting("config", RUN, Text("FILE"), "a TOML file with settings, named as the flags are: max_message_size = 65536"),
+    _server_option("index", RUN),
+    Setting("config", RUN, Text("FILE"), "a TOML file with settings, named like the flags: max_message_size = 65536"),
     Setting(
         "reload",
         RUN,
         Folders(),
-        "for development: reload when Python files in this folder, or in the current one, change; needs wspulse[reload]",
+        "for development: reload when Python files in this folder change (default: the current one); needs wspulse[reload]",
     ),
     Setting(
         "host",
         LISTEN,
         Hosts("HOST", _host),
-        "an address to listen on; 0.0.0.0 for all of IPv4, :: for IPv6 too; default: 127.0.0.1, and none beside --unix-socket or "
-        "--fd",
+        "an address to listen on; 0.0.0.0 for all IPv4 addresses, :: for IPv6 too; default: 127.0.0.1, or none with "
+        "--unix-socket or --fd",
     ),
-    Setting("port", LISTEN, Integer(0, 65535, metavar="PORT"), "the port to listen on; 0: any that is free", 8000),
+    Setting("port", LISTEN, Integer(0, 65535, metavar="PORT"), "the port to listen on; 0: any free port", 8000),
     Setting(
         "unix_socket", LISTEN, Text("PATH", _socket_path), "a Unix socket to listen on, for a proxy on this machine"
     ),
@@ -171,36 +172,35 @@ TABLE = (
         "fd",
         LISTEN,
         Integer(0, 1 << 20),
-        "a descriptor that listens already, inherited from whoever starts the server; those of systemd's socket activation are "
-        "found without it",
+        "an inherited descriptor that already listens; those of systemd's socket activation are found without this option",
     ),
     Setting(
         "tls_cert",
         LISTEN,
         Text("FILE"),
-        "speak TLS on its ports, with this certificate and those behind it (PEM); read again at a reload",
+        "speak TLS, with this certificate and its chain (PEM); read again at each reload",
     ),
     Setting("tls_key", LISTEN, Text("FILE"), "the certificate's private key (PEM)"),
-    Setting("tls_terminators", LISTEN, Integer(1, 64), "processes that speak TLS, beside the workers", 1),
+    Setting("tls_terminators", LISTEN, Integer(1, 64), "number of TLS processes, in addition to the workers", 1),
     Setting(
         "proxy_headers",
         LISTEN,
         Switch(),
-        "believe X-Forwarded-For and -Proto, or Forwarded, of trusted proxies: where a client is and whether it speaks TLS",
+        "take the client's address and scheme from X-Forwarded-For and -Proto, or Forwarded, when sent by a trusted proxy",
         False,
     ),
     Setting(
         "proxy_protocol",
         LISTEN,
         Switch(),
-        "each connection begins with a PROXY protocol header, version 1 or 2, which only trusted proxies may send",
+        "expect a PROXY protocol header, version 1 or 2, at the start of each connection; only trusted proxies may send it",
         False,
     ),
     Setting(
         "trusted_proxy",
         LISTEN,
         Names("CIDR", _network),
-        "the address, or the network, of proxies whose word counts; whoever connects over a Unix socket is trusted",
+        "the address or network of a proxy to trust; connections over a Unix socket are trusted anyway",
     ),
     Setting("path", LISTEN, Text("PATH", _path), "the path of the WebSocket endpoint", "/ws"),
     _server_option("resume_window", CONNECTIONS),
@@ -229,77 +229,88 @@ TABLE = (
         "check_origin", CONNECTIONS, Names("ORIGIN", parse_origin), name="allow_origin", sets="allow_origin"
     ),
     Setting(
-        "stall_timeout", SUPERVISION, Seconds(0.5, 3600), "a worker whose loop is stuck for so long is killed", 30.0
+        "stall_timeout",
+        SUPERVISION,
+        Seconds(0.5, 3600),
+        "how long a worker's event loop may be stuck before the worker is killed",
+        30.0,
     ),
     Setting(
-        "shutdown_timeout", SUPERVISION, Seconds(0, 3600, above=True), "how long sessions have to end at shutdown", 10.0
+        "shutdown_timeout",
+        SUPERVISION,
+        Seconds(0, 3600, above=True),
+        "how long sessions may take to end at shutdown",
+        10.0,
     ),
     Setting(
         "give_up_after",
         SUPERVISION,
         Seconds(1, 3600),
-        "the server ends, with exit code 1, when no worker was ready for so long",
+        "exit with code 1 when no worker has been ready for this long",
         60.0,
     ),
     Setting(
         "handover_timeout",
         SUPERVISION,
         Seconds(0, 300),
-        "how long a session that is to move to another worker has for the handler that runs; then it is closed with 1012",
+        "how long a session that is about to move waits for its running handler; then it is closed with 1012",
         10.0,
     ),
     Setting(
         "drain_delay",
         SUPERVISION,
         Seconds(0, 300),
-        "how long the server goes on serving at shutdown while its health check says 503 already",
+        "how long to keep serving at shutdown while the health check already answers 503",
         0.0,
     ),
     Setting(
         "drain_spread",
         SUPERVISION,
         Seconds(0, 300),
-        "sessions that are closed, at shutdown and since they cannot move, are closed over so long a time",
+        "spread the closing of sessions, at shutdown or because they cannot move, over this long",
         0.0,
     ),
     Setting(
         "max_memory",
         SUPERVISION,
         Integer(0, 1 << 50, "bytes", metavar="BYTES"),
-        "above it, all workers together, nobody is let in: 503; 0: off",
+        "refuse new connections with 503 while all workers together use more memory than this; 0: off",
         0,
     ),
     Setting(
         "control",
         CONTROL,
         Text("ENDPOINT", check_endpoint),
-        "where it is controlled: ipc://PATH or tcp://ADDRESS:PORT (the events are at PORT + 1); default: a socket in the "
-        "runtime directory",
+        "the control socket: ipc://PATH or tcp://ADDRESS:PORT (events are at PORT + 1); default: a socket in the runtime "
+        "directory",
     ),
     Setting(
-        "control_server_key", CONTROL, Text("FILE"), "this server's CURVE keys (NAME.key_secret of wspulse keygen)"
+        "control_server_key",
+        CONTROL,
+        Text("FILE"),
+        "this server's CURVE keys (NAME.key_secret, made by wspulse keygen)",
     ),
     Setting(
         "control_client_keys",
         CONTROL,
         Text("PATH"),
-        "public keys of the clients that may control it: a file or a folder of NAME.key",
+        "public keys of the clients that may control the server: a NAME.key file, or a folder of them",
     ),
     Setting(
         "admin",
         CONTROL,
         Text("HOST:PORT", check_admin_address),
-        "where the operator's page, /metrics, /live and /ready are; needs wspulse[admin]; default: nowhere",
+        "the address of the operator's page, /metrics, /live and /ready; needs wspulse[admin]; default: off",
     ),
     Setting(
         "admin_token_file",
         CONTROL,
         Text("FILE"),
-        "a file with the token that the operator's page asks for before anything is changed; without one nothing can be",
+        "a file with the token that is needed to change anything on the operator's page; without it the page is read-only",
     ),
     Setting(
-        "log_level", LOGS, Choice("debug", "info", "warning", "error", "critical"), "the least that is logged", "info"
+        "log_level", LOGS, Choice("debug", "info", "warning", "error", "critical"), "the lowest level to log", "info"
     ),
     _server_option("access_log", LOGS),
-    Setting("log_format", LOGS, Choice("text", "json"), "lines for people or one JSON object per line", "text"),
+    Setting("log_format", LOGS, Choice("text", "json"), "text for people, or one JSON object per line", "text"),
 )

@@ -52,9 +52,7 @@ def load_watcher() -> Watcher:
     try:
         from watchfiles import awatch
     except ImportError:
-        raise StartError(
-            "--reload needs the package watchfiles; install it with: pip install 'wspulse[reload]'"
-        ) from None
+        raise StartError("--reload needs the package watchfiles; install it: pip install 'wspulse[reload]'") from None
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it counts at info what we name
     return awatch
 
@@ -80,12 +78,12 @@ class SourceWatch:
         for name in self._named:
             path = Path(name).resolve()
             if not path.exists():
-                raise SettingError("--reload", f"there is no {name!r} to be watched")
+                raise SettingError("--reload", f"there is no {name!r} to watch")
             watched.append(path)
         watcher = self._load()
         # What was compiled counts as that of a source of the same second and size, as when one character is changed twice.
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-        _logger.info("source files are watched", extra={"folders": ", ".join(map(str, watched))})
+        _logger.info("watching source files", extra={"folders": ", ".join(map(str, watched))})
         self._task = asyncio.create_task(self._run(watcher, watched), name="source files")
 
     async def stop(self) -> None:
@@ -100,7 +98,7 @@ class SourceWatch:
             try:
                 await self._watch(watcher, watched)
             except Exception as error:  # of a library, and what the system says: files, limits
-                _logger.error("source files cannot be watched; it is tried again", extra={"error": str(error)})
+                _logger.error("source files cannot be watched; trying again", extra={"error": str(error)})
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(AGAIN_S):
                         await self._stopping.wait()

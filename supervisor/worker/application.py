@@ -77,7 +77,7 @@ def _builtin(name: str) -> Server:
     server = builtin(name)
     if server is None:
         raise BootError(
-            f"wspulse: app: {name!r} is no built-in application; for one of yours write MODULE:ATTR, as {name}:server",
+            f"wspulse: app: {name!r} is not a built-in application; for one of your own give MODULE:ATTR, such as {name}:server",
             is_usage=True,
         )
     return server

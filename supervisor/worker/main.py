@@ -191,14 +191,14 @@ class Worker:
                     server_closes=order.server_closes, restarts=order.restarts, spread_s=order.spread_s
                 )
             except Exception:  # the rest of the end, on_stop with it, is not its to prevent
-                _logger.exception("the sessions of a worker could not all be ended in order")
+                _logger.exception("not all sessions of a worker could be ended cleanly")
                 self._is_in_order = False
         self._tell(Drained())
         await self._exit.wait()
         try:
             await self._runtime.stop()
         except Exception:  # each of its stages has ended by now
-            _logger.exception("a part of a worker did not stop in order")
+            _logger.exception("a part of a worker did not stop cleanly")
             self._is_in_order = False
         finally:
             self._tell_counters()
@@ -249,7 +249,7 @@ class Worker:
             self._runtime.move_mailbox(socket.socket(fileno=fd))
             return
         if not isinstance(envelope, Tell):
-            _logger.error("the supervisor sent what is no order", extra={"envelope": type(envelope).__name__})
+            _logger.error("the supervisor sent an unexpected message", extra={"envelope": type(envelope).__name__})
             return
         match envelope.message:
             case Drain():

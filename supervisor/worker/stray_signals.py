@@ -67,9 +67,7 @@ def tell_stray(number: int) -> None:
     """Log that a signal was passed over."""
     suppressed = _limits.setdefault(number, LogLimit(burst=1)).admit(time.monotonic())
     if suppressed is not None:
-        _logger.warning(
-            "a signal that means nothing was passed over", extra={"signal": _name(number), "more": suppressed}
-        )
+        _logger.warning("a signal without a meaning was ignored", extra={"signal": _name(number), "more": suppressed})
 
 
 def _tell(number: int, _frame: FrameType | None) -> None:

@@ -95,6 +95,7 @@ def test_every_callback_and_option_that_is_given_arrives() -> None:
         "publish_messages": True,
         "http_app": handler,
         "client": False,
+        "index": False,
         "logger": logging.getLogger("mine"),
     }
     server = Server(identify, **callbacks, **options)

@@ -107,7 +107,7 @@ async def test_process_that_is_killed_comes_back_and_no_client_notices(server: S
         assert (await ready(port)).text == "ok\n"
         peer.writer.write(masked(TEXT, b'{"event":"hi"}'))
         assert await peer.frame()
-    died = "a process beside the workers died (companion=admin, end=was killed by SIGKILL"
+    died = "a companion process died (companion=admin, end=was killed by SIGKILL"
     assert server.stderr().count(died) == 1
 
 
@@ -149,5 +149,5 @@ def test_admin_process_passes_over_the_signals_of_a_terminal(server: ServerProce
     assert pid is not None
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
         os.kill(pid, number)
-    wait_until(lambda: "a signal that means nothing was passed over" in server.stderr(), 10, "it has said so")
+    wait_until(lambda: "a signal without a meaning was ignored" in server.stderr(), 10, "it has said so")
     assert admin_pid(server) == pid

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_send_and_broadcast_take_json_from_the_argument_and_from_stdin(server: S
         assert wspulse(server, "broadcast", "den", "--text", "hello").returncode == 0
         assert client.recv(timeout=5) == '{"payload":"hello"}'
         assert wspulse(server, "broadcast", "den", "1", "--exclude", "bob", "--exclude", "alice").returncode == 0
-        assert wspulse(server, "broadcast", "den", "2", "--exclude", "bob").returncode == 0
+        assert wspulse(server, "broadcast", "den", "2", "--exclude", "bob").stdout == "sent to 1 session\n"
         assert client.recv(timeout=5) == '{"payload":2}'
 
 
@@ -57,17 +58,40 @@ def test_lists_are_tables_for_people_and_json_for_programs(server: ServerProcess
         assert found[1].split()[:2] == ["alice", "den"]
         stats = json.loads(wspulse(server, "stats", "--json").stdout)
         assert [worker["state"] for worker in stats["workers"]] == ["ready", "ready"]
-        assert "1 connections" in wspulse(server, "stats").stdout
+        assert "1 connection, 1 room, " in wspulse(server, "stats").stdout
         assert wspulse(server, "kick", "alice").returncode == 0
+
+
+def test_stats_and_rooms_agree_on_the_number_of_rooms(server: ServerProcess) -> None:
+    with ExitStack() as stack:
+        for number in range(12):  # the members of each room are on both shards, most likely
+            stack.enter_context(connect(f"{server.url}?id=user-{number}&room=room-{number % 3}"))
+        listed = json.loads(wspulse(server, "rooms", "--json").stdout)
+        assert len(listed) == 3
+        assert ", 3 rooms, " in wspulse(server, "stats").stdout
+        assert json.loads(wspulse(server, "stats", "--json").stdout)["totals"]["rooms"] == 3
+        assert "   3 rooms   " in wspulse(server, "top", "--period", "0.1").stdout
+
+
+def test_servers_are_listed_and_found_by_their_file(server: ServerProcess, tmp_path: Path) -> None:
+    (mine,) = [row for row in json.loads(wspulse(None, "servers", "--json").stdout) if row["pid"] == server.pid]
+    assert (mine["urls"], mine["control"], mine["workers"]) == ([server.url], server.control, 2)
+    file = tmp_path / "wspulse.toml"
+    file.write_text(f"port = {server.port}\n")
+    assert f"pid {server.pid}," in wspulse(None, "stats", "--config", str(file)).stdout
+    absent = wspulse(None, "stats", "--control", f"ipc://{tmp_path}/none")
+    assert absent.returncode == 3
+    assert f"  {server.url}, pid {server.pid}\n" in absent.stderr
 
 
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
         (("kick", "nobody"), 1, "wspulse: connection not found: nobody\n"),
-        (("restart", "7"), 1, "allowed is 0 … 1"),
-        (("restart", "x"), 2, "is no integer"),
-        (("send", "alice", "{x"), 2, "is no JSON"),
+        (("restart", "7"), 1, "allowed: 0 … 1"),
+        (("restart", "x"), 2, "is not an integer"),
+        (("send", "alice", "{x"), 2, "is not JSON"),
+        (("send", "alice"), 2, "stdin is empty"),
         (("send",), 2, "required: CONNECTION"),
     ],
 )
@@ -83,7 +107,7 @@ def test_errors_are_one_line_and_an_exit_code(
 def test_absent_server_is_exit_code_3(tmp_path: Path) -> None:
     ended = wspulse(None, "stats", "--control", f"ipc://{tmp_path}/none", "--timeout", "0.2")
     assert ended.returncode == 3
-    assert "no server" in ended.stderr
+    assert f"nothing runs here (looked at ipc://{tmp_path}/none: " in ended.stderr
 
 
 def test_events_are_printed_as_they_happen(server: ServerProcess) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -129,17 +130,36 @@ def test_second_server_does_not_take_the_control_socket_of_the_first(tmp_path: P
     with serve_process("--control", endpoint, workers=1) as first:
         second = run_to_end("--control", endpoint, "--port", "0", "--workers", "1")
         assert second.returncode == 1
-        assert "another wspulse has its control socket" in second.stderr
+        assert "another wspulse server has its control socket" in second.stderr
         with Control(first.control) as control:
             assert control.stats().pid == first.pid
     assert list(tmp_path.iterdir()) == [], "nothing is left"
+
+
+def test_server_on_any_port_beside_one_of_the_same_file_has_addresses_of_its_own(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        admin = free.getsockname()[1]
+    file = tmp_path / "wspulse.toml"
+    file.write_text(f'control = "ipc://{tmp_path}/control.sock"\nadmin = "127.0.0.1:{admin}"\n')
+    with (
+        serve_process("--config", str(file), workers=1) as first,
+        serve_process("--config", str(file), workers=1) as second,
+    ):
+        assert first.control == f"ipc://{tmp_path}/control.sock"
+        assert second.control not in (None, first.control)
+        assert "another server has the control address; this one uses its own" in second.stderr()
+        assert "another program has the admin address; a free port is used" in second.stderr()
+        for server in (first, second):
+            with Control(port=server.port) as control:
+                assert control.stats().pid == server.pid
 
 
 def test_folder_of_the_control_socket_must_be_ours_alone(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     refused = run_to_end("--control", f"ipc://{tmp_path}/control.sock", "--port", "0", "--workers", "1")
     assert refused.returncode == 2
-    assert "others may write to its folder" in refused.stderr
+    assert "other users can write to its folder" in refused.stderr
     missing = run_to_end("--control", f"ipc://{tmp_path}/none/control.sock", "--port", "0", "--workers", "1")
     assert missing.returncode == 2
 
@@ -191,7 +211,7 @@ def test_only_clients_on_the_list_get_in(tmp_path: Path) -> None:
                 assert next(events).connection == "dave"
         with (
             Control(endpoint, server_key=server_key, client_key=stranger, timeout=1) as control,
-            pytest.raises(ControlError, match="does not know this client's key"),
+            pytest.raises(ControlError, match="does not accept this client's key"),
         ):
             control.ping()
         with Control(endpoint, timeout=0.5) as control:

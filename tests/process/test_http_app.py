@@ -197,7 +197,7 @@ def test_http_app_that_is_not_there_ends_the_start_with_a_sentence() -> None:
     assert finished.stderr.splitlines()[-1].startswith("wspulse: --http-app: ")
     finished = run_to_end("--http-app", "app", "--port", "0")
     assert finished.returncode == 2
-    assert "is no MODULE:ATTR" in finished.stderr
+    assert "is not MODULE:ATTR" in finished.stderr
 
 
 def test_missing_extra_ends_the_start_with_a_sentence(tmp_path: Path) -> None:

@@ -69,7 +69,8 @@ server = Server(connect)
 def test_ready_line_is_all_that_stands_on_stdout(workers: int) -> None:
     with serve_process("--app", "echo", workers=workers) as server:
         where = f"ws://127.0.0.1:{server.port}/ws"
-        assert server.stdout() == f"wspulse: ready on {where} ({workers} workers, control {server.control})\n"
+        counted = "1 worker" if workers == 1 else f"{workers} workers"
+        assert server.stdout() == f"wspulse: ready on {where} ({counted}, control {server.control})\n"
         assert set(server.worker_pids()) == set(range(workers))
         echoed(server.url, "hello")
         server.terminate()
@@ -262,10 +263,10 @@ def one_line(text: str) -> str:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--port", "x"], "wspulse: --port: 'x' is no integer; allowed is 0 … 65535"),
+        (["--port", "x"], "wspulse: --port: 'x' is not an integer; allowed: 0 … 65535"),
         (["--port"], "wspulse: --port: expected one argument"),
-        (["--prot", "1"], "wspulse: unrecognized arguments: --prot 1 (see --help)"),
-        (["--port", "0", "--app", "nothing"], "wspulse: app: 'nothing' is no built-in application"),
+        (["--prot", "1"], "wspulse: there is no option --prot; did you mean --port? (see wspulse serve --help)"),
+        (["--port", "0", "--app", "nothing"], "wspulse: app: 'nothing' is not a built-in application"),
         (["--port", "0", "--pong-wait", "5"], "wspulse: --pong-wait: 5 must be above ping_period (10)"),
         (["--config", "none.toml"], "wspulse: none.toml: cannot be read: No such file or directory"),
     ],
@@ -338,7 +339,7 @@ def test_taken_port_ends_with_one_and_one_line() -> None:
         finished = run_to_end("--port", str(port))
         assert time.monotonic() - began < 5, "it is not tried again: there was no crash"
     assert finished.returncode == 1
-    assert re.match(rf"wspulse: 127\.0\.0\.1:{port} is taken by another program", one_line(finished.stderr))
+    assert re.match(rf"wspulse: 127\.0\.0\.1:{port} is in use by another program", one_line(finished.stderr))
 
 
 def test_second_server_on_the_port_of_a_live_one_is_refused(tmp_path: Path) -> None:
@@ -347,7 +348,7 @@ def test_second_server_on_the_port_of_a_live_one_is_refused(tmp_path: Path) -> N
     with serve_process("--app", "echo", workers=1, env=env) as server:
         finished = run_to_end("--port", str(server.port), env=env)
         assert finished.returncode == 1
-        assert f"another wspulse (pid {server.pid}) serves port {server.port}" in one_line(finished.stderr)
+        assert f"another wspulse server (pid {server.pid}) uses port {server.port}" in one_line(finished.stderr)
         echoed(server.url, "still there")
 
 
@@ -363,7 +364,7 @@ def test_runtime_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
 
 def test_unknown_variable_is_warned_of() -> None:
     with serve_process(workers=1, env={"WSPULSE_PROT": "1"}) as server:
-        assert "variables that are no settings (names=WSPULSE_PROT)" in server.stderr()
+        assert "unknown WSPULSE_* variables (names=WSPULSE_PROT)" in server.stderr()
 
 
 @pytest.mark.parametrize("program", [["-m", "wspulse.supervisor"], ["-m", "wspulse.supervisor.cli"]])

@@ -51,6 +51,13 @@ def test_wheel_holds_every_module_and_data_file_of_the_source(installed: Path) -
     assert "wspulse/py.typed" in packaged
 
 
+def test_metadata_says_where_documents_source_changes_and_issues_are(installed: Path) -> None:
+    (metadata,) = installed.glob("wspulse-*.dist-info/METADATA")
+    urls = [line.removeprefix("Project-URL: ") for line in metadata.read_text().splitlines() if "Project-URL: " in line]
+    assert [url.partition(", ")[0] for url in urls] == ["Documentation", "Source", "Changelog", "Issues"]
+    assert all(url.partition(", ")[2].startswith("https://") for url in urls)
+
+
 def test_installed_package_serves_from_the_root_folder(installed: Path) -> None:
     env = {"PYTHONPATH": str(installed)}
     found = subprocess.run(

@@ -82,7 +82,7 @@ def test_reload_of_code_that_cannot_start_says_why_and_cuts_nobody_off(app: Path
         with pytest.raises(ControlError) as caught:
             control.reload()
         assert caught.value.error_code == "start_failed"
-        assert str(caught.value).startswith("wspulse: the new worker 0 could not start, the old one goes on: ")
+        assert str(caught.value).startswith("wspulse: the new worker 0 could not start; the old one keeps serving: ")
         assert reason in str(caught.value)
         assert [version(one), version(other)] == ["first", "first"]
         wait_until(lambda: server.worker_pids() == pids, 5, "the workers are those that were there, and no others")
@@ -109,7 +109,7 @@ def test_reload_command_ends_with_one_and_the_last_line_of_the_traceback(app: Pa
         done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == (
-            "wspulse: the new worker 0 could not start, the old one goes on: ModuleNotFoundError: No module named "
+            "wspulse: the new worker 0 could not start; the old one keeps serving: ModuleNotFoundError: No module named "
             "'there_is_no_such_module'\n"
         )
         with connect(server.url) as client:
@@ -159,7 +159,7 @@ def test_replacement_that_somebody_terminates_while_it_loads_leaves_the_old_work
         (standby,) = server.pids() - before
         os.kill(standby, signal.SIGTERM)
         wait_until(lambda: "the reload failed" in server.stderr(), 5, "the reload has an answer")
-        assert "it was told to end (SIGTERM)" in server.stderr()
+        assert "it was terminated (SIGTERM)" in server.stderr()
         assert version(client) == "first"
         wait_until(lambda: server.pids() == before, 8, "it has gone")
         write(app, "third")

@@ -128,7 +128,7 @@ async def test_workers_come_and_go_and_every_socket_stays_open() -> None:
 async def test_restart_of_an_unknown_shard_is_refused() -> None:
     async with supervised(workers=1) as supervisor:
         for shard in (-1, 1):
-            with pytest.raises(IndexError, match=rf"there is no shard {shard}; allowed is 0 … 0"):
+            with pytest.raises(IndexError, match=rf"there is no shard {shard}; allowed: 0 … 0"):
                 await supervisor.restart(shard)
 
 

@@ -56,5 +56,5 @@ def test_client_stays_connected_while_the_application_is_edited_and_bad_code_wai
 def test_server_that_is_to_watch_what_is_not_there_does_not_start(tmp_path: Path) -> None:
     finished = run_to_end("--app", "echo", "--reload", "sources", cwd=tmp_path)
     assert finished.returncode == 2
-    assert finished.stderr.strip() == "wspulse: --reload: there is no 'sources' to be watched"
+    assert finished.stderr.strip() == "wspulse: --reload: there is no 'sources' to watch"
     assert finished.stdout == ""

@@ -92,4 +92,4 @@ def test_start_in_a_folder_that_is_gone_is_one_clear_line(tmp_path: Path) -> Non
         "-m", "wspulse.supervisor", "--port", "0", cwd=tmp_path / "gone", program=("-c", program)
     ) as server:
         assert server.wait(20) == 1
-        assert server.stderr() == "wspulse: the working directory has been removed; start in another one\n"
+        assert server.stderr() == "wspulse: the working directory has been removed; start the server in another one\n"

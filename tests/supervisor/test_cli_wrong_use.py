@@ -20,9 +20,10 @@ def told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int,
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("wspulse")
-    assert err.count("\n") == 1
+    line, *servers = err.splitlines()
+    assert bool(servers) == line.endswith("; these servers do:")
     assert MUCH not in err
-    return code, err
+    return code, line
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,6 @@ def told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int,
         ["stats", "--nonsense"],
         ["restart"],
         ["nothing"],
-        [],
     ],
     ids=lambda words: " ".join(words)[:40],
 )
@@ -61,7 +61,7 @@ def test_wrong_variable_of_the_port_is_told_in_a_line_and_ends_with_two(
     monkeypatch.setenv("WSPULSE_PORT", text)
     code, line = told(["stats"], capsys)
     assert code == 2
-    assert "is no port" in line
+    assert "WSPULSE_PORT" in line
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,7 @@ def test_server_whose_socket_is_not_there_is_absent_at_once(
     code, line = told(["stats", "--control", f"ipc://{tmp_path}/{name}"], capsys)
     assert time.monotonic() - before < 5
     assert code == 3
-    assert "no server at" in line
-    assert "there is no such socket" in line
+    assert f"nothing runs here (looked at ipc://{tmp_path}/{name}: the socket does not exist)" in line
 
 
 def test_server_that_left_its_socket_behind_is_absent_at_once(
@@ -131,7 +130,7 @@ def test_server_that_left_its_socket_behind_is_absent_at_once(
     code, line = told(["stats", "--control", f"ipc://{path}"], capsys)
     assert time.monotonic() - before < 5
     assert code == 3
-    assert "nobody listens there any more" in line
+    assert "nothing listens there any more" in line
 
 
 def test_frame_without_an_input_to_read_it_from_is_wrong_use(

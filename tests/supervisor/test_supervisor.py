@@ -82,7 +82,7 @@ async def test_server_ends_in_order_when_it_is_asked_to(
         assert await ending == 0
         assert [child.state for child in made.children] == [ChildState.STOPPED] * 2
         assert not accepts(made.port)
-        (said,) = [record for record in caplog.records if record.message == "the server stops"]
+        (said,) = [record for record in caplog.records if record.message == "the server is stopping"]
         assert said.__dict__["reason"] == "the first reason"
 
 
@@ -249,7 +249,7 @@ async def test_application_that_cannot_be_loaded_ends_the_server_and_is_told_of_
 async def test_port_that_is_taken_ends_the_start() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as other,
-        pytest.raises(StartError, match="is taken by another program"),
+        pytest.raises(StartError, match="is in use by another program"),
     ):
         await supervisor(port=str(other.getsockname()[1])).run()
 
@@ -257,11 +257,11 @@ async def test_port_that_is_taken_ends_the_start() -> None:
 async def test_later_part_that_cannot_start_gives_back_what_the_earlier_ones_took(folder: Path) -> None:
     (folder / "c").write_text("precious")
     made = supervisor(control=f"ipc://{folder}/c")
-    with pytest.raises(StartError, match=f"{folder}/c exists and is no socket"):
+    with pytest.raises(StartError, match=f"{folder}/c exists and is not a socket"):
         await made.run()
     assert not accepts(made.port)
     assert set(os.listdir(folder)) <= {"c", "wspulse"}  # noqa: PTH208
-    with pytest.raises(SettingError, match="needs CURVE keys"):
+    with pytest.raises(SettingError, match="requires CURVE keys"):
         await supervisor(control="tcp://0.0.0.0:0").run()
 
 
@@ -287,7 +287,7 @@ async def test_worker_that_cannot_be_started_ends_the_start_and_those_that_were(
 
 async def test_more_workers_than_descriptors_are_refused_with_what_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wspulse.supervisor.host.descriptor_limit.raise_descriptor_limit", lambda: 100)
-    with pytest.raises(StartError, match=r"20 workers need more descriptors .* use --workers 7 at most"):
+    with pytest.raises(StartError, match=r"20 workers need more descriptors .* use at most --workers 7"):
         await supervisor(workers="20").run()
 
 

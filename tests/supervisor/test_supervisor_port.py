@@ -60,7 +60,7 @@ async def test_second_start_on_a_port_touches_nothing_of_the_server_that_has_it(
         (folder / "lock").unlink()
         before = files(folder)
         assert before >= {"control.sock", "mailbox-0-0.sock", "bus-push-0.sock"}
-        with pytest.raises(StartError, match="is taken by another program"):
+        with pytest.raises(StartError, match="is in use by another program"):
             await asyncio.wait_for(supervisor("127.0.0.1", port).run(), 3)
         assert files(folder) == before
 
@@ -68,7 +68,7 @@ async def test_second_start_on_a_port_touches_nothing_of_the_server_that_has_it(
 async def test_second_start_on_a_port_is_told_who_has_it(port: int) -> None:
     async with running("127.0.0.1", port):
         for host in ("127.0.0.1", "0.0.0.0"):
-            with pytest.raises(StartError, match=rf"another wspulse \(pid \d+\) serves port {port}; stop it or"):
+            with pytest.raises(StartError, match=rf"another wspulse server \(pid \d+\) uses port {port}; stop it or"):
                 await asyncio.wait_for(supervisor(host, port).run(), 3)
 
 
@@ -76,7 +76,7 @@ async def test_port_of_another_program_is_told_apart_from_a_server_on_another_ad
     async with running("127.0.0.1", port):
         with (
             socket.create_server(("127.0.0.2", port)),
-            pytest.raises(StartError, match=rf"127.0.0.2:{port} is taken by another program"),
+            pytest.raises(StartError, match=rf"127.0.0.2:{port} is in use by another program"),
         ):
             await asyncio.wait_for(supervisor("127.0.0.2", port).run(), 3)
 
@@ -120,7 +120,7 @@ async def test_socket_that_cannot_be_had_is_one_line_and_leaves_nothing(name: st
 
 async def test_port_is_given_back_when_the_runtime_directory_cannot_be_had(place: Path, port: int) -> None:
     holders = [RuntimeDir.claim(port, address=address) for address in ("127.0.0.3", "127.0.0.1")]
-    with pytest.raises(StartError, match=f"serves port {port}"):
+    with pytest.raises(StartError, match=f"uses port {port}"):
         await supervisor("127.0.0.1", port).run()
     socket.create_server(("127.0.0.1", port)).close()
     for holder in holders:

@@ -20,7 +20,7 @@ from wspulse.supervisor.process.workers import Workers
 from wspulse.supervisor.settings.layers import resolve
 from wspulse.supervisor.supervisor import Supervisor
 
-SAID = "a part of the server did not stop in order"
+SAID = "a part of the server did not stop cleanly"
 
 
 @pytest.fixture(autouse=True)

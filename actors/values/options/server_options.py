@@ -107,6 +107,7 @@ class ServerOptions:
     publish_messages: Annotated[bool, Truth()] = False
     http_app: Annotated[Callable[..., Any] | None, Checked("an ASGI application", "none", _http_application)] = None
     client: Annotated[bool, Truth()] = True
+    index: Annotated[bool, Truth()] = True
     logger: Annotated[Logger, Checked("a logger", 'logging.getLogger("wspulse")', _logger)] = field(
         default_factory=lambda: getLogger("wspulse")
     )
@@ -125,8 +126,8 @@ class ServerOptions:
         )
         self._check("max_connections", "max_connections_per_address", "accept_rate")
         self._check("max_frames_per_second", "max_bytes_per_second")
-        self._check("compression", "codec", "check_origin", "http_app", "client", "handshake_timeout", "slow_handler")
-        self._check("handler_timeout", "cancel_on_disconnect", "access_log", "logger")
+        self._check("compression", "codec", "check_origin", "http_app", "client", "index", "handshake_timeout")
+        self._check("slow_handler", "handler_timeout", "cancel_on_disconnect", "access_log", "logger")
 
     def _check(self, *options: str) -> None:
         """Bring them to their final form. Raises ValueError for the first that is wrong."""

@@ -199,6 +199,12 @@ OPTION_TABLE = (
         "serve /wspulse.js, the client for browsers",
     ),
     _row(
+        "index",
+        "whether `/` says in a sentence what this server is and where its WebSocket is, unless the application has a page there",
+        "people open the address in a browser to see whether the server runs",
+        "say at / what this server is and where its WebSocket is",
+    ),
+    _row(
         "logger",
         "where this server logs",
         "one name to configure",

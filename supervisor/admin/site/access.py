@@ -50,29 +50,29 @@ class Access:
     def against_reading(self, headers: Mapping[str, str]) -> Answer | None:
         """The refusal, if there is one. Raises WrongTokenError."""
         if _is_foreign(headers):
-            return failure(403, "foreign", "pages of other origins may not ask for this")
+            return failure(403, "foreign", "requests from pages of other origins are not allowed")
         if self.may_read(headers):
             return None
         if not self.has_token:
             return failure(
                 403,
                 "foreign",
-                "without --admin-token-file this can be read on this machine only, at localhost or 127.0.0.1",
+                "without --admin-token-file this is available only on this machine, at localhost or 127.0.0.1",
             )
-        return failure(401, "token_missing", "show the token: Authorization: Bearer <token>")
+        return failure(401, "token_missing", "send the token: Authorization: Bearer <token>")
 
     def against_changing(self, headers: Mapping[str, str]) -> Answer | None:
         """The same of what changes something. Raises WrongTokenError."""
         if _is_foreign(headers):
-            return failure(403, "foreign", "pages of other origins may not ask for this")
+            return failure(403, "foreign", "requests from pages of other origins are not allowed")
         if not self.has_token:
             return failure(
-                403, "read_only", "nothing can be changed here: the server was started without --admin-token-file"
+                403, "read_only", "this page is read-only: the server was started without --admin-token-file"
             )
         if not self.is_known(headers):
-            return failure(401, "token_missing", "show the token: Authorization: Bearer <token>")
+            return failure(401, "token_missing", "send the token: Authorization: Bearer <token>")
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            return failure(415, "bad_request", "send JSON, and say so: Content-Type: application/json")
+            return failure(415, "bad_request", "the body must be JSON, with Content-Type: application/json")
         return None
 
 

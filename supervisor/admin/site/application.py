@@ -131,7 +131,7 @@ class AdminApplication:
             refusal = self._access.against_changing(headers)
             return refusal or await self._carry_out(name, scope, receive)
         if name not in ("access", "look", "connections"):
-            return failure(404, "not_found", "there is nothing here")
+            return failure(404, "not_found", "not found")
         if method != "GET":
             return _not_allowed("GET")
         if name == "access":
@@ -144,7 +144,7 @@ class AdminApplication:
             async with self._live.view() as view:
                 await self._show(view.next, receive, send)
         except TooManyViewersError:
-            return failure(503, "busy", "too many are looking already")
+            return failure(503, "busy", "too many viewers")
         return None
 
     def _answer_access(self, headers: Mapping[str, str]) -> Answer:
@@ -195,7 +195,7 @@ class AdminApplication:
             async with asyncio.timeout(BODY_S):
                 body = await _body(receive)
         except TimeoutError:
-            return failure(408, "bad_request", "the request has not come in time")
+            return failure(408, "bad_request", "the request did not arrive in time")
         if body is None:
             return failure(413, "bad_request", f"at most {MOST_BODY_BYTES} bytes")
         return await self._orders.carry_out(name, body, _client(scope))
@@ -203,7 +203,7 @@ class AdminApplication:
     async def _answer_wrong_token(self, client: str) -> Answer:
         if (not_logged := self._limit.admit(monotonic())) is not None:
             fields = {"client": client, "not_logged": not_logged}
-            _logger.warning("a wrong token was shown at the admin address", extra=fields)
+            _logger.warning("the admin address was sent a wrong token", extra=fields)
         if self._wrong_tokens >= MOST_WRONG_TOKENS:
             return failure(429, "busy", "too many wrong tokens; try again")
         self._wrong_tokens += 1
@@ -211,7 +211,7 @@ class AdminApplication:
             await sleep(WRONG_TOKEN_S)
         finally:
             self._wrong_tokens -= 1
-        return failure(401, "token_wrong", "this is not the token")
+        return failure(401, "token_wrong", "wrong token")
 
 
 def _client(scope: Scope) -> str:

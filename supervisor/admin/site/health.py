@@ -17,7 +17,7 @@ def reasons_against(stats: ServerStats) -> list[str]:
     """Why the server is not ready, a line each; empty where it is. They name no client."""
     reasons = list(stats.unwell)
     if not stats.workers:
-        reasons.append("no worker was started yet")
+        reasons.append("no worker has been started yet")
     for worker in stats.workers:
         if worker.state not in SERVING:
             reasons.append(f"worker {worker.shard} is {worker.state}")

@@ -87,7 +87,7 @@ class Orders:
         except (ValueError, RecursionError) as error:
             return failure(400, "bad_request", f"this is not a valid {name}: {error}")
         if self._under_way >= MOST_AT_ONCE:
-            return failure(429, "busy", "too much is under way; try again")
+            return failure(429, "busy", "too many requests are in progress; try again")
         self._under_way += 1
         try:
             result = await run(order)

@@ -16,6 +16,7 @@ from typing import Any
 from wspulse.supervisor.commands.doctor.examination import Finding, Plan, examine
 from wspulse.supervisor.commands.doctor.machine import Machine, read_machine
 from wspulse.supervisor.commands.parser import CommandParser, UnparsableError, argument_of
+from wspulse.supervisor.commands.table import counted
 from wspulse.supervisor.commands.terminal import exit_code_of, print_error, print_text
 from wspulse.supervisor.control.endpoint import check_reach
 from wspulse.supervisor.control.plane import load_keys
@@ -41,22 +42,25 @@ def doctor(argv: Sequence[str]) -> int:
 def _doctor(argv: Sequence[str]) -> int:
     parser = CommandParser(
         prog="wspulse doctor",
-        description="See whether this machine can run a server and hold so many connections. Exit code 1 when something must "
-        "change. Settings are read as the server reads them, from WSPULSE_* variables too; the application is not loaded.",
+        description="Check whether this machine can run a server and hold a number of connections. The exit code is 1 if "
+        "something must change. Settings are read as the server reads them, WSPULSE_* variables included; the application is not "
+        "loaded.",
     )
-    parser.add_argument("--connections", type=_COUNT, default=10_000, metavar="N", help="how many (default: 10000)")
+    parser.add_argument(
+        "--connections", type=_COUNT, default=10_000, metavar="N", help="the number of connections (default: 10000)"
+    )
     parser.add_argument("--config", metavar="FILE", help="the TOML file of the server's settings")
-    parser.add_argument("--workers", metavar="N", help="worker processes (default: the usable cores)")
+    parser.add_argument("--workers", metavar="N", help="worker processes (default: the available cores)")
     parser.add_argument(
         "--host", action="append", help=f"the address to listen on (default: {DEFAULT_HOST}); may be repeated"
     )
     parser.add_argument("--port", help="the port to listen on (default: 8000)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     try:
-        arguments = parser.parse_args(list(argv))
+        arguments = parser.parse_whole(argv)
         settings = resolve({name: getattr(arguments, name) for name in SETTINGS}, os.environ)
     except UnparsableError as error:
-        print_error(f"{parser.format_usage()}{parser.prog}: error: {error}")
+        print_error(f"wspulse: {error} (see {parser.prog} --help)")
         return 2
     except StartError as error:
         print_error(str(error))
@@ -68,8 +72,8 @@ def _doctor(argv: Sequence[str]) -> int:
     machine = _with_certificate(machine, settings)
     findings = examine(machine, plan)
     if settings.unknown_variables:
-        text = f"variables that are not settings: {', '.join(settings.unknown_variables)}"
-        findings.append(Finding("settings", "advice", text, "check their names (wspulse serve --explain all)"))
+        text = f"unknown WSPULSE_* variables: {', '.join(settings.unknown_variables)}"
+        findings.append(Finding("settings", "advice", text, "check the spelling (wspulse serve --explain all)"))
     is_fine = all(finding.level != "change" for finding in findings)
     if arguments.json:
         report = {"fine": is_fine, "plan": _plan_fields(plan), "findings": [asdict(finding) for finding in findings]}
@@ -124,10 +128,13 @@ def _plan_fields(plan: Plan) -> dict[str, Any]:
 
 def _text(plan: Plan, findings: list[Finding]) -> str:
     width = max(len(finding.name) for finding in findings)
-    lines = [f"{plan.connections} connections in {plan.workers} workers on {', '.join(plan.places)}", ""]
+    lines = [
+        f"{counted(plan.connections, 'connection')} in {counted(plan.workers, 'worker')} on {', '.join(plan.places)}",
+        "",
+    ]
     for finding in findings:
         lines.append(f"  {finding.level:7}  {finding.name:{width}}  {finding.text}")
         if finding.remedy:
             lines.append(f"  {'':7}  {'':{width}}  → {finding.remedy}")
     changes = sum(finding.level == "change" for finding in findings)
-    return "\n".join([*lines, "", f"{changes} to change" if changes else "nothing must change"])
+    return "\n".join([*lines, "", f"{counted(changes, 'thing')} to change" if changes else "nothing needs to change"])

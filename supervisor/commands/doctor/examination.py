@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from wspulse.supervisor.commands.doctor.machine import Machine
-from wspulse.supervisor.commands.table import bytes_text
+from wspulse.supervisor.commands.table import bytes_text, counted
 from wspulse.supervisor.host.descriptor_limit import OTHERS, PER_WORKER
 from wspulse.supervisor.premises.listeners.listen_socket import BACKLOG, address_text
 
@@ -83,7 +83,7 @@ def _python(machine: Machine, _plan: Plan) -> Iterator[Finding]:
         yield Finding("uvloop", "fine", f"uvloop {machine.uvloop}")
     if machine.missing.get("titles"):
         remedy = 'pip install "wspulse[titles]"'
-        yield Finding("titles", "advice", "ps and top show all workers as python (no setproctitle)", remedy)
+        yield Finding("titles", "advice", "ps and top show every worker as python: setproctitle is missing", remedy)
 
 
 def _extras(machine: Machine, plan: Plan) -> Iterator[Finding]:
@@ -102,9 +102,9 @@ def _extras(machine: Machine, plan: Plan) -> Iterator[Finding]:
 
 def _cores(machine: Machine, plan: Plan) -> Iterator[Finding]:
     usable = machine.usable_cores
-    text = f"{usable} of {machine.machine_cores} cores may be used; {plan.workers} workers"
+    text = f"{usable} of {machine.machine_cores} cores are available; {counted(plan.workers, 'worker')}"
     if plan.workers > usable:
-        yield Finding("cores", "advice", text, f"--workers {usable}: more workers than cores only share them")
+        yield Finding("cores", "advice", text, f"--workers {usable}: more workers than cores only compete for them")
     else:
         yield Finding("cores", "fine", text)
 
@@ -118,7 +118,8 @@ def _descriptors(machine: Machine, plan: Plan) -> Iterator[Finding]:
         yield Finding("descriptors", "fine", f"soft limit {soft}, no hard limit")
     else:
         most = max(0, int((hard - WORKER_OTHERS - plan.workers) / UNEVEN)) * plan.workers
-        text = f"soft limit {soft} (workers raise it), hard limit {hard}: up to {most} connections in {plan.workers} workers"
+        workers = counted(plan.workers, "worker")
+        text = f"soft limit {soft} (workers raise it), hard limit {hard}: up to {most} connections in {workers}"
         if hard < needed:
             wanted = _round_up(needed)
             remedy = (
@@ -131,7 +132,9 @@ def _descriptors(machine: Machine, plan: Plan) -> Iterator[Finding]:
     files = machine.system_files
     if files is not None and files < plan.connections:
         wanted = _round_up(plan.connections * 2)
-        yield Finding("files", "change", f"the system may open {files} files more", f"sysctl -w fs.file-max={wanted}")
+        yield Finding(
+            "files", "change", f"the system can open only {files} more files", f"sysctl -w fs.file-max={wanted}"
+        )
 
 
 def _backlog(machine: Machine, plan: Plan) -> Iterator[Finding]:
@@ -139,7 +142,7 @@ def _backlog(machine: Machine, plan: Plan) -> Iterator[Finding]:
     if size is None:
         yield Finding("backlog", "unknown", "net.core.somaxconn cannot be read here")
         return
-    text = f"net.core.somaxconn = {size}: so many connections may wait to be accepted"
+    text = f"net.core.somaxconn = {size}: the number of connections that can wait to be accepted"
     if size >= BACKLOG or size >= plan.connections:
         yield Finding("backlog", "fine", text)
     else:
@@ -149,17 +152,17 @@ def _backlog(machine: Machine, plan: Plan) -> Iterator[Finding]:
 
 def _memory(machine: Machine, plan: Plan) -> Iterator[Finding]:
     needed = plan.connections * CONNECTION_BYTES + plan.workers * WORKER_BYTES
-    need_text = f"idle connections need about {bytes_text(needed)}, and busy ones what waits for them"
+    need_text = f"idle connections need about {bytes_text(needed)}; busy ones also need room for their queued frames"
     if machine.memory is None:
         yield Finding("memory", "unknown", f"free memory cannot be read here; {need_text}")
     else:
         text = f"{bytes_text(machine.memory)} free; {need_text}"
         if machine.memory < needed:
-            yield Finding("memory", "change", text, "give it more memory, or plan fewer connections")
+            yield Finding("memory", "change", text, "add memory, or plan for fewer connections")
         else:
             yield Finding("memory", "fine", text)
     if machine.tcp_memory is not None:
-        text = f"TCP may use {bytes_text(machine.tcp_memory)} for what is under way"
+        text = f"TCP may use {bytes_text(machine.tcp_memory)} for data in flight"
         pages = _round_up(plan.connections * 4)
         remedy = f'sysctl -w net.ipv4.tcp_mem="{pages // 2} {pages * 3 // 4} {pages}" (in pages)'
         if machine.tcp_memory < plan.connections * PAGE_PER_CONNECTION:
@@ -173,28 +176,29 @@ def _memory(machine: Machine, plan: Plan) -> Iterator[Finding]:
 def _network(machine: Machine, plan: Plan) -> Iterator[Finding]:
     if machine.conntrack is not None and machine.conntrack < plan.connections:
         wanted = _round_up(plan.connections * 2)
-        text = f"the firewall follows {machine.conntrack} connections; others are dropped"
+        text = f"the firewall can track {machine.conntrack} connections and drops any others"
         yield Finding("conntrack", "change", text, f"sysctl -w net.netfilter.nf_conntrack_max={wanted}")
     if machine.local_ports is not None and machine.local_ports < plan.connections:
-        text = f"{machine.local_ports} local ports: a proxy on this machine can hold no more connections to one address"
+        text = f"{machine.local_ports} local ports: a proxy on this machine cannot open more connections than that to one address"
         remedy = (
-            'sysctl -w net.ipv4.ip_local_port_range="1024 65535", or several addresses in the proxy (doc/deploy.md)'
+            'sysctl -w net.ipv4.ip_local_port_range="1024 65535", or several addresses for the proxy to connect to: '
+            "--host 127.0.0.1 --host 127.0.0.2"
         )
         yield Finding("local ports", "advice", text, remedy)
 
 
 def _places(machine: Machine, plan: Plan) -> Iterator[Finding]:
     if machine.runtime_dir_problem is None:
-        yield Finding("runtime directory", "fine", "it can be made, and its sockets are ours alone")
+        yield Finding("runtime directory", "fine", "it can be created, and only this user can reach its sockets")
     else:
-        remedy = "set XDG_RUNTIME_DIR to a folder of this user, mode 0700"
+        remedy = "set XDG_RUNTIME_DIR to a folder that belongs to this user, with mode 0700"
         yield Finding("runtime directory", "change", machine.runtime_dir_problem, remedy)
     if plan.hosts:
         free = f"{', '.join(address_text(host.strip('[]'), plan.port) for host in plan.hosts)} is free"
         yield _place("port", machine.port_problem, free)
     if plan.unix_socket is not None:
-        yield _place("unix socket", machine.unix_socket_problem, f"{plan.unix_socket} can be made")
-    yield _place("control", machine.control_problem, "nobody else can reach the control socket")
+        yield _place("unix socket", machine.unix_socket_problem, f"{plan.unix_socket} can be created")
+    yield _place("control", machine.control_problem, "no other user can reach the control socket")
 
 
 def _certificate(machine: Machine, _plan: Plan) -> Iterator[Finding]:
@@ -202,9 +206,9 @@ def _certificate(machine: Machine, _plan: Plan) -> Iterator[Finding]:
     if machine.certificate_problem is not None:
         yield _place("certificate", machine.certificate_problem, "")
     elif days is not None:
-        text = f"it is good for {days} days more"
+        text = f"valid for {counted(days, 'more day')}"
         if days < RENEWED_DAYS:
-            yield Finding("certificate", "advice", text, "renew it, and reload the server (wspulse reload)")
+            yield Finding("certificate", "advice", text, "renew it and reload the server (wspulse reload)")
         else:
             yield Finding("certificate", "fine", text)
 

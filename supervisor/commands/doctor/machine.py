@@ -121,7 +121,7 @@ def _port_problem(host: str, port: int, root: Path, environ: Mapping[str, str]) 
         if predecessor is not None and predecessor.is_running:
             return refusal(port, predecessor.pid)
         if (holder := port_holder(port, root)) is not None:
-            return f"{address_text(host.strip('[]'), port)} is taken by {holder}; stop it or choose another --port"
+            return f"{address_text(host.strip('[]'), port)} is in use by {holder}; stop it or choose another --port"
         return str(error).removeprefix("wspulse: ")
     except StartError as error:
         return str(error).removeprefix("wspulse: ")
@@ -131,9 +131,9 @@ def _port_problem(host: str, port: int, root: Path, environ: Mapping[str, str]) 
 def _unix_socket_problem(path: Path) -> str | None:
     """What can be seen without making it."""
     if not path.parent.is_dir():
-        return f"there is no folder {path.parent}; make it, or choose another --unix-socket"
+        return f"the folder {path.parent} does not exist; create it or choose another --unix-socket"
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        return f"this user may make nothing in {path.parent}; choose another --unix-socket"
+        return f"this user cannot create files in {path.parent}; choose another --unix-socket"
     if path.exists() and not path.is_socket():
-        return f"{path} is there and is not a socket; remove it, or choose another --unix-socket"
+        return f"{path} exists and is not a socket; remove it or choose another --unix-socket"
     return None

@@ -77,7 +77,7 @@ class BridgeDesk:
     def ask(self, question: BridgeQuestion, ticket: int) -> None:
         """A worker asks who somebody is."""
         if self._questions.are_too_many:
-            self._tell(Settle(ticket, {"status": 503, "text": "too many connections are on their way"}))
+            self._tell(Settle(ticket, {"status": 503, "text": "too many connections are waiting for an answer"}))
             return
         self._number += 1
         self._questions.ask(self._number, ticket, question)
@@ -131,7 +131,7 @@ class BridgeDesk:
     def attach(self, route: PeerRoute, encoding: str, window: int, heartbeat_s: float, now: float) -> int:
         """A peer wants to be the application. Returns its number."""
         if (old := self._programs.get(route)) is not None:
-            self._gone(old, "it attached anew")
+            self._gone(old, "it attached again")
         self._number += 1
         self._programs[route] = Program(AttachedPeer(self._number, route, encoding), window, heartbeat_s, now)
         self._tell(ReportAttached(self._number))
@@ -203,7 +203,7 @@ class BridgeDesk:
             if program.is_silent(now):
                 self._gone(program, "it is silent")
             elif program.is_lost(now):
-                self._gone(program, "it does not take what it is told")
+                self._gone(program, "it does not read its messages")
             else:
                 self._tell(Ping(program.peer))
         self._forget_orphans()

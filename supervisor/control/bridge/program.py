@@ -89,7 +89,7 @@ class Program:
         return now - self.heard_at > self.heartbeat_s
 
     def is_lost(self, now: float) -> bool:
-        """To be asked every second: whether it does not take what it is told, though it may answer pings."""
+        """To be asked every second: whether it does not read its messages, though it may answer pings."""
         if self.backlog.ended <= MOST_ENDED:
             self.behind_since = None
             return False

@@ -107,7 +107,7 @@ class BridgeService:
             case BridgeMark():
                 pass
             case _:
-                _logger.error("a worker told the bridge what is not for it", extra={"said": type(message).__name__})
+                _logger.error("a worker sent the bridge an unexpected message", extra={"said": type(message).__name__})
         self._carry_out()
         return waiting
 
@@ -133,7 +133,7 @@ class BridgeService:
             if route.is_named:
                 # ROUTER gives a name to the newest connection that comes with it, and what is for a program along with it.
                 raise BadRequestError(
-                    "attach: a program has no ZMQ_ROUTING_ID of its own: another client with the same one would get its questions"
+                    "attach: a program must not set ZMQ_ROUTING_ID: another client with the same one would get its requests"
                 )
             args = read_attach(request)
             number = self._desk.attach(route, request.encoding, args.window, args.heartbeat, monotonic())
@@ -219,7 +219,7 @@ class BridgeService:
     def _log_forgotten(self, report: ReportForgotten) -> None:
         self._forgotten.update(connections=report.connections, frames=report.frames)
         if self._forgotten_log.admit(monotonic()) is not None:
-            _logger.warning("what no bridge program took in time was forgotten", extra=dict(self._forgotten))
+            _logger.warning("messages that no bridge program took in time were dropped", extra=dict(self._forgotten))
             self._forgotten.clear()
 
     def _deliver(self, delivery: Deliver) -> None:

@@ -43,9 +43,9 @@ def read_attach(request: ControlRequest) -> AttachArguments:
     """Raises BadRequestError."""
     args = read_args(request, AttachArguments)
     if not 1 <= args.window <= 100_000:
-        raise BadRequestError(f"args: `window` is {args.window}; allowed is 1 … 100000")
+        raise BadRequestError(f"args: `window` is {args.window}; allowed: 1 … 100000")
     if not 1 <= args.heartbeat <= 300:
-        raise BadRequestError(f"args: `heartbeat` is {args.heartbeat:g}; allowed is 1 … 300 seconds")
+        raise BadRequestError(f"args: `heartbeat` is {args.heartbeat:g}; allowed: 1 … 300 seconds")
     return args
 
 
@@ -53,7 +53,7 @@ def read_credit(request: ControlRequest) -> int:
     """How many messages a program has read. Raises BadRequestError."""
     count = read_args(request, _CreditArguments).count
     if count < 1:
-        raise BadRequestError("args: `count` is at least 1")
+        raise BadRequestError("args: `count` must be at least 1")
     return count
 
 

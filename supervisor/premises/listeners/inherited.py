@@ -45,7 +45,7 @@ def inherited_listener(fd: int, source: str) -> socket.socket:
         or not listens
     ):
         sock.detach()
-        raise StartError(f"{source}: descriptor {fd} is not a socket that listens for streams, of IP or a Unix one")
+        raise StartError(f"{source}: descriptor {fd} is not a listening TCP or Unix stream socket")
     sock.setblocking(False)
     sock.set_inheritable(False)
     return sock

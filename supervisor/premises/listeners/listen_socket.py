@@ -108,12 +108,10 @@ def _explain(error: OSError, host: str, port: int) -> str:
     match error.errno:
         case errno.EADDRINUSE:
             finder = f"lsof -i :{port}" if sys.platform == "darwin" else f"ss -ltnp 'sport = :{port}'"
-            return f"{where} is taken by another program ({finder} shows it); stop it or choose another --port"
+            return f"{where} is in use by another program ({finder} shows it); stop it or choose another --port"
         case errno.EACCES:
-            return (
-                f"this user may not listen on {where}; choose a --port above 1023, or let a proxy hand connections on"
-            )
+            return f"this user may not listen on {where}; choose a --port above 1023, or put a proxy in front"
         case errno.EADDRNOTAVAIL:
-            return f"{host} is no address of this machine; choose another --host, 0.0.0.0 for all its addresses"
+            return f"{host} is not an address of this machine; choose another --host, or 0.0.0.0 for all addresses"
         case _:
             return f"cannot listen on {where}: {os.strerror(error.errno or 0)}"

@@ -80,7 +80,7 @@ class Listeners:
     def restore(self, missing: Sequence[str]) -> None:
         """A socket that has no file any more cannot have one again: those who are connected stay, and nobody else comes. Raises
         StartError, so that this is said."""
-        raise StartError(f"the Unix socket {' and '.join(missing)} was removed; a restart of the server makes it again")
+        raise StartError(f"the Unix socket {' and '.join(missing)} was removed; restart the server to create it again")
 
     def close(self) -> None:
         """Listen no more in this process, and remove the files of Unix sockets; idempotent."""

@@ -31,7 +31,7 @@ class UnixSocket:
         self.path = path
         if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
             raise StartError(
-                f"--unix-socket: the path is longer than {MAX_SOCKET_PATH_BYTES} bytes, which no socket's may be: {path}"
+                f"--unix-socket: the path is longer than the {MAX_SOCKET_PATH_BYTES} bytes that a socket's may have: {path}"
             )
         _clear(path, address)
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -66,7 +66,7 @@ def _clear(path: str, address: str) -> None:
     except OSError as error:
         raise StartError(f"--unix-socket: {path}: {error.strerror}") from None
     if not stat.S_ISSOCK(status.st_mode):
-        raise StartError(f"--unix-socket: {path} is there and is not a socket; choose another path, or remove it")
+        raise StartError(f"--unix-socket: {path} exists and is not a socket; remove it or choose another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:

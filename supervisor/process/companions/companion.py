@@ -73,7 +73,7 @@ class Companion:
             self._ended.set()
             delay_s = self._wait(0.0)
             extra = {"companion": self.name, "reason": str(error), "restart_in_s": delay_s}
-            _logger.warning("a process beside the workers could not be started", extra=extra)
+            _logger.warning("a companion process could not be started", extra=extra)
             self._failed(str(error))
 
     def end(self) -> None:
@@ -106,7 +106,7 @@ class Companion:
         self._process = None
         delay_s, end = self._wait(time.monotonic() - process.started_at), exit_sentence(code)
         extra = {"companion": self.name, "end": end, "restart_in_s": delay_s}
-        _logger.warning("a process beside the workers died", extra=extra)
+        _logger.warning("a companion process died", extra=extra)
         self._failed(end)
 
     def _wait(self, ran_for_s: float) -> float:

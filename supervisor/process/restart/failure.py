@@ -7,7 +7,7 @@ from wspulse.actors.values.errors import WspulseError
 __all__ = ["MoveFailedError", "ReloadRefusedError", "RestartFailedError"]
 
 
-_OUTCOMES = {True: "the old one goes on", False: "it is tried again", None: "the others go on"}
+_OUTCOMES = {True: "the old one keeps serving", False: "it is started again", None: "the others keep serving"}
 
 
 class ReloadRefusedError(WspulseError):
@@ -36,7 +36,7 @@ class RestartFailedError(WspulseError):
 
     def __str__(self) -> str:
         outcome = _OUTCOMES[self.serves]
-        return f"wspulse: the new worker {self.shard} could not start, {outcome}: {self.reason}"
+        return f"wspulse: the new worker {self.shard} could not start; {outcome}: {self.reason}"
 
 
 class MoveFailedError(WspulseError):
@@ -54,6 +54,6 @@ class MoveFailedError(WspulseError):
 
     def __str__(self) -> str:
         return (
-            f"wspulse: the sessions of worker {self.shard} could not all be moved ({self.moved} were, {self.lost} of them are"
-            f" lost), it goes on: {self.reason}"
+            f"wspulse: not all sessions of worker {self.shard} could be moved ({self.moved} were, {self.lost} of "
+            f"them lost); it keeps serving: {self.reason}"
         )

@@ -72,7 +72,7 @@ class NextStart:
         delay_s = self._wait(f"could not be started: {error}", 0.0)
         if (not_logged := _limit.admit(time.monotonic())) is not None:
             fields = {"shard": shard, "reason": str(error), "restart_in_s": delay_s, "not_logged": not_logged}
-            _logger.warning("no worker could be started; it is tried again", extra=fields)
+            _logger.warning("no worker could be started; trying again", extra=fields)
 
     def _wait(self, failure: str, ready_for_s: float) -> float:
         self._history.last_failure = failure

@@ -123,9 +123,9 @@ class Standby:
                     self.is_prepared = True
                     self._events.on_standby_prepared(self)
                 case BootFailed():
-                    self._fail(message.text or "it did not say why")
+                    self._fail(message.text or "it gave no reason")
                 case Draining() | Drained():
-                    self._fail("it was told to end (SIGTERM)")
+                    self._fail("it was terminated (SIGTERM)")
                 case CloseRequested():
                     self._events.on_standby_closes(self)
 
@@ -139,7 +139,7 @@ class Standby:
         self._events.on_standby_gone(self)
 
     def _is_late(self) -> None:
-        self._fail(f"it was not ready after {self._patience_s:g} s (--give-up-after)")
+        self._fail(f"it was not ready within {self._patience_s:g} s (--give-up-after)")
 
     def _fail(self, text: str) -> None:
         self._is_over = True

@@ -111,7 +111,7 @@ def _why_nothing_is_known() -> str:
         return f"{python} cannot be executed ({error.strerror})"
     if not os.access(python, os.X_OK):
         return f"{python} cannot be executed (Permission denied)"
-    return "the application ended it so, or the system could not execute it"
+    return "the application exited with it, or the system could not execute it"
 
 
 def _open_pidfd(pid: int) -> int | None:
@@ -125,7 +125,7 @@ def _open_pidfd(pid: int) -> int | None:
         if error.errno not in _told:
             _told.add(error.errno)
             _logger.info(
-                "the system has no descriptors for processes (pidfd_open); ends of workers are looked for instead",
+                "the system has no process descriptors (pidfd_open); workers are polled instead",
                 extra={"reason": error.strerror},
             )
         return None

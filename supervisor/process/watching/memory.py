@@ -82,12 +82,17 @@ class MemoryWatch:
         fields = {"rss_bytes": used_bytes, "max_memory": self._mark.max_bytes}
         match news:
             case MemoryNews.ABOVE:
-                _logger.warning("the workers hold more memory than max_memory; nobody is let in", extra=fields)
+                _logger.warning(
+                    "the workers use more memory than max_memory; new connections are refused", extra=fields
+                )
                 self._tell(MEMORY_IS_SHORT, True)
             case MemoryNews.FAR_ABOVE:
                 _logger.error(
-                    "the workers' memory goes on growing above max_memory, though nobody is let in", extra=fields
+                    "the workers' memory keeps growing above max_memory although new connections are refused",
+                    extra=fields,
                 )
             case MemoryNews.BACK:
-                _logger.info("the workers hold less memory than max_memory again; everybody is let in", extra=fields)
+                _logger.info(
+                    "the workers use less memory than max_memory again; new connections are accepted", extra=fields
+                )
                 self._tell(MEMORY_IS_SHORT, False)

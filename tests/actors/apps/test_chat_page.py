@@ -128,13 +128,13 @@ def test_websocket_path_beats_the_page_and_is_told_to_it_as_text() -> None:
 
 
 async def test_only_relay_serves_the_page() -> None:
-    for name, status in (("relay", b"200"), ("echo", b"404")):
+    for name in ("relay", "echo"):
         server = builtin(name)
         assert server is not None
         async with server.serve() as running, await RawPeer.dial(running.port) as peer:
             peer.writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             answer = await peer.rest()
-            assert answer.startswith(b"HTTP/1.1 " + status)
+            assert answer.startswith(b"HTTP/1.1 200")
             assert (b"</html>" in answer) == (name == "relay")
 
 

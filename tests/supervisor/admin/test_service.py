@@ -144,7 +144,7 @@ async def test_address_that_is_taken_is_an_error(
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         admin = made(started, admin=f"127.0.0.1:{port}")
-        with pytest.raises(StartError, match=f"^wspulse: --admin: 127.0.0.1:{port} is taken .* choose another port$"):
+        with pytest.raises(StartError, match=f"^wspulse: --admin: 127.0.0.1:{port} is in use .* choose another port$"):
             await admin.start()
         await admin.stop()
     assert started == []
@@ -163,7 +163,7 @@ async def test_address_that_a_dying_process_still_has_is_waited_for(started: lis
 @pytest.mark.parametrize(
     ("address", "problem"),
     [
-        ("203.0.113.1:9", "203.0.113.1 is no address of this machine; choose another address"),
+        ("203.0.113.1:9", "203.0.113.1 is not an address of this machine; choose another address"),
         ("no.such.host.invalid:9", "the host 'no.such.host.invalid' cannot be resolved .* give a name or an address"),
     ],
 )
@@ -180,6 +180,6 @@ async def test_missing_extra_is_an_error_that_names_it(
     started: list[PretendedProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "find_spec", lambda name: None if name == "prometheus_client" else object())
-    with pytest.raises(StartError, match=r"--admin needs prometheus_client; install with: pip install 'wspulse\[admin"):
+    with pytest.raises(StartError, match=r"--admin needs prometheus_client; install: pip install 'wspulse\[admin"):
         await made(started).start()
     assert started == []

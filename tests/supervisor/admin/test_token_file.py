@@ -30,11 +30,11 @@ def test_only_the_token_matches(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "has no token"),
-        (b"short\n", "has no token"),
-        (b"two words of a token-0123\n", "has no token"),
-        (b"one-token-0123456789\nanother-token-0123456789\n", "has no token"),
-        (b"x" * 257, "has no token"),
+        (b"", "contains no token"),
+        (b"short\n", "contains no token"),
+        (b"two words of a token-0123\n", "contains no token"),
+        (b"one-token-0123456789\nanother-token-0123456789\n", "contains no token"),
+        (b"x" * 257, "contains no token"),
         (b"\xff" * 20, "is not text"),
         (None, "cannot be read: No such file or directory"),
     ],
@@ -68,7 +68,7 @@ def test_file_that_cannot_be_used_any_more_leaves_the_token_and_is_told_once(
         assert token.matches(ONE)
         assert token.matches(ONE)
         assert [record.message for record in caplog.records] == [
-            "the token's file cannot be used; the token stays as it was"
+            "the token file cannot be used; the previous token stays valid"
         ]
     assert ONE not in caplog.text
     write(tmp_path / "token", OTHER)

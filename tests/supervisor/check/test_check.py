@@ -80,7 +80,7 @@ def test_what_would_run_is_told_with_the_source_of_each_value(
         "codec": ["raw", "--codec"],
         "allow_origin": ["https://a.example, https://b.example", "WSPULSE_ALLOW_ORIGIN"],
     }
-    assert "variables that are not settings: WSPULSE_PORRT" in told
+    assert "unknown WSPULSE_* variables: WSPULSE_PORRT" in told
     assert "importing" in logged, "what an application prints is not mixed in"
     assert not (folder / "started").exists()
 
@@ -90,7 +90,7 @@ def test_without_any_setting_the_relay_would_run(capfd: pytest.CaptureFixture[st
     told = rows(capfd.readouterr().out)
     assert told["application"] == ["relay"]
     assert told["on"] == ["ws://127.0.0.1:8000/ws"]
-    assert "(the cores that this process may use)" in told["workers"][0]
+    assert "(the cores available to this process)" in told["workers"][0]
     assert "codec" not in told, "it is the default one"
 
 
@@ -121,8 +121,8 @@ def test_certificate_is_looked_at(folder: Path, capfd: pytest.CaptureFixture[str
         (["--app", "missing:server"], "No module named 'missing'"),
         (["--app", "exits:server"], "SystemExit: 3"),
         (["--app", "dies:server"], "the process that loaded dies:server ended with exit code 7"),
-        (["--app", "hangs:server", "--give-up-after", "1"], "hangs:server is still not loaded after 1 s"),
-        (["--control", "tcp://0.0.0.0:5000"], "can be reached from elsewhere"),
+        (["--app", "hangs:server", "--give-up-after", "1"], "hangs:server was not loaded within 1 s"),
+        (["--control", "tcp://0.0.0.0:5000"], "can be reached from other machines"),
         (["--control", "ipc:///nowhere/at/all.sock"], "its folder /nowhere/at: No such file or directory"),
         (["--control-server-key", "key"], "--control-client-keys: is missing"),
         (["--port", "70000"], "--port: "),

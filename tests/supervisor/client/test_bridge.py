@@ -246,7 +246,7 @@ async def test_rubbish_of_the_server_is_logged_and_passed_over(
         made.server.router.send_multipart([made.identity, b"\xc1"])
         made.says("connected", connection="ada", room="den")
         assert (await made.item()).connection == "ada"
-    assert "the server said what is not understood" in caplog.text
+    assert "the server sent a message that is not understood" in caplog.text
 
 
 async def test_iteration_ends_when_the_bridge_is_closed(tmp_path: Path) -> None:

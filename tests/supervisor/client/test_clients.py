@@ -297,8 +297,8 @@ async def test_caller_that_is_cancelled_leaves_the_others_alone(tmp_path: Path) 
 async def test_frames_that_are_none_are_refused_before_anything_is_sent(kind: str, tmp_path: Path) -> None:
     async with both(kind, tmp_path) as (server, client):
         wrong: tuple[tuple[Any, type[Exception], str], ...] = (
-            ({"evnt": "e"}, ValueError, "a frame has no 'evnt'; it has event, payload, id"),
-            ("hi", TypeError, "a frame is a Frame or a map, not str"),
+            ({"evnt": "e"}, ValueError, "a frame has no 'evnt'; its fields are event, payload, id"),
+            ("hi", TypeError, "a frame must be a Frame or a mapping, not str"),
             (Frame("e", object()), TypeError, "unsupported"),
             (Frame("e", 2**70), OverflowError, "serialize ints"),
         )
@@ -342,9 +342,9 @@ def test_asynchronous_client_says_that_it_is_for_one_loop_and_can_be_closed_outs
             assert await call == []
 
         async def ask_again() -> None:
-            with pytest.raises(RuntimeError, match="wspulse: an AsyncControl is for one event loop"):
+            with pytest.raises(RuntimeError, match="wspulse: an AsyncControl belongs to the event loop"):
                 await control.rooms()
-            with pytest.raises(RuntimeError, match="wspulse: an AsyncControl is for one event loop"):
+            with pytest.raises(RuntimeError, match="wspulse: an AsyncControl belongs to the event loop"):
                 await anext(control.events())
 
         asyncio.run(ask())

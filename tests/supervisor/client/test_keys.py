@@ -19,12 +19,12 @@ from wspulse.supervisor.protocol.curve import write_pair
 PATIENCE_S = 60.0
 
 WRONG = {
-    "unknown": ({"server_key": "server.key", "client_key": "stranger.key_secret"}, "does not know this client's key"),
+    "unknown": ({"server_key": "server.key", "client_key": "stranger.key_secret"}, "does not accept this client's key"),
     "of another server": (
         {"server_key": "stranger.key", "client_key": "friend.key_secret"},
-        "breaks off every handshake: its key is another one, or only one of the two has keys",
+        "aborts every handshake: its key is a different one, or only one side has keys",
     ),
-    "none": ({}, "breaks off every handshake: its key is another one, or only one of the two has keys"),
+    "none": ({}, "aborts every handshake: its key is a different one, or only one side has keys"),
 }
 
 
@@ -79,7 +79,7 @@ async def test_client_with_keys_learns_soon_that_the_server_has_none(tmp_path: P
         asyncio.timeout(10),
         AsyncControl(stage.endpoint, timeout=PATIENCE_S, **keys) as control,
     ):
-        with pytest.raises(ControlError, match="only one of the two has keys"):
+        with pytest.raises(ControlError, match="only one side has keys"):
             await control.ping()
 
 
@@ -87,7 +87,7 @@ async def test_client_is_let_in_where_its_key_is_listed_later(tmp_path: Path) ->
     async with guarded(tmp_path) as stage, asyncio.timeout(10):
         keys = keys_of("unknown", tmp_path)
         async with AsyncControl(stage.endpoint, timeout=PATIENCE_S, **keys) as control:
-            with pytest.raises(ControlError, match="does not know"):
+            with pytest.raises(ControlError, match="does not accept"):
                 await control.ping()
             gate = stage.plane._gate
             assert gate is not None
@@ -114,16 +114,16 @@ async def test_program_whose_key_is_no_longer_known_is_told(tmp_path: Path) -> N
             assert bridge._dealer is not None
             bridge._dealer._dealer._is_refused = True
             bridge._went_away()
-            with pytest.raises(ControlError, match="does not know this client's key"):
+            with pytest.raises(ControlError, match="does not accept this client's key"):
                 await taking
 
 
 @pytest.mark.parametrize(
     ("kind", "line"),
     [
-        ("unknown", "a control client was refused: its key is not listed"),
-        ("of another server", "a control client was refused: it takes this for another server, by its key"),
-        ("none", "a control client was refused: only one of the two has keys"),
+        ("unknown", "a control client was refused: its key is not on the list"),
+        ("of another server", "a control client was refused: it expects another server's key"),
+        ("none", "a control client was refused: only one side has keys"),
     ],
 )
 async def test_server_tells_of_clients_whose_keys_do_not_fit_and_counts_them(
@@ -143,5 +143,5 @@ async def test_server_tells_of_clients_whose_keys_do_not_fit_and_counts_them(
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(lines) == len(set(lines)), "one for each kind in a minute"
     # Either end may see first that the keys do not fit.
-    broken_off = "a control client broke off the handshake: it has no keys, perhaps, or other ones"
+    broken_off = "a control client aborted the handshake: it may have no keys, or the wrong ones"
     assert set(lines) <= ({line} if kind == "unknown" else {line, broken_off})

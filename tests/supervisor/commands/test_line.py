@@ -63,9 +63,9 @@ async def test_listen_tells_of_its_line_on_stderr_and_ends_with_1_where_the_serv
         assert err.splitlines() == [
             "wspulse: connected",
             "wspulse: reconnecting in 0.0 s: 1012 service restart; retry=30",
-            "wspulse: another session: frames may be lost",
+            "wspulse: the session is a new one: frames may have been lost",
             "wspulse: connected",
-            "wspulse: 3 frames are lost",
+            "wspulse: 3 frames lost",
             "wspulse: the line is closed: 4001 no more",
         ]
 
@@ -98,6 +98,12 @@ async def test_talk_sends_its_lines_prints_what_comes_and_ends_when_all_has_arri
         assert (code, out) == (0, "answer 5\n")
 
 
+async def test_talk_with_nothing_to_send_says_so() -> None:
+    async with run("talk", server=[[{"session": {}}]]) as (code, out, err):
+        assert (code, out) == (2, "")
+        assert err.splitlines()[-1] == "wspulse: nothing was sent: stdin is empty"
+
+
 async def test_talk_takes_texts_of_one_event() -> None:
     steps: list[dict[str, Any]] = [{"session": {}}, {"expect": {"event": "said", "payload": "two words"}}]
     steps += [{"send": {"event": "wspulse.ack", "payload": 1}}]
@@ -108,7 +114,7 @@ async def test_talk_takes_texts_of_one_event() -> None:
 async def test_talk_says_what_is_no_json() -> None:
     async with run("talk", server=[[{"session": {}}]], stdin=b"a {n: 1}\n") as (code, _out, err):
         assert code == 2
-        assert "wspulse: the payload is no JSON: " in err
+        assert "wspulse: the payload is not JSON: " in err
 
 
 @pytest.mark.parametrize(
@@ -116,10 +122,10 @@ async def test_talk_says_what_is_no_json() -> None:
     [
         (["listen"], "the following arguments are required: URL"),
         (["listen", "example.com"], "connect: example.com isn't a valid URI"),
-        (["listen", "ws://127.0.0.1:1", "--codec", "xml"], "argument --codec: invalid choice: 'xml'"),
-        (["listen", "ws://127.0.0.1:1", "--header", "no header"], "'no header' is no header"),
-        (["listen", "ws://127.0.0.1:1", "--count", "0"], "argument --count: 0 is out of range"),
-        (["talk", "ws://127.0.0.1:1", "--tries", "x"], "argument --tries: 'x' is no integer"),
+        (["listen", "ws://127.0.0.1:1", "--codec", "xml"], "--codec: invalid choice: 'xml'"),
+        (["listen", "ws://127.0.0.1:1", "--header", "no header"], "'no header' is not a header"),
+        (["listen", "ws://127.0.0.1:1", "--count", "0"], "--count: 0 is out of range"),
+        (["talk", "ws://127.0.0.1:1", "--tries", "x"], "--tries: 'x' is not an integer"),
     ],
 )
 def test_wrong_use_is_said_in_one_line(arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,7 @@ def test_stats_say_what_is_amiss_with_a_worker() -> None:
         WorkerStats(shard=1, pid=11, state="ready", unwell=["a folder is gone", "the bus stands still"]),
     ]
     stats = ServerStats(version="1", pid=1, uptime_s=5.0, rss_bytes=None, totals=Totals(), workers=workers)
-    assert stats_text(stats).splitlines()[2:4] == ["worker 1 is not well: a folder is gone; the bus stands still", ""]
+    assert stats_text(stats).splitlines()[2:4] == ["worker 1 is unhealthy: a folder is gone; the bus stands still", ""]
 
 
 def test_stats_tell_what_the_server_lacks_only_when_it_lacks_something() -> None:
@@ -52,7 +52,7 @@ def test_stats_tell_what_the_server_lacks_only_when_it_lacks_something() -> None
     stats = ServerStats(
         version="1", pid=1, uptime_s=5.0, rss_bytes=None, totals=Totals(), workers=[], unwell=["one", "two"]
     )
-    assert stats_text(stats).splitlines()[1] == "the server is not well: one; two"
+    assert stats_text(stats).splitlines()[1] == "the server is unhealthy: one; two"
 
 
 def test_stats_say_how_many_sessions_have_yet_to_move() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from wspulse.supervisor.control.endpoint import ControlEndpoint, bind_private, claim_endpoint
+from wspulse.supervisor.control.endpoint import ControlEndpoint, bind_private, claim_endpoint, is_taken
 from wspulse.supervisor.errors import SettingError, StartError
 from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 
@@ -75,7 +75,7 @@ def test_events_of_a_loopback_endpoint_are_one_port_further(
     "text", ["tcp://0.0.0.0:5555", "tcp://*:5555", "tcp://10.0.0.1:5555", "tcp://[::]:5555", "tcp://example.com:5555"]
 )
 def test_endpoint_that_others_can_reach_needs_keys(text: str, runtime_dir: RuntimeDir) -> None:
-    with pytest.raises(SettingError, match=r"--control: tcp://.* can be reached from elsewhere; that needs CURVE keys"):
+    with pytest.raises(SettingError, match=r"--control: tcp://.* can be reached from other machines, which requires CURVE keys"):
         claim(text, runtime_dir)
     assert claim(text, runtime_dir, has_keys=True).control == text
 
@@ -85,7 +85,7 @@ def test_path_is_one_servers_and_free_again_after_the_release(folder: Path, runt
     assert claimed.control == f"ipc://{folder}/c"
     assert claimed.events == f"ipc://{folder}/c.events"
     assert sorted(path.name for path in folder.iterdir()) == ["c.lock"]
-    with pytest.raises(StartError, match=f"another wspulse has its control socket at {folder}/c; choose another"):
+    with pytest.raises(StartError, match=f"another wspulse server has its control socket at {folder}/c; choose another"):
         claim(f"ipc://{folder}/c", runtime_dir)
     claim(f"ipc://{folder}/d", runtime_dir).release()
     for name in ("c", "c.events"):
@@ -116,7 +116,7 @@ def test_socket_that_a_crashed_server_left_goes(name: str, folder: Path, runtime
 @pytest.mark.parametrize("name", ["c", "c.events"])
 def test_what_is_no_socket_stays_and_is_in_the_way(name: str, folder: Path, runtime_dir: RuntimeDir) -> None:
     (folder / name).write_text("precious")
-    with pytest.raises(StartError, match=f"{folder}/{name} exists and is no socket; remove it or choose another"):
+    with pytest.raises(StartError, match=f"{folder}/{name} exists and is not a socket; remove it or choose another"):
         claim(f"ipc://{folder}/c", runtime_dir)
     assert (folder / name).read_text() == "precious"
     (folder / name).unlink()
@@ -162,11 +162,11 @@ def test_folder_must_be_there_be_a_folder_and_not_be_writable_by_others(folder: 
     with pytest.raises(SettingError, match=f"--control: its folder {folder}/none: No such file or directory"):
         claim(f"ipc://{folder}/none/c", runtime_dir)
     (folder / "file").touch()
-    with pytest.raises(SettingError, match=f"its folder {folder}/file is no folder"):
+    with pytest.raises(SettingError, match=f"{folder}/file is not a folder"):
         claim(f"ipc://{folder}/file/c", runtime_dir)
     for mode in (0o720, 0o702):
         folder.chmod(mode)
-        with pytest.raises(SettingError, match=f"others may write to its folder {folder}; run chmod go-w {folder}"):
+        with pytest.raises(SettingError, match=f"other users can write to its folder {folder}; make a folder of"):
             claim(f"ipc://{folder}/c", runtime_dir)
     folder.chmod(0o755)
     claim(f"ipc://{folder}/c", runtime_dir).release()
@@ -183,7 +183,7 @@ def test_path_that_is_too_long_for_a_socket_is_refused(folder: Path, runtime_dir
     """The events' name needs seven bytes more than the control socket's."""
     most = 103 if sys.platform == "darwin" else 107
     room = most - len(os.fsencode(folder)) - len("/.events")
-    with pytest.raises(SettingError, match=f"makes socket paths of {most + 1} bytes; {most} are possible"):
+    with pytest.raises(SettingError, match=f"makes socket paths {most + 1} bytes long; the limit is {most}"):
         claim(f"ipc://{folder}/{'c' * (room + 1)}", runtime_dir)
     claim(f"ipc://{folder}/{'c' * room}", runtime_dir).release()
 
@@ -224,7 +224,7 @@ def test_port_is_a_number_however_it_is_written(port: str, control: str, events:
 
 def test_refusal_leaves_no_lock_file(folder: Path, runtime_dir: RuntimeDir) -> None:
     (folder / "c.events").write_text("precious")
-    with pytest.raises(StartError, match="is no socket"):
+    with pytest.raises(StartError, match="is not a socket"):
         claim_endpoint(f"ipc://{folder}/c", runtime_dir, has_keys=False)
     assert [path.name for path in folder.iterdir()] == ["c.events"]
 
@@ -254,3 +254,17 @@ def test_socket_that_cannot_be_removed_is_an_error_in_one_line_and_leaves_no_des
         with pytest.raises(StartError, match=f"{folder}/c cannot be removed: Operation not permitted; choose another"):
             claim_endpoint(f"ipc://{folder}/c", runtime_dir, has_keys=False)
     claim_endpoint(f"ipc://{folder}/c", runtime_dir, has_keys=False).release()
+
+
+def test_address_is_taken_while_somebody_is_there(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(f"{folder}/c")
+        other.listen()
+        assert is_taken(f"ipc://{folder}/c")
+    assert not is_taken(f"ipc://{folder}/c"), "a crashed server's"
+    assert not is_taken(f"ipc://{folder}/none")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+        assert is_taken(taken)
+    assert not is_taken(taken)
+    assert not is_taken("tcp://127.0.0.1:*")

@@ -39,7 +39,7 @@ async def test_file_in_the_place_of_a_socket_stays_and_is_in_the_way(tmp_path: P
         place = tmp_path / "run/wspulse/8000/control.sock"
         place.unlink()
         place.write_text("precious")
-        with pytest.raises(StartError, match="exists and is no socket"):
+        with pytest.raises(StartError, match="exists and is not a socket"):
             kept.restore(kept.missing())
         assert place.read_text() == "precious"
 
@@ -60,11 +60,11 @@ def test_lock_that_was_removed_is_taken_again_unless_another_server_has_it(tmp_p
     claimed.restore()
     lock.unlink()
     claimed.restore()
-    with pytest.raises(StartError, match="another wspulse has its control socket"):
+    with pytest.raises(StartError, match="another wspulse server has its control socket"):
         claim_endpoint(text, runtime_dir, has_keys=False)
     lock.unlink()
     other = claim_endpoint(text, runtime_dir, has_keys=False)
-    with pytest.raises(StartError, match="another wspulse has its control socket"):
+    with pytest.raises(StartError, match="another wspulse server has its control socket"):
         claimed.restore()
     (tmp_path / "f/c").touch()
     claimed.release()

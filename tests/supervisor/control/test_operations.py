@@ -251,8 +251,8 @@ async def test_scale_is_the_supervisors_and_a_number_that_is_none_is_refused(tmp
             dealer = peers.dial(stage.endpoint)
             done = await dealer.ask("scale", workers=3)
             assert done["result"] == {"moved": 7, "drained": 0, "longest_pause_s": 0.004, "lost": 0, "workers": 3}
-            stage.answer = ValueError("wspulse: workers: 0 is out of range; allowed is 1 … 1024")
-            text = "wspulse: bad request: workers: 0 is out of range; allowed is 1 … 1024"
+            stage.answer = ValueError("wspulse: workers: 0 is out of range; allowed: 1 … 1024")
+            text = "wspulse: bad request: workers: 0 is out of range; allowed: 1 … 1024"
             assert await dealer.error("scale", workers=0) == ("bad_request", text)
 
 

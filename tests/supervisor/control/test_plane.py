@@ -139,7 +139,7 @@ async def test_events_of_workers_go_out_and_what_a_worker_dropped_is_seen_as_a_g
 async def test_one_half_of_the_keys_is_refused(
     server_key: str | None, client_keys: str | None, missing: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(SettingError, match=f"{missing}: is missing: CURVE needs the server's key pair"):
+    with pytest.raises(SettingError, match=f"{missing}: is missing: CURVE needs both the server's key pair"):
         async with control_stage(tmp_path, control_server_key=server_key, control_client_keys=client_keys):
             pass
 
@@ -150,7 +150,7 @@ async def test_keys_that_cannot_be_read_are_refused_by_the_name_of_their_setting
         async with control_stage(tmp_path, control_server_key=f"{tmp_path}/none", control_client_keys=str(secret)):
             pass
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SettingError, match=f"--control-client-keys: {tmp_path}/empty has no public keys"):
+    with pytest.raises(SettingError, match=f"--control-client-keys: {tmp_path}/empty contains no public keys"):
         async with control_stage(tmp_path, control_server_key=str(secret), control_client_keys=f"{tmp_path}/empty"):
             pass
 
@@ -198,7 +198,7 @@ async def test_clients_with_keys_steer_a_server_that_wants_some_and_others_learn
             started(stage, 0, 100)
             assert await taken(stream, 1) == [("worker.started", 0, 100)], "the events want keys too"
         async with AsyncControl(stage.endpoint, server_key=server_key, client_key=stranger, timeout=0.3) as control:
-            with pytest.raises(ControlError, match="does not know this client's key"):
+            with pytest.raises(ControlError, match="does not accept this client's key"):
                 await control.ping()
 
 

@@ -161,7 +161,7 @@ async def test_shard_that_does_not_read_is_sent_so_much_and_no_more(tmp_path: Pa
         made.shards[0].answers[Kick] = PretendedShard.SILENCE
         first = await made.under_way(0, 100 * MIB, 1)
         second = await made.under_way(0, (UNTAKEN_MIB - 100) * MIB, 2)
-        with pytest.raises(ShardUnavailableError, match="shard 0 does not read what it is sent"):
+        with pytest.raises(ShardUnavailableError, match="shard 0 does not read its messages"):
             await made.links.ask(0, Kick("too much"), 1)
         assert await made.links.ask(0, ListRooms()) == [], "what is small goes all the same"
         assert await made.links.ask(1, Kick("ada"), 100 * MIB) is None, "others have their own"

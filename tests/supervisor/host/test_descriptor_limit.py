@@ -24,5 +24,5 @@ def test_soft_limit_is_raised_to_the_hard_one() -> None:
 def test_more_workers_than_descriptors_is_told_with_the_number_that_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(descriptor_limit, "raise_descriptor_limit", lambda: 256)
     check_descriptors(38)
-    with pytest.raises(StartError, match=r"39 workers need more descriptors .* \(256\).* use --workers 38 at most"):
+    with pytest.raises(StartError, match=r"39 workers need more descriptors .* \(256\).* use at most --workers 38"):
         check_descriptors(39)

@@ -59,14 +59,14 @@ def test_level_leaves_out_what_is_below(said: Callable[[], list[str]]) -> None:
     logging.getLogger("wspulse").debug("quiet")
     logging.getLogger("app").info("loud")
     (line,) = said()
-    assert line.endswith("info    worker 2: loud [app]")
+    assert line.endswith("info     worker 2: loud [app]")
 
 
 def test_line_without_a_record_comes_behind_what_was_logged(said: Callable[[], list[str]]) -> None:
     logging.getLogger("wspulse").info("first")
     tell("wspulse: --port: it is wrong")
     first, second = said()
-    assert first.endswith("info    worker 2: first [wspulse]")
+    assert first.endswith("info     worker 2: first [wspulse]")
     assert second == "wspulse: --port: it is wrong"
 
 
@@ -79,7 +79,7 @@ def test_record_that_cannot_be_shown_is_told_of_in_a_line(said: Callable[[], lis
     log_alone()
     logging.getLogger("app").info("%d", "no number")
     (line,) = said()
-    assert "a record of the log cannot be shown" in line
+    assert "a log record cannot be formatted" in line
     assert "error=TypeError" in line
     assert "test_configuration.py" in line
 
@@ -99,7 +99,7 @@ def test_exception_of_a_thread_is_one_record(said: Callable[[], list[str]]) -> N
     thread.start()
     thread.join()
     lines = said()
-    assert "a thread ended by an exception (thread_name=mine)" in lines[0]
+    assert "a thread ended with an exception (thread_name=mine)" in lines[0]
     assert lines[-1] == "ValueError: x\\nforged"
 
 
@@ -111,7 +111,7 @@ def test_exception_where_none_can_come_is_one_record(said: Callable[[], list[str
     Failing()
     gc.collect()
     lines = said()
-    assert "an exception came where none can" in lines[0]
+    assert "an exception was raised where nobody can catch it" in lines[0]
     assert lines[-1] == "ValueError: x\\nforged"
 
 
@@ -121,7 +121,7 @@ def test_warning_is_one_record(said: Callable[[], list[str]]) -> None:
         warnings.showwarning = configuration._log_warning
         warnings.warn("x\nforged", UserWarning, stacklevel=1)
     (line,) = said()
-    assert "warning worker 2: a warning of Python (category=UserWarning, text=x\\nforged, where=" in line
+    assert "warning  worker 2: a Python warning (category=UserWarning, text=x\\nforged, where=" in line
 
 
 def test_uncaught_exception_is_one_record(said: Callable[[], list[str]]) -> None:

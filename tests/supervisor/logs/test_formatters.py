@@ -44,7 +44,7 @@ def test_text_line_has_time_level_role_message_and_fields() -> None:
     stream = logged("text")
     logging.getLogger("wspulse").warning("a session ended", extra={"connection": "alice", "frames": 3})
     assert re.fullmatch(
-        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z warning worker 2: a session ended \(connection=alice, frames=3\) \[wspulse\]\n",
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z warning  worker 2: a session ended \(connection=alice, frames=3\) \[wspulse\]\n",
         stream.getvalue(),
     )
 

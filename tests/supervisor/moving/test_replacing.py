@@ -191,7 +191,7 @@ def test_next_worker_waits_until_all_are_ready_and_not_for_ever() -> None:
         stage.pass_time(59)
         assert not plan.done()
         stage.pass_time(2)
-        with pytest.raises(RestartFailedError, match=r"worker 2 was not ready after 60 s \(--give-up-after\)"):
+        with pytest.raises(RestartFailedError, match=r"worker 2 was not ready within 60 s \(--give-up-after\)"):
             plan.result()
 
 
@@ -204,7 +204,7 @@ def test_worker_that_is_started_anew_and_never_gets_ready_holds_no_plan_up_for_e
         assert not plan.done()
         stage.pass_time(2)
         with pytest.raises(
-            RestartFailedError, match=r"worker 1 .* tried again: it was not ready after 60 s \(--give-up-after\)"
+            RestartFailedError, match=r"worker 1 .* started again: it was not ready within 60 s \(--give-up-after\)"
         ):
             plan.result()
         stage.obeys()
@@ -224,7 +224,7 @@ def test_unknown_name_is_refused() -> None:
     with plans_stage(2) as stage:
         for shard in (-1, 2):
             plan = stage.plan(stage.conductor.restart(shard))
-            with pytest.raises(IndexError, match=rf"there is no shard {shard}; allowed is 0 … 1"):
+            with pytest.raises(IndexError, match=rf"there is no shard {shard}; allowed: 0 … 1"):
                 plan.result()
 
 
@@ -307,7 +307,7 @@ def test_only_worker_that_does_not_share_its_bus_is_not_replaced(how: str) -> No
             stage.bus_error = StartError("the bus cannot be opened")
         plan = stage.plan(stage.conductor.reload())
         stage.pass_time(11)
-        with pytest.raises(RestartFailedError, match=r"the old one goes on: the (only worker|bus) "):
+        with pytest.raises(RestartFailedError, match=r"the old one keeps serving: the (only worker|bus) "):
             plan.result()
         assert stage.seating.bus is None
         assert len(stage.made.launched) == 1

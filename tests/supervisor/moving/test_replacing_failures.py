@@ -73,10 +73,10 @@ def test_standby_that_fails_leaves_everything_as_it_was_and_is_the_answer(
                 stage.pass_time(59.5)
                 assert not plan.done()
                 stage.pass_time(1)
-                reason = "it was not ready after 60 s (--give-up-after)"
+                reason = "it was not ready within 60 s (--give-up-after)"
             case "terminated":
                 stage.says(2, Alive(0), Draining())
-                reason = "it was told to end (SIGTERM)"
+                reason = "it was terminated (SIGTERM)"
             case "no process":
                 reason = "no process: [Errno 24] Too many open files"
             case _:
@@ -84,7 +84,7 @@ def test_standby_that_fails_leaves_everything_as_it_was_and_is_the_answer(
         with pytest.raises(RestartFailedError) as caught:
             plan.result()
         assert caught.value.code == "start_failed"
-        assert str(caught.value) == f"wspulse: the new worker 0 could not start, the old one goes on: {reason}"
+        assert str(caught.value) == f"wspulse: the new worker 0 could not start; the old one keeps serving: {reason}"
         (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
         assert record.__dict__.get("traceback") == (TRACEBACK if how == "boot failure" else None)
         assert MoveOut not in map(type, source.told)
@@ -122,7 +122,7 @@ def test_target_that_fails_when_it_is_to_accept_leaves_everything_as_it_was(how:
         if how == "boot failure":
             stage.says(2, BootFailed(TRACEBACK))
         stage.ends(2, 1)
-        with pytest.raises(RestartFailedError, match="the old one goes on: "):
+        with pytest.raises(RestartFailedError, match="the old one keeps serving: "):
             plan.result()
         assert stage.heard(0, MoveOut) == []
         stage.check(2)
@@ -135,7 +135,7 @@ def test_target_that_dies_while_sessions_move_ends_the_plan_and_the_source_goes_
         stage.ends(2, -signal.SIGKILL)
         assert not plan.done(), "the source says what was lost"
         stage.says(0, MoveFailed(stage.last(0, MoveOut).plan, "the target has ended", moved, 0, moved))
-        with pytest.raises(MoveFailedError, match=f"{moved} were, {moved} of them are lost.*: the target has ended"):
+        with pytest.raises(MoveFailedError, match=f"{moved} were, {moved} of them lost.*: the target has ended"):
             plan.result()
         assert stage.workers.children[0].state is ChildState.READY
         assert stage.heard(0, SlotTable) == stage.heard(0, Drain) == []
@@ -158,7 +158,7 @@ def test_target_that_dies_when_everything_has_moved_costs_the_source_its_process
         plan = to_moving(stage)
         stage.ends(2, -signal.SIGKILL)
         stage.moves_out(0)
-        with pytest.raises(MoveFailedError, match="3 were, 3 of them are lost"):
+        with pytest.raises(MoveFailedError, match="3 were, 3 of them lost"):
             plan.result()
         assert stage.at(0).kills == 1
         stage.ends(0, -signal.SIGKILL)
@@ -224,7 +224,7 @@ def test_new_worker_that_fails_behind_the_death_of_the_old_one_is_tried_again_at
         plan = stage.plan(stage.conductor.restart(0))
         stage.ends(0, -signal.SIGKILL)
         stage.says(2, BootFailed(TRACEBACK))
-        with pytest.raises(RestartFailedError, match="could not start, it is tried again: SyntaxError"):
+        with pytest.raises(RestartFailedError, match="could not start; it is started again: SyntaxError"):
             plan.result()
         for _ in range(20):  # broken code that a crash meets is tried for ever
             stage.ends(2, 1)
@@ -258,10 +258,10 @@ def test_source_without_a_word_loses_its_new_target_when_nothing_has_moved(caplo
         assert stage.at(2).kills == 0
         stage.pass_time(2)
         assert stage.at(2).kills > 0
-        assert "no session moves to a new worker; it is killed" in caplog.text
+        assert "no session moves to the new worker; it is killed" in caplog.text
         stage.ends(2, -signal.SIGKILL)
         stage.pass_time(7)
-        with pytest.raises(MoveFailedError, match="none did in the time that they have"):
+        with pytest.raises(MoveFailedError, match="none moved in the time allowed"):
             plan.result()
         assert stage.at(0).kills == 0
         stage.check(2)
@@ -280,7 +280,7 @@ def test_source_whose_last_sessions_do_not_move_is_killed_and_followed(caplog: p
         stage.pass_time(5)
         assert stage.at(0).kills > 0
         (said,) = {record.message for record in caplog.records if "do not move" in record.message}
-        assert said == "sessions that are left do not move; their worker is killed"
+        assert said == "the remaining sessions do not move; their worker is killed"
         stage.ends(0, -signal.SIGKILL)
         assert plan.result() == Moved(0, 19, 0, 0.003, 1)
         stage.check(2)
@@ -294,7 +294,7 @@ def test_source_that_never_says_that_it_has_nothing_to_do_any_more_is_let_go(cap
         assert stage.heard(0, Drain) == []
         stage.pass_time(3)
         assert stage.heard(0, Drain) == [GONE]
-        assert "does not say that its sessions have moved" in caplog.text
+        assert "does not confirm that its sessions have moved" in caplog.text
         stage.drains(0)
         assert plan.result() == Moved(0, 3, 0, 0.004)
         stage.check(2)

@@ -148,7 +148,7 @@ def test_of_workers_that_are_to_come_none_stays_when_one_cannot_start() -> None:
         stage.says(3, Alive(0), BootFailed("Traceback\nOSError: database"))
         with pytest.raises(RestartFailedError) as caught:
             plan.result()
-        assert str(caught.value) == "wspulse: the new worker 3 could not start, the others go on: OSError: database"
+        assert str(caught.value) == "wspulse: the new worker 3 could not start; the others keep serving: OSError: database"
         stage.ends(2)
         stage.ends(3, 1)
         assert stage.heard(0, SlotTable) == []
@@ -164,7 +164,7 @@ def test_worker_that_is_to_come_and_dies_while_the_others_get_ready_is_the_answe
         stage.ends(2, -signal.SIGKILL)
         stage.is_ready(3)
         with pytest.raises(
-            RestartFailedError, match="worker 2 could not start, the others go on: was killed by SIGKILL"
+            RestartFailedError, match="worker 2 could not start; the others keep serving: was killed by SIGKILL"
         ):
             plan.result()
         stage.drains(3)
@@ -199,7 +199,7 @@ def test_target_that_dies_ends_the_plan_and_another_one_goes_on_from_there() -> 
         plan = stage.plan(stage.conductor.scale(lambda _present: 2))
         stage.ends(0, -signal.SIGKILL)
         stage.says(2, MoveFailed(stage.last(2, MoveOut).plan, "a target has ended", 1, 0, 1))
-        with pytest.raises(MoveFailedError, match="worker 2 could not all be moved"):
+        with pytest.raises(MoveFailedError, match="not all sessions of worker 2 could be moved"):
             plan.result()
         stage.check(3)
         plan = stage.plan(stage.conductor.scale(lambda _present: 2))
@@ -218,7 +218,7 @@ def test_target_that_does_not_get_ready_is_not_waited_for_without_end() -> None:
         stage.ends(0, 1)
         plan = stage.plan(stage.conductor.scale(lambda _present: 1))
         stage.pass_time(61)
-        with pytest.raises(MoveFailedError, match="was not ready after 60 s"):
+        with pytest.raises(MoveFailedError, match="was not ready within 60 s"):
             plan.result()
         assert len(stage.workers.children) == 2
 
@@ -242,7 +242,7 @@ def test_target_that_fails_leaves_others_what_has_moved_to_them_and_closes_what_
         stage.vacates(2)
         assert slots(stage.last(2, MoveOut).targets).count(0) == 0, "the first has its part"
         stage.says(2, MoveFailed(stage.last(2, MoveOut).plan, "it does not answer", 1, 0, 1))
-        with pytest.raises(MoveFailedError, match="worker 2 could not all be moved"):
+        with pytest.raises(MoveFailedError, match="not all sessions of worker 2 could be moved"):
             plan.result()
         assert (stage.heard(0, CloseStrays), stage.heard(1, CloseStrays)) == ([], [CloseStrays(0.0)])
         stage.check(3)

@@ -152,7 +152,7 @@ def test_file_that_cannot_be_looked_at_is_an_error_and_leaves_no_descriptor(
         folder.touch()
 
     before_flock(replace_folder_by_a_file)
-    with pytest.raises(StartError, match="cannot be looked at: Not a directory"):
+    with pytest.raises(StartError, match="cannot be examined: Not a directory"):
         take_lock(folder / "lock")
 
 

@@ -79,7 +79,7 @@ def test_worker_that_reads_nothing_is_told_again(stage: Stage) -> None:
     for path in stage.paths:
         Path(path).unlink()
     stage.deaf = {0}
-    with pytest.raises(OSError, match="the worker at seat 0 reads nothing"):
+    with pytest.raises(OSError, match="the worker at seat 0 does not read its messages"):
         listeners.restore(stage.paths)
     stage.deaf = set()
     listeners.restore([])

@@ -46,7 +46,7 @@ def test_fresh_folder_is_ours_alone_and_gone_after_release(environ: dict[str, st
 
 def test_second_server_is_refused_with_the_pid_of_the_first(environ: dict[str, str]) -> None:
     claimed = RuntimeDir.claim(8000, environ)
-    with pytest.raises(StartError, match=rf"another wspulse \(pid {os.getpid()}\) serves port 8000; stop it or"):
+    with pytest.raises(StartError, match=rf"another wspulse server \(pid {os.getpid()}\) uses port 8000; stop it or"):
         RuntimeDir.claim(8000, environ)
     RuntimeDir.claim(8001, environ).release()
     claimed.release()
@@ -95,13 +95,13 @@ def test_folder_open_to_others_is_refused(environ: dict[str, str]) -> None:
     folder = Path(environ["XDG_RUNTIME_DIR"]) / "wspulse"
     folder.mkdir()
     folder.chmod(0o770)
-    with pytest.raises(StartError, match=r"is open to others \(mode 0770\); run chmod 700"):
+    with pytest.raises(StartError, match=r"is accessible to other users \(mode 0770\); run chmod 700"):
         RuntimeDir.claim(8000, environ)
 
 
 def test_file_in_the_folders_place_is_refused(environ: dict[str, str]) -> None:
     (Path(environ["XDG_RUNTIME_DIR"]) / "wspulse").write_text("")
-    with pytest.raises(StartError, match="is no folder"):
+    with pytest.raises(StartError, match="is not a folder"):
         RuntimeDir.claim(8000, environ)
 
 
@@ -109,7 +109,7 @@ def test_link_in_the_folders_place_is_refused(environ: dict[str, str], tmp_path:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o700)
     (Path(environ["XDG_RUNTIME_DIR"]) / "wspulse").symlink_to(elsewhere)
-    with pytest.raises(StartError, match="is no folder"):
+    with pytest.raises(StartError, match="is not a folder"):
         RuntimeDir.claim(8000, environ)
 
 
@@ -118,7 +118,7 @@ def test_folder_of_somebody_else_is_refused(environ: dict[str, str]) -> None:
     folder = Path(environ["XDG_RUNTIME_DIR"]) / "wspulse"
     folder.mkdir(mode=0o700)
     os.chown(folder, 12345, -1)
-    with pytest.raises(StartError, match="belongs to user 12345, not to user 0; remove it, or set XDG_RUNTIME_DIR"):
+    with pytest.raises(StartError, match="belongs to user 12345, not to user 0; remove it or set XDG_RUNTIME_DIR"):
         RuntimeDir.claim(8000, environ)
 
 
@@ -224,7 +224,7 @@ def test_folder_stays_ours_when_the_file_in_it_is_removed(environ: dict[str, str
     claimed = RuntimeDir.claim(8000, environ)
     bind(claimed.socket_path("mailbox-0"))
     (claimed.path / "lock").unlink()
-    with pytest.raises(StartError, match="another wspulse serves port 8000"):
+    with pytest.raises(StartError, match="another wspulse server uses port 8000"):
         RuntimeDir.claim(8000, environ)
     assert Path(claimed.socket_path("mailbox-0")).exists()
     claimed.release()
@@ -292,7 +292,7 @@ def test_folder_that_another_server_has_made_in_our_folders_place_is_not_taken(e
     shutil.rmtree(claimed.path)
     other = RuntimeDir.claim(8000, environ)
     bind(other.socket_path("mailbox-0"))
-    with pytest.raises(StartError, match="is another server's now"):
+    with pytest.raises(StartError, match="now belongs to another server"):
         claimed.restore()
     claimed.release()
     assert Path(other.socket_path("mailbox-0")).exists()

@@ -84,8 +84,8 @@ def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     return [(record.levelname, record.getMessage()) for record in caplog.records]
 
 
-REMOVED = ("WARNING", "files that the server needs were removed, and are made again")
-AMISS = ("ERROR", "what the server needs was removed, and cannot be made again; it is tried again")
+REMOVED = ("WARNING", "files that the server needs were removed and are created again")
+AMISS = ("ERROR", "files that the server needs were removed and cannot be created again; it keeps trying")
 
 
 async def test_files_that_are_there_are_left_alone(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
@@ -130,7 +130,7 @@ async def test_what_cannot_be_made_again_is_told_once_and_when_it_can(
     stage.part.error = None
     stage.look()
     assert stage.told[1:] == [("the part was removed", False)]
-    assert said(caplog)[2:] == [("INFO", "what the server needs is there again")]
+    assert said(caplog)[2:] == [("INFO", "the files that the server needs are back")]
     assert stage.part.restored == [["one"]] * 4
 
 

@@ -67,5 +67,5 @@ def test_start_in_a_folder_that_has_been_removed_is_refused(releases: Path) -> N
     os.chdir(releases / "2")
     (releases / "2/lib").rmdir()
     (releases / "2").rmdir()
-    with pytest.raises(StartError, match="the working directory has been removed; start in another one"):
+    with pytest.raises(StartError, match="the working directory has been removed; start the server in another one"):
         WorkingFolder()

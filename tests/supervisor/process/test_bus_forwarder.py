@@ -176,4 +176,4 @@ def test_forwarder_that_fails_goes_on_and_can_be_stopped(
     with ends(tmp_path) as made:
         made.senders[0].send(b"hello")
         assert made.received(made.subscribers[0], 1) == [[b"hello"]]
-        assert [record.getMessage() for record in caplog.records] == ["the bus failed; it goes on in a moment"] * 2
+        assert [record.getMessage() for record in caplog.records] == ["the bus failed and is restarted"] * 2

@@ -105,7 +105,7 @@ def test_start_that_the_system_refuses_is_tried_again_and_counts_as_no_crash(
     stage.worker.ends(1)
     stage.pass_time(60)
     assert (stage.child.state, stage.child.restarts) == (ChildState.WAITING, 1)
-    said = [record for record in caplog.records if record.message == "no worker could be started; it is tried again"]
+    said = [record for record in caplog.records if record.message == "no worker could be started; trying again"]
     assert 10 < len(said) < 20
     stage.refuse = None
     assert stage.next_start() < 5.1

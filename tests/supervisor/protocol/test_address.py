@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 from wspulse.supervisor.protocol.address import events_endpoint, find_address
 
 
@@ -28,3 +29,13 @@ def test_endpoint_beats_port_beats_variables_beats_the_default(tmp_path: Path) -
 def test_event_socket_on_all_addresses_is_reached_where_the_control_socket_is() -> None:
     assert events_endpoint("tcp://0.0.0.0:5556", "tcp://far:5555") == "tcp://far:5556"
     assert events_endpoint("ipc:///a.events", "ipc:///a") == "ipc:///a.events"
+
+
+def test_port_finds_a_server_whose_control_socket_is_elsewhere(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    tmp_path.chmod(0o700)
+    claimed = RuntimeDir.claim(61998, environ)
+    claimed.tell("ipc:///elsewhere/c.sock", [])
+    assert find_address(port=61998, environ=environ).endpoint == "ipc:///elsewhere/c.sock"
+    os.close(claimed._lock)  # it crashes
+    assert find_address(port=61998, environ=environ).endpoint == f"ipc://{tmp_path}/wspulse/61998/control.sock"

@@ -40,7 +40,7 @@ def test_useless_files_are_refused_with_their_names(tmp_path: Path) -> None:
     public, _ = write_pair(tmp_path, "mine")
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").write_text("hello")
-    with pytest.raises(KeyFileError, match=r"mine\.key has no key pair"):
+    with pytest.raises(KeyFileError, match=r"mine\.key contains no key pair"):
         load_pair(public)
     for path in (tmp_path / "none", tmp_path / "empty", tmp_path / "text"):
         with pytest.raises(KeyFileError, match=str(path)):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wspulse.supervisor.errors import SettingError
-from wspulse.supervisor.settings.layers import resolve
+from wspulse.supervisor.settings.layers import resolve, resolve_named
 
 
 def test_defaults_are_those_of_the_documentation() -> None:
@@ -42,7 +42,7 @@ def test_workers_may_be_as_many_as_the_machine_gives(tmp_path: Path, monkeypatch
     assert resolve({"workers": "auto"}, {"WSPULSE_WORKERS": "3"}).workers == 5, "a layer that says so beats the others"
     assert resolve({"config": str(file)}, {}).workers == 5
     assert resolve({"config": str(file)}, {"WSPULSE_WORKERS": "3"}).workers == 3
-    with pytest.raises(SettingError, match=r"--workers: 'Auto' is no integer; allowed is 1 … 1024, or auto"):
+    with pytest.raises(SettingError, match=r"--workers: 'Auto' is not an integer; allowed: 1 … 1024, or auto"):
         resolve({"workers": "Auto"}, {})
 
 
@@ -51,7 +51,7 @@ def test_closes_are_spread_over_less_time_than_the_shutdown_has() -> None:
     assert (settings.drain_spread, settings.handover_timeout) == (9.5, 10.0)
     for spread in ("10", "12"):
         with pytest.raises(
-            SettingError, match=rf"--drain-spread: {spread} s is too long; it must be under .* \(10 s\)"
+            SettingError, match=rf"--drain-spread: {spread} s is too long; it must be less than .* \(10 s\)"
         ):
             resolve({"drain_spread": spread}, {})
     assert resolve({"drain_spread": "12", "shutdown_timeout": "20"}, {}).drain_spread == 12
@@ -91,24 +91,28 @@ def test_unknown_variables_are_reported_not_refused() -> None:
 @pytest.mark.parametrize(
     ("flags", "environ", "said"),
     [
-        ({"port": "x"}, {}, "wspulse: --port: 'x' is no integer; allowed is 0 … 65535"),
-        ({"port": "65536"}, {}, "wspulse: --port: 65536 is out of range; allowed is 0 … 65535"),
-        ({"workers": "0"}, {}, "wspulse: --workers: 0 is out of range; allowed is 1 … 1024"),
-        ({"workers": "1025"}, {}, "wspulse: --workers: 1025 is out of range; allowed is 1 … 1024"),
-        ({}, {"WSPULSE_WORKERS": "1e1"}, "wspulse: WSPULSE_WORKERS: '1e1' is no integer; allowed is 1 … 1024"),
-        ({"ping_period": "0"}, {}, "wspulse: --ping-period: 0 is out of range; allowed is above 0 … 300 seconds"),
-        ({"ping_period": "nan"}, {}, "wspulse: --ping-period: nan is out of range; allowed is above 0 … 300 seconds"),
-        ({"resume_window": "soon"}, {}, "wspulse: --resume-window: 'soon' is no number; allowed is 0 … 180 seconds"),
-        ({"codec": "xml"}, {}, "wspulse: --codec: 'xml' is unknown; allowed is json, msgpack or raw"),
-        ({"path": "ws"}, {}, "wspulse: --path: 'ws' is no path; it begins with / and has no query"),
-        ({"path": "/healthz"}, {}, "wspulse: --path: '/healthz' is taken: it answers health checks"),
-        ({"subprotocol": ["a b"]}, {}, "wspulse: --subprotocol: 'a b' is no token"),
-        ({"subprotocol": ["a", "a"]}, {}, "wspulse: --subprotocol: 'a' stands twice"),
+        ({"port": "x"}, {}, "wspulse: --port: 'x' is not an integer; allowed: 0 … 65535"),
+        ({"port": "65536"}, {}, "wspulse: --port: 65536 is out of range; allowed: 0 … 65535"),
+        ({"workers": "0"}, {}, "wspulse: --workers: 0 is out of range; allowed: 1 … 1024"),
+        ({"workers": "1025"}, {}, "wspulse: --workers: 1025 is out of range; allowed: 1 … 1024"),
+        ({}, {"WSPULSE_WORKERS": "1e1"}, "wspulse: WSPULSE_WORKERS: '1e1' is not an integer; allowed: 1 … 1024"),
+        ({"ping_period": "0"}, {}, "wspulse: --ping-period: 0 is out of range; allowed: above 0, up to 300 seconds"),
+        (
+            {"ping_period": "nan"},
+            {},
+            "wspulse: --ping-period: nan is out of range; allowed: above 0, up to 300 seconds",
+        ),
+        ({"resume_window": "soon"}, {}, "wspulse: --resume-window: 'soon' is not a number; allowed: 0 … 180 seconds"),
+        ({"codec": "xml"}, {}, "wspulse: --codec: 'xml' is unknown; allowed: json, msgpack or raw"),
+        ({"path": "ws"}, {}, "wspulse: --path: 'ws' is not a path; a path begins with / and has no query"),
+        ({"path": "/healthz"}, {}, "wspulse: --path: '/healthz' is reserved for health checks"),
+        ({"subprotocol": ["a b"]}, {}, "wspulse: --subprotocol: 'a b' is not a token"),
+        ({"subprotocol": ["a", "a"]}, {}, "wspulse: --subprotocol: 'a' is listed twice"),
         ({"allow_origin": ["example.com"]}, {}, "wspulse: --allow-origin: 'example.com' is no origin"),
-        ({"app": "chat.py:server"}, {}, "wspulse: --app: 'chat.py:server' names a file; name its module: chat:server"),
+        ({"app": "chat.py:server"}, {}, "wspulse: --app: 'chat.py:server' names a file; give its module: chat:server"),
         ({"app": "./chat:server"}, {}, "wspulse: --app: './chat:server' is neither MODULE:ATTR"),
         ({"app": "chat:"}, {}, "wspulse: --app: 'chat:' is neither MODULE:ATTR"),
-        ({"host": ""}, {}, "wspulse: --host: '' is no host"),
+        ({"host": ""}, {}, "wspulse: --host: '' is not a host"),
         (
             {},
             {"WSPULSE_SUSPEND_ON_CLEAN_CLOSE": "maybe"},
@@ -128,15 +132,15 @@ def test_wrong_value_names_its_source_and_what_is_allowed(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('port = "8000"', "port: '8000' is no integer; allowed is 0 … 65535"),
-        ("port = true", "port: True is no integer"),
-        ("ping_period = false", "ping_period: False is no number"),
+        ('port = "8000"', "port: '8000' is not an integer; allowed: 0 … 65535"),
+        ("port = true", "port: True is not an integer"),
+        ("ping_period = false", "ping_period: False is not a number"),
         ("suspend_on_clean_close = 1", "suspend_on_clean_close: 1 is neither true nor false"),
-        ('subprotocol = "a"', "subprotocol: 'a' is no array of strings"),
+        ('subprotocol = "a"', "subprotocol: 'a' is not an array of strings"),
         ("prot = 1", "unknown key 'prot'; did you mean port?"),
-        ("zzzzzz = 1", "unknown key 'zzzzzz'; allowed is acc"),
+        ("zzzzzz = 1", "unknown key 'zzzzzz'; allowed: acc"),
         ('config = "other.toml"', "unknown key 'config'"),
-        ("port = ", "is no TOML: "),
+        ("port = ", "is not TOML: "),
     ],
 )
 def test_wrong_file_names_its_key(tmp_path: Path, text: str, said: str) -> None:
@@ -151,3 +155,32 @@ def test_wrong_file_names_its_key(tmp_path: Path, text: str, said: str) -> None:
 def test_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="cannot be read: No such file or directory"):
         resolve({"config": str(tmp_path / "none.toml")}, {})
+
+
+def test_few_settings_are_read_as_the_server_reads_them_and_no_others(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text('port = 9000\ncontrol = "ipc:///run/c.sock"\nping_period = "wrong"\n')
+    names = {"port", "control"}
+    assert resolve_named(names, str(file), {}) == {"port": 9000, "control": "ipc:///run/c.sock"}
+    assert resolve_named(names, None, {"WSPULSE_CONFIG": str(file), "WSPULSE_PORT": "9001"})["port"] == 9001
+    assert resolve_named(names, None, {"WSPULSE_HOST": "127.0.0.2"}) == {}
+    with pytest.raises(SettingError, match=r"^wspulse: WSPULSE_PORT: 'x' is not an integer"):
+        resolve_named(names, str(file), {"WSPULSE_PORT": "x"})
+
+
+def test_workers_complaint_blames_the_option_that_was_given() -> None:
+    pong = "wspulse: pong_wait: 30 must be above ping_period (40)"
+    said = "wspulse: --ping-period does not go with pong_wait: 30 must be above ping_period (40)"
+    assert resolve({"ping_period": "40"}, {}).with_source(pong) == said
+    assert resolve({"pong_wait": "30"}, {}).with_source(pong) == pong.replace("pong_wait:", "--pong-wait:")
+    assert resolve({}, {}).with_source(pong) == pong
+
+
+def test_only_addresses_that_are_not_flags_yield_to_another_server() -> None:
+    named = {"WSPULSE_CONTROL": "ipc:///run/c.sock", "WSPULSE_ADMIN": "127.0.0.1:9000"}
+    beside = resolve({"port": "0"}, named)
+    assert beside.yields("control")
+    assert beside.yields("admin")
+    assert not resolve({"port": "8001"}, named).yields("control")
+    assert not resolve({}, {**named, "WSPULSE_PORT": "0"}).yields("control")
+    assert not resolve({"port": "0", "control": "ipc:///run/c.sock"}, named).yields("control")

@@ -76,7 +76,7 @@ def shape(kind: object) -> tuple[object, ...] | None:
 
 def test_settings_of_plain_options_read_the_kinds_of_the_options() -> None:
     plain = {name: shape(kind) for name, kind in OPTION_KINDS.items() if shape(kind) and name != "publish_messages"}
-    assert len(plain) == 21
+    assert len(plain) == 22
     assert {setting.option: shape(setting.kind) for setting in OPTIONS if setting.option in plain} == plain
 
 

@@ -122,7 +122,7 @@ async def test_nothing_is_loaded_where_nothing_is_to_be_watched() -> None:
 
 async def test_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     stage = Stage(str(tmp_path), str(tmp_path / "gone"))
-    with pytest.raises(SettingError, match=r"^wspulse: --reload: there is no '.*gone' to be watched$"):
+    with pytest.raises(SettingError, match=r"^wspulse: --reload: there is no '.*gone' to watch$"):
         stage.watch.start()
     await stage.watch.stop()
 

@@ -30,7 +30,7 @@ __all__ = ["Finished", "ServerProcess", "run_to_end", "serve_process", "start_pr
 _UVICORN_READY = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
 
 READY_LINE = re.compile(
-    r"wspulse: ready on (?P<url>(?:wss?://|unix:)\S+) \((?P<workers>\d+) workers"
+    r"wspulse: ready on (?P<url>(?:wss?://|unix:)\S+) \((?P<workers>\d+) workers?"
     r"(?:, also on [^ ,]+)*(?:, control (?P<control>\S+))?\)"
 )
 

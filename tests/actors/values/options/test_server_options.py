@@ -96,7 +96,7 @@ def test_counts_are_integers_in_range(option: str, low: int, high: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["suspend_on_clean_close", "publish_messages", "access_log", "cancel_on_disconnect", "client"]
+    "option", ["suspend_on_clean_close", "publish_messages", "access_log", "cancel_on_disconnect", "client", "index"]
 )
 def test_switches_are_true_or_false(option: str) -> None:
     for value in (True, False):

@@ -230,7 +230,7 @@ async def test_wrong_tokens_wait_and_the_right_one_does_not(
         for each in waits:
             each.set_result(None)
         assert {(await guess).status for guess in guesses} == {401}
-    told = [each.__dict__ for each in caplog.records if each.message == "a wrong token was shown at the admin address"]
+    told = [each.__dict__ for each in caplog.records if each.message == "the admin address was sent a wrong token"]
     assert 1 <= len(told) < 17, "whoever tries many does not fill the log"
     assert told[0]["client"] == "127.0.0.1"
     assert "guess" not in caplog.text

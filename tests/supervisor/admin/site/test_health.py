@@ -31,4 +31,4 @@ def test_what_is_amiss_with_the_server_and_with_a_worker_is_said_once() -> None:
 
 
 def test_server_that_has_no_workers_yet_is_not_ready() -> None:
-    assert reasons_against(stats()) == ["no worker was started yet"]
+    assert reasons_against(stats()) == ["no worker has been started yet"]

@@ -154,9 +154,9 @@ def test_taken_port_and_open_runtime_directory_are_found(runtime: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         machine = read_machine(["127.0.0.1"], taken.getsockname()[1], environ={"XDG_RUNTIME_DIR": str(runtime)})
     assert machine.port_problem is not None
-    assert "taken" in machine.port_problem
+    assert "in use" in machine.port_problem
     assert machine.runtime_dir_problem is not None
-    assert "open to others" in machine.runtime_dir_problem
+    assert "accessible to other users" in machine.runtime_dir_problem
 
 
 def test_command_line_tells_in_text_and_in_json_and_by_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,8 +164,8 @@ def test_command_line_tells_in_text_and_in_json_and_by_its_exit_code(capsys: pyt
         port = taken.getsockname()[1]
         assert main(["doctor", "--connections", "10", "--port", str(port)]) == 1
         text = capsys.readouterr().out
-        assert "to change" in text
-        assert f"{port} is taken by " in text
+        assert "1 thing to change" in text
+        assert f"{port} is in use by " in text
         assert f"(pid {os.getpid()})" in text
         assert main(["doctor", "--connections", "10", "--port", str(port), "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
@@ -195,8 +195,8 @@ def test_settings_are_read_as_the_server_reads_them(
     }
     told = {each["name"]: each["text"] for each in report["findings"] if each["level"] in ("change", "advice")}
     assert told["extras"] == "--reload needs watchfiles: not installed"
-    assert "tcp://0.0.0.0:5000 can be reached from elsewhere" in told["control"]
-    assert told["settings"] == "variables that are not settings: WSPULSE_WORKRES"
+    assert "tcp://0.0.0.0:5000 can be reached from other machines" in told["control"]
+    assert told["settings"] == "unknown WSPULSE_* variables: WSPULSE_WORKRES"
 
 
 def test_certificate_of_the_settings_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,7 +208,7 @@ def test_certificate_of_the_settings_is_looked_at(tmp_path: Path, capsys: pytest
     # Half a day more: while the test runs, what is left falls under the whole days.
     certificate, key = Authority().certificate(tmp_path, expires=datetime.now(UTC) + timedelta(days=20, hours=12))
     (tmp_path / "wspulse.toml").write_text(f'tls_cert = "{certificate}"\ntls_key = "{key}"\n')
-    assert found() == {"name": "certificate", "level": "fine", "text": "it is good for 20 days more", "remedy": ""}
+    assert found() == {"name": "certificate", "level": "fine", "text": "valid for 20 more days", "remedy": ""}
     key.unlink()
     assert found()["text"] == f"--tls-key: {key} cannot be read: No such file or directory"
 
@@ -218,7 +218,7 @@ def test_unix_socket_is_looked_at_and_then_no_port(tmp_path: Path, capsys: pytes
     main(["doctor", "--config", str(tmp_path / "wspulse.toml"), "--json"])
     report = json.loads(capsys.readouterr().out)
     found = {each["name"]: (each["level"], each["text"]) for each in report["findings"]}
-    assert found["unix socket"] == ("change", f"there is no folder {tmp_path}/gone")
+    assert found["unix socket"] == ("change", f"the folder {tmp_path}/gone does not exist")
     assert "port" not in found
 
 
@@ -232,7 +232,7 @@ def test_wspulse_that_has_the_port_is_named(runtime: Path) -> None:
         finally:
             claimed.release()
     assert machine.port_problem is not None
-    assert machine.port_problem.startswith(f"another wspulse (pid {os.getpid()}) serves port {port}")
+    assert machine.port_problem.startswith(f"another wspulse server (pid {os.getpid()}) uses port {port}")
 
 
 @pytest.mark.parametrize("arguments", [["--connections", "0"], ["--connections", "x"], ["--port", "70000"], ["--wat"]])

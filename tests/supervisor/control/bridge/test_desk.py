@@ -309,7 +309,7 @@ def test_questions_beyond_the_limit_are_refused_until_one_is_settled(
     stage.ask(2)
     numbers = [each.number for each in stage.since() if isinstance(each, Pose)]
     stage.ask(3)
-    assert stage.since() == [Settle(3, {"status": 503, "text": "too many connections are on their way"})]
+    assert stage.since() == [Settle(3, {"status": 503, "text": "too many connections are waiting for an answer"})]
     stage.answer(ONE, numbers[0], "a")
     stage.since()
     stage.ask(4)

@@ -127,7 +127,7 @@ def test_program_that_does_not_take_the_ends_of_many_connections_is_gone_after_3
     end_told_ones(stage, MANY)
     assert pass_time(stage, 0, 30) == []
     (gone,) = pass_time(stage, 30, 32)
-    assert gone.reason == "it does not take what it is told"
+    assert gone.reason == "it does not read its messages"
 
 
 def test_program_that_catches_up_in_time_stays_however_many_connections_end_at_once(stage: DeskStage) -> None:

@@ -162,7 +162,7 @@ def test_peer_that_attaches_anew_is_another_program_and_adopts_its_own_connectio
     stage.since()
     second = stage.attach(ONE, window=5)
     assert second != first
-    assert ReportGone(first, "it attached anew") in stage.done
+    assert ReportGone(first, "it attached again") in stage.done
     assert stage.told() == ["one connected a adopted", "one message a 1"]
 
 

@@ -262,7 +262,7 @@ async def test_delivery_that_cannot_be_made_up_stops_no_other_program(monkeypatc
 
 async def test_peer_that_names_itself_is_no_program_since_another_may_have_its_name() -> None:
     async with stage() as made:
-        with pytest.raises(BadRequestError, match="attach: a program has no ZMQ_ROUTING_ID of its own"):
+        with pytest.raises(BadRequestError, match="attach: a program must not set ZMQ_ROUTING_ID"):
             made.says(PeerRoute(b"bot", connection=20), "attach")
         asking = made.service.receive(BridgeQuestion("/ws", {}, {}, None))
         assert (await asking)["status"] == 503

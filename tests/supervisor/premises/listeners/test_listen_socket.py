@@ -51,7 +51,7 @@ def test_taken_port_says_so() -> None:
     with open_listener("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(
-            AddressTakenError, match=rf"127\.0\.0\.1:{port} is taken by another program .* another --port"
+            AddressTakenError, match=rf"127\.0\.0\.1:{port} is in use by another program .* another --port"
         ):
             open_listener("127.0.0.1", port)
 
@@ -60,7 +60,7 @@ def test_taken_port_says_so() -> None:
     ("number", "said"),
     [
         (errno.EACCES, "this user may not listen on 10.1.2.3:80; choose a --port above 1023"),
-        (errno.EADDRNOTAVAIL, "10.1.2.3 is no address of this machine; choose another --host"),
+        (errno.EADDRNOTAVAIL, "10.1.2.3 is not an address of this machine; choose another --host"),
         (errno.ENOBUFS, "cannot listen on 10.1.2.3:80: No buffer space available"),
     ],
 )
@@ -75,7 +75,7 @@ def test_refusal_says_what_to_do(monkeypatch: pytest.MonkeyPatch, number: int, s
 
 
 def test_foreign_address_is_refused() -> None:
-    with pytest.raises(StartError, match=r"192\.0\.2\.1 is no address of this machine"):
+    with pytest.raises(StartError, match=r"192\.0\.2\.1 is not an address of this machine"):
         open_listener("192.0.2.1", 0)
 
 

@@ -28,7 +28,7 @@ def test_exit_code_that_says_nothing_is_told_with_what_can_be_known(
 ) -> None:
     python = tmp_path / "python"
     assert exit_sentence(255) == (
-        "ended with exit code 255: the application ended it so, or the system could not execute it"
+        "ended with exit code 255: the application exited with it, or the system could not execute it"
     )
     monkeypatch.setattr("multiprocessing.spawn._python_exe", str(python))
     assert exit_sentence(255) == f"ended with exit code 255: {python} cannot be executed (No such file or directory)"

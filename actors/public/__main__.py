@@ -1,0 +1,5 @@
+"""`python -m wspulse ...` is `wspulse ...`."""
+
+from wspulse.supervisor.cli import main
+
+raise SystemExit(main())
