@@ -77,14 +77,14 @@ class Declaration:
 
         No other callback of the session runs then, and none will here. What the next process is to know goes into
         `connection.state`. Should the move fail, the session goes on here, and `on_transfer_in` runs here. What it raises is
-        logged, and the session moves. (doc/moving.md)
+        logged, and the session moves. (doc/why/moving.md)
         """
         return self._set("on_transfer_out", handler)
 
     def on_transfer_in(self, handler: Handler) -> Handler:
         """Set what runs when a session has moved to this process, before any other callback here: `handler(connection)`.
 
-        No on_connect runs for it. What it raises is logged, and the session goes on. (doc/moving.md)
+        No on_connect runs for it. What it raises is logged, and the session goes on. (doc/why/moving.md)
         """
         return self._set("on_transfer_in", handler)
 

@@ -48,9 +48,9 @@ class Running:
 class Server(Declaration, Calls):
     """A WebSocket server: who may connect, what happens then, and how to reach those who did.
 
-    Every option has the default and range of contract.md §5 and raises ValueError "wspulse: <option>: ..." when it is
-    wrong. Callbacks may be sync or async and may also be set by the decorators of the same names. With several workers
-    each process has its own `Server` object, and all methods span all of them.
+    Every option has the default and range that doc/reference/options.md lists, and raises ValueError "wspulse: <option>:
+    ..." when it is wrong. Callbacks may be sync or async and may also be set by the decorators of the same names. With
+    several workers each process has its own `Server` object, and all methods span all of them.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Server(Declaration, Calls):
 
         `app.mount("/ws", server.asgi())` in FastAPI or Starlette, which do not pass their lifespan on: give them
         `lifespan=server.asgi_lifespan`, or the server starts with its first connection and `on_stop` never runs. Heartbeat
-        and framing are the ASGI server's own. See doc/http.md for what ASGI cannot express.
+        and framing are the ASGI server's own. See doc/howto/http.md for what ASGI cannot express.
 
         With `join`, the control endpoint of a running `wspulse serve`, this process (and any number like it) holds no
         sessions: its async calls go to that server, and may raise ControlError too.

@@ -138,7 +138,7 @@ class AsyncControl:
         return await self.call(calls.stats())
 
     async def metrics(self) -> list[MeasurementInfo]:
-        """Every measurement of doc/metrics.md with its samples. It answers also while workers do not."""
+        """Every measurement of doc/reference/metrics.md with its samples. It answers also while workers do not."""
         return await self.call(calls.metrics())
 
     async def restart(self, shard: int, *, drain: bool = False) -> MovedInfo:

@@ -135,7 +135,7 @@ class Control:
         return self._call(calls.stats())
 
     def metrics(self) -> list[MeasurementInfo]:
-        """Every measurement of doc/metrics.md with its samples. It answers also while workers do not."""
+        """Every measurement of doc/reference/metrics.md with its samples. It answers also while workers do not."""
         return self._call(calls.metrics())
 
     def restart(self, shard: int, *, drain: bool = False) -> MovedInfo:

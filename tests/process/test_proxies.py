@@ -1,4 +1,4 @@
-"""The nginx and the HAProxy of doc/deploy.md, in front of a real server with two workers."""
+"""The nginx and the HAProxy of doc/howto/proxies.md, in front of a real server with two workers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def authority() -> Authority:
 
 def configuration(language: str, changes: Mapping[str, str]) -> str:
     """The document's, with some of its lines changed."""
-    (block,) = blocks(ROOT / "doc" / "deploy.md", language)
+    (block,) = blocks(ROOT / "doc" / "howto" / "proxies.md", language)
     text = block.source
     for old, new in changes.items():
         assert old in text

@@ -177,9 +177,7 @@ def _network(machine: Machine, plan: Plan) -> Iterator[Finding]:
         yield Finding("conntrack", "change", text, f"sysctl -w net.netfilter.nf_conntrack_max={wanted}")
     if machine.local_ports is not None and machine.local_ports < plan.connections:
         text = f"{machine.local_ports} local ports: a proxy on this machine can hold no more connections to one address"
-        remedy = (
-            'sysctl -w net.ipv4.ip_local_port_range="1024 65535", or several addresses in the proxy (doc/deploy.md)'
-        )
+        remedy = 'sysctl -w net.ipv4.ip_local_port_range="1024 65535", or several addresses in the proxy (doc/howto/proxies.md)'
         yield Finding("local ports", "advice", text, remedy)
 
 
