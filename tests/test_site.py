@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_documents_build_into_a_site_without_a_warning(tmp_path: Path) -> None:
-    command = [ROOT / "scripts" / "docs", "build", "--quiet", "--site-dir", tmp_path / "site"]
+    command: list[str | Path] = [ROOT / "scripts" / "docs", "build", "--quiet", "--site-dir", tmp_path / "site"]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert (finished.returncode, finished.stdout + finished.stderr) == (0, "")
     index = json.loads((tmp_path / "site" / "search" / "search_index.json").read_text())
