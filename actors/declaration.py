@@ -75,21 +75,22 @@ class Declaration:
     def on_transfer_out(self, handler: Handler) -> Handler:
         """Set what runs before a session moves to another process, as its last callback in this one: `handler(connection)`.
 
-        No other callback of the session runs then, and none will here. What the next process is to know goes into
-        `connection.state`. Should the move fail, the session goes on here, and `on_transfer_in` runs here. What it raises is
-        logged, and the session moves. (doc/why/moving.md)
+        No other callback of the session runs at that time, and none will run here afterwards. Put what the next process needs
+        to know into `connection.state`. If the move fails, the session stays here, and `on_transfer_in` runs here. What the
+        handler raises is logged, and the session moves. (doc/howto/reload.md)
         """
         return self._set("on_transfer_out", handler)
 
     def on_transfer_in(self, handler: Handler) -> Handler:
         """Set what runs when a session has moved to this process, before any other callback here: `handler(connection)`.
 
-        No on_connect runs for it. What it raises is logged, and the session goes on. (doc/why/moving.md)
+        No on_connect runs for it. What the handler raises is logged, and the session goes on. (doc/howto/reload.md)
         """
         return self._set("on_transfer_in", handler)
 
     def on_start(self, handler: Handler) -> Handler:
-        """Add what runs once per worker before it accepts: `handler()`. What it raises stops the server at once."""
+        """Add what runs once per worker before it accepts connections: `handler()`. What it raises stops the server at once,
+        or fails the reload that started the worker."""
         self.start_handlers.append(_checked("on_start", handler))
         return handler
 

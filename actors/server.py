@@ -107,12 +107,12 @@ class Server(Declaration, Calls):
     def asgi(self, *, join: str | None = None) -> AsgiCallable:
         """This server as an ASGI application, with one shard in the process that serves it.
 
-        `app.mount("/ws", server.asgi())` in FastAPI or Starlette, which do not pass their lifespan on: give them
+        `app.mount("/ws", server.asgi())` in FastAPI or Starlette, which do not pass on their lifespan: give them
         `lifespan=server.asgi_lifespan`, or the server starts with its first connection and `on_stop` never runs. Heartbeat
         and framing are the ASGI server's own. See doc/howto/http.md for what ASGI cannot express.
 
         With `join`, the control endpoint of a running `wspulse serve`, this process (and any number like it) holds no
-        sessions: its async calls go to that server, and may raise ControlError too.
+        sessions: its async calls go to that server, and may also raise ControlError.
         """
         if join is not None:
             self._deployment = self._remote = RemoteServer(join, self.options.logger, self._in_process)
@@ -121,7 +121,8 @@ class Server(Declaration, Calls):
 
     @asynccontextmanager
     async def asgi_lifespan(self, app: object = None) -> AsyncIterator[None]:
-        """The lifespan of an application in which this server is mounted: on_start first; last 1001 to all and on_stop.
+        """The lifespan of an application in which this server is mounted: runs on_start first, and at the end closes all
+        sessions with 1001 and runs on_stop.
 
         In a lifespan of your own: `async with server.asgi_lifespan(app): ...`. Raises what on_start raises.
         """
@@ -146,9 +147,9 @@ class Server(Declaration, Calls):
     ) -> AsyncIterator[Running]:
         """Run one shard inside the current process and loop, for tests, notebooks and small applications.
 
-        Port 0 takes a free one. On the way out every session ends with 1001 and its on_disconnect runs; callbacks that have not
-        ended after `patience_s` (0 to 3600 s) are cancelled, and what refuses that for a second more is left behind. Raises
-        ValueError without a `connect` or for a wrong `patience_s`, OSError when the address cannot be had.
+        Port 0 takes a free one. At the end every session is closed with 1001 and its on_disconnect runs. Callbacks that have
+        not ended after `patience_s` (0 to 3600 s) are cancelled, and those that refuse for another second are left behind.
+        Raises ValueError without a `connect` or for an invalid `patience_s`, and OSError if the address cannot be used.
         """
         self.checked_connect()
         patience_s = checked_patience(patience_s)

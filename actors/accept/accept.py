@@ -15,12 +15,12 @@ __all__ = ["Accept"]
 
 
 class Accept:
-    """Lets a client in: `room_id`, `connection_id` and `state` are what a tuple of them means.
+    """Admits a client: `room_id`, `connection_id` and `state` mean what they mean in a tuple.
 
-    `rooms` are joined too, before the 101, as `connection.join` does: with `rooms=[f"user:{name}"]` all tabs of a user are
-    reached by one broadcast. A session that resumes keeps the rooms that it has. `headers` are added to the 101, Set-Cookie
-    above all; `subprotocol` is the one to choose, which the client must have offered; with `resume=False` the session has no
-    resume window, whatever the server's is. Raises TypeError and ValueError for what cannot be sent.
+    `rooms` are joined too, before the 101, as by `connection.join`: with `rooms=[f"user:{name}"]` one broadcast reaches all
+    tabs of a user. A session that resumes keeps the rooms that it has. `headers` are added to the 101, such as Set-Cookie.
+    `subprotocol` is the one to choose, which the client must have offered. With `resume=False` the session has no resume
+    window, whatever the server's is. Raises TypeError and ValueError for what cannot be sent.
     """
 
     __slots__ = ("connection_id", "headers", "resume", "room_id", "rooms", "state", "subprotocol")

@@ -41,8 +41,8 @@ class Calls:
 
     @property
     def from_thread(self) -> FromThread:
-        """`send`, `broadcast` and `kick` for other threads than the server's. Raises RuntimeError before the server runs, and in
-        a process that joined a server, where `wspulse.Control` does it."""
+        """`send`, `broadcast` and `kick` for threads other than the server's. Raises RuntimeError before the server runs, and
+        in a process that joined a server: use `wspulse.Control` there."""
         shard = self._running().shard
         return FromThread(self, shard.loop, shard.thread)
 
@@ -57,11 +57,11 @@ class Calls:
             await pending
 
     async def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = NOBODY) -> None:
-        """Queue a frame for every session of a room, on every shard, in one total order; but for the connections whose ids are in
-        `exclude`, of which some may not be there. That costs more than a broadcast to all.
+        """Queue a frame for every session of a room, on every shard, in one total order, except for the connections whose ids
+        are in `exclude`; ids that nobody has are ignored. Excluding costs more than a broadcast to all.
 
         Returns when the bus has taken the frame; it waits while a shard with members of this room is 16 MB behind. Raises
-        ServerClosedError, what the codec raises, and ShardUnavailableError when that took 5 s (delivery is then unknown).
+        ServerClosedError, what the codec raises, and ShardUnavailableError if that took 5 s (delivery is then unknown).
         """
         pending = self._deployment.broadcast(room_id, frame, exclude)
         if pending is not None:
@@ -86,11 +86,11 @@ class Calls:
         shard.metrics.broadcasts += 1
 
     async def kick(self, connection_id: str, code: int = 1000, reason: str = "kicked") -> None:
-        """Destroy a session now, bypassing the resume window: what is queued is discarded, and the client gets a close frame with
-        `code` and `reason`, of which the same is allowed as for `Connection.close`.
+        """Destroy a session now, bypassing the resume window: what is queued is discarded, and the client gets a close frame
+        with `code` and `reason`. `Connection.close` says which ones are allowed.
 
         Returns when the session is out of the table. Raises ConnectionNotFoundError, ServerClosedError,
-        ShardUnavailableError; ValueError for a code or reason that cannot be sent.
+        ShardUnavailableError, and ValueError for a code or reason that cannot be sent.
         """
         check_close(code, reason)
         await self._deployment.kick(connection_id, code, reason)
@@ -103,10 +103,10 @@ class Calls:
         return await self._deployment.get_connections(room_id)
 
     async def presence(self, room_id: str) -> list[Member]:
-        """Who is in a room, over all shards, those who wait for their client to come back included; nobody in a room that there
-        is not. A worker that died has nobody any more.
+        """Who is in a room, on all shards, including sessions that wait for their client; empty for a room that does not
+        exist. A worker that died has no members.
 
-        Raises as `get_connections` does.
+        Raises what `get_connections` raises.
         """
         return await self._deployment.presence(room_id)
 
@@ -122,14 +122,14 @@ class Calls:
         return [session.connection for session in self._running().shard.sessions.values()]
 
     def local_rooms(self) -> dict[str, int]:
-        """The rooms that have sessions in this process, with how many; asks nobody."""
+        """The rooms that have sessions in this process, and how many each; asks nobody."""
         return {room.id: len(room) for room in self._running().shard.rooms.values() if len(room)}
 
     async def close(self) -> None:
-        """Close the whole server: 1001 to all, every on_disconnect runs, then it returns. Idempotent.
+        """Close the whole server: every session is closed with 1001, every on_disconnect runs, then it returns. Idempotent.
 
-        From inside a handler it waits for all callbacks but those of that handler's own session. Raises RuntimeError before
-        the server runs.
+        From inside a handler it waits for all callbacks except those of that handler's own session. Raises RuntimeError
+        before the server runs.
         """
         await self._running().close()
 

@@ -81,13 +81,13 @@ class Line:
 
     @property
     def ready(self) -> Moment[None]:
-        """`await line.ready`: until the line is connected. Raises LineClosedError when it ends instead; without a time limit of
-        the program's own this may take for ever."""
+        """`await line.ready`: wait until the line is connected. Raises LineClosedError if it ends instead. Without a timeout
+        of your own this may take forever."""
         return Moment(self._wait_ready)
 
     @property
     def closed(self) -> Moment[Closed]:
-        """`await line.closed`: until the line has ended for good; with which code and reason."""
+        """`await line.closed`: wait until the line has ended for good; returns the code and the reason."""
         return Moment(self._wait_closed)
 
     # What comes.
@@ -136,9 +136,9 @@ class Line:
                 await self._carrier.room()
 
     async def flush(self) -> None:
-        """Until all that was sent so far is on its way and, where the session is exact, has been taken by the server. Raises
-        LineClosedError when the line ends before, and SessionLostError when the session does: then `wspulse.lost` tells which
-        frames may have been handled or not."""
+        """Wait until everything sent so far is on its way and, if the session is exact, has been taken by the server. Raises
+        LineClosedError if the line ends first, and SessionLostError if the session does: then `wspulse.lost` tells which
+        frames may or may not have been handled."""
         outbox = self._carrier.session.outbox
         pushed, handed_back = outbox.pushed, outbox.handed_back
         while not outbox.is_gone(pushed):

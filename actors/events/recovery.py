@@ -19,12 +19,12 @@ __all__ = ["recovery"]
 def recovery(
     on_error: Callable[[Context, Exception], Any] | None = None, *, logger: Logger | None = None
 ) -> Callable[[Context], Awaitable[None] | None]:
-    """Middleware that logs what the chain behind it raises, with the traceback, and lets the connection live.
+    """Middleware that logs what the chain behind it raises, with the traceback, and keeps the connection open.
 
-    Put it first: it covers what comes after it. `on_error(context, error)`, sync or async, is called besides, to answer
-    the peer; what it raises is not caught. The rest of the chain is skipped. At most five errors in ten seconds are
-    logged, the others counted (`not_logged`). InvalidPayloadError passes, for `on_invalid` answers it, and ReplyError, which is
-    an answer; so do CancelledError, and ConnectionClosedError of the connection's own session, which has ended and wants none.
+    Put it first: it covers what comes after it. `on_error(context, error)`, sync or async, is also called, to answer the
+    client; what it raises is not caught. The rest of the chain is skipped. At most five errors in ten seconds are logged, the
+    others counted (`not_logged`). These pass: InvalidPayloadError, which `on_invalid` answers; ReplyError, which is an
+    answer; CancelledError; and ConnectionClosedError of the connection's own session, which has ended.
     """
     if on_error is not None and not callable(on_error):
         raise TypeError(f"wspulse: recovery: {on_error!r} is not callable")

@@ -181,7 +181,8 @@ class EventRouter:
     async def dispatch(self, connection: Connection, frame: Frame) -> None:
         """Handle a frame, from an `on_message` of your own or from a test. Raises what handlers and middleware raise.
 
-        `connection` may be anything that the handlers can do with; a frame built by hand has its payload converted.
+        `connection` may be anything that the handlers can work with; the payload of a frame that you make yourself is
+        converted.
         """
         pending = self(connection, frame)
         if pending is not None:

@@ -235,10 +235,11 @@ class WriteTimeoutError(TransportError):
 
 
 class ConnectRejected(Exception):
-    """Raised by `connect` to refuse an upgrade: the peer gets `status` (default 401) and `text` as the body: in one
-    line, and cut at 4 KB; and `headers`, WWW-Authenticate say.
+    """Raised by `connect` to refuse an upgrade. The client gets `status` (default 401), `text` as the body, in one line and
+    cut at 4 KB, and `headers`, such as WWW-Authenticate.
 
-    Raises TypeError for a status that is no int, ValueError for one outside 400 … 599, and both for headers that cannot be sent.
+    Raises TypeError for a status that is not an int, ValueError for one outside 400 … 599, and both for headers that cannot
+    be sent.
     """
 
     def __init__(self, text: str = "", status: int = 401, headers: Headers = ()) -> None:
@@ -255,9 +256,9 @@ class ConnectRejected(Exception):
 class ReplyError(Exception):
     """An answer that is an error: a frame with the id of the one that asked, whose event ends in ".error".
 
-    Raised by a handler of an event router, it answers the frame so, with `payload`; the connection lives. Raised by
-    `connection.call`, it is what the client has answered: `payload` is decoded to plain values (None where there was none),
-    and stays as it came where it cannot be.
+    Raised by a handler of an event router, it answers the frame with `payload`, and the connection stays open. Raised by
+    `connection.call`, it is the client's answer: `payload` is decoded to plain values (None if there was none), or stays as
+    it came if it cannot be decoded.
     """
 
     def __init__(self, payload: Any = None) -> None:

@@ -99,9 +99,9 @@ class Headers(Mapping[str, str]):
 class Request:
     """The HTTP request of an upgrade. Read-only.
 
-    A property reads the request's bytes when it is asked (1 … 5 µs), so keep what you need often; of the request that was
-    asked last, query and headers are at hand. None raises, whatever the peer sent: bytes that make no sense are replaced
-    or left out.
+    A property parses the request's bytes when it is read (1 … 5 µs), so keep what you need often; query and headers of the
+    request read last are cached. No property raises, whatever the client sent: bytes that make no sense are replaced or left
+    out.
     """
 
     _last_query: ClassVar[tuple[bytes, Query]] = (b"", Query(""))
@@ -158,7 +158,7 @@ class Request:
 
     @property
     def query(self) -> Query:
-        """The parameters behind the path's question mark. The last value of a name wins; `.getall(name)` has all."""
+        """The parameters after the path's question mark. The last value of a name wins; `.getall(name)` returns all."""
         head, query = Request._last_query
         if head is not self._head:
             query = Query(path_of_target(self._target())[1])
@@ -167,7 +167,7 @@ class Request:
 
     @property
     def headers(self) -> Headers:
-        """The header fields, found by their names in any case; `.getall(name)` has each of several of one name."""
+        """The header fields, by name in any case; `.getall(name)` returns all fields of that name."""
         head, headers = Request._last_headers
         if head is not self._head:
             headers = Headers(self._head.decode("latin-1").split("\r\n")[1:])
@@ -176,7 +176,7 @@ class Request:
 
     @property
     def cookies(self) -> dict[str, str]:
-        """The cookies by name. Of two with one name the first wins: its path is the longer one (RFC 6265 §5.4)."""
+        """The cookies by name. If two have the same name the first wins: its path is the longer one (RFC 6265 §5.4)."""
         cookies: dict[str, str] = {}
         for item in self.headers.get("cookie", "").split(";"):
             name, equals, value = item.partition("=")
@@ -189,16 +189,16 @@ class Request:
 
     @property
     def remote_address(self) -> tuple[str, int] | None:
-        """IP address and port of the client; None where it has none, as over a Unix socket.
+        """IP address and port of the client; None if it has none, as over a Unix socket.
 
-        Behind a proxy they are the proxy's, unless `--proxy-headers` or `--proxy-protocol` has the server believe what it says of
-        its client; the port is 0 where it does not say one.
+        Behind a proxy they are the proxy's, unless `--proxy-headers` or `--proxy-protocol` makes the server believe what it
+        says of its client; the port is 0 if the proxy does not say it.
         """
         return self._remote_address
 
     @property
     def scheme(self) -> Scheme:
-        """ "wss" where the client speaks TLS, with this server or with a proxy whose word for it is trusted; else "ws"."""
+        """ "wss" if the client speaks TLS, with this server or with a proxy that is trusted; else "ws"."""
         return self._scheme
 
     @property

@@ -42,7 +42,7 @@ class _Waiting(NamedTuple):
 class AsyncControl:
     """A client of a server's control socket for one event loop, that of its first call; any number of tasks may share it.
 
-    In another loop its calls raise RuntimeError. Everything else is as with `Control`. Use it as
+    In another loop its calls raise RuntimeError. Everything else is as in `Control`. Use it as
     `async with AsyncControl() as control`, or `close()` it.
     """
 
@@ -87,8 +87,8 @@ class AsyncControl:
         self.close()
 
     def close(self) -> None:
-        """End, with the event streams and bridges that were made of it; idempotent. Calls that are under way fail, iterations
-        end."""
+        """End, with the event streams and bridges that were made of it; idempotent. Calls that are under way fail, and
+        iterations end."""
         self._closed = True
         for made in list(self._made):
             made.close()
@@ -106,7 +106,7 @@ class AsyncControl:
         await self.call(calls.send(connection, frame))
 
     async def broadcast(self, room: str, frame: FrameLike, exclude: Iterable[str] = ()) -> None:
-        """Queue a frame for every connection of a room, but for those whose ids are in `exclude`."""
+        """Queue a frame for every connection of a room, except for those whose ids are in `exclude`."""
         await self.call(calls.broadcast(room, frame, exclude))
 
     async def kick(self, connection: str, code: int = 1000, reason: str = "kicked") -> None:
@@ -122,23 +122,24 @@ class AsyncControl:
         await self.call(calls.leave(connection, room))
 
     async def connections(self, room: str | None = None) -> Listing[ConnectionInfo]:
-        """The connections of a room, or all; `missing_shards` of the list says what is not in it."""
+        """The connections of a room, or all; `missing_shards` of the list names the shards that did not answer."""
         return await self.call(calls.connections(room))
 
     async def presence(self, room: str) -> Listing[MemberInfo]:
-        """Who is in a room, with the application's `state` of each; `missing_shards` of the list says what is not in it."""
+        """Who is in a room, with the application's `state` of each; `missing_shards` of the list names the shards that did
+        not answer."""
         return await self.call(calls.presence(room))
 
     async def rooms(self) -> Listing[RoomInfo]:
-        """The rooms that have connections; `missing_shards` of the list says who was not asked or did not answer."""
+        """The rooms that have connections; `missing_shards` of the list names the shards that did not answer."""
         return await self.call(calls.rooms())
 
     async def stats(self) -> ServerStats:
-        """What the server counts. It answers also while workers do not."""
+        """What the server counts. It answers even if workers do not."""
         return await self.call(calls.stats())
 
     async def metrics(self) -> list[MeasurementInfo]:
-        """Every measurement of doc/reference/metrics.md with its samples. It answers also while workers do not."""
+        """Every measurement of doc/reference/metrics.md with its samples. It answers even if workers do not."""
         return await self.call(calls.metrics())
 
     async def restart(self, shard: int, *, drain: bool = False) -> MovedInfo:
@@ -147,29 +148,29 @@ class AsyncControl:
         return await self.call(calls.restart(shard, drain=drain))
 
     async def reload(self, *, drain: bool = False) -> list[ShardMovedInfo]:
-        """Replace every worker so, one after another; a reload that is under way is joined. An error leaves the worker that it
-        names serving, and those that were replaced by then are."""
+        """Replace every worker in this way, one after another; a reload that is under way is joined. If a worker cannot be
+        replaced, this raises and that worker continues to serve; those replaced before it stay replaced."""
         return await self.call(calls.reload(drain=drain))
 
     async def scale(self, workers: int) -> ScaledInfo:
-        """Have so many workers; the sessions whose worker is another one by that move."""
+        """Change the number of workers; the sessions whose worker changes move."""
         return await self.call(calls.scale(workers))
 
     async def shutdown(self) -> None:
-        """Have the server end in order; returns when it begins to."""
+        """End the server in order; returns when it begins to end."""
         await self.call(calls.shutdown())
 
     def events(self, *topics: str, timeout: float | None = None) -> AsyncEventStream:
-        """What happens, as an asynchronous iterator; see AsyncEventStream. Without topics everything."""
+        """What happens, as an asynchronous iterator (AsyncEventStream); without topics, everything."""
         stream = AsyncEventStream(self.call, self.address, topics, timeout=timeout, start_timeout=self.timeout)
         self._made.add(stream)
         return stream
 
     def attach(self, connect: Callable[[BridgeRequest], Any], *, window: int = 256, heartbeat: float = 10) -> Bridge:
-        """Be the application of a server that runs with `--app bridge`; see Bridge.
+        """Be the application of a server that runs with `--app bridge` (doc/reference/control.md).
 
-        `window` items may be unread in this program before its clients are paused; after `heartbeat` seconds in which its
-        loop stands still the server takes it for dead.
+        `window` items may be unread in this program before its clients are paused. If its loop stands still for `heartbeat`
+        seconds, the server considers it dead.
         """
         bridge = Bridge(self.address, connect, window=window, heartbeat=heartbeat, start_timeout=self.timeout)
         self._made.add(bridge)

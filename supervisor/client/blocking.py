@@ -46,12 +46,12 @@ Result = TypeVar("Result")
 class Control:
     """A client of a server's control socket; any number of threads may share it.
 
-    `endpoint` is what the ready line says; without one it is found as `wspulse.supervisor.protocol.address` tells, for the
-    server on `port` (default 8000). `server_key` and `client_key` are key files, for a server with CURVE. Every method
-    waits at most `timeout` seconds (restarts: 120) and raises ControlError, whose `error_code` is the server's, or
-    "unavailable" when it is away: then the request was not carried out, unless the server went away in the middle of it. What
-    the server's own calls raise (ConnectionNotFoundError and the like) comes as that error too.
-    The client reconnects by itself, also in the child of a fork. Nothing is sent before the first call.
+    `endpoint` is the one in the ready line; without it the server on `port` (default 8000) is found as
+    doc/reference/control.md describes. `server_key` and `client_key` are key files, for a server with CURVE. Every method
+    waits at most `timeout` seconds (restart, reload and scale: 600) and raises ControlError, whose `error_code` is the
+    server's, or "unavailable" if it is away: then the request was not carried out, unless the server went away in the middle
+    of it. What the server's own calls raise (ConnectionNotFoundError and the like) comes as that error too. The client
+    reconnects by itself, also in the child of a fork. Nothing is sent before the first call.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Control:
         self._call(calls.send(connection, frame))
 
     def broadcast(self, room: str, frame: FrameLike, exclude: Iterable[str] = ()) -> None:
-        """Queue a frame for every connection of a room, but for those whose ids are in `exclude`."""
+        """Queue a frame for every connection of a room, except for those whose ids are in `exclude`."""
         self._call(calls.broadcast(room, frame, exclude))
 
     def kick(self, connection: str, code: int = 1000, reason: str = "kicked") -> None:
@@ -119,23 +119,24 @@ class Control:
         self._call(calls.leave(connection, room))
 
     def connections(self, room: str | None = None) -> Listing[ConnectionInfo]:
-        """The connections of a room, or all; `missing_shards` of the list says what is not in it."""
+        """The connections of a room, or all; `missing_shards` of the list names the shards that did not answer."""
         return self._call(calls.connections(room))
 
     def presence(self, room: str) -> Listing[MemberInfo]:
-        """Who is in a room, with the application's `state` of each; `missing_shards` of the list says what is not in it."""
+        """Who is in a room, with the application's `state` of each; `missing_shards` of the list names the shards that did
+        not answer."""
         return self._call(calls.presence(room))
 
     def rooms(self) -> Listing[RoomInfo]:
-        """The rooms that have connections; `missing_shards` of the list says who was not asked or did not answer."""
+        """The rooms that have connections; `missing_shards` of the list names the shards that did not answer."""
         return self._call(calls.rooms())
 
     def stats(self) -> ServerStats:
-        """What the server counts. It answers also while workers do not."""
+        """What the server counts. It answers even if workers do not."""
         return self._call(calls.stats())
 
     def metrics(self) -> list[MeasurementInfo]:
-        """Every measurement of doc/reference/metrics.md with its samples. It answers also while workers do not."""
+        """Every measurement of doc/reference/metrics.md with its samples. It answers even if workers do not."""
         return self._call(calls.metrics())
 
     def restart(self, shard: int, *, drain: bool = False) -> MovedInfo:
@@ -144,20 +145,20 @@ class Control:
         return self._call(calls.restart(shard, drain=drain))
 
     def reload(self, *, drain: bool = False) -> list[ShardMovedInfo]:
-        """Replace every worker so, one after another; a reload that is under way is joined. An error leaves the worker that it
-        names serving, and those that were replaced by then are."""
+        """Replace every worker in this way, one after another; a reload that is under way is joined. If a worker cannot be
+        replaced, this raises and that worker continues to serve; those replaced before it stay replaced."""
         return self._call(calls.reload(drain=drain))
 
     def scale(self, workers: int) -> ScaledInfo:
-        """Have so many workers; the sessions whose worker is another one by that move."""
+        """Change the number of workers; the sessions whose worker changes move."""
         return self._call(calls.scale(workers))
 
     def shutdown(self) -> None:
-        """Have the server end in order; returns when it begins to."""
+        """End the server in order; returns when it begins to end."""
         self._call(calls.shutdown())
 
     def events(self, *topics: str, timeout: float | None = None) -> EventStream:
-        """What happens, as an iterator; see EventStream. Without topics everything."""
+        """What happens, as an iterator (EventStream); without topics, everything."""
         stream = EventStream(self, self._address, topics, timeout)
         self._streams.add(stream)
         return stream

@@ -31,8 +31,8 @@ class Resumption(NamedTuple):
 class Connection(ABC):
     """A logical WebSocket connection; with a resume window it outlives the socket that carries it. (contract.md §3, §4)
 
-    Of one that lives on another shard, as `get_connections` returns it, `rooms`, `state`, `subprotocol`, `suspended`, `queued`
-    and `latency_s` are as they were when it was asked for; what it does reaches the session wherever that is.
+    If it lives on another shard, as `get_connections` returns it, `rooms`, `state`, `subprotocol`, `suspended`, `queued` and
+    `latency_s` are as they were at the time of that call; its methods reach the session wherever it is.
     """
 
     __slots__ = ()
@@ -40,7 +40,7 @@ class Connection(ABC):
     @property
     @abstractmethod
     def id(self) -> str:
-        """The connection id that `connect` returned, or the UUID that was made up."""
+        """The connection id that `connect` returned, or a generated UUID."""
 
     @property
     @abstractmethod
@@ -50,8 +50,8 @@ class Connection(ABC):
     @property
     @abstractmethod
     def rooms(self) -> tuple[str, ...]:
-        """All rooms that it is in: `room_id` first, then those that it has joined, in their order; in on_disconnect those that it
-        was in when it ended."""
+        """All rooms that it is in: `room_id` first, then those that it has joined, in that order; in on_disconnect, those
+        that it was in when it ended."""
 
     @property
     @abstractmethod
@@ -67,17 +67,17 @@ class Connection(ABC):
     @property
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """A dict for the application. On a connection of another shard it is a snapshot of what msgpack can express of it, and
-        cannot be changed."""
+        """A dict for the application. On a connection of another shard it is a snapshot, as far as msgpack can express it,
+        and cannot be changed."""
 
     @property
     def subprotocol(self) -> str | None:
-        """That the client's last upgrade chose, None for none."""
+        """The one chosen at the client's last upgrade, or None."""
         return None
 
     @property
     def suspended(self) -> bool:
-        """Whether the session waits for its client to come back."""
+        """Whether the session is waiting for its client to come back."""
         return False
 
     @property
@@ -87,8 +87,8 @@ class Connection(ABC):
 
     @property
     def latency_s(self) -> float | None:
-        """How long the client took to answer the last ping that it has answered, in seconds; None while there is none, and under
-        an ASGI server, which pings by itself."""
+        """How long the client took, in seconds, to answer the last ping that it has answered; None before the first, and
+        under an ASGI server, which sends its own pings."""
         return None
 
     @property
@@ -98,11 +98,11 @@ class Connection(ABC):
 
     @abstractmethod
     async def send(self, frame: Frame) -> None:
-        """Queue a frame for the peer, in the order of the calls.
+        """Queue a frame for the client, in the order of the calls.
 
-        It returns when the frame is queued, not when it has arrived. While the session is suspended the frame waits, and
-        the oldest one is dropped when the buffer is full. Raises ConnectionClosedError, SendBufferFullError (connected,
-        and the peer does not read), what the codec raises, and ShardUnavailableError for another shard that does not
+        It returns when the frame is queued, not when it has arrived. While the session is suspended the frame waits, and the
+        oldest one is dropped if the buffer is full. Raises ConnectionClosedError, SendBufferFullError (the session is
+        connected and the client does not read), what the codec raises, and ShardUnavailableError if another shard does not
         answer within 5 s.
         """
 
@@ -111,9 +111,9 @@ class Connection(ABC):
         """`send` for sync code. Raises RuntimeError on a connection of another shard."""
 
     async def send_wait(self, frame: Frame) -> None:
-        """`send` that waits while the client does not read and its buffer is full, instead of raising SendBufferFullError. Calls
-        that wait together are promised no order among them. It waits until the session ends, so bound it with `asyncio.timeout`:
-        nothing is sent after that."""
+        """`send` that waits while the client's buffer is full, instead of raising SendBufferFullError. No order is promised
+        among calls that wait at the same time. It waits until the session ends, so limit it with `asyncio.timeout`; after
+        that nothing is sent."""
         look_s = _SHORTEST_LOOK_S
         while True:
             try:
@@ -126,14 +126,15 @@ class Connection(ABC):
     async def call(self, frame: Frame, timeout_s: float = 5.0) -> Frame:
         """Ask the client: send `frame` with an id of its own, and return the frame that comes back with that id.
 
-        No handler sees the answer, and it overtakes the frames that wait for one, so that a handler may call its own client.
-        A suspension in between does not end the call: the answer may come after the client has come back. `timeout_s` is in
-        seconds, above 0 and at most a day. Cancelling forgets the call; an answer that comes then, late or twice, is dropped.
+        No handler sees the answer, and it overtakes the frames that wait for a handler, so that a handler may call its own
+        client. A suspension in between does not end the call: the answer may come after the client has come back. `timeout_s`
+        is in seconds, above 0 and at most a day. Cancelling forgets the call; an answer that comes after that, late or twice,
+        is dropped.
 
-        Raises TimeoutError; ConnectionClosedError when the session has ended or ends; ReplyError where the answer's event is
-        that of `frame` with ".error" behind it; what `send` raises, and ShardUnavailableError where the connection moves to
-        another process and its client has not answered within `--handover-timeout` by then; RuntimeError with the raw codec,
-        whose frames have no ids.
+        Raises TimeoutError; ConnectionClosedError if the session has ended or ends; ReplyError if the answer's event is that
+        of `frame` followed by ".error"; what `send` raises; ShardUnavailableError if the connection moves to another process
+        and its client has not answered within `--handover-timeout`; and RuntimeError with the raw codec, whose frames have no
+        ids.
         """
         raise RuntimeError(f"wspulse: connection {self.id}: `call` is not possible from here")
 
@@ -151,28 +152,29 @@ class Connection(ABC):
 
     @abstractmethod
     async def join(self, room_id: str) -> None:
-        """Be in this room too, beside `room_id` and what was joined before, until it leaves or its session ends; resumes keep it.
+        """Join this room too, in addition to `room_id` and the rooms joined before, until it leaves or its session ends;
+        resumes keep it.
 
-        When it returns, every broadcast to the room that is issued from then on, by anyone on any shard, reaches it; one that
-        was issued before may. A room that it is in already: nothing happens. A session that waits for its client may join too.
-        Raises TypeError and ValueError for what is no room id (over 256 bytes in UTF-8), ValueError for more than
-        `max_rooms_per_connection` (128) rooms beside the first, ConnectionClosedError, and ShardUnavailableError where the bus,
-        or the session's shard, does not answer within 5 s: then it has not joined. Where a `leave` of the same room comes
-        meanwhile, it returns, and has left.
+        When it returns, every broadcast to the room that is issued from then on, by anyone on any shard, reaches it; one
+        issued before may. Joining a room that it is already in does nothing. A session that waits for its client may join
+        too. Raises TypeError and ValueError for an invalid room id (over 256 bytes in UTF-8), ValueError for more than
+        `max_rooms_per_connection` (128) rooms beside the first, ConnectionClosedError, and ShardUnavailableError if the bus
+        or the session's shard does not answer within 5 s: then it has not joined. If a `leave` of the same room comes
+        meanwhile, this returns, and it has left.
         """
 
     @abstractmethod
     async def leave(self, room_id: str) -> None:
-        """Be in this room no more: when it returns, nothing comes that is issued from then on, and what is on its way may be
-        missing; only what waits already for a client that does not read is still sent.
+        """Leave this room: when it returns, nothing comes that is issued from then on, and what is on its way may be missing;
+        only what already waits for a client that does not read is still sent.
 
-        A room that it is not in: nothing happens, nor for a session that has ended. Raises TypeError, ValueError for `room_id`,
-        which cannot be left, and ShardUnavailableError for another shard that does not answer within 5 s.
+        Leaving a room that it is not in does nothing, nor does leaving after the session has ended. Raises TypeError,
+        ValueError for `room_id`, which cannot be left, and ShardUnavailableError if another shard does not answer within 5 s.
         """
 
     @abstractmethod
     async def wait_closed(self) -> None:
-        """Wait, without a deadline, until the session has ended, or the shard that held it."""
+        """Wait, without a deadline, until the session, or the shard that held it, has ended."""
 
     def __repr__(self) -> str:
         return f"<Connection {self.id!r} in {self.room_id!r}{', closed' if self.closed else ''}>"

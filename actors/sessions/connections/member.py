@@ -16,11 +16,11 @@ class Member(msgspec.Struct, frozen=True):
     """Who is there. A snapshot: what it says was true when it was asked."""
 
     id: str
-    """The connection's."""
+    """The id of its connection."""
     rooms: tuple[str, ...]
-    """All that it is in, its first one first."""
+    """All rooms that it is in, the first one first."""
     state: Mapping[str, Any]
-    """The application's, of which what msgpack can express."""
+    """The application's, as far as msgpack can express it."""
     suspended: bool
     """Whether it waits for its client to come back."""
     since: float

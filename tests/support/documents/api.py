@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import itertools
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -82,6 +85,12 @@ _INTERNAL = {
 }
 """Members that the rest of the package calls, and users do not."""
 
+_MADE_BY_OTHERS = {
+    *("Server", "Codec", "Connection", "Member", "Request", "Context", "BridgeRequest", "BridgeItem"),
+    *("Line", "Closed", "RunningServer", "Client", "BlockingServer", "BlockingClient"),
+}
+"""Classes whose signature is none of the user's business: the package makes the objects, or there is a page on the options."""
+
 _FOLDER = Path(__file__).parents[3] / "doc" / "reference"
 
 _INTRODUCTION = """# Python API
@@ -107,11 +116,25 @@ def _part_text(part: Part) -> str:
 
 def _name_texts(name: str, found: Any) -> Iterator[str]:
     yield f"### {name}"
-    if not (inspect.isclass(found) and issubclass(found, Exception)) and name not in {"Server", "Codec"}:
+    if not (inspect.isclass(found) and issubclass(found, Exception)) and name not in _MADE_BY_OTHERS:
         yield f"`{name}{_signature(found)}`"
     yield _docstring(found)
+    if inspect.isclass(found) and (fields := list(_fields(found))):
+        yield "\n".join(fields)
     if inspect.isclass(found) and not issubclass(found, Exception):
         yield from (_member_text(member, value) for member, value in _members(name, found))
+
+
+def _fields(found: type) -> Iterator[str]:
+    """The fields of a class that have a text of their own below them."""
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(found))).body
+    assert isinstance(node, ast.ClassDef)
+    for field, text in itertools.pairwise(node.body):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str() as told)) if (
+                name[0] != "_"
+            ):
+                yield f"- **`{name}`**: {' '.join(told.split())}"
 
 
 def _members(name: str, found: type) -> Iterator[tuple[str, Any]]:
