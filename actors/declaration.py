@@ -77,14 +77,14 @@ class Declaration:
 
         No other callback of the session is running then, and none will run here. Put what the next process must know into
         `connection.state`. If the move fails, the session goes on here, and `on_transfer_in` runs here. What the handler raises
-        is logged, and the session moves all the same. (doc/moving.md)
+        is logged, and the session moves all the same. (doc/howto/reload.md)
         """
         return self._set("on_transfer_out", handler)
 
     def on_transfer_in(self, handler: Handler) -> Handler:
         """Set what runs when a session has moved to this process, before any other callback here: `handler(connection)`.
 
-        on_connect does not run for it. What the handler raises is logged, and the session goes on. (doc/moving.md)
+        on_connect does not run for it. What the handler raises is logged, and the session goes on. (doc/howto/reload.md)
         """
         return self._set("on_transfer_in", handler)
 

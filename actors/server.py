@@ -48,7 +48,7 @@ class Running:
 class Server(Declaration, Calls):
     """A WebSocket server: who may connect, what happens then, and how to reach those who are connected.
 
-    README.md lists the options with their defaults and ranges; a wrong value raises ValueError "wspulse: <option>: ...".
+    doc/reference/options.md lists the options with their defaults and ranges; a wrong value raises ValueError "wspulse: <option>: ...".
     Callbacks may be sync or async, and may also be set with the decorators of the same names. With several workers each process
     has a `Server` object of its own, and what it calls reaches the connections of all workers.
     """
@@ -110,7 +110,7 @@ class Server(Declaration, Calls):
 
         In FastAPI or Starlette: `app.mount("/ws", server.asgi())`. These do not pass their lifespan on to what is mounted: give
         them `lifespan=server.asgi_lifespan`; otherwise the server starts with its first connection, and `on_stop` never runs.
-        Framing and heartbeats are up to the ASGI server. doc/http.md says what ASGI cannot express.
+        Framing and heartbeats are up to the ASGI server. doc/howto/http.md says what ASGI cannot express.
 
         With `join`, the control endpoint of a running `wspulse serve`, this process, like any number of others, holds no
         sessions: its async calls go to that server, and may also raise ControlError.

@@ -1,5 +1,5 @@
-"""What doc/deploy.md says in other languages than Python and shell: its settings are settings, its unit runs commands that exist,
-and systemd takes it.
+"""What doc/howto/deploy.md says in other languages than Python and shell: its settings are settings, its unit runs commands that
+exist, and systemd takes it.
 
 Its configurations of proxies are tested in `tests/process/test_proxies.py`.
 """
@@ -20,7 +20,7 @@ from wspulse.supervisor.cli import SUBCOMMANDS, _parse
 from wspulse.supervisor.settings.layers import Settings, resolve
 
 ROOT = Path(__file__).parents[1]
-DOCUMENT = ROOT / "doc" / "deploy.md"
+DOCUMENT = ROOT / "doc" / "howto" / "deploy.md"
 UNIT = ROOT / "examples" / "deploy" / "wspulse.service"
 SOCKET = UNIT.with_suffix(".socket")
 

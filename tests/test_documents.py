@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+import re
 import subprocess
 import sys
 import types
@@ -21,8 +22,12 @@ from wspulse.supervisor.cli import SUBCOMMANDS, _parse
 from wspulse.supervisor.settings.layers import resolve
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "doc").glob("*.md"), *(ROOT / "actors").glob("*/README.md")])
+PAGES = sorted((ROOT / "doc").rglob("*.md"))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *PAGES, *(ROOT / "actors").glob("*/README.md")])
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+PAGE_NAME = re.compile(r"\bdoc/[\w/-]+\.md")
 
 
 def name_of(path: Path) -> str:
@@ -65,14 +70,23 @@ async def run_block(block: Block, where: str, names: dict[str, object]) -> None:
 
 @every_document
 def test_test_files_of_a_document_pass(document: Path, tmp_path: Path) -> None:
-    files = [block for block in blocks(document, "python") if block.file_name is not None and block.is_run]
-    tests = [str(block.file_name) for block in files if str(block.file_name).startswith("test_")]
+    own = [block for block in blocks(document, "python") if block.is_run]
+    tests = [block.file_name for block in own if block.file_name is not None and block.file_name.startswith("test_")]
     if not tests:
         return
-    for block in files:
-        (tmp_path / str(block.file_name)).write_text(block.source)
+    # A test may be for a program of another page beside this one.
+    others = [page for page in document.parent.glob("*.md") if page != document]
+    for block in [block for page in others for block in blocks(page, "python") if block.is_run]:
+        if block.file_name is not None and not block.file_name.startswith("test_"):
+            (tmp_path / block.file_name).write_text(block.source)
+    for block in own:
+        if block.file_name is not None:
+            (tmp_path / block.file_name).write_text(block.source)
+        elif block.added_to is not None:
+            with (tmp_path / block.added_to).open("a") as file:
+                file.write(f"\n\n{block.source}")
     (tmp_path / "pytest.ini").write_text("[pytest]\npythonpath = .\nfilterwarnings = error\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", "temporary", *tests]
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
 
@@ -122,9 +136,11 @@ def check_script(script: str, arguments: list[str]) -> None:
 CHECKS: dict[str, Callable[[list[str]], None]] = {
     "wspulse": check_subcommand,
     "python": check_python,
+    "python3": check_python,
     "cd": lambda arguments: None,
     "curl": lambda arguments: None,
     "git": lambda arguments: None,
+    "mkdir": lambda arguments: None,
     "pip": lambda arguments: None,
     "pytest": lambda arguments: None,
 }
@@ -175,6 +191,26 @@ def test_links_of_a_document_lead_somewhere(document: Path) -> None:
         assert other.exists(), f"{target}: there is no {other}"
         if anchor:
             assert anchor in anchors(other), f"{target}: {name_of(other)} has no such heading"
+
+
+def test_index_leads_to_every_page() -> None:
+    index = ROOT / "doc" / "index.md"
+    linked = {(index.parent / target.partition("#")[0]).resolve() for target in links(index)}
+    assert [name_of(page) for page in PAGES if page != index and page not in linked] == []
+
+
+def test_pages_that_code_names_are_there() -> None:
+    folders = ("actors", "supervisor", "tests", "bench", "examples", "scripts")
+    endings = {".py", ".js", ".ts", ".json", ".template", ".md", ""}
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    named = {
+        (name_of(path), page)
+        for path in files
+        if path.suffix in endings and "__pycache__" not in path.parts
+        for page in PAGE_NAME.findall(path.read_text())
+    }
+    assert len(named) > 40, "the documents are named in the code"
+    assert sorted((path, page) for path, page in named if not (ROOT / page).is_file()) == []
 
 
 @every_document

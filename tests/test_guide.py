@@ -1,7 +1,8 @@
-"""What the programs of doc/guide.md do, beyond that they run."""
+"""What the programs of doc/howto/ do, beyond that they run."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
 import sys
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.documents.blocks import blocks
+from tests.support.eventually import eventually
 from tests.support.wire.raw_peer import RawPeer, masked
 from wspulse import Frame, Server
 from wspulse.actors.wire.frames import CLOSE, TEXT
@@ -21,13 +23,13 @@ from wspulse.testing import RunningServer, UpgradeRefusedError, serve
 
 Load = Callable[[str], Server]
 
-GUIDE = Path(__file__).parents[1] / "doc" / "guide.md"
+GUIDE = sorted((Path(__file__).parents[1] / "doc" / "howto").glob("*.md"))
 
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
-    """Makes the server of one of the guide's programs, by its file's name without the ending."""
-    files = {str(block.file_name): block.source for block in blocks(GUIDE, "python") if block.is_run}
+    """Makes the server of one of the programs of doc/howto/, by its file's name without the ending."""
+    files = {str(block.file_name): block.source for page in GUIDE for block in blocks(page, "python") if block.is_run}
     monkeypatch.syspath_prepend(str(tmp_path))
     loaded = []
 
@@ -151,6 +153,35 @@ async def test_export_waits_for_a_slow_client_and_loses_no_row(program: Load) ->
         client.resume_reading()
         await client.expect("end")
         assert [frame.payload["n"] for frame in client.received[:-1]] == list(range(30_000))
+
+
+async def test_stream_ends_when_its_reader_has_gone_and_goes_on_when_only_the_network_has(program: Load) -> None:
+    server = program("stream")
+    module = sys.modules["stream"]
+    ended: list[str] = []
+
+    async def endless(prompt: str) -> AsyncIterator[str]:
+        try:
+            while True:
+                yield prompt
+                await asyncio.sleep(0.01)
+        finally:
+            ended.append(prompt)
+
+    module.model = endless  # type: ignore[attr-defined]
+    async with serve(server) as running:
+        reader = await running.connect("ada")
+        await reader.send("ask", "why?", id="1")
+        assert await reader.expect("token") == Frame("token", "why?", "1")
+        await reader.drop()
+        (connection,) = server.local_connections()
+        await eventually(lambda: connection.queued > 3, "the answer waits for its reader")
+        await reader.reconnect()
+        await reader.expect("token")
+        assert ended == []
+        await reader.close()
+        await eventually(lambda: ended == ["why?"], "the model is no longer asked")
+        assert connection.suspended
 
 
 async def test_what_came_from_fastapi_says_the_same(program: Load) -> None:

@@ -1,4 +1,4 @@
-"""What doc/moving.md advises works: its programs, with sessions that move."""
+"""What doc/howto/reload.md advises works: its programs, with sessions that move."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.wire.raw_peer import RawPeer
 from wspulse import Server
 from wspulse.actors.mesh.lifecycle import MovedOut
 
-DOCUMENT = Path(__file__).parents[1] / "doc" / "moving.md"
+DOCUMENT = Path(__file__).parents[1] / "doc" / "howto" / "reload.md"
 
 
 class Processes:

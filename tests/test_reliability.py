@@ -1,4 +1,4 @@
-"""What judges the server in scripts/chaos and scripts/soak, and what becomes of it in doc/reliability.md."""
+"""What judges the server in scripts/chaos and scripts/soak, and what becomes of it in doc/inside/reliability.md."""
 
 from __future__ import annotations
 

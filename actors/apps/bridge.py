@@ -4,7 +4,8 @@ The bridge has three ends. This one is a server like a user's, made in each work
 (`supervisor/control/bridge`) sits in the supervisor, and assigns connections to the programs that have attached; a
 *program* speaks the desk's protocol, in Python through `wspulse.AsyncControl` (`supervisor/client/bridge`). This end talks to
 the desk alone: it asks who may connect, tells of sessions, and hands over each inbound frame. `on_message` waits until the
-frame has been sent to a program, so that a slow program pauses the reading of its connections. (doc/control.md, "Bridge")
+frame has been sent to a program, so that a slow program pauses the reading of its connections.
+(doc/reference/control.md, "Bridge")
 
 A session that is to move does not wait for a program: its frame stays with the desk, in its place before all that follows, and
 the worker where the session arrives waits for it before it hands over the next. So the desk has one frame of a client at a time.

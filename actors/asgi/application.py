@@ -2,7 +2,7 @@
 
 Created by `server.asgi()`. It asks `connect` who comes, as the acceptor does for a listening socket, and hands who may
 come to the shard of this process; the ASGI server does what is HTTP and WebSocket framing. (contract.md §2; what ASGI
-cannot express is listed in doc/http.md.)
+cannot express is listed in doc/howto/http.md.)
 """
 
 from __future__ import annotations

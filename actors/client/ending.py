@@ -1,6 +1,6 @@
 """How a connection ended, or a try to make one, and what that means: come back or stay away, and when.
 
-The line asks here after every end. What the codes mean is doc/protocol.md's table. No I/O.
+The line asks here after every end. What the codes mean is doc/reference/protocol.md's table. No I/O.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 has taken, and what is on its way.
 
 One for each line. The transport tells it what comes and asks it what is to be sent; the line asks it what to offer, and tells it
-what was chosen. No I/O. doc/protocol.md is what it follows.
+what was chosen. No I/O. doc/reference/protocol.md is what it follows.
 """
 
 from __future__ import annotations

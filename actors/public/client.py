@@ -12,7 +12,7 @@
         total = await line.call("add", [1, 2])
         await line.closed
 
-doc/clients.md tells the rest. Importing this loads nothing of the server.
+doc/howto/python.md tells the rest. Importing this loads nothing of the server.
 """
 
 from wspulse.actors.client.connect import connect

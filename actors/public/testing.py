@@ -1,4 +1,4 @@
-"""wspulse.testing: a server that runs in the test, and clients to talk to it. doc/guide.md shows how.
+"""wspulse.testing: a server that runs in the test, and clients to talk to it. doc/howto/testing.md shows how.
 
 pytest gets the fixtures `wspulse_serve` and `wspulse_server` from a plugin of this package; nothing here needs pytest.
 """

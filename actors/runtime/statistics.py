@@ -28,7 +28,7 @@ class Statistics:
 
     def now(self) -> dict[str, Any]:
         """Plain values by name, at this moment, and under "counters" what was counted since the worker's start; names and
-        meanings are those of doc/control.md."""
+        meanings are those of doc/reference/control.md."""
         shard = self._shard
         return {
             "connections": len(shard.sessions),

@@ -170,7 +170,7 @@ class BadRequestError(WspulseError):
 
 
 class ControlError(WspulseError):
-    """A request over the control socket failed. `error_code` is the code of doc/control.md, or "unavailable"."""
+    """A request over the control socket failed. `error_code` is the code of doc/reference/control.md, or "unavailable"."""
 
     code = "control"
 

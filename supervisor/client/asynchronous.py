@@ -139,7 +139,7 @@ class AsyncControl:
         return await self.call(calls.stats())
 
     async def metrics(self) -> list[MeasurementInfo]:
-        """Every measurement of doc/metrics.md with its samples. Answered even while workers do not answer."""
+        """Every measurement of doc/reference/metrics.md with its samples. Answered even while workers do not answer."""
         return await self.call(calls.metrics())
 
     async def restart(self, shard: int, *, drain: bool = False) -> MovedInfo:
@@ -167,7 +167,7 @@ class AsyncControl:
         return stream
 
     def attach(self, connect: Callable[[BridgeRequest], Any], *, window: int = 256, heartbeat: float = 10) -> Bridge:
-        """Be the application of a server that runs with `--app bridge`; see Bridge.
+        """Be the application of a server that runs with `--app bridge` (doc/reference/control.md).
 
         Up to `window` items may be unread in this program before its clients are paused; if its loop stands still for
         `heartbeat` seconds, the server takes it for dead.

@@ -136,7 +136,7 @@ class Control:
         return self._call(calls.stats())
 
     def metrics(self) -> list[MeasurementInfo]:
-        """Every measurement of doc/metrics.md with its samples. Answered even while workers do not answer."""
+        """Every measurement of doc/reference/metrics.md with its samples. Answered even while workers do not answer."""
         return self._call(calls.metrics())
 
     def restart(self, shard: int, *, drain: bool = False) -> MovedInfo:

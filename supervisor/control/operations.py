@@ -1,4 +1,4 @@
-"""`Operations`: what each operation of the control socket does (doc/control.md lists them).
+"""`Operations`: what each operation of the control socket does (doc/reference/control.md lists them).
 
 Created by the control plane for the control server. Each method is an operation of the same name; it gets its arguments,
 already checked, and the request's encoding, returns the result, and raises the errors that the table of codes knows.

@@ -2,7 +2,7 @@
 
 Created by the control plane, in the supervisor's loop. Messages come from its `ControlSocket` and answers go there; what an
 operation does is in `Operations`, each as a task of its own, and what is about the peer itself in the bridge. Answers go out
-as they come. It knows the protocol and its limits; what the frames mean is left to the shards. (doc/control.md)
+as they come. It knows the protocol and its limits; what the frames mean is left to the shards. (doc/reference/control.md)
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ PUBLIC_ERRORS = (
     RestartFailedError,
     MoveFailedError,
 )
-"""Those whose codes doc/control.md lists. Any other error is our fault and is only logged."""
+"""Those whose codes doc/reference/control.md lists. Any other error is our fault and is only logged."""
 
 _logger = logging.getLogger("wspulse.control")
 

@@ -1,4 +1,4 @@
-"""What the control clients return: one struct per kind of result (doc/control.md)."""
+"""What the control clients return: one struct per kind of result (doc/reference/control.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests and answers of the control socket as bytes (doc/control.md). No I/O, no meaning of operations.
+"""Requests and answers of the control socket as bytes (doc/reference/control.md). No I/O, no meaning of operations.
 
 A request whose first byte is `{` is JSON, anything else msgpack; its answer is in the same encoding.
 """

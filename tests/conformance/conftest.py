@@ -1,6 +1,6 @@
 """Servers for the contract's tests: each promise is tested with one worker, with four, and mounted under uvicorn.
 
-`ASGI_CANNOT` names the tests whose promise an ASGI server keeps or breaks by itself, and why (doc/http.md has the list
+`ASGI_CANNOT` names the tests whose promise an ASGI server keeps or breaks by itself, and why (doc/howto/http.md has the list
 for users).
 """
 

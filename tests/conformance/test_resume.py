@@ -14,7 +14,7 @@ from tests.support.contract.client import Client
 from tests.support.contract.server import ContractServer, contract_server
 
 LEAVE_DELAY_S = 5.0
-"""doc/internals.md: a room stays joined for so long after its last member has gone."""
+"""doc/inside/internals.md: a room stays joined for so long after its last member has gone."""
 
 
 async def test_resume_through_any_worker_replays_what_was_buffered_before_newer_frames(

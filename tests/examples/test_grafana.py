@@ -1,4 +1,4 @@
-"""The dashboard of `examples/` and the alerts of doc/operate.md ask for what a server measures, by labels that it has."""
+"""The dashboard of `examples/` and the alerts of doc/howto/monitor.md ask for what a server measures, by labels that it has."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def expressions() -> list[str]:
 
 
 def alerts() -> list[str]:
-    return re.findall(r"^ +expr: (.*)$", (ROOT / "doc" / "operate.md").read_text(), re.MULTILINE)
+    return re.findall(r"^ +expr: (.*)$", (ROOT / "doc" / "howto" / "monitor.md").read_text(), re.MULTILINE)
 
 
 def problems(expression: str) -> list[str]:

@@ -1,4 +1,5 @@
-"""The chat of doc/chat.md, made of its blocks as a reader makes it: with clients after each step, and its page in a browser."""
+"""The chat of doc/tutorial.md, made of its blocks as a reader makes it: with clients after each step, and its page in a
+browser."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from tests.support.processes.server_process import ServerProcess, serve_process
 from wspulse import Control
 from wspulse.testing import Client, RunningServer, serve
 
-DOCUMENT = Path(__file__).parents[2] / "doc" / "chat.md"
+DOCUMENT = Path(__file__).parents[2] / "doc" / "tutorial.md"
 STEPS = 6
 CHROMIUM = find_chromium()
 
@@ -34,9 +35,13 @@ def join_blocks(found: list[Block], steps: int) -> str:
     return "\n".join(block.source for block in found[:steps])
 
 
+def program_blocks() -> list[Block]:
+    return [block for block in blocks(DOCUMENT, "python") if block.file_name != "test_chat.py"]
+
+
 def write_program(folder: Path, steps: int = STEPS) -> None:
     """The document's file chat.py, as it is after so many steps."""
-    (folder / "chat.py").write_text(join_blocks(blocks(DOCUMENT, "python"), steps))
+    (folder / "chat.py").write_text(join_blocks(program_blocks(), steps))
 
 
 @pytest.fixture(params=[1, 4], ids=["1 worker", "4 workers"])
@@ -79,10 +84,10 @@ async def people(client: Client, room: str = "lobby") -> list[tuple[str, bool]]:
 
 
 def test_each_step_brings_one_block_to_each_file() -> None:
-    python, html = blocks(DOCUMENT, "python"), blocks(DOCUMENT, "html")
+    python, html = program_blocks(), blocks(DOCUMENT, "html")
     assert len(python) == len(html) == STEPS
     for at, block in enumerate(python):
-        assert block.source.startswith("# --- " if at else "# chat.py\n")
+        assert (block.added_to if at else block.file_name) == "chat.py"
     for at, block in enumerate(html):
         assert (
             "at the end of chat.html" in block.source.splitlines()[0]

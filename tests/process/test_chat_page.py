@@ -56,9 +56,9 @@ async def until_note(page: Page, text: str) -> None:
 
 
 async def check_client_of_the_document(page: Page, server: ServerProcess) -> None:
-    """The browser client of doc/protocol.md comes back with its id, says what waited, and ends when it is replaced, or when the
-    application says why."""
-    functions, use = (block.source for block in blocks(ROOT / "doc" / "protocol.md", "js"))
+    """The browser client of doc/reference/protocol.md comes back with its id, says what waited, and ends when it is replaced, or
+    when the application says why."""
+    functions, use = (block.source for block in blocks(ROOT / "doc" / "reference" / "protocol.md", "js"))
     await page.evaluate("window.heard = [], console.log = (event, payload) => event === 'said' && heard.push(payload)")
     await page.evaluate(f"window.eval({json.dumps(functions + use.replace('const line', 'var line'))})")
     await page.until("heard.join() === 'hello'")

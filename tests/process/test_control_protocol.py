@@ -1,5 +1,5 @@
-"""The control socket as doc/control.md has it, spoken by programs that know only ZeroMQ and JSON; every effect is seen by
-real clients of a server with four workers."""
+"""The control socket as doc/reference/control.md has it, spoken by programs that know only ZeroMQ and JSON; every effect is seen
+by real clients of a server with four workers."""
 
 from __future__ import annotations
 

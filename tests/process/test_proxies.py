@@ -1,9 +1,11 @@
-"""The nginx and the HAProxy of doc/deploy.md, in front of a real server with two workers."""
+"""The nginx and the HAProxy of doc/howto/proxies.md, in front of a real server with two workers; and the nginx of
+doc/howto/monitor.md, in front of its admin address."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import socket
 import ssl
@@ -11,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
@@ -53,9 +56,9 @@ def authority() -> Authority:
     return Authority()
 
 
-def configuration(language: str, changes: Mapping[str, str]) -> str:
+def configuration(language: str, changes: Mapping[str, str], page: str = "proxies.md") -> str:
     """The document's, with some of its lines changed."""
-    (block,) = blocks(ROOT / "doc" / "deploy.md", language)
+    (block,) = blocks(ROOT / "doc" / "howto" / page, language)
     text = block.source
     for old, new in changes.items():
         assert old in text
@@ -86,21 +89,19 @@ def proxy(command: Sequence[str], port: int, log: Path) -> Iterator[None]:
         process.wait(10)
 
 
-@contextmanager
-def nginx(folder: Path, authority: Authority) -> Iterator[int]:
-    """With the document's configuration, only its names and its patience changed; yields its port."""
-    port = free_port()
+def with_tls(folder: Path, authority: Authority, listens: str, port: int) -> dict[str, str]:
+    """What is to change in a configuration of nginx that listens with TLS, so that it does so here."""
     certificate, key = authority.certificate(folder)
-    text = configuration(
-        "nginx",
-        {
-            "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
-            "/etc/ssl/chat/fullchain.pem": str(certificate),
-            "/etc/ssl/chat/privkey.pem": str(key),
-            "/run/chat/wspulse.sock": f"{folder}/s",
-            "proxy_read_timeout 60s;": f"proxy_read_timeout {IDLE_S}s;",
-        },
-    )
+    return {
+        f"listen {listens} ssl;": f"listen 127.0.0.1:{port} ssl;",
+        "/etc/ssl/chat/fullchain.pem": str(certificate),
+        "/etc/ssl/chat/privkey.pem": str(key),
+    }
+
+
+@contextmanager
+def nginx(folder: Path, text: str, port: int) -> Iterator[None]:
+    """With that configuration of a server, which listens on the port."""
     temporary = "".join(
         f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
@@ -110,7 +111,7 @@ def nginx(folder: Path, authority: Authority) -> Iterator[int]:
     )
     log = folder / "error.log"
     with proxy([str(NGINX), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(log)], port, log):
-        yield port
+        yield
 
 
 @contextmanager
@@ -181,12 +182,60 @@ def arguments(folder: Path, flag: str) -> tuple[str, ...]:
 
 @needs_nginx
 async def test_server_behind_the_documents_nginx(tmp_path: Path, authority: Authority) -> None:
+    port = free_port()
+    changes = {
+        "/run/chat/wspulse.sock": f"{tmp_path}/s",
+        "proxy_read_timeout 60s;": f"proxy_read_timeout {IDLE_S}s;",
+        **with_tls(tmp_path, authority, "443", port),
+    }
     with (
         serve_process(*arguments(tmp_path, "--proxy-headers"), workers=2, cwd=tmp_path) as server,
-        nginx(tmp_path, authority) as port,
+        nginx(tmp_path, configuration("nginx", changes), port),
     ):
         assert server.url == f"unix:{tmp_path}/s:/ws"
         await served(port, authority, source_port_is_known=False)
+
+
+@needs_nginx
+async def test_server_behind_the_documents_nginx_without_tls(tmp_path: Path) -> None:
+    port = free_port()
+    changes = {
+        "listen 443 ssl;": f"listen 127.0.0.1:{port};",  # 80 in the document, which only root may open
+        "    ssl_certificate     /etc/ssl/chat/fullchain.pem;\n": "",
+        "    ssl_certificate_key /etc/ssl/chat/privkey.pem;\n": "",
+        "/run/chat/wspulse.sock": f"{tmp_path}/s",
+    }
+    with (
+        serve_process(*arguments(tmp_path, "--proxy-headers"), workers=2, cwd=tmp_path),
+        nginx(tmp_path, configuration("nginx", changes), port),
+    ):
+        async with connect(f"ws://127.0.0.1:{port}/ws?id=a") as client:
+            assert await greeting(client) == ["127.0.0.1", 0, "ws", "127.0.0.1"]
+
+
+@needs_nginx
+def test_admin_address_behind_the_documents_nginx(tmp_path: Path, authority: Authority) -> None:
+    token = "a-token-of-over-16-characters"
+    (tmp_path / "token").write_text(token)
+    with serve_process("--admin", "127.0.0.1:0", "--admin-token-file", str(tmp_path / "token")) as server:
+        opened = re.search(r"the admin address is open \(url=http://(127\.0\.0\.1:\d+)/\)", server.stderr())
+        assert opened is not None
+        port = free_port()
+        changes = {"127.0.0.1:9000": opened[1], **with_tls(tmp_path, authority, "9443", port)}
+        with nginx(tmp_path, configuration("nginx", changes, "monitor.md"), port):
+
+            def ask(path: str, **headers: str) -> tuple[int, str]:
+                connection = HTTPSConnection("localhost", port, timeout=5, context=authority.client_context())
+                connection.request("GET", path, headers=headers)
+                answer = connection.getresponse()
+                body = answer.read().decode()
+                connection.close()
+                return answer.status, body
+
+            assert ask("/live") == (200, "ok")
+            assert json.loads(ask("/api/access")[1]) == {"reads": False, "changes": False, "has_token": True}
+            assert ask("/api/connections")[0] == 401
+            assert ask("/api/connections", Authorization=f"Bearer {token}")[0] == 200
 
 
 @needs_haproxy

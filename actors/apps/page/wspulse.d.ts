@@ -1,4 +1,4 @@
-// The types of wspulse.js. What it promises is in doc/clients.md.
+// The types of wspulse.js. What it promises is in doc/howto/browser.md.
 
 /** A message as it goes over the wire. */
 export interface Frame {

@@ -1,4 +1,4 @@
-// A line to a server that comes back by itself, and loses and doubles nothing: doc/clients.md.
+// A line to a server that comes back by itself, and loses and doubles nothing: doc/howto/browser.md.
 
 const PROTOCOL = "wspulse.1";
 const OPENING_MS = 10_000;     // with address and first frame

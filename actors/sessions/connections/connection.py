@@ -76,7 +76,7 @@ class Connection(ABC):
 
     @property
     def suspended(self) -> bool:
-        """Whether the session waits for its client to come back."""
+        """Whether the session is waiting for its client to come back."""
         return False
 
     @property
@@ -97,11 +97,11 @@ class Connection(ABC):
 
     @abstractmethod
     async def send(self, frame: Frame) -> None:
-        """Queue a frame for the peer, in the order of the calls.
+        """Queue a frame for the client, in the order of the calls.
 
-        It returns when the frame is queued, not when it has arrived. While the session is suspended the frame waits, and
-        the oldest one is dropped when the buffer is full. Raises ConnectionClosedError, SendBufferFullError (connected,
-        and the peer does not read), what the codec raises, and ShardUnavailableError for another shard that does not
+        It returns when the frame is queued, not when it has arrived. While the session is suspended the frame waits, and the
+        oldest one is dropped if the buffer is full. Raises ConnectionClosedError, SendBufferFullError (the session is
+        connected and the client does not read), what the codec raises, and ShardUnavailableError if another shard does not
         answer within 5 s.
         """
 

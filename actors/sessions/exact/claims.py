@@ -1,4 +1,4 @@
-"""Whose an exact session is: the client's that shows its token, and nobody else's (doc/protocol.md).
+"""Whose an exact session is: the client's that shows its token, and nobody else's (doc/reference/protocol.md).
 
 Asked by the admission, in the one step in which a newcomer becomes something.
 """

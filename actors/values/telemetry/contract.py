@@ -1,8 +1,8 @@
 """The contract of everything that can be observed of a server: each measurement, and each event of the control socket.
 
 The only list: the counters of `Metrics` are the sources of these rows and of no others, the control socket's `metrics` answers
-with these rows, doc/metrics.md is made of them, and the event feed publishes these kinds. Tests hold it against what is counted
-and emitted. Nothing here counts or tells.
+with these rows, doc/reference/metrics.md is made of them, and the event feed publishes these kinds. Tests hold it against what
+is counted and emitted. Nothing here counts or tells.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """The subprotocol of exact sessions: its name, its reserved events, and what a client offers that comes back
-(doc/protocol.md)."""
+(doc/reference/protocol.md)."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ WORKER_OTHERS = 200
 """A worker's descriptors besides its connections: links to the other shards, ZeroMQ, the loop, newcomers on their way."""
 
 CONNECTION_BYTES = 16 * 1024
-"""An idle connection: measured 4.4 KB in the worker, the rest for the kernel's side of the socket and a little traffic."""
+"""An idle connection: 2.9 KB in the worker (bench/REPORT.md), the rest for the kernel's side of the socket and some traffic."""
 
 WORKER_BYTES = 64 * 1024 * 1024
 """A worker without connections, an application of some size included."""

@@ -1,4 +1,5 @@
-"""`BridgeDesk`: decides which program is the application of which connection, and what it is told when (doc/control.md).
+"""`BridgeDesk`: decides which program is the application of which connection, and what it is told when
+(doc/reference/control.md).
 
 Made by `BridgeService`, which tells it what workers and programs say and what the clock shows, and carries out its
 instructions. Each connection is assigned to one attached program; what happens to it goes there in order, as far as the

@@ -23,7 +23,7 @@ from wspulse.actors.values.request import Request
 from wspulse.actors.wire.peer import Peer
 
 AHEAD_BYTES = 512 * 1024
-"""doc/internals.md: what may come ahead of an answer before the socket is no longer read."""
+"""doc/inside/internals.md: what may come ahead of an answer before the socket is no longer read."""
 
 
 class Door:

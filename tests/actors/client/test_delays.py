@@ -1,4 +1,4 @@
-"""How long a line waits before it dials again: the formula of doc/protocol.md, with chance pretended."""
+"""How long a line waits before it dials again: the formula of doc/reference/protocol.md, with chance pretended."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Whatever happens to the connections between a client and a pretended server, nothing is lost or doubled either way, but for
 what is told.
 
-The pretended server is the protocol's other side as doc/protocol.md has it, without anything around.
+The pretended server is the protocol's other side as doc/reference/protocol.md has it, without anything around.
 """
 
 from __future__ import annotations

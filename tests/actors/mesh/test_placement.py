@@ -14,7 +14,7 @@ import pytest
 from wspulse.actors.mesh.placement import SETTLING, Placement
 
 SLOTS = 1024
-"""doc/internals.md: the slices of the id space."""
+"""doc/inside/internals.md: the slices of the id space."""
 
 IDS = [f"user-{number}" for number in range(20_000)]
 

@@ -14,7 +14,7 @@ from wspulse.actors.sessions.exact.inbox import ExactInbox
 from wspulse.actors.wire.frames import TEXT
 
 REST_LIMIT_BYTES = 4 * 1024 * 1024
-"""doc/internals.md: what lost transports had read waits for the handler up to this."""
+"""doc/inside/internals.md: what lost transports had read waits for the handler up to this."""
 
 _AHEAD_FRAMES = 6000
 """About 400 KB, sent with the request: what a client may send ahead of its 101 without being held up."""

@@ -12,7 +12,7 @@ from wspulse.actors.values.frame import Frame
 from wspulse.actors.wire.frames import TEXT
 
 TURN_ENTRIES = 64
-"""doc/internals.md: so many entries of one mailbox are handled before others have their turn."""
+"""doc/inside/internals.md: so many entries of one mailbox are handled before others have their turn."""
 
 _LEFT = 1000
 """Frames that a lost transport leaves."""

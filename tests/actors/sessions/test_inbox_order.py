@@ -13,7 +13,7 @@ from wspulse.actors.values.frame import Frame
 from wspulse.actors.wire.frames import TEXT
 
 HOLD_FRAMES = 16
-"""doc/internals.md: while so many frames wait for a handler, the socket is not read."""
+"""doc/inside/internals.md: while so many frames wait for a handler, the socket is not read."""
 
 REST_LIMIT_BYTES = 4 * 1024 * 1024
 

@@ -32,7 +32,7 @@ from wspulse.supervisor.protocol.wire import ControlRequest
 PEER_REQUESTS = 1024
 ALL_REQUESTS = 16_384
 ALL_BYTES = 256 * 1024 * 1024
-"""doc/control.md: what may be under way, of one peer and of all."""
+"""doc/reference/control.md: what may be under way, of one peer and of all."""
 
 
 class Words(msgspec.Struct, forbid_unknown_fields=True):

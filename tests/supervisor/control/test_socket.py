@@ -16,7 +16,8 @@ from wspulse.supervisor.control.route import PeerRoute
 from wspulse.supervisor.control.socket import ControlSocket, PeerGoneError
 
 UNREAD_BYTES = 16 * 1024 * 1024
-"""doc/control.md: with more than this waiting for it, or when it has read nothing for 10 s, a peer loses its answers."""
+"""doc/reference/control.md: with more than this waiting for it, or when it has read nothing for 10 s, a peer loses its
+answers."""
 
 ANSWER = b"x" * 100_000
 

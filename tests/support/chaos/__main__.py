@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("rows", nargs="*", metavar="ROW", help="its name; all without")
     parser.add_argument("--members", type=int, default=40, help="of the crowd (default: %(default)s)")
     parser.add_argument("--list", action="store_true", help="name the rows, and do nothing")
-    parser.add_argument("--keep", action="store_true", help="keep what was seen, for doc/reliability.md")
+    parser.add_argument("--keep", action="store_true", help="keep what was seen, for doc/inside/reliability.md")
     options = parser.parse_args()
     unknown = set(options.rows) - {row.name for row in ROWS}
     if unknown:

@@ -1,4 +1,5 @@
-"""What the last run of each row has seen, in a file from which scripts/generate-docs makes the table of doc/reliability.md."""
+"""What the last run of each row has seen, in a file from which scripts/generate-docs makes the table of
+doc/inside/reliability.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A client of an exact session (`wspulse.1`), as doc/protocol.md describes it, whose every step the test takes itself."""
+"""A client of an exact session (`wspulse.1`), as doc/reference/protocol.md describes it, whose every step the test takes
+itself."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ What a ```python block is, its first line says:
 
     # chat.py           a file: it is put into the document's folder, and imported
     # test_chat.py      a file of tests: pytest runs it in that folder, when all files are there
+    # --- a title, at the end of chat.py    what is added to that file
     anything else       goes on where the block before it stopped, with its names; it may `await`
 
 `<!-- not run: why -->` on the line before a block leaves it at being compiled.
@@ -22,6 +23,7 @@ __all__ = ["Block", "anchors", "blocks", "commands", "links", "named_files"]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: .+ -->\n\Z")
 _FILE_LINE = re.compile(r"# ([\w/]+\.py)\b.*\n")
+_ADDED_LINE = re.compile(r"# --- .+, at the end of ([\w/]+\.py)\n")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _NAMED_FILE = re.compile(r"`((?:actors|bench|doc|examples|scripts|supervisor|tests)/[\w./-]*\w)`")
 _ASSIGNMENT = re.compile(r"\w+=")
@@ -38,6 +40,12 @@ class Block(NamedTuple):
     def file_name(self) -> str | None:
         """The file that a python block is, if it is one."""
         match = _FILE_LINE.match(self.source)
+        return match[1] if match else None
+
+    @property
+    def added_to(self) -> str | None:
+        """The file at whose end a python block is put, if it is."""
+        match = _ADDED_LINE.match(self.source)
         return match[1] if match else None
 
 
@@ -71,7 +79,7 @@ def links(document: Path) -> list[str]:
 
 
 def named_files(document: Path) -> list[str]:
-    """Files of this project that it names in code type, as `doc/guide.md`."""
+    """Files of this project that it names in code type, as `examples/chat.py`."""
     return _NAMED_FILE.findall(_FENCE.sub("", document.read_text()))
 
 

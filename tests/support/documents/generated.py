@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.report import charts, report
 from bench.support.summary import summary
+from tests.support.documents.api import api_reference
 from tests.support.documents.reliability import chaos_table, soak_table
 from tests.support.soak.records import PLOT, plot
 from tests.support.soak.records import kept as kept_soak
@@ -18,6 +19,9 @@ from wspulse.actors.values.close_code import VIOLATIONS, CloseReason, CloseRow
 from wspulse.actors.values.options.table import OPTION_TABLE
 from wspulse.actors.values.telemetry.contract import MEASUREMENTS
 from wspulse.actors.values.transitions import Transitions
+from wspulse.supervisor.cli import SUBCOMMANDS
+from wspulse.supervisor.settings.explain import explain
+from wspulse.supervisor.settings.table import GROUPS, TABLE
 
 __all__ = ["ROOT", "documents", "stale_documents"]
 
@@ -27,6 +31,31 @@ ROOT = Path(__file__).parents[3]
 def option_table() -> str:
     rows = ["| option | default | allowed | meaning |", "| --- | --- | --- | --- |"]
     rows += [f"| `{row.name}` | {row.default} | {row.allowed} | {row.meaning} |" for row in OPTION_TABLE]
+    return "\n".join(rows)
+
+
+def flag_tables() -> str:
+    """Of the server's command line: a table for each group of flags."""
+    parts = []
+    for group in GROUPS:
+        rows = [
+            f"### {group[0].upper()}{group[1:]}",
+            "",
+            "| flag | default | allowed | meaning |",
+            "| --- | --- | --- | --- |",
+        ]
+        for setting in TABLE:
+            if setting.group == group:
+                told = dict(line.strip().split(maxsplit=1) for line in explain(setting.name).splitlines()[1:])
+                default, allowed, meaning = (told[key].replace("|", "\\|") for key in ("default", "allowed", "meaning"))
+                rows.append(f"| `{setting.flag}` | {default} | {allowed} | {meaning} |")
+        parts.append("\n".join(rows))
+    return "\n\n".join(parts)
+
+
+def subcommand_table() -> str:
+    rows = ["| subcommand | what it does |", "| --- | --- |"]
+    rows += [f"| `wspulse {name}` | {subcommand.help} |" for name, subcommand in SUBCOMMANDS.items()]
     return "\n".join(rows)
 
 
@@ -102,11 +131,19 @@ def _with_part(text: str, name: str, part: str) -> str:
 
 def documents() -> dict[Path, str]:
     """Each document that has generated parts, as it should be."""
-    readme, internals, protocol = (ROOT / name for name in ("README.md", "doc/internals.md", "doc/protocol.md"))
-    metrics, reliability = (ROOT / "doc" / name for name in ("metrics.md", "reliability.md"))
+    readme = ROOT / "README.md"
+    internals, reliability = (ROOT / "doc" / "inside" / name for name in ("internals.md", "reliability.md"))
+    options, command_line, protocol, metrics = (
+        ROOT / "doc" / "reference" / f"{name}.md" for name in ("options", "command-line", "protocol", "metrics")
+    )
     soaked = kept_soak()
     return {
-        readme: _with_part(_with_part(readme.read_text(), "options", option_table()), "performance", summary()),
+        readme: _with_part(readme.read_text(), "performance", summary()),
+        options: _with_part(options.read_text(), "options", option_table()),
+        command_line: _with_part(
+            _with_part(command_line.read_text(), "flags", flag_tables()), "subcommands", subcommand_table()
+        ),
+        ROOT / "doc" / "reference" / "api.md": api_reference(),
         internals: _with_part(
             _with_part(internals.read_text(), "states", state_table(TRANSITIONS, "session")),
             "transport states",
@@ -116,7 +153,7 @@ def documents() -> dict[Path, str]:
         reliability: _with_part(_with_part(reliability.read_text(), "chaos", chaos_table()), "soak", soak_table()),
         **({} if soaked is None else {PLOT: plot(soaked)}),
         protocol: _with_part(protocol.read_text(), "close codes", close_codes()),
-        ROOT / "doc" / "contract-tests.md": contract_tests(),
+        ROOT / "doc" / "inside" / "contract-tests.md": contract_tests(),
         ROOT / "bench" / "REPORT.md": report(),
         **charts(),
     }

@@ -1,4 +1,4 @@
-"""The generated parts of doc/reliability.md, of what scripts/chaos and scripts/soak have kept.
+"""The generated parts of doc/inside/reliability.md, of what scripts/chaos and scripts/soak have kept.
 
 What has not been run has no figures; how to run it stands there instead.
 """
@@ -51,7 +51,7 @@ def soak_table() -> str:
         "",
         _sentences(plan, record),
         "",
-        "![memory, descriptors and round trips over the minutes of the soak](../bench/results/reliability/soak.svg)",
+        "![memory, descriptors and round trips over the minutes of the soak](../../bench/results/reliability/soak.svg)",
         "",
         "| what | promised | seen | |",
         "| --- | --- | --- | --- |",

@@ -41,7 +41,7 @@ _MOST_TURNS_AT_THE_END = 5_000
 _EPSILON_S = 1e-6
 _STRIDE_S = 0.5
 _SETTLE_S = 1.0
-"""doc/internals.md: how far the shard's clock goes without its loop, and how long it stands when that is back."""
+"""doc/inside/internals.md: how far the shard's clock goes without its loop, and how long it stands when that is back."""
 
 _ANSWER = b"HTTP/1.1 101\r\n\r\n"
 _REQUEST = Request(b"GET /ws HTTP/1.1", None)

@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=300, help="of all kinds (default: %(default)s)")
     parser.add_argument("--sample-every", type=float, default=10, help="seconds (default: %(default)s)")
     parser.add_argument("--reload-every", type=float, default=180, help="seconds (default: %(default)s)")
-    parser.add_argument("--keep", action="store_true", help="keep the samples, for doc/reliability.md")
+    parser.add_argument("--keep", action="store_true", help="keep the samples, for doc/inside/reliability.md")
     options = parser.parse_args()
     plan = Plan(options.minutes * 60, options.clients, options.sample_every, options.reload_every)
     with (

@@ -1,4 +1,4 @@
-"""The last soak, in a file from which scripts/generate-docs makes its part of doc/reliability.md, and the plot."""
+"""The last soak, in a file from which scripts/generate-docs makes its part of doc/inside/reliability.md, and the plot."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from wspulse.actors.bus.publishing.flow import BusFlow
 
 MOST_AHEAD_BYTES = 16 * 1024 * 1024
 MARK_EVERY_BYTES = 256 * 1024
-"""doc/internals.md: a publisher so far ahead waits, and marks its stream so often."""
+"""doc/inside/internals.md: a publisher so far ahead waits, and marks its stream so often."""
 
 EVERYBODY = -1
 

@@ -141,5 +141,7 @@ def published_kinds() -> set[str]:
 def test_events_that_are_told_are_those_of_the_contract_and_of_the_document() -> None:
     kinds = {event.kind for event in EVENTS}
     assert published_kinds() == kinds
-    document = (ROOT / "doc" / "control.md").read_text().partition("## Events")[2].partition("## Bridge")[0]
+    document = (
+        (ROOT / "doc" / "reference" / "control.md").read_text().partition("## Events")[2].partition("## Bridge")[0]
+    )
     assert {name.removesuffix(".<room>") for name in re.findall(r"`([a-z.]+(?:<room>)?)`", document)} >= kinds

@@ -40,7 +40,7 @@ CLOSE_WAIT_S = 3.0
 """contract.md §3: how long the peer's answer to a close frame is awaited."""
 
 INBOUND_LIMIT_FRAMES = 16
-"""doc/internals.md: while so many frames wait for a handler, the socket is not read."""
+"""doc/inside/internals.md: while so many frames wait for a handler, the socket is not read."""
 
 _LOOK_S = 0.25
 """Between two looks at a peer that has not taken its last words."""

@@ -1,4 +1,5 @@
-"""What must be true of exact sessions in a simulated history (doc/protocol.md): no frame twice, none lost without a word.
+"""What must be true of exact sessions in a simulated history (doc/reference/protocol.md): no frame twice, none lost without a
+word.
 
 Each exact session's model has an `ExactModel`. The frames to its client stand in one order, that of their first writing, with a
 None for each that was told as lost; whatever is written again must be what stands there. The client's messages stand in the

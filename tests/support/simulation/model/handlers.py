@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["HandlerModel", "Run"]
 
 INSIST_S = 5.0
-"""doc/guide.md: how long a cancelled handler has."""
+"""doc/howto/handlers.md: how long a cancelled handler has."""
 
 _SLACK_S = 0.05
 

@@ -1,4 +1,4 @@
-"""What must be true of sessions that move between the processes of a simulated history (doc/moving.md).
+"""What must be true of sessions that move between the processes of a simulated history (doc/why/moving.md).
 
 Part of the model of such a history. A session is in the table of one process, or between two; nothing of it runs meanwhile, and
 everything else that is promised of it goes on: the same checks judge it before, and afterwards elsewhere.

@@ -1,7 +1,8 @@
 """`SimClient`: a client of exact sessions, over all of its connections: what it counts, and what it would send again.
 
-Made by the world; each of its connections is a `SimPeer`. It follows doc/protocol.md: it abandons a connection before it dials
-the next, says nothing before it has read the first frame, and sends again what the server has not taken, and nothing else."""
+Made by the world; each of its connections is a `SimPeer`. It follows doc/reference/protocol.md: it abandons a connection
+before it dials the next, says nothing before it has read the first frame, and sends again what the server has not taken, and
+nothing else."""
 
 from __future__ import annotations
 
