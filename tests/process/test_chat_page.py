@@ -376,4 +376,18 @@ async def test_phone_shows_names_and_texts_in_their_own_direction_and_nothing_co
             assert (
                 await page.evaluate(f"{raw}.querySelector('.what').textContent") == '{"event":"tick","payload":{"n":1}}'
             )
+
+            # Who reads at the end stays there when the phone is turned, and when a keyboard takes half of it.
+            for number in range(15):
+                await say(page, f"{number} is a longer text that takes more than one line where a window is narrow")
+            await until_said(page, "14 is a longer text that takes more than one line where a window is narrow")
+            log = "document.querySelector('#log')"
+            for width, height in ((480, 740), (320, 640), (320, 400)):
+                await page.call(
+                    "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=True
+                )
+                await page.until(f"innerWidth === {width} && innerHeight === {height}")
+                await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+                assert await page.evaluate(f"{log}.scrollHeight - {log}.clientHeight") > 0
+                await page.until(f"{log}.scrollHeight - {log}.scrollTop - {log}.clientHeight < 2")
             assert page.complaints == []

@@ -151,7 +151,7 @@ class Chat {
     const isOver = state === "ended";
     element("cut").classList.toggle("primary", isOver);
     element("text").disabled = element("send").disabled = isOver;
-    element("text").placeholder = isOver ? "You are not in the room" : "Write a message";
+    element("text").placeholder = isOver ? "Not in the room" : "Write a message";
   }
 
   // The browser says that the network is gone, or is back: a socket may live on all the same, or be dead and not know it.
@@ -311,10 +311,16 @@ class Chat {
 // scrolled up is left alone.
 
 let atEnd = true;
+let size = "";
+const sizeOf = (log) => `${log.clientWidth} ${log.clientHeight}`;
 element("log").addEventListener("scroll", ({ target }) => {
+  if (sizeOf(target) !== size) return;  // a window of another size scrolls too, before the observer hears of it
   atEnd = target.scrollHeight - target.scrollTop - target.clientHeight < 80;
 });
-new ResizeObserver(([{ target }]) => { if (atEnd) target.scrollTop = target.scrollHeight; }).observe(element("log"));
+new ResizeObserver(([{ target }]) => {
+  size = sizeOf(target);
+  if (atEnd) target.scrollTop = target.scrollHeight;
+}).observe(element("log"));
 
 const wide = matchMedia("(min-width: 721px)");
 wide.addEventListener("change", () => { element("people-box").open = wide.matches; });
