@@ -48,9 +48,9 @@ class Running:
 class Server(Declaration, Calls):
     """A WebSocket server: who may connect, what happens then, and how to reach those who are connected.
 
-    doc/reference/options.md lists the options with their defaults and ranges; a wrong value raises ValueError "wspulse: <option>: ...".
-    Callbacks may be sync or async, and may also be set with the decorators of the same names. With several workers each process
-    has a `Server` object of its own, and what it calls reaches the connections of all workers.
+    doc/reference/options.md lists the options with their defaults and ranges; a wrong value raises ValueError "wspulse:
+    <option>: ...". Callbacks may be sync or async, and may also be set with the decorators of the same names. With several
+    workers each process has a `Server` object of its own, and what it calls reaches the connections of all workers.
     """
 
     def __init__(

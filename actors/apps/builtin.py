@@ -88,7 +88,7 @@ class _Relay(Server):
         suppressed = self._gave_up_log.admit(monotonic())
         if suppressed is not None:
             self.options.logger.warning(
-                "a frame was not relayed: its sender is gone and the bus takes nothing",
+                "a frame was not relayed: its sender left while the bus accepted nothing",
                 extra={"connection_id": connection.id, "reason": error.reason, "not_logged": suppressed},
             )
 

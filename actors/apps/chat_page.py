@@ -11,6 +11,20 @@ from wspulse.actors.accept.pages import StaticPage
 
 __all__ = ["chat_pages"]
 
+_FILES: Final = (
+    "index.html",
+    "chat.js",
+    "document.js",
+    "identity.js",
+    "people.js",
+    "placement.js",
+    "scissors.js",
+    "wspulse.js",
+    "theme.css",
+    "chat.css",
+    "icon.svg",
+)
+
 _TYPES: Final = {
     "html": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -23,7 +37,7 @@ def chat_pages(websocket_path: str) -> Mapping[str, StaticPage]:
     """The chat page of `relay` at "/", and what it loads. It is told where the WebSocket is."""
     folder = files("wspulse.actors.apps") / "page"
     pages = {}
-    for name in ("index.html", "chat.js", "wspulse.js", "placement.js", "chat.css", "icon.svg"):
+    for name in _FILES:
         text = (folder / name).read_text("utf-8")
         if name == "index.html":
             text = text.replace("{{websocket-path}}", escape(websocket_path))

@@ -127,7 +127,7 @@ async def test_operator_looks_and_steers_and_names_stay_text(server: ServerProce
         # A wrong token changes nothing, the right one lets the operator steer.
         await press(page, "#token-open")
         await enter(page, "not-the-token-of-it")
-        await until_texts(page, "#token-problem", ["This is not the token."])
+        await until_texts(page, "#token-problem", ["Wrong token."])
         await enter(page, TOKEN)
         await page.until("document.body.dataset.changes === 'true'")
         assert await page.evaluate("sessionStorage.length") == 1

@@ -1,177 +1,117 @@
-// The chat page of wspulse's `relay`: shows what a line brings, and says what is typed.
-// What others send is put into the document as text only, never as HTML.
+// The chat page of wspulse's `relay`: shows what a line brings, and sends what is typed.
 
-import { workerOf } from "./placement.js";
+import { clock, element, foreign, make } from "./document.js";
+import { claim, memory, nameOf, newId, query, randomText, release } from "./identity.js";
+import { People, badge } from "./people.js";
+import { Scissors } from "./scissors.js";
 import { connect } from "./wspulse.js";
 
-const CUT_S = 5;                 // how long "Cut the line" stays away: time to say something in the other window
 const LINES_KEPT = 500;
 const MESSAGES_REMEMBERED = 1000;
-const CHANGES_TOLD = 6;          // of those that come at once
-const ENDINGS = {
-  "duplicate connection id": "This chat was opened in another window.",
-  "replaced": "This chat was opened in another window.",
-  "kicked": "You were removed from the room.",
-};
+const CHARACTERS_SHOWN = 2000;   // of a frame that is not this page's
+const STEADY_MS = 5000;          // an id that is taken away sooner is not replaced without being asked
+const TAKEN = ["duplicate connection id", "replaced"];
+const RESTARTING = [1001, 1012];
 
-const element = (id) => document.getElementById(id);
+const countOf = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
-function make(tag, className, ...content) {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.append(...content);       // strings become text nodes
-  return made;
-}
-
-const randomText = () => Array.from(crypto.getRandomValues(new Uint8Array(6)), (byte) => (byte % 36).toString(36)).join("");
-const nameOf = (id) => (typeof id === "string" && id.replace(/~[0-9a-z]{6}$/, "")) || "somebody";
-
-// Who is in the room, as the server's presence frames tell it.
-class People {
-  constructor(me) {
-    this.me = me;
-    this.members = new Map();    // id → {worker, away}
-    this.count = 0;
-  }
-
-  // Takes a presence frame; returns the changes that are worth a line, as texts. Anybody in the room can send a frame that
-  // looks like one, so it is read with care.
-  take(frame) {
-    const payload = frame.payload;
-    if (payload === null || typeof payload !== "object") return [];
-    this.count = Number.isInteger(payload.count) ? payload.count : this.members.size;
-    if (frame.event === "presence.room" && Array.isArray(payload.members)) {
-      this.members.clear();
-      for (const member of payload.members) this.set(member, member?.state === "suspended");
-      return [];
-    }
-    const told = [];
-    for (const change of Array.isArray(payload.changes) ? payload.changes : []) {
-      if (typeof change?.id !== "string") continue;
-      if (change.what === "went") this.members.delete(change.id);
-      else this.set(change, change.what === "dropped" || change.state === "suspended");
-      const verb = {
-        came: `came, on worker ${Number(change.worker)}`, went: "left", dropped: "lost the connection", resumed: "is back",
-      }[change.what];
-      if (change.id !== this.me && verb) told.push(`${nameOf(change.id)} ${verb}`);
-    }
-    return told.length > CHANGES_TOLD ? [`${told.length} people came or went`] : told;
-  }
-
-  set(member, away) {
-    if (typeof member?.id === "string") this.members.set(member.id, { worker: Number(member.worker), away });
-  }
-
-  clear() {
-    this.members.clear();
-    this.count = 0;
-  }
-}
-
-// What a line needs to be cut: its socket, and something that keeps it away for a while.
-class Scissors {
-  constructor(url) {
-    const scissors = this;
-    this.socket = null;
-    this.due = 0;                // when it may come back
-    this.isAway = Promise.resolve();
-    this.url = async () => { await this.isAway; return url; };
-    this.WebSocket = class extends WebSocket {
-      constructor(...given) {
-        super(...given);
-        scissors.socket = this;
-      }
-    };
-  }
-
-  cut() {
-    this.isAway = new Promise((resolve) => { this.release = resolve; });
-    this.due = Date.now() + CUT_S * 1000;
-    setTimeout(() => this.letGo(), CUT_S * 1000);
-    this.socket.close();         // without a code: the line takes it for a loss
-  }
-
-  letGo() {
-    this.due = 0;
-    this.release?.();
-  }
-
-  mend() {
-    this.letGo();
-    dispatchEvent(new Event("online"));  // a line that waits for its next try hears that
-  }
-}
-
-class Page {
-  constructor(name, room, id) {
+class Chat {
+  // `arrival` says what came before: "first", "reloaded", "again" after an end, "beside" a window that has the id that this one
+  // was copied from, or "displaced" by a window that took it.
+  constructor(name, room, id, arrival) {
     this.name = name;
     this.room = room;
     this.id = id;
+    this.arrival = arrival;
     this.people = new People(id);
     this.heard = new Set();      // sender and id of messages: one that was sent again, to another session, may come twice
     this.load = randomText();    // a reloaded page has the same connection id, and numbers its messages anew
     this.number = 0;
-    this.written = 0;            // the number of the last message that was said before the line was lost
+    this.written = 0;            // the number of the last message that was written before the line was lost
     this.unsaid = new Map();     // message id → what waits to come back
-    this.before = null;          // what presence.you said last
-    this.countdown = 0;
+    this.missed = 0;             // messages that came between the connection and presence.you
+    this.facts = null;           // what presence.you said last
+    this.worker = null;          // while connected
     this.isUp = false;
+    this.since = 0;              // when it was connected
+    this.due = 0;                // when the line tries again
+    this.countdown = 0;
+    this.doubt = "";             // "offline", and no word since; "checking" afterwards; "answers": offline, and the server is heard
+    this.over = "";
+    this.isLeft = false;
+    document.title = `${room} · wspulse`;
+    element("title").textContent = element("title").title = room;
+    element("link").href = `?${new URLSearchParams({ room })}`;
+    history.replaceState(null, "", element("link").href);
+    this.offerTwin({});
+    element("people-box").open = wide.matches;
+    element("door").hidden = true;
+    element("house").hidden = false;
+    this.showStatus();
+    element("text").focus();
+  }
+
+  async open() {
+    if (!(await claim(this.id))) {
+      this.arrival = "beside";
+      this.id = this.people.me = newId(this.name);
+      await claim(this.id);
+    }
+    if (this.isLeft) return;
+    const { name, room, id } = this;
+    memory.set({ name, room, id });
     const path = document.body.dataset.websocketPath;
     const url = new URL(`.${path}`, location.origin + location.pathname);
     url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     url.search = new URLSearchParams({ room, id, presence: "1" });
-    document.title = `${room} · wspulse`;
-    element("title").textContent = room;
-    for (const list of ["log", "pending", "people"]) element(list).replaceChildren();
-    element("people-box").open = wide.matches;
-    element("door").hidden = true;
-    element("house").hidden = false;
-    this.setState("connecting", "connecting …");
-    this.scissors = new Scissors(url.href);
+    this.scissors = new Scissors(url.href, () => this.answered());
     this.line = connect(this.scissors.url, { WebSocket: this.scissors.WebSocket });
     this.line.on("wspulse.state", (change) => this.changed(change));
     this.line.on("wspulse.lost", (lost) => this.lost(lost));
-    this.line.on("wspulse.refused", () => this.note("The server does not let this page in, or is not there.", "bad"));
-    this.line.on("wspulse.error", ({ kind, error }) => kind === "opening" && this.note(error.message, "bad"));
+    this.line.on("wspulse.refused", () => this.note(["The server cannot be reached, or refuses this page. Still trying."], "bad"));
+    this.line.on("wspulse.error", (problem) => this.failed(problem));
     this.line.on("*", (payload, frame) => this.take(frame));
-    element("text").focus();
   }
 
   close() {
+    this.isLeft = true;
     clearInterval(this.countdown);
-    this.line.close();
+    this.line?.close();
   }
 
   changed({ state, code, reason, delay }) {
     clearInterval(this.countdown);
+    if (this.isLeft) return;
     if (state === "closed") {
-      const why = code === 1000 ? "" : `: ${reason} (${code})`;
-      this.ended(ENDINGS[reason] ?? `The server closed the connection${why}.`);
-    } else if (state === "connected") {
-      this.isUp = true;          // presence.you tells the rest
-    } else {
-      if (this.isUp) this.written = this.number;
-      this.isUp = false;
-      this.wait(delay, code === 1001 ? "the server is restarting" : "connection lost");
+      this.ended(code, reason);
+      return;
     }
+    if (state === "connected") {
+      this.isUp = true;          // presence.you tells the rest
+      this.since = Date.now();
+      this.due = this.missed = 0;
+      this.doubt = "";
+    } else {
+      if (this.isUp) this.lose(code);
+      this.due = Date.now() + delay;
+      this.countdown = setInterval(() => this.showStatus(), 200);
+    }
+    this.showStatus();
   }
 
-  wait(delay, why) {
-    const { scissors } = this;
-    const due = Date.now() + delay;
-    const tick = () => {
-      const left_s = Math.ceil((Math.max(due, scissors.due) - Date.now()) / 1000);
-      this.setState("waiting", left_s > 0 ? `${scissors.due ? "cut" : why}; back in ${left_s} s` : "reconnecting …");
-    };
-    this.countdown = setInterval(tick, 200);
-    tick();
+  lose(code) {
+    this.isUp = false;
+    this.worker = null;
+    this.written = this.number;
+    if (this.scissors.due) this.note(["You dropped the connection. What you write now is sent when it is back."]);
+    else this.note([RESTARTING.includes(code) ? "The server is restarting." : "The connection is lost."]);
   }
 
   // Of what the server has not acknowledged nobody knows whether it was said: it is said again, and who gets it twice knows
   // it by its id. What it has acknowledged is said, though it did not come back.
   lost({ recovered, lost, unacknowledged }) {
     if (recovered) {
-      this.note(`${lost} of the messages that came meanwhile are lost.`, "bad");
+      this.note([`Up to ${countOf(lost, "message")} did not fit into the server's buffer, and ${lost === 1 ? "is" : "are"} missing here.`], "bad");
       return;
     }
     const again = new Set(unacknowledged.map(({ payload }) => payload.id));
@@ -181,57 +121,143 @@ class Page {
     }
   }
 
-  setState(state, text) {
+  failed({ kind, error, data }) {
+    if (kind === "opening") this.note([`Connecting failed: ${error.message}.`], "bad");
+    if (kind === "frame") this.stranger(typeof data === "string" ? data : `${data.byteLength} bytes`);
+  }
+
+  // What the page is in, what it says of it, and what is not read aloud, since it changes with each second.
+  status() {
+    const { worker, doubt } = this;
+    if (this.over) return ["ended", this.over, ""];
+    if (worker !== null) {
+      if (doubt === "offline") return ["doubtful", "offline", ""];
+      if (doubt === "checking") return ["doubtful", "checking", " …"];
+      if (doubt === "answers") return ["doubtful", `worker ${worker}, offline`, ""];
+      return ["connected", `worker ${worker} of ${this.facts.workers}`, ""];
+    }
+    if (!this.due) return ["connecting", "connecting", " …"];
+    const left_s = Math.ceil((Math.max(this.due, this.scissors.due) - Date.now()) / 1000);
+    return ["waiting", "retrying", left_s > 0 ? ` in ${left_s} s` : " …"];
+  }
+
+  showStatus() {
+    if (this.isLeft) return;
+    const [state, text, more] = this.status();
     document.body.dataset.state = state;
-    element("status").textContent = text;
-    element("cut").textContent = { connected: "Cut the line", ended: "Join again" }[state] ?? "Reconnect now";
+    if (element("state").textContent !== text) element("state").textContent = text;
+    element("countdown").textContent = more;
+    element("cut").textContent = { ended: "Join again", waiting: "Reconnect", connecting: "Reconnect" }[state] ?? "Drop connection";
+    const isOver = state === "ended";
+    element("cut").classList.toggle("primary", isOver);
+    element("text").disabled = element("send").disabled = isOver;
+    element("text").placeholder = isOver ? "Not in the room" : "Write a message";
+  }
+
+  // The browser says that the network is gone, or is back: a socket may live on all the same, or be dead and not know it.
+  networkLost() {
+    this.doubt = "offline";
+    this.showStatus();
+  }
+
+  networkBack() {
+    if (this.doubt) this.doubt = this.doubt === "offline" && this.line?.exact ? "checking" : "";  // the line asks the server
+    this.showStatus();
+  }
+
+  answered() {
+    if (this.doubt !== "offline" && this.doubt !== "checking") return;
+    this.doubt = navigator.onLine ? "" : "answers";
+    this.showStatus();
   }
 
   arrived(facts) {
-    this.setState("connected", `worker ${facts.worker} of ${facts.workers}`);
-    if (facts.resumed) {
-      this.note("The connection is back: the session went on, and what was said meanwhile is above.");
-    } else if (this.before) {
-      this.note("Back in a new session: what was said meanwhile is lost.", "bad");
+    const isFirst = this.facts === null;
+    this.facts = facts;
+    this.worker = facts.worker;
+    this.showStatus();
+    if (isFirst) {
+      this.note([this.greeting()]);
+      if (!facts.window_s) this.note(["This server keeps no sessions for lost connections (--resume-window 0)."]);
+    } else if (facts.resumed) {
+      const news = this.missed ? `: ${countOf(this.missed, "message")} from the meantime ${this.missed === 1 ? "is" : "are"} above` : "";
+      this.note([`Reconnected to the same session${news}.`]);
     } else {
-      this.note(`You are connected to worker ${facts.worker}; the server has ${facts.workers}, counted from 0.`);
+      const own = this.unsaid.size ? " Your own messages follow." : "";
+      this.note([`Reconnected in a new session. What others wrote in the meantime is missing here.${own}`]);
     }
-    if (!facts.window_s && !this.before) {
-      this.note("This server keeps no session for a lost connection (--resume-window 0).");
-    }
-    this.before = facts;
-    const twin = { room: this.room, name: `${this.name.slice(0, 33)}'s twin`, beside: facts.worker, of: facts.workers };
+    this.offerTwin({ beside: facts.worker, of: facts.workers });
+  }
+
+  greeting() {
+    const { worker, workers } = this.facts;
+    return {
+      reloaded: "You are back. This page does not keep earlier messages.",
+      again: "You are in the room again. What was written in the meantime is missing here.",
+      beside: "Your other window is still in this room, so this one joined with an id of its own.",
+      displaced: "Another window took over the id of this one, so it has a new id. Messages from in between are missing here.",
+    }[this.arrival] ?? `You are connected to worker ${worker}. ${
+      workers === 1 ? "This server has no other" : `This server has ${workers} workers, numbered from 0`}.`;
+  }
+
+  offerTwin(place) {
+    const twin = { room: this.room, name: `${this.name.slice(0, 33)}'s twin`, ...place };
     element("second").href = `?${new URLSearchParams(twin)}`;
   }
 
   // A session may move to another worker, and the line stays.
   showWorker() {
-    const worker = this.people.members.get(this.id)?.worker;
-    if (this.before && document.body.dataset.state === "connected" && Number.isInteger(worker)) {
-      this.setState("connected", `worker ${worker} of ${this.before.workers}`);
-    }
+    const worker = this.people.workerOf(this.id);
+    if (this.worker !== null && Number.isInteger(worker)) this.worker = worker;
+    this.showStatus();
   }
 
-  ended(why) {
-    this.setState("ended", why);
-    this.note(why, "bad");
+  ended(code, reason) {
+    this.giveUp();
     this.people.clear();
-    this.showPeople();
+    this.people.show();
+    if (code === 1000 && TAKEN.includes(reason) && Date.now() - this.since >= STEADY_MS) {
+      join(this.name, this.room, newId(this.name), "displaced");
+      return;
+    }
+    const isFocused = element("say").contains(document.activeElement);
+    this.over = reason === "kicked" ? "removed" : "disconnected";
+    this.showStatus();
+    if (reason === "kicked") this.note(["You were removed from the room."], "bad");
+    else if (TAKEN.includes(reason)) this.note(["Another window took over the id of this one."], "bad");
+    else if (reason) this.note(["The server closed the connection: ", foreign(reason), ` (${code}).`], "bad");
+    else this.note([`The server closed the connection (${code}).`], "bad");
+    if (isFocused) element("cut").focus();
+  }
+
+  // What has not come back may have been said, or not.
+  giveUp() {
+    for (const line of [...element("pending").children]) {
+      line.classList.add("unsure");
+      line.querySelector(".who").firstChild.textContent = "may not have arrived";
+      this.add("log", line);
+    }
+    this.unsaid.clear();
   }
 
   take(frame) {
     if (frame.event === "presence.room" || frame.event === "presence.changes") {
-      for (const text of this.people.take(frame)) this.note(text);
-      this.showPeople();
+      for (const pieces of this.people.take(frame)) this.note(pieces);
+      this.people.show();
       this.showWorker();
     } else if (frame.event === "presence.you" && frame.payload?.id === this.id) {
       this.arrived(frame.payload);
     } else if (frame.event === "chat.said" && typeof frame.payload?.text === "string") {
       this.hear(frame.payload);
     } else {
-      // Somebody without this page: what they send is shown as it is.
-      this.add("log", this.said("somebody", JSON.stringify(frame).slice(0, 2000), "foreign"));
+      this.stranger(JSON.stringify(frame));
     }
+  }
+
+  // A frame of another client, of a program, or of an operator: it does not say whose it is, so it is shown as it came.
+  stranger(text) {
+    const shown = text.length > CHARACTERS_SHOWN ? `${text.slice(0, CHARACTERS_SHOWN)}…` : text;
+    this.add("log", this.said("raw frame, unknown sender", shown, "raw"));
   }
 
   hear({ from, id = "", text }) {
@@ -239,9 +265,10 @@ class Page {
     if (this.heard.has(key)) return;
     if (id) this.heard.add(key);
     if (this.heard.size > MESSAGES_REMEMBERED) this.heard.delete(this.heard.values().next().value);
-    const own = from === this.id;
-    if (own && this.unsaid.delete(id)) this.pendingLine(id)?.remove();
-    this.add("log", this.said(own ? "you" : nameOf(from), text, own ? "own" : "", this.people.members.get(from)?.worker));
+    const isOwn = from === this.id;
+    if (isOwn && this.unsaid.delete(id)) this.pendingLine(id)?.remove();
+    if (!isOwn && this.worker === null) this.missed += 1;
+    this.add("log", this.said(isOwn ? "you" : nameOf(from), text, isOwn ? "own" : "", this.people.workerOf(from)));
   }
 
   say(text) {
@@ -260,17 +287,16 @@ class Page {
   }
 
   said(who, text, kind, worker) {
-    const by = make("span", "who", who);
-    if (Number.isInteger(worker)) by.append(" ", this.badge(worker));
-    return make("li", `said ${kind}`, by, make("span", "what", text));
+    const by = make("span", "who", foreign(who));
+    if (Number.isInteger(worker)) by.append(badge(worker));
+    by.append(clock());
+    const what = make("span", "what", text);
+    what.dir = "auto";
+    return make("li", `said ${kind}`, by, what);
   }
 
-  note(text, kind = "") {
-    this.add("log", make("li", `note ${kind}`, text));
-  }
-
-  badge(worker) {
-    return make("span", `badge w${worker % 4}`, `worker ${worker}`);
+  note(pieces, kind = "") {
+    this.add("log", make("li", `note ${kind}`, ...pieces));
   }
 
   add(list, line) {
@@ -279,87 +305,64 @@ class Page {
     while (log.childElementCount > LINES_KEPT) log.firstElementChild.remove();
     if (atEnd) log.scrollTop = log.scrollHeight;
   }
-
-  showPeople() {
-    const members = [...this.people.members].sort(([a], [b]) => nameOf(a).localeCompare(nameOf(b)) || (a < b ? -1 : 1));
-    const lines = members.map(([id, { worker, away }]) => {
-      const name = make("span", "name", nameOf(id) + (id === this.id ? " (you)" : "") + (away ? ", away" : ""));
-      return make("li", away ? "away" : "", name, this.badge(worker));
-    });
-    const hidden = this.people.count - members.length;
-    if (hidden > 0) lines.push(make("li", "away", make("span", "name", `and ${hidden} more`)));
-    element("people").replaceChildren(...lines);
-    element("count").textContent = this.people.count;
-  }
 }
 
 // Who reads at the end of the log stays there, when lines come and when a keyboard takes half of the window; who has
 // scrolled up is left alone.
 
 let atEnd = true;
+let size = "";
+const sizeOf = (log) => `${log.clientWidth} ${log.clientHeight}`;
 element("log").addEventListener("scroll", ({ target }) => {
+  if (sizeOf(target) !== size) return;  // a window of another size scrolls too, before the observer hears of it
   atEnd = target.scrollHeight - target.scrollTop - target.clientHeight < 80;
 });
-new ResizeObserver(([{ target }]) => { if (atEnd) target.scrollTop = target.scrollHeight; }).observe(element("log"));
+new ResizeObserver(([{ target }]) => {
+  size = sizeOf(target);
+  if (atEnd) target.scrollTop = target.scrollHeight;
+}).observe(element("log"));
 
 const wide = matchMedia("(min-width: 721px)");
 wide.addEventListener("change", () => { element("people-box").open = wide.matches; });
 
 // The door.
 
-let page = null;
-const query = new URLSearchParams(location.search);
+let chat = null;
 
-// What a reloaded page goes on with. A browser that keeps nothing for pages refuses the access.
-const memory = {
-  get() { try { return JSON.parse(sessionStorage.getItem("wspulse")); } catch { return null; } },
-  set(value) { try { sessionStorage.setItem("wspulse", JSON.stringify(value)); } catch { /* then it begins anew */ } },
-};
-
-function join(name, room, id) {
-  memory.set({ name, room, id });
-  page?.close();
-  page = new Page(name, room, id);
-}
-
-// A second window chooses an id that lives on another worker than the first one's.
-function newId(name) {
-  const beside = Number(query.get("beside") ?? -1);
-  const workers = Number(query.get("of") ?? 1);
-  let id;
-  for (let attempt = 0; attempt < 50; attempt += 1) {
-    id = `${name}~${randomText()}`;
-    if (workerOf(id, workers) !== beside) break;
-  }
-  return id;
+function join(name, room, id, arrival) {
+  chat?.close();
+  chat = new Chat(name, room, id, arrival);
+  chat.open();
 }
 
 element("join").addEventListener("submit", (event) => {
   event.preventDefault();
   const name = element("name").value.trim();
-  if (name) join(name, element("room").value.trim() || "lobby", newId(name));
+  if (name) join(name, element("room").value.trim() || "lobby", newId(name), "first");
 });
 
 element("say").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = element("text").value;
-  if (text.trim() && document.body.dataset.state !== "ended") {
-    page.say(text);
+  if (text.trim() && chat.line) {
+    chat.say(text);
     element("text").value = "";
   }
 });
 
 element("cut").addEventListener("click", () => {
-  const state = document.body.dataset.state;
-  if (state === "connected") page.scissors.cut();
-  else if (state === "ended") join(page.name, page.room, newId(page.name));
-  else page.scissors.mend();
+  const { state } = document.body.dataset;
+  if (state === "ended") join(chat.name, chat.room, newId(chat.name), "again");
+  else if (chat.worker !== null) chat.scissors.cut();
+  else chat.scissors?.mend();
 });
 
 element("leave").addEventListener("click", () => {
   memory.set(null);
-  page.close();
-  page = null;
+  release();
+  chat.close();
+  chat = null;
+  for (const list of ["log", "pending", "people"]) element(list).replaceChildren();
   document.body.dataset.state = "outside";
   document.title = "wspulse";
   element("house").hidden = true;
@@ -367,8 +370,25 @@ element("leave").addEventListener("click", () => {
   element("name").focus();
 });
 
+const copy = element("copy");
+copy.hidden = !navigator.clipboard;  // which pages over plain HTTP have on their own machine only
+copy.addEventListener("click", async () => {
+  try {
+    await navigator.clipboard.writeText(element("link").href);
+    copy.textContent = "Copied";
+  } catch {
+    copy.textContent = "Not allowed: copy the link itself";
+  }
+  setTimeout(() => { copy.textContent = "Copy"; }, 2000);
+});
+
+addEventListener("offline", () => chat?.networkLost());
+addEventListener("online", () => chat?.networkBack());
+
+// A link carries its room. Who is known here, since this is a reload, joins at once.
 element("name").value = (query.get("name") ?? "").slice(0, element("name").maxLength);
-element("room").value = (query.get("room") ?? "").slice(0, element("room").maxLength);
+element("room").value = query.get("room") ?? "";
 const known = memory.get();
-if (known) join(known.name, known.room, known.id);
+const asked = query.get("room") || known?.room;
+if (known) join(known.name, asked, asked === known.room ? known.id : newId(known.name), asked === known.room ? "reloaded" : "first");
 else element("name").focus();

@@ -1,9 +1,9 @@
-// A line to a server that comes back by itself, and loses and doubles nothing: doc/howto/browser.md.
+// A line that reconnects by itself, and loses and doubles nothing: doc/howto/browser.md.
 
 const PROTOCOL = "wspulse.1";
 const OPENING_MS = 10_000;     // with address and first frame
 const SPREAD_MS = 1_000;       // after a restart not all come at once
-const STEADY_MS = 5_000;       // so long is no failed try
+const STEADY_MS = 5_000;       // longer is no failure
 const ACK_MS = 1_000;
 const LONGEST_MS = 3_600_000;  // longer timers fire at once
 const REFUSED = 3;             // failures before anything has worked
@@ -13,7 +13,7 @@ const FINAL = [1000, 1002, 1003, 1007, 1008, 1009];
 
 export class LineError extends Error {
   constructor(kind, text, payload) {
-    super(`wspulse: ${kind}: ${text}`);
+    super(`wspulse: ${text}`);
     Object.assign(this, { name: "LineError", kind, payload });
   }
 }
@@ -28,7 +28,7 @@ function addressOf(url) {
   const address = new URL(url, globalThis.location?.href);
   address.protocol = address.protocol.replace("http", "ws");
   address.hash = "";
-  if (!/^wss?:$/.test(address.protocol)) throw new TypeError(`wspulse: no address: ${url}`);
+  if (!/^wss?:$/.test(address.protocol)) throw new TypeError(`wspulse: not a WebSocket URL: ${url}`);
   return address.href;
 }
 
@@ -49,8 +49,8 @@ function promised() {
 export function connect(url, options) {
   const { protocols = [], retry, buffer = 4096, exact: wantsExact = true, shouldRetry, WebSocket = globalThis.WebSocket } = options ?? {};
   const { base = 500, max = 20_000, limit = Infinity } = retry ?? {};
-  if (!(base > 0 && max >= base)) throw new RangeError("wspulse: retry");
-  if (!WebSocket) throw new TypeError("wspulse: no WebSocket");
+  if (!(base > 0 && max >= base)) throw new RangeError("wspulse: retry: base > 0, max >= base");
+  if (!WebSocket) throw new TypeError("wspulse: no WebSocket: pass one as option");
   if (typeof url !== "function") addressOf(url);
 
   let state = "connecting";
@@ -86,7 +86,7 @@ export function connect(url, options) {
   // Dialling, and what ends it.
 
   async function dial() {
-    const own = timer = setTimeout(() => fail(new LineError("opening", "no first frame in time")), OPENING_MS);
+    const own = timer = setTimeout(() => fail(new LineError("opening", "no first frame within 10 s")), OPENING_MS);
     due = 0;
     try {
       // Handlers come first.
@@ -164,7 +164,10 @@ export function connect(url, options) {
     }
   }
 
-  // Nothing of this socket counts any more.
+  // A page that is kept for "back" hears nothing.
+  const leave = ({ persisted }) => persisted && socket?.close();
+
+  // This socket no longer counts.
   function abandon() {
     clearTimeout(timer);
     clearTimeout(ackTimer);
@@ -181,7 +184,7 @@ export function connect(url, options) {
 
   function end(code, reason) {
     const last = state === "connected" && socket;
-    const error = new LineError("closed", `${code} ${reason}`);
+    const error = new LineError("closed", `line closed: ${code} ${reason}`);
     abandon();
     listen("removeEventListener");
     for (const call of [...calls.values()]) call.reject(error);
@@ -197,6 +200,7 @@ export function connect(url, options) {
   function listen(verb) {
     globalThis[verb]?.("online", wake);
     globalThis[verb]?.("pageshow", wake);
+    globalThis[verb]?.("pagehide", leave);
     page?.[verb]("visibilitychange", wake);
   }
 
@@ -212,13 +216,13 @@ export function connect(url, options) {
     if (recovered) {
       if (!confirm(first.received)) return;
     } else {
-      // What was written may have been handled. The rest goes out, but for answers.
+      // What was written may have been handled. The rest goes out, except answers.
       const isSaid = (entry) => !entry.isAnswer;
       unacknowledged = log.splice(0, written).filter(isSaid).map((entry) => JSON.parse(entry.text));
       log = log.filter(isSaid);
       written = confirmed = received = 0;
       for (const call of [...calls.values()]) {
-        if (!log.includes(call.entry)) call.reject(new LineError("lost", call.event));
+        if (!log.includes(call.entry)) call.reject(new LineError("lost", `${call.event}: session lost`));
       }
     }
     told = received;
@@ -244,7 +248,7 @@ export function connect(url, options) {
     silent = 0;
     if (state !== "connected") {
       if (isFirst(event, payload) && (!payload.recovered || payload.token === session.token)) begin(payload, true);
-      else fail(new LineError("opening", "no first frame"));
+      else fail(new LineError("opening", "unexpected first frame"));
     } else if (isOurs(event)) {
       if (!exact) return;
       if (event === "wspulse.lost" && payload !== 0) {
@@ -260,7 +264,7 @@ export function connect(url, options) {
       // Characters do for bytes.
       if (exact) count(1, data.length ?? data.byteLength);
       if (Object(frame) === frame && !Array.isArray(frame) && isText(event) && isText(id)) take(frame, event, payload);
-      else tell("wspulse.error", { kind: "frame", error: new LineError("frame", "it is none"), data });
+      else tell("wspulse.error", { kind: "frame", error: new LineError("frame", "not a frame"), data });
     }
   }
 
@@ -268,7 +272,7 @@ export function connect(url, options) {
     if (!frame.id?.startsWith(prefix)) return spread(handlers.some((on) => on.event === event) ? event : "*", frame);
     const call = calls.get(frame.id);
     if (event !== `${call?.event}.error`) call?.resolve(payload);
-    else call.reject(new LineError("answer", event, payload));
+    else call.reject(new LineError("answer", `answered with ${event}`, payload));
   }
 
   const tell = (event, payload) => spread(event, { event, payload });
@@ -280,7 +284,7 @@ export function connect(url, options) {
   async function run(handler, frame) {
     const { event = "", payload, id } = frame;
     const { token } = session;
-    // Questions of other clients are not for us: through a relay, answers would go round for ever.
+    // Others' questions are not for us: through a relay, answers would go round for ever.
     const answer = (name, value) => {
       if (!id?.startsWith("wspulse:") || answered.includes(id) || token !== session.token || state === "closed") return;
       say(name, value, id, true);
@@ -303,10 +307,10 @@ export function connect(url, options) {
   // What goes out.
 
   function say(event, payload, id, isAnswer) {
-    if (state === "closed") throw new LineError("closed", event);
-    if (!isText(event) || isOurs(event)) throw new LineError("reserved", event);
-    if (typeof payload === "function" || typeof payload === "symbol") throw new TypeError("wspulse: no JSON");
-    if (log.length >= buffer) throw new LineError("full", event);
+    if (state === "closed") throw new LineError("closed", `${event}: line closed`);
+    if (!isText(event) || isOurs(event)) throw new LineError("reserved", `${event}: reserved`);
+    if (typeof payload === "function" || typeof payload === "symbol") throw new TypeError(`wspulse: ${event}: payload is not JSON`);
+    if (log.length >= buffer) throw new LineError("full", `${event}: buffer full`);
     const entry = { text: JSON.stringify({ id, event, payload }), isAnswer };
     log.push(entry);
     if (state === "connected") write(written);
@@ -386,7 +390,7 @@ export function connect(url, options) {
         settle(value);
       };
       const abort = () => over(reject, signal.reason);
-      const late = setTimeout(() => over(reject, new LineError("timeout", event)), Math.min(timeout, LONGEST_MS));
+      const late = setTimeout(() => over(reject, new LineError("timeout", `${event}: no answer in time`)), Math.min(timeout, LONGEST_MS));
       try {
         signal?.throwIfAborted();
         signal?.addEventListener("abort", abort);
@@ -400,7 +404,7 @@ export function connect(url, options) {
 
     close(code = 1000, reason = "") {
       if (state === "closed") return;
-      if (code !== 1000 && !(code >= 3000 && code < 5000)) throw new RangeError("wspulse: code");
+      if (code !== 1000 && !(code >= 3000 && code < 5000)) throw new RangeError("wspulse: close code: 1000 or 3000 to 4999");
       socket?.close(code, reason);
       end(code, reason);
     },

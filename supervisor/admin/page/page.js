@@ -23,7 +23,7 @@ let stop = new AbortController();
 let asked = 0;
 let foundAt = 0;
 
-const FIGURES = ["Connections", "Rooms", "Frames in/s", "Frames out/s", "Waiting frames", "Memory", "Up for"];
+const FIGURES = ["Connections", "Rooms", "Frames in/s", "Frames out/s", "Queued frames", "Memory", "Uptime"];
 const figures = new Map(FIGURES.map((name) => {
   const value = make("strong", "", "–");
   element("figures").append(make("p", "figure-tile", make("span", "", name), value));
@@ -38,7 +38,7 @@ const charts = {
 };
 element("charts").append(...Object.values(charts).map((chart) => chart.element));
 
-// What is told of orders.
+// What came of orders.
 
 function note(text, isBad = false) {
   const told = make("p", isBad ? "note bad" : "note", text);
@@ -80,7 +80,7 @@ const moved = (result) => {
 };
 
 async function restart(shard) {
-  if (await sure(`Restart worker ${shard}?`, "Its sessions move to a new process. Clients notice nothing.", "Restart")) {
+  if (await sure(`Restart worker ${shard}?`, "Its sessions move to a new process. Clients stay connected.", "Restart")) {
     await give("restart", { shard }, (result) => `Worker ${shard} was replaced: ${moved(result)}.`);
   }
 }
@@ -92,7 +92,7 @@ async function kick(id) {
 }
 
 element("reload").addEventListener("click", async () => {
-  if (await sure("Reload all workers?", "Each is replaced by a process with the current code. Sessions move over; clients notice nothing.", "Reload")) {
+  if (await sure("Reload all workers?", "Each is replaced by a process with the current code. Sessions move over, and clients stay connected.", "Reload")) {
     element("reload").disabled = true;
     await give("reload", {}, (result) => `All workers were replaced: ${moved(result)}.`);
     element("reload").disabled = false;
@@ -102,7 +102,7 @@ element("reload").addEventListener("click", async () => {
 element("scale").addEventListener("submit", async (event) => {
   event.preventDefault();
   const workers = Number(element("scale-to").value);
-  if (await sure(`Scale to ${workers} ${workers === 1 ? "worker" : "workers"}?`, "Sessions move where they must. Clients notice nothing.", "Scale")) {
+  if (await sure(`Scale to ${workers} ${workers === 1 ? "worker" : "workers"}?`, "Sessions move as needed. Clients stay connected.", "Scale")) {
     await give("scale", { workers }, (result) => `${result.workers === 1 ? "There is 1 worker" : `There are ${result.workers} workers`}: ${moved(result)}.`);
   }
 });
@@ -122,7 +122,7 @@ element("broadcast").addEventListener("submit", async (event) => {
   }
   // As it was typed: numbers that JavaScript cannot hold stay what they are.
   const [target, name] = [element("broadcast-room").value, element("broadcast-event").value].map((text) => JSON.stringify(text));
-  await give("broadcast", `{"room":${target},"event":${name},"payload":${payload}}`, () => `The frame is on its way to ${target}.`);
+  await give("broadcast", `{"room":${target},"event":${name},"payload":${payload}}`, () => `Frame sent to ${target}.`);
 });
 
 // Rights.
@@ -134,7 +134,7 @@ async function learnRights() {
     if (!(error instanceof Refused)) throw error;
     if (error.status !== 401) return false;
     token.forget();
-    note("The token is not the right one any more.", true);
+    note("The token is no longer valid.", true);
     return learnRights();
   }
   document.body.dataset.changes = rights.changes;
@@ -169,7 +169,7 @@ element("token-form").addEventListener("submit", async (event) => {
     await access(given);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    element("token-problem").textContent = error.status === 401 ? "This is not the token." : error.message;
+    element("token-problem").textContent = error.status === 401 ? "Wrong token." : error.message;
     element("token-problem").hidden = false;
     element("token-input").select();
     return;
@@ -190,8 +190,8 @@ async function find() {
     if (number !== asked) return;
     showConnections(element("connections").tBodies[0], found.rows, kick);
     for (const each of document.querySelectorAll("#connections [data-order]")) each.disabled = !rights.changes;
-    const shown = found.rows.length < found.found ? `the latest ${found.rows.length} of ${found.found.toLocaleString("en")}` : `${found.found}`;
-    const missing = found.missing_shards.length ? `; worker ${found.missing_shards.join(", ")} did not answer` : "";
+    const shown = found.rows.length < found.found ? `newest ${found.rows.length} of ${found.found.toLocaleString("en")}` : `${found.found}`;
+    const missing = found.missing_shards.length ? `; no answer from worker ${found.missing_shards.join(", ")}` : "";
     const told = shown + missing;
     if (element("connections-count").textContent !== told) element("connections-count").textContent = told;
     element("connections-empty").hidden = found.found > 0;
@@ -231,7 +231,7 @@ const since = (now, then, name) => Math.max(0, now[name] - then[name]);
 
 function take(look) {
   if (look.away !== undefined) {
-    away(`The server does not answer: ${look.away}`);
+    away(`Not responding: ${look.away}`);
     return;
   }
   const { server, rooms } = look;
@@ -259,9 +259,9 @@ function take(look) {
   }
   figures.get("Connections").textContent = totals.connections.toLocaleString("en");
   figures.get("Rooms").textContent = totals.rooms.toLocaleString("en");
-  figures.get("Waiting frames").textContent = short(totals.queued);
+  figures.get("Queued frames").textContent = short(totals.queued);
   figures.get("Memory").textContent = bytes(workers.reduce((sum, worker) => sum + (worker.rss_bytes ?? 0), server.rss_bytes ?? 0));
-  figures.get("Up for").textContent = duration(server.uptime_s);
+  figures.get("Uptime").textContent = duration(server.uptime_s);
   if (went > 0 || before === null || before.server.pid !== server.pid) {
     showWorkers(element("workers").tBodies[0], workers, rates, restart);
     for (const each of document.querySelectorAll("#workers [data-order]")) each.disabled = !rights.changes;
@@ -270,7 +270,7 @@ function take(look) {
   if (document.activeElement !== element("scale-to") && !element("scale-to").value) element("scale-to").value = workers.length;
   showRooms(element("rooms"), rooms, choose);
   element("rooms-empty").hidden = rooms.length > 0;
-  element("rooms-count").textContent = rooms.length < look.room_count ? `the largest ${rooms.length} of ${look.room_count.toLocaleString("en")}` : "";
+  element("rooms-count").textContent = rooms.length < look.room_count ? `largest ${rooms.length} of ${look.room_count.toLocaleString("en")}` : "";
   showUnwell(server);
   takeEvents(look);
 }
@@ -287,11 +287,11 @@ function showUnwell(server) {
 }
 
 function takeEvents(look) {
-  const gap = look.skipped || look.missed ? (look.skipped ? `${look.skipped} more events` : "some events may be missing") : "";
+  const gap = look.skipped || look.missed ? (look.skipped ? `${look.skipped} events not shown` : "some events may be missing") : "";
   const events = gap ? [{ gap }, ...look.events] : look.events;
   if (pending !== null) {
     pending = [...pending, ...events].slice(-PENDING_KEPT);
-    element("pause").textContent = pending.length ? `Go on (${pending.length} new)` : "Go on";
+    element("pause").textContent = pending.length ? `Resume (${pending.length} new)` : "Resume";
   } else {
     tellEvents(events);
   }
@@ -309,7 +309,7 @@ element("pause").addEventListener("click", () => {
   const held = pending;
   pending = held === null ? [] : null;
   element("pause").setAttribute("aria-pressed", String(held === null));
-  element("pause").textContent = held === null ? "Go on" : "Pause";
+  element("pause").textContent = held === null ? "Resume" : "Pause";
   if (held !== null) tellEvents(held);
 });
 
@@ -335,14 +335,14 @@ async function watch() {
   for (;;) {
     await seen();
     stop = new AbortController();
-    if (!(await learnRights())) away("The server does not answer.");
+    if (!(await learnRights())) away("The server is not responding.");
     else if (rights.reads) {
       find();
       try {
         for await (const look of looks(stop.signal)) take(look);
-        if (!stop.signal.aborted) away("The connection ended; it is tried again.");
+        if (!stop.signal.aborted) away("Disconnected. Retrying …");
       } catch (error) {
-        if (!stop.signal.aborted) away(error instanceof Refused ? error.message : "The connection was lost; it is tried again.");
+        if (!stop.signal.aborted) away(error instanceof Refused ? error.message : "Connection lost. Retrying …");
       }
     } else document.body.dataset.state = "locked";
     if (!stop.signal.aborted) await Promise.race([pause(AGAIN_MS), new Promise((done) => stop.signal.addEventListener("abort", done))]);

@@ -8,13 +8,13 @@ const WHAT = {
   connect: "connected",
   disconnect: "left",
   drop: "lost its connection",
-  restore: "came back",
+  restore: "reconnected",
   transfer: "moved to another process",
-  "worker.started": "was started",
+  "worker.started": "started",
   "worker.ready": "is ready",
   "worker.died": "died",
-  "worker.restarted": "replaces the one before",
-  "worker.moving": "hands its sessions on",
+  "worker.restarted": "replaced the previous one",
+  "worker.moving": "is handing over its sessions",
 };
 
 export function make(tag, className, ...content) {
@@ -120,7 +120,7 @@ export function showRooms(list, rooms, choose) {
     bar.setAttribute("aria-hidden", "true");
     const name = make("button", "link", foreign(room.id));
     name.type = "button";
-    name.title = "show its connections";
+    name.title = "Show its connections";
     name.addEventListener("click", () => choose(room.id));
     return make("li", "", name, bar, make("span", "count"));
   }, (item, room) => {
@@ -137,7 +137,7 @@ export function showConnections(body, rows, kick) {
     const end = button("Kick", "small danger", `Kick ${row.id}`, () => kick(row.id));
     return make(
       "tr", "", head, cell("Rooms", "rooms"), cell("Worker", ""), cell("State", "", make("span", "badge")), cell("Since", "time"),
-      cell("Waiting frames", "number"), cell("", "last", end),
+      cell("Queued frames", "number"), cell("", "last", end),
     );
   }, (line, row) => {
     const rooms = row.rooms?.length ? row.rooms : [row.room];
@@ -167,7 +167,7 @@ function line(event) {
   const what = WHAT[event.kind] ?? event.kind;
   if (event.kind.startsWith("worker.")) {
     const isOver = event.kind === "worker.moving" && event.is_over;
-    const text = isOver ? `has handed its sessions on: ${event.moved ?? 0} moved, ${event.drained ?? 0} closed` : what;
+    const text = isOver ? `handed over its sessions: ${event.moved ?? 0} moved, ${event.drained ?? 0} closed` : what;
     item.append(make("strong", "", `worker ${event.shard}`), ` ${text}`);
   } else {
     item.append(foreign(event.connection ?? "", "name"), ` ${what}, room `, foreign(event.room ?? ""));

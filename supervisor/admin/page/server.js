@@ -28,7 +28,7 @@ async function refusal(response) {
   } catch {
     // Not an answer of this server, but perhaps of a proxy before it.
   }
-  return new Refused(response.status, error.code ?? "", String(error.message ?? `the answer was ${response.status}`));
+  return new Refused(response.status, error.code ?? "", String(error.message ?? `HTTP status ${response.status}`));
 }
 
 async function ask(path, options = {}) {
@@ -36,7 +36,7 @@ async function ask(path, options = {}) {
   try {
     response = await fetch(path, { cache: "no-store", credentials: "omit", ...options });
   } catch {
-    throw new Refused(0, "away", "no answer came");
+    throw new Refused(0, "away", "No response.");
   }
   if (!response.ok) throw await refusal(response);
   return response;

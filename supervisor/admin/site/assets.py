@@ -24,8 +24,10 @@ _FILES = {
     "/panels.js": "panels.js",
     "/charts.js": "charts.js",
     "/server.js": "server.js",
-    "/icon.svg": "icon.svg",
 }
+
+_SHARED_FILES = {"/theme.css": "theme.css", "/icon.svg": "icon.svg"}
+"""Of the chat page."""
 
 
 class Asset:
@@ -44,5 +46,8 @@ class Asset:
 
 
 def load_assets() -> dict[str, Asset]:
-    folder = files("wspulse.supervisor.admin") / "page"
-    return {path: Asset((folder / name).read_bytes(), _TYPES[name.rpartition(".")[2]]) for path, name in _FILES.items()}
+    own, shared = files("wspulse.supervisor.admin") / "page", files("wspulse.actors") / "apps" / "page"
+    found = {path: own / name for path, name in _FILES.items()} | {
+        path: shared / name for path, name in _SHARED_FILES.items()
+    }
+    return {path: Asset(file.read_bytes(), _TYPES[file.name.rpartition(".")[2]]) for path, file in found.items()}

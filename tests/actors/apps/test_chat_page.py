@@ -23,8 +23,13 @@ Pages = Mapping[str, StaticPage]
 PATHS = (
     "/",
     "/_wspulse/chat.js",
-    "/_wspulse/wspulse.js",
+    "/_wspulse/document.js",
+    "/_wspulse/identity.js",
+    "/_wspulse/people.js",
     "/_wspulse/placement.js",
+    "/_wspulse/scissors.js",
+    "/_wspulse/wspulse.js",
+    "/_wspulse/theme.css",
     "/_wspulse/chat.css",
     "/_wspulse/icon.svg",
 )

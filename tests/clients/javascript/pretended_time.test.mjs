@@ -245,6 +245,24 @@ test("a hidden page comes back at once, and then slowly; seen again it does not 
   line.close();
 });
 
+test("a page that is kept for a way back drops its socket at once, and goes on with its session when somebody comes back", async () => {
+  const line = open();
+  await settle();
+  last().begins();
+  const socket = last();
+  page.dispatchEvent(new Event("pagehide"));
+  assert.equal(socket.closedWith, null, "a page that goes for good leaves it to the browser");
+  page.dispatchEvent(Object.assign(new Event("pagehide"), { persisted: true }));
+  assert.deepEqual(socket.closedWith, [], "without a code: its session waits");
+  line.send("said", "meanwhile");
+  socket.ends(1005);
+  page.dispatchEvent(new Event("pageshow"));
+  await pass(1_000);
+  last().begins({ recovered: true });
+  assert.deepEqual([last().protocols[1], last().sent[0].payload, sockets.length], ["wspulse.resume.t.0", "meanwhile", 2]);
+  line.close();
+});
+
 test("a page that comes back asks once a second at most, and gives an unanswered question a period", async () => {
   const line = open();
   await settle();

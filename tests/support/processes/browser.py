@@ -158,14 +158,34 @@ class Browser:
         """A new page, loaded, in a new context."""
         context = await self.call("Target.createBrowserContext")
         target = await self.call("Target.createTarget", url="about:blank", browserContextId=context["browserContextId"])
-        attached = await self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+        page = await self._attach(target["targetId"])
+        await page.call("Page.navigate", url=url)
+        await page.until(f"location.href !== 'about:blank' && document.readyState === 'complete' && {json.dumps(url)}")
+        return page
+
+    async def opened_by(self, page: Page, expression: str) -> Page:
+        """The window that an expression of a page opens, as a click would, loaded, in the context of that page."""
+        before = await self._targets()
+        await page.call("Runtime.evaluate", expression=expression, userGesture=True)
+        deadline = asyncio.get_running_loop().time() + DEADLINE_S
+        while not (opened := await self._targets() - before):
+            assert asyncio.get_running_loop().time() < deadline, f"no window opened: {expression}"
+            await asyncio.sleep(0.02)
+        window = await self._attach(opened.pop())
+        await window.until("location.href !== 'about:blank' && document.readyState === 'complete'")
+        return window
+
+    async def _targets(self) -> set[str]:
+        answer = await self.call("Target.getTargets")
+        return {target["targetId"] for target in answer["targetInfos"] if target["type"] == "page"}
+
+    async def _attach(self, target: str) -> Page:
+        attached = await self.call("Target.attachToTarget", targetId=target, flatten=True)
         page = self._pages[attached["sessionId"]] = Page(self, attached["sessionId"])
         for domain in ("Page", "Runtime", "Log"):
             await page.call(f"{domain}.enable")
         # Timers of a page that is not in front would run late.
         await page.call("Emulation.setFocusEmulationEnabled", enabled=True)
-        await page.call("Page.navigate", url=url)
-        await page.until(f"location.href !== 'about:blank' && document.readyState === 'complete' && {json.dumps(url)}")
         return page
 
     async def _listen(self) -> None:

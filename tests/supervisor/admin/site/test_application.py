@@ -84,7 +84,7 @@ async def test_server_that_does_not_answer_is_neither_alive_nor_ready(
 
 async def test_page_is_served_with_a_strict_policy_and_asked_for_again_for_nothing(tmp_path: Path) -> None:
     async with admin_stage(tmp_path) as stage:
-        for path in ("/", "/page.css", "/page.js", "/panels.js", "/charts.js", "/server.js", "/icon.svg"):
+        for path in ("/", "/theme.css", "/page.css", "/page.js", "/panels.js", "/charts.js", "/server.js", "/icon.svg"):
             page = await stage.get(path)
             assert page.status == 200
             assert page.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; ")
