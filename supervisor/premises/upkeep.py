@@ -150,16 +150,17 @@ class Upkeep:
         if not missing and name not in self._failing:
             self._asked.discard(name)
             return
-        if missing and name not in self._asked and name not in self._failing:
-            _logger.warning(
-                "files that the server needs were removed and are created again",
-                extra={"part": name, "paths": ", ".join(missing)},
-            )
+        is_new = missing and name not in self._asked and name not in self._failing
         try:
             kept.restore(missing)
         except (OSError, StartError) as error:
             self._is_amiss(name, error)
             return
+        if is_new:
+            _logger.warning(
+                "files that the server needs were removed and are created again",
+                extra={"part": name, "paths": ", ".join(missing)},
+            )
         missing = kept.missing()
         if not missing:
             self._asked.discard(name)
@@ -172,7 +173,7 @@ class Upkeep:
     def _is_amiss(self, name: str, error: Exception | None) -> None:
         if name not in self._failing:
             self._failing.add(name)
-            fields = {"part": name, "reason": str(error or "it is still missing")}
+            fields = {"part": name, "reason": str(error or "it is still missing").removeprefix("wspulse: ")}
             _logger.error(
                 "files that the server needs were removed and cannot be created again; it keeps trying", extra=fields
             )

@@ -33,6 +33,8 @@ _COUNT = argument_of(Integer(1, 100_000_000))
 SETTINGS = ("config", "workers", "host", "port")
 """Arguments that are read as the server's."""
 
+_CONNECTIONS = 10_000
+
 
 def doctor(argv: Sequence[str]) -> int:
     """`wspulse doctor ...`. Returns 0 when nothing must change, 1 when something must, 2 for wrong arguments or settings."""
@@ -47,7 +49,10 @@ def _doctor(argv: Sequence[str]) -> int:
         "loaded.",
     )
     parser.add_argument(
-        "--connections", type=_COUNT, default=10_000, metavar="N", help="the number of connections (default: 10000)"
+        "--connections",
+        type=_COUNT,
+        metavar="N",
+        help=f"the number of connections (default: --max-connections if the settings have it, else {_CONNECTIONS})",
     )
     parser.add_argument("--config", metavar="FILE", help="the TOML file of the server's settings")
     parser.add_argument("--workers", metavar="N", help="worker processes (default: the available cores)")
@@ -65,7 +70,7 @@ def _doctor(argv: Sequence[str]) -> int:
     except StartError as error:
         print_error(str(error))
         return 2
-    plan = _plan(arguments.connections, settings)
+    plan = _plan(arguments.connections or settings.overrides.get("max_connections") or _CONNECTIONS, settings)
     machine = read_machine(
         plan.hosts, plan.port, unix_socket=plan.unix_socket, control_problem=_control_problem(settings)
     )

@@ -199,6 +199,15 @@ def test_settings_are_read_as_the_server_reads_them(
     assert told["settings"] == "unknown WSPULSE_* variables: WSPULSE_WORKRES"
 
 
+@pytest.mark.parametrize(("argument", "connections"), [([], 777), (["--connections", "5"], 5)])
+def test_number_of_connections_is_that_of_the_settings_unless_it_is_given(
+    argument: list[str], connections: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WSPULSE_MAX_CONNECTIONS", "777")
+    main(["doctor", "--port", "0", "--json", *argument])
+    assert json.loads(capsys.readouterr().out)["plan"]["connections"] == connections
+
+
 def test_certificate_of_the_settings_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def found() -> dict[str, str]:
         main(["doctor", "--config", str(tmp_path / "wspulse.toml"), "--port", "0", "--json"])
