@@ -179,6 +179,8 @@ async def test_middleware_for_http_answers_in_its_place_and_what_is_no_refusal_i
 ) -> None:
     @site.connect
     async def connect(go: str = "") -> tuple[str, str]:
+        if go == "home":
+            raise ConnectRejected("go home", 403)
         return "lobby", "ann"
 
     @site.app.middleware("http")
@@ -192,8 +194,9 @@ async def test_middleware_for_http_answers_in_its_place_and_what_is_no_refusal_i
         return answer
 
     assert await site.ask() == ["lobby", "ann"]
-    refused = await site.ask("go=away")
-    assert (refused.status, refused.text) == (429, "x" * 2000)
+    for go, answer in (("away", (429, "x" * 2000)), ("home", (403, "go home"))):
+        refused = await site.ask(f"go={go}")
+        assert (refused.status, refused.text) == answer
     assert (await site.ask("go=elsewhere")).status == 500
     assert "the application answered 307 instead of connect" in caplog.text
 
