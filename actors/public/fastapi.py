@@ -1,4 +1,4 @@
-"""wspulse.fastapi: what a FastAPI application has of its own. It needs FastAPI, which nothing else of wspulse does.
+"""wspulse.fastapi: FastAPI's dependencies in `connect`. This module needs FastAPI; nothing else in wspulse does.
 
     from wspulse.fastapi import with_dependencies
 
@@ -7,7 +7,7 @@
     async def connect(user: Annotated[str, Depends(current_user)], room: str = "lobby") -> tuple[str, str]:
         return room, user
 
-doc/http.md tells how an application is carried, and how a server is mounted in one.
+doc/http.md describes how wspulse carries an application, and how a server is mounted in one.
 """
 
 from wspulse.actors.asgi.dependencies import with_dependencies
