@@ -1,10 +1,10 @@
-"""A chat whose whole logic stands outside of the server. Start the two, then chat with `?name=you` as the only password:
+"""A chat whose logic lives entirely outside the server. Start both, then chat with `?name=you` as the only password:
 
     python -m wspulse.supervisor --app bridge
     python examples/bridge_bot.py
 
-It may be killed and started again while people chat: they stay connected, and what they write meanwhile waits. Started
-twice, the two share the work.
+The bot may be killed and started again while people chat: they stay connected, and what they write meanwhile waits. Start it
+twice, and the two share the work.
 """
 
 import asyncio

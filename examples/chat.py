@@ -124,7 +124,7 @@ class Store:
 tokens = read_tokens(os.environ.get("CHAT_TOKENS", ""))
 admins = os.environ.get("CHAT_ADMINS", "").split(",")
 store = Store(os.environ.get("CHAT_DATABASE", "chat.db"))
-# Who loses the network for less than 30 s misses nothing, and the rooms do not see them leave and come back.
+# Somebody who loses the network for less than 30 s misses nothing, and the rooms do not see them leave and come back.
 server = Server(
     resume_window=30,
     suspend_on_clean_close=False,

@@ -1,4 +1,5 @@
-/* The control socket from C: kicks nobody, says hello to a room, and prints what the server answers.
+/* The control socket from C: kicks nobody, says hello to a room, and prints what the server answers. zmq.h is in the package
+   libzmq3-dev (Debian, Ubuntu), zeromq-devel (Fedora) or zeromq (Homebrew).
 
        cc -o control examples/control.c -lzmq
        ./control ipc:///run/user/1000/wspulse/8000/control.sock lobby

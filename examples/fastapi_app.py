@@ -23,7 +23,8 @@ from fastapi import Depends, FastAPI, Header, HTTPException
 from pydantic import BaseModel
 from starlette.routing import WebSocketRoute
 
-from wspulse import Connection, ConnectRejected, Frame, Request, Server
+from wspulse import Connection, Frame, Server
+from wspulse.fastapi import with_dependencies
 
 SECRET = os.environ.get("APP_SECRET", "only for trying it out: 32 bytes or more")
 PASSWORDS = {"ann": "rabbit", "bob": "builder"}
@@ -42,29 +43,23 @@ class Notice(BaseModel):
     text: str
 
 
-def user_of(token: str) -> str:
-    """Whose token it is. Raises jwt.InvalidTokenError for a forged, broken or expired one."""
-    claims = jwt.decode(token, SECRET, algorithms=["HS256"], options={"require": ["exp", "sub"]})
+def current_user(authorization: Annotated[str, Header()] = "", token: str = "") -> str:
+    """Whose token it is: of the header, or of the query, since a page cannot set headers for a WebSocket."""
+    token = token or authorization.removeprefix("Bearer ")
+    try:
+        claims = jwt.decode(token, SECRET, algorithms=["HS256"], options={"require": ["exp", "sub"]})
+    except jwt.InvalidTokenError as error:
+        raise HTTPException(401, f"sign in first: {error}") from None
     return str(claims["sub"])
 
 
-def bearer(authorization: Annotated[str, Header()] = "") -> str:
-    try:
-        return user_of(authorization.removeprefix("Bearer "))
-    except jwt.InvalidTokenError:
-        raise HTTPException(401, "sign in first") from None
-
-
-User = Annotated[str, Depends(bearer)]
+User = Annotated[str, Depends(current_user)]
 
 
 @server.connect
-def connect(request: Request) -> tuple[str, str]:
-    try:
-        name = user_of(request.query.get("token", ""))
-    except jwt.InvalidTokenError as error:
-        raise ConnectRejected(f"sign in first: {error}") from None
-    return request.query.get("room", "lobby"), name
+@with_dependencies(app)
+async def connect(user: User, room: str = "lobby") -> tuple[str, str]:
+    return room, user
 
 
 @server.on_message

@@ -8,8 +8,8 @@ People connect to wspulse at ws://127.0.0.1:8000/ws?room=tea; the application sa
 
     curl -d text=hello http://127.0.0.1:5000/rooms/tea
 
-A Celery task or a Django view does the same with the same client. It may be made before a server forks its workers: each
-child gets a connection of its own. It may be used by any thread.
+A Celery task or a Django view does the same with the same client. It may be created before a server forks its workers: each
+child gets a connection of its own. Any thread may use it.
 """
 
 from __future__ import annotations

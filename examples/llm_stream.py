@@ -1,8 +1,13 @@
-"""A language model's answer, token by token, to the one who asked; the client may stop it, vanish, or be too slow.
+"""A language model's answer, token by token, to the one who asked. The model stops as soon as nobody reads it any more.
 
     python -m wspulse.supervisor --workers 2 --app llm_stream:server
 
-Connect to ws://127.0.0.1:8000/ws and send {"id": "1", "event": "ask", "payload": {"prompt": "why is the sky blue?"}}.
+Connect to ws://127.0.0.1:8000/ws and send {"id": "1", "event": "ask", "payload": {"prompt": "why is the sky blue?"}};
+{"id": "1", "event": "stop"} stops the answer. So does a client that closes its connection, or stays 4,096 tokens behind for
+10 s. One that is cut off has half a minute to come back, and finds its answer further on.
+
+Here each answer is a task of its own, so that "stop" is heard while it runs, and several run at once. Where one at a
+time is enough, await the stream in the handler itself, with `Server(cancel_on_disconnect=True)`: the guide shows it.
 """
 
 from __future__ import annotations
@@ -10,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated
 
 import msgspec
@@ -47,8 +53,8 @@ class Ask(msgspec.Struct):
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 200
 
 
-async def model(prompt: str, max_tokens: int) -> AsyncIterator[str]:
-    """Put your model's stream here."""
+async def model(prompt: str, max_tokens: int) -> AsyncGenerator[str, None]:
+    """Put your model's stream here. It is cancelled where it waits: let `async with` or `finally` hang up on the model."""
     words = f"You asked: {prompt} That is a good question, and there is much to say about it.".split()
     for number in range(max_tokens):
         await asyncio.sleep(1 / TOKENS_PER_S)
@@ -65,9 +71,10 @@ async def stream(connection: Connection, question: str, ask: Ask) -> None:
     """Runs beside the session's handlers, so that "stop" can come in while it talks."""
     tokens: list[str] = []
     try:
-        async for token in model(ask.prompt, ask.max_tokens):
-            await send_patiently(connection, Frame("token", {"n": len(tokens), "text": token}, question))
-            tokens.append(token)
+        async with aclosing(model(ask.prompt, ask.max_tokens)) as answer:
+            async for token in answer:
+                await send_patiently(connection, Frame("token", {"n": len(tokens), "text": token}, question))
+                tokens.append(token)
         # The whole text once more: a suspended session keeps the newest 4,096 frames only, and a client that sees a gap
         # in `n` takes it from here.
         await send_patiently(connection, Frame("done", {"tokens": len(tokens), "text": "".join(tokens)}, question))
@@ -78,6 +85,7 @@ async def stream(connection: Connection, question: str, ask: Ask) -> None:
         await connection.close(4008, "you read too slowly")
     finally:
         answers.get(connection.id, {}).pop(question, None)
+        logger.info("an answer ended", extra={"connection_id": connection.id, "tokens": len(tokens)})
 
 
 @server.connect
@@ -107,6 +115,13 @@ async def stop(context: Context) -> None:
 def hang_up(connection: Connection, error: Exception | None) -> None:
     for task in answers.pop(connection.id, {}).values():
         task.cancel()
+
+
+@server.on_transport_drop
+def left(connection: Connection, error: Exception | None) -> None:
+    """A page that was closed says so (`error` is None), and may still come back: a reload. Its answers are not read meanwhile."""
+    if error is None:
+        hang_up(connection, error)
 
 
 @server.on_transfer_out

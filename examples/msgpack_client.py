@@ -1,4 +1,4 @@
-"""Clients that speak msgpack: binary payloads as they are, and nothing is lost when the network goes.
+"""Clients that speak msgpack: binary payloads as they are, and nothing is lost when the network fails.
 
     python -m wspulse.supervisor --app relay --codec msgpack --resume-window 30
     python msgpack_client.py ws://127.0.0.1:8000/ws

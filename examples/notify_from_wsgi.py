@@ -1,4 +1,4 @@
-"""A web backend that is no part of the server tells browsers that something has happened: plain WSGI, plain threads.
+"""A web backend outside the server tells browsers that something has happened: plain WSGI, plain threads.
 
     python -m wspulse.supervisor
     python examples/notify_from_wsgi.py

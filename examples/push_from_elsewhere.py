@@ -1,9 +1,9 @@
-"""A program of its own pushes a clock to every room that has somebody in it, and prints who comes and goes.
+"""A separate program that pushes a clock to every room with somebody in it, and prints who comes and goes.
 
     python -m wspulse.supervisor
     python examples/push_from_elsewhere.py
 
-It may be started before the server, and goes on when the server was restarted.
+It may be started before the server, and carries on when the server is restarted.
 """
 
 import asyncio

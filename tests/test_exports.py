@@ -10,6 +10,7 @@ import pytest
 
 import wspulse
 import wspulse.client
+import wspulse.fastapi
 from wspulse import exports
 
 ROOT = Path(__file__).parents[1]
@@ -78,4 +79,6 @@ def test_published_errors_have_one_root_and_say_who_speaks() -> None:
 
 def test_every_exported_name_stands_in_a_document() -> None:
     text = "\n".join(path.read_text() for path in [ROOT / "README.md", *(ROOT / "doc").rglob("*.md")])
-    assert [name for name in (*wspulse.__all__, *wspulse.client.__all__) if name not in text] == []
+    assert [
+        name for name in (*wspulse.__all__, *wspulse.client.__all__, *wspulse.fastapi.__all__) if name not in text
+    ] == []

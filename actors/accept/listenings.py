@@ -7,7 +7,7 @@ same few.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wspulse.actors.accept.listening import Listening
 
@@ -15,12 +15,13 @@ __all__ = ["Listenings"]
 
 
 class Listenings:
-    """See the module. With one, which is most often, its methods stand at the place of these."""
+    """See the module. What is told for each connection, `took(client)` and `opened(number)`, goes straight to the only one where
+    there is one, as most often."""
 
     def __init__(self, each: Sequence[Listening]) -> None:
         self.each = each
-        if len(each) == 1:
-            self.took, self.opened = each[0].took, each[0].opened  # type: ignore[method-assign]
+        self.took: Callable[[asyncio.BaseTransport], None] = each[0].took if len(each) == 1 else self._all_took
+        self.opened: Callable[[int], None] = each[0].opened if len(each) == 1 else self._all_opened
 
     async def open(self) -> None:
         """Raises OSError when it cannot listen."""
@@ -39,10 +40,10 @@ class Listenings:
         for listening in self.each:
             listening.rest(seconds)
 
-    def took(self, client: asyncio.BaseTransport) -> None:
+    def _all_took(self, client: asyncio.BaseTransport) -> None:
         for listening in self.each:
             listening.took(client)
 
-    def opened(self, number: int) -> None:
+    def _all_opened(self, number: int) -> None:
         for listening in self.each:
             listening.opened(number)

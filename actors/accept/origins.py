@@ -71,7 +71,10 @@ def allow_origins(origins: Iterable[str]) -> OriginCheck:
 
 def reads_cookies(connect: Callable[..., Any]) -> bool:
     """Whether a connect handler, or a function of its module that it names, looks at the cookies of its request, or at the
-    session or user that a middleware found by them. It reads the code and runs nothing, so it may miss some."""
+    session or user that a middleware found by them. It reads the code and runs nothing, so it may miss some. A handler that
+    knows better says so by an attribute of the same name."""
+    if (is_known := getattr(connect, "reads_cookies", None)) is not None:
+        return bool(is_known)
     pending = [inspect.unwrap(connect)]
     seen: set[object] = set()
     while pending:

@@ -34,8 +34,7 @@ _REFUSED_S = 0.2
 
 
 class AsgiApplication:
-    """Serves the scopes `websocket` and `lifespan`, and over HTTP the browser's client; anything else there is told that a
-    WebSocket belongs here."""
+    """Serves the scopes `websocket` and `lifespan`, and the browser's client over HTTP; other HTTP requests are answered 426."""
 
     def __init__(self, mounted: Mounted) -> None:
         self._mounted = mounted
@@ -49,7 +48,9 @@ class AsgiApplication:
             case "http":
                 await answer_http(scope, send, self._mounted.pages)
             case other:
-                raise ValueError(f"wspulse: an ASGI scope of the type {other!r}; served are websocket and lifespan")
+                raise ValueError(
+                    f"wspulse: ASGI scope type {other!r} is not supported; supported are websocket, http and lifespan"
+                )
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()

@@ -18,7 +18,7 @@ NO_PAGES: Final[Pages] = {}
 
 _NO_WEBSOCKET: Final = HTTPAnswer(
     426,
-    "a WebSocket upgrade of version 13 is needed here",
+    "a WebSocket upgrade (version 13) is required here",
     (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")),
 )
 

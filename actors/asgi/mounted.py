@@ -119,7 +119,8 @@ class Mounted:
         if self._loop is not loop:
             if self._loop is not None and not self._loop.is_closed() and self._is_needed():
                 raise RuntimeError(
-                    "wspulse: this server runs in another event loop; with a test client write `with TestClient(app) as client`"
+                    "wspulse: this server is running in another event loop; with a test client, write "
+                    "`with TestClient(app) as client`"
                 )
             self._loop = loop
             self._forget()
@@ -132,7 +133,9 @@ class Mounted:
                 self._runtime = await (starts if in_lifespan else loop.create_task(starts, context=Context()))
             except BaseException as error:
                 starting, self._starting = self._starting, None
-                starting.set_exception(error if isinstance(error, Exception) else RuntimeError("wspulse: not started"))
+                starting.set_exception(
+                    error if isinstance(error, Exception) else RuntimeError("wspulse: the server did not start")
+                )
                 starting.exception()  # whoever waits gets it too, and nobody need wait
                 raise
             self._starting.set_result(self._runtime)
@@ -177,7 +180,7 @@ class Mounted:
             raise
         if one_of_several(sys.argv, os.environ):
             self.logger.warning(
-                "several processes serve this application, and each is alone: rooms, sessions and broadcasts of one do not "
+                "several processes serve this application, each on its own: the rooms, sessions and broadcasts of one do not "
                 'reach the others. Run one process, or run `wspulse serve` and use server.asgi(join="ipc://…control.sock")'
             )
         self._farewell.chain()

@@ -93,7 +93,7 @@ class RemoteServer:
         try:
             await self.control.ping()
         except ControlError as error:
-            self._logger.warning("the wspulse server to join does not answer yet", extra={"reason": str(error)})
+            self._logger.warning("the wspulse server to join is not answering yet", extra={"reason": str(error)})
         return True
 
     async def stop(self) -> None:
@@ -106,8 +106,8 @@ class RemoteServer:
     def running(self) -> ShardRuntime:
         if self._in_process.runtime is None:
             raise RuntimeError(
-                "wspulse: this process joined a server that runs elsewhere; it has only its async calls, and other threads "
-                "have wspulse.Control"
+                "wspulse: this process has joined a server that runs elsewhere: only the async calls work here; "
+                "from another thread, use wspulse.Control"
             )
         return self._in_process.runtime
 
@@ -274,4 +274,6 @@ class RemoteServerConnection(Connection):
         self._refuse("wait_closed")
 
     def _refuse(self, what: str) -> NoReturn:
-        raise RuntimeError(f"wspulse: {what}: not in a process that joined the server; this connection lives elsewhere")
+        raise RuntimeError(
+            f"wspulse: {what}: not available in a process that joined the server; the connection lives elsewhere"
+        )

@@ -1,4 +1,5 @@
-"""wspulse.client: a line to a wspulse server that comes back by itself, and to which nothing is lost or doubled.
+"""wspulse.client: a line to a wspulse server, which reconnects by itself and resumes its session: while the session lives, frames
+arrive once and in order, and what is lost is told.
 
     from wspulse.client import connect
 
@@ -12,7 +13,7 @@
         total = await line.call("add", [1, 2])
         await line.closed
 
-doc/howto/python.md tells the rest. Importing this loads nothing of the server.
+Importing this module loads nothing of the server. doc/howto/python.md describes the rest.
 """
 
 from wspulse.actors.client.connect import connect

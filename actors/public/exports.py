@@ -1,5 +1,5 @@
-"""What `import wspulse` gives, loaded when the first of its names is asked for. It re-exports, and gives one half of wspulse what
-it needs of the other.
+"""The names of `wspulse`, imported when the first of them is used. This module re-exports them, and hands the workers' half of
+the package the one class that it needs of the supervisor's.
 """
 
 from wspulse.actors.accept.accept import Accept

@@ -1,6 +1,17 @@
-"""wspulse.testing: a server that runs in the test, and clients to talk to it. doc/howto/testing.md shows how.
+"""wspulse.testing: servers that run inside a test, and clients to talk to them.
 
-pytest gets the fixtures `wspulse_serve` and `wspulse_server` from a plugin of this package; nothing here needs pytest.
+    from wspulse.testing import serve
+
+    async def test_everybody_hears_it() -> None:
+        async with serve(server) as running:  # or serve("chat:server", workers=2), in processes of its own
+            ann, bob = await running.connect("ann", "tea"), await running.connect("bob", "tea")
+            await ann.send("said", "hello")
+            assert (await bob.expect("said")).payload == "hello"
+
+A test that is not async writes `with serve(server) as running:` and leaves out each await. Every wait has a deadline, 5 s unless
+`timeout` says otherwise; a frame that does not come fails the test with an AssertionError that shows what came instead.
+
+For pytest, the package brings the fixtures `wspulse_serve` and `wspulse_server`; nothing in this module needs pytest.
 """
 
 from wspulse.actors.testing.address import UpgradeRefusedError

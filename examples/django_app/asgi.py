@@ -22,5 +22,6 @@ pulse = server.asgi()
 
 
 async def application(scope, receive, send):
-    """Django answers HTTP; a WebSocket and the lifespan are the server's."""
-    await (site if scope["type"] == "http" else pulse)(scope, receive, send)
+    """Django answers HTTP; a WebSocket, its client for browsers and the lifespan are the server's."""
+    is_django = scope["type"] == "http" and scope["path"] != "/wspulse.js"
+    await (site if is_django else pulse)(scope, receive, send)

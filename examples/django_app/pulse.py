@@ -27,7 +27,7 @@ async def connect(request: Request) -> tuple[str, str]:
     name = await sync_to_async(user_of)(request)
     if not name:
         raise ConnectRejected("sign in first")
-    return room_of(name), ""  # each window is a connection of its own
+    return room_of(name), ""  # each window is a connection of its own; wspulse.js brings back which one it was
 
 
 async def notify(user_name: str, text: str) -> None:

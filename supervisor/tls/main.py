@@ -7,18 +7,14 @@ whoever sends it to all processes of a server means the supervisor, and the work
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
-import os
 import signal
-import sys
 
 from wspulse.supervisor.host.descriptor_limit import raise_descriptor_limit
-from wspulse.supervisor.host.process_title import set_process_title
-from wspulse.supervisor.logs.configuration import configure_logs
+from wspulse.supervisor.process.companions.entry import begin, run_to_exit
 from wspulse.supervisor.tls.spec import TerminatorSpec
-from wspulse.supervisor.worker.stray_signals import PASSED_OVER, pass_over_signals, tell_stray
+from wspulse.supervisor.worker.stray_signals import PASSED_OVER, tell_stray
 
 __all__ = ["main"]
 
@@ -27,31 +23,16 @@ _logger = logging.getLogger("wspulse.tls")
 
 def main(spec: TerminatorSpec) -> None:
     """Serve until the end; ends by SystemExit with the exit code."""
-    pass_over_signals()
+    begin(f"tls {spec.number}", spec.log_level, spec.log_format)
     signal.signal(signal.SIGTERM, lambda number, _frame: tell_stray(number))
-    os.dup2(2, 1)  # the supervisor's ready line is the only one on stdout
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    set_process_title(f"tls {spec.number}")
-    configure_logs(spec.log_level, spec.log_format, f"tls {spec.number}")
     raise_descriptor_limit()
     # Each client has few objects, and none in a circle that stays: nobody is to look for those of all of them.
     gc.freeze()
-    # The supervisor, which names this module at each start, needs none of that.
-    import uvloop
-
-    code = 0
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(spec))
-    except Exception:
-        # Multiprocessing would print it, and wait for somebody to read it.
-        _logger.critical("the terminator failed", exc_info=True)
-        code = 1
-    sys.exit(code)
+    run_to_exit(_run(spec), _logger)
 
 
 async def _run(spec: TerminatorSpec) -> None:
+    # The supervisor, which names this module at each start, needs none of that.
     from wspulse.supervisor.tls.terminator import Terminator
 
     spec.channel.setblocking(False)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from tests.examples.support import EXAMPLES
+from tests.support.eventually import eventually
 from wspulse.testing import serve
 
 FAST = {"TOKENS_PER_S": "2000"}
@@ -34,6 +37,20 @@ async def test_answer_ends_when_it_is_stopped() -> None:
         await client.send("ask", {"prompt": "why?", "max_tokens": 3}, id="2")
         await client.expect("done")
         assert [frame.id for frame in client.received if frame.event == "done"] == ["2"]
+
+
+@pytest.mark.parametrize("code", [1000, 1001])
+async def test_model_stops_at_once_when_its_reader_closes_the_connection(code: int) -> None:
+    async with serve("llm_stream:server", cwd=EXAMPLES, env={"TOKENS_PER_S": "50"}) as running:
+        client = await running.connect("alice")
+        await client.send("ask", {"prompt": "why?", "max_tokens": 100_000}, id="1")
+        await client.expect("token")
+        await client.close(code)
+        # Long before the resume window ends, in which the session waits.
+        await eventually(lambda: "an answer ended" in running.log, "the model has stopped", deadline_s=5)
+        await client.reconnect()
+        await client.send("ask", {"prompt": "why?", "max_tokens": 3}, id="1")
+        await client.expect("done")
 
 
 async def test_answer_goes_on_while_the_client_is_away() -> None:

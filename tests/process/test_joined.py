@@ -40,7 +40,7 @@ def application(endpoint: str) -> Starlette:
         return JSONResponse("still there")
 
     async def nowait(_: HttpRequest) -> Response:
-        with pytest.raises(RuntimeError, match="only its async calls"):
+        with pytest.raises(RuntimeError, match="only the async calls"):
             server.broadcast_nowait("lobby", Frame())
         return JSONResponse(None)
 
@@ -89,4 +89,4 @@ def test_application_starts_while_the_server_is_away(
     server = Server(identify)
     app = Starlette(routes=[Mount("/ws", server.asgi(join=f"ipc://{tmp_path}/nobody"))])
     with TestClient(Starlette(lifespan=server.asgi_lifespan, routes=app.routes)):
-        assert "does not answer yet" in caplog.text
+        assert "is not answering yet" in caplog.text

@@ -1,4 +1,4 @@
-"""The package as a user installs it: built from the source, away from the repository."""
+"""The package as a user installs it: a wheel, built from the sdist, away from the repository."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import tomllib
 import urllib.request
 import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -23,21 +26,70 @@ def tracked(*folders: str) -> list[str]:
     return [name for name in listing.stdout.split() if (ROOT / name).exists()]
 
 
+class Builder:
+    """Calls the build system of pyproject.toml as pip and `build` do (PEP 517)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        system = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]
+        self._backend: str = system["build-backend"]
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+        subprocess.run(
+            [*pip, "install", "--target", str(folder / "tools"), *system["requires"]], check=True, timeout=100
+        )
+
+    def build(self, kind: str, source: Path) -> Path:
+        """The "sdist" or the "wheel" of a source tree, in a folder of its own."""
+        made = self._folder / f"{kind} of {source.name}"
+        made.mkdir()
+        call = f"import sys, {self._backend} as backend; backend.build_{kind}(sys.argv[1])"
+        env = {**os.environ, "PYTHONPATH": str(self._folder / "tools")}
+        subprocess.run(
+            [sys.executable, "-c", call, str(made)], cwd=source, env=env, check=True, timeout=100, capture_output=True
+        )
+        (file,) = made.iterdir()
+        return file
+
+
+class Built(NamedTuple):
+    sdist: Path
+    wheel: Path
+    """Made of the sdist."""
+    wheel_of_checkout: Path
+
+
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the installed wheel in it."""
-    folder = tmp_path_factory.mktemp("wheel")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    folder = tmp_path_factory.mktemp("built")
     # From a copy: what an earlier build left in the source's folder would go into the wheel.
     for name in tracked():
-        (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / "source" / name)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    build = [*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(folder / "source")]
-    subprocess.run(build, check=True, timeout=100)
-    (wheel,) = folder.glob("*.whl")
+        (folder / "checkout" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / "checkout" / name)
+    builder = Builder(folder)
+    sdist = builder.build("sdist", folder / "checkout")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder / "unpacked", filter="data")
+    (unpacked,) = (folder / "unpacked").iterdir()
+    return Built(sdist, builder.build("wheel", unpacked), builder.build("wheel", folder / "checkout"))
+
+
+@pytest.fixture(scope="module")
+def installed(built: Built) -> Path:
+    """A folder with the installed wheel in it."""
+    site = built.wheel.parent.parent / "site"
+    with zipfile.ZipFile(built.wheel) as archive:
+        archive.extractall(site)
+    return site
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    return folder / "site"
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_sdist_makes_the_wheel_that_the_checkout_makes(built: Built) -> None:
+    assert built.wheel.name == built.wheel_of_checkout.name
+    assert contents(built.wheel) == contents(built.wheel_of_checkout)
 
 
 def test_wheel_holds_every_module_and_data_file_of_the_source(installed: Path) -> None:

@@ -106,7 +106,9 @@ async def test_calls_go_to_the_control_socket_of_the_server_that_was_joined(cont
     assert (ann.id, ann.room_id, ann.rooms) == ("ann", "lobby", ("lobby", "other"))
     assert (ann.suspended, ann.queued) == (True, 3)
     for unknown in ("request", "state", "resumed_with", "subprotocol", "latency_s"):
-        with pytest.raises(RuntimeError, match=f"wspulse: {unknown}: not in a process that joined the server"):
+        with pytest.raises(
+            RuntimeError, match=f"wspulse: {unknown}: not available in a process that joined the server"
+        ):
             getattr(ann, unknown)
     await ann.send(frame)
     await ann.close()
@@ -151,7 +153,7 @@ async def test_connection_tells_what_the_server_has_told_and_refuses_what_it_has
     (ann,) = await server.get_connections("lobby")
     assert (ann.suspended, ann.queued) == (False, 0)
     for name in ("request", "state", "subprotocol", "latency_s", "resumed_with"):
-        with pytest.raises(RuntimeError, match=f"wspulse: {name}: not in a process that joined the server"):
+        with pytest.raises(RuntimeError, match=f"wspulse: {name}: not available in a process that joined the server"):
             getattr(ann, name)
 
 
@@ -186,11 +188,11 @@ async def test_no_room_is_not_all_rooms(controls: list[FakeControl]) -> None:
 
 async def test_calls_that_cannot_wait_are_refused_where_the_server_runs_elsewhere() -> None:
     server = joined()
-    with pytest.raises(RuntimeError, match="only its async calls"):
+    with pytest.raises(RuntimeError, match="only the async calls"):
         server.broadcast_nowait("lobby", Frame())
-    with pytest.raises(RuntimeError, match="only its async calls"):
+    with pytest.raises(RuntimeError, match="only the async calls"):
         _ = server.shard
-    with pytest.raises(RuntimeError, match="only its async calls"):
+    with pytest.raises(RuntimeError, match="only the async calls"):
         await server.close()
 
 

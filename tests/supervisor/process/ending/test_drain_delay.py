@@ -40,8 +40,10 @@ async def test_server_without_a_delay_or_that_serves_nobody_yet_ends_at_once(del
 
 
 async def test_nothing_is_left_of_a_delay_when_the_server_ends_for_another_reason() -> None:
-    told = Told(0.01)
-    told.delay.begin("SIGTERM", serves=True)
+    told, later = Told(0.01), Told(0.02)
+    for each in (told, later):
+        each.delay.begin("SIGTERM", serves=True)
     told.delay.stop()
-    await asyncio.sleep(0.03)  # the time in which it would have ended
+    await asyncio.wait_for(later.ended.wait(), 10)  # the other would have ended before
     assert told.said == [("draining", True)]
+    later.delay.stop()
