@@ -108,7 +108,7 @@ def test_unknown_variables_are_reported_not_refused() -> None:
         ({"path": "/healthz"}, {}, "wspulse: --path: '/healthz' is reserved for health checks"),
         ({"subprotocol": ["a b"]}, {}, "wspulse: --subprotocol: 'a b' is not a token"),
         ({"subprotocol": ["a", "a"]}, {}, "wspulse: --subprotocol: 'a' is listed twice"),
-        ({"allow_origin": ["example.com"]}, {}, "wspulse: --allow-origin: 'example.com' is no origin"),
+        ({"allow_origin": ["example.com"]}, {}, "wspulse: --allow-origin: 'example.com' is not an origin"),
         ({"app": "chat.py:server"}, {}, "wspulse: --app: 'chat.py:server' names a file; give its module: chat:server"),
         ({"app": "./chat:server"}, {}, "wspulse: --app: './chat:server' is neither MODULE:ATTR"),
         ({"app": "chat:"}, {}, "wspulse: --app: 'chat:' is neither MODULE:ATTR"),
