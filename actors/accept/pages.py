@@ -49,9 +49,7 @@ class StaticPage:
     """One static text, answered as it is, with a strong validator made of it. `is_open`: pages of other origins may load it;
     `is_for_browsers`: see `Page`."""
 
-    def __init__(
-        self, text: str, content_type: str, *, is_open: bool = False, is_for_browsers: bool = False
-    ) -> None:
+    def __init__(self, text: str, content_type: str, *, is_open: bool = False, is_for_browsers: bool = False) -> None:
         self.is_for_browsers = is_for_browsers
         self.text = text
         self.content_type = content_type

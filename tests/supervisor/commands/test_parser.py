@@ -32,8 +32,10 @@ from wspulse.supervisor.cli import SUBCOMMANDS, main
         ("brodcast", "wspulse: there is no command 'brodcast'; did you mean broadcast? (see wspulse --help)\n"),
         (
             "chat",
-            "wspulse: there is no command 'chat'; to run an application, give MODULE:ATTR, such as chat:server "
-            "(see wspulse --help)\n",
+            (
+                "wspulse: there is no command 'chat'; to run an application, give MODULE:ATTR, such as chat:server "
+                "(see wspulse --help)\n"
+            ),
         ),
         ("--port 1", "wspulse: a command comes first, as in: wspulse serve --port (see wspulse --help)\n"),
         ("doctor --wat", "wspulse: there is no option --wat (see wspulse doctor --help)\n"),

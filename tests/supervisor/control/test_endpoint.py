@@ -75,7 +75,9 @@ def test_events_of_a_loopback_endpoint_are_one_port_further(
     "text", ["tcp://0.0.0.0:5555", "tcp://*:5555", "tcp://10.0.0.1:5555", "tcp://[::]:5555", "tcp://example.com:5555"]
 )
 def test_endpoint_that_others_can_reach_needs_keys(text: str, runtime_dir: RuntimeDir) -> None:
-    with pytest.raises(SettingError, match=r"--control: tcp://.* can be reached from other machines, which requires CURVE keys"):
+    with pytest.raises(
+        SettingError, match=r"--control: tcp://.* can be reached from other machines, which requires CURVE keys"
+    ):
         claim(text, runtime_dir)
     assert claim(text, runtime_dir, has_keys=True).control == text
 
@@ -85,7 +87,9 @@ def test_path_is_one_servers_and_free_again_after_the_release(folder: Path, runt
     assert claimed.control == f"ipc://{folder}/c"
     assert claimed.events == f"ipc://{folder}/c.events"
     assert sorted(path.name for path in folder.iterdir()) == ["c.lock"]
-    with pytest.raises(StartError, match=f"another wspulse server has its control socket at {folder}/c; choose another"):
+    with pytest.raises(
+        StartError, match=f"another wspulse server has its control socket at {folder}/c; choose another"
+    ):
         claim(f"ipc://{folder}/c", runtime_dir)
     claim(f"ipc://{folder}/d", runtime_dir).release()
     for name in ("c", "c.events"):

@@ -148,7 +148,9 @@ def test_of_workers_that_are_to_come_none_stays_when_one_cannot_start() -> None:
         stage.says(3, Alive(0), BootFailed("Traceback\nOSError: database"))
         with pytest.raises(RestartFailedError) as caught:
             plan.result()
-        assert str(caught.value) == "wspulse: the new worker 3 could not start; the others keep serving: OSError: database"
+        assert (
+            str(caught.value) == "wspulse: the new worker 3 could not start; the others keep serving: OSError: database"
+        )
         stage.ends(2)
         stage.ends(3, 1)
         assert stage.heard(0, SlotTable) == []

@@ -31,9 +31,7 @@ def test_address_of_this_machine_needs_no_token(address: str) -> None:
 
 @pytest.mark.parametrize("address", ["0.0.0.0:9000", "[::]:9000", "10.0.0.1:9000", "ops.example:9000"])
 def test_address_that_others_can_reach_needs_a_token(address: str) -> None:
-    with pytest.raises(
-        SettingError, match=r"--admin: .* can be reached from other machines, which requires --adm"
-    ):
+    with pytest.raises(SettingError, match=r"--admin: .* can be reached from other machines, which requires --adm"):
         resolve({"admin": address}, {})
     assert resolve({"admin": address, "admin_token_file": "token"}, {}).admin_token_file == "token"
 

@@ -61,7 +61,10 @@ def test_builtin_applications_have_their_own_message_size() -> None:
     [
         ("chat_of_test:nothing", "chat_of_test has no attribute 'nothing'; its servers are server"),
         ("chat_of_test:number", "chat_of_test:number is of type int, not a wspulse.Server"),
-        ("nothing", "'nothing' is not a built-in application; for one of your own give MODULE:ATTR, such as nothing:server"),
+        (
+            "nothing",
+            "'nothing' is not a built-in application; for one of your own give MODULE:ATTR, such as nothing:server",
+        ),
     ],
 )
 def test_wrong_name_is_a_matter_of_usage(folder: Path, name: str, said: str) -> None:
