@@ -60,7 +60,7 @@ def write_project(folder: Path) -> list[Path]:
     where it cannot be written."""
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(f"{folder} already exists and is not empty; give a new or empty folder")
+            raise UsageError(f"{folder} already exists and is not an empty folder; give a new or empty one")
         name = ProjectName.of(folder.resolve().name)
         return [_write(folder / path, text) for path, text in _files(name)]
     except OSError as error:

@@ -48,7 +48,7 @@ def test_restart_during_the_backoff_starts_at_once_and_fails_with_the_start(stag
     assert [worker.stands_by for worker in stage.workers] == [False, False]
     stage.worker.says(BootFailed(TRACEBACK))
     stage.worker.ends(1)
-    with pytest.raises(RestartFailedError, match="it is tried again: SyntaxError"):
+    with pytest.raises(RestartFailedError, match="it is started again: SyntaxError"):
         restart.result()
     count = len(stage.workers)
     stage.next_start()

@@ -76,7 +76,7 @@ def test_what_is_there_stays_as_it_is(kind: str, tmp_path: Path) -> None:
     kept = place if kind == "file" else place / ".kept"
     kept.parent.mkdir(exist_ok=True)
     kept.write_text("mine")
-    with pytest.raises(UsageError, match="nothing in it is overwritten"):
+    with pytest.raises(UsageError, match="is not an empty folder"):
         write_project(place)
     assert kept.read_text() == "mine"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
@@ -104,7 +104,7 @@ def test_command_tells_what_comes_next_and_refuses_a_second_time(
 """
     )
     assert main(["new", "my chat"]) == 2
-    assert "nothing in it is overwritten" in capsys.readouterr().err
+    assert "is not an empty folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["one", "two"], ["--wat", "one"]])
