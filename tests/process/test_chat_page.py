@@ -10,8 +10,9 @@ import pytest
 
 from tests.support.documents.blocks import blocks
 from tests.support.processes.browser import Browser, Page, find_chromium
+from tests.support.processes.chat_page import LATER, join, open_socket, said, say, until_note, until_said
 from tests.support.processes.server_process import ServerProcess, serve_process
-from wspulse import Control, Frame
+from wspulse import Control
 from wspulse.actors.mesh.placement import Placement
 
 ROOT = Path(__file__).parents[2]
@@ -24,48 +25,6 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None or not hasattr(os, "getsid"),
     reason="no Chromium here (Debian: apt-get install chromium); scripts/test installs it where it may",
 )
-
-
-async def join(page: Page, name: str) -> None:
-    await page.type_into("#name", name)
-    await page.click("#join button")
-    await page.until("document.body.dataset.state === 'connected'")
-
-
-async def say(page: Page, text: str) -> None:
-    await page.type_into("#text", text)
-    await page.click("#say button")
-
-
-LATER = "real = Date.now.bind(Date), Date.now = () => real() + 6000, 0"
-"""Has the page believe that it has been connected for a while."""
-
-
-def open_socket(server: ServerProcess, connection_id: str) -> str:
-    """Has a page open a bare socket with this id, an expression, in its own room, and send a frame that is not the page's."""
-    return (
-        f"new WebSocket('ws://127.0.0.1:{server.port}/ws?'"
-        f" + new URLSearchParams({{room: document.querySelector('#title').textContent, id: {connection_id}}})).onopen"
-        " = e => e.target.send(JSON.stringify({event: 'hi', payload: '<b>there</b>'})), 0"
-    )
-
-
-async def said(page: Page) -> list[str]:
-    """What the page shows of what was said, in its order."""
-    found: list[str] = await page.evaluate("[...document.querySelectorAll('#log .said .what')].map(e => e.textContent)")
-    return found
-
-
-async def until_said(page: Page, text: str) -> None:
-    await page.until(
-        f"[...document.querySelectorAll('#log .said .what')].some(e => e.textContent === {json.dumps(text)})"
-    )
-
-
-async def until_note(page: Page, text: str) -> None:
-    await page.until(
-        f"[...document.querySelectorAll('#log .note')].some(e => e.textContent.includes({json.dumps(text)}))"
-    )
 
 
 async def check_client_of_the_document(page: Page, server: ServerProcess) -> None:
@@ -199,84 +158,6 @@ async def test_two_pages_talk_across_workers_one_is_cut_and_nothing_is_lost() ->
                 assert page.complaints == []
 
 
-async def test_who_is_kicked_cannot_write_and_joins_again_with_the_draft() -> None:
-    assert CHROMIUM is not None
-    with serve_process(workers=2) as server, Control(server.control) as control:
-        async with Browser.start(CHROMIUM) as browser:
-            page = await browser.open(f"http://127.0.0.1:{server.port}/")
-            await join(page, "Ada")
-            await say(page, "before")
-            await until_said(page, "before")
-            await page.type_into("#text", "a draft")
-            first = await page.evaluate("JSON.parse(sessionStorage.wspulse).id")
-            control.kick(first)
-            await page.until("document.body.dataset.state === 'ended'")
-            await until_note(page, "You were removed from the room.")
-            assert await page.evaluate("document.querySelector('#status').textContent") == "removed"
-            assert await page.evaluate("['text', 'send'].every(id => document.getElementById(id).disabled)")
-            assert (
-                await page.evaluate("document.activeElement.id + document.activeElement.textContent") == "cutJoin again"
-            )
-            assert await page.evaluate("document.querySelectorAll('#people li').length") == 0
-
-            await page.evaluate("still = Date.now(), Date.now = () => still, 0")  # it is not connected for long
-            await page.click("#cut")
-            await page.until("document.body.dataset.state === 'connected'")
-            await until_note(page, "You are in the room again.")
-            assert await page.evaluate("JSON.parse(sessionStorage.wspulse).id") != first
-            assert await said(page) == ["before"], "what was read stays"
-            await page.click("#send")
-            await until_said(page, "a draft")
-
-            # An id that is taken away at once is not replaced: two pages that do so would go on for ever.
-            await page.evaluate("WebSocket.prototype.send = () => {}, 0")
-            await say(page, "into the void")
-            await page.until("document.querySelector('#pending .who')?.textContent.startsWith('on its way')")
-            other = await browser.open(f"http://127.0.0.1:{server.port}/?room=lobby")
-            await other.evaluate("document.querySelector('#title').textContent = 'lobby'")
-            await other.evaluate(
-                open_socket(server, json.dumps(await page.evaluate("JSON.parse(sessionStorage.wspulse).id")))
-            )
-            await page.until("document.body.dataset.state === 'ended'")
-            await until_note(page, "Another window took over the id of this one.")
-            unsure = "document.querySelector('#log .unsure')"
-            assert (await page.evaluate(f"{unsure}.textContent")).startswith("may not have arrived")
-            assert await page.evaluate(f"{unsure}.querySelector('.what').textContent") == "into the void"
-            assert await page.evaluate("document.querySelectorAll('#pending li').length") == 0
-            assert page.complaints == []
-
-
-async def test_status_is_not_green_while_the_browser_is_offline() -> None:
-    assert CHROMIUM is not None
-    speed = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-    with serve_process(workers=2) as server:
-        async with Browser.start(CHROMIUM) as browser:
-            page = await browser.open(f"http://127.0.0.1:{server.port}/")
-            await join(page, "Ada")
-            green = await page.evaluate("getComputedStyle(document.querySelector('#status')).color")
-            await page.call("Network.enable")
-            await page.call("Network.emulateNetworkConditions", offline=True, **speed)
-            await page.until("document.querySelector('#status').textContent === 'offline'")
-            assert await page.evaluate("getComputedStyle(document.querySelector('#status')).color") != green
-
-            # A server on the same machine answers all the same; that is what is shown then.
-            await say(page, "is anybody there?")
-            await page.until(
-                "/^worker . offline$/.test(document.querySelector('#status').textContent.replace(',', ''))"
-            )
-            assert await page.evaluate("getComputedStyle(document.querySelector('#status')).color") != green
-            await page.call("Network.emulateNetworkConditions", offline=False, **speed)
-            await page.until("document.body.dataset.state === 'connected'")
-            assert await page.evaluate("getComputedStyle(document.querySelector('#status')).color") == green
-
-            # Without an answer it is in doubt until one comes, for which the line asks.
-            await page.call("Network.emulateNetworkConditions", offline=True, **speed)
-            await page.until("document.querySelector('#status').textContent === 'offline'")
-            await page.call("Network.emulateNetworkConditions", offline=False, **speed)
-            await page.until("document.body.dataset.state === 'connected'")
-            assert page.complaints == []
-
-
 async def test_window_that_was_copied_takes_an_id_of_its_own_and_a_reload_keeps_it() -> None:
     assert CHROMIUM is not None
     known = "JSON.parse(sessionStorage.wspulse).id"
@@ -301,6 +182,14 @@ async def test_window_that_was_copied_takes_an_id_of_its_own_and_a_reload_keeps_
             await ada.until("document.querySelectorAll('#people li').length === 2")
             assert await ada.evaluate("document.body.dataset.state") == "connected"
 
+            # Away and here again: a page that the browser keeps for a way back does not keep the id from this one.
+            await ada.call("Page.navigate", url=f"http://127.0.0.1:{server.port}/healthz")
+            await ada.until("location.pathname === '/healthz' && document.readyState === 'complete'")
+            await ada.call("Page.navigate", url=f"http://127.0.0.1:{server.port}/")
+            await ada.until("document.body?.dataset.state === 'connected'")
+            await until_note(ada, "You are back.")
+            assert await ada.evaluate(known) == first
+
             # The link carries the room: for who comes anew, and in a window that was in another room.
             link = await ada.evaluate("document.querySelector('#link').href")
             assert link == await ada.evaluate("location.href")
@@ -313,81 +202,6 @@ async def test_window_that_was_copied_takes_an_id_of_its_own_and_a_reload_keeps_
             await ada.until("document.querySelectorAll('#people .away').length === 1")
 
             for page in (ada, copied, guest):
-                assert page.complaints == []
-
-
-async def test_phone_shows_names_and_texts_in_their_own_direction_and_nothing_covers_anything() -> None:
-    assert CHROMIUM is not None
-    room = "a room with quite a long name for a phone"
-    boxes = (
-        "['#title', '#status', '#cut', '#leave', '#log', '#say'].map(each => {"
-        " const box = document.querySelector(each).getBoundingClientRect();"
-        " return [each, box.left, box.top, box.right, box.bottom]; })"
-    )
-    arabic = "مرحبا"
-    with serve_process(workers=2) as server:
-        async with Browser.start(CHROMIUM) as browser:
-            page = await browser.open(f"http://127.0.0.1:{server.port}/")
-            await page.call(
-                "Emulation.setDeviceMetricsOverride", width=320, height=640, deviceScaleFactor=1, mobile=True
-            )
-            await page.type_into("#room", room)
-            await join(page, arabic)
-
-            heights = set()
-            for state in ("connected", "waiting"):
-                await page.until(f"document.body.dataset.state === '{state}'")
-                assert await page.evaluate("document.documentElement.scrollWidth") == 320
-                found = await page.evaluate(boxes)
-                for place, (name, left, top, right, bottom) in enumerate(found):
-                    for other, *box in found[place + 1 :]:
-                        is_apart = right <= box[0] or left >= box[2] or bottom <= box[1] or top >= box[3]
-                        assert is_apart, f"{name} and {other} overlap while {state}"
-                heights.add(await page.evaluate("document.querySelector('header').offsetHeight"))
-                status = "(each => each.scrollWidth - each.clientWidth)(document.querySelector('#status'))"
-                assert await page.evaluate(status) <= 0, "it fits"
-                if state == "connected":
-                    await page.click("#cut")
-            assert len(heights) == 1, "the header does not jump"
-            title = "document.querySelector('#title').getBoundingClientRect().width"
-            assert await page.evaluate(title) > 160
-
-            await page.click("#cut")
-            await page.until("document.body.dataset.state === 'connected'")
-            await say(page, f"{arabic}, hello!")
-            await until_said(page, f"{arabic}, hello!")
-            for selector in ("#log .what", "#people bdi", "#log .own .what"):
-                direction = f"getComputedStyle(document.querySelector('{selector}')).direction"
-                assert await page.evaluate(direction) == "rtl", selector
-            assert await page.evaluate("getComputedStyle(document.querySelector('#title')).direction") == "ltr"
-            fields = (
-                "[...document.querySelectorAll('input')].every(each => each.dir === 'auto' && each.labels.length === 1)"
-            )
-            assert await page.evaluate(fields)
-            time = "Math.abs(Date.parse(document.querySelector('#log .said time').dateTime) - Date.now())"
-            assert await page.evaluate(time) < 60_000
-
-            # What another client or an operator sends does not say whose it is.
-            with Control(server.control) as control:
-                control.broadcast(room, Frame("tick", {"n": 1}))
-            raw = "document.querySelector('#log .raw')"
-            await page.until(f"{raw} !== null")
-            assert (await page.evaluate(f"{raw}.textContent")).startswith("raw frame, unknown sender")
-            assert (
-                await page.evaluate(f"{raw}.querySelector('.what').textContent") == '{"event":"tick","payload":{"n":1}}'
-            )
-
-            # Who reads at the end stays there when the phone is turned, and when a keyboard takes half of it.
-            for number in range(15):
-                await say(page, f"{number} is a longer text that takes more than one line where a window is narrow")
-            await until_said(page, "14 is a longer text that takes more than one line where a window is narrow")
-            log = "document.querySelector('#log')"
-            for width, height in ((480, 740), (320, 640), (320, 400)):
-                await page.call(
-                    "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=True
+                assert [text for text in page.complaints if "404" not in text] == [], (
+                    "but for the icon of the health check"
                 )
-                await page.until(f"innerWidth === {width} && innerHeight === {height}")
-                await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-                assert await page.evaluate(f"{log}.scrollHeight - {log}.clientHeight") > 0
-                await page.until(f"{log}.scrollHeight - {log}.scrollTop - {log}.clientHeight < 2")
-            assert page.complaints == []

@@ -38,7 +38,9 @@ export function claim(id) {
   if (!navigator.locks) return Promise.resolve(true);
   return new Promise((resolve) => {
     const isHeld = new Promise((release) => { letGo = release; });
-    navigator.locks.request(`wspulse ${id}`, { signal: AbortSignal.timeout(CLAIM_MS) }, () => {
+    const patience = new AbortController();
+    setTimeout(() => patience.abort(), CLAIM_MS);
+    navigator.locks.request(`wspulse ${id}`, { signal: patience.signal }, () => {
       resolve(true);
       return isHeld;
     }).catch(() => resolve(false));
