@@ -226,13 +226,13 @@ def test_admin_address_behind_the_documents_nginx(tmp_path: Path, authority: Aut
 
             def ask(path: str, **headers: str) -> tuple[int, str]:
                 connection = HTTPSConnection("localhost", port, timeout=5, context=authority.client_context())
-                connection.request("GET", path, headers=headers)
+                connection.request("GET", path, headers={"Host": "chat.example.com", **headers})
                 answer = connection.getresponse()
                 body = answer.read().decode()
                 connection.close()
                 return answer.status, body
 
-            assert ask("/live") == (200, "ok")
+            assert ask("/live") == (200, "ok\n")
             assert json.loads(ask("/api/access")[1]) == {"reads": False, "changes": False, "has_token": True}
             assert ask("/api/connections")[0] == 401
             assert ask("/api/connections", Authorization=f"Bearer {token}")[0] == 200
