@@ -1,6 +1,6 @@
-"""`Orphans`: workers of a server whose supervisor was killed, that have not ended by themselves.
+"""`Orphans`: workers and terminators of a server whose supervisor was killed, that have not ended by themselves.
 
-A worker notices its supervisor's end and is gone within 5 s, unless it was stopped (SIGSTOP, a debugger, a frozen container):
+Each notices its supervisor's end and is gone within 5 s, unless it was stopped (SIGSTOP, a debugger, a frozen container):
 then it holds the port for as long as it stays so. Whose it is can be seen from outside: it holds a mailbox socket that was bound
 in the runtime directory, which is the caller's by now, and its parent, which would be a living supervisor, holds none. Without
 /proc nobody is found. Made by the supervisor where it finds its port taken.
@@ -12,18 +12,30 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Orphan", "Orphans", "find_orphans"]
+__all__ = ["Orphan", "Orphans", "find_orphans", "mark"]
 
 _logger = logging.getLogger("wspulse.supervisor")
 
 PROC = Path("/proc")
 
 MAILBOX = "mailbox-"
-"""What the names of the shards' mailbox sockets begin with."""
+"""What the names of the shards' mailbox sockets begin with, and those of the marks of processes that have none."""
+
+
+def mark(folder: Path, name: str) -> socket.socket:
+    """A socket for nothing but that its process, which has no mailbox, can be told for one of this server, for as long as it is
+    open. It leaves no file. `name` is nobody else's in the server."""
+    path = folder / f"{MAILBOX}{name}.mark"
+    path.unlink(missing_ok=True)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    made.bind(str(path))
+    path.unlink()
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +64,14 @@ class Orphans:
                 self._ended.add(orphan.pid)
                 ended = True
                 _logger.warning(
-                    "a worker of a killed server still held the port; it was killed too",
+                    "a process of a killed server still held the port; it was killed too",
                     extra={"pid": orphan.pid, "is_stopped": orphan.is_stopped, "runtime_dir": str(self._folder)},
                 )
         return ended
 
 
 def find_orphans(folder: Path) -> list[Orphan]:
-    """The workers of a dead server whose runtime directory was `folder`; none as long as its supervisor lives."""
+    """The processes of a dead server whose runtime directory was `folder`; none as long as its supervisor lives."""
     inodes = frozenset(_mailbox_inodes(folder))
     if not inodes:
         return []

@@ -10,8 +10,12 @@ from __future__ import annotations
 import gc
 import logging
 import signal
+import socket
+from contextlib import suppress
+from pathlib import Path
 
 from wspulse.supervisor.host.descriptor_limit import raise_descriptor_limit
+from wspulse.supervisor.premises.orphans import mark
 from wspulse.supervisor.process.companions.entry import begin, run_to_exit
 from wspulse.supervisor.tls.spec import TerminatorSpec
 from wspulse.supervisor.worker.stray_signals import PASSED_OVER, tell_stray
@@ -26,9 +30,17 @@ def main(spec: TerminatorSpec) -> None:
     begin(f"tls {spec.number}", spec.log_level, spec.log_format)
     signal.signal(signal.SIGTERM, lambda number, _frame: tell_stray(number))
     raise_descriptor_limit()
+    # If it is stopped, and the supervisor killed, whoever starts the next server on the port can tell whose it is.
+    marked: socket.socket | None = None
+    with suppress(OSError):
+        marked = mark(Path(spec.way).parent, f"tls-{spec.number}")
     # Each client has few objects, and none in a circle that stays: nobody is to look for those of all of them.
     gc.freeze()
-    run_to_exit(_run(spec), _logger)
+    try:
+        run_to_exit(_run(spec), _logger)
+    finally:
+        if marked is not None:
+            marked.close()
 
 
 async def _run(spec: TerminatorSpec) -> None:

@@ -256,7 +256,7 @@ def test_worker_that_was_stopped_before_its_supervisor_was_killed_does_not_keep_
         with serve_process(*args, "--port", str(server.port), workers=2, cwd=app, env=env) as successor:
             assert successor.port == server.port
             log = successor.stderr()
-            assert f"a worker of a killed server still held the port; it was killed too (pid={stopped}" in log
+            assert f"a process of a killed server still held the port; it was killed too (pid={stopped}" in log
             assert "in use by another program" not in log
             with connect(successor.url) as client:
                 assert answers(client)

@@ -70,6 +70,13 @@ async def told(client: ClientConnection) -> list[object]:
     return answer
 
 
+def own_runtime_directories(folder: Path) -> dict[str, str]:
+    """The variables with which a server, and the next one on its port, have theirs there."""
+    folder.chmod(0o700)
+    (folder / "run").mkdir(mode=0o700)
+    return {"XDG_RUNTIME_DIR": str(folder / "run")}
+
+
 def terminators(server: ServerProcess) -> dict[int, int]:
     found = {}
     for child in psutil.Process(server.pid).children():
@@ -139,7 +146,7 @@ def test_bad_certificate_keeps_the_server_from_starting_and_says_why(tmp_path: P
     assert "--tls-cert: " in ended.stderr
     assert "are not a certificate and its key in PEM" in ended.stderr
     ended = run_to_end("--tls-cert", str(certificate), cwd=tmp_path)
-    assert (ended.returncode, "--tls-cert: it needs --tls-key" in ended.stderr) == (2, True)
+    assert (ended.returncode, "--tls-cert: requires --tls-key" in ended.stderr) == (2, True)
 
 
 async def test_plain_and_ancient_clients_are_refused_and_others_notice_nothing(
@@ -244,6 +251,26 @@ async def test_terminator_that_stands_still_is_told_and_replaced_after_the_stall
         assert "a TLS terminator is stuck and is killed" in server.stderr()
         async with dial(server, authority, "late") as late:
             assert await told(late)
+
+
+async def test_terminator_that_was_stopped_before_its_supervisor_was_killed_does_not_keep_the_port(
+    tmp_path: Path, authority: Authority
+) -> None:
+    env = own_runtime_directories(tmp_path)
+    args = flags(tmp_path, authority)
+    with serve_process(*args, workers=1, cwd=tmp_path, env=env) as server:
+        stopped = terminators(server)[0]
+        os.kill(stopped, signal.SIGSTOP)
+        server.kill()
+        server.wait()
+        with serve_process(*args, "--port", str(server.port), workers=1, cwd=tmp_path, env=env) as successor:
+            assert (
+                f"a process of a killed server still held the port; it was killed too (pid={stopped}"
+                in successor.stderr()
+            )
+            async with dial(successor, authority, "ann") as client:
+                assert await told(client)
+            server.wait_gone(6.0)
 
 
 async def test_shutdown_says_1001_over_tls_and_leaves_nobody(tmp_path: Path, authority: Authority) -> None:
