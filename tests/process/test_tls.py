@@ -278,7 +278,7 @@ async def test_shutdown_says_1001_over_tls_and_leaves_nobody(tmp_path: Path, aut
         async with dial(server, authority, "ann") as client:
             for number in terminators(server).values():
                 os.kill(number, signal.SIGTERM)  # as to all processes of a group: it means the supervisor
-            await eventually(lambda: "passed over (signal=SIGTERM" in server.stderr(), "a terminator has it", 5)
+            await eventually(lambda: "was ignored (signal=SIGTERM" in server.stderr(), "a terminator has it", 5)
             assert await told(client)
             async with dial(server, authority, "bob") as other:
                 assert await told(other)
