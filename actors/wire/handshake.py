@@ -213,7 +213,7 @@ def _check_fields(head: bytes, line_end: int, draining: bool) -> CheckedHead | H
     ):
         return HTTPAnswer(
             426,
-            "a WebSocket upgrade of version 13 is needed here",
+            "a WebSocket upgrade (version 13) is required here",
             [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
         )
 
