@@ -139,7 +139,7 @@ def test_bad_certificate_keeps_the_server_from_starting_and_says_why(tmp_path: P
     assert "--tls-cert: " in ended.stderr
     assert "are not a certificate and its key in PEM" in ended.stderr
     ended = run_to_end("--tls-cert", str(certificate), cwd=tmp_path)
-    assert (ended.returncode, "--tls-cert: it needs --tls-key" in ended.stderr) == (2, True)
+    assert (ended.returncode, "--tls-cert: requires --tls-key" in ended.stderr) == (2, True)
 
 
 async def test_plain_and_ancient_clients_are_refused_and_others_notice_nothing(
@@ -238,7 +238,7 @@ async def test_shutdown_says_1001_over_tls_and_leaves_nobody(tmp_path: Path, aut
         async with dial(server, authority, "ann") as client:
             for number in terminators(server).values():
                 os.kill(number, signal.SIGTERM)  # as to all processes of a group: it means the supervisor
-            await eventually(lambda: "passed over (signal=SIGTERM" in server.stderr(), "a terminator has it", 5)
+            await eventually(lambda: "was ignored (signal=SIGTERM" in server.stderr(), "a terminator has it", 5)
             assert await told(client)
             async with dial(server, authority, "bob") as other:
                 assert await told(other)
