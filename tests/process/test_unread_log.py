@@ -132,7 +132,7 @@ def test_log_that_is_read_again_says_how_many_lines_are_missing(server: Unread) 
     server.process.terminate()
     text = server.read()
     server.process.wait(10)
-    (told,) = [line for line in text.splitlines() if "lines of the log were dropped" in line]
+    (told,) = [line for line in text.splitlines() if "log lines were dropped" in line]
     missing = int(told.partition("lines=")[2].partition(")")[0])
     assert text.count("a bad message") + missing >= 3_000
 
