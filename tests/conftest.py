@@ -20,8 +20,13 @@ from random import Random, SystemRandom
 
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
 
 from tests.support.leaks import Belongings, own_folders, run_coroutine
+
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
+"""Others run beside these tests: that an example takes long says nothing."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -29,7 +29,7 @@ def parse_origin(text: str) -> str:
     try:
         parts = urlsplit(text)
         scheme, host, port = parts.scheme, parts.hostname, parts.port
-    except ValueError:
+    except (ValueError, AttributeError, TypeError):  # of what is not a str, too
         host = None
     if not host or not scheme or text.lower() != f"{scheme}://{parts.netloc}".lower() or "@" in text:
         raise ValueError(f"{text!r} is not an origin; allowed: scheme://host[:port] or null")
@@ -61,8 +61,8 @@ def allow_origins(origins: Iterable[str]) -> OriginCheck:
     An origin is scheme://host[:port], as browsers send it, or "null" for files and sandboxed frames. Raises ValueError for
     anything else.
     """
-    if isinstance(origins, str):
-        raise ValueError(f"wspulse: allow_origins: {origins!r} is a string; allowed: a list of origins")
+    if isinstance(origins, (str, bytes)) or not isinstance(origins, Iterable):
+        raise ValueError(f"wspulse: allow_origins: {origins!r} is not a list; allowed: a list of origins")
     try:
         return OriginCheck(origins)
     except ValueError as error:

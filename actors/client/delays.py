@@ -32,7 +32,8 @@ class Retry:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.base_s <= self.max_s < float("inf"):
+        are_numbers = isinstance(self.base_s, (int, float)) and isinstance(self.max_s, (int, float))
+        if not are_numbers or not 0 < self.base_s <= self.max_s < float("inf"):
             raise ValueError(
                 f"wspulse: retry: base_s is {self.base_s!r} and max_s {self.max_s!r}; allowed: 0 < base_s <= max_s"
             )

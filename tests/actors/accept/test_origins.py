@@ -118,5 +118,8 @@ async def test_start_warns_of_nothing_when_connect_reads_no_cookies(
 def test_allow_origins_refuses_what_is_no_origin() -> None:
     with pytest.raises(ValueError, match=r"^wspulse: allow_origins: 'example\.com' is not an origin"):
         allow_origins(["example.com"])
-    with pytest.raises(ValueError, match="is a string"):
-        allow_origins("https://example.com")
+    with pytest.raises(ValueError, match=r"^wspulse: allow_origins: 5 is not an origin"):
+        allow_origins([5])  # type: ignore[list-item]
+    for origins in ("https://example.com", b"https://example.com", 5):
+        with pytest.raises(ValueError, match="is not a list; allowed: a list of origins"):
+            allow_origins(origins)  # type: ignore[arg-type]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -85,3 +87,19 @@ def test_ten_thousand_failures_in_a_row_overflow_nothing() -> None:
 def test_retry_that_makes_no_sense_is_refused(base_s: float, max_s: float, limit: int | None) -> None:
     with pytest.raises(ValueError, match=r"^wspulse: retry: "):
         Retry(base_s, max_s, limit)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"base_s": "1"}, "base_s is '1' and max_s 20.0; allowed: 0 < base_s <= max_s"),
+        ({"base_s": 0}, "base_s is 0 and"),
+        ({"max_s": 0.1}, "max_s 0.1; allowed"),
+        ({"max_s": None}, "max_s None; allowed"),
+        ({"limit": -1}, "limit must be a whole number of at least 0, or None, not -1"),
+        ({"limit": 1.5}, "not 1.5"),
+    ],
+)
+def test_retry_refuses_what_makes_no_sense(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=f"^wspulse: retry: .*{re.escape(said)}"):
+        Retry(**values)

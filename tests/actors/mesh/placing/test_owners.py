@@ -18,6 +18,9 @@ from wspulse.actors.mesh.placement import SETTLING, Placement
 from wspulse.actors.mesh.placing.owners import Owners
 from wspulse.actors.values.errors import ConnectionNotFoundError, SessionMovedError, ShardUnavailableError
 
+MOST_CALLS = 300
+"""Under way at once. Each has 5 s, in which a busy machine comes to many, but not to any number."""
+
 
 @pytest.mark.race
 async def test_frames_keep_their_order_through_holds_redirects_and_flips(draw: Random, race_rounds: int) -> None:
@@ -33,7 +36,8 @@ async def play(draw: Random) -> None:
 
     async def caller() -> None:
         while not over.is_set():
-            calls.extend(asyncio.create_task(world.send(draw.choice(names))) for _ in range(draw.randrange(4)))
+            if sum(world.asked.values()) - sum(map(len, world.got.values())) < MOST_CALLS:
+                calls.extend(asyncio.create_task(world.send(draw.choice(names))) for _ in range(draw.randrange(4)))
             await world.turns(4)
             await asyncio.sleep(0)
 
