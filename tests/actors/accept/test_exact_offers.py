@@ -66,7 +66,7 @@ async def test_applications_choice_comes_before_that_of_the_server(codec: Codec,
 
 
 def test_name_of_the_servers_own_is_no_subprotocol_of_the_application() -> None:
-    with pytest.raises(ValueError, match=r"wspulse: subprotocols: 'wspulse\.1' is the server's own"):
+    with pytest.raises(ValueError, match=r"wspulse: subprotocols: 'wspulse\.1' is reserved"):
         Server(lambda _: ("room", "ada"), subprotocols=["wspulse.1"])
 
 

@@ -240,7 +240,7 @@ def test_bound_that_is_none_is_refused_at_once(options: dict[str, Any]) -> None:
 
 
 def test_argument_of_a_wrong_type_is_refused_at_once() -> None:
-    with pytest.raises(TypeError, match=r"^wspulse: connect: url is"):
+    with pytest.raises(TypeError, match=r"^wspulse: connect: url must be"):
         connect(5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"^wspulse: connect: subprotocols"):
         connect("ws://127.0.0.1:1", subprotocols="chat")

@@ -72,10 +72,10 @@ def test_acknowledgement_that_falls_or_is_of_what_was_not_written_is_refused(cou
     outbox = outbox_of("a", "b", "c", "d")
     write(outbox, 3)
     outbox.acknowledge(1)
-    with pytest.raises(ValueError, match=r"are acknowledged, of 3 sent"):
+    with pytest.raises(ValueError, match=r"frames acknowledged, of 3 sent"):
         outbox.acknowledge(count)
     outbox.connection_ended()
-    with pytest.raises(ValueError, match=r"are acknowledged, of 3 sent"):
+    with pytest.raises(ValueError, match=r"frames acknowledged, of 3 sent"):
         outbox.acknowledge(count)
     assert write(outbox) == ["b", "c", "d"]
 

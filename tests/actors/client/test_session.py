@@ -202,7 +202,7 @@ def test_first_frame_that_cannot_be_is_none(fields: dict[str, Any]) -> None:
 
 
 def test_frame_of_another_event_is_no_first_frame() -> None:
-    with pytest.raises(NoSessionError, match=r"first frame is none, but 'a'"):
+    with pytest.raises(NoSessionError, match=r"the first frame is 'a', not the one that begins a session"):
         fresh().open_exact(frame("a", START))
 
 

@@ -63,7 +63,7 @@ def test_processes_serve_plain_tests_and_end_with_them(app_folder: Path) -> None
         assert running.url.endswith("/chat")
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
-    assert "stops" in running.log
+    assert "is stopping" in running.log
 
 
 def test_application_is_found_where_the_test_run_finds_it(app_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

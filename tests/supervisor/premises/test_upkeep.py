@@ -130,7 +130,7 @@ async def test_what_cannot_be_made_again_is_told_once_and_when_it_can(
     stage.part.error = None
     stage.look()
     assert stage.told[1:] == [("the part was removed", False)]
-    assert said(caplog)[2:] == [("INFO", "the files that the server needs are back")]
+    assert said(caplog)[1:] == [("INFO", "the files that the server needs are back")]
     assert stage.part.restored == [["one"]] * 4
 
 
