@@ -47,7 +47,7 @@ class Declaration:
         Accept(...).
 
         It runs in the worker that accepted the socket, before any frame is exchanged. Raising ConnectRejected refuses the
-        upgrade. An empty connection id becomes a random UUID. (contract.md §2)
+        upgrade. An empty connection id becomes a random UUID.
         """
         self._connect = _checked("connect", handler)
         return handler

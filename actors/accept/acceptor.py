@@ -1,7 +1,7 @@
 """`Acceptor`: takes connections from the listening sockets that all workers share.
 
 One per worker, created by the runtime. Each connection is a `Newcomer` until it has its answer: no session exists and no
-callback but `connect` and `check_origin` runs before that. (contract.md §2)
+callback but `connect` and `check_origin` runs before that. (contract §2)
 """
 
 from __future__ import annotations

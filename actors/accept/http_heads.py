@@ -1,4 +1,4 @@
-"""`bounded`: uvicorn's protocol class for HTTP, with our limits on the heads of its requests (contract.md §2).
+"""`bounded`: uvicorn's protocol class for HTTP, with our limits on the heads of its requests (contract §2).
 
 Made once per worker by `HttpApplication`, for uvicorn's two classes: of httptools, which tells when a head begins and ends,
 and of h11, which is asked what it has. An object of it has one connection, with all requests on it. Bodies are the

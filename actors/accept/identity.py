@@ -1,4 +1,4 @@
-"""`Identification`: how a newcomer gets its room and its id: the application is asked, and its answer checked (contract.md §2).
+"""`Identification`: how a newcomer gets its room and its id: the application is asked, and its answer checked (contract §2).
 
 One per acceptor, and one for each request under an ASGI server. It decides nothing about sessions, and reads no socket.
 """

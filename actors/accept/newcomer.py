@@ -2,7 +2,7 @@
 
 Made by the acceptor for each connection; or, where an HTTP application is served on the port too, a `Visitor`, since only the
 path in its first line says for whom it comes. It gathers the request's head, has it checked and the application asked, in the
-order of contract.md §2, and then gives its socket away: to a `Transport` of this shard, to the shard that owns the id, to a
+order of contract §2, and then gives its socket away: to a `Transport` of this shard, to the shard that owns the id, to a
 `Refusal`, or to the HTTP application.
 """
 
@@ -159,7 +159,7 @@ class Newcomer(asyncio.Protocol):
             shut_down(self._client)
         self._leave()
 
-    # Steps, in the order of contract.md §2.
+    # Steps, in the order of contract §2.
 
     def _check(self, client: asyncio.Transport, head: bytes) -> None:
         entrance = self._entrance

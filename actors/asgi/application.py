@@ -1,7 +1,7 @@
 """`AsgiApplication`: a server as an ASGI application, to be mounted in another one or run by any ASGI server.
 
 Created by `server.asgi()`. It asks `connect` who comes, as the acceptor does for a listening socket, and hands who may
-come to the shard of this process; the ASGI server does what is HTTP and WebSocket framing. (contract.md §2; what ASGI
+come to the shard of this process; the ASGI server does what is HTTP and WebSocket framing. (contract §2; what ASGI
 cannot express is listed in doc/howto/http.md.)
 """
 
@@ -102,7 +102,7 @@ class AsgiApplication:
     async def _identify(
         self, runtime: ShardRuntime, request: Request, offered: Sequence[str], claim: Claim | None
     ) -> Identity | HTTPAnswer:
-        """Ask the application, in the order of contract.md §2 and within the time that an upgrade may take."""
+        """Ask the application, in the order of contract §2 and within the time that an upgrade may take."""
         shard = runtime.shard
         if shard.closing:
             return rejection(503, "server is shutting down")

@@ -1,4 +1,4 @@
-"""`Calls`: what an application calls while its server runs. (contract.md §4)
+"""`Calls`: what an application calls while its server runs. (contract §4)
 
 The part of `Server` that callers see; each call goes to the server's deployment, which knows where the sessions are. All
 of it may be called from any handler and any task of the server's loop; other threads have `from_thread`. It declares nothing

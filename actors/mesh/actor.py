@@ -19,7 +19,7 @@ from wspulse.actors.values.errors import InTransitError, SessionMovedError, Shar
 __all__ = ["ASK_TIMEOUT_S", "ActorRef", "LocalRef", "MessageTaker"]
 
 ASK_TIMEOUT_S = 5.0
-"""contract.md §4: calls that cross shards have a deadline."""
+"""contract §4: calls that cross shards have a deadline."""
 
 MessageTaker = Callable[[Message], Any]
 """An actor's way of taking a message: returns the result or a future of it, or raises a WspulseError."""

@@ -85,7 +85,7 @@ class Inbox:
         self._shard = shard
         self._session = session
         self.context = shard.context.copy()
-        """In which every handler of this session runs and no other's, so that what they set is theirs (contract.md §3)."""
+        """In which every handler of this session runs and no other's, so that what they set is theirs (contract §3)."""
         self.successor: Inbox | None = None
         """That of a newer session of the same id, whose callbacks wait for the end of this one's."""
         self._mailbox: deque[_Waiting | Callback] | None = None

@@ -365,7 +365,7 @@ class Session:
         if event is SessionEvent.DUPLICATE:
             self.inbox.discard_frames()
         elif event not in self.outlasted:
-            # contract.md §3: no callback of a session that the application has closed runs but its on_disconnect.
+            # contract §3: no callback of a session that the application has closed runs but its on_disconnect.
             self.inbox.discard_all()
         self.shard.session_ended(self, event)
         if self.watchers is not None:

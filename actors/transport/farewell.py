@@ -20,7 +20,7 @@ class Losing(Protocol):
 
 
 class Farewell(NamedTuple):
-    """What callbacks report, None for an end in order, and whether the peer meant to leave (contract.md §3)."""
+    """What callbacks report, None for an end in order, and whether the peer meant to leave (contract §3)."""
 
     error: BaseException | None
     said_goodbye: bool = False

@@ -1,4 +1,4 @@
-"""The close codes that a peer sees, in one table (contract.md §3)."""
+"""The close codes that a peer sees, in one table (contract §3)."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ NORMAL_CLOSE_CODES = frozenset({1000, 1001, EMPTY_CLOSE_CODE})
 
 
 def check_close(code: int, reason: str) -> None:
-    """Raises TypeError and ValueError for what an application may not close a connection with (contract.md §3)."""
+    """Raises TypeError and ValueError for what an application may not close a connection with (contract §3)."""
     if type(code) is not int:
         raise TypeError(f"wspulse: a close code must be an int, not {type(code).__name__}")
     if code not in _SENDABLE and not 3000 <= code <= 4999:

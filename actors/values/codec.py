@@ -15,7 +15,7 @@ __all__ = ["Codec", "JSONCodec", "MsgpackCodec", "RawCodec", "decoding_lanes"]
 
 @runtime_checkable
 class Codec(Protocol):
-    """The contract of a codec (contract.md §1). One codec object serves all connections of a process, one call at a time.
+    """The contract of a codec. One codec object serves all connections of a process, one call at a time.
 
     `binary` says which kind of WebSocket message `encode` makes: False for text, True for binary, None if each message keeps
     its kind: `encode` then returns `str` or `bytes`, and `decode` gets `str` or `bytes` (otherwise always `bytes`). Messages of

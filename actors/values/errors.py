@@ -323,6 +323,6 @@ def error_subject(error: BaseException) -> str:
 
 
 def id_error(kind: str, given: object) -> TypeError:
-    """What a call raises for a "room" or "connection" id that is not a str (contract.md §4): it would reach nobody, since the
+    """What a call raises for a "room" or "connection" id that is not a str (contract §4): it would reach nobody, since the
     ids of clients are strings."""
     return TypeError(f"wspulse: a {kind} id must be a str, not {type(given).__name__}: {shortened(repr(given))}")

@@ -34,7 +34,7 @@ class Frame(msgspec.Struct, omit_defaults=True):
 
     Outbound, `payload` is any value that msgspec can encode, or `msgspec.Raw` (bytes in the codec's encoding, passed through);
     None is JSON null, UNSET (the default) leaves the payload out. Inbound it is `msgspec.Raw`, byte for byte as the peer sent
-    it, or UNSET if the peer sent none. With `--codec raw` it is the whole message as `str` or `bytes`. (contract.md §1)
+    it, or UNSET if the peer sent none. With `--codec raw` it is the whole message as `str` or `bytes`.
     """
 
     event: str = ""

@@ -17,7 +17,7 @@ RETRY_AFTER_S: Final = 1
 """Other workers, or this one's replacement, take connections within a second."""
 
 MAX_REASON_BYTES: Final = 4096
-"""Of a refusal's text (contract.md §2): clients look at a line, and an application may pass on whatever it caught."""
+"""Of a refusal's text (contract §2): clients look at a line, and an application may pass on whatever it caught."""
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 

@@ -1,4 +1,4 @@
-"""The opening handshake as a machine: the checks of contract.md §2 on a request's head, and the 101.
+"""The opening handshake as a machine: the checks of contract §2 on a request's head, and the 101.
 
 The acceptor judges a gathered head with `check_request`; the shard that owns the connection sends the 101. The checks that
 need the application or another shard are theirs. Nothing here reads a socket or a clock.
@@ -110,7 +110,7 @@ def check_request(
     health: Health | None = None,
     limit: Callable[[], HTTPAnswer | None] | None = None,
 ) -> CheckedHead | HTTPAnswer:
-    """Judge a complete head by contract.md §2, in the order of its table, up to the checks of the application.
+    """Judge a complete head by contract §2, in the order of its table, up to the checks of the application.
 
     `path` is the WebSocket path, decoded. Header fields that no check names are not looked at, but their lines must be
     well-formed. An answer that is no refusal is the one to /healthz, which tells of `health`, or one of `pages`. `limit()` says

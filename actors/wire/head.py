@@ -1,4 +1,4 @@
-"""`HeadGatherer`: the head of a request, out of reads that are cut anywhere, within its limits (contract.md §2).
+"""`HeadGatherer`: the head of a request, out of reads that are cut anywhere, within its limits (contract §2).
 
 The acceptor feeds one for each connection, and has the head judged by `wspulse.actors.wire.handshake`. Nothing here reads a
 socket or a clock.

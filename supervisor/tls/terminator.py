@@ -40,7 +40,7 @@ LOOK_S = 1.0
 """Between two looks at whether workers have closed connections of which nothing is read, and clients take what is left."""
 
 LAST_S = 5.0
-"""Without a supervisor: its workers close their sessions meanwhile (contract.md §6)."""
+"""Without a supervisor: its workers close their sessions meanwhile (contract §6)."""
 
 _LOOK_EVERY = 8
 """Clients between two of the listening's looks at how many descriptors there are."""

@@ -61,7 +61,7 @@ DUMP_SIGNAL = signal.SIGUSR2
 """Makes a worker write the stacks of its threads to stderr, even while its loop is stuck."""
 
 ORPHAN_S = 4.0
-"""contract.md §6: 5 s after the supervisor's death no worker is left."""
+"""contract §6: 5 s after the supervisor's death no worker is left."""
 
 BOOT_FAILURE_S = 2.0
 """How long a worker that cannot boot waits to be told to end."""

@@ -51,7 +51,7 @@ def test_signature_names_every_callback_and_option_with_its_default() -> None:
     assert [parameter.name for parameter in parameters] == [*callbacks, *options]
     declared = {parameter.name: parameter.default for parameter in parameters}
     defaults: dict[str, object] = {name: getattr(ServerOptions(), name) for name in options}
-    # Of the first two each server has an object of its own, or that of its process; no names are None (contract.md §5).
+    # Of the first two each server has an object of its own, or that of its process; no names are None (contract §5).
     assert type(defaults["codec"]) is JSONCodec
     assert defaults["logger"] is logging.getLogger("wspulse")
     assert defaults["subprotocols"] == ()

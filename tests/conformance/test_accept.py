@@ -1,4 +1,4 @@
-"""contract.md §2: what `Accept` and `ConnectRejected` say to a client, whichever worker it comes to."""
+"""contract §2: what `Accept` and `ConnectRejected` say to a client, whichever worker it comes to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""contract.md §4, Backpressure and Heartbeat: slow peers, dead peers, slow handlers and busy workers, for real."""
+"""contract §4, Backpressure and Heartbeat: slow peers, dead peers, slow handlers and busy workers, for real."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""contract.md §4: `call` asks a client and returns its answer, which no handler sees, whichever worker has the session."""
+"""contract §4: `call` asks a client and returns its answer, which no handler sees, whichever worker has the session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""contract.md §1 and §5, `compression`: clients with and without it share sessions, rooms and their order."""
+"""contract §1 and §5, `compression`: clients with and without it share sessions, rooms and their order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""contract.md §3: a second connection with the id of a live one, in each mode."""
+"""contract §3: a second connection with the id of a live one, in each mode."""
 
 from __future__ import annotations
 

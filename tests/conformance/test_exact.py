@@ -1,4 +1,4 @@
-"""contract.md §3, Exact sessions: nothing twice, nothing lost from the client, and what the bounds push out is told."""
+"""contract §3, Exact sessions: nothing twice, nothing lost from the client, and what the bounds push out is told."""
 
 from __future__ import annotations
 

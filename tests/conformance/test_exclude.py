@@ -1,4 +1,4 @@
-"""contract.md §4: broadcasts that leave some connections out."""
+"""contract §4: broadcasts that leave some connections out."""
 
 from __future__ import annotations
 

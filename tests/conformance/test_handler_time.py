@@ -1,4 +1,4 @@
-"""contract.md §3: how long an on_message may run, with `handler_timeout` and with `cancel_on_disconnect`."""
+"""contract §3: how long an on_message may run, with `handler_timeout` and with `cancel_on_disconnect`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""contract.md §3 and §4, Heartbeat and Backpressure: whom the server waits for, and whom it does not."""
+"""contract §3 and §4, Heartbeat and Backpressure: whom the server waits for, and whom it does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""contract.md §4: who is in a room, asked of any worker."""
+"""contract §4: who is in a room, asked of any worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""contract.md §3, Resume: a session outlives its transport, whichever worker the next one arrives at."""
+"""contract §3, Resume: a session outlives its transport, whichever worker the next one arrives at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""contract.md §3, Resume: drops, dials, kicks and ends of windows that meet, each run many times."""
+"""contract §3, Resume: drops, dials, kicks and ends of windows that meet, each run many times."""
 
 from __future__ import annotations
 

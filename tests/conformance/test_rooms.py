@@ -1,4 +1,4 @@
-"""contract.md §4: rooms that a connection joins and leaves beside its first one."""
+"""contract §4: rooms that a connection joins and leaves beside its first one."""
 
 from __future__ import annotations
 

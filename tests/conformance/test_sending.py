@@ -1,4 +1,4 @@
-"""contract.md §4: send, broadcast, their errors and their order, across workers."""
+"""contract §4: send, broadcast, their errors and their order, across workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""contract.md §3: callbacks, ends and their errors, at one worker and at four."""
+"""contract §3: callbacks, ends and their errors, at one worker and at four."""
 
 from __future__ import annotations
 

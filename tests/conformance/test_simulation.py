@@ -1,4 +1,4 @@
-"""The contract of sessions (contract.md §3, §4) over simulated histories, and the proof that the simulation would notice.
+"""The contract of sessions (contract §3, §4) over simulated histories, and the proof that the simulation would notice.
 
 `scripts/simulate` runs the same over a million and more.
 """

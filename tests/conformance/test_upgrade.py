@@ -1,4 +1,4 @@
-"""contract.md §2: every check of an upgrade has its answer, and a valid one loses nothing on its way."""
+"""contract §2: every check of an upgrade has its answer, and a valid one loses nothing on its way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""contract.md §1: what is on the wire, and what happens with what should not be."""
+"""contract §1: what is on the wire, and what happens with what should not be."""
 
 from __future__ import annotations
 

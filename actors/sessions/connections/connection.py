@@ -29,7 +29,7 @@ class Resumption(NamedTuple):
 
 
 class Connection(ABC):
-    """A logical WebSocket connection; with a resume window it outlives the socket that carries it. (contract.md §3, §4)
+    """A logical WebSocket connection; with a resume window it outlives the socket that carries it.
 
     For one that lives on another shard, as returned by `get_connections`, the values of `rooms`, `state`, `subprotocol`,
     `suspended`, `queued` and `latency_s` are a snapshot; its methods reach the session wherever it is.
@@ -181,7 +181,7 @@ class Connection(ABC):
 
 def is_own_end(error: BaseException, connection: Connection) -> bool:
     """Whether what a callback of `connection` raised says only that its own session has ended meanwhile, which is nobody's fault:
-    clients leave while they are answered (contract.md §3). A group of such errors, as of tasks that all sent, says the same."""
+    clients leave while they are answered. A group of such errors, as of tasks that all sent, says the same."""
     if isinstance(error, BaseExceptionGroup):
         return all(is_own_end(each, connection) for each in error.exceptions)
     return isinstance(error, ConnectionClosedError) and error.connection_id == connection.id and connection.closed

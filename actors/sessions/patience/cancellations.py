@@ -2,7 +2,7 @@
 
 One per shard, which makes it. A handler may catch its cancellation, await something, and end as it likes. One that has not
 ended 5 s later refuses: it is cancelled again and again, and named in the log; no callback of its session, or of a later one of
-that id, runs beside it (contract.md §3). It touches no callback but `on_message`, and no handler that has not begun.
+that id, runs beside it (contract §3). It touches no callback but `on_message`, and no handler that has not begun.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 __all__ = ["CLOSE_WAIT_S", "DISCARD_WAIT_S", "KICK_WAIT_S", "Parting", "Patience"]
 
 CLOSE_WAIT_S = 3.0
-"""How long the peer's answer to a close frame is awaited (contract.md §3)."""
+"""How long the peer's answer to a close frame is awaited (contract §3)."""
 
 DISCARD_WAIT_S = 1.0
 """How long a peer that broke the protocol may go on sending before it is reset: long enough to read why."""

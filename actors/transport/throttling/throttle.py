@@ -10,7 +10,7 @@ from wspulse.actors.values.timing.allowance import Allowance
 __all__ = ["PATIENCE_S", "Throttle"]
 
 PATIENCE_S = 10.0
-"""contract.md §3: who sends too much for so long is closed."""
+"""contract §3: who sends too much for so long is closed."""
 
 _ONE = 1 - 1e-6
 """A frame, by what floating-point numbers make of the time until it is there."""

@@ -1,4 +1,4 @@
-"""The options of a server: their defaults and what they allow (contract.md §5).
+"""The options of a server: their defaults and what they allow (contract §5).
 
 `ServerOptions` is where a default and a range are written, and the only place: `Server`, the table of options and the
 settings of the command line take them from here. It is built and checked by `Server`; the supervisor sends overrides (from

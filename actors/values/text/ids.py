@@ -1,4 +1,4 @@
-"""What an id may be: a text of at most 256 bytes in UTF-8 (contract.md §2)."""
+"""What an id may be: a text of at most 256 bytes in UTF-8 (contract §2)."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ from wspulse.supervisor.protocol.wire import ControlRequest, NoArguments, read_a
 __all__ = ["AttachArguments", "frame_fields", "read_attach", "read_credit", "read_identity", "read_nothing"]
 
 MAX_REASON_CHARACTERS = 4096
-"""Of the text that refuses a client: the client is told no more (contract.md §2)."""
+"""Of the text that refuses a client: the client is told no more (contract §2)."""
 
 MAX_ID_BYTES = 256
-"""contract.md §2, of room and connection ids."""
+"""contract §2, of room and connection ids."""
 
 
 class AttachArguments(msgspec.Struct, forbid_unknown_fields=True):

@@ -21,7 +21,7 @@ from wspulse.supervisor.premises.runtime_dir import find_predecessor, refusal
 __all__ = ["claim", "claim_listener"]
 
 ADDRESS_RETRY_S = 6.0
-"""A crashed server's workers hold its port until they have noticed, 5 s at most (contract.md §6)."""
+"""A crashed server's workers hold its port until they have noticed, 5 s at most (contract §6)."""
 
 ADDRESS_RETRY_PERIOD_S = 0.1
 

@@ -10,7 +10,7 @@ __all__ = ["Backoff"]
 
 FIRST_DELAY_S = 0.1
 LAST_DELAY_S = 5.0
-"""contract.md §6: exponential backoff from 0.1 s to 5 s."""
+"""contract §6: exponential backoff from 0.1 s to 5 s."""
 
 SETTLED_AFTER_S = 10.0
 """A worker that was ready for so long ran well: its crash is a new one, and is repaired at once."""

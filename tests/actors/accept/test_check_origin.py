@@ -1,4 +1,4 @@
-"""What becomes of `check_origin`'s answer, on a socket of our own and under an ASGI server (contract.md §2)."""
+"""What becomes of `check_origin`'s answer, on a socket of our own and under an ASGI server (contract §2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that send their request and end their side of the stream: they still read, and get their answer (contract.md §2)."""
+"""Clients that send their request and end their side of the stream: they still read, and get their answer (contract §2)."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from wspulse.actors.accept.http_heads import HeadBounds, bounded
 
 MAX_HEAD_BYTES = 16 * 1024
 MAX_HEADERS = 128
-"""contract.md §2."""
+"""contract §2."""
 
 
 def head_of(size_bytes: int) -> bytes:

@@ -184,7 +184,7 @@ async def test_what_is_no_websocket_takes_no_place() -> None:
             await peer.close()
         peer = await RawPeer.dial(shards.port)
         peer.writer.write(b"POST /ws HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert (await peer.head())[9:12] == b"503", "the limit comes before the method (contract.md §2)"
+        assert (await peer.head())[9:12] == b"503", "the limit comes before the method (contract §2)"
         await peer.close()
         await inside.leave()
 

@@ -18,7 +18,7 @@ PING_PERIOD_S = 5.0
 PONG_WAIT_S = 12.0
 
 CLOSE_ANSWER_S = 3.0
-"""contract.md §3: how long the peer's answering close frame is awaited."""
+"""contract §3: how long the peer's answering close frame is awaited."""
 
 TICK_S = 0.05
 """A few of the shard's ticks."""

@@ -25,7 +25,7 @@ from wspulse.actors.transport.transport import Transport
 from wspulse.actors.wire.frames import BINARY, TEXT, encode_close, encode_frame, unmasked
 
 CLOSE_WAIT_S = 3
-"""contract.md §3."""
+"""contract §3."""
 
 
 def held_bytes(transport: Transport) -> int:

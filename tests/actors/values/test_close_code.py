@@ -1,4 +1,4 @@
-"""Which close codes and reasons an application may send (contract.md §3)."""
+"""Which close codes and reasons an application may send (contract §3)."""
 
 from __future__ import annotations
 

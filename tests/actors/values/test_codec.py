@@ -1,4 +1,4 @@
-"""The wire forms of a frame (contract.md §1)."""
+"""The wire forms of a frame (contract §1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks and answers of the opening handshake, in the order of contract.md §2."""
+"""The checks and answers of the opening handshake, in the order of contract §2."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_websocket_may_live_at_the_health_path() -> None:
     assert upgrade(head("GET /healthz HTTP/1.1"), "/healthz").key == KEY
 
 
-# The table of contract.md §2, in its order.
+# The table of contract §2, in its order.
 
 
 @pytest.mark.parametrize(

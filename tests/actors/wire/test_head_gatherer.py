@@ -14,7 +14,7 @@ from wspulse.actors.wire.head import HeadGatherer, NoHTTPError
 
 MAX_HEAD_BYTES = 16 * 1024
 MAX_HEADERS = 128
-"""contract.md §2."""
+"""contract §2."""
 
 
 def status_of(data: bytes) -> int:

@@ -71,7 +71,7 @@ def test_crashed_worker_is_replaced_under_a_new_incarnation(stage: Stage) -> Non
 
 
 def test_next_start_waits_longer_after_each_crash_and_not_after_a_worker_that_ran_well(stage: Stage) -> None:
-    """contract.md §6: from 0.1 s, doubled, and 0.1 s again after 10 s up."""
+    """contract §6: from 0.1 s, doubled, and 0.1 s again after 10 s up."""
     stage.child.start()
     waits = []
     for _ in range(3):

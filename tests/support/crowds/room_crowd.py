@@ -1,4 +1,4 @@
-"""Clients in up to 20 rooms each that join and leave all the time under broadcasts: who hears what (contract.md §4).
+"""Clients in up to 20 rooms each that join and leave all the time under broadcasts: who hears what (contract §4).
 
 Each room has one publisher, whose frames are numbered. A client notes, by its worker's word, from which number on it must hear a
 room and from which on it must not; `judged` holds what it heard against that. Rooms that so many are in are joined on every

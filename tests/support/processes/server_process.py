@@ -41,7 +41,7 @@ STOP_DEADLINE_S = 15.0
 """Above the default of --shutdown-timeout."""
 
 ORPHAN_DEADLINE_S = 6.0
-"""contract.md §6 promises 5 s after the supervisor's death."""
+"""contract §6 promises 5 s after the supervisor's death."""
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:

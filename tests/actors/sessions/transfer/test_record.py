@@ -125,7 +125,7 @@ STAYS: dict[type, dict[str, str]] = {
         "_busy": "none that is leaves",
         "_session": "its own",
         "_shard": "another one there",
-        "context": "begins anew (contract.md §3)",
+        "context": "begins anew (contract §3)",
         "handling": "nothing is",
         "successor": "a newcomer of its id is decided about where it is",
     },

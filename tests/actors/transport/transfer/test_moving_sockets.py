@@ -143,7 +143,7 @@ async def test_peer_that_answers_no_ping_is_cut_off_though_its_socket_moves_all_
                 await asyncio.sleep(0.02)
                 peer.reads()
                 assert loop.time() < begin + 8
-            # contract.md: the first ping after 0.2 s, and 0.8 s for its answer.
+            # The contract: the first ping after 0.2 s, and 0.8 s for its answer.
             assert loop.time() > begin + 0.9
             assert {payload for opcode, payload, _ in messages_of(bytes(peer.received)) if opcode == PING} != set()
             assert len({payload for opcode, payload, _ in messages_of(bytes(peer.received)) if opcode == PING}) == 1

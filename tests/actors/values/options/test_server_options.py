@@ -1,4 +1,4 @@
-"""Every option's default and range (contract.md §5), and what a wrong one is answered."""
+"""Every option's default and range (contract §5), and what a wrong one is answered."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["AskModel"]
 
 _ASK_S = 5.0
-"""contract.md §4: what is not done by then never is."""
+"""contract §4: what is not done by then never is."""
 
 
 class AskModel(Model):

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 CLOSE_WAIT_S = 3.0
-"""contract.md §3: how long the peer's answer to a close frame is awaited."""
+"""contract §3: how long the peer's answer to a close frame is awaited."""
 
 INBOUND_LIMIT_FRAMES = 16
 """doc/inside/internals.md: while so many frames wait for a handler, the socket is not read."""

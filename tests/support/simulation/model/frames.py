@@ -1,7 +1,7 @@
 """What is known of the frames on their way out, in a simulated history: who accepted which, and which was written where.
 
 Part of the `Model`. A frame's number is its payload, so that whatever is written to a socket can be held against what was
-accepted: none twice, none out of order, none missing that the send buffer had room for (contract.md §4).
+accepted: none twice, none out of order, none missing that the send buffer had room for (contract §4).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is known of the callbacks that run in a simulated history: since when, and whether they are to be cancelled.
 
-Part of the `Model` (contract.md §3: `handler_timeout`, `cancel_on_disconnect`). A handler is cancelled when it runs too long or
+Part of the `Model` (contract §3: `handler_timeout`, `cancel_on_disconnect`). A handler is cancelled when it runs too long or
 when nobody waits for it, soon, and for no other reason; one that refuses is cancelled again, and nothing else runs beside it.
 """
 

@@ -1,6 +1,6 @@
 """What is known of how transports end, in a simulated history: is this how it went, and what must the peer have been told?
 
-Part of the `Model` (contract.md §3).
+Part of the `Model` (contract §3).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`Model`: what must be true of sessions, transports and callbacks in a simulated history (contract.md §3, §4).
+"""`Model`: what must be true of sessions, transports and callbacks in a simulated history (contract §3, §4).
 
 One per history. It hears of every write to a socket, every change of a session's state and every callback, works out by
 itself what is allowed then, and keeps the first violation. The checks that need a pause are in `sim_checks`.

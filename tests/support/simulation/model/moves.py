@@ -30,7 +30,7 @@ __all__ = ["MovingModel"]
 
 _EPSILON_S = 1e-6
 _ASK_S = 5.0
-"""contract.md §4: what is not done by then never is."""
+"""contract §4: what is not done by then never is."""
 
 
 class MovingModel(AskModel):
