@@ -33,9 +33,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Its runtime directory; empty again at the end."""
     (tmp_path / "run").mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    before = [signal.signal(signal.SIGTERM, signal.SIG_DFL), signal.signal(signal.SIGINT, signal.default_int_handler)]
     yield tmp_path / "run"
-    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+    left = [
+        signal.signal(number, handler) for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True)
+    ]
+    assert left == [signal.SIG_DFL, signal.default_int_handler]
     base = tmp_path / "run" / "wspulse"
     assert not base.exists() or list(base.iterdir()) == []
 
