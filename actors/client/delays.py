@@ -32,8 +32,10 @@ class Retry:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        are_numbers = isinstance(self.base_s, (int, float)) and isinstance(self.max_s, (int, float))
-        if not are_numbers or not 0 < self.base_s <= self.max_s < float("inf"):
+        values: tuple[object, ...] = (self.base_s, self.max_s)
+        if not all(isinstance(value, (int, float)) for value in values) or not 0 < self.base_s <= self.max_s < float(
+            "inf"
+        ):
             raise ValueError(
                 f"wspulse: retry: base_s is {self.base_s!r} and max_s {self.max_s!r}; allowed: 0 < base_s <= max_s"
             )
