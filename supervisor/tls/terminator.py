@@ -160,6 +160,8 @@ class Terminator:
             said = self._spec.channel.recv(65536)
         except BlockingIOError:
             return
+        except OSError:
+            said = b""  # a supervisor that dies with something unread resets it
         if not said:
             self._loop.remove_reader(self._spec.channel.fileno())
             _logger.error("the supervisor is gone; this terminator ends")

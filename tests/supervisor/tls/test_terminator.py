@@ -122,13 +122,20 @@ async def test_end_by_order_waits_for_the_last_client(tmp_path: Path) -> None:
         writer.close()
 
 
+@pytest.mark.parametrize("unread", [b"", UP], ids=["all read", "reset"])
 async def test_terminator_without_a_supervisor_ends_with_its_clients_or_soon(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unread: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(terminator, "LAST_S", 0.05)
     async with running(tmp_path) as (at, task):
         client = at.client()
         _, writer = await at.worker()
+        if unread:
+            at.channel.send(unread)
+        else:
+            at.channel.shutdown(socket.SHUT_WR)
+            while at.supervisor.recv(64):
+                pass
         at.supervisor.close()
         await asyncio.wait_for(asyncio.shield(task), 5)
         assert client.ends == []
