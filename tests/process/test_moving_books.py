@@ -48,6 +48,7 @@ def book(name: str, heard: Heard, **more: Any) -> dict[str, Any]:
         "relayed": 1,
         "visits": 0,
         "flooded": 0,
+        "cut_off": 0,
         "end": None,
     }
     return {**plain, **heard.book(), **more}
@@ -64,6 +65,14 @@ def test_books_of_which_all_is_whole_are_clean() -> None:
     assert findings.stories == []
     assert findings.is_clean
     assert findings.heard == 10
+
+
+def test_client_that_is_cut_off_before_the_101_is_a_fault_unless_a_process_was_killed() -> None:
+    findings = judge(cut_off=2)
+    assert findings.closed == 2
+    assert findings.stories == ["ada (plain): it was cut off before the 101, 2 times"]
+    books = [book("ada", heard(), cut_off=2), book("bob", heard())]
+    assert judged(books, Notes(deepcopy(NOTES)), ends={}, has_killed=True).is_clean
 
 
 @pytest.mark.parametrize(

@@ -74,12 +74,18 @@ class Notes:
 
 
 def judged(
-    books: list[Book], notes: Notes, *, ends: dict[str, Any], is_over: bool = False, has_unfinished: bool = False
+    books: list[Book],
+    notes: Notes,
+    *,
+    ends: dict[str, Any],
+    is_over: bool = False,
+    has_unfinished: bool = False,
+    has_killed: bool = False,
 ) -> Findings:
     """`ends` has the clients that may have ended, with how (ANY_END: as they will).
 
     `is_over`: the server was told to end while the crowd talked. `has_unfinished`: there are processes that have not noted how
-    much they have sent.
+    much they have sent. `has_killed`: one of them had connections that waited for its answer, and took those with it.
     """
     findings = Findings(clients=len(books))
     # Those that come back, and the session had died with its process, begin anew.
@@ -93,6 +99,9 @@ def judged(
                 findings.lost += 1
                 findings.stories.append(f"{me}: its session lives, but {', '.join(sorted(torn))} of it are not whole")
             continue
+        if book["cut_off"] and not has_killed:
+            findings.closed += book["cut_off"]
+            findings.stories.append(f"{me} ({book['kind']}): it was cut off before the 101, {book['cut_off']} times")
         if not _is_as(end, expected):
             findings.closed += 1
             findings.stories.append(f"{me} ({book['kind']}): its socket ended with {end}, not {expected}")

@@ -43,6 +43,10 @@ def wire(opcode: int, payload: bytes) -> bytes:
     return bytes((0x80 | opcode, 0xFF)) + size.to_bytes(8) + NO_MASK + payload
 
 
+class CutOffError(ConnectionError):
+    """The connection ended before the 101, without an answer."""
+
+
 class Client(asyncio.Protocol):
     """See the module. `plan` has its id, its rooms and its kind; `silence` is the books of all clients of this process."""
 
@@ -55,6 +59,8 @@ class Client(asyncio.Protocol):
         self.relayed = 0
         self.visits = 0
         self.flooded = 0
+        self.cut_off = 0
+        """Times that it came back and was cut off before the 101."""
         self.end: tuple[int, str] | None = None
         """Of the socket, when it was not this client that wanted it."""
         self.transport: asyncio.Transport | None = None
@@ -78,7 +84,7 @@ class Client(asyncio.Protocol):
         return self.is_open and self.heard.newest.get("answer", {}).get("", -1) < self.sent - 1
 
     async def open(self) -> None:
-        """Connect, and wait for the 101. Raises OSError, TimeoutError."""
+        """Connect, and wait for the 101. Raises OSError (CutOffError), TimeoutError."""
         loop = asyncio.get_running_loop()
         host, port, path = self._address
         sock = socket.socket()
@@ -144,7 +150,7 @@ class Client(asyncio.Protocol):
         assert self._ended is not None
         self.is_open = False
         if not self._opened.done():
-            self._opened.set_exception(ConnectionError(f"no 101: {error}"))
+            self._opened.set_exception(CutOffError(f"no 101: {error}"))
         elif not self._is_told and self.end is None:
             self.end = self._close
         if not self._ended.done():

@@ -214,7 +214,14 @@ async def moving_crowd(server: ServerProcess, folder: Path, crowd: Crowd) -> Out
     if not stage.is_over:
         await asyncio.to_thread(_await_ends, folder, len(plans) - len(stage.victims))
     notes = Notes(_notes(folder))
-    outcome.findings = judged(books, notes, ends=expected, is_over=stage.is_over, has_unfinished=stage.has_unfinished)
+    outcome.findings = judged(
+        books,
+        notes,
+        ends=expected,
+        is_over=stage.is_over,
+        has_unfinished=stage.has_unfinished,
+        has_killed=bool(stage.victims),
+    )
     outcome.findings.stories += stage.faults
     outcome.moved = notes.moved_in.total()
     outcome.duration_s = time.monotonic() - began

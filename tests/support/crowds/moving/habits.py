@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 from zlib import crc32
 
-from tests.support.crowds.moving.client import Client
+from tests.support.crowds.moving.client import Client, CutOffError
 from tests.support.wire.raw_peer import masked
 
 __all__ = ["HABITS", "Halver", "Pause"]
@@ -95,7 +95,13 @@ async def come_and_go(client: Client, random: Random, pause: Pause, settings: di
             client.end = (code, reason)
             return
         await pause(random.uniform(0.1, 4.0))
-        await client.open()
+        while True:
+            try:
+                await client.open()
+                break
+            except CutOffError:  # by a process that was killed, or its book tells of a fault
+                client.cut_off += 1
+                await pause(0.1)
 
 
 async def be_slow(client: Client, random: Random, pause: Pause, settings: dict[str, Any]) -> None:

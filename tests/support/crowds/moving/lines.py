@@ -22,7 +22,7 @@ class LineOfCrowd:
         self.plan = plan
         self.id: str = plan["id"]
         self.heard = Heard()
-        self.sent = self.relayed = self.visits = self.flooded = 0
+        self.sent = self.relayed = self.visits = self.flooded = self.cut_off = 0
         self.end: tuple[int, str] | None = None
         host, port, path = address
         self._url = f"ws://{host}:{port}{path}?id={self.id}&rooms={','.join(plan['rooms'])}"

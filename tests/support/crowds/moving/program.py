@@ -114,7 +114,7 @@ def _is_answered(client: Client | LineOfCrowd) -> bool:
 
 
 def _book(client: Client | LineOfCrowd) -> dict[str, Any]:
-    names = ("sent", "relayed", "visits", "flooded", "end")
+    names = ("sent", "relayed", "visits", "flooded", "cut_off", "end")
     return {**client.plan, **{name: getattr(client, name) for name in names}, **client.heard.book()}
 
 
