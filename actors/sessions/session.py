@@ -70,7 +70,7 @@ class Session:
         """The first one, which it never leaves."""
         self.further: FurtherRooms[Session] | None = None
         """The others, once it has joined one."""
-        self.incarnation = shard.incarnation
+        self.incarnation = shard.origin
         self.serial = serial
         self.connected_at = connected_at
         self.state = SessionState.CONNECTED

@@ -32,7 +32,7 @@ class SessionShard(InboxShard[Inbox], Protocol[S]):
 
     options: ServerOptions
     journal: Journal
-    incarnation: int
+    origin: int
     thread: int
     """The loop's, in which alone a session may be touched."""
     encode: Callable[[Frame], bytes]

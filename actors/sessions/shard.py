@@ -65,6 +65,7 @@ class Shard:
         index: int,
         seat: int | None = None,
         incarnation: int,
+        origin: int | None = None,
         options: ServerOptions,
         handlers: Handlers,
         loop: asyncio.AbstractEventLoop,
@@ -75,6 +76,9 @@ class Shard:
         self.seat = index if seat is None else seat
         """Where other processes reach this one."""
         self.incarnation = incarnation
+        self.origin = incarnation if origin is None else origin
+        """What the birth keys of its sessions and its broadcasts bear: the incarnation, or where there are several hosts a random
+        number that no other process of any of them has."""
         self.options = options
         self.handlers = handlers
         self.loop = loop
