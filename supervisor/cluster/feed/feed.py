@@ -1,0 +1,180 @@
+"""`Feed`: rooms' messages of all hosts, in one order for each bucket.
+
+Made by the gateway, on a client of `cluster.connection`. It publishes into the streams (`publishing`), subscribes to what they
+republish (`joining`), keeps the order of what comes (`chain`), repairs it (`mending`), and looks at the streams (`watch`).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from wspulse.supervisor.cluster.feed.chain import Budget, Chain, Fate
+from wspulse.supervisor.cluster.feed.joining import SEQUENCE, Joining
+from wspulse.supervisor.cluster.feed.mending import Mending
+from wspulse.supervisor.cluster.feed.names import BUCKETS, PARTITIONS, Names
+from wspulse.supervisor.cluster.feed.parts import cut, part_headers, read_headers
+from wspulse.supervisor.cluster.feed.publishing import Publisher, PublishError
+from wspulse.supervisor.cluster.feed.reading import Reader
+from wspulse.supervisor.cluster.feed.state import FeedState
+from wspulse.supervisor.cluster.feed.streams import Streams
+from wspulse.supervisor.cluster.feed.watch import Watch
+
+__all__ = ["Feed"]
+
+_HELD_BYTES = 64 * 1024 * 1024
+"""Of messages that wait for those before them, and of parts whose message is not complete. More is read from the streams."""
+
+
+class Feed:
+    """See the module. `life` is a random number of this feed's own, below 2**53; it never closes `client`.
+
+    `deliver(bucket, sequence, data)` is called on the loop, in the order of each bucket's chain, each sequence once. A message
+    may come twice with two sequences if the only server's memory was lost before its acknowledgement came.
+    """
+
+    def __init__(
+        self, client: Client, cluster: str, *, replicas: int, life: int, deliver: Callable[[int, int, bytes], None]
+    ) -> None:
+        names = Names(cluster)
+        self._client = client
+        self._names = names
+        self._deliver = deliver
+        self.state = FeedState()
+        self.positions = array("Q", bytes(8 * PARTITIONS))
+        """By partition: the highest sequence that was delivered or proven."""
+        self._chains: dict[int, Chain] = {}
+        self._leave: dict[int, Callable[[], None]] = {}
+        self._budget = Budget(_HELD_BYTES)
+        self._streams = Streams(client, names, replicas)
+        self._reader = Reader(client, names, self._streams)
+        self._publisher = Publisher(client)
+        self._joinings = [Joining(client, names, partition, life) for partition in range(PARTITIONS)]
+        self._mending = Mending(self._reader, self.state)
+        self._watch = Watch(
+            client,
+            names,
+            self._streams,
+            self.state,
+            self.positions,
+            self._chains,
+            self._mending,
+            self._reconnected,
+            self._prove,
+        )
+
+    async def open(self) -> None:
+        """Make the streams, or check those that are there; takes up to 20 s with servers that have just started. Raises
+        ClusterError."""
+        await self._streams.open()
+        await self._publisher.open()
+        self._watch.start()
+
+    async def close(self) -> None:
+        """Nothing is delivered any more; publishers get PublishError. Idempotent."""
+        for chain in self._chains.values():
+            chain.close()
+        await self._watch.close()
+        await self._publisher.close()
+        await self._mending.close()
+        for joining in self._joinings:
+            await joining.close()
+
+    def want(self, bucket: int, proven: Callable[[int], None], after: int | None = None) -> None:
+        """Have a bucket's messages delivered.
+
+        `proven(position)` is called once: everything that is stored behind that sequence of the partition will be delivered, and
+        what was wanted at or before it has been. With `after`, what the stream has behind that sequence is delivered first.
+        ValueError for a bucket that is wanted already.
+        """
+        if bucket in self._chains or not 0 <= bucket < BUCKETS:
+            raise ValueError(f"bucket {bucket} is wanted already, or is none")
+        chain = self._chains[bucket] = Chain(bucket, after, self._pass_on, self._budget)
+
+        def proved(sequence: int) -> None:
+            def done() -> None:
+                self._note(bucket, sequence)
+                proven(sequence)
+
+            if after is not None:
+                self._mending.replay(chain, sequence, done)
+                return
+            chain.position = sequence
+            done()
+            if chain.is_open and not chain.release():
+                self._mending.mend(chain)
+
+        subject = self._names.republished(bucket)
+        self._leave[bucket] = self._joinings[bucket % PARTITIONS].join(
+            subject, lambda message: self._take(chain, message), proved
+        )
+
+    def unwant(self, bucket: int) -> None:
+        """Nothing of the bucket is delivered any more, and `proven` is not called. One that is not wanted is ignored."""
+        if (chain := self._chains.pop(bucket, None)) is not None:
+            chain.close()
+            self._mending.forget(chain)
+            self._leave.pop(bucket)()
+
+    async def publish(self, bucket: int, message_id: str, data: bytes, *, deadline: float) -> int:
+        """Store a message, and return its sequence. It is published again, under the same id, until it is acknowledged.
+
+        Raises PublishError at `deadline` (time.monotonic, less than two minutes from now), and at once for what is too large. Two
+        calls for one bucket that run at the same time are stored in any order.
+        """
+        try:
+            parts = cut(data, self._client.max_payload)
+        except ValueError as error:
+            raise PublishError(str(error)) from None
+        subject = self._names.stored(bucket)
+        earlier: list[int] = []
+        for number, part in enumerate(parts, 1):
+            is_last = number == len(parts)
+            own_id = message_id if is_last else f"{message_id}/{number}/{len(parts)}"
+            headers = {"Nats-Msg-Id": own_id, **part_headers(is_last, earlier)}
+            earlier.append(await self._publisher.publish(subject, part, headers, deadline))
+        self.state.published += 1
+        return earlier[-1]
+
+    async def fetch(self, bucket: int, after: int, upto: int) -> list[tuple[int, bytes]]:
+        """The sequences and messages that the stream's leader has of a bucket, behind `after` and up to `upto`.
+
+        It waits while NATS is away: give it a deadline. Raises MissingError when the stream no longer reaches back to `after`.
+        """
+        return await self._reader.range(bucket, after, upto)
+
+    def _take(self, chain: Chain, message: Msg) -> None:
+        if not chain.is_open:
+            return
+        headers = message.headers or {}
+        self.state.received += 1
+        stored = read_headers(int(headers[SEQUENCE]), message.data, headers)
+        fate = chain.take(int(headers["Nats-Last-Sequence"]), stored)
+        if fate is Fate.BROKEN:
+            self._mending.mend(chain)
+        elif fate is Fate.DOUBLE:
+            self.state.doubles += 1
+
+    def _pass_on(self, bucket: int, sequence: int, data: bytes) -> None:
+        self._note(bucket, sequence)
+        self._deliver(bucket, sequence, data)
+
+    def _note(self, bucket: int, sequence: int) -> None:
+        partition = bucket % PARTITIONS
+        self.positions[partition] = max(self.positions[partition], sequence)
+
+    def _reconnected(self) -> None:
+        self._publisher.reconnected()
+
+    def _prove(self, partition: int) -> None:
+        """Have the ends of all buckets looked for, once what is stored is sure to come."""
+
+        def proved(_sequence: int) -> None:
+            for bucket, chain in self._chains.items():
+                if bucket % PARTITIONS == partition:
+                    self._mending.suspect(chain)
+
+        self._joinings[partition].prove(proved)

@@ -1,0 +1,139 @@
+"""`Publisher`: messages on their way into the streams, each published again with the same id until it is acknowledged.
+
+NATS drops what it has under an id, so that again is not twice. One reply subject serves all, and one task looks after those that
+are not acknowledged: a request of nats-py has a timer and a future of its own, which costs half as much again as the message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from wspulse.supervisor.cluster.asking import end
+from wspulse.supervisor.cluster.feed.inlet import Inlet
+from wspulse.supervisor.cluster.feed.streams import APIError
+
+__all__ = ["PublishError", "Publisher"]
+
+_LOOK_S = 0.1
+_UNANSWERED_S = 1.0
+"""Then it is published again: an election takes longer, and nothing tells when it is over."""
+_TOO_LARGE = 10054
+
+
+class PublishError(Exception):
+    """A message was not acknowledged by its deadline, or never can be. It may have been stored all the same."""
+
+
+class _Ack(msgspec.Struct):
+    seq: int = 0
+    error: APIError | None = None
+
+
+_ack = msgspec.json.Decoder(_Ack)
+
+
+class _Outgoing:
+    """A message that is not acknowledged."""
+
+    __slots__ = ("acknowledged", "again_at", "data", "deadline", "headers", "reason", "reply", "subject")
+
+    def __init__(self, subject: str, reply: str, data: bytes, headers: dict[str, str], deadline: float) -> None:
+        self.subject = subject
+        self.reply = reply
+        self.data = data
+        self.headers = headers
+        self.deadline = deadline
+        self.again_at = 0.0
+        self.reason = "NATS is not connected"
+        self.acknowledged: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+
+class Publisher:
+    """See the module."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._inbox = client.new_inbox()
+        self._number = 0
+        self._outgoing: dict[str, _Outgoing] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        await self._client.subscribe(f"{self._inbox}.*", future=Inlet(self._answered))
+
+    async def close(self) -> None:
+        """What is not acknowledged fails with PublishError."""
+        for outgoing in self._outgoing.values():
+            _fail(outgoing, "the feed was closed")
+        await end(self._task)
+
+    async def publish(self, subject: str, data: bytes, headers: dict[str, str], deadline: float) -> int:
+        """The sequence. Raises PublishError."""
+        self._number += 1
+        reply = f"{self._inbox}.{self._number}"
+        outgoing = self._outgoing[reply] = _Outgoing(subject, reply, data, headers, deadline)
+        try:
+            if self._task is None:
+                self._task = asyncio.create_task(self._look_after())
+            await self._send(outgoing)
+            return await outgoing.acknowledged
+        finally:
+            del self._outgoing[reply]
+
+    def reconnected(self) -> None:
+        """What was on its way may be lost: publish all again at the next look."""
+        for outgoing in self._outgoing.values():
+            outgoing.again_at = 0.0
+
+    async def _send(self, outgoing: _Outgoing) -> None:
+        if not self._client.is_connected:  # nats-py would keep it, without a deadline
+            outgoing.reason = "NATS is not connected"
+            return
+        outgoing.reason = "no stream has acknowledged it"
+        outgoing.again_at = time.monotonic() + _UNANSWERED_S
+        try:
+            await self._client.publish(outgoing.subject, outgoing.data, outgoing.reply, outgoing.headers)
+        except nats.errors.MaxPayloadError:
+            _fail(outgoing, f"NATS takes {self._client.max_payload} bytes at most")
+        except nats.errors.Error as error:
+            outgoing.reason = str(error)
+
+    async def _look_after(self) -> None:
+        """Until there is nothing to look after."""
+        while self._outgoing:
+            await asyncio.sleep(_LOOK_S)
+            now = time.monotonic()
+            for outgoing in list(self._outgoing.values()):
+                if outgoing.acknowledged.done():
+                    continue
+                if now >= outgoing.deadline:
+                    _fail(outgoing, outgoing.reason)
+                elif now >= outgoing.again_at:
+                    await self._send(outgoing)
+        self._task = None
+
+    def _answered(self, message: Msg) -> None:
+        outgoing = self._outgoing.get(message.subject)
+        if outgoing is None or outgoing.acknowledged.done():
+            return
+        if not message.data:
+            outgoing.reason, outgoing.again_at = "no stream takes it", 0.0  # "no responders"
+            return
+        ack = _ack.decode(message.data)
+        if ack.error is None:
+            outgoing.acknowledged.set_result(ack.seq)
+        elif ack.error.err_code == _TOO_LARGE:
+            _fail(outgoing, ack.error.description)
+        else:
+            outgoing.reason, outgoing.again_at = ack.error.description, 0.0
+
+
+def _fail(outgoing: _Outgoing, reason: str) -> None:
+    if not outgoing.acknowledged.done():
+        outgoing.acknowledged.set_exception(PublishError(reason))

@@ -1,0 +1,146 @@
+"""`Watch`: looks at all streams once a second, and at the connection ten times.
+
+It makes streams anew that are gone, with the servers' memory; has the ends of buckets looked for after a reconnect, under a new
+leader, and where a stream has more than came; and says whether NATS is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from array import array
+from collections.abc import Callable, Mapping
+
+from nats.aio.client import Client
+
+from wspulse.supervisor.cluster.asking import end
+from wspulse.supervisor.cluster.feed.chain import Chain
+from wspulse.supervisor.cluster.feed.mending import Mending
+from wspulse.supervisor.cluster.feed.names import PARTITIONS, Names
+from wspulse.supervisor.cluster.feed.state import FeedState
+from wspulse.supervisor.cluster.feed.streams import Info, Streams
+
+__all__ = ["Watch"]
+
+_PULSE_S = 0.1
+_LOOK_S = 1.0
+
+_BEHIND_LOOKS = 2
+"""A server that was leader and does not know yet that it is none answers with what it had; not for a second."""
+
+_logger = logging.getLogger("wspulse.supervisor")
+
+
+class Watch:
+    """See the module. `prove(partition)` has what is behind the positions of its buckets looked for."""
+
+    def __init__(
+        self,
+        client: Client,
+        names: Names,
+        streams: Streams,
+        state: FeedState,
+        positions: array[int],
+        chains: Mapping[int, Chain],
+        mending: Mending,
+        reconnected: Callable[[], None],
+        prove: Callable[[int], None],
+    ) -> None:
+        self._client = client
+        self._names = names
+        self._streams = streams
+        self._state = state
+        self._positions = positions
+        self._chains = chains
+        self._mending = mending
+        self._reconnected = reconnected
+        self._prove = prove
+        self._reconnects = client.stats["reconnects"]
+        self._created: dict[int, str] = {}
+        self._leaders: dict[int, str] = {}
+        self._behind = [0] * PARTITIONS
+        self._hurry = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """The streams are there."""
+        self._tell(True)
+        self._tasks = [asyncio.create_task(self._feel_pulse()), asyncio.create_task(self._look())]
+
+    async def close(self) -> None:
+        await end(*self._tasks)
+
+    async def _feel_pulse(self) -> None:
+        while True:
+            await asyncio.sleep(_PULSE_S)
+            if not self._client.is_connected:
+                self._tell(False)
+            elif (reconnects := self._client.stats["reconnects"]) != self._reconnects:
+                self._state.reconnects += reconnects - self._reconnects
+                self._reconnects = reconnects
+                self._leaders.clear()  # so that each looks new
+                self._reconnected()
+                self._hurry.set()
+
+    async def _look(self) -> None:
+        while True:
+            if self._client.is_connected:
+                await self._look_at_all()
+            self._hurry.clear()
+            try:
+                async with asyncio.timeout(_LOOK_S):
+                    await self._hurry.wait()
+            except TimeoutError:
+                pass
+
+    async def _look_at_all(self) -> None:
+        wanted: dict[int, list[Chain]] = {}
+        for bucket, chain in self._chains.items():
+            wanted.setdefault(bucket % PARTITIONS, []).append(chain)
+        positions = list(self._positions)  # what was stored before the question
+        questions = [self._streams.info(partition, with_counts=partition in wanted) for partition in range(PARTITIONS)]
+        infos = await asyncio.gather(*questions)
+        anew = [
+            partition
+            for partition, info in enumerate(infos)
+            if info is not None and await self._began_anew(partition, info, positions[partition])
+        ]
+        if anew:
+            self._state.lost += sum(partition in wanted for partition in anew)
+            for partition in anew:
+                self._leaders.pop(partition, None)
+            _logger.warning("streams in NATS began anew: what they held is lost", extra={"partitions": anew})
+        for partition, info in enumerate(infos):
+            if info is not None and info.is_led:
+                self._compare(partition, info, wanted.get(partition, []))
+        self._tell(self._client.is_connected and all(info is not None and info.is_led for info in infos))
+
+    async def _began_anew(self, partition: int, info: Info, position: int) -> bool:
+        """Whether what the stream held is gone; has it go on above all that it held."""
+        if info.is_gone:
+            await self._streams.make(partition, position)
+            return False  # until it is there
+        if not info.is_led:
+            return False
+        created = self._created.get(partition)
+        self._created[partition] = info.created
+        if created is not None and created != info.created:
+            return True
+        self._behind[partition] = self._behind[partition] + 1 if info.state.last_seq < position else 0
+        if self._behind[partition] < _BEHIND_LOOKS:
+            return False
+        await self._streams.lift(partition, position)
+        return True
+
+    def _compare(self, partition: int, info: Info, chains: list[Chain]) -> None:
+        if chains and self._leaders.get(partition) != info.leader:
+            self._leaders[partition] = info.leader
+            self._prove(partition)
+        for chain in chains:
+            chain.forget_parts(info.state.first_seq)
+            self._mending.counted(chain, info.counts.get(self._names.stored(chain.bucket), 0))
+
+    def _tell(self, connected: bool) -> None:
+        if connected != self._state.connected:
+            self._state.connected = connected
+            self._state.up(connected)

@@ -1,0 +1,1 @@
+"""Rooms' messages of all hosts, in one order."""

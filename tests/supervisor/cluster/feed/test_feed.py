@@ -1,0 +1,222 @@
+"""Order, proofs and whole messages, with one NATS server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.cluster.feeds import api, hammer, recorded_feed
+from tests.support.eventually import eventually
+from tests.support.processes.nats_servers import NatsServers, nats_servers
+from wspulse.supervisor.cluster.feed.publishing import PublishError
+from wspulse.supervisor.cluster.feed.reading import MissingError
+
+BUCKETS = range(40)
+
+
+async def test_all_feeds_get_all_messages_of_a_bucket_in_one_order(servers: NatsServers) -> None:
+    async with (
+        recorded_feed(servers.urls) as first,
+        recorded_feed(servers.urls) as second,
+        recorded_feed(servers.urls) as third,
+    ):
+        feeds = (first, second, third)
+        for feed in feeds:
+            await feed.want_now(*BUCKETS)
+
+        async def publish(feed: int, bucket: int) -> list[int]:
+            return [
+                await feeds[feed].publish(bucket, f"{feed}.{bucket}.{number}", b"%d" % number) for number in range(10)
+            ]
+
+        published = await asyncio.gather(*(publish(feed, bucket) for feed in range(3) for bucket in BUCKETS))
+        for bucket in BUCKETS:
+            sequences = sorted(sum((published[feed * len(BUCKETS) + bucket] for feed in range(3)), []))
+            for feed in feeds:
+                await eventually(
+                    lambda feed=feed, wanted=sequences, bucket=bucket: feed.sequences(bucket) == wanted, "all"
+                )
+            assert first.got[bucket] == second.got[bucket] == third.got[bucket]
+        assert all(feed.feed.state.repaired == feed.feed.state.lost == 0 for feed in feeds)
+
+
+async def test_publishers_own_order_is_kept(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        await feed.want_now(5)
+        data = [b"%d" % number for number in range(50)]
+        for number, each in enumerate(data):
+            await feed.publish(5, f"a.{number}", each)
+        await feed.has(5, *data)
+
+
+async def test_message_that_is_published_again_under_its_id_is_stored_once(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        await feed.want_now(5)
+        first = await feed.publish(5, "a.1", b"one")
+        assert await feed.publish(5, "a.1", b"one") == first
+        await feed.publish(5, "a.2", b"two")
+        await feed.has(5, b"one", b"two")
+
+
+async def test_bucket_begins_at_its_proof_and_ends_when_it_is_not_wanted(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        before = await feed.publish(5, "a.1", b"before")
+        await feed.want_now(5, 21)
+        assert feed.proven[5] > before
+        assert feed.feed.positions[5] == max(feed.proven.values())  # of one partition
+        during = await feed.publish(5, "a.2", b"during")
+        await feed.has(5, b"during")
+        assert feed.feed.positions[5] == during
+
+        feed.feed.unwant(5)
+        await feed.publish(5, "a.3", b"after")
+        await feed.publish(21, "a.4", b"of another bucket, behind it in the stream")
+        await feed.has(21, b"of another bucket, behind it in the stream")
+        await feed.has(5, b"during")
+        feed.feed.unwant(5)  # again
+
+
+async def test_bucket_that_is_wanted_twice_is_refused(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        feed.want(5)
+        with pytest.raises(ValueError, match="wanted already"):
+            feed.want(5)
+        with pytest.raises(ValueError, match="or is none"):
+            feed.want(4096)
+
+
+async def test_bucket_that_is_no_longer_wanted_before_its_proof_is_not_proven(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        feed.want(5)
+        feed.feed.unwant(5)
+        await feed.want_now(21)
+        assert 5 not in feed.proven
+
+
+async def test_with_a_position_what_the_stream_has_behind_it_comes_first(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        positions = [await feed.publish(5, f"a.{number}", b"%d" % number) for number in range(10)]
+        await feed.publish(21, "other", b"other bucket, same partition")
+        await feed.want_now(5, after=positions[3])
+        assert feed.got[5] == [(positions[number], b"%d" % number) for number in range(4, 10)]
+        assert feed.proven[5] > positions[-1]
+        await feed.publish(5, "a.10", b"10")
+        await feed.has(5, *(b"%d" % number for number in range(4, 11)))
+        assert feed.feed.state.lost == 0
+
+
+async def test_position_under_load_neither_doubles_nor_loses(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as publisher, recorded_feed(servers.urls) as feed:
+        positions = [await publisher.publish(5, f"a.{number}", b"%d" % number) for number in range(20)]
+        is_done = False
+        hammering = asyncio.create_task(hammer(publisher, 5, lambda: not is_done))
+        for _ in range(5):
+            feed.got[5] = []
+            feed.proven.clear()
+            await feed.want_now(5, after=positions[-1])
+            upto = await publisher.publish(5, f"marker.{len(positions)}", b"marker")
+            positions.append(upto)
+            await eventually(lambda upto=upto: feed.sequences(5)[-1] >= upto, "the marker")
+            feed.feed.unwant(5)
+            numbers = [int(data) for _, data in feed.got[5] if data != b"marker"]
+            assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+            assert feed.sequences(5) == sorted(set(feed.sequences(5)))
+        is_done = True
+        await hammering
+        assert feed.feed.state.lost == 0
+
+
+async def test_fetch_gives_a_range_and_says_when_the_stream_begins_later(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        positions = [await feed.publish(5, f"a.{number}", b"%d" % number) for number in range(6)]
+        wanted = [(positions[number], b"%d" % number) for number in (2, 3)]
+        assert await feed.feed.fetch(5, positions[1], positions[3]) == wanted
+        assert await feed.feed.fetch(5, positions[3], positions[3]) == []
+        assert await feed.feed.fetch(21, positions[0], positions[-1]) == []
+
+        await api(feed.client, "STREAM.PURGE.WSPULSE_tests_5", {"seq": positions[2]})
+        assert await feed.feed.fetch(5, positions[1], positions[3]) == wanted
+        with pytest.raises(MissingError) as raised:
+            await feed.feed.fetch(5, positions[0], positions[3])
+        assert raised.value.first == positions[2]
+
+
+async def test_large_message_travels_in_parts(tmp_path: Path) -> None:
+    with nats_servers(tmp_path, options="max_payload: 4096") as servers:
+        async with recorded_feed(servers.urls) as feed, recorded_feed(servers.urls) as late:
+            await feed.want_now(5)
+            large = bytes(range(256)) * 100
+            before = await feed.publish(5, "a.1", b"small")
+            last = await feed.publish(5, "a.2", large)
+            await feed.publish(5, "a.3", b"small too")
+            await feed.has(5, b"small", large, b"small too")
+            assert feed.sequences(5)[1] == last
+            assert feed.feed.state.repaired == 0
+
+            await late.want_now(5, after=before)
+            assert [data for _, data in late.got[5]] == [large, b"small too"]
+            assert await feed.feed.fetch(5, before, last) == [(last, large)]
+            await api(feed.client, "STREAM.PURGE.WSPULSE_tests_5", {"seq": last})
+            with pytest.raises(MissingError):  # the last part alone is no message
+                await feed.feed.fetch(5, last - 1, last)
+
+
+async def test_message_that_is_too_large_is_refused_at_once(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        with pytest.raises(PublishError, match="too large for a cluster"):
+            await feed.publish(5, "a.1", bytes(8 * 1024 * 1024 + 1))
+        assert await feed.publish(5, "a.2", bytes(8 * 1024 * 1024)) > 0
+
+
+async def test_parts_that_came_before_the_bucket_was_wanted_are_read_from_the_stream(tmp_path: Path) -> None:
+    with nats_servers(tmp_path, options="max_payload: 4096") as servers:
+        async with recorded_feed(servers.urls) as feed:
+            first = await feed.client.jetstream().publish(
+                "wspulse.tests.in.5.5", b"one ", headers={"Wspulse-Part": "1"}
+            )
+            await feed.want_now(5)
+            await feed.client.jetstream().publish(
+                "wspulse.tests.in.5.5", b"two", headers={"Wspulse-Parts": str(first.seq)}
+            )
+            await feed.has(5, b"one two")
+
+
+async def test_publish_fails_at_its_deadline_and_says_why(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        await api(feed.client, "STREAM.PURGE.WSPULSE_tests_5", {})
+        servers.kill(0)
+        begun = time.monotonic()
+        with pytest.raises(PublishError, match="NATS is not connected|no stream has acknowledged it"):
+            await feed.publish(5, "a.1", b"one", within_s=0.5)
+        assert 0.4 < time.monotonic() - begun < 2.0
+
+
+async def test_closed_feed_delivers_no_more(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as feed, recorded_feed(servers.urls) as other:
+        await feed.want_now(5)
+        await other.want_now(5)
+        await feed.feed.close()
+        await other.publish(5, "a.1", b"one")
+        await other.has(5, b"one")
+        assert feed.got[5] == []
+
+
+async def test_closed_feed_fails_its_publishers(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        servers.kill(0)
+        publishing = asyncio.create_task(feed.publish(5, "a.1", b"one"))
+        await asyncio.sleep(0)
+        await feed.feed.close()
+        with pytest.raises(PublishError, match="closed"):
+            await publishing
+
+
+async def test_what_cannot_be_read_harms_nobody(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        await feed.want_now(5)
+        await feed.client.publish("wspulse.tests.out.5.5", b"no headers")
+        await feed.publish(5, "a.1", b"one")
+        await feed.has(5, b"one")
