@@ -75,7 +75,7 @@ ACTORS_FOR_THE_SUPERVISOR = {
     "process": ("values", "mesh", "accept.listener"),
     "moving": ("values", "mesh"),
     "control": ("values", "mesh"),
-    "cluster": ("values.log_limit",),
+    "cluster": ("values", "mesh", "bus.message", "bus.cluster.buckets", "bus.cluster.message"),
     "tls": ("values", "accept.listener", "accept.listening", "wire"),
     "client": ("values.errors", "values.frame", "values.awaitable", "values.log_limit"),
     "admin": ("values.asgi", "values.errors", "values.log_limit", "accept.http_heads", "wire.answer"),
@@ -103,6 +103,7 @@ LESS_THAN_THE_ORDER = {
         "wspulse.actors.values.log_limit",
     ),
     "wspulse.supervisor.source_files": ("wspulse.supervisor.errors",),
+    "wspulse.supervisor.cluster.exchange": ("wspulse.supervisor.errors",),
     "wspulse.supervisor.starter": ("wspulse.supervisor.errors",),
     "wspulse.supervisor.control.bridge": (
         "wspulse.supervisor.protocol",
@@ -144,6 +145,8 @@ MACHINES = (
     "actors/client/handling/inbox",
     "actors/client/outbox",
     "actors/client/session",
+    "actors/bus/cluster/message",
+    "actors/bus/cluster/seen",
     "actors/bus/publishing/audiences",
     "actors/bus/echoes",
     "actors/bus/publishing/flow",
@@ -172,6 +175,8 @@ MACHINES = (
     "supervisor/source_files/sources",
     "supervisor/client/subscription",
     "supervisor/cluster/feed/chain",
+    "supervisor/cluster/exchange/held",
+    "supervisor/cluster/exchange/wanted",
     "supervisor/control/bridge/backlog",
     "supervisor/control/bridge/desk",
     "supervisor/control/bridge/instructions",
@@ -202,11 +207,9 @@ IO = {"asyncio", "multiprocessing", "select", "selectors", "signal", "socket", "
 IO |= {"uvloop", "zmq"}
 
 MAY_IMPORT_ZMQ = (
-    "actors/bus/publishing/publisher",
-    "actors/bus/receiving/receiver",
-    "actors/bus/receiving/subscriptions",
-    "actors/bus/zmq",
+    "actors/bus/",
     "supervisor/client/",
+    "supervisor/cluster/exchange/",
     "supervisor/control/",
     "supervisor/process/bus_forwarder",
     "supervisor/protocol/address",

@@ -24,6 +24,10 @@ class Bus(Protocol):
     leave_delay_s: float
     """How long a room without members stays joined, because joining is dear and people come back."""
 
+    acknowledges: bool
+    """Whether `publish_when_free` returns only when the cluster keeps the frame: then whoever is to wait for that calls it, and
+    not `publish`."""
+
     def publish(self, room_id: str, wire: bytes) -> bool: ...
 
     def publish_but(self, room_id: str, wire: bytes, excluded: frozenset[str]) -> bool:
@@ -31,7 +35,8 @@ class Bus(Protocol):
 
     async def publish_when_free(self, room_id: str, wire: bytes, excluded: frozenset[str] = frozenset()) -> None:
         """Wait, behind earlier callers of this room, until the bus takes it. Raises ShardUnavailableError after 5 s; it was
-        not taken then, nor is it where the caller is cancelled."""
+        not taken then, nor is it where the caller is cancelled. A bus that acknowledges: until it has, or 10 s have passed;
+        what became of it is unknown then, and where the caller is cancelled."""
 
     def join(self, room_id: str, joined: Callable[[], None]) -> None:
         """Call `joined` (perhaps at once) when everything published from then on will be delivered here."""

@@ -11,6 +11,7 @@ class LocalBus:
     """One shard needs no bus: what it publishes it delivers."""
 
     leave_delay_s = 0.0
+    acknowledges = False
 
     def __init__(
         self, deliver: Callable[[str, bytes], None], deliver_but: Callable[[str, bytes, frozenset[str]], None]

@@ -1,15 +1,15 @@
 """The wire form of a room's message on the bus, and the check that none is missing. No I/O.
 
-    b"r" room 0xff │ sender u32 │ number u64 │ previous u64 │ count u32 │ length u32 × count │ the frames, joined
+    b"r" room 0xff │ sender u64 │ number u64 │ previous u64 │ sequence u64 │ count u32 │ length u32 × count │ the frames, joined
 
 A frame that some members are not to get has a message of its own, with a count of 0, and behind it an extension:
 
     number of the extension, 1 u8 │ length u32 │ connection ids, joined by 0xff │ the frame
 
-Whoever does not know an extension finds no frame in it. `sender` is the publishing shard's incarnation, `number` counts its
-messages, `previous` is the number of its message before
-this one in the same room, 0 for unknown. The topic ends with a byte that UTF-8 never has, so that no room's topic is the
-beginning of another's.
+Whoever does not know an extension finds no frame in it. `sender` is the publishing shard's incarnation, or its origin where
+there are several hosts; `number` counts its messages, `previous` is the number of its message before this one in the same room,
+0 for unknown. `sequence` is the message's place in the order of all hosts, written in by the gateway; 0 without one. The topic
+ends with a byte that UTF-8 never has, so that no room's topic is the beginning of another's.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ __all__ = [
     "GapWatch",
     "cut_topic",
     "echo_topic",
+    "identity",
     "mark_topic",
     "pack",
     "pack_but",
@@ -37,12 +38,15 @@ __all__ = [
     "pack_last_word",
     "pack_mark",
     "probe_topic",
+    "room_of",
     "room_topic",
+    "topic_of",
     "unpack",
     "unpack_cut",
     "unpack_echo",
     "unpack_last_word",
     "unpack_mark",
+    "with_sequence",
 ]
 
 ROOM_PREFIX = b"r"
@@ -57,7 +61,13 @@ _MOST_SENDERS = 4096
 """Remembered in one room. There are not so many at once: most are of earlier lives of shards."""
 
 _END = b"\xff"
-_HEAD = Struct("<IQQI")
+_NOBODY: frozenset[str] = frozenset()
+_HEAD = Struct("<QQQQI")
+_SEQUENCE = Struct("<Q")
+_SEQUENCE_AT = 24
+"""In the head."""
+
+_IDENTITY = Struct("<QQ")
 _EXCLUDING = 1
 _EXTENSION = Struct("<BI")
 _MARK_TOPIC = Struct("<I")
@@ -75,8 +85,10 @@ class BusMessage(NamedTuple):
     number: int
     previous: int
     frames: list[bytes]
-    excluded: frozenset[str] = frozenset()
+    excluded: frozenset[str] = _NOBODY
     """The connections that do not get them."""
+
+    sequence: int = 0
 
 
 def room_topic(room_id: str) -> bytes:
@@ -85,13 +97,13 @@ def room_topic(room_id: str) -> bytes:
 
 def pack(topic: bytes, sender: int, number: int, previous: int, frames: list[bytes]) -> bytes:
     lengths = Struct(f"<{len(frames)}I").pack(*map(len, frames))
-    return b"".join((topic, _HEAD.pack(sender, number, previous, len(frames)), lengths, *frames))
+    return b"".join((topic, _HEAD.pack(sender, number, previous, 0, len(frames)), lengths, *frames))
 
 
 def pack_but(topic: bytes, sender: int, number: int, previous: int, frame: bytes, excluded: frozenset[str]) -> bytes:
     """A message with one frame for all members but these."""
     ids = _END.join([connection_id.encode("utf-8", "surrogatepass") for connection_id in excluded])
-    head = _HEAD.pack(sender, number, previous, 0)
+    head = _HEAD.pack(sender, number, previous, 0, 0)
     return b"".join((topic, head, _EXTENSION.pack(_EXCLUDING, len(ids)), ids, frame))
 
 
@@ -99,25 +111,46 @@ def unpack(data: bytes) -> BusMessage:
     end = data.index(_END)
     room_id = data[1:end].decode("utf-8", "surrogatepass")
     at = end + 1
-    sender, number, previous, count = _HEAD.unpack_from(data, at)
+    sender, number, previous, sequence, count = _HEAD.unpack_from(data, at)
     at += _HEAD.size
     if count == 1:
-        return BusMessage(room_id, sender, number, previous, [data[at + 4 :]])
+        return BusMessage(room_id, sender, number, previous, [data[at + 4 :]], _NOBODY, sequence)
     if count == 0 and at < len(data):
         extension, length = _EXTENSION.unpack_from(data, at)
         if extension != _EXCLUDING:
-            return BusMessage(room_id, sender, number, previous, [])
+            return BusMessage(room_id, sender, number, previous, [], _NOBODY, sequence)
         at += _EXTENSION.size
         ids = data[at : at + length].split(_END)
         excluded = frozenset(each.decode("utf-8", "surrogatepass") for each in ids)
-        return BusMessage(room_id, sender, number, previous, [data[at + length :]], excluded)
+        return BusMessage(room_id, sender, number, previous, [data[at + length :]], excluded, sequence)
     lengths = Struct(f"<{count}I").unpack_from(data, at)
     at += 4 * count
     frames = []
     for length in lengths:
         frames.append(data[at : at + length])
         at += length
-    return BusMessage(room_id, sender, number, previous, frames)
+    return BusMessage(room_id, sender, number, previous, frames, _NOBODY, sequence)
+
+
+def room_of(topic: bytes) -> str:
+    return topic[1:-1].decode("utf-8", "surrogatepass")
+
+
+def topic_of(data: bytes) -> bytes:
+    """Of a room's message."""
+    return data[: data.index(_END) + 1]
+
+
+def identity(data: bytes, topic: bytes) -> tuple[int, int]:
+    """The sender of a room's message, and its number: no other message has both."""
+    sender, number = _IDENTITY.unpack_from(data, len(topic))
+    return sender, number
+
+
+def with_sequence(data: bytes, sequence: int) -> bytes:
+    """A room's message, with its place in the order of all hosts."""
+    at = data.index(_END) + 1 + _SEQUENCE_AT
+    return b"".join((data[:at], _SEQUENCE.pack(sequence), data[at + _SEQUENCE.size :]))
 
 
 def mark_topic(shard: int) -> bytes:
@@ -178,8 +211,9 @@ def unpack_last_word(data: bytes) -> int:
     return incarnation
 
 
-def probe_topic(shard: int, incarnation: int, number: int) -> bytes:
-    return PROBE_PREFIX + b"%d.%d.%d;" % (shard, incarnation, number)
+def probe_topic(shard: int, incarnation: int, number: int, life: int = 0) -> bytes:
+    """`life`: of the gateway by which it is to be answered, where there is one."""
+    return PROBE_PREFIX + b"%d.%d.%d.%d;" % (shard, incarnation, number, life)
 
 
 class GapWatch:
@@ -200,6 +234,10 @@ class GapWatch:
     def rooms(self) -> KeysView[str]:
         """Those that are joined."""
         return self._rooms.keys()
+
+    def last_of(self, message: BusMessage) -> int:
+        """The number of the last one of its sender in its room; 0 for unknown."""
+        return self._rooms[message.room_id].get(message.sender, 0)
 
     def follows(self, message: BusMessage) -> bool:
         """Note a message. False where an earlier one of its sender to this room should have come and did not."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import zmq
 
@@ -32,6 +33,7 @@ class ZmqBus:
     sender, number)` answers a mark of another shard; `tell_rooms` tells others of our rooms."""
 
     leave_delay_s = 5.0
+    acknowledges = False
 
     def __init__(
         self,
@@ -56,11 +58,10 @@ class ZmqBus:
         self.on_last_word: Callable[[], None] = lambda: None
         self._fences: deque[tuple[int, Callable[[], None]]] = deque()
         """Marks for ourselves, by their numbers, and who waits for them."""
-        self._publisher = publisher = Publisher(
-            self._context, push_endpoint, shard=shard, incarnation=incarnation, metrics=metrics
+        self._publisher = publisher = self._new_publisher(
+            push_endpoint, shard=shard, incarnation=incarnation, metrics=metrics
         )
-        self._receiver = receiver = Receiver(
-            self._context,
+        self._receiver = receiver = self._new_receiver(
             subscribe_endpoint,
             shard=shard,
             incarnation=incarnation,
@@ -85,6 +86,12 @@ class ZmqBus:
         self.join, self.leave = receiver.subscriptions.join, receiver.subscriptions.leave
         self.tell_all_rooms = receiver.subscriptions.tell_all
         self.watch_cuts, self.unwatch_cuts = receiver.watch_cuts, receiver.unwatch_cuts
+
+    def _new_publisher(self, endpoint: str, **seat: Any) -> Publisher:
+        return Publisher(self._context, endpoint, **seat)
+
+    def _new_receiver(self, endpoint: str, **told: Any) -> Receiver:
+        return Receiver(self._context, endpoint, **told)
 
     def stop(self) -> None:
         """Send what is batched, and a last word behind it, then end. Callers that wait get ShardUnavailableError."""

@@ -83,8 +83,10 @@ class InProcess:
         shard = runtime.shard
         excluded = _NONE if exclude is NOBODY else checked_excluded(exclude)
         wire = shard.encode(frame)
-        taken = shard.bus.publish_but(room_id, wire, excluded) if excluded else shard.bus.publish(room_id, wire)
-        if not taken:
+        bus = shard.bus
+        if bus.acknowledges or not (
+            bus.publish_but(room_id, wire, excluded) if excluded else bus.publish(room_id, wire)
+        ):
             return publish_when_free(shard, room_id, wire, excluded)
         shard.metrics.broadcasts += 1
         return None

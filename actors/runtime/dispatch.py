@@ -208,7 +208,10 @@ class Dispatch:
         if self._is_server_closing():
             raise ServerClosedError
         shard = self._shard
-        if not (shard.bus.publish_but(room_id, wire, excluded) if excluded else shard.bus.publish(room_id, wire)):
+        bus = shard.bus
+        if bus.acknowledges or not (
+            bus.publish_but(room_id, wire, excluded) if excluded else bus.publish(room_id, wire)
+        ):
             return self._tasks.spawn(publish_when_free(shard, room_id, wire, excluded))
         shard.metrics.broadcasts += 1
         return None

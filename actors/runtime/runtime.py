@@ -23,6 +23,7 @@ from wspulse.actors.accept.listener import Listener
 from wspulse.actors.accept.origins import reads_cookies
 from wspulse.actors.accept.pages import own_pages
 from wspulse.actors.accept.proxies.trust import TrustedProxies
+from wspulse.actors.bus.cluster.seat import ClusterSeat
 from wspulse.actors.bus.contract import Bus
 from wspulse.actors.events.measured import measured
 from wspulse.actors.journal.slow_handlers import SlowHandlers
@@ -79,7 +80,8 @@ class ShardRuntime:
     number of workers gives. `bus` is (push endpoint, subscribe endpoint); with one shard there is no bus. Without `listeners`
     somebody else brings the connections: an ASGI server. `trust` says whose word counts for where a client is. Where it
     `measures`, handlers, upgrades and pongs are timed, which costs each of them a little. `counts` is the file in which all
-    workers count connections, which stays the caller's."""
+    workers count connections, which stays the caller's. `cluster` is there where the server spans several hosts; then there is
+    a `bus`, with a gateway at its end."""
 
     def __init__(
         self,
@@ -100,6 +102,7 @@ class ShardRuntime:
         trust: TrustedProxies = _NOBODY,
         measures: bool = False,
         counts: int | None = None,
+        cluster: ClusterSeat | None = None,
     ) -> None:
         self._server = server
         self._drain_s = drain_s
@@ -112,6 +115,7 @@ class ShardRuntime:
             index=shard,
             seat=seat,
             incarnation=incarnation,
+            origin=None if cluster is None else cluster.origin,
             options=server.options,
             handlers=Handlers(**server.handlers),
             loop=asyncio.get_running_loop(),
@@ -134,7 +138,7 @@ class ShardRuntime:
         if server._extensions:
             self.shard.resumable = self._extensions.may_resume
         self._siblings = Siblings(
-            self.shard, mailbox_paths if mailbox is not None else _NOWHERE, bus, self._extensions, self.health
+            self.shard, mailbox_paths if mailbox is not None else _NOWHERE, bus, self._extensions, self.health, cluster
         )
         self.up_shards = self._siblings.up_shards
         self._tasks = TaskSet()

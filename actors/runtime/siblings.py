@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
+from wspulse.actors.bus.cluster.seat import ClusterSeat
 from wspulse.actors.bus.sharing.switch import BusSwitch
 from wspulse.actors.bus.zmq import ZmqBus
 from wspulse.actors.mesh.actor import ActorRef
@@ -38,6 +39,7 @@ class Siblings:
         bus: tuple[str, str] | None,
         extensions: Extension,
         health: Health,
+        cluster: ClusterSeat | None = None,
     ) -> None:
         self.up_shards: dict[int, int] = {}
         """Shard → incarnation of those that are known to be up."""
@@ -67,6 +69,7 @@ class Siblings:
             begun=self._bus_begins,
             is_alone=lambda: not self._ready,
             health=health,
+            cluster=cluster,
         )
         for seat, path in mailbox_paths.items():
             if seat != shard.seat:

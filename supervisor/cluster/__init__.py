@@ -1,3 +1,5 @@
-"""Several hosts as one server, on NATS with JetStream. In `feed` are rooms' messages of all hosts, in one order. It may import
-everything up to `control`. Nothing imports it, or `nats`, where no cluster is asked for.
+"""The gateway: one process beside the workers of a host, through which the hosts of a cluster reach each other.
+
+Only what lives here talks to NATS. `feed` has the rooms' messages of all hosts, `exchange` the ZeroMQ sockets of this host's
+workers, `hosts` who is there and which connection is where.
 """

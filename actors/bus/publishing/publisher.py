@@ -87,14 +87,17 @@ class Publisher:
             if not future.done():
                 future.set_exception(ShardUnavailableError("the server is closing"))
         self._waiters.clear()
-        self._flush()
-        self._send(pack_last_word(self._incarnation))
+        self._send_rest()
         if self._unsent:
             # Nothing comes to wait any more, and the socket may keep it all: as soon as it takes something it takes the rest.
             self._push.setsockopt(zmq.SNDHWM, 0)
             if self._push.poll(_LAST_WORD_MS, zmq.POLLOUT):
                 self._send_unsent()
         self._end()
+
+    def _send_rest(self) -> None:
+        self._flush()
+        self._send(pack_last_word(self._incarnation))
 
     def abandon(self) -> None:
         """End at once; what waits is given up."""
@@ -152,7 +155,10 @@ class Publisher:
         if self._unsent or self._stopped:
             return False
         blocked = self.flow.blocked
-        return not blocked or not blocked & self.audiences.of(room_topic(room_id))
+        return not blocked or not blocked & self._audience_of(room_id)
+
+    def _audience_of(self, room_id: str) -> int:
+        return self.audiences.of(room_topic(room_id))
 
     def _take(self, room_id: str, wire: bytes) -> None:
         batch = self._batches.get(room_id)
@@ -181,8 +187,7 @@ class Publisher:
             self._send(data)
             if flow.published(audience_of(topic), len(data)):
                 self._mark(flow.due_marks())
-        if self._period is None:
-            self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period, context=self._own)
+        self._begin_period()
 
     def _take_but(self, room_id: str, wire: bytes, excluded: frozenset[str]) -> None:
         """A message of its own, behind what this turn has published before."""
@@ -192,6 +197,9 @@ class Publisher:
         self._send(data)
         if self.flow.published(self.audiences.of(topic), len(data)):
             self._mark(self.flow.due_marks())
+        self._begin_period()
+
+    def _begin_period(self) -> None:
         if self._period is None:
             self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period, context=self._own)
 
@@ -199,7 +207,7 @@ class Publisher:
         self._numbering.end_period()
         self._period = None
         if self._numbering.remembers:
-            self._period = self._loop.call_later(_NUMBERS_KEPT_S, self._end_period, context=self._own)
+            self._begin_period()
 
     def _send(self, data: bytes) -> None:
         if not self._unsent:
@@ -211,18 +219,22 @@ class Publisher:
                 self._set_retry()
         self._unsent.append(data)
 
+    def _send_behind(self, data: bytes) -> None:
+        """What is to come behind all that was published before."""
+        self._send(data)
+
     def cut(self, number: int) -> None:
         """Publish a cut of ours, behind all that was published before; callers that wait have published nothing yet."""
         self._flush()
         if not self._stopped:
-            self._send(pack_cut(self._incarnation, number))
+            self._send_behind(pack_cut(self._incarnation, number))
 
     def mark_own(self) -> int:
         """Publish a mark for this shard itself, behind all that was published before. Returns its number."""
         self._flush()
         number = self._numbering.next()
         self.flow.mark(self._shard, number)
-        self._send(pack_mark(self._shard, self._shard, self._incarnation, number))
+        self._send_behind(pack_mark(self._shard, self._shard, self._incarnation, number))
         return number
 
     def hand_over(self, successor: Bus) -> list[tuple[str, bytes, frozenset[str]]]:
@@ -333,7 +345,7 @@ class Publisher:
         for shard in shards:
             number = self._numbering.next()
             self.flow.mark(shard, number)
-            self._send(pack_mark(shard, self._shard, self._incarnation, number))
+            self._send_behind(pack_mark(shard, self._shard, self._incarnation, number))
         if self.flow.blocked and self._mark_again is None and not self._stopped:
             self._mark_again = self._loop.call_later(_MARK_AGAIN_S, self._mark_blocked, context=self._own)
 

@@ -45,7 +45,8 @@ _CUT, _LAST_WORD = CUT_PREFIX[0], LAST_WORD_PREFIX[0]
 
 class Receiver:
     """See the module. `deliver(room_id, wire)` takes a frame, `deliver_but` one that some do not get; `marked(shard, sender,
-    number)` a mark for this shard, `last_word(incarnation)` the end of what a process has published."""
+    number)` a mark for this shard, `last_word(incarnation)` the end of what a process has published; `gaps` is asked of each
+    message whether one is missing before it."""
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Receiver:
         last_word: Callable[[int], None],
         publish_probe: Callable[[bytes], None],
         tell_rooms: TellRooms,
+        gaps: GapWatch | None = None,
     ) -> None:
         self._metrics = metrics
         self._deliver = deliver
@@ -71,7 +73,7 @@ class Receiver:
         self._own = copy_context()  # in which the loop calls us: that of a handler, which joins a room, would be kept
         self._subscribe = subscribing_socket(context, endpoint)
         self._stopped = False
-        self._gaps = GapWatch()
+        self._gaps = gaps or GapWatch()
         self._gap_log = GapLog()
         self._failures = Failures()
         self._look_scheduled = False
@@ -142,13 +144,15 @@ class Receiver:
             if kind == _MARK:
                 self._marked(*unpack_mark(data))
             elif kind == _PROBE:
-                self.subscriptions.returned(data)
+                self._probed(data)
             elif kind == _ECHO:
                 self.echoed(data)
             elif kind == _CUT:
                 self._cut(*unpack_cut(data))
             elif kind == _LAST_WORD:
                 self._last_word(unpack_last_word(data))
+            else:
+                self._receive_other(kind, data)
             if self._stopped:
                 return True
         return False
@@ -164,6 +168,12 @@ class Receiver:
             return
         for wire in message.frames:
             self._deliver(message.room_id, wire)
+
+    def _probed(self, data: bytes) -> None:
+        self.subscriptions.returned(data)
+
+    def _receive_other(self, kind: int, data: bytes) -> None:
+        """Of a kind that comes on no topic to which this has subscribed."""
 
     def _cut(self, source: int, number: int) -> None:
         passed = self._passed.get(source)

@@ -102,6 +102,8 @@ class Subscriptions:
         self._tell_left: asyncio.TimerHandle | None = None
         self._probes: dict[bytes, _Probe] = {}
         self._probe_number = 0
+        self._gateway_life = 0
+        """Of the gateway by which probes are answered, where there is one."""
         self._stopped = False
 
     def stop(self) -> None:
@@ -141,6 +143,19 @@ class Subscriptions:
         """Tell a shard, which may know nothing, of every room of which something may come here."""
         rooms = set(self._gaps.rooms).union(self._left, *(probe.left for probe in self._probes.values()))
         self._tell_rooms([room_topic(room_id) for room_id in rooms], [], are_all=True, shard=shard)
+
+    def proven_by(self, topic: bytes) -> list[bytes]:
+        """What is joined when this probe has returned."""
+        probe = self._probes.get(topic)
+        return [] if probe is None else [each.topic for each in probe.joins if self._joining.get(each.topic) is each]
+
+    def probe_again(self, gateway_life: int) -> None:
+        """Somebody else answers probes from now on, and may have heard of subscriptions in another order than ours: those that
+        are under way prove nothing."""
+        self._gateway_life = gateway_life
+        for topic, probe in list(self._probes.items()):
+            self._end(topic, probe)
+            self._send_probe(probe)
 
     def returned(self, topic: bytes) -> None:
         """A probe came; perhaps not for the first time."""
@@ -200,7 +215,7 @@ class Subscriptions:
 
     def _send_probe(self, probe: _Probe) -> None:
         self._probe_number += 1
-        topic = probe_topic(*self._life, self._probe_number)
+        topic = probe_topic(*self._life, self._probe_number, self._gateway_life)
         self._probes[topic] = probe
         self._socket.setsockopt(zmq.SUBSCRIBE, topic)
         self._touched()

@@ -32,6 +32,8 @@ class KeepingBus:
     """See the module. `kept(is_local)` is called once, when it is `over`; whatever still comes here then goes where the shard's
     bus is."""
 
+    acknowledges = False
+
     def __init__(self, host: BusHost, shared: ZmqBus, kept: Callable[[bool], None]) -> None:
         self.shared = shared
         self.over = False

@@ -24,6 +24,7 @@ class OpeningBus:
     and whatever still comes here goes where the shard's bus is."""
 
     leave_delay_s = 0.0
+    acknowledges = False
 
     def __init__(self, host: BusHost, shared: ZmqBus, opened: Callable[[], None]) -> None:
         self.shared = shared

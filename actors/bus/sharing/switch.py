@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
+from wspulse.actors.bus.cluster.bus import ClusterBus
+from wspulse.actors.bus.cluster.seat import ClusterSeat
 from wspulse.actors.bus.local import LocalBus
 from wspulse.actors.bus.receiving.failures import Failures
 from wspulse.actors.bus.receiving.subscriptions import TellRooms
@@ -30,7 +33,7 @@ _MOST_ENDED = 64
 
 class BusSwitch:
     """See the module. `begun` is told of each shared bus that is made, before anything is joined there; `is_alone` says whether
-    no other process is up."""
+    no other process is up. Where there is a `cluster` the shard has endpoints from the start on, and shares always."""
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class BusSwitch:
         begun: Callable[[ZmqBus], None],
         is_alone: Callable[[], bool],
         health: Health,
+        cluster: ClusterSeat | None = None,
     ) -> None:
         self._host = host
         self._seat = seat
@@ -52,6 +56,7 @@ class BusSwitch:
         self._begun = begun
         self._is_alone = is_alone
         self._health = health
+        self._cluster = cluster
         self._loop = asyncio.get_running_loop()
         self._failures = Failures()
         self._watch: BusWatch | None = None
@@ -112,8 +117,10 @@ class BusSwitch:
 
     def keep(self) -> None:
         """Publish to nobody else any more: no other process is there. What those have published that have ended comes first.
-        Where the bus does not answer in time it stays as it is."""
+        Where the bus does not answer in time it stays as it is, and so it does in a cluster, where there are other hosts."""
         bus = self._host.bus
+        if self._cluster is not None:
+            return
         if isinstance(bus, OpeningBus):
             self._shared.clear()
             self._leave_shared(bus.shared)
@@ -186,7 +193,8 @@ class BusSwitch:
         return LocalBus(self._host.deliver, self._host.deliver_but)
 
     def _make(self, endpoints: tuple[str, str]) -> ZmqBus:
-        bus = ZmqBus(
+        make = ZmqBus if self._cluster is None else partial(ClusterBus, seat=self._cluster)
+        bus = make(
             *endpoints,
             shard=self._seat,
             incarnation=self._host.incarnation,

@@ -7,21 +7,25 @@ import pytest
 from wspulse.actors.bus.message import (
     BusMessage,
     GapWatch,
+    identity,
     mark_topic,
     pack,
     pack_but,
     pack_mark,
+    room_of,
     room_topic,
+    topic_of,
     unpack,
     unpack_mark,
+    with_sequence,
 )
 
 
 @pytest.mark.parametrize("room_id", ["", "lobby", "größer", "\udcff half", "r" * 256])
 @pytest.mark.parametrize("frames", [[b"one"], [b"one", b"", b"three"], [b"\xff" * 70_000], []])
 def test_message_comes_back_as_it_was_packed(room_id: str, frames: list[bytes]) -> None:
-    data = pack(room_topic(room_id), 4_000_000_000, 2**40, 2**40 - 1, frames)
-    assert unpack(data) == BusMessage(room_id, 4_000_000_000, 2**40, 2**40 - 1, frames)
+    data = pack(room_topic(room_id), 2**63, 2**40, 2**40 - 1, frames)
+    assert unpack(data) == BusMessage(room_id, 2**63, 2**40, 2**40 - 1, frames)
 
 
 @pytest.mark.parametrize(("one", "other"), [("r", "room"), ("", "a"), ("a", "a\x00"), ("ä", "äb")])
@@ -89,10 +93,25 @@ def test_what_is_seen_in_a_room_is_bounded_however_often_its_senders_are_replace
 @pytest.mark.parametrize("excluded", [{"ann"}, {"ann", "bob", "\ud83d", "é" * 100}, {""}])
 def test_frame_that_some_do_not_get_survives_its_wire_form(excluded: set[str]) -> None:
     data = pack_but(room_topic("den"), 3, 9, 4, b"\xff frame", frozenset(excluded))
-    assert unpack(data) == ("den", 3, 9, 4, [b"\xff frame"], frozenset(excluded))
+    assert unpack(data) == BusMessage("den", 3, 9, 4, [b"\xff frame"], frozenset(excluded))
 
 
 def test_extension_of_a_later_version_has_no_frame_and_breaks_nothing() -> None:
     data = bytearray(pack_but(room_topic("den"), 3, 9, 4, b"frame", frozenset({"ann"})))
-    data[data.index(0xFF) + 1 + 24] = 2
-    assert unpack(bytes(data)) == ("den", 3, 9, 4, [], frozenset())
+    data[data.index(0xFF) + 1 + 36] = 2
+    assert unpack(bytes(data)) == BusMessage("den", 3, 9, 4, [])
+
+
+@pytest.mark.parametrize("excluded", [frozenset[str](), frozenset({"ann"})])
+def test_sequence_that_the_gateway_writes_changes_nothing_else(excluded: frozenset[str]) -> None:
+    topic = room_topic("d\ud83den")
+    if excluded:
+        data = pack_but(topic, 2**53 - 1, 9, 4, b"\xff frame", excluded)
+    else:
+        data = pack(topic, 2**53 - 1, 9, 4, [b"\xff frame", b"another"])
+    assert topic_of(data) == topic
+    assert room_of(topic) == "d\ud83den"
+    assert identity(data, topic) == (2**53 - 1, 9)
+    before = unpack(data)
+    assert before.sequence == 0
+    assert unpack(with_sequence(data, 2**64 - 1)) == before._replace(sequence=2**64 - 1)

@@ -104,40 +104,6 @@ async def test_publisher_is_held_up_only_by_live_shards() -> None:
         await eventually(lambda: flow.incarnation_of(1) == 3, "its replacement is up")
 
 
-async def publish_all(bus: ZmqBus, room: str, total_bytes: int) -> None:
-    async with asyncio.timeout(20):
-        for _ in range(total_bytes // len(LARGE)):
-            await bus.publish_when_free(room, LARGE)
-
-
-async def test_silent_shard_holds_up_those_who_send_to_its_rooms_and_nobody_else(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("wspulse.actors.bus.publishing.publisher.ASK_TIMEOUT_S", 0.3)
-    monkeypatch.setattr("wspulse.actors.bus.publishing.publisher._MARK_AGAIN_S", 0.05)
-    async with serve_shards(make_server, 3) as shards:
-        member = await join(shards, name_on(shards, 2), "with-it")
-        await know_each_other(shards)
-        sender, silent = bus_of(shards, 0), bus_of(shards, 2)
-        answer = silent._tell_consumed
-        monkeypatch.setattr(silent, "_tell_consumed", lambda *_: None)
-        with pytest.raises(ShardUnavailableError):
-            await publish_all(sender, "with-it", 40_000_000)
-        assert 16 * 1024 * 1024 <= sender.flow.ahead_bytes(2) < 17 * 1024 * 1024
-        assert not sender.publish("with-it", LAST)
-        for room in ("without-it", "another"):
-            await publish_all(sender, room, 40_000_000)
-        waits = asyncio.create_task(sender.publish_when_free("with-it", LAST))
-        await eventually(lambda: "with-it" in sender._publisher._waiters, "a caller waits")
-        await publish_all(sender, "without-it", 1_000_000)
-        monkeypatch.setattr(silent, "_tell_consumed", answer)
-        await waits
-        async with asyncio.timeout(10):
-            while await member.recv() != "last":
-                pass
-        await member.close()
-
-
 async def test_shard_that_was_blocked_and_whose_answers_were_lost_is_marked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -53,6 +53,8 @@ class SimBus:
     between `join` and its `joined` on.
     """
 
+    acknowledges = False
+
     def __init__(
         self,
         model: Model,

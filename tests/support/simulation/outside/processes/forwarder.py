@@ -95,6 +95,8 @@ class SimForwarder:
 class BusEnd:
     """One process's end: see `CuttingBus`."""
 
+    acknowledges = False
+
     def __init__(
         self,
         process: SimProcess,

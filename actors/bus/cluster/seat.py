@@ -1,0 +1,15 @@
+"""`ClusterSeat`: what a worker is told of the cluster to which its host belongs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ClusterSeat"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSeat:
+    """See the module. Where there is one, the worker always has the shared bus, and a gateway is at its end."""
+
+    origin: int
+    """Of this process: a random number from 1 to 2**53 - 1 that no other process of any host has."""
