@@ -20,6 +20,7 @@ from wspulse.actors.mesh.placement import SLOTS
 from wspulse.actors.values.awaitable import result_of
 from wspulse.actors.values.health import Health
 from wspulse.supervisor.admin.service import AdminService
+from wspulse.supervisor.cluster.service import ClusterService
 from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.host.descriptor_limit import check_descriptors, check_workers
 from wspulse.supervisor.logs.configuration import tell
@@ -73,6 +74,7 @@ class Supervisor:
         self.runtime_dir: RuntimeDir | None = None
         """From the start on."""
         self._frontend = Frontend(settings, self._tell_health, self._look_if_ready, self._on_no_tls)
+        self._cluster = ClusterService(settings, self._tell_health, self._look_if_ready, self._on_no_cluster)
         self._mailboxes: MailboxListeners | None = None
         self._forwarder: BusForwarder | None = None
         self._control: ControlPlane | None = None
@@ -211,7 +213,7 @@ class Supervisor:
         self.conductor.on_ready()
 
     def _look_if_ready(self) -> None:
-        if self._workers.are_ready and self._frontend.is_up and not self._ending.done():
+        if self._workers.are_ready and self._frontend.is_up and self._cluster.is_up and not self._ending.done():
             self.is_ready = True
             self._announce()
             self._reloading.allow()
@@ -222,6 +224,12 @@ class Supervisor:
             return
         _logger.critical("TLS cannot be served; the server stops", extra={"reason": reason})
         self._end(1, "TLS cannot be served")
+
+    def _on_no_cluster(self, reason: str) -> None:
+        if self._ending.done():
+            return
+        _logger.critical("the cluster cannot be joined; the server stops", extra={"reason": reason})
+        self._end(1, "the cluster cannot be joined")
 
     def on_down(self, child: Child, incarnation: int) -> None:
         self._workers.tell_others(child.seat, ShardDown(child.seat, incarnation))
@@ -333,17 +341,26 @@ class Supervisor:
         return {} if self._mailboxes is None else self._mailboxes.paths
 
     def _start_bus(self) -> None:
-        if self.settings.workers > 1:
+        if self._cluster.is_wanted:
+            self._seating.is_in_cluster = True
+            paths = (self._socket_path("bus-push"), self._socket_path("bus-publish"))
+            assert self.runtime_dir is not None
+            self._seating.bus = self._cluster.start(*paths, str(self.runtime_dir.path / "positions"))
+        elif self.settings.workers > 1:
             self._seating.bus = self._forwarder_started()
 
     def _forwarder_started(self) -> tuple[str, str]:
         """Its endpoints, for pushing and subscribing. Raises StartError."""
+        if self._cluster.is_wanted:
+            assert self._seating.bus is not None
+            return self._seating.bus
         if self._forwarder is None:
             self._forwarder = forwarder = BusForwarder(self._socket_path("bus-push"), self._socket_path("bus-publish"))
             self._kept.append(KeptFiles("bus", forwarder.paths, lambda _missing: forwarder.rebind()))
         return self._forwarder.push_endpoint, self._forwarder.subscribe_endpoint
 
-    def _stop_bus(self) -> None:
+    async def _stop_bus(self) -> None:
+        await self._cluster.stop()
         if self._forwarder is not None:
             self._forwarder.stop()
 

@@ -72,7 +72,7 @@ ACTORS_FOR_THE_SUPERVISOR = {
     "settings": ("values", "accept.origins", "accept.proxies"),
     "source_files": (),
     "worker": ORDERS["wspulse.actors"],
-    "process": ("values", "mesh", "accept.listener"),
+    "process": ("values", "mesh", "accept.listener", "bus.cluster.seat"),
     "moving": ("values", "mesh"),
     "control": ("values", "mesh"),
     "cluster": ("values", "mesh", "bus.message", "bus.cluster.buckets", "bus.cluster.message"),

@@ -249,6 +249,21 @@ class EventsMark(ActorMessage):
     number: int
 
 
+# Gateway → supervisor.
+
+
+class GatewayState(ActorMessage):
+    """The gateway serves this host's workers, and this is whether it reaches the other hosts. Sent every second."""
+
+    is_up: bool
+
+
+class GatewayRefused(ActorMessage):
+    """The cluster cannot be joined: a sentence that says why."""
+
+    text: str
+
+
 LifecycleMessage = (
     ShardUp
     | ShardDown
@@ -281,4 +296,6 @@ LifecycleMessage = (
     | Drained
     | Events
     | EventsMark
+    | GatewayState
+    | GatewayRefused
 )

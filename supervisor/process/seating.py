@@ -42,6 +42,8 @@ class Seating:
         """How many have slots, or are about to."""
         self.bus: tuple[str, str] | None = None
         """Push and subscribe endpoint for whoever is started; None while there is only one worker."""
+        self.is_in_cluster = False
+        """Whether the server spans several hosts."""
         self._mailboxes = mailboxes
         self._path_of = path_of
         self._tell = tell

@@ -74,6 +74,23 @@ REASONS = {
         "nobody",
         "addresses and networks, such as 127.0.0.1 and 10.0.0.0/8",
     ),
+    "cluster": Reason(
+        "one machine needs none; with it, rooms and connection ids span all hosts that use the same NATS servers and name",
+        "none: one host",
+        "nats://HOST:PORT or tls://HOST:PORT, with user:password@ before the host where needed; any number of them",
+    ),
+    "cluster_name": Reason(
+        "several clusters can share NATS servers when each has a name of its own",
+        allowed="letters, digits, - and _, up to 64",
+    ),
+    "cluster_replicas": Reason(
+        "it is what a single NATS server can do; with three servers, 3 keeps every acknowledged broadcast when one is lost"
+    ),
+    "cluster_credentials": Reason(
+        "NATS servers without users need none; a user and password can stand in the URL", "none", "the path of a file"
+    ),
+    "cluster_timeout": Reason("a mistyped address should be seen at once, and a service manager tries again"),
+    "cluster_wait": Reason("a server that never becomes ready is harder to notice than one that exits"),
     "port": Reason("it needs no privileges, and is what people try first"),
     "path": Reason(
         "it leaves / to pages, and a proxy can route by it",

@@ -59,6 +59,13 @@ class Settings:
     log_format: str
     reload: list[str] | None = None
     """Folders and files whose changes reload."""
+    cluster: list[str] | None = None
+    """URLs of NATS servers."""
+    cluster_name: str = "wspulse"
+    cluster_replicas: int = 1
+    cluster_credentials: str | None = None
+    cluster_timeout: float = 10.0
+    cluster_wait: bool = False
     control: str | None = None
     control_server_key: str | None = None
     control_client_keys: str | None = None
@@ -119,6 +126,7 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
         raise SettingError("--drain-spread", f"{values['drain_spread']:g} s is too long; {limit}")
     _check_proxies(values, may_be_given_sockets=values["fd"] is not None or "LISTEN_FDS" in environ)
     _check_tls(values)
+    _check_cluster(values, named)
     check_admin(values["admin"], values["admin_token_file"])
     unknown = tuple(sorted(variables.keys() - known_variables))
     return Settings(**values, overrides=overrides, sources=sources, named=named, unknown_variables=unknown)
@@ -142,6 +150,14 @@ def _check_tls(values: Mapping[str, Any]) -> None:
             "--proxy-protocol",
             "cannot be combined with --tls-cert: let the proxy terminate TLS, or pass TCP on without the header",
         )
+
+
+def _check_cluster(values: Mapping[str, Any], named: Mapping[str, str]) -> None:
+    """Settings of a cluster mean something only where there is one."""
+    if values["cluster"] is None:
+        for name in named:
+            if name.startswith("cluster_"):
+                raise SettingError(named[name], "requires --cluster, the addresses of NATS servers")
 
 
 def _check_proxies(values: Mapping[str, Any], *, may_be_given_sockets: bool) -> None:

@@ -17,6 +17,7 @@ from wspulse.actors.values.options.server_options import OPTION_KINDS, TOKEN
 from wspulse.actors.values.options.table import OPTION_TABLE
 from wspulse.supervisor.protocol.endpoint import check_endpoint
 from wspulse.supervisor.settings.admin_address import check_admin_address
+from wspulse.supervisor.settings.cluster_address import check_cluster_name, check_nats_url
 from wspulse.supervisor.settings.kinds import (
     Choice,
     Folders,
@@ -133,9 +134,10 @@ RUN = "what to run"
 LISTEN = "where to listen"
 CONNECTIONS = "connections (these override the application's own options)"
 SUPERVISION = "supervision"
+CLUSTER = "several hosts"
 CONTROL = "control from outside"
 LOGS = "logs"
-GROUPS = (RUN, LISTEN, CONNECTIONS, SUPERVISION, CONTROL, LOGS)
+GROUPS = (RUN, LISTEN, CONNECTIONS, SUPERVISION, CLUSTER, CONTROL, LOGS)
 
 TABLE = (
     Setting(
@@ -277,6 +279,35 @@ TABLE = (
         "refuse new connections with 503 while all workers together use more memory than this; 0: off",
         0,
     ),
+    Setting(
+        "cluster",
+        CLUSTER,
+        Names("URL", check_nats_url),
+        "join the other hosts of a cluster over these NATS servers, nats://HOST:PORT or tls://HOST:PORT; needs wspulse[cluster]",
+    ),
+    Setting(
+        "cluster_name",
+        CLUSTER,
+        Text("NAME", check_cluster_name),
+        "the cluster's name: hosts that give the same one are one server",
+        "wspulse",
+    ),
+    Setting(
+        "cluster_replicas",
+        CLUSTER,
+        Integer(1, 5),
+        "how many NATS servers keep each message: 1, or 3 to survive the loss of one",
+        1,
+    ),
+    Setting("cluster_credentials", CLUSTER, Text("FILE"), "the credentials file of a NATS user, as nsc makes it"),
+    Setting(
+        "cluster_timeout",
+        CLUSTER,
+        Seconds(0, 3600, above=True),
+        "exit with code 1 when NATS cannot be reached for this long at the start",
+        10.0,
+    ),
+    Setting("cluster_wait", CLUSTER, Switch(), "wait for NATS at the start for as long as it takes", False),
     Setting(
         "control",
         CONTROL,

@@ -14,10 +14,10 @@ from wspulse.actors.accept.listener import Introduction, Listener
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.premises.listeners.opening import Listeners, open_listeners
 from wspulse.supervisor.premises.upkeep import KeptFiles
+from wspulse.supervisor.process.companions.presence import Presence
 from wspulse.supervisor.process.restart.failure import ReloadRefusedError
 from wspulse.supervisor.settings.layers import Settings
-from wspulse.supervisor.tls.presence import Presence
-from wspulse.supervisor.tls.service import TlsService
+from wspulse.supervisor.tls.service import NO_TERMINATOR, TlsService
 
 __all__ = ["Frontend"]
 
@@ -33,7 +33,7 @@ class Frontend:
         on_failed: Callable[[str], None],
     ) -> None:
         self._settings = settings
-        self._terminators = Presence(tell, on_up, on_failed)
+        self._terminators = Presence(NO_TERMINATOR, tell, on_up, on_failed)
         self._tls = TlsService(settings, self._terminators)
         self._listeners: Listeners | None = None
         self._for_workers: list[Listener] = []

@@ -20,18 +20,20 @@ from typing import Final
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.premises.listeners.listen_socket import open_mailbox_listener
 from wspulse.supervisor.process.companions.companion import Companion
+from wspulse.supervisor.process.companions.presence import Presence
 from wspulse.supervisor.process.companions.process import CompanionProcess
+from wspulse.supervisor.process.companions.watch import CompanionWatch
 from wspulse.supervisor.settings.layers import Settings
 from wspulse.supervisor.tls.certificates.certificate import Certificate, ExpiredError
 from wspulse.supervisor.tls.certificates.pem import Pem
 from wspulse.supervisor.tls.channel import Channel
 from wspulse.supervisor.tls.main import main
 from wspulse.supervisor.tls.orders import END, show_order
-from wspulse.supervisor.tls.presence import Presence
 from wspulse.supervisor.tls.spec import TerminatorSpec
-from wspulse.supervisor.tls.watch import TerminatorWatch
 
-__all__ = ["TlsService"]
+__all__ = ["NO_TERMINATOR", "TlsService"]
+
+NO_TERMINATOR: Final = "no TLS terminator is running"
 
 STOP_S = 2.0
 """For clients to take the last words of their workers, which have ended by then."""
@@ -168,7 +170,15 @@ class TlsService:
             except BaseException:
                 channel.close()
                 raise
-        watch = TerminatorWatch(number, process.pid, self._presence, settings.stall_timeout, process.started_at)
+        watch = CompanionWatch(
+            f"tls {number}",
+            "TLS terminator",
+            number,
+            process.pid,
+            self._presence,
+            settings.stall_timeout,
+            process.started_at,
+        )
         self._running[number] = terminator = _Terminator(process, channel, watch)
         return terminator
 
@@ -176,7 +186,7 @@ class TlsService:
 class _Terminator:
     """One that was started. It is told to end over its channel: SIGTERM may come from anybody, to all processes of a server."""
 
-    def __init__(self, process: CompanionProcess, channel: Channel, watch: TerminatorWatch) -> None:
+    def __init__(self, process: CompanionProcess, channel: Channel, watch: CompanionWatch) -> None:
         self._process = process
         self.channel = channel
         self.watch = watch

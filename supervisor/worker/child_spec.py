@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wspulse.actors.accept.listener import Listener
+from wspulse.actors.bus.cluster.seat import ClusterSeat
 from wspulse.actors.mesh.lifecycle import SlotTable
 from wspulse.supervisor.host.shared_file import SharedFile
 
@@ -58,6 +59,8 @@ class Place:
     """Whose the connection ids are; None: all are this worker's."""
     bus: tuple[str, str] | None = None
     """Push and subscribe endpoint; None for a worker that is the only one."""
+    cluster: ClusterSeat | None = None
+    """Where the server spans several hosts; then there is a bus."""
     counts: SharedFile | None = None
     """In which all workers count connections."""
     stands_by: bool = False

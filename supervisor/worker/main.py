@@ -174,6 +174,7 @@ class Worker:
             drain_s=spec.drain_s,
             trust=TrustedProxies(spec.trusted_proxies, reads_headers=spec.reads_proxy_headers),
             measures=spec.measures,
+            cluster=place.cluster,
             counts=None if place.counts is None else place.counts.descriptor,
         )
         self._feed = EventFeed(self._runtime.shard, self._tell, lambda: self._stream.backlogged)

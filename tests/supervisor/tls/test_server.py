@@ -18,7 +18,7 @@ from tests.support.http.authority import Authority
 from wspulse.supervisor.process.child import ChildState
 from wspulse.supervisor.supervisor import Supervisor
 from wspulse.supervisor.tls import service
-from wspulse.supervisor.tls.presence import NO_TERMINATOR
+from wspulse.supervisor.tls.service import NO_TERMINATOR
 from wspulse.supervisor.tls.spec import TerminatorSpec
 
 __all__ = ["folder"]

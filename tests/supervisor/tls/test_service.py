@@ -14,12 +14,12 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.http.authority import Authority
 from wspulse.supervisor.errors import StartError
+from wspulse.supervisor.process.companions.presence import Presence
 from wspulse.supervisor.process.restart.backoff import Backoff
 from wspulse.supervisor.settings.layers import resolve
 from wspulse.supervisor.tls import service
 from wspulse.supervisor.tls.certificates.certificate import Certificate
 from wspulse.supervisor.tls.orders import END, UP, Orders
-from wspulse.supervisor.tls.presence import Presence
 from wspulse.supervisor.tls.service import TlsService
 from wspulse.supervisor.tls.spec import TerminatorSpec
 
@@ -58,7 +58,12 @@ class Stage:
         self.started = started
         self.told: list[Any] = []
         paths = {"tls_cert": self.certificate.certificate, "tls_key": self.certificate.key}
-        presence = Presence(lambda *told: self.told.append(told), lambda: self.told.append("up"), self.told.append)
+        presence = Presence(
+            "no TLS terminator is running",
+            lambda *told: self.told.append(told),
+            lambda: self.told.append("up"),
+            self.told.append,
+        )
         self.service = TlsService(resolve({"app": "echo"} | paths | settings, {}), presence)
         self.service.check()
 

@@ -1,8 +1,10 @@
-"""Which terminators are up, and what that means for the server."""
+"""Which companions are up, and what that means for the server."""
 
 from __future__ import annotations
 
-from wspulse.supervisor.tls.presence import NO_TERMINATOR, Presence
+from wspulse.supervisor.process.companions.presence import Presence
+
+AMISS = "no companion is running"
 
 
 class Stage:
@@ -11,6 +13,7 @@ class Stage:
     def __init__(self, wanted: int) -> None:
         self.told: list[tuple[str, object]] = []
         self.presence = Presence(
+            AMISS,
             lambda reason, is_amiss: self.told.append((reason, is_amiss)),
             lambda: self.told.append(("up", True)),
             lambda reason: self.told.append(("failed", reason)),
@@ -19,7 +22,7 @@ class Stage:
             self.presence.want(wanted)
 
 
-def test_server_without_terminators_waits_for_none() -> None:
+def test_server_without_companions_waits_for_none() -> None:
     assert Stage(0).presence.are_up
 
 
@@ -56,10 +59,10 @@ def test_server_is_unhealthy_while_none_is_up() -> None:
     assert at.told[1:] == []
     at.presence.down(1)
     at.presence.down(1)
-    assert at.told[1:] == [(NO_TERMINATOR, True)]
+    assert at.told[1:] == [(AMISS, True)]
     at.presence.up(1)
     at.presence.up(0)
-    assert at.told[2:] == [(NO_TERMINATOR, False)]
+    assert at.told[2:] == [(AMISS, False)]
 
 
 def test_end_that_was_ordered_is_neither_unhealthy_nor_a_failure() -> None:

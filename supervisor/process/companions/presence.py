@@ -1,29 +1,28 @@
-"""`Presence`: which terminators are up, and what that means for the server as a whole.
+"""`Presence`: which companions of one kind are up, and what that means for the server as a whole.
 
-Made by the supervisor. The server is ready when all have been up at once; a start that fails before that is the server's own.
-From then on it is well while one of them is up. No I/O, no clock.
+Made by the part of the server that has them. The server is ready when all have been up at once; a start that fails before that is
+the server's own. From then on it is well while one of them is up. No I/O, no clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
-__all__ = ["NO_TERMINATOR", "Presence"]
-
-NO_TERMINATOR: Final = "no TLS terminator is running"
+__all__ = ["Presence"]
 
 
 class Presence:
-    """See the module. `tell(reason, is_amiss)` has the health checks say it; `on_up()` is called when all are up at last;
-    `on_failed(reason)` when that will not be."""
+    """See the module. `amiss` is what is wrong when none is up, and `tell(amiss, is_amiss)` has the health checks say it;
+    `on_up()` is called when all are up at last; `on_failed(reason)` when that will not be."""
 
     def __init__(
         self,
+        amiss: str,
         tell: Callable[[str, bool], None],
         on_up: Callable[[], None],
         on_failed: Callable[[str], None],
     ) -> None:
+        self._amiss = amiss
         self._tell = tell
         self._on_up = on_up
         self._on_failed = on_failed
@@ -45,7 +44,7 @@ class Presence:
         if self._is_ending:
             return
         if self._were_up and not self._up:
-            self._tell(NO_TERMINATOR, False)
+            self._tell(self._amiss, False)
         self._up.add(number)
         if not self._were_up and len(self._up) == self._wanted:
             self._were_up = True
@@ -56,7 +55,7 @@ class Presence:
         was_up = number in self._up
         self._up.discard(number)
         if was_up and self._were_up and not self._up and not self._is_ending:
-            self._tell(NO_TERMINATOR, True)
+            self._tell(self._amiss, True)
 
     def failed(self, reason: str) -> None:
         """One could not be started, or has died."""

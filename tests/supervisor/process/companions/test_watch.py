@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from wspulse.supervisor.tls.presence import NO_TERMINATOR, Presence
-from wspulse.supervisor.tls.watch import TerminatorWatch
+from wspulse.supervisor.process.companions.presence import Presence
+from wspulse.supervisor.process.companions.watch import CompanionWatch
+
+AMISS = "no TLS terminator is running"
 
 
 class Stage:
@@ -13,9 +15,9 @@ class Stage:
 
     def __init__(self, stall_timeout_s: float = 10.0) -> None:
         self.told: list[tuple[str, bool]] = []
-        presence = Presence(lambda *told: self.told.append(told), lambda: None, pytest.fail)
+        presence = Presence(AMISS, lambda *told: self.told.append(told), lambda: None, pytest.fail)
         presence.want(1)
-        self.watch = TerminatorWatch(0, 4711, presence, stall_timeout_s, 0.0)
+        self.watch = CompanionWatch("tls 0", "TLS terminator", 0, 4711, presence, stall_timeout_s, 0.0)
 
     def look(self, until: int, start: int = 1) -> list[bool]:
         """Once a second."""
@@ -34,9 +36,9 @@ def test_one_that_is_silent_counts_as_down_and_is_up_again_when_it_is_back(caplo
     assert not any(at.look(3))
     assert at.told == []
     assert not any(at.look(5, 4))
-    assert at.told == [(NO_TERMINATOR, True)]
+    assert at.told == [(AMISS, True)]
     at.watch.heard(5.5)
-    assert at.told == [(NO_TERMINATOR, True), (NO_TERMINATOR, False)]
+    assert at.told == [(AMISS, True), (AMISS, False)]
     assert [each.message for each in caplog.records] == [
         "a TLS terminator is silent",
         "a TLS terminator that was silent is back",

@@ -1,0 +1,100 @@
+"""`Gateway`: what a gateway's process does: it joins the workers of this host to NATS, and tells the supervisor how that is.
+
+Run by `main`. It ends by order of the supervisor, or with it, and when it cannot join the cluster, which it says as a sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from pathlib import Path
+
+from wspulse.actors.mesh.lifecycle import Exit, GatewayRefused, GatewayState
+from wspulse.actors.mesh.message import Envelope, Message, Tell
+from wspulse.actors.mesh.stream import Stream
+from wspulse.supervisor.cluster.connection import connect
+from wspulse.supervisor.cluster.errors import ClusterError
+from wspulse.supervisor.cluster.exchange.exchange import Exchange
+from wspulse.supervisor.cluster.exchange.positions import Positions
+from wspulse.supervisor.cluster.feed.feed import Feed
+from wspulse.supervisor.cluster.spec import GatewaySpec
+
+__all__ = ["Gateway"]
+
+ALIVE_S = 1.0
+"""Between two words to the supervisor of how it is."""
+
+SETTLE_S = 1.0
+"""For what workers have pushed before they ended."""
+
+_logger = logging.getLogger("wspulse.cluster")
+
+
+class Gateway:
+    """See the module."""
+
+    def __init__(self, spec: GatewaySpec) -> None:
+        self._spec = spec
+        self._ended = asyncio.Event()
+        self._stream = Stream(spec.channel, self._on_envelope, self._ended.set)
+        self._life = secrets.randbelow((1 << 53) - 1) + 1
+        self._feed: Feed | None = None
+        self._exchange: Exchange | None = None
+
+    async def run(self) -> None:
+        """Until the end."""
+        joining = asyncio.create_task(self._join())
+        ended = asyncio.create_task(self._ended.wait())
+        try:
+            await asyncio.wait({joining, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                await joining
+        except ClusterError as error:
+            self._tell(GatewayRefused(str(error).removeprefix("wspulse: ")))
+            await self._ended.wait()
+        finally:
+            for task in (joining, ended):
+                task.cancel()
+            await asyncio.gather(joining, ended, return_exceptions=True)
+            self._stream.close()
+
+    async def _join(self) -> None:
+        """Join the cluster and serve. Raises ClusterError."""
+        spec = self._spec
+        async with contextlib.AsyncExitStack() as stack:
+            credentials = None if spec.credentials is None else Path(spec.credentials)
+            client = await connect(
+                spec.urls, credentials=credentials, timeout_s=spec.timeout_s, wait=spec.waits, name="wspulse"
+            )
+            stack.push_async_callback(client.close)
+            self._feed = feed = Feed(
+                client, spec.cluster, replicas=spec.replicas, life=self._life, deliver=self._deliver
+            )
+            feed.state.up = self._tell_state
+            await feed.open()
+            stack.push_async_callback(feed.close)
+            positions = Positions(spec.positions_path)
+            stack.callback(positions.close)
+            self._exchange = exchange = Exchange(spec.push_path, spec.subscribe_path, feed, positions, self._life)
+            stack.push_async_callback(exchange.stop, SETTLE_S)
+            while not self._ended.is_set():
+                self._tell_state(feed.state.connected)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(ALIVE_S):
+                        await self._ended.wait()
+
+    def _deliver(self, bucket: int, sequence: int, data: bytes) -> None:
+        if self._exchange is not None:
+            self._exchange.deliver(bucket, sequence, data)
+
+    def _tell_state(self, is_up: bool) -> None:
+        self._tell(GatewayState(is_up))
+
+    def _tell(self, message: Message) -> None:
+        self._stream.send(Tell(message))
+
+    def _on_envelope(self, envelope: Envelope, _fd: int | None) -> None:
+        if isinstance(envelope, Tell) and isinstance(envelope.message, Exit):
+            self._ended.set()

@@ -1,0 +1,179 @@
+"""`ClusterService`: the cluster as a part of the server: its gateway, and what the server is told of it.
+
+Made by the supervisor. The gateway outlives every reload; one that dies is started again, and what had not left it is sent once
+more by whoever has it. Without `--cluster` there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+from typing import Final
+
+from wspulse.actors.mesh.lifecycle import Exit, GatewayRefused, GatewayState
+from wspulse.actors.mesh.message import Envelope, Tell
+from wspulse.actors.mesh.stream import Stream
+from wspulse.supervisor.cluster.main import main
+from wspulse.supervisor.cluster.spec import GatewaySpec
+from wspulse.supervisor.premises.upkeep import KeptFiles
+from wspulse.supervisor.process.companions.companion import Companion
+from wspulse.supervisor.process.companions.presence import Presence
+from wspulse.supervisor.process.companions.process import CompanionProcess
+from wspulse.supervisor.process.companions.watch import CompanionWatch
+from wspulse.supervisor.settings.layers import Settings
+
+__all__ = ["NATS_AWAY", "NO_GATEWAY", "ClusterService"]
+
+NO_GATEWAY: Final = "the gateway to the other hosts is not running"
+NATS_AWAY: Final = "the cluster's NATS servers cannot be reached"
+
+STOP_S = 2.0
+"""For what the workers have published at their end."""
+
+LOOK_S = 1.0
+
+
+class ClusterService:
+    """See the module. The functions are those of `Presence`. `kept` are the files that it needs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        tell: Callable[[str, bool], None],
+        on_up: Callable[[], None],
+        on_failed: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._tell = tell
+        self._on_failed = on_failed
+        self._presence = Presence(NO_GATEWAY, tell, on_up, on_failed)
+        self._companion = Companion("gateway", self._launch, self._presence.failed)
+        self._gateway: _Gateway | None = None
+        """The one that was started last."""
+        self._is_away = False
+        self._paths: tuple[str, str, str] = ("", "", "")
+        self._looks: asyncio.TimerHandle | None = None
+        self.kept: list[KeptFiles] = []
+
+    @property
+    def is_wanted(self) -> bool:
+        return self._settings.cluster is not None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the other hosts can be reached, or could be once: also where there are none."""
+        return self._presence.are_up
+
+    def start(self, push_path: str, subscribe_path: str, positions_path: str) -> tuple[str, str]:
+        """Start the gateway, whose sockets are at these paths. Returns the endpoints for pushing and subscribing."""
+        self._paths = push_path, subscribe_path, positions_path
+        self._presence.want(1)
+        self._companion.start()
+        self._look()
+        return f"ipc://{push_path}", f"ipc://{subscribe_path}"
+
+    async def stop(self) -> None:
+        """The workers have ended."""
+        if self._looks is not None:
+            self._looks.cancel()
+        self._presence.end()
+        await self._companion.stop(STOP_S)
+        if self._gateway is not None:
+            self._gateway.stream.close()
+
+    def _look(self) -> None:
+        self._looks = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+        gateway = self._gateway
+        if gateway is not None and gateway.is_running and gateway.watch is not None and gateway.watch.look(monotonic()):
+            gateway.kill()
+
+    def _launch(self, on_exit: Callable[[int], None]) -> _Gateway:
+        ours, theirs = socket.socketpair()
+        settings = self._settings
+        gateway = _Gateway(ours, self._hear)
+
+        def ended(code: int) -> None:
+            gateway.stream.close()
+            self._presence.down(0)
+            on_exit(code)
+
+        with theirs:
+            push_path, subscribe_path, positions_path = self._paths
+            spec = GatewaySpec(
+                urls=tuple(settings.cluster or ()),
+                cluster=settings.cluster_name,
+                replicas=settings.cluster_replicas,
+                credentials=settings.cluster_credentials,
+                timeout_s=settings.cluster_timeout,
+                # Once the server was ready, it is for others to bring NATS back.
+                waits=settings.cluster_wait or self._presence.are_up,
+                push_path=push_path,
+                subscribe_path=subscribe_path,
+                positions_path=positions_path,
+                channel=theirs,
+                log_level=settings.log_level,
+                log_format=settings.log_format,
+            )
+            try:
+                gateway.process = process = CompanionProcess("gateway", main, (spec,), ended)
+            except BaseException:
+                gateway.stream.close()
+                raise
+        gateway.watch = CompanionWatch(
+            "gateway", "gateway", 0, process.pid, self._presence, settings.stall_timeout, process.started_at
+        )
+        self._gateway = gateway
+        return gateway
+
+    def _hear(self, gateway: _Gateway, message: object) -> None:
+        match message:
+            case GatewayState():
+                if gateway.watch is not None and (message.is_up or self._presence.are_up):
+                    gateway.watch.heard(monotonic())
+                self._note_away(not message.is_up)
+            case GatewayRefused():
+                if not self._presence.are_up:
+                    self._on_failed(message.text)
+
+    def _note_away(self, is_away: bool) -> None:
+        if is_away != self._is_away and self._presence.are_up:
+            self._is_away = is_away
+            self._tell(NATS_AWAY, is_away)
+
+
+class _Gateway:
+    """One that was started. It is told to end over its channel: SIGTERM may come from anybody, to all processes of a server."""
+
+    def __init__(self, channel: socket.socket, hear: Callable[[_Gateway, object], None]) -> None:
+        self._hear = hear
+        self.stream = Stream(channel, self._on_envelope, _nothing)
+        self.process: CompanionProcess | None = None
+        self.watch: CompanionWatch | None = None
+
+    @property
+    def started_at(self) -> float:
+        return 0.0 if self.process is None else self.process.started_at
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.is_running
+
+    def terminate(self) -> None:
+        self.stream.send(Tell(Exit()))
+        self.stream.flush()
+
+    def kill(self) -> None:
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                self.process.kill()
+
+    def _on_envelope(self, envelope: Envelope, _fd: int | None) -> None:
+        if isinstance(envelope, Tell):
+            self._hear(self, envelope.message)
+
+
+def _nothing() -> None:
+    """The channel's end says nothing that the process's end does not."""

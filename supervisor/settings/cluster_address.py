@@ -1,0 +1,30 @@
+"""Where a cluster's NATS servers are, and what a cluster is called, as text. No I/O."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+__all__ = ["check_cluster_name", "check_nats_url"]
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def check_nats_url(text: str) -> str:
+    """The form of an address. Raises ValueError, which shows no password."""
+    shown = re.sub(r"//.*@", "//", text)
+    try:
+        parts = urlsplit(text)
+        is_address = parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address or parts.path or parts.query or parts.fragment:
+        raise ValueError(f"{shown!r} is not the address of a NATS server, such as nats://10.0.0.5:4222")
+    return text
+
+
+def check_cluster_name(text: str) -> str:
+    """The form of a name. Raises ValueError."""
+    if not _NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is not a name for a cluster; allowed: letters, digits, - and _, up to 64")
+    return text
