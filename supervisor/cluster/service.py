@@ -10,6 +10,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from time import monotonic
 from typing import Final
 
@@ -70,6 +71,7 @@ class ClusterService:
     def start(self, push_path: str, subscribe_path: str, positions_path: str) -> tuple[str, str]:
         """Start the gateway, whose sockets are at these paths. Returns the endpoints for pushing and subscribing."""
         self._paths = push_path, subscribe_path, positions_path
+        self._forget_positions()  # those of an earlier server mean nothing to our workers
         self._presence.want(1)
         self._companion.start()
         self._look()
@@ -83,6 +85,11 @@ class ClusterService:
         await self._companion.stop(STOP_S)
         if self._gateway is not None:
             self._gateway.stream.close()
+        self._forget_positions()
+
+    def _forget_positions(self) -> None:
+        if path := self._paths[2]:
+            Path(path).unlink(missing_ok=True)
 
     def _look(self) -> None:
         self._looks = asyncio.get_running_loop().call_later(LOOK_S, self._look)
