@@ -1,1 +1,1 @@
-"""Feeds on real NATS servers that write down what they are given, and clients that lose messages."""
+"""Hosts of a cluster in one process or several, over real NATS servers; feeds that write down what they are given."""
