@@ -294,6 +294,7 @@ class Supervisor:
 
     def _tell_all(self, message: Message) -> None:
         self._workers.tell_all(message)
+        self._cluster.hear(message)
         if self._control is not None:
             self._control.hear(message)
 
@@ -342,10 +343,12 @@ class Supervisor:
 
     def _start_bus(self) -> None:
         if self._cluster.is_wanted:
-            self._seating.is_in_cluster = True
-            paths = (self._socket_path("bus-push"), self._socket_path("bus-publish"))
             assert self.runtime_dir is not None
-            self._seating.bus = self._cluster.start(*paths, str(self.runtime_dir.path / "positions"))
+            self._seating.cluster = self._cluster.seat
+            self._seating.bus = self._cluster.start(
+                self._seating, self.runtime_dir.path / "positions", self._socket_path, self._frontend.urls[0], self.port
+            )
+            self._kept += self._cluster.kept
         elif self.settings.workers > 1:
             self._seating.bus = self._forwarder_started()
 

@@ -258,6 +258,25 @@ class GatewayState(ActorMessage):
     is_up: bool
 
 
+class LeaseChanged(ActorMessage):
+    """Whether this host is a member of its cluster: not, where others may have taken what it had."""
+
+    is_held: bool
+
+
+class HostsChanged(ActorMessage):
+    """All hosts that are alive, each as a map of its `HostInfo`."""
+
+    hosts: list[dict[str, Any]]
+
+
+# Gateway → worker.
+
+
+class ClaimAnew(ActorMessage):
+    """The host is a member again: claim every id that is held here."""
+
+
 class GatewayRefused(ActorMessage):
     """The cluster cannot be joined: a sentence that says why."""
 
@@ -298,4 +317,7 @@ LifecycleMessage = (
     | EventsMark
     | GatewayState
     | GatewayRefused
+    | LeaseChanged
+    | HostsChanged
+    | ClaimAnew
 )

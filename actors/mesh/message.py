@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from wspulse.actors.mesh.lifecycle import ActorMessage, LifecycleMessage
+from wspulse.actors.mesh.placing.hosts import GatewayMessage
 from wspulse.actors.mesh.placing.moves import MoveAnswer, MoveEnvelope
 from wspulse.actors.values.request import INSECURE, Address, Scheme
 from wspulse.actors.values.text.exact import Claim
@@ -258,6 +259,7 @@ Message = (
     | BridgeFrame
     | BridgeMark
     | BridgeRest
+    | GatewayMessage
     | LifecycleMessage
 )
 

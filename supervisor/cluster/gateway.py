@@ -9,9 +9,24 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from functools import partial
 from pathlib import Path
 
-from wspulse.actors.mesh.lifecycle import Exit, GatewayRefused, GatewayState
+import msgspec
+from nats.aio.client import Client
+
+from wspulse.actors.cluster.lease import Lease
+from wspulse.actors.mesh.lifecycle import (
+    ClaimAnew,
+    Exit,
+    GatewayRefused,
+    GatewayState,
+    HostsChanged,
+    LeaseChanged,
+    SeatGone,
+    SeatOpened,
+    SlotTable,
+)
 from wspulse.actors.mesh.message import Envelope, Message, Tell
 from wspulse.actors.mesh.stream import Stream
 from wspulse.supervisor.cluster.connection import connect
@@ -19,7 +34,12 @@ from wspulse.supervisor.cluster.errors import ClusterError
 from wspulse.supervisor.cluster.exchange.exchange import Exchange
 from wspulse.supervisor.cluster.exchange.positions import Positions
 from wspulse.supervisor.cluster.feed.feed import Feed
+from wspulse.supervisor.cluster.hosts.calls import HostCalls
+from wspulse.supervisor.cluster.hosts.directory import Directory
+from wspulse.supervisor.cluster.hosts.membership import Membership
+from wspulse.supervisor.cluster.office.office import Office
 from wspulse.supervisor.cluster.spec import GatewaySpec
+from wspulse.supervisor.control.shard_links import ShardLinks
 
 __all__ = ["Gateway"]
 
@@ -42,6 +62,12 @@ class Gateway:
         self._life = secrets.randbelow((1 << 53) - 1) + 1
         self._feed: Feed | None = None
         self._exchange: Exchange | None = None
+        self._membership: Membership | None = None
+        self._office: Office | None = None
+        self._shards = ShardLinks(spec.table.workers, lambda: (), lambda _seat: False)
+        for seat, path in spec.seats.items():
+            self._shards.hear(SeatOpened(seat, path))
+        self._shards.hear(spec.table)
 
     async def run(self) -> None:
         """Until the end."""
@@ -75,6 +101,7 @@ class Gateway:
             feed.state.up = self._tell_state
             await feed.open()
             stack.push_async_callback(feed.close)
+            await self._open_office(client, feed, stack)
             positions = Positions(spec.positions_path)
             stack.callback(positions.close)
             self._exchange = exchange = Exchange(spec.push_path, spec.subscribe_path, feed, positions, self._life)
@@ -84,6 +111,45 @@ class Gateway:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(ALIVE_S):
                         await self._ended.wait()
+
+    async def _open_office(self, client: Client, feed: Feed, stack: contextlib.AsyncExitStack) -> None:
+        """Become a member, and answer workers and other hosts. Raises ClusterError."""
+        spec = self._spec
+        lease = Lease(spec.lease.descriptor, writable=True)
+        stack.callback(lease.close)
+        shards = self._shards
+        membership = Membership(
+            client, spec.cluster, spec.host, lease, replicas=spec.replicas, changed=self._hosts_changed
+        )
+        calls = HostCalls(client, spec.cluster, spec.host, self._answer, hosts=membership.hosts)
+        directory = Directory(membership)
+        self._office = Office(spec.host, spec.mailbox, directory, calls, membership.hosts, shards, feed, self._life)
+        membership.lost = partial(self._tell_lease, False)
+        membership.regained = partial(self._tell_lease, True)
+        self._membership = membership
+        shards.open()
+        stack.callback(shards.close)
+        await calls.open()
+        stack.push_async_callback(calls.close)
+        await membership.join()
+        stack.push_async_callback(membership.leave)
+        stack.push_async_callback(directory.close)
+        self._office.open()
+        stack.push_async_callback(self._office.close)
+
+    async def _answer(self, payload: bytes) -> bytes:
+        assert self._office is not None
+        return await self._office.answer(payload)
+
+    def _tell_lease(self, is_held: bool) -> None:
+        self._tell(LeaseChanged(is_held))
+        if is_held:
+            self._shards.tell_all(ClaimAnew())
+
+    def _hosts_changed(self) -> None:
+        assert self._membership is not None
+        hosts = self._membership.hosts.values()
+        self._tell(HostsChanged([msgspec.to_builtins(each) for each in hosts]))
 
     def _deliver(self, bucket: int, sequence: int, data: bytes) -> None:
         if self._exchange is not None:
@@ -96,5 +162,10 @@ class Gateway:
         self._stream.send(Tell(message))
 
     def _on_envelope(self, envelope: Envelope, _fd: int | None) -> None:
-        if isinstance(envelope, Tell) and isinstance(envelope.message, Exit):
-            self._ended.set()
+        if not isinstance(envelope, Tell):
+            return
+        match envelope.message:
+            case Exit():
+                self._ended.set()
+            case SeatOpened() | SeatGone() | SlotTable():
+                self._shards.hear(envelope.message)

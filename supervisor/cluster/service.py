@@ -7,34 +7,55 @@ more by whoever has it. Without `--cluster` there is none.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
-from wspulse.actors.mesh.lifecycle import Exit, GatewayRefused, GatewayState
-from wspulse.actors.mesh.message import Envelope, Tell
+from wspulse.actors.bus.cluster.seat import ClusterSeat
+from wspulse.actors.mesh.lifecycle import (
+    Exit,
+    GatewayRefused,
+    GatewayState,
+    HostsChanged,
+    LeaseChanged,
+    SeatGone,
+    SeatOpened,
+    SlotTable,
+)
+from wspulse.actors.mesh.message import Envelope, Message, Tell
 from wspulse.actors.mesh.stream import Stream
+from wspulse.supervisor.cluster.hosts.records import HostInfo
 from wspulse.supervisor.cluster.main import main
 from wspulse.supervisor.cluster.spec import GatewaySpec
+from wspulse.supervisor.errors import StartError
+from wspulse.supervisor.host.installed import installed_version
+from wspulse.supervisor.host.shared_file import SharedFile
+from wspulse.supervisor.premises.listeners.listen_socket import open_mailbox_listener
 from wspulse.supervisor.premises.upkeep import KeptFiles
 from wspulse.supervisor.process.companions.companion import Companion
 from wspulse.supervisor.process.companions.presence import Presence
 from wspulse.supervisor.process.companions.process import CompanionProcess
 from wspulse.supervisor.process.companions.watch import CompanionWatch
+from wspulse.supervisor.process.seating import Seating
 from wspulse.supervisor.settings.layers import Settings
 
-__all__ = ["NATS_AWAY", "NO_GATEWAY", "ClusterService"]
+__all__ = ["NATS_AWAY", "NO_GATEWAY", "NO_LEASE", "ClusterService"]
 
 NO_GATEWAY: Final = "the gateway to the other hosts is not running"
+NO_LEASE: Final = "this host is no longer a member of its cluster"
 NATS_AWAY: Final = "the cluster's NATS servers cannot be reached"
 
 STOP_S = 2.0
 """For what the workers have published at their end."""
 
 LOOK_S = 1.0
+
+_RANDOM = (1 << 53) - 1
 
 
 class ClusterService:
@@ -55,7 +76,14 @@ class ClusterService:
         self._gateway: _Gateway | None = None
         """The one that was started last."""
         self._is_away = False
-        self._paths: tuple[str, str, str] = ("", "", "")
+        self._seating: Seating | None = None
+        self._positions_path = Path()
+        self._gateway_path = ""
+        self._mailbox: socket.socket | None = None
+        self._lease = SharedFile()
+        self._me: HostInfo | None = None
+        self.hosts: list[dict[str, Any]] = []
+        """All that are alive, each with the fields of `HostInfo`, as the gateway said last."""
         self._looks: asyncio.TimerHandle | None = None
         self.kept: list[KeptFiles] = []
 
@@ -68,14 +96,44 @@ class ClusterService:
         """Whether the other hosts can be reached, or could be once: also where there are none."""
         return self._presence.are_up
 
-    def start(self, push_path: str, subscribe_path: str, positions_path: str) -> tuple[str, str]:
-        """Start the gateway, whose sockets are at these paths. Returns the endpoints for pushing and subscribing."""
-        self._paths = push_path, subscribe_path, positions_path
+    def start(
+        self, seating: Seating, positions_path: Path, socket_path: Callable[[str], str], address: str, port: int
+    ) -> tuple[str, str]:
+        """Start the gateway. `socket_path(name)` is where a socket is to be, and `address` for people. Returns the endpoints of
+        its bus for pushing and subscribing. Raises StartError."""
+        self._seating = seating
+        self._positions_path = positions_path
         self._forget_positions()  # those of an earlier server mean nothing to our workers
+        self._paths = socket_path("bus-push"), socket_path("bus-publish")
+        self._gateway_path = socket_path("gateway")
+        try:
+            self._mailbox = open_mailbox_listener(self._gateway_path)
+        except OSError as error:
+            raise StartError(f"the way to the gateway cannot be opened: {error.strerror}") from None
+        self.kept.append(KeptFiles("way to the gateway", [self._gateway_path], _tell_missing))
+        self._me = HostInfo(
+            self._settings.host_id or f"{socket.gethostname()}:{port}",
+            secrets.randbelow(_RANDOM) + 1,
+            self._settings.workers,
+            time.time(),
+            address,
+            {},
+            installed_version("wspulse") or "",
+        )
         self._presence.want(1)
         self._companion.start()
         self._look()
-        return f"ipc://{push_path}", f"ipc://{subscribe_path}"
+        return f"ipc://{self._paths[0]}", f"ipc://{self._paths[1]}"
+
+    def seat(self) -> tuple[ClusterSeat, SharedFile]:
+        """What a worker that is about to be started is told, and the file of the host's lease."""
+        assert self._me is not None
+        return ClusterSeat(secrets.randbelow(_RANDOM) + 1, self._me.id, self._gateway_path), self._lease
+
+    def hear(self, message: Message) -> None:
+        """What all workers are told: the gateway is to know where they are, and whose the connection ids are."""
+        if self._gateway is not None and isinstance(message, SeatOpened | SeatGone | SlotTable):
+            self._gateway.stream.send(Tell(message))
 
     async def stop(self) -> None:
         """The workers have ended."""
@@ -85,11 +143,13 @@ class ClusterService:
         await self._companion.stop(STOP_S)
         if self._gateway is not None:
             self._gateway.stream.close()
-        self._forget_positions()
+        if self._mailbox is not None:
+            self._mailbox.close()
+            self._forget_positions()
+        self._lease.close()
 
     def _forget_positions(self) -> None:
-        if path := self._paths[2]:
-            Path(path).unlink(missing_ok=True)
+        self._positions_path.unlink(missing_ok=True)
 
     def _look(self) -> None:
         self._looks = asyncio.get_running_loop().call_later(LOOK_S, self._look)
@@ -108,7 +168,10 @@ class ClusterService:
             on_exit(code)
 
         with theirs:
-            push_path, subscribe_path, positions_path = self._paths
+            assert self._mailbox is not None
+            assert self._me is not None
+            assert self._seating is not None
+            push_path, subscribe_path = self._paths
             spec = GatewaySpec(
                 urls=tuple(settings.cluster or ()),
                 cluster=settings.cluster_name,
@@ -119,7 +182,12 @@ class ClusterService:
                 waits=settings.cluster_wait or self._presence.are_up,
                 push_path=push_path,
                 subscribe_path=subscribe_path,
-                positions_path=positions_path,
+                positions_path=str(self._positions_path),
+                host=self._me,
+                lease=self._lease,
+                mailbox=self._mailbox,
+                seats=dict(self._seating.paths),
+                table=self._seating.table,
                 channel=theirs,
                 log_level=settings.log_level,
                 log_format=settings.log_format,
@@ -141,6 +209,10 @@ class ClusterService:
                 if gateway.watch is not None and (message.is_up or self._presence.are_up):
                     gateway.watch.heard(monotonic())
                 self._note_away(not message.is_up)
+            case LeaseChanged():
+                self._tell(NO_LEASE, not message.is_held)
+            case HostsChanged():
+                self.hosts = message.hosts
             case GatewayRefused():
                 if not self._presence.are_up:
                     self._on_failed(message.text)
@@ -180,6 +252,10 @@ class _Gateway:
     def _on_envelope(self, envelope: Envelope, _fd: int | None) -> None:
         if isinstance(envelope, Tell):
             self._hear(self, envelope.message)
+
+
+def _tell_missing(_missing: object) -> None:
+    raise StartError("the socket of the gateway was removed; restart the server to create it again")
 
 
 def _nothing() -> None:

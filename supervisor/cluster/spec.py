@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from wspulse.actors.mesh.lifecycle import SlotTable
+from wspulse.supervisor.cluster.hosts.records import HostInfo
+from wspulse.supervisor.host.shared_file import SharedFile
 
 __all__ = ["GatewaySpec"]
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySpec:
-    """See the module. The socket becomes an inherited descriptor when this is pickled for a new process."""
+    """See the module. The sockets become inherited descriptors when this is pickled for a new process."""
 
     urls: Sequence[str]
     """Of NATS servers."""
@@ -27,6 +31,16 @@ class GatewaySpec:
     """Where workers push, without ipc://."""
     subscribe_path: str
     positions_path: str
+    host: HostInfo
+    """Ours."""
+    lease: SharedFile
+    """Of the host's membership, which workers read."""
+    mailbox: socket.socket
+    """Where workers ask."""
+    seats: Mapping[int, str]
+    """Where workers are reached, at the start."""
+    table: SlotTable
+    """Whose the connection ids are, at the start."""
     channel: socket.socket
     """To the supervisor, which is gone when it ends."""
     log_level: str

@@ -134,9 +134,14 @@ class ShardLinks:
             raise ShardUnavailableError(f"nobody is at seat {seat}")
         return await reference.ask(message, timeout_s=timeout_s, size=size)
 
-    async def ask_owner(self, connection_id: str, message: Message) -> Any:
+    async def ask_owner(self, connection_id: str, message: Message, *, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:
         """Ask whoever owns a connection id, wherever that is by now. Raises as `ask`."""
-        return await self._owners.ask(connection_id, message)
+        return await self._owners.ask(connection_id, message, timeout_s=timeout_s)
+
+    def tell_all(self, message: Message) -> None:
+        """Tell every shard that is up."""
+        for reference in self._references.values():
+            reference.tell(message)
 
     def broadcaster(self, room_id: str) -> int:
         """The seat of the worker that publishes what is broadcast to a room: always the same one while it is well."""

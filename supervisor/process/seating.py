@@ -11,9 +11,11 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
 
+from wspulse.actors.bus.cluster.seat import ClusterSeat
 from wspulse.actors.mesh.lifecycle import SeatGone, SeatOpened, SlotTable
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.mesh.placement import SLOTS
+from wspulse.supervisor.host.shared_file import SharedFile
 from wspulse.supervisor.premises.mailbox_listeners import MailboxListeners
 
 __all__ = ["NO_SEAT", "Seating", "packed"]
@@ -42,8 +44,8 @@ class Seating:
         """How many have slots, or are about to."""
         self.bus: tuple[str, str] | None = None
         """Push and subscribe endpoint for whoever is started; None while there is only one worker."""
-        self.is_in_cluster = False
-        """Whether the server spans several hosts."""
+        self.cluster: Callable[[], tuple[ClusterSeat, SharedFile]] | None = None
+        """What each process that is started is told of the cluster, and the file of the host's lease; None without one."""
         self._mailboxes = mailboxes
         self._path_of = path_of
         self._tell = tell

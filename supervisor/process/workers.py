@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import socket
 import time
 from collections import defaultdict
@@ -24,7 +23,6 @@ from typing import Any
 from weakref import WeakSet
 
 from wspulse.actors.accept.listener import Listener
-from wspulse.actors.bus.cluster.seat import ClusterSeat
 from wspulse.actors.mesh.lifecycle import ShardSilence, ShardUp
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.values.timing.standstill import Standstill
@@ -57,9 +55,6 @@ KILL_RESERVE_S = 0.5
 
 EXIT_RESERVE_S = 1.0
 """For `on_stop`, and what a process does at its end."""
-
-_ORIGINS = (1 << 53) - 1
-"""So many that no two processes of all hosts get the same."""
 
 KILLED_S = 5.0
 """A killed process that is still there after this is stuck in the kernel, and not ours to wait for."""
@@ -151,6 +146,7 @@ class Workers:
         self._folder.enter()
         self._incarnation += 1
         seating = self._seating
+        cluster, lease = (None, None) if seating.cluster is None else seating.cluster()
         place = Place(
             shard,
             seat,
@@ -160,7 +156,8 @@ class Workers:
             dict(seating.paths),
             seating.table,
             seating.bus,
-            ClusterSeat(secrets.randbelow(_ORIGINS) + 1) if seating.is_in_cluster else None,
+            cluster,
+            lease,
             self._counts.file,
             stands_by,
         )

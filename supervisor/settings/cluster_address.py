@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-__all__ = ["check_cluster_name", "check_nats_url"]
+__all__ = ["check_cluster_name", "check_host_id", "check_nats_url"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -27,4 +27,11 @@ def check_cluster_name(text: str) -> str:
     """The form of a name. Raises ValueError."""
     if not _NAME.fullmatch(text):
         raise ValueError(f"{text!r} is not a name for a cluster; allowed: letters, digits, - and _, up to 64")
+    return text
+
+
+def check_host_id(text: str) -> str:
+    """The form of a host's name. Raises ValueError."""
+    if not 0 < len(text.encode()) <= 200 or not text.isprintable():
+        raise ValueError(f"{text[:100]!r} is not a name for a host; allowed: up to 200 bytes of printable text")
     return text

@@ -90,6 +90,9 @@ REASONS = {
         "NATS servers without users need none; a user and password can stand in the URL", "none", "the path of a file"
     ),
     "cluster_timeout": Reason("a mistyped address should be seen at once, and a service manager tries again"),
+    "host_id": Reason(
+        "it tells hosts apart for people, and must stay the same over restarts", "HOSTNAME:PORT", "any text"
+    ),
     "cluster_wait": Reason("a server that never becomes ready is harder to notice than one that exits"),
     "port": Reason("it needs no privileges, and is what people try first"),
     "path": Reason(

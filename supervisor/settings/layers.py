@@ -66,6 +66,7 @@ class Settings:
     cluster_credentials: str | None = None
     cluster_timeout: float = 10.0
     cluster_wait: bool = False
+    host_id: str | None = None
     control: str | None = None
     control_server_key: str | None = None
     control_client_keys: str | None = None
@@ -156,7 +157,7 @@ def _check_cluster(values: Mapping[str, Any], named: Mapping[str, str]) -> None:
     """Settings of a cluster mean something only where there is one."""
     if values["cluster"] is None:
         for name in named:
-            if name.startswith("cluster_"):
+            if name.startswith("cluster_") or name == "host_id":
                 raise SettingError(named[name], "requires --cluster, the addresses of NATS servers")
 
 

@@ -17,7 +17,7 @@ from wspulse.actors.values.options.server_options import OPTION_KINDS, TOKEN
 from wspulse.actors.values.options.table import OPTION_TABLE
 from wspulse.supervisor.protocol.endpoint import check_endpoint
 from wspulse.supervisor.settings.admin_address import check_admin_address
-from wspulse.supervisor.settings.cluster_address import check_cluster_name, check_nats_url
+from wspulse.supervisor.settings.cluster_address import check_cluster_name, check_host_id, check_nats_url
 from wspulse.supervisor.settings.kinds import (
     Choice,
     Folders,
@@ -306,6 +306,12 @@ TABLE = (
         Seconds(0, 3600, above=True),
         "exit with code 1 when NATS cannot be reached for this long at the start",
         10.0,
+    ),
+    Setting(
+        "host_id",
+        CLUSTER,
+        Text("NAME", check_host_id),
+        "this host's name in the cluster; default: its own and the port",
     ),
     Setting("cluster_wait", CLUSTER, Switch(), "wait for NATS at the start for as long as it takes", False),
     Setting(

@@ -61,6 +61,8 @@ class Place:
     """Push and subscribe endpoint; None for a worker that is the only one."""
     cluster: ClusterSeat | None = None
     """Where the server spans several hosts; then there is a bus."""
+    lease: SharedFile | None = None
+    """Of the host's membership in the cluster."""
     counts: SharedFile | None = None
     """In which all workers count connections."""
     stands_by: bool = False

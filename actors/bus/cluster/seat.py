@@ -13,3 +13,7 @@ class ClusterSeat:
 
     origin: int
     """Of this process: a random number from 1 to 2**53 - 1 that no other process of any host has."""
+    host: str = ""
+    """Our host's name."""
+    gateway_path: str = ""
+    """Where the host's gateway is asked; "" where nobody asks it."""

@@ -1,0 +1,108 @@
+"""`GatewayLink`: a worker's way to its host's gateway, which is a process of its own: the `Gateway` of real hosts.
+
+Made by the worker's entry. It asks as it asks another worker; a gateway that is gone, and comes again, is asked when it is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from wspulse.actors.bus.message import unpack
+from wspulse.actors.cluster.calls import decode_answer, encode_message
+from wspulse.actors.cluster.contract import Claimed, Found, Missed, Taken
+from wspulse.actors.cluster.lease import Lease
+from wspulse.actors.mesh.link import ShardLink
+from wspulse.actors.mesh.message import Message
+from wspulse.actors.mesh.placing.hosts import (
+    GATEWAY_SEAT,
+    AskHost,
+    AskHosts,
+    ClaimId,
+    Entry,
+    FindId,
+    MoveId,
+    ReleaseId,
+    RoomMessages,
+)
+from wspulse.actors.values.errors import WspulseError
+
+__all__ = ["GatewayLink"]
+
+_MARGIN_S = 1.0
+"""For the gateway to say that nobody has answered, before the link says that of the gateway."""
+
+_DIRECTORY_S = 12.0
+"""The directory's own deadline is shorter."""
+
+_RELEASED_S = 60.0
+
+
+class GatewayLink:
+    """See the module. `host` is our host's name; `lease` stays the caller's."""
+
+    def __init__(self, host: str, path: str, lease: Lease, spawn: Callable[[Any], asyncio.Task[Any]]) -> None:
+        self.host = host
+        self._lease = lease
+        self._spawn = spawn
+        self._link = ShardLink(GATEWAY_SEAT, path)
+
+    def open(self) -> None:
+        self._link.open()
+
+    def close(self) -> None:
+        self._link.close()
+
+    async def claim(self, connection_id: str, key: tuple[int, int]) -> Claimed | Taken:
+        entry = await self._ask(ClaimId(connection_id, key))
+        return _claimed(msgspec.convert(entry, Entry))
+
+    async def move(self, connection_id: str, key: tuple[int, int], revision: int) -> Claimed | Taken | None:
+        entry = await self._ask(MoveId(connection_id, key, revision))
+        return None if entry is None else _claimed(msgspec.convert(entry, Entry))
+
+    def release(self, connection_id: str, revision: int) -> None:
+        self._spawn(self._release(connection_id, revision))
+
+    async def find(self, connection_id: str) -> Found | None:
+        entry = await self._ask(FindId(connection_id))
+        if entry is None:
+            return None
+        found = msgspec.convert(entry, Entry)
+        return Found(found.host, found.key, found.revision)
+
+    async def ask(self, host: str, connection_id: str | None, message: Message, timeout_s: float | None) -> Any:
+        ask = AskHost(host, connection_id or "", encode_message(message), timeout_s)
+        return decode_answer(await self._ask(ask, None if timeout_s is None else timeout_s + _MARGIN_S))
+
+    async def ask_all(self, message: Message, timeout_s: float) -> list[Any]:
+        found: list[Any] = []
+        for answer in await self._ask(AskHosts(encode_message(message), timeout_s), timeout_s + _MARGIN_S):
+            try:
+                found.append(decode_answer(answer))
+            except WspulseError:
+                pass  # that shard is left out, as one is that does not answer
+        return found
+
+    async def frames(self, room_id: str, after: int, upto: int) -> list[Missed]:
+        messages = map(unpack, await self._ask(RoomMessages(room_id, after, upto)))
+        return [Missed(message.frames, message.excluded) for message in messages]
+
+    def is_held(self) -> bool:
+        return self._lease.is_held()
+
+    async def _ask(self, message: Message, timeout_s: float | None = _DIRECTORY_S) -> Any:
+        return await self._link.ask(message, timeout_s=timeout_s)
+
+    async def _release(self, connection_id: str, revision: int) -> None:
+        try:
+            await self._ask(ReleaseId(connection_id, revision), _RELEASED_S)
+        except WspulseError:
+            pass  # an entry that stays is found to be nobody's by whoever asks its owner
+
+
+def _claimed(entry: Entry) -> Claimed | Taken:
+    return Claimed(entry.revision) if entry.is_claimed else Taken(entry.host, entry.key, entry.revision)
