@@ -12,7 +12,7 @@ import logging
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wspulse.actors.mesh.lifecycle import BootFailed, Events, EventsMark, HealthChanged, ShardDown, ShardUp
 from wspulse.actors.mesh.message import Message
@@ -152,6 +152,10 @@ class Supervisor:
     def request_shutdown(self, reason: str) -> None:
         """End the server in order, with exit code 0, after --drain-delay; returns at once. Only the first reason counts."""
         self._drain_delay.begin(reason, serves=self.is_ready)
+
+    def hosts(self) -> list[dict[str, Any]]:
+        """The hosts of the cluster that are alive, as the control socket lists them; none without a cluster."""
+        return self._cluster.listed()
 
     # Plans, each when it is its turn.
 

@@ -17,6 +17,7 @@ from wspulse.supervisor.client.bridge import Bridge, BridgeRequest
 from wspulse.supervisor.protocol.address import Address, find_address
 from wspulse.supervisor.protocol.calls import TIMEOUT_S, Call, FrameLike, answer_number, calls, read_answer
 from wspulse.supervisor.protocol.types import (
+    ClusterHost,
     ConnectionInfo,
     Listing,
     MeasurementInfo,
@@ -133,6 +134,10 @@ class AsyncControl:
     async def rooms(self) -> Listing[RoomInfo]:
         """The rooms that have connections; `missing_shards` of the list names the shards that did not answer."""
         return await self.call(calls.rooms())
+
+    async def hosts(self) -> list[ClusterHost]:
+        """The hosts of the cluster that are alive, by id; none for a server that belongs to no cluster."""
+        return await self.call(calls.hosts())
 
     async def stats(self) -> ServerStats:
         """The server's counters. Answered even while workers do not answer."""

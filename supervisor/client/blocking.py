@@ -26,6 +26,7 @@ from wspulse.supervisor.protocol.address import find_address
 from wspulse.supervisor.protocol.calls import TIMEOUT_S, Call, FrameLike, answer_number, calls, read_answer
 from wspulse.supervisor.protocol.received import Received
 from wspulse.supervisor.protocol.types import (
+    ClusterHost,
     ConnectionInfo,
     Listing,
     MeasurementInfo,
@@ -130,6 +131,10 @@ class Control:
     def rooms(self) -> Listing[RoomInfo]:
         """The rooms that have connections; `missing_shards` of the list names the shards that did not answer."""
         return self._call(calls.rooms())
+
+    def hosts(self) -> list[ClusterHost]:
+        """The hosts of the cluster that are alive, by id; none for a server that belongs to no cluster."""
+        return self._call(calls.hosts())
 
     def stats(self) -> ServerStats:
         """The server's counters. Answered even while workers do not answer."""

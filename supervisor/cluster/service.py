@@ -16,6 +16,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
+import msgspec
+
 from wspulse.actors.bus.cluster.seat import ClusterSeat
 from wspulse.actors.mesh.lifecycle import (
     Exit,
@@ -82,8 +84,8 @@ class ClusterService:
         self._mailbox: socket.socket | None = None
         self._lease = SharedFile()
         self._me: HostInfo | None = None
-        self.hosts: list[dict[str, Any]] = []
-        """All that are alive, each with the fields of `HostInfo`, as the gateway said last."""
+        self._hosts: list[HostInfo] = []
+        """All that are alive, as the gateway said last."""
         self._looks: asyncio.TimerHandle | None = None
         self.kept: list[KeptFiles] = []
 
@@ -134,6 +136,21 @@ class ClusterService:
         """What all workers are told: the gateway is to know where they are, and whose the connection ids are."""
         if self._gateway is not None and isinstance(message, SeatOpened | SeatGone | SlotTable):
             self._gateway.stream.send(Tell(message))
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The hosts that are alive, by id."""
+        now = time.time()
+        return [
+            {
+                "id": host.id,
+                "address": host.address,
+                "workers": host.workers,
+                "uptime_s": round(max(0.0, now - host.started_at), 1),
+                "version": host.version,
+                "is_this": self._me is not None and host.id == self._me.id,
+            }
+            for host in sorted(self._hosts, key=lambda host: host.id)
+        ]
 
     async def stop(self) -> None:
         """The workers have ended."""
@@ -212,7 +229,7 @@ class ClusterService:
             case LeaseChanged():
                 self._tell(NO_LEASE, not message.is_held)
             case HostsChanged():
-                self.hosts = message.hosts
+                self._hosts = [msgspec.convert(each, HostInfo) for each in message.hosts]
             case GatewayRefused():
                 if not self._presence.are_up:
                     self._on_failed(message.text)

@@ -38,6 +38,7 @@ from wspulse.supervisor.commands.rendering import (
     connections_text,
     event_json,
     event_line,
+    hosts_text,
     json_text,
     moved_text,
     presence_text,
@@ -184,6 +185,12 @@ def _presence(options: Any) -> None:
     print_text(json_text(found) if options.json else presence_text(found))
 
 
+def _hosts(options: Any) -> None:
+    with _open(options) as control:
+        found = control.hosts()
+    print_text(json_text(found) if options.json else hosts_text(found))
+
+
 def _rooms(options: Any) -> None:
     with _open(options) as control:
         listing = control.rooms()
@@ -268,6 +275,7 @@ COMMANDS = {
         ("connections", "list the connections", connections_arguments, _connections),
         ("presence", "list who is in a room", presence_arguments, _presence),
         ("rooms", "list the rooms", listing_arguments, _rooms),
+        ("hosts", "list the hosts of the cluster", listing_arguments, _hosts),
         ("servers", "list your servers that run on this machine", servers_arguments, _servers),
         ("stats", "show the server's counters", listing_arguments, _stats),
         ("top", "watch workers and rooms live", top_arguments, _top),

@@ -11,6 +11,7 @@ import msgspec
 from wspulse.supervisor.commands.table import bytes_text, counted, duration_text, table_lines
 from wspulse.supervisor.commands.terminal import printable
 from wspulse.supervisor.protocol.types import (
+    ClusterHost,
     ConnectionInfo,
     Event,
     MemberInfo,
@@ -26,6 +27,7 @@ __all__ = [
     "connections_text",
     "event_json",
     "event_line",
+    "hosts_text",
     "json_text",
     "moved_text",
     "presence_text",
@@ -68,6 +70,16 @@ def presence_text(members: Sequence[MemberInfo]) -> str:
         for item in members
     ]
     return _table_text(("CONNECTION", "ROOMS", "SHARD", "STATE", "SINCE", "APPLICATION STATE"), rows)
+
+
+def hosts_text(hosts: Sequence[ClusterHost]) -> str:
+    if not hosts:
+        return "this server belongs to no cluster"
+    rows = [
+        (f"{host.id} (this one)" if host.is_this else host.id, host.address, host.workers, duration_text(host.uptime_s))
+        for host in hosts
+    ]
+    return _table_text(("HOST", "ADDRESS", "WORKERS", "UP"), rows)
 
 
 def rooms_text(rooms: Sequence[RoomInfo]) -> str:

@@ -64,6 +64,7 @@ class Supervised(Counted, Protocol):
     async def reload(self, *, drain: bool) -> list[Moved]: ...
     async def scale(self, workers: int) -> Scaled: ...
     def request_shutdown(self, reason: str) -> None: ...
+    def hosts(self) -> list[dict[str, Any]]: ...
 
 
 class _Arguments(msgspec.Struct, forbid_unknown_fields=True):
@@ -131,6 +132,7 @@ class Operations:
         "connections": ConnectionsArguments,
         "presence": PresenceArguments,
         "rooms": NoArguments,
+        "hosts": NoArguments,
         "stats": NoArguments,
         "metrics": NoArguments,
         "restart": RestartArguments,
@@ -230,6 +232,9 @@ class Operations:
             for room_id, count in answer:
                 members[room_id] += count
         return self._listed(answers, [{"id": room_id, "connections": count} for room_id, count in members.items()])
+
+    async def hosts(self, _args: NoArguments, _encoding: str) -> list[dict[str, Any]]:
+        return self._supervised.hosts()
 
     async def stats(self, _args: NoArguments, _encoding: str) -> dict[str, Any]:
         return await self._statistics.told()

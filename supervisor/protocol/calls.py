@@ -13,6 +13,7 @@ from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.text.ids import checked_excluded, checked_room_id
 from wspulse.supervisor.protocol.refusals import refusal
 from wspulse.supervisor.protocol.types import (
+    ClusterHost,
     ConnectionInfo,
     Listing,
     MeasurementInfo,
@@ -111,6 +112,9 @@ class _Calls:
 
     def rooms(self) -> Call[Listing[RoomInfo]]:
         return Call("rooms", {}, Listing[RoomInfo])
+
+    def hosts(self) -> Call[list[ClusterHost]]:
+        return Call("hosts", {}, list[ClusterHost])
 
     def stats(self) -> Call[ServerStats]:
         return Call("stats", {}, ServerStats)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 __all__ = [
+    "ClusterHost",
     "ConnectionInfo",
     "Event",
     "Listing",
@@ -103,6 +104,18 @@ class RoomInfo(msgspec.Struct, frozen=True):
 
     id: str
     connections: int
+
+
+class ClusterHost(msgspec.Struct, frozen=True, kw_only=True):
+    """A host of a cluster that is alive. `is_this`: the one that was asked."""
+
+    id: str
+    address: str
+    """For people: where its clients connect."""
+    workers: int
+    uptime_s: float
+    version: str
+    is_this: bool = False
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
