@@ -78,10 +78,10 @@ class Feed:
         for chain in self._chains.values():
             chain.close()
         await self._watch.close()
-        await self._publisher.close()
-        await self._mending.close()
         for joining in self._joinings:
             await joining.close()
+        await self._mending.close()
+        await self._publisher.close()
 
     def want(self, bucket: int, proven: Callable[[int], None], after: int | None = None) -> None:
         """Have a bucket's messages delivered.

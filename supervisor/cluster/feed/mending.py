@@ -37,7 +37,7 @@ class _Seen:
     def __init__(self) -> None:
         self.count = 0
         self.is_suspect = True
-        self.asked_at = 0.0
+        self.asked_at = time.monotonic()
 
 
 class Mending:
@@ -78,7 +78,7 @@ class Mending:
 
     def suspect(self, chain: Chain) -> None:
         """Ask at once, whatever the numbers say."""
-        if not chain.is_holding and chain not in self._tasks:
+        if chain.is_open and not chain.is_holding and chain not in self._tasks:
             self._start(chain, self._ask(chain))
 
     def forget(self, chain: Chain) -> None:

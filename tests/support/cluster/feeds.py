@@ -1,4 +1,6 @@
-"""`RecordedFeed`: a feed on a client of its own, and what it delivered. `losing` has a client drop messages; `hammer` publishes."""
+"""`RecordedFeed`: a feed on a client of its own, and what it delivered. `losing` has a client drop messages, `hammer` publishes,
+`api` asks JetStream.
+"""
 
 from __future__ import annotations
 
@@ -83,12 +85,11 @@ def losing(client: Client, is_lost: Callable[[Msg], bool]) -> None:
     """Have a client lose republished messages, as a server loses them that is no longer leader."""
     subscribe: Callable[..., Awaitable[Any]] = client.subscribe
 
-    def subscribe_and_lose(subject: str, *, future: Inlet) -> Awaitable[Any]:
-        if ".out." not in subject or ".probe." in subject:
-            return subscribe(subject, future=future)
-        return subscribe(
-            subject, future=Inlet(lambda message: None if is_lost(message) else future.set_result(message))
-        )
+    def subscribe_and_lose(subject: str, **options: Any) -> Awaitable[Any]:
+        if ".out." in subject and ".probe." not in subject:
+            take = options["future"].set_result
+            options["future"] = Inlet(lambda message: None if is_lost(message) else take(message))
+        return subscribe(subject, **options)
 
     client.subscribe = subscribe_and_lose  # type: ignore[method-assign, assignment]
 
