@@ -108,7 +108,7 @@ class Mending:
         """Until what was held continues the chain, and the stream's leader has no more before it."""
         while chain.is_open:
             misses = 0
-            while not chain.continues:
+            while not chain.continues():
                 stored = await self._reader.next(chain.bucket, chain.position)
                 if stored is not None:
                     misses = 0

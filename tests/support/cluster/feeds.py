@@ -57,6 +57,16 @@ class RecordedFeed:
         wanted = list(data)
         await eventually(lambda: [each for _, each in self.got[bucket]] == wanted, f"delivered {wanted!r}"[:200])
 
+    async def has_all(self, bucket: int, wanted: list[tuple[int, bytes]]) -> None:
+        """Until exactly these sequences and messages were delivered."""
+        await eventually(lambda: self.got[bucket] == wanted, f"all {len(wanted)} messages of {bucket}, in order")
+
+    async def has_come_to(self, bucket: int, sequence: int) -> None:
+        """Until that message, or a later one, was delivered."""
+        await eventually(
+            lambda: self.got[bucket] and self.got[bucket][-1][0] >= sequence, f"message {sequence} of {bucket}"
+        )
+
     def _deliver(self, bucket: int, sequence: int, data: bytes) -> None:
         self.got[bucket].append((sequence, data))
 
@@ -98,7 +108,7 @@ async def hammer(
     feed: RecordedFeed, bucket: int, go_on: Callable[[], bool], name: str = "h"
 ) -> list[tuple[int, bytes]]:
     """Publish numbered messages, one after the other, each when the last is acknowledged, while `go_on()`. Returns what was."""
-    published = []
+    published: list[tuple[int, bytes]] = []
     while go_on():
         data = b"%d" % len(published)
         published.append((await feed.publish(bucket, f"{name}.{bucket}.{len(published)}", data), data))
@@ -107,7 +117,8 @@ async def hammer(
 
 
 async def api(client: Client, what: str, question: object = None) -> dict[str, Any]:
-    """Ask JetStream."""
+    """Ask JetStream, which has to do it."""
     payload = b"" if question is None else msgspec.json.encode(question)
     answer: dict[str, Any] = msgspec.json.decode((await client.request(f"$JS.API.{what}", payload, timeout=5)).data)
+    assert "error" not in answer, answer["error"]
     return answer

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.cluster.feeds import api, hammer, recorded_feed
-from tests.support.eventually import eventually
 from tests.support.processes.nats_servers import NatsServers, nats_servers
 from wspulse.supervisor.cluster.feed.publishing import PublishError
 from wspulse.supervisor.cluster.feed.reading import MissingError
@@ -36,11 +35,10 @@ async def test_all_feeds_get_all_messages_of_a_bucket_in_one_order(servers: Nats
         published = await asyncio.gather(*(publish(feed, bucket) for feed in range(3) for bucket in BUCKETS))
         for bucket in BUCKETS:
             of_bucket = [published[feed * len(BUCKETS) + bucket] for feed in range(3)]
-            sequences = sorted(itertools.chain(*of_bucket))
+            last = max(itertools.chain(*of_bucket))
             for feed in feeds:
-                await eventually(
-                    lambda feed=feed, wanted=sequences, bucket=bucket: feed.sequences(bucket) == wanted, "all"
-                )
+                await feed.has_come_to(bucket, last)
+            assert first.sequences(bucket) == sorted(itertools.chain(*of_bucket))
             assert first.got[bucket] == second.got[bucket] == third.got[bucket]
         assert all(feed.feed.state.repaired == feed.feed.state.lost == 0 for feed in feeds)
 
@@ -121,7 +119,7 @@ async def test_position_under_load_neither_doubles_nor_loses(servers: NatsServer
             await feed.want_now(5, after=positions[-1])
             upto = await publisher.publish(5, f"marker.{len(positions)}", b"marker")
             positions.append(upto)
-            await eventually(lambda upto=upto: feed.sequences(5)[-1] >= upto, "the marker")
+            await feed.has_come_to(5, upto)
             feed.feed.unwant(5)
             numbers = [int(data) for _, data in feed.got[5] if data != b"marker"]
             assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))

@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from tests.support.cluster.feeds import RecordedFeed, hammer, recorded_feed
-from tests.support.eventually import eventually
 from tests.support.processes.nats_servers import NatsServers
 
 __all__ = ["join_under_a_hammer"]
@@ -32,9 +31,7 @@ async def join_under_a_hammer(publisher: RecordedFeed, feed: RecordedFeed, bucke
             published = await hammering
             wanted = [each for each in published if each[0] > feed.proven[bucket]]
             assert len(wanted) >= 3
-            await eventually(
-                lambda bucket=bucket, wanted=wanted: feed.got[bucket] == wanted, f"all behind the proof of {bucket}"
-            )
+            await feed.has_all(bucket, wanted)
 
     await asyncio.gather(*(join_some() for _ in range(at_once)))
     assert feed.feed.state.repaired == 0, "the proof came too early"

@@ -67,7 +67,7 @@ async def test_all_that_is_lost_at_random_comes_in_order(servers: NatsServers, r
         hammers = [hammer(feed, bucket, lambda bucket=bucket: go_on(bucket)) for bucket in buckets]  # type: ignore[misc]
         published = await asyncio.gather(*hammers)
         for bucket in buckets:
-            await eventually(lambda bucket=bucket: feed.got[bucket] == published[bucket], "all in order")
+            await feed.has_all(bucket, published[bucket])
         assert feed.feed.state.lost == 0
 
 

@@ -30,7 +30,7 @@ async def test_what_is_missed_while_a_feed_reconnects_comes_in_order(servers: Na
         is_done = True
         published = await asyncio.gather(*hammers)
         for bucket, wanted in zip(buckets, published, strict=True):
-            await eventually(lambda bucket=bucket, wanted=wanted: feed.got[bucket] == wanted, "all in order")
+            await feed.has_all(bucket, wanted)
         assert feed.feed.state.lost == 0
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
@@ -66,12 +66,10 @@ class Load:
         for bucket, published in zip(BUCKETS, await asyncio.gather(*self._hammers), strict=True):
             assert [sequence for sequence, _ in published] == sorted(sequence for sequence, _ in published)
             for feed in self._feeds:
-                await eventually(
-                    lambda feed=feed, bucket=bucket, wanted=published: feed.got[bucket] == wanted, "all in order"
-                )
+                await feed.has_all(bucket, published)
         assert [feed.feed.state.lost for feed in self._feeds] == [0, 0, 0]
 
-    def _counter(self, bucket: int):  # type: ignore[no-untyped-def]
+    def _counter(self, bucket: int) -> Callable[[], bool]:
         def go_on() -> bool:
             self._counts[bucket] += 1
             return not self._is_done
