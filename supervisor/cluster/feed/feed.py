@@ -32,8 +32,8 @@ _HELD_BYTES = 64 * 1024 * 1024
 class Feed:
     """See the module. `life` is a random number of this feed's own, below 2**53; it never closes `client`.
 
-    `deliver(bucket, sequence, data)` is called on the loop, in the order of each bucket's chain, each sequence once. A message
-    may come twice with two sequences if the only server's memory was lost before its acknowledgement came.
+    `deliver(bucket, sequence, data)` is called on the loop, in the order of each bucket's chain, each sequence once, and must not
+    raise. A message may come twice with two sequences if the only server's memory was lost before its acknowledgement came.
     """
 
     def __init__(

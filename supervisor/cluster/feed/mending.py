@@ -97,18 +97,22 @@ class Mending:
             await self._mend(chain)
 
     async def _replay(self, chain: Chain, upto: int, done: Callable[[], None]) -> None:
-        while (stored := await self._reader.next(chain.bucket, chain.position)) is not None and stored.sequence <= upto:
+        while chain.is_open:
+            stored = await self._reader.next(chain.bucket, chain.position)
+            if stored is None or stored.sequence > upto:
+                break
             await self._supply(chain, stored)
-        chain.position = max(chain.position, upto)
-        done()
-        if not chain.release():
-            await self._mend(chain)
+        if chain.is_open:
+            chain.position = max(chain.position, upto)
+            done()
+            if not chain.release():
+                await self._mend(chain)
 
     async def _mend(self, chain: Chain) -> None:
         """Until what was held continues the chain, and the stream's leader has no more before it."""
         while chain.is_open:
             misses = 0
-            while not chain.continues():
+            while chain.is_open and not chain.continues():
                 stored = await self._reader.next(chain.bucket, chain.position)
                 if stored is not None:
                     misses = 0

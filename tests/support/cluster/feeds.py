@@ -91,12 +91,13 @@ async def recorded_feed(
         await client.close()
 
 
-def losing(client: Client, is_lost: Callable[[Msg], bool]) -> None:
-    """Have a client lose republished messages, as a server loses them that is no longer leader."""
+def losing(client: Client, is_lost: Callable[[Msg], bool], where: str = ".out.") -> None:
+    """Have a client lose republished messages, as a server loses them that is no longer leader; or what else comes to a subject
+    with `where` in it."""
     subscribe: Callable[..., Awaitable[Any]] = client.subscribe
 
     def subscribe_and_lose(subject: str, **options: Any) -> Awaitable[Any]:
-        if ".out." in subject and ".probe." not in subject:
+        if where in subject and ".probe." not in subject and "future" in options:
             take = options["future"].set_result
             options["future"] = Inlet(lambda message: None if is_lost(message) else take(message))
         return subscribe(subject, **options)

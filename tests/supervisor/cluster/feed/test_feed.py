@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from nats.aio.msg import Msg
 
-from tests.support.cluster.feeds import api, hammer, recorded_feed
+from tests.support.cluster.feeds import api, hammer, losing, recorded_feed
 from tests.support.processes.nats_servers import NatsServers, nats_servers
+from wspulse.supervisor.cluster.feed import publishing
 from wspulse.supervisor.cluster.feed.publishing import PublishError
 from wspulse.supervisor.cluster.feed.reading import MissingError
 
@@ -61,6 +63,26 @@ async def test_message_that_is_published_again_under_its_id_is_stored_once(serve
         await feed.has(5, b"one", b"two")
 
 
+async def test_message_whose_acknowledgement_is_lost_is_published_again_and_stored_once(
+    servers: NatsServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "_UNANSWERED_S", 0.1)
+    lost: set[str] = set()
+
+    def is_lost(message: Msg) -> bool:
+        is_new = b"WSPULSE_tests" in message.data and message.subject not in lost
+        lost.add(message.subject)
+        return is_new
+
+    async with recorded_feed(servers.urls, prepare=lambda client: losing(client, is_lost, "_INBOX.")) as feed:
+        await feed.want_now(5)
+        sequence = await feed.publish(5, "a.1", b"one")
+        assert lost
+        await feed.publish(5, "a.2", b"two")
+        await feed.has(5, b"one", b"two")
+        assert feed.sequences(5)[0] == sequence
+
+
 async def test_bucket_begins_at_its_proof_and_ends_when_it_is_not_wanted(servers: NatsServers) -> None:
     async with recorded_feed(servers.urls) as feed:
         before = await feed.publish(5, "a.1", b"before")
@@ -94,6 +116,25 @@ async def test_bucket_that_is_no_longer_wanted_before_its_proof_is_not_proven(se
         feed.feed.unwant(5)
         await feed.want_now(21)
         assert 5 not in feed.proven
+
+
+async def test_bucket_that_is_no_longer_wanted_while_it_is_replayed_is_left_alone(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        first = await feed.publish(5, "a.1", b"one")
+        await feed.publish(5, "a.2", b"two")
+        feed.got[21] = []
+        deliver = feed.feed._deliver
+
+        def unwant(bucket: int, sequence: int, data: bytes) -> None:
+            deliver(bucket, sequence, data)
+            feed.feed.unwant(bucket)
+
+        feed.feed._deliver = unwant
+        feed.want(5, after=first - 1)
+        await feed.has(5, b"one")
+        await feed.want_now(21)
+        assert 5 not in feed.proven
+        assert feed.got[5] == [(first, b"one")]
 
 
 async def test_with_a_position_what_the_stream_has_behind_it_comes_first(servers: NatsServers) -> None:

@@ -8,9 +8,10 @@ import time
 
 import pytest
 
-from tests.support.cluster.feeds import api, hammer, recorded_feed
+from tests.support.cluster.feeds import api, hammer, losing, recorded_feed
 from tests.support.eventually import eventually
 from tests.support.processes.nats_servers import NatsServers
+from wspulse.supervisor.cluster.feed.mending import Mending
 
 pytestmark = pytest.mark.usefixtures("often")
 
@@ -32,6 +33,18 @@ async def test_what_is_missed_while_a_feed_reconnects_comes_in_order(servers: Na
         for bucket, wanted in zip(buckets, published, strict=True):
             await feed.has_all(bucket, wanted)
         assert feed.feed.state.lost == 0
+
+
+async def test_ends_are_looked_for_after_a_reconnect_whatever_the_numbers_say(
+    servers: NatsServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Mending, "counted", lambda *_arguments: None)
+    async with recorded_feed(servers.urls, prepare=lambda client: losing(client, lambda _message: True)) as feed:
+        await feed.want_now(5)
+        await eventually(lambda: feed.feed._watch._leaders, "a look at the streams")
+        await feed.publish(5, "a.1", b"lost")
+        await feed.client.force_reconnect()
+        await feed.has(5, b"lost")
 
 
 async def test_restart_of_the_only_server_begins_anew_with_higher_sequences(

@@ -12,9 +12,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from tests.supervisor.cluster.feed.test_joining import join_under_a_hammer
-from tests.support.cluster.feeds import RecordedFeed, api, hammer, recorded_feed
+from tests.support.cluster.feeds import RecordedFeed, api, hammer, losing, recorded_feed
 from tests.support.eventually import eventually
 from tests.support.processes.nats_servers import NatsServers, nats_servers
+from wspulse.supervisor.cluster.feed.mending import Mending
 from wspulse.supervisor.cluster.feed.names import PARTITIONS
 
 LEADERLESS_S = 30.0
@@ -96,6 +97,19 @@ async def test_order_is_kept_and_nothing_is_lost_when_leaders_step_down(trio: Na
                 await api(feeds[0].client, f"STREAM.LEADER.STEPDOWN.WSPULSE_tests_{partition}")
         await load.goes_on()
         await load.end()
+
+
+async def test_ends_are_looked_for_under_a_new_leader_whatever_the_numbers_say(
+    trio: NatsServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Mending, "counted", lambda *_arguments: None)
+    lose = lambda client: losing(client, lambda _message: True)  # noqa: E731
+    async with recorded_feed(trio.urls, replicas=3, prepare=lose) as feed:
+        await feed.want_now(5)
+        await eventually(lambda: 5 in feed.feed._watch._leaders, "a look at the stream", LEADERLESS_S)
+        await feed.publish(5, f"lost{feed.proven[5]}", b"lost")
+        await api(feed.client, "STREAM.LEADER.STEPDOWN.WSPULSE_tests_5")
+        await eventually(lambda: [data for _, data in feed.got[5]] == [b"lost"], "what was lost", LEADERLESS_S)
 
 
 async def test_order_is_kept_and_nothing_is_lost_when_a_leader_is_killed(trio: NatsServers) -> None:
