@@ -109,23 +109,26 @@ class Mending:
                 await self._mend(chain)
 
     async def _mend(self, chain: Chain) -> None:
-        """Until what was held continues the chain, and the stream's leader has no more before it."""
-        while chain.is_open:
-            misses = 0
-            while chain.is_open and not chain.continues():
-                stored = await self._reader.next(chain.bucket, chain.position)
-                if stored is not None:
-                    misses = 0
-                    await self._supply(chain, stored)
-                elif not chain.holds:
-                    break
-                elif misses < len(_WAITS_S):
-                    await asyncio.sleep(_WAITS_S[misses])
-                    misses += 1
-                else:
-                    self._lose(chain, chain.skip())
+        while True:
+            await self._read_on(chain)
             if chain.release():
                 return
+
+    async def _read_on(self, chain: Chain) -> None:
+        """Until what is held continues the chain, or nothing is held and the stream's leader has no more."""
+        misses = 0
+        while chain.is_open and not chain.continues():
+            stored = await self._reader.next(chain.bucket, chain.position)
+            if stored is not None:
+                misses = 0
+                await self._supply(chain, stored)
+            elif not chain.holds:
+                return
+            elif misses < len(_WAITS_S):
+                await asyncio.sleep(_WAITS_S[misses])
+                misses += 1
+            else:
+                self._lose(chain, chain.skip())
 
     async def _supply(self, chain: Chain, stored: Stored) -> None:
         parts = await self._reader.parts(chain.bucket, chain.missing_parts(stored))
