@@ -149,7 +149,6 @@ class Chain:
         self.is_holding = False
         return True
 
-    @property
     def continues(self) -> bool:
         """Whether what is held continues the chain."""
         while self._held and self._held[0].sequence <= self.position:

@@ -32,8 +32,8 @@ _HELD_BYTES = 64 * 1024 * 1024
 class Feed:
     """See the module. `life` is a random number of this feed's own, below 2**53; it never closes `client`.
 
-    `deliver(bucket, sequence, data)` is called on the loop, in the order of each bucket's chain, each sequence once. A message
-    may come twice with two sequences if the only server's memory was lost before its acknowledgement came.
+    `deliver(bucket, sequence, data)` is called on the loop, in the order of each bucket's chain, each sequence once, and must not
+    raise. A message may come twice with two sequences if the only server's memory was lost before its acknowledgement came.
     """
 
     def __init__(
@@ -78,10 +78,10 @@ class Feed:
         for chain in self._chains.values():
             chain.close()
         await self._watch.close()
-        await self._publisher.close()
-        await self._mending.close()
         for joining in self._joinings:
             await joining.close()
+        await self._mending.close()
+        await self._publisher.close()
 
     def want(self, bucket: int, proven: Callable[[int], None], after: int | None = None) -> None:
         """Have a bucket's messages delivered.

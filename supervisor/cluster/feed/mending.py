@@ -37,7 +37,7 @@ class _Seen:
     def __init__(self) -> None:
         self.count = 0
         self.is_suspect = True
-        self.asked_at = 0.0
+        self.asked_at = time.monotonic()
 
 
 class Mending:
@@ -78,7 +78,7 @@ class Mending:
 
     def suspect(self, chain: Chain) -> None:
         """Ask at once, whatever the numbers say."""
-        if not chain.is_holding and chain not in self._tasks:
+        if chain.is_open and not chain.is_holding and chain not in self._tasks:
             self._start(chain, self._ask(chain))
 
     def forget(self, chain: Chain) -> None:
@@ -97,31 +97,38 @@ class Mending:
             await self._mend(chain)
 
     async def _replay(self, chain: Chain, upto: int, done: Callable[[], None]) -> None:
-        while (stored := await self._reader.next(chain.bucket, chain.position)) is not None and stored.sequence <= upto:
+        while chain.is_open:
+            stored = await self._reader.next(chain.bucket, chain.position)
+            if stored is None or stored.sequence > upto:
+                break
             await self._supply(chain, stored)
-        chain.position = max(chain.position, upto)
-        done()
-        if not chain.release():
-            await self._mend(chain)
+        if chain.is_open:
+            chain.position = max(chain.position, upto)
+            done()
+            if not chain.release():
+                await self._mend(chain)
 
     async def _mend(self, chain: Chain) -> None:
-        """Until what was held continues the chain, and the stream's leader has no more before it."""
-        while chain.is_open:
-            misses = 0
-            while not chain.continues:
-                stored = await self._reader.next(chain.bucket, chain.position)
-                if stored is not None:
-                    misses = 0
-                    await self._supply(chain, stored)
-                elif not chain.holds:
-                    break
-                elif misses < len(_WAITS_S):
-                    await asyncio.sleep(_WAITS_S[misses])
-                    misses += 1
-                else:
-                    self._lose(chain, chain.skip())
+        while True:
+            await self._read_on(chain)
             if chain.release():
                 return
+
+    async def _read_on(self, chain: Chain) -> None:
+        """Until what is held continues the chain, or nothing is held and the stream's leader has no more."""
+        misses = 0
+        while chain.is_open and not chain.continues():
+            stored = await self._reader.next(chain.bucket, chain.position)
+            if stored is not None:
+                misses = 0
+                await self._supply(chain, stored)
+            elif not chain.holds:
+                return
+            elif misses < len(_WAITS_S):
+                await asyncio.sleep(_WAITS_S[misses])
+                misses += 1
+            else:
+                self._lose(chain, chain.skip())
 
     async def _supply(self, chain: Chain, stored: Stored) -> None:
         parts = await self._reader.parts(chain.bucket, chain.missing_parts(stored))

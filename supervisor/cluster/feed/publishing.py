@@ -23,6 +23,8 @@ __all__ = ["PublishError", "Publisher"]
 _LOOK_S = 0.1
 _UNANSWERED_S = 1.0
 """Then it is published again: an election takes longer, and nothing tells when it is over."""
+_UNWRITTEN_BYTES = 8 * 1024 * 1024
+"""Half of what `connection` has nats-py take before a publisher is stopped."""
 _TOO_LARGE = 10054
 
 
@@ -92,8 +94,12 @@ class Publisher:
             outgoing.again_at = 0.0
 
     async def _send(self, outgoing: _Outgoing) -> None:
-        if not self._client.is_connected:  # nats-py would keep it, without a deadline
+        # nats-py would keep it, or wait until there is room, without a deadline.
+        if not self._client.is_connected:
             outgoing.reason = "NATS is not connected"
+            return
+        if self._client.pending_data_size > _UNWRITTEN_BYTES:
+            outgoing.reason = "NATS reads too slowly"
             return
         outgoing.reason = "no stream has acknowledged it"
         outgoing.again_at = time.monotonic() + _UNANSWERED_S

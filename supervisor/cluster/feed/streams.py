@@ -194,10 +194,10 @@ class Streams:
                 f"NATS has a stream {name} that wspulse did not make: remove it (nats stream rm {name}), or choose another name "
                 "for the cluster"
             )
-        for key in wanted.keys() - {"first_seq", "metadata"}:
-            if found.get(key) != wanted[key]:
+        for key, value in wanted.items():
+            if key not in ("first_seq", "metadata") and found.get(key) != value:
                 return ClusterError(
-                    f"the stream {name} has {key} {found.get(key)!r}, and this host asks for {wanted[key]!r}: start all hosts "
+                    f"the stream {name} has {key} {found.get(key)!r}, and this host asks for {value!r}: start all hosts "
                     f"with the same settings and version, or stop them all and remove the stream (nats stream rm {name})"
                 )
         return None

@@ -1,4 +1,6 @@
-"""`RecordedFeed`: a feed on a client of its own, and what it delivered. `losing` has a client drop messages; `hammer` publishes."""
+"""`RecordedFeed`: a feed on a client of its own, and what it delivered. `losing` has a client drop messages, `hammer` publishes,
+`api` asks JetStream.
+"""
 
 from __future__ import annotations
 
@@ -55,6 +57,16 @@ class RecordedFeed:
         wanted = list(data)
         await eventually(lambda: [each for _, each in self.got[bucket]] == wanted, f"delivered {wanted!r}"[:200])
 
+    async def has_all(self, bucket: int, wanted: list[tuple[int, bytes]]) -> None:
+        """Until exactly these sequences and messages were delivered."""
+        await eventually(lambda: self.got[bucket] == wanted, f"all {len(wanted)} messages of {bucket}, in order")
+
+    async def has_come_to(self, bucket: int, sequence: int) -> None:
+        """Until that message, or a later one, was delivered."""
+        await eventually(
+            lambda: self.got[bucket] and self.got[bucket][-1][0] >= sequence, f"message {sequence} of {bucket}"
+        )
+
     def _deliver(self, bucket: int, sequence: int, data: bytes) -> None:
         self.got[bucket].append((sequence, data))
 
@@ -79,16 +91,16 @@ async def recorded_feed(
         await client.close()
 
 
-def losing(client: Client, is_lost: Callable[[Msg], bool]) -> None:
-    """Have a client lose republished messages, as a server loses them that is no longer leader."""
+def losing(client: Client, is_lost: Callable[[Msg], bool], where: str = ".out.") -> None:
+    """Have a client lose republished messages, as a server loses them that is no longer leader; or what else comes to a subject
+    with `where` in it."""
     subscribe: Callable[..., Awaitable[Any]] = client.subscribe
 
-    def subscribe_and_lose(subject: str, *, future: Inlet) -> Awaitable[Any]:
-        if ".out." not in subject or ".probe." in subject:
-            return subscribe(subject, future=future)
-        return subscribe(
-            subject, future=Inlet(lambda message: None if is_lost(message) else future.set_result(message))
-        )
+    def subscribe_and_lose(subject: str, **options: Any) -> Awaitable[Any]:
+        if where in subject and ".probe." not in subject and "future" in options:
+            take = options["future"].set_result
+            options["future"] = Inlet(lambda message: None if is_lost(message) else take(message))
+        return subscribe(subject, **options)
 
     client.subscribe = subscribe_and_lose  # type: ignore[method-assign, assignment]
 
@@ -97,7 +109,7 @@ async def hammer(
     feed: RecordedFeed, bucket: int, go_on: Callable[[], bool], name: str = "h"
 ) -> list[tuple[int, bytes]]:
     """Publish numbered messages, one after the other, each when the last is acknowledged, while `go_on()`. Returns what was."""
-    published = []
+    published: list[tuple[int, bytes]] = []
     while go_on():
         data = b"%d" % len(published)
         published.append((await feed.publish(bucket, f"{name}.{bucket}.{len(published)}", data), data))
@@ -106,7 +118,8 @@ async def hammer(
 
 
 async def api(client: Client, what: str, question: object = None) -> dict[str, Any]:
-    """Ask JetStream."""
+    """Ask JetStream, which has to do it."""
     payload = b"" if question is None else msgspec.json.encode(question)
     answer: dict[str, Any] = msgspec.json.decode((await client.request(f"$JS.API.{what}", payload, timeout=5)).data)
+    assert "error" not in answer, answer["error"]
     return answer

@@ -52,9 +52,9 @@ def test_double_is_dropped(bucket: Bucket) -> None:
 def test_broken_chain_holds_all_until_what_is_missing_is_supplied(bucket: Bucket) -> None:
     assert bucket.take(13, 12) is Fate.BROKEN
     assert bucket.take(14, 13) is Fate.HELD
-    assert not bucket.chain.continues
+    assert not bucket.chain.continues()
     assert bucket.chain.supply(Stored(12, b""), {}) == 0
-    assert bucket.chain.continues
+    assert bucket.chain.continues()
     assert bucket.chain.release()
     assert bucket.sequences == [12, 13, 14]
     assert bucket.take(15, 14) is Fate.PASSED
@@ -125,7 +125,7 @@ def test_parts_are_joined_and_others_may_come_between(bucket: Bucket) -> None:
 def test_message_whose_parts_came_before_the_bucket_was_wanted_is_repaired(bucket: Bucket) -> None:
     last = Stored(15, b"three", parts=(8, 9))
     assert bucket.chain.take(9, last) is Fate.BROKEN
-    assert not bucket.chain.continues
+    assert not bucket.chain.continues()
     assert bucket.chain.missing_parts(last) == [8, 9]
     assert bucket.chain.supply(last, {8: b"one ", 9: b"two "}) == 0
     assert bucket.chain.release()
@@ -199,7 +199,7 @@ def test_any_disorder_loss_and_doubling_is_mended_from_the_stream(draw: Random) 
         bucket.chain.release()
 
         def mend(bucket: Bucket = bucket, stream: list[Stored] = stream, held: dict[int, bytes] = held) -> None:
-            while not bucket.chain.continues:
+            while not bucket.chain.continues():
                 behind = [each for each in stream if each.sequence > bucket.chain.position]
                 if not behind:
                     break

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from pathlib import Path
 
 import pytest
+from nats.aio.msg import Msg
 
-from tests.support.cluster.feeds import api, hammer, recorded_feed
-from tests.support.eventually import eventually
+from tests.support.cluster.feeds import api, hammer, losing, recorded_feed
 from tests.support.processes.nats_servers import NatsServers, nats_servers
+from wspulse.supervisor.cluster.feed import publishing
 from wspulse.supervisor.cluster.feed.publishing import PublishError
 from wspulse.supervisor.cluster.feed.reading import MissingError
 
@@ -34,11 +36,11 @@ async def test_all_feeds_get_all_messages_of_a_bucket_in_one_order(servers: Nats
 
         published = await asyncio.gather(*(publish(feed, bucket) for feed in range(3) for bucket in BUCKETS))
         for bucket in BUCKETS:
-            sequences = sorted(sum((published[feed * len(BUCKETS) + bucket] for feed in range(3)), []))
+            of_bucket = [published[feed * len(BUCKETS) + bucket] for feed in range(3)]
+            last = max(itertools.chain(*of_bucket))
             for feed in feeds:
-                await eventually(
-                    lambda feed=feed, wanted=sequences, bucket=bucket: feed.sequences(bucket) == wanted, "all"
-                )
+                await feed.has_come_to(bucket, last)
+            assert first.sequences(bucket) == sorted(itertools.chain(*of_bucket))
             assert first.got[bucket] == second.got[bucket] == third.got[bucket]
         assert all(feed.feed.state.repaired == feed.feed.state.lost == 0 for feed in feeds)
 
@@ -59,6 +61,26 @@ async def test_message_that_is_published_again_under_its_id_is_stored_once(serve
         assert await feed.publish(5, "a.1", b"one") == first
         await feed.publish(5, "a.2", b"two")
         await feed.has(5, b"one", b"two")
+
+
+async def test_message_whose_acknowledgement_is_lost_is_published_again_and_stored_once(
+    servers: NatsServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "_UNANSWERED_S", 0.1)
+    lost: set[str] = set()
+
+    def is_lost(message: Msg) -> bool:
+        is_new = b"WSPULSE_tests" in message.data and message.subject not in lost
+        lost.add(message.subject)
+        return is_new
+
+    async with recorded_feed(servers.urls, prepare=lambda client: losing(client, is_lost, "_INBOX.")) as feed:
+        await feed.want_now(5)
+        sequence = await feed.publish(5, "a.1", b"one")
+        assert lost
+        await feed.publish(5, "a.2", b"two")
+        await feed.has(5, b"one", b"two")
+        assert feed.sequences(5)[0] == sequence
 
 
 async def test_bucket_begins_at_its_proof_and_ends_when_it_is_not_wanted(servers: NatsServers) -> None:
@@ -96,6 +118,25 @@ async def test_bucket_that_is_no_longer_wanted_before_its_proof_is_not_proven(se
         assert 5 not in feed.proven
 
 
+async def test_bucket_that_is_no_longer_wanted_while_it_is_replayed_is_left_alone(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        first = await feed.publish(5, "a.1", b"one")
+        await feed.publish(5, "a.2", b"two")
+        feed.got[21] = []
+        deliver = feed.feed._deliver
+
+        def unwant(bucket: int, sequence: int, data: bytes) -> None:
+            deliver(bucket, sequence, data)
+            feed.feed.unwant(bucket)
+
+        feed.feed._deliver = unwant
+        feed.want(5, after=first - 1)
+        await feed.has(5, b"one")
+        await feed.want_now(21)
+        assert 5 not in feed.proven
+        assert feed.got[5] == [(first, b"one")]
+
+
 async def test_with_a_position_what_the_stream_has_behind_it_comes_first(servers: NatsServers) -> None:
     async with recorded_feed(servers.urls) as feed:
         positions = [await feed.publish(5, f"a.{number}", b"%d" % number) for number in range(10)]
@@ -119,7 +160,7 @@ async def test_position_under_load_neither_doubles_nor_loses(servers: NatsServer
             await feed.want_now(5, after=positions[-1])
             upto = await publisher.publish(5, f"marker.{len(positions)}", b"marker")
             positions.append(upto)
-            await eventually(lambda upto=upto: feed.sequences(5)[-1] >= upto, "the marker")
+            await feed.has_come_to(5, upto)
             feed.feed.unwant(5)
             numbers = [int(data) for _, data in feed.got[5] if data != b"marker"]
             assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
@@ -189,7 +230,7 @@ async def test_publish_fails_at_its_deadline_and_says_why(servers: NatsServers) 
         await api(feed.client, "STREAM.PURGE.WSPULSE_tests_5", {})
         servers.kill(0)
         begun = time.monotonic()
-        with pytest.raises(PublishError, match="NATS is not connected|no stream has acknowledged it"):
+        with pytest.raises(PublishError, match=r"NATS is not connected|no stream has acknowledged it"):
             await feed.publish(5, "a.1", b"one", within_s=0.5)
         assert 0.4 < time.monotonic() - begun < 2.0
 
