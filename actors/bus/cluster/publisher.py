@@ -212,6 +212,9 @@ class ClusterPublisher(Publisher):
         else:
             self._send(data)
 
+    def _has_marks_waiting(self) -> bool:
+        return bool(self._behind) or super()._has_marks_waiting()
+
     def _came_nearer(self, lane: Lane) -> None:
         room_id, acknowledged = lane.room_id, lane.acknowledged
         for each in self._behind:
