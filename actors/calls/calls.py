@@ -62,7 +62,7 @@ class Calls:
 
         Returns when the bus has taken the frame; it waits while a shard with members of this room is 16 MB behind. Raises
         ServerClosedError, what the codec raises, and ShardUnavailableError after 5 s of waiting (whether the frame was
-        delivered is then unknown).
+        delivered is then unknown). Of several hosts: returns when the cluster keeps the frame, and waits for 10 s.
         """
         pending = self._deployment.broadcast(room_id, frame, exclude)
         if pending is not None:

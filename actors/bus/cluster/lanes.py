@@ -92,15 +92,19 @@ class Lane:
         self.out_bytes = size_bytes
         return frames
 
-    def note_acknowledged(self) -> None:
-        """All that was sent is."""
+    def note_acknowledged(self, refusal: Exception | None) -> None:
+        """All that was sent is; or the last message was refused."""
         self.out = None
         self.acknowledged = self.sent
         callers = self._callers
         while callers and callers[0][0] <= self.acknowledged:
             caller = callers.popleft()[1]
-            if not caller.done():
+            if caller.done():
+                continue
+            if refusal is None:
                 caller.set_result(None)
+            else:
+                caller.set_exception(refusal)
 
     def fail_callers(self, error: Exception) -> None:
         for _, caller in self._callers:

@@ -20,6 +20,7 @@ from wspulse.actors.bus.cluster.buckets import PARTITIONS
 
 __all__ = [
     "ACKNOWLEDGEMENT_PREFIX",
+    "REFUSED",
     "RESUME_PREFIX",
     "Acknowledgement",
     "acknowledgement_origin",
@@ -40,16 +41,19 @@ __all__ = [
 ACKNOWLEDGEMENT_PREFIX = b"a"
 RESUME_PREFIX = b"s"
 
+REFUSED = 0
+"""In the place of the sequence of a message that the cluster can never keep."""
+
 _ORIGIN = Struct("<Q")
 _HEAD = Struct("<QQ")
 _PAIR = Struct("<QQ")
 _RESUME = Struct("<QQQ?")
 _POSITIONS = Struct(f"<{PARTITIONS}Q")
 
-_TAG_SHIFT = 48
-"""The sequence is below: a stream of 100,000 messages a second gets there in 89 years."""
+_TAG_SHIFT = 53
+"""The sequence is below: streams begin at the microseconds of the clock, which get there in 2255."""
 
-_TAG_MASK = 0xFFFF
+_TAG_MASK = 0x7FF
 _SEQUENCE_MASK = (1 << _TAG_SHIFT) - 1
 
 
@@ -57,7 +61,7 @@ class Acknowledgement(NamedTuple):
     life: int
     """Of the gateway."""
     pairs: list[tuple[int, int]]
-    """Numbers of messages, and their sequences."""
+    """Numbers of messages, and their sequences, or REFUSED."""
 
 
 def acknowledgement_topic(origin: int) -> bytes:

@@ -13,7 +13,7 @@ from collections import deque
 import zmq
 
 from wspulse.actors.bus.cluster.lanes import Excluding, Lane
-from wspulse.actors.bus.cluster.message import Acknowledgement
+from wspulse.actors.bus.cluster.message import REFUSED, Acknowledgement
 from wspulse.actors.bus.message import ROOM_PREFIX, pack, pack_but
 from wspulse.actors.bus.publishing.publisher import Publisher
 from wspulse.actors.values.errors import ShardUnavailableError
@@ -36,6 +36,10 @@ _HEAD_BYTES = 64
 _ROOM = ROOM_PREFIX[0]
 
 _NOBODY: frozenset[str] = frozenset()
+
+
+def _refusal() -> ShardUnavailableError:
+    return ShardUnavailableError("the cluster cannot keep a broadcast of this size")
 
 
 class _Behind:
@@ -95,13 +99,13 @@ class ClusterPublisher(Publisher):
             self._waiters.leave(room_id, caller)
 
     def acknowledged(self, acknowledgement: Acknowledgement) -> None:
-        """The cluster keeps these messages."""
-        for number, _ in acknowledgement.pairs:
+        """The cluster keeps these messages, or never will."""
+        for number, sequence in acknowledgement.pairs:
             lane = self._out.pop(number, None)
             if lane is None:
                 continue  # it was sent twice
             self._unacknowledged_bytes -= lane.out_bytes
-            lane.note_acknowledged()
+            lane.note_acknowledged(_refusal() if sequence == REFUSED else None)
             if lane.has_gathered:
                 self._send_next(lane)
             else:
@@ -207,6 +211,9 @@ class ClusterPublisher(Publisher):
             self._behind.append(_Behind(data, rooms))
         else:
             self._send(data)
+
+    def _has_marks_waiting(self) -> bool:
+        return bool(self._behind) or super()._has_marks_waiting()
 
     def _came_nearer(self, lane: Lane) -> None:
         room_id, acknowledged = lane.room_id, lane.acknowledged

@@ -351,4 +351,8 @@ class Publisher:
 
     def _mark_blocked(self) -> None:
         self._mark_again = None
-        self._mark([] if self._unsent else self.flow.blocked_shards())  # what waits to be sent has its mark already
+        self._mark([] if self._has_marks_waiting() else self.flow.blocked_shards())
+
+    def _has_marks_waiting(self) -> bool:
+        """What waits to be sent has its mark already."""
+        return bool(self._unsent)

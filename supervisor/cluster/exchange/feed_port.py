@@ -24,4 +24,5 @@ class FeedPort(Protocol):
         """Nothing more of it, and no `proven`."""
 
     async def publish(self, bucket: int, message_id: str, data: bytes, *, deadline: float) -> int:
-        """Have a message kept, once for each id. Returns its sequence; raises what it likes at the deadline (monotonic)."""
+        """Have a message kept, once for each id. Returns its sequence. Raises ValueError for one that is too large ever to be
+        kept, and what else it likes at the deadline (monotonic)."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from wspulse.actors.bus.cluster.buckets import bucket_of
+from wspulse.actors.bus.cluster.message import REFUSED
 from wspulse.actors.bus.message import identity, topic_of
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.supervisor.cluster.exchange.feed_port import FeedPort
@@ -29,7 +30,8 @@ _logger = logging.getLogger("wspulse.cluster")
 
 
 class Outgoing:
-    """See the module. `acknowledged(bucket, origin, number, sequence)` is called for each message that is kept."""
+    """See the module. `acknowledged(bucket, origin, number, sequence)` is called for each message that is kept, and
+    for one that never can be."""
 
     def __init__(self, feed: FeedPort, acknowledged: Callable[[int, int, int, int], None]) -> None:
         self._feed = feed
@@ -68,6 +70,9 @@ class Outgoing:
                 sequence = await self._feed.publish(
                     bucket, f"{origin}.{number}", data, deadline=monotonic() + _DEADLINE_S
                 )
+            except ValueError as error:
+                _logger.error("a broadcast is dropped", extra={"reason": str(error), "size_bytes": len(data)})
+                sequence = REFUSED
             except Exception as error:
                 self._failed(error)
                 await asyncio.sleep(_AGAIN_S)

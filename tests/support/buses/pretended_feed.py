@@ -30,6 +30,7 @@ class PretendedStreams:
         """By partition and sequence."""
         self.ids: dict[str, int] = {}
         self.last = [0] * PARTITIONS
+        self.most_bytes = 2**30
         self.is_open = asyncio.Event()
         self.is_open.set()
 
@@ -87,6 +88,8 @@ class PretendedFeed:
 
     async def publish(self, bucket: int, message_id: str, data: bytes, *, deadline: float) -> int:
         streams = self._streams
+        if len(data) > streams.most_bytes:
+            raise ValueError(f"{len(data)} bytes are too many")
         await streams.late()
         try:
             async with asyncio.timeout(deadline - asyncio.get_running_loop().time()):
