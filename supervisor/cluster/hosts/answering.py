@@ -145,6 +145,7 @@ class Answering:
             self._kept_bytes -= self._jobs.pop(next(iter(self._jobs))).kept_bytes
         if self._kept_bytes > _KEPT_BYTES:
             for job in self._jobs.values():
-                self._drop(job)
+                if job.kept_bytes:
+                    self._drop(job)
                 if self._kept_bytes <= _KEPT_BYTES:
                     break

@@ -35,8 +35,8 @@ _WRONG_REVISION = (10071, 10164)
 _NO_MESSAGE = 10037
 _NO_STREAM = 10059
 _NAME_IN_USE = 10058
-_NOT_NOW = (10008, 10009, 10023, 10118)
-"""No leader of JetStream, of the stream; a server that is about to have it."""
+_NOT_NOW = (10005, 10008, 10009, 10118)
+"""No leader of JetStream, of the stream; servers that do not know of each other yet."""
 
 _NS = 1_000_000_000
 

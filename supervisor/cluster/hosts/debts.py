@@ -18,13 +18,10 @@ _AGAIN_S = 0.2
 
 
 class Debt(NamedTuple):
-    """An entry that may be at `revision`, or has become `data` after it."""
+    """`data` may have been written, or may still be, where the key was at `revision`; or a purge at that revision."""
 
     revision: int
     data: bytes | None = None
-    """What was to be written there; None where something was to be purged."""
-    must_be_changed: bool = False
-    """What stands at `revision` is another host's, and not to be purged as long as `data` has not taken its place."""
 
 
 class Debts:
@@ -73,12 +70,10 @@ class Debts:
         return True
 
     async def _take_away(self, key: str, debt: Debt) -> None:
-        """Purge it at its revision: what is under way to there then finds the marker. Else it is done, or was."""
+        """Purge what was before, so that what is still under way to its revision finds a marker; else what was written. Before
+        was nothing, the entry of a host that is gone, or one that was given up to be moved."""
         with suppress(WrongRevisionError):
-            revision = debt.revision
-            if debt.must_be_changed and debt.data is not None:
-                revision = await self._bucket.put(key, debt.data, revision)
-            await self._bucket.purge(key, revision, ttl_s=self._marker_ttl_s)
+            await self._bucket.purge(key, debt.revision, ttl_s=self._marker_ttl_s)
             return
         found = await self._bucket.read(key)
         if debt.data is not None and found.data == debt.data:

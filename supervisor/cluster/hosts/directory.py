@@ -53,7 +53,8 @@ class Directory:
         return await self._change(connection_id, entry, None)
 
     async def move(self, connection_id: str, entry: Entry, revision: int) -> int:
-        """Put this entry in the place of that of `revision`, and of no other; the new revision. Lost."""
+        """Put this entry in the place of that of `revision`, and of no other; the new revision. Lost. When it fails in time, or
+        is cancelled, nobody may have the id in the end: whoever gave it up claims it anew to have it back."""
         return await self._change(connection_id, entry, revision)
 
     async def release(self, connection_id: str, revision: int) -> None:
@@ -111,7 +112,7 @@ class Directory:
                     expected = at
         finally:
             if maybe_ours:
-                self._debts.owe(key, Debt(expected, data, must_be_changed=revision is not None))
+                self._debts.owe(key, Debt(expected, data))
 
     async def _read_in_time(self, key: str) -> tuple[Entry | None, int]:
         while True:

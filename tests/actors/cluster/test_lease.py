@@ -70,8 +70,8 @@ lease = Lease(int(sys.argv[1]))
 print("ready", flush=True)
 while not lease.is_held():
     pass
-print("held", flush=True)
 last = time.monotonic()
+print("held", flush=True)
 while (now := time.monotonic()) - last < 0.5:
     last = now
 print(lease.is_held(), flush=True)

@@ -116,10 +116,10 @@ async def test_answer_that_does_not_come_in_time_is_a_timeout(url: str) -> None:
 
         b.answer = answer
         with pytest.raises(HostTimeoutError, match="host 'b' did not answer in time"):
-            await a.calls.ask("b", b.info.life, b"", timeout_s=0.7)
+            await a.calls.ask("b", b.info.life, b"", timeout_s=0.3)
         began = time.monotonic()
-        assert await a.calls.ask_all(b"", timeout_s=1.7) == {}  # it is there, and slow
-        assert time.monotonic() - began > 1.6
+        assert await a.calls.ask_all(b"", timeout_s=1.3) == {}  # it is there, and slow
+        assert time.monotonic() - began > 1.2
 
 
 async def test_asker_whose_host_ends_is_told(url: str) -> None:

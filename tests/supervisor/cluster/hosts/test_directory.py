@@ -79,9 +79,9 @@ async def test_entry_of_a_host_that_is_gone_counts_as_absent(url: str) -> None:
         b = Host(await connected(url), host_info("b"))
         await b.join()
         await b.directory.claim("x", b.entry(1))
-        await b.vanish()
         with pytest.raises(Taken):
             await a.directory.claim("x", a.entry(1))
+        await b.end()  # without a word about its ids
         await a.sees("a")
         assert await a.directory.find("x") is None
         revision = await a.directory.claim("x", a.entry(1))
@@ -179,7 +179,7 @@ async def test_of_many_that_want_an_id_exactly_one_has_it(
         clients = [FlakyClient.of(host.client, draw, share) for host in hosts]
 
         async def live() -> None:
-            for _ in range(race_rounds * (4 if share else 12)):
+            for _ in range(race_rounds * (2 if share else 8)):
                 host, wanted = draw.choice(hosts), draw.choice("xyz")
                 entry = host.entry(next(serials))
                 await asyncio.sleep(draw.random() * 0.01)
@@ -211,21 +211,21 @@ async def test_of_many_that_want_an_id_exactly_one_has_it(
             await owes_nothing(host)
         for wanted in "xyz":
             assert await hosts[0].directory.find(wanted) == holders.get(wanted)
-        assert share == 0.0 or sum(client.faults for client in clients) > 20
+        assert share == 0.0 or sum(client.faults for client in clients) > 10
 
 
 async def test_while_nats_is_stopped_claims_fail_in_time_and_releases_are_made_good(
     url: str, servers: NatsServers
 ) -> None:
     async with hosts_on(url, "a", "b") as (a, b):
-        a.directory._timeout_s = 1.5
+        a.directory._timeout_s = 1.1
         revisions = {each: await a.directory.claim(each, a.entry(1)) for each in "xyz"}
         servers.pause(0)
         try:
             failing = [asyncio.create_task(a.directory.claim(each, a.entry(2))) for each in "uvw"]
             await asyncio.gather(*[a.directory.release(each, revision) for each, revision in revisions.items()])
             for task in failing:
-                with pytest.raises(DirectoryUnavailableError, match=r"NATS did not answer within 1\.5 s"):
+                with pytest.raises(DirectoryUnavailableError, match=r"NATS did not answer within 1\.1 s"):
                     await task
         finally:
             servers.go_on(0)

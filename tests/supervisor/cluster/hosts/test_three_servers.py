@@ -14,8 +14,8 @@ from tests.support.processes.nats_servers import nats_servers
 from wspulse.supervisor.cluster.hosts.errors import Taken
 from wspulse.supervisor.cluster.hosts.records import Entry
 
-ROUNDS_OF_ONE_KILL = 5
-"""By default the leader is killed once."""
+ROUNDS_OF_ONE_KILL = 10
+"""It takes ten seconds: by default none is killed."""
 
 CLAIMS_AROUND_A_KILL = 300
 
@@ -33,6 +33,9 @@ async def test_exactly_one_has_each_id_while_the_leader_is_killed(
     tmp_path_factory: pytest.TempPathFactory, draw: Random, race_rounds: int
 ) -> None:
     """Also: hosts stay members, nobody waits for ever, and nothing is left of the claims that failed."""
+    kills = race_rounds // ROUNDS_OF_ONE_KILL
+    if not kills:
+        pytest.skip("run it with --race-rounds 10 or more")
     holders: dict[str, tuple[Entry, int]] = {}
     serials = iter(range(10**6))
     folder: Path = tmp_path_factory.mktemp("nats")
@@ -62,7 +65,7 @@ async def test_exactly_one_has_each_id_while_the_leader_is_killed(
                 before = claims
                 await eventually(lambda: claims > before + CLAIMS_AROUND_A_KILL, "claims go on", 30)
 
-            for _ in range(max(1, race_rounds // ROUNDS_OF_ONE_KILL)):
+            for _ in range(kills):
                 ended = asyncio.Event()
                 lives = [asyncio.create_task(live(ended)) for _ in range(10)]
                 await await_claims()
