@@ -12,6 +12,7 @@ import msgspec
 
 from wspulse.actors.mesh.lifecycle import ActorMessage, LifecycleMessage
 from wspulse.actors.mesh.placing.moves import MoveAnswer, MoveEnvelope
+from wspulse.actors.mesh.placing.yields import YieldMessage
 from wspulse.actors.values.request import INSECURE, Address, Scheme
 from wspulse.actors.values.text.exact import Claim
 
@@ -258,6 +259,7 @@ Message = (
     | BridgeFrame
     | BridgeMark
     | BridgeRest
+    | YieldMessage
     | LifecycleMessage
 )
 
