@@ -126,6 +126,7 @@ MACHINES = (
     "actors/mesh/lifecycle",
     "actors/mesh/message",
     "actors/mesh/placing/moves",
+    "actors/mesh/placing/yields",
     "actors/journal/losses",
     "actors/moving/tally",
     "actors/moving/waiting",

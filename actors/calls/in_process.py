@@ -6,6 +6,7 @@ here to the runtime's shard and bus, and to the shards of other processes.
 
 from __future__ import annotations
 
+import asyncio
 from _thread import get_ident
 from collections.abc import Awaitable, Iterable
 
@@ -70,6 +71,9 @@ class InProcess:
                 return None
             except (SessionMovedError, InTransitError):
                 pass  # those who wait for it know more
+            except ConnectionNotFoundError:
+                if runtime.owners.elsewhere is None:
+                    raise
         return _send_elsewhere(runtime, SendFrame(connection_id, wire))
 
     def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = NOBODY) -> Awaitable[None] | None:
@@ -183,4 +187,8 @@ async def _records_elsewhere(runtime: ShardRuntime, message: ListConnections) ->
         return []
     # Those that are as good as here stand in no table, and who has had them may say nothing of them any more.
     here = [] if runtime.shard.transit is None else [own]
-    return await list_sessions([*unasked, *here], list_at)
+    if runtime.cluster is None:
+        return await list_sessions([*unasked, *here], list_at)
+    lists = await asyncio.gather(list_sessions([*unasked, *here], list_at), runtime.cluster.list_sessions(message))
+    # One that goes from host to host may be in two.
+    return list({(record.incarnation, record.serial): record for found in lists for record in found}.values())

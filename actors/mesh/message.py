@@ -13,6 +13,7 @@ import msgspec
 from wspulse.actors.mesh.lifecycle import ActorMessage, LifecycleMessage
 from wspulse.actors.mesh.placing.hosts import GatewayMessage
 from wspulse.actors.mesh.placing.moves import MoveAnswer, MoveEnvelope
+from wspulse.actors.mesh.placing.yields import YieldMessage
 from wspulse.actors.values.request import INSECURE, Address, Scheme
 from wspulse.actors.values.text.exact import Claim
 
@@ -260,6 +261,7 @@ Message = (
     | BridgeMark
     | BridgeRest
     | GatewayMessage
+    | YieldMessage
     | LifecycleMessage
 )
 

@@ -27,12 +27,14 @@ from wspulse.actors.moving.departure import CuttingBus, Departure
 from wspulse.actors.moving.drain import Drain
 from wspulse.actors.moving.way import MoveFailedError
 from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
+from wspulse.actors.sessions.connections.snapshot import snapshot
 from wspulse.actors.sessions.exact.claims import id_of_owner
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.state import SessionEvent
 from wspulse.actors.sessions.transfer.departed import depart
 from wspulse.actors.sessions.transfer.places import call_first, forget
+from wspulse.actors.sessions.transfer.transits import begin_transit, end_transit
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.errors import (
     ConnectionNotFoundError,
@@ -151,7 +153,7 @@ class Moving:
             leaves=order.leaves,
             drain=order.drain,
         )
-        self._shard.transit = self
+        begin_transit(self._shard, self)
         self._task = self._spawn(self._depart(self._departure, order.leaves))
         return True
 
@@ -194,7 +196,7 @@ class Moving:
                     former.give_way()
             arrival = Arrival(self._shard, self._bus(), stream, self._landed, self.joining)
             self._arrivals[stream] = arrival
-            self._shard.transit = self
+            begin_transit(self._shard, self)
         arrival.take(envelope, fd)
         if isinstance(envelope, MoveBegins):
             self._mesh.former.come_back(arrival.slots)
@@ -227,7 +229,7 @@ class Moving:
 
     def _rest(self) -> None:
         if self._departure is None and not self._arrivals:
-            self._shard.transit = None
+            end_transit(self._shard, self)
 
     # A plan.
 
@@ -283,11 +285,11 @@ class Moving:
     def moved(self, sessions: list[MovedSession], seat: int) -> None:
         shard = self._shard
         for each in sessions:
-            session, record = each.session, each.record
+            session = each.session
             connection = session.connection
             self._sent.add(session.id)
             self._told.departed(connection)
-            depart(session, self._mesh.remote(_snapshot(session, shard.index, record.birth, record.rooms)), seat)
+            depart(session, self._mesh.remote(snapshot(session, shard.index)), seat)
             forget(shard, each.inbox)
 
     def joining(self) -> set[str]:
@@ -378,19 +380,3 @@ class Moving:
         departure = self._departure
         is_finishing = connection_id in self._shard.finishing and not (departure is not None and departure.is_over)
         return is_finishing or connection_id in self.joining()
-
-
-def _snapshot(session: Session, index: int, birth: tuple[int, int], rooms: list[str]) -> ConnectionRecord:
-    return ConnectionRecord(
-        session.id,
-        rooms[0],
-        index,
-        *birth,
-        session.state.value,
-        session.connected_at,
-        session.queued_frames,
-        session.connection.subprotocol,
-        session.connection.latency_s,
-        None,
-        tuple(rooms[1:]),
-    )

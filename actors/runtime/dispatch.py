@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from wspulse.actors.bus.waiting import publish_when_free
+from wspulse.actors.cluster.cluster import Cluster
 from wspulse.actors.mesh.lifecycle import (
     CloseStrays,
     KeepBus,
@@ -48,6 +49,7 @@ from wspulse.actors.mesh.message import (
     WatchRoom,
 )
 from wspulse.actors.mesh.placing.former_slots import FormerSlots
+from wspulse.actors.mesh.placing.yields import JoinRoomWithin, KeptFrames, YieldOver, YieldSession
 from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.runtime.siblings import Siblings
 from wspulse.actors.runtime.statistics import Statistics
@@ -90,6 +92,8 @@ class Dispatch:
         """Given what concerns sessions that move: the supervisor's MoveOut, ShareBus and KeepBus; what it says of processes
         (ShardUp, ShardDown, SeatGone) and of the table, when it has been heeded here; and TableAdopted of another process, or of
         this one."""
+        self.cluster: Cluster | None = None
+        """Given what other hosts ask, where there are any."""
 
     def handle(self, message: Message) -> None:
         """Take a message of the supervisor."""
@@ -164,6 +168,8 @@ class Dispatch:
                 self._extensions.receive(message)
             case TableAdopted():
                 self._pass_on(message)
+            case YieldSession() | YieldOver() | KeptFrames() | JoinRoomWithin() if self.cluster is not None:
+                return self.cluster.receive(message)
             case _:
                 shard.options.logger.error(
                     "a message arrived that no shard handles", extra={"message_type": type(message).__name__}

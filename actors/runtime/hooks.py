@@ -12,7 +12,7 @@ from typing import Any
 
 from wspulse.actors.values.awaitable import result_of
 
-__all__ = ["Hooks"]
+__all__ = ["Hooks", "interrupt"]
 
 
 class Hooks:
@@ -60,3 +60,13 @@ class Hooks:
     def _failed(self, error: BaseException) -> None:
         self._logger.error("on_stop raised", exc_info=error)
         self._pass_on(error)
+
+
+def interrupt(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
+    """A KeyboardInterrupt in a handler was meant for the program: it goes on to whoever runs the loop."""
+    if isinstance(error, KeyboardInterrupt):
+        loop.call_soon(_raise, error)
+
+
+def _raise(error: BaseException) -> None:
+    raise error

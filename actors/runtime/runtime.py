@@ -25,6 +25,8 @@ from wspulse.actors.accept.pages import own_pages
 from wspulse.actors.accept.proxies.trust import TrustedProxies
 from wspulse.actors.bus.cluster.seat import ClusterSeat
 from wspulse.actors.bus.contract import Bus
+from wspulse.actors.cluster.cluster import Cluster
+from wspulse.actors.cluster.contract import Gateway, Seen
 from wspulse.actors.events.measured import measured
 from wspulse.actors.journal.slow_handlers import SlowHandlers
 from wspulse.actors.limits.places import Full
@@ -40,7 +42,7 @@ from wspulse.actors.mesh.placing.owners import Owners
 from wspulse.actors.runtime.closing import Closing
 from wspulse.actors.runtime.dispatch import Dispatch
 from wspulse.actors.runtime.extension import Extensions
-from wspulse.actors.runtime.hooks import Hooks
+from wspulse.actors.runtime.hooks import Hooks, interrupt
 from wspulse.actors.runtime.loop_lag import LoopLag
 from wspulse.actors.runtime.movement import Movement
 from wspulse.actors.runtime.served import Served
@@ -48,6 +50,7 @@ from wspulse.actors.runtime.siblings import Siblings
 from wspulse.actors.runtime.statistics import Statistics
 from wspulse.actors.runtime.task_set import TaskSet
 from wspulse.actors.sessions.asking.answer import decoded
+from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.patience.handler_timeouts import HandlerTimeouts
 from wspulse.actors.sessions.shard import Shard
@@ -59,7 +62,6 @@ __all__ = ["ShardRuntime"]
 
 _NOWHERE: Mapping[int, str] = MappingProxyType({})
 """The mailboxes of a server that is one process."""
-
 
 _NOBODY = TrustedProxies()
 
@@ -131,7 +133,7 @@ class ShardRuntime:
         self.codec = server.options.codec
         if tell_supervisor is None:
             # Somebody's own program runs the server, and waits for its loop.
-            self.shard.outcome = partial(_interrupt, self.shard.loop)
+            self.shard.outcome = partial(interrupt, self.shard.loop)
         self.health = Health()
         """Asked by the health check; whoever finds something amiss says it here."""
         self._extensions = Extensions(server._extensions)
@@ -185,6 +187,7 @@ class ShardRuntime:
         """What is asked by connection id goes through these."""
         self._siblings.seats_changed = self.owners.seats_changed
         self._siblings.link_began = self._tell_adopted_soon
+        self.cluster: Cluster | None = None
         self._mailbox: Mailbox | None = None
         if mailbox is not None:
             self._mailbox = Mailbox(
@@ -230,6 +233,13 @@ class ShardRuntime:
     @property
     def connections(self) -> int:
         return len(self.shard.sessions)
+
+    def join_cluster(self, gateway: Gateway, bus: Seen) -> Cluster:
+        """Be part of one of several hosts. To be called before `start`."""
+        spawn, remote = self._tasks.spawn_apart, partial(RemoteConnection, self)
+        cluster = Cluster(self.shard, self.owners, gateway, bus, self._extensions, remote, spawn)
+        self.cluster = self._dispatch.cluster = cluster
+        return cluster
 
     # Start and stop.
 
@@ -280,14 +290,19 @@ class ShardRuntime:
 
     async def drain(self, *, server_closes: bool = True, restarts: bool = False, spread_s: float = 0.0) -> None:
         """See `Closing.drain`."""
-        if self.movement is not None:
-            await self.movement.stop()
+        await self._stop_moves()
         if server_closes:
             await self.closing.drain(restarts=restarts, spread_s=spread_s)
         else:
             # The server goes on, and so might handlers: of a session that could not wait for its own, on_disconnect still runs.
             patience_s = self._drain_s * _HANDLERS_SHARE + spread_s
             await self.closing.drain_within(patience_s, server_closes=False, restarts=restarts, spread_s=spread_s)
+
+    async def _stop_moves(self) -> None:
+        if self.movement is not None:
+            await self.movement.stop()
+        if self.cluster is not None:
+            await self.cluster.stop()
 
     async def close(self) -> None:
         """See `Closing.close`."""
@@ -296,8 +311,7 @@ class ShardRuntime:
     async def end(self, patience_s: float) -> None:
         """Drain for so long at most, and stop."""
         try:
-            if self.movement is not None:
-                await self.movement.stop()
+            await self._stop_moves()
             await self.closing.drain_within(patience_s)
         finally:
             await self.stop()
@@ -388,13 +402,3 @@ class ShardRuntime:
 
 def _nobody_is_told(_message: Message) -> None:
     """There is no supervisor."""
-
-
-def _interrupt(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
-    """A KeyboardInterrupt in a handler was meant for the program: it goes on to whoever runs the loop."""
-    if isinstance(error, KeyboardInterrupt):
-        loop.call_soon(_raise, error)
-
-
-def _raise(error: BaseException) -> None:
-    raise error

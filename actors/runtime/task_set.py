@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
 __all__ = ["TaskSet"]
@@ -20,6 +20,7 @@ class TaskSet:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._context = copy_context()
 
     def spawn(self, coroutine: Coroutine[Any, Any, Result], context: Context | None = None) -> asyncio.Task[Result]:
         """Begin it, in a `context` of its own; None: in a copy of the caller's."""
@@ -27,6 +28,10 @@ class TaskSet:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def spawn_apart(self, coroutine: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Begin it in a context in which nothing of the caller's is set: that of a handler would be kept."""
+        return self.spawn(coroutine, self._context.copy())
 
     async def end(self) -> None:
         """Cancel those that have not ended, and give them a second to."""

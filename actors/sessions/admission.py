@@ -12,7 +12,7 @@ from typing import Protocol
 
 from wspulse.actors.journal.journal import Journal
 from wspulse.actors.sessions.connections.local_connection import LocalConnection
-from wspulse.actors.sessions.exact.claims import is_strange_to, session_claimed
+from wspulse.actors.sessions.exact.claims import Way, make_way, session_claimed
 from wspulse.actors.sessions.exact.session import ExactSession
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.rooms.table import RoomTable
@@ -21,12 +21,26 @@ from wspulse.actors.sessions.state import SessionEvent, SessionState
 from wspulse.actors.transport.transport import Transport
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import CloseReason
-from wspulse.actors.values.errors import ConnectionLostError, DuplicateConnectionIDError
 from wspulse.actors.values.metrics import Metrics
 from wspulse.actors.values.options.server_options import ServerOptions
+from wspulse.actors.values.text.exact import SUBPROTOCOL
 from wspulse.actors.wire.answer import rejection
 
-__all__ = ["Admission", "AdmissionShard"]
+__all__ = ["Admission", "AdmissionShard", "Claims"]
+
+
+class Claims(Protocol):
+    """Who knows whose an id is among several hosts, as the admission sees it."""
+
+    def came(self, transport: Transport, upgrade: Upgrade) -> bool:
+        """A newcomer's rooms are entered for it. False where this host lets nobody in for now."""
+
+    def waits(self, transport: Transport) -> bool:
+        """Whether a newcomer whose rooms are joined has to wait until its id is this host's: then it goes on later. Asked in the
+        step in which it would become something."""
+
+    def left(self, transport: Transport) -> None:
+        """A newcomer has become something, or is gone."""
 
 
 class AdmissionShard(Protocol):
@@ -63,6 +77,8 @@ class Admission:
         self.coming: set[Transport] = set()
         self._further: dict[Transport, list[Room[Session]]] = {}
         """Of those that want more rooms than one, the others."""
+        self.claims: Claims | None = None
+        """Where there are several hosts."""
 
     def admit(self, transport: Transport, upgrade: Upgrade) -> None:
         """Make a valid upgrade a session, or the next transport of one, when its rooms are joined."""
@@ -74,6 +90,9 @@ class Admission:
         self.newcomers[transport] = enter(upgrade.room_id)
         if upgrade.rooms:
             self._further[transport] = [enter(room_id) for room_id in upgrade.rooms]
+        if self.claims is not None and not self.claims.came(transport, upgrade):
+            self.refuse(transport, 503, "this host is not part of the cluster for now")
+            return
         if not self._wait(transport):
             self._decide(transport)
             return
@@ -90,19 +109,21 @@ class Admission:
         if room.waiting is None and self._further:
             room = next((other for other in self._further.get(transport, ()) if other.waiting is not None), room)
         if room.waiting is None:
-            return False
-        room.waiting[transport] = partial(self._room_joined, transport)
+            return self.claims is not None and self.claims.waits(transport)
+        room.waiting[transport] = partial(self.go_on, transport)
         return True
 
-    def _room_joined(self, transport: Transport) -> None:
+    def go_on(self, transport: Transport) -> None:
+        """What a newcomer has waited for has come about: decide, unless it waits for something else."""
         if transport in self.newcomers and not self._wait(transport):
             self._decide(transport)
 
     def _late(self, transport: Transport) -> None:
         if transport in self.newcomers:
-            self._refuse(transport, 503, "the room could not be joined in time")
+            self.refuse(transport, 503, "the room could not be joined in time")
 
-    def _refuse(self, transport: Transport, status: int, text: str) -> None:
+    def refuse(self, transport: Transport, status: int, text: str) -> None:
+        """Answer a newcomer that waits."""
         self._release(transport)
         assert transport.upgrade is not None
         self._answer(transport, transport.upgrade, status, text)
@@ -117,35 +138,21 @@ class Admission:
         for room in (self.newcomers.pop(transport), *self._further.pop(transport, ())):
             room.wait_no_more(transport)
             self._shard.room_table.let_go(room)
+        if self.claims is not None:
+            self.claims.left(transport)
 
     def _may_follow(self, transport: Transport, upgrade: Upgrade, old: Session, *, is_own: bool) -> bool:
         """Whether a newcomer takes an id that is in use. A session that it does not take over has ended then; where it may not
         follow at all it has its answer."""
         if transport.half_closed:
             # It may well be gone, and must not take its id from a session that lives or waits for another.
-            self._refuse(transport, 409, "this connection id is in use, and the client has already closed its side")
+            self.refuse(transport, 409, "this connection id is in use, and the client has already closed its side")
             return False
-        if is_own:
-            return True
-        if old.transport is not None and old.transport.half_closed:
-            # Its peer has ended, and only waits for answers that are still due: it is no duplicate of anybody.
-            old.transport.hand_over_rest()
-            old.transport_failed(ConnectionLostError(), CloseReason.DUPLICATE)
-            if old.state is SessionState.CLOSED:
-                return True
-        is_strange = is_strange_to(old, upgrade)
-        if old.state is SessionState.CONNECTED:
-            mode = self._shard.options.on_duplicate
-            if mode == "reject":
-                self._refuse(transport, 409, "this connection id is in use")
-                return False
-            if mode == "kick" or is_strange or not old.outlives_transport:
-                # One that waits for nobody would have ended with its transport: nobody takes it over.
-                error = DuplicateConnectionIDError(old.id)
-                old.apply(SessionEvent.DUPLICATE, error=error, close=CloseReason.DUPLICATE)
-        elif is_strange:
-            # It waits for its own client, and this is not that one.
-            old.apply(SessionEvent.DUPLICATE, error=DuplicateConnectionIDError(old.id))
+        mode = self._shard.options.on_duplicate
+        is_exact = upgrade.subprotocol == SUBPROTOCOL
+        if make_way(old, is_own=is_own, is_exact=is_exact, on_duplicate=mode) is Way.CLOSED:
+            self.refuse(transport, 409, "this connection id is in use")
+            return False
         return True
 
     def _decide(self, transport: Transport) -> None:
@@ -207,7 +214,7 @@ class Admission:
     def refuse_all(self, status: int, text: str) -> None:
         """Answer every newcomer that waits."""
         for transport in list(self.newcomers):
-            self._refuse(transport, status, text)
+            self.refuse(transport, status, text)
 
 
 def _comes_back(session: Session, upgrade: Upgrade) -> None:

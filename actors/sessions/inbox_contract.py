@@ -84,6 +84,10 @@ class InboxSession(Protocol):
     @property
     def transport(self) -> Transport | None: ...
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """Its birth key."""
+
     def transport_failed(self, error: BaseException, close: CloseRow) -> None:
         """End the transport, telling the peer why."""
 

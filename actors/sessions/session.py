@@ -272,7 +272,7 @@ class Session:
                     self._detach(close)
                 case Effect.START_WINDOW:
                     self.error = error
-                    if error is None or isinstance(error, PeerClosedError):
+                    if event is SessionEvent.DROP and (error is None or isinstance(error, PeerClosedError)):
                         # Its client has left; one that is only cut off wants its answers when it is back.
                         self._cancel_handler(event)
                     self._set_slow()

@@ -20,15 +20,15 @@ from wspulse.actors.limits.places import Places
 from wspulse.actors.mesh.message import ConnectionRecord
 from wspulse.actors.sessions.admission import Admission
 from wspulse.actors.sessions.connections.connection import Connection, is_own_end
-from wspulse.actors.sessions.connections.expressible import expressible
 from wspulse.actors.sessions.connections.local_connection import LocalConnection
+from wspulse.actors.sessions.connections.snapshot import snapshot
 from wspulse.actors.sessions.exact.frames import ExactFrames
 from wspulse.actors.sessions.exact.session import ExactSession
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.patience.cancellations import Cancellations
 from wspulse.actors.sessions.room import Room
-from wspulse.actors.sessions.rooms.membership import add_room, rooms_of
+from wspulse.actors.sessions.rooms.membership import add_room
 from wspulse.actors.sessions.rooms.table import RoomTable
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.session_contract import Flushable
@@ -121,6 +121,8 @@ class Shard:
         """Whose sessions have the resume window; None: all."""
         self.outcome: Callable[[BaseException], None] | None = None
         """Given what the application raised that is no Exception, for those who run the server."""
+        self.id_finished: Callable[[str, tuple[int, int]], None] | None = None
+        """Told, where there are several hosts, that the last callback of a session has run."""
         self.finishing: dict[str, Inbox] = {}
         self.unfinished: set[Inbox] = set()
         self._ending: dict[Ending, None] = {}
@@ -137,17 +139,22 @@ class Shard:
 
     # Sessions.
 
+    def next_serial(self) -> int:
+        """Of the next session that begins here, or of one that may."""
+        self._serial += 1
+        return self._serial
+
     def new_session(
         self, transport: Transport, upgrade: Upgrade, room: Room[Session], further: Iterable[Room[Session]]
     ) -> None:
         """Begin the session of a newcomer whose 101 is written; the further rooms were entered for it."""
-        self._serial += 1
+        serial = upgrade.serial or self.next_serial()
         session: Session
         if upgrade.subprotocol == SUBPROTOCOL and self.has_exact_sessions:
             frames = self.exact_frames
-            session = ExactSession(self, upgrade.connection_id, room, self._serial, time.time(), frames)
+            session = ExactSession(self, upgrade.connection_id, room, serial, time.time(), frames)
         else:
-            session = Session(self, upgrade.connection_id, room, self._serial, time.time())
+            session = Session(self, upgrade.connection_id, room, serial, time.time())
         session.inbox.connection = LocalConnection(session, upgrade)
         session.resumes = upgrade.resume
         self.sessions[session.id] = session
@@ -211,6 +218,8 @@ class Shard:
         if self.finishing.get(connection_id) is inbox:
             del self.finishing[connection_id]
         self.unfinished.discard(inbox)
+        if self.id_finished is not None:
+            self.id_finished(connection_id, inbox._session.key)
         successor, inbox.successor = inbox.successor, None
         if successor is not None:
             successor.predecessor_finished()
@@ -295,22 +304,7 @@ class Shard:
         sessions = self.members(room_id)
         if self.transit is not None:
             sessions += self.transit.coming(room_id)
-        return [
-            ConnectionRecord(
-                session.id,
-                session.room.id,
-                self.index,
-                *session.key,
-                session.state.value,
-                session.connected_at,
-                session.queued_frames,
-                session.connection.subprotocol,
-                session.connection.latency_s,
-                expressible(session.connection.state) if with_state else None,
-                rooms_of(session)[1:],
-            )
-            for session in sessions
-        ]
+        return [snapshot(session, self.index, with_state=with_state) for session in sessions]
 
     def close_all(self, close: Callable[[Session], object]) -> None:
         """Refuse newcomers, and have every session closed."""

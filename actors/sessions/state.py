@@ -30,6 +30,7 @@ class SessionEvent(Named):
     DROP = "transport lost, session waits for the next"
     REPLACE = "a newer transport takes over a live one"
     TAKE_OVER = "its own client's newer transport takes over a live one, where a lost one would have ended it"
+    YIELD = "its client is back on another host, where it goes on"
     RESUME = "a newer transport ends the wait"
     EXPIRE = "the resume window ends"
     CLOSE = "connection.close()"
@@ -73,6 +74,7 @@ TRANSITIONS: Transitions[SessionState, SessionEvent, Effect] = {
         (Effect.DETACH, Effect.TELL_DROP, Effect.ATTACH, Effect.TELL_RESTORE),
     ),
     (_CONNECTED, SessionEvent.TAKE_OVER): (_CONNECTED, (Effect.DETACH, Effect.MARK, Effect.ATTACH)),
+    (_CONNECTED, SessionEvent.YIELD): (_SUSPENDED, (Effect.DETACH, Effect.START_WINDOW, Effect.TELL_DROP)),
     (_CONNECTED, SessionEvent.CLOSE): (_CLOSED, (Effect.DETACH, Effect.END)),
     (_CONNECTED, SessionEvent.KICK): (_CLOSED, (Effect.DETACH, Effect.END)),
     (_CONNECTED, SessionEvent.DUPLICATE): (_CLOSED, (Effect.DETACH, Effect.END)),

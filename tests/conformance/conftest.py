@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.contract.served import MOUNTED, ServedApplication, served_source
 from tests.support.contract.server import ContractServer, contract_server
+from tests.support.contract.spread import SPREAD
 
 RESUME_WINDOW_S = 30.0
 """Long enough that it never ends during a test that is not about its end."""
@@ -75,7 +76,7 @@ def _is_for_sockets_only(item: pytest.Item) -> bool:
     return "[mounted" in item.name and (item.name in ASGI_CANNOT or name in ASGI_CANNOT)
 
 
-@pytest.fixture(scope="module", params=[1, 4, MOUNTED], ids=["1 worker", "4 workers", "mounted"])
+@pytest.fixture(scope="module", params=[1, 4, MOUNTED, SPREAD], ids=["1 worker", "4 workers", "mounted", "2 hosts"])
 def workers(request: pytest.FixtureRequest) -> int:
     count: int = request.param
     return count

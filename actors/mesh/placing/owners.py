@@ -10,18 +10,23 @@ itself: the references do.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextvars import copy_context
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S, ActorRef
 from wspulse.actors.mesh.lifecycle import SlotTable
-from wspulse.actors.mesh.message import Message
+from wspulse.actors.mesh.message import CallConnection, Message
 from wspulse.actors.mesh.placement import Placement
-from wspulse.actors.values.errors import SessionMovedError, ShardUnavailableError, WspulseError
+from wspulse.actors.values.errors import (
+    ConnectionNotFoundError,
+    SessionMovedError,
+    ShardUnavailableError,
+    WspulseError,
+)
 
-__all__ = ["Owners"]
+__all__ = ["Askable", "Elsewhere", "Owners"]
 
 _QUICK_HOPS = 4
 _HOP_S = 0.01
@@ -29,16 +34,32 @@ _HOP_S = 0.01
 since one of them has not adopted a table yet, are not to keep a loop busy."""
 
 
+class Askable(Protocol):
+    """Who is asked about an id."""
+
+    async def ask(self, message: Message, *, timeout_s: float | None) -> Any: ...
+
+
+class Elsewhere(Protocol):
+    """Who knows of ids that no process of this host has, where there are several hosts."""
+
+    async def way_to(self, connection_id: str, tried: Sequence[Askable | None]) -> Askable | None:
+        """Who is to be asked next: another host; None: the owner here, which has it by now. `tried` were asked in this order, and
+        did not have it. Raises ConnectionNotFoundError."""
+
+
 class _Ask:
     """One that is under way; those of one id are chained in the order of the calls."""
 
-    __slots__ = ("after", "before", "holds", "seat")
+    __slots__ = ("after", "before", "holds", "is_asking_afar", "seat")
 
     def __init__(self, before: _Ask | None) -> None:
         self.before = before
         self.after: _Ask | None = None
-        self.seat: int | None = None
-        """Where it was sent; None while it waits."""
+        self.seat: int | Askable | None = None
+        """Where it was sent, to a seat here or to another host; None while it waits."""
+        self.is_asking_afar = False
+        """Whether another host is asked, of which nothing else is asked about this id meanwhile."""
         self.holds = False
         """Whether its slot settles only when this is answered, or has come to the new owner."""
 
@@ -62,6 +83,7 @@ class Owners:
         """How many asks each slot waits for that has changed hands."""
         self._for_seats: list[asyncio.Future[None]] = []
         self._tells: set[asyncio.Task[None]] = set()
+        self.elsewhere: Elsewhere | None = None
 
     def adopt(self, table: SlotTable) -> set[int]:
         """Go by this table. Returns the seats that lose slots: they are to be told TableAdopted on the way on which they are
@@ -133,7 +155,8 @@ class Owners:
 
     async def _carry(self, ask: _Ask, connection_id: str, message: Message, due: float) -> Any:
         placement = self.placement
-        named: int | None = None
+        named: int | Askable | None = None
+        tried: list[Askable | None] = []
         version = placement.version
         hops = 0
         try:
@@ -142,15 +165,17 @@ class Owners:
                 if placement.version != version:
                     # Who was named before this table may have been told since that nobody asks there any more.
                     named, version = None, placement.version
+                seat: int | Askable
                 if before is None:
                     seat = placement.final_owner(connection_id) if named is None else named
-                elif before.holds or before.seat is None or before.seat == ask.seat:
+                elif before.holds or before.seat is None or before.seat == ask.seat or before.is_asking_afar:
                     await self._wait_for_turn(ask, connection_id, due)
                     continue
                 else:
                     seat = before.seat
-                ref = self._refs.get(seat)
+                ref: Askable | None = self._refs.get(seat) if isinstance(seat, int) else seat
                 if ref is None:
+                    assert isinstance(seat, int)
                     # It is nowhere for now: what is asked later waits behind it, and does not go to where it was.
                     ask.seat = None
                     if seat == named:
@@ -168,6 +193,9 @@ class Owners:
                 if left_s <= 0:
                     # A reference within the process would do it all the same.
                     raise _late(seat)
+                # That host may find nobody, and then another is asked; what was asked behind it would have been done first. Who
+                # waits for an answer of the client keeps nobody waiting, and is asked again only where nobody has come behind it.
+                ask.is_asking_afar = not isinstance(seat, int) and not isinstance(message, CallConnection)
                 self._place(ask, connection_id, seat)
                 try:
                     return await ref.ask(message, timeout_s=left_s)
@@ -175,6 +203,14 @@ class Owners:
                     named = moved.seat
                     # Who comes behind it is not to find out earlier that it is there by now.
                     ask.seat = None
+                except ConnectionNotFoundError:
+                    if self.elsewhere is None or (
+                        isinstance(message, CallConnection) and ask.after is not None and tried
+                    ):
+                        raise
+                    tried.append(None if isinstance(seat, int) else seat)
+                    ask.seat = None
+                    named = await self.elsewhere.way_to(connection_id, tried)
                 hops += 1
                 if hops > _QUICK_HOPS:
                     await asyncio.sleep(_HOP_S)
@@ -182,11 +218,13 @@ class Owners:
             self._leave(ask, connection_id)
 
     async def _ask_without_order(self, connection_id: str, message: Message) -> Any:
-        seat = self.placement.final_owner(connection_id)
+        seat: int | Askable = self.placement.final_owner(connection_id)
+        tried: list[Askable | None] = []
         hops = 0
         while True:
-            ref = self._refs.get(seat)
+            ref: Askable | None = self._refs.get(seat) if isinstance(seat, int) else seat
             if ref is None:
+                assert isinstance(seat, int)
                 # Nobody may ever be there again, and it has no deadline of its own.
                 await self._wait_for_seat(seat, monotonic() + ASK_TIMEOUT_S)
                 continue
@@ -194,6 +232,12 @@ class Owners:
                 return await ref.ask(message, timeout_s=None)
             except SessionMovedError as moved:
                 seat = moved.seat
+            except ConnectionNotFoundError:
+                if self.elsewhere is None:
+                    raise
+                tried.append(None if isinstance(seat, int) else seat)
+                way = await self.elsewhere.way_to(connection_id, tried)
+                seat = self.placement.final_owner(connection_id) if way is None else way
             hops += 1
             if hops > _QUICK_HOPS:
                 await asyncio.sleep(_HOP_S)
@@ -207,7 +251,7 @@ class Owners:
             last.after = ask
         return ask
 
-    def _place(self, ask: _Ask, connection_id: str, seat: int) -> None:
+    def _place(self, ask: _Ask, connection_id: str, seat: int | Askable) -> None:
         """It is sent there in this very step."""
         ask.seat = seat
         if ask.holds and seat == self.placement.final_owner(connection_id):
@@ -272,8 +316,9 @@ async def _until(future: asyncio.Future[None], due: float, reason: str) -> None:
         raise ShardUnavailableError(reason) from None
 
 
-def _late(seat: int) -> ShardUnavailableError:
-    return ShardUnavailableError(f"the process at seat {seat} did not answer in time")
+def _late(seat: int | Askable) -> ShardUnavailableError:
+    who = f"the process at seat {seat}" if isinstance(seat, int) else "another host"
+    return ShardUnavailableError(f"{who} did not answer in time")
 
 
 def _wake(waiting: list[asyncio.Future[None]]) -> None:

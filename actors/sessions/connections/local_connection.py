@@ -19,7 +19,7 @@ from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.state import SessionState
 from wspulse.actors.transport.upgrade import Upgrade
 from wspulse.actors.values.close_code import check_close
-from wspulse.actors.values.errors import SendBufferFullError, SessionMovedError, wrong_thread
+from wspulse.actors.values.errors import ConnectionNotFoundError, SendBufferFullError, SessionMovedError, wrong_thread
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.request import Request
 from wspulse.actors.values.text.ids import checked_room_id
@@ -131,7 +131,7 @@ class LocalConnection(Connection):
                 return
             except SendBufferFullError:
                 await session.room_in_buffer()
-            except SessionMovedError:
+            except (SessionMovedError, ConnectionNotFoundError):
                 # It has left meanwhile, and this is a connection of another shard.
                 await self.send_wait(frame)
                 return
@@ -186,5 +186,5 @@ class LocalConnection(Connection):
             return
         try:
             await self._session.watch()
-        except SessionMovedError:
+        except (SessionMovedError, ConnectionNotFoundError):
             await self.wait_closed()

@@ -13,15 +13,23 @@ from wspulse.actors.sessions.connections.remote_connection import RemoteConnecti
 from wspulse.actors.sessions.exact.session import ExactSession
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.state import SessionState
-from wspulse.actors.values.errors import ConnectionClosedError, SessionMovedError
+from wspulse.actors.values.errors import ConnectionClosedError, ConnectionNotFoundError, SessionMovedError, WspulseError
 from wspulse.actors.values.frame import Frame
 
-__all__ = ["DepartedConnection", "depart"]
+__all__ = ["ELSEWHERE", "DepartedConnection", "depart"]
+
+ELSEWHERE = 1 << 32
+"""No seat: the session is another host's, and the directory knows which."""
+
+
+def _where(session: Session) -> WspulseError:
+    seat = -1 - session.epoch
+    return ConnectionNotFoundError(session.id) if seat == ELSEWHERE else SessionMovedError(seat)
 
 
 def _is_elsewhere(session: Session, _wire: bytes) -> NoReturn:
     # What it was for is over.
-    raise SessionMovedError(-1 - session.epoch)
+    raise _where(session)
 
 
 def _nothing_waits(_session: Session) -> None:
@@ -114,7 +122,7 @@ class DepartedConnection(LocalConnection):
 
 
 def depart(session: Session, remote: RemoteConnection, seat: int) -> None:
-    """The session is another process's, at that seat. Whoever waits for something of it asks there."""
+    """The session is another process's, at that seat, or ELSEWHERE. Whoever waits for something of it asks there."""
     connection = session.connection
     session.state = SessionState.CLOSED
     # A deadline that is stale may hold it for as long as a resume window.
@@ -130,7 +138,7 @@ def depart(session: Session, remote: RemoteConnection, seat: int) -> None:
     cast("Any", connection)._session = remote
     for watcher in session.watchers or ():
         if not watcher.done():
-            watcher.set_exception(SessionMovedError(seat))
+            watcher.set_exception(_where(session))
     session.watchers = None
     session._wake_senders()
     session.finished()

@@ -21,6 +21,7 @@ LEGAL = {
         SessionEvent.DROP: SUSPENDED,
         SessionEvent.REPLACE: CONNECTED,
         SessionEvent.TAKE_OVER: CONNECTED,
+        SessionEvent.YIELD: SUSPENDED,
         SessionEvent.CLOSE: CLOSED,
         SessionEvent.KICK: CLOSED,
         SessionEvent.DUPLICATE: CLOSED,

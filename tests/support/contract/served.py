@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from tests.support.contract.client import DEADLINE_S, Client, numbers
+from tests.support.contract.spread import Spread, Ways, serve_spread
 from tests.support.processes.server_process import ServerProcess, serve_process, serve_uvicorn
 from wspulse.actors.mesh.placement import Placement
 
@@ -32,20 +33,27 @@ MOUNTED = Mounted(1)
 class ServedApplication:
     """A running server, and how its tests dial it."""
 
-    def __init__(self, process: ServerProcess, workers: int) -> None:
+    def __init__(self, process: ServerProcess, workers: int, ways: Ways | None = None) -> None:
+        """`ways` where there are several hosts, of which `process` is the first."""
         self.process = process
         self.workers = workers
         self._placement = Placement(workers)
+        self._ways = ways
 
     def new_id(self, prefix: str = "c", shard: int | None = None) -> str:
         """A connection id that nobody has, owned by `shard` (modulo the workers) if that is given."""
         while True:
             connection_id = f"{prefix}-{next(numbers)}-{os.urandom(3).hex()}"
-            if shard is None or self._placement.shard_of(connection_id) == shard % self.workers:
+            if shard is None or self._fits(connection_id, shard % self.workers):
                 return connection_id
 
+    def _fits(self, connection_id: str, shard: int) -> bool:
+        if self._ways is not None:
+            return self._ways.fits(connection_id, shard)
+        return self._placement.shard_of(connection_id) == shard
+
     def url(self, **query: Any) -> str:
-        return f"{self.process.url}?{urlencode(query)}"
+        return f"{self.process.url}?{urlencode(query)}" if self._ways is None else self._ways.url(query)
 
     async def client(
         self,
@@ -77,6 +85,9 @@ def served_source(source: str, folder: Path, workers: int) -> Iterator[ServedApp
     if isinstance(workers, Mounted):
         with serve_uvicorn("app:asgi", cwd=folder) as process:
             yield ServedApplication(process, workers)
+    elif isinstance(workers, Spread):
+        with serve_spread("--app", "app:server", workers=workers, cwd=folder) as hosts:
+            yield ServedApplication(hosts[0], workers, Ways(hosts, workers))
     else:
         with serve_process("--app", "app:server", workers=workers, cwd=folder) as process:
             yield ServedApplication(process, workers)

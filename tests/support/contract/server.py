@@ -15,6 +15,7 @@ from typing import Any
 from tests.support.contract.client import Client
 from tests.support.contract.notes import Notes
 from tests.support.contract.served import Mounted, ServedApplication
+from tests.support.contract.spread import Spread, Ways, serve_spread
 from tests.support.processes.server_process import ServerProcess, serve_process, serve_uvicorn
 
 __all__ = ["ContractServer", "contract_server"]
@@ -25,8 +26,8 @@ ROOT = Path(__file__).parents[3]
 class ContractServer(ServedApplication):
     """A running server with the contract's application."""
 
-    def __init__(self, process: ServerProcess, workers: int, notes: Notes) -> None:
-        super().__init__(process, workers)
+    def __init__(self, process: ServerProcess, workers: int, notes: Notes, ways: Ways | None = None) -> None:
+        super().__init__(process, workers, ways)
         self.notes = notes
 
     async def client(self, connection_id: str = "", room: str = "lobby", **query: Any) -> Client:
@@ -66,6 +67,10 @@ def contract_server(
                 yield ContractServer(process, workers, Notes(log))
             return
         options_of_app = ["--app", "tests.support.contract.application.app:server", *args]
+        if isinstance(workers, Spread):
+            with serve_spread(*options_of_app, workers=workers, env=env, cwd=ROOT) as hosts:
+                yield ContractServer(hosts[0], workers, Notes(log), Ways(hosts, workers))
+            return
         is_loaded = bool(os.environ.get("CONTRACT_HTTP_LOAD")) and "--http-app" not in args
         if is_loaded:
             options_of_app += ["--http-app", "tests.support.http.http_app:app", "--log-level", "warning"]

@@ -105,6 +105,8 @@ class NotedTransport:
 
 
 class NotedSession:
+    key = (1, 1)
+
     def __init__(self) -> None:
         self.transport: Any = NotedTransport()
         self.is_finished = False

@@ -27,7 +27,7 @@ def _wait_for_the_first(admission: Admission, transport: Transport) -> bool:
     room = admission.newcomers[transport]
     if room.waiting is None:
         return False
-    room.waiting[transport] = lambda: admission._room_joined(transport)
+    room.waiting[transport] = lambda: admission.go_on(transport)
     return True
 
 

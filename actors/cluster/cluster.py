@@ -1,0 +1,150 @@
+"""`Cluster`: what one shard does where there are several hosts, put together.
+
+Made by whoever has joined the host to the others, for a shard that has accepted nobody yet. It gives the admission its `Claims`
+and `Owners` its way to other hosts; the shard's actor gives it what other hosts ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from wspulse.actors.cluster.contract import Gateway, Seen, Taken
+from wspulse.actors.cluster.elsewhere import Elsewhere
+from wspulse.actors.cluster.ids import Ids, Spawn
+from wspulse.actors.cluster.landing import Arrived, Landings
+from wspulse.actors.cluster.leaving import Gone
+from wspulse.actors.cluster.newcomers import Newcomers
+from wspulse.actors.cluster.yielding import Yields
+from wspulse.actors.mesh.message import ConnectionRecord, ListConnections
+from wspulse.actors.mesh.placing.owners import Owners
+from wspulse.actors.mesh.placing.yields import JoinRoomWithin, KeptFrames, YieldMessage, YieldOver, YieldSession
+from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
+from wspulse.actors.sessions.rooms.membership import join_room
+from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.sessions.state import SessionEvent, SessionState
+from wspulse.actors.values.close_code import CloseReason
+from wspulse.actors.values.errors import (
+    BadRequestError,
+    DuplicateConnectionIDError,
+    SendBufferFullError,
+    ShardUnavailableError,
+)
+
+__all__ = ["Cluster", "Told"]
+
+_AT_ONCE = 64
+"""How many ids are claimed anew at a time."""
+
+_AGAIN_S = 0.5
+"""Until the directory is asked again."""
+
+_LAST_YIELDS_S = 3.0
+"""Longer than a yield waits for its taker, and the directory's answer."""
+
+
+class Told(Arrived, Gone, Protocol):
+    """Who is told of sessions that come and go."""
+
+
+class Cluster:
+    """See the module. `bus` is the room bus between hosts, and `remote` makes the connection of a session that lives
+    elsewhere."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        owners: Owners,
+        gateway: Gateway,
+        bus: Seen,
+        told: Told,
+        remote: Callable[[ConnectionRecord], RemoteConnection],
+        spawn: Spawn,
+    ) -> None:
+        self._shard = shard
+        self._gateway = gateway
+        self._ids = ids = Ids(shard, gateway, spawn)
+        self._yields = Yields(shard, gateway, ids, bus, told, remote, spawn)
+        self._spawn = spawn
+        self._newcomers = Newcomers(
+            shard, gateway, ids, self._yields, Landings(shard, gateway, ids, bus, told, spawn), spawn
+        )
+        self._elsewhere = Elsewhere(gateway)
+        shard.admission.claims = self._newcomers
+        shard.id_finished = ids.finished
+        owners.elsewhere = self._elsewhere
+
+    async def list_sessions(self, message: ListConnections) -> list[ConnectionRecord]:
+        """The sessions of all other hosts, each once; of a host that does not respond none."""
+        return await self._elsewhere.list_sessions(message)
+
+    async def stop(self) -> None:
+        """The shard ends: wait a moment until sessions that are on their way have left, or are here again."""
+        await self._yields.stop(_LAST_YIELDS_S)
+
+    def receive(self, message: YieldMessage) -> Any:
+        """Take a message of another host's shard. Returns the result, or a future of it; raises a WspulseError."""
+        match message:
+            case YieldSession():
+                return self._spawn(self._yields.answer(message))
+            case YieldOver():
+                self._yields.hear(message)
+            case KeptFrames():
+                self._deliver(self._shard.find(message.connection_id, message.key), message.wires)
+            case JoinRoomWithin():
+                session = self._shard.find(message.connection_id, message.key)
+                try:
+                    return join_room(session, message.room_id, message.timeout_s)
+                except ValueError as error:
+                    raise BadRequestError(str(error).removeprefix("wspulse: ")) from None
+        return None
+
+    def _deliver(self, session: Session, wires: list[bytes]) -> None:
+        for wire in wires:
+            try:
+                session.send(wire)
+            except SendBufferFullError:
+                # Whoever sent it was told that it is queued.
+                session.buffer_broadcast([wire])
+
+    # The host's lease.
+
+    async def claim_anew(self) -> None:
+        """The lease was over, and is held again: others may have our ids. Sessions whose ids are another's end as duplicates;
+        nobody is let in before that is known of all."""
+        newcomers, sessions, ids = self._newcomers, self._shard.sessions, self._ids
+        newcomers.is_shut = True
+        try:
+            ids.forget_all()
+            self._yields.doubt()
+            turn = asyncio.Semaphore(_AT_ONCE)
+            while unclaimed := [session for session in sessions.values() if session.id not in ids.held]:
+                await asyncio.gather(*(self._claim(session, turn) for session in unclaimed))
+        finally:
+            newcomers.is_shut = False
+
+    async def _claim(self, session: Session, turn: asyncio.Semaphore) -> None:
+        ids, gateway = self._ids, self._gateway
+        async with turn:
+            while self._shard.sessions.get(session.id) is session:
+                try:
+                    with ids.deciding(session.id):
+                        result = await gateway.claim(session.id, session.key)
+                        is_lost = isinstance(result, Taken) and result.host != gateway.host
+                        if not is_lost:
+                            ids.hold(session.id, result.revision)
+                except ShardUnavailableError:
+                    await asyncio.sleep(_AGAIN_S)
+                    continue
+                if is_lost:
+                    ids.lose(session.id)
+                    self._end(session)
+                ids.look_at(session.id)
+                return
+
+    def _end(self, session: Session) -> None:
+        if session.state is not SessionState.CLOSED:
+            close = CloseReason.DUPLICATE if session.state is SessionState.CONNECTED else None
+            session.apply(SessionEvent.DUPLICATE, error=DuplicateConnectionIDError(session.id), close=close)

@@ -1,0 +1,240 @@
+"""`Yields`: sessions that other hosts' newcomers ask for, as the shard sees it that has them.
+
+One per shard, and its `Transit` while sessions are on their way. It decides about a newcomer as the admission does about one of
+its own; a session that goes on there is a `Leaving`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NoReturn
+
+from wspulse.actors.cluster.contract import Gateway, Seen
+from wspulse.actors.cluster.ids import Ids, Spawn
+from wspulse.actors.cluster.leaving import Gone, Leaving, Premises
+from wspulse.actors.mesh.message import ConnectionRecord
+from wspulse.actors.mesh.placing.yields import Yielded, YieldOver, YieldSession
+from wspulse.actors.moving.arrival import codec_name
+from wspulse.actors.moving.waiting import Waiting
+from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
+from wspulse.actors.sessions.exact.claims import Way, make_way
+from wspulse.actors.sessions.exact.session import ExactSession
+from wspulse.actors.sessions.inbox import Inbox
+from wspulse.actors.sessions.rooms.membership import rooms_of
+from wspulse.actors.sessions.session import Session
+from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.sessions.state import SessionEvent, SessionState
+from wspulse.actors.sessions.transfer.halting import Halting
+from wspulse.actors.sessions.transfer.places import go_on
+from wspulse.actors.sessions.transfer.record import FORMAT
+from wspulse.actors.sessions.transfer.transits import begin_transit, end_transit
+from wspulse.actors.values.close_code import CloseReason
+from wspulse.actors.values.errors import (
+    ConnectionNotFoundError,
+    DuplicateConnectionIDError,
+    InTransitError,
+    ShardUnavailableError,
+)
+
+__all__ = ["Yields"]
+
+_logger = logging.getLogger("wspulse.cluster")
+
+
+class Yields:
+    """See the module. `remote` makes the connection of a session that lives on another host."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        gateway: Gateway,
+        ids: Ids,
+        bus: Seen,
+        told: Gone,
+        remote: Callable[[ConnectionRecord], RemoteConnection],
+        spawn: Spawn,
+    ) -> None:
+        self._shard = shard
+        self._gateway = gateway
+        self._ids = ids
+        self._told = told
+        self._spawn = spawn
+        self._halting = Halting(_nobody_is_told)
+        self._waiting = Waiting()
+        self._premises = Premises(shard, gateway, ids, bus, told, remote, self._halting, self._waiting)
+        self._numbers = 0
+        self._under_way: dict[str, Leaving] = {}
+        ids.leaving = self._under_way.keys()
+
+    def __contains__(self, connection_id: object) -> bool:
+        return connection_id in self._under_way
+
+    async def over(self, connection_id: str) -> None:
+        """Until a session of this id is here, or is not."""
+        while (under_way := self._under_way.get(connection_id)) is not None:
+            await asyncio.shield(under_way.is_over)
+
+    def doubt(self) -> None:
+        """The host's lease was over: those that are under way may be another host's."""
+        for under_way in self._under_way.values():
+            under_way.is_doubtful = True
+
+    async def stop(self, patience_s: float) -> None:
+        """The shard ends: wait for so long at most until those that are on their way have left, or are here again."""
+        if self._under_way:
+            await asyncio.wait([each.is_over for each in self._under_way.values()], timeout=patience_s)
+
+    # What takers ask.
+
+    async def answer(self, message: YieldSession) -> Yielded:
+        """Decide about a newcomer of another host. Raises WspulseError."""
+        try:
+            async with asyncio.timeout(message.timeout_s):
+                return await self._answer(message)
+        except TimeoutError:
+            raise ShardUnavailableError("the session did not come to rest in time") from None
+
+    def hear(self, message: YieldOver) -> None:
+        """A taker says what has become of a session."""
+        under_way = self._under_way.get(message.connection_id)
+        if under_way is not None and under_way.number == message.number:
+            under_way.hear(is_taken=message.is_taken)
+
+    async def _answer(self, message: YieldSession) -> Yielded:
+        connection_id = message.connection_id
+        shard, ids = self._shard, self._ids
+        while True:
+            await self.over(connection_id)
+            await ids.decided(connection_id)
+            if not self._gateway.is_held():
+                raise ShardUnavailableError("this host's lease is over")
+            if (session := await self._found(connection_id)) is None:
+                return await self._free(connection_id)
+            if connection_id not in self._under_way and shard.sessions.get(connection_id) is session:
+                break
+        claim = message.claim
+        is_own = message.is_exact and claim is not None and isinstance(session, ExactSession) and session.is_of(claim)
+        if message.only_own and not is_own:
+            return Yielded("strange")
+        if message.is_half_closed:
+            return Yielded("refused")
+        is_readable = (message.format, message.codec) == (FORMAT, codec_name(shard))
+        mode = shard.options.on_duplicate
+        way = make_way(session, is_own=is_own, is_exact=message.is_exact, on_duplicate=mode)
+        if way is Way.CLOSED:
+            return Yielded("refused")
+        if way is Way.FREE or not await self._goes(session, message, is_readable=is_readable):
+            return await self._free(connection_id)
+        under_way = self._under_way[connection_id]
+        try:
+            return under_way.record()
+        except Exception:
+            _logger.exception("a session could not be recorded", extra={"connection_id": connection_id})
+            under_way.hear(is_taken=False)
+            raise ShardUnavailableError("the session could not be recorded") from None
+
+    async def _found(self, connection_id: str) -> Session | None:
+        """Raises SessionMovedError."""
+        while True:
+            try:
+                return self._shard.find(connection_id)
+            except ConnectionNotFoundError:
+                return None
+            except InTransitError as in_transit:
+                known = asyncio.Event()
+                in_transit.wait(known.set)
+                await known.wait()
+
+    async def _free(self, connection_id: str) -> Yielded:
+        await self._ids.callbacks_ended(connection_id)
+        await self._ids.decided(connection_id)
+        if connection_id in self._shard.sessions:
+            # A newcomer of our own was quicker.
+            raise ShardUnavailableError("the connection id is in use again")
+        return Yielded("free", self._ids.offer(connection_id))
+
+    # A session leaves.
+
+    async def _goes(self, session: Session, message: YieldSession, *, is_readable: bool) -> bool:
+        """Whether it is out of the tables; else it has ended. Raises ShardUnavailableError."""
+        if not is_readable or (session.state is SessionState.CONNECTED and not session.outlives_transport):
+            # Nobody can have it, or it waits for nobody.
+            close = CloseReason.DUPLICATE if session.state is SessionState.CONNECTED else None
+            session.apply(SessionEvent.DUPLICATE, error=DuplicateConnectionIDError(session.id), close=close)
+            return False
+        self._numbers += 1
+        under_way = Leaving(self._premises, session, message.taker, self._numbers, self._is_over)
+        self._under_way[session.id] = under_way
+        try:
+            if session.transport is not None:
+                # What it had brought is not dead.
+                session.transport.hand_over_rest()
+            if session.state is SessionState.CONNECTED:
+                session.apply(SessionEvent.YIELD, close=CloseReason.REPLACED)
+            self._told.halted(session.connection)
+            if await under_way.comes_to_rest() and await under_way.is_ours():
+                begin_transit(self._shard, self)
+                under_way.freeze()
+                self._spawn(under_way.resolve())
+        finally:
+            if not under_way.is_out:
+                under_way.stays()
+                self._is_over(under_way)
+        return under_way.is_out
+
+    def _is_over(self, under_way: Leaving) -> None:
+        session, shard = under_way.session, self._shard
+        del self._under_way[session.id]
+        halting = shard.halting
+        if isinstance(halting, Halting) and halting.holds(under_way.inbox):
+            halting.forget(under_way.inbox)
+        if shard.sessions.get(session.id) is session:
+            go_on(under_way.inbox)
+        if not self._under_way:
+            if shard.halting is self._halting:
+                shard.halting = None
+            end_transit(shard, self)
+        if not under_way.is_over.done():
+            under_way.is_over.set_result(None)
+        self._ids.look_at(session.id)
+
+    # What the shard asks: see `Transit`.
+
+    def missing(self, connection_id: str, _key: tuple[int, int] | None) -> NoReturn:
+        self._check_not_between(connection_id)
+        raise ConnectionNotFoundError(connection_id)
+
+    def newcomer_goes_to(self, _connection_id: str) -> int:
+        """It waits here until its id is this host's."""
+        return self._shard.seat
+
+    def wait_for(self, connection_id: str, call: Callable[[], object]) -> None:
+        self._waiting.wait(connection_id, call)
+
+    def frozen(self, _connection_id: str, _key: tuple[int, int] | None) -> Any:
+        """Who sends waits: nothing is kept here for a session that goes to another host but what its own connection sends."""
+        return None
+
+    def between(self, room_id: str | None) -> list[Any]:
+        return [
+            each.session
+            for each in self._under_way.values()
+            if each.is_out and (room_id is None or room_id in rooms_of(each.session))
+        ]
+
+    def coming(self, _room_id: str | None) -> list[Any]:
+        return []
+
+    def gone_to(self) -> list[int]:
+        return []
+
+    def _check_not_between(self, connection_id: str) -> None:
+        if connection_id in self._waiting:
+            raise InTransitError(partial(self._waiting.wait, connection_id))
+
+
+def _nobody_is_told(_inbox: Inbox) -> None:
+    """It is looked at again anyway."""

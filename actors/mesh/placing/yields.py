@@ -1,0 +1,84 @@
+"""What the shards of two hosts say to each other about one connection id, by way of their hosts' gateways.
+
+    taker                                        owner
+    YieldSession ──────────────────────────────▶            decides about the newcomer; the session comes to rest
+                 ◀────────────────────────────── Yielded
+    (the taker swaps the entry in the directory: that commits)
+    YieldOver ─────────────────────────────────▶            forgets the session, or has it again
+                 ◀────────────────────────────── KeptFrames what was sent to it meanwhile
+
+Times are relative: no two hosts have the same clock. Records are encoded by `cluster`, which alone reads them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from wspulse.actors.mesh.lifecycle import ActorMessage
+from wspulse.actors.values.text.exact import Claim
+
+__all__ = ["JoinRoomWithin", "KeptFrames", "YieldMessage", "YieldOver", "YieldSession", "Yielded"]
+
+
+class YieldSession(ActorMessage):
+    """A newcomer on the host `taker` asks for this id, and waits for `timeout_s` at most. Result: Yielded. ShardUnavailableError
+    where the session has not come to rest by then; it stays."""
+
+    connection_id: str
+    taker: str
+    timeout_s: float
+    format: int
+    """Of the records that the taker reads."""
+    codec: str
+    """Of its frames."""
+    claim: Claim | None = None
+    is_exact: bool = False
+    """Whether the newcomer speaks the protocol of exact sessions."""
+    only_own: bool = False
+    """Whether it has another id, unless the session is its own."""
+    is_half_closed: bool = False
+    """Whether it may well be gone."""
+
+
+class Yielded(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What becomes of the id. "refused": the newcomer gets 409; "strange": the session is not its own; "free": no session has the
+    id, and no callback of one runs any more; "record": the session goes on where the newcomer is."""
+
+    outcome: Literal["refused", "strange", "free", "record"]
+    revision: int = 0
+    """Of the owner's entry in the directory; 0: it does not know."""
+    number: int = 0
+    """Of this yield, by which YieldOver names it."""
+    record: bytes = b""
+    seen: dict[str, int] = {}
+    """By room, the sequence of the last message that the session has got."""
+
+
+class YieldOver(ActorMessage):
+    """The taker has the session, or will not take it. Result: None."""
+
+    connection_id: str
+    number: int
+    is_taken: bool
+
+
+class KeptFrames(ActorMessage):
+    """Frames in wire form that were sent to the session while it was between the two hosts. Result: None."""
+
+    connection_id: str
+    key: tuple[int, int]
+    wires: list[bytes]
+
+
+class JoinRoomWithin(ActorMessage):
+    """JoinRoom for a session of another host. Result: None."""
+
+    connection_id: str
+    room_id: str
+    timeout_s: float
+    key: tuple[int, int] | None = None
+
+
+YieldMessage = YieldSession | YieldOver | KeptFrames | JoinRoomWithin
