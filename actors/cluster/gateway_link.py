@@ -6,7 +6,7 @@ Made by the worker's entry. It asks as it asks another worker; a gateway that is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 import msgspec
@@ -44,16 +44,20 @@ _RELEASED_S = 60.0
 class GatewayLink:
     """See the module. `host` is our host's name; `lease` stays the caller's."""
 
-    def __init__(self, host: str, path: str, lease: Lease, spawn: Callable[[Any], asyncio.Task[Any]]) -> None:
+    def __init__(self, host: str, path: str, lease: Lease) -> None:
         self.host = host
         self._lease = lease
-        self._spawn = spawn
+        self._releases: set[asyncio.Task[None]] = set()
+        self._context = copy_context()
+        """In which ids are released: that of a handler would be kept."""
         self._link = ShardLink(GATEWAY_SEAT, path)
 
     def open(self) -> None:
         self._link.open()
 
     def close(self) -> None:
+        for task in self._releases:
+            task.cancel()
         self._link.close()
 
     async def claim(self, connection_id: str, key: tuple[int, int]) -> Claimed | Taken:
@@ -65,7 +69,10 @@ class GatewayLink:
         return None if entry is None else _claimed(msgspec.convert(entry, Entry))
 
     def release(self, connection_id: str, revision: int) -> None:
-        self._spawn(self._release(connection_id, revision))
+        releasing = self._release(connection_id, revision)
+        task = asyncio.get_running_loop().create_task(releasing, context=self._context.copy())
+        self._releases.add(task)
+        task.add_done_callback(self._releases.discard)
 
     async def find(self, connection_id: str) -> Found | None:
         entry = await self._ask(FindId(connection_id))

@@ -62,9 +62,7 @@ __all__ = ["ShardRuntime"]
 
 _NOWHERE: Mapping[int, str] = MappingProxyType({})
 """The mailboxes of a server that is one process."""
-
 _NOBODY = TrustedProxies()
-
 _HANDLERS_SHARE = 0.7
 """Of the time that a worker has to end when another takes its place, until handlers that still run are cancelled."""
 
@@ -236,12 +234,10 @@ class ShardRuntime:
 
     def join_cluster(self, gateway: Gateway, bus: Seen) -> Cluster:
         """Be part of one of several hosts. To be called before `start`."""
-        spawn, remote = self._tasks.spawn_apart, partial(RemoteConnection, self)
-        cluster = Cluster(self.shard, self.owners, gateway, bus, self._extensions, remote, spawn)
-        self.cluster = self._dispatch.cluster = cluster
-        return cluster
-
-    # Start and stop.
+        remote, spawn = partial(RemoteConnection, self), self._tasks.spawn_apart
+        self.cluster = Cluster(self.shard, self.owners, gateway, bus, self._extensions, remote, spawn)
+        self._dispatch.cluster = self.cluster
+        return self.cluster
 
     def _stages(self, turn: Callable[[], Awaitable[object]] | None = None) -> list[_Stage]:
         """All that the shard consists of: begun from the first to the last, ended from the last to the first.

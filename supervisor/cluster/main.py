@@ -1,7 +1,8 @@
 """The entry of a gateway's process: what runs from its first line to its exit.
 
 Started by `ClusterService` with multiprocessing's spawn. It ends by order of the supervisor, when the workers have ended, and
-with the supervisor. SIGTERM is passed over like other signals: whoever sends it to all processes of a server means the supervisor.
+with the supervisor. SIGTERM is passed over like other signals: whoever sends it to all processes of a server means the
+supervisor.
 """
 
 from __future__ import annotations

@@ -44,6 +44,7 @@ from wspulse.actors.mesh.lifecycle import (
 from wspulse.actors.mesh.message import Envelope, MailboxMoved, Message, Tell
 from wspulse.actors.mesh.stream import Stream
 from wspulse.actors.runtime.event_feed import EventFeed
+from wspulse.actors.runtime.member import ClusterMember
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.server import Server
 from wspulse.supervisor.host.descriptor_limit import raise_descriptor_limit
@@ -177,6 +178,10 @@ class Worker:
             cluster=place.cluster,
             counts=None if place.counts is None else place.counts.descriptor,
         )
+        member: ClusterMember | None = None
+        if place.cluster is not None and place.lease is not None:
+            member = ClusterMember(self._runtime, place.cluster, place.lease.descriptor)
+            member.open()
         self._feed = EventFeed(self._runtime.shard, self._tell, lambda: self._stream.backlogged)
         if self._runtime.movement is not None:
             self._runtime.movement.settle_events = self._feed.settled
@@ -202,6 +207,8 @@ class Worker:
             _logger.exception("a part of a worker did not stop cleanly")
             self._is_in_order = False
         finally:
+            if member is not None:
+                member.close()
             self._tell_counters()
             self._feed.close()
             self._alive.cancel()
