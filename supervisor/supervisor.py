@@ -20,6 +20,7 @@ from wspulse.actors.mesh.placement import SLOTS
 from wspulse.actors.values.awaitable import result_of
 from wspulse.actors.values.health import Health
 from wspulse.supervisor.admin.service import AdminService
+from wspulse.supervisor.cluster.host_bus import HostBus
 from wspulse.supervisor.cluster.service import ClusterService
 from wspulse.supervisor.control.plane import ControlPlane
 from wspulse.supervisor.host.descriptor_limit import check_descriptors, check_workers
@@ -33,7 +34,6 @@ from wspulse.supervisor.premises.mailbox_listeners import MailboxListeners
 from wspulse.supervisor.premises.runtime_dir import RuntimeDir
 from wspulse.supervisor.premises.service_manager import ServiceManager
 from wspulse.supervisor.premises.upkeep import KeptFiles, Upkeep
-from wspulse.supervisor.process.bus_forwarder import BusForwarder
 from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.ending.drain_delay import DrainDelay
 from wspulse.supervisor.process.ready_line import print_ready_line
@@ -73,14 +73,22 @@ class Supervisor:
         self._signals: list[signal.Signals] = []
         self.runtime_dir: RuntimeDir | None = None
         """From the start on."""
-        self._frontend = Frontend(settings, self._tell_health, self._look_if_ready, self._on_no_tls)
-        self._cluster = ClusterService(settings, self._tell_health, self._look_if_ready, self._on_no_cluster)
+        self._frontend = Frontend(
+            settings, self._tell_health, self._look_if_ready, partial(self._fail, "TLS cannot be served")
+        )
+        self._cluster = ClusterService(
+            settings,
+            self._tell_health,
+            self._look_if_ready,
+            partial(self._fail, "the cluster cannot be joined"),
+            lambda: sum(child.connections for child in self.everybody()),
+        )
         self._mailboxes: MailboxListeners | None = None
-        self._forwarder: BusForwarder | None = None
         self._control: ControlPlane | None = None
         self._conductor: Conductor | None = None
         self._admin = AdminService(settings, self)
         self._kept: list[KeptFiles] = []
+        self._bus = HostBus(self._cluster, self._socket_path, self._kept)
         self._upkeep: Upkeep | None = None
         self.health = Health()
         """What is amiss with the server as a whole: the workers' health checks and `stats` tell it."""
@@ -111,7 +119,7 @@ class Supervisor:
             Part("signals", self._install_signals, remove_signals),
             Part("port", self._claim_port, self._release_port),
             Part("mailboxes", self._open_mailboxes, self._close_mailboxes),
-            Part("bus", self._start_bus, self._stop_bus),
+            Part("bus", lambda: self._bus.start(self._seating), self._bus.stop),
             Part("control", self._start_control, lambda: self.control.stop()),  # noqa: PLW0108 - made later
             Part("admin", self._admin.start, self._admin.stop),
             Part("source files", self._sources.start, self._sources.stop),
@@ -154,7 +162,7 @@ class Supervisor:
         self._drain_delay.begin(reason, serves=self.is_ready)
 
     def hosts(self) -> list[dict[str, Any]]:
-        """The hosts of the cluster that are alive, as the control socket lists them; none without a cluster."""
+        """Those of the cluster that are alive, as the control socket lists them; without one, this host."""
         return self._cluster.listed()
 
     # Plans, each when it is its turn.
@@ -223,17 +231,11 @@ class Supervisor:
             self._reloading.allow()
             self._rescaling.allow()
 
-    def _on_no_tls(self, reason: str) -> None:
-        if self._ending.done():
-            return
-        _logger.critical("TLS cannot be served; the server stops", extra={"reason": reason})
-        self._end(1, "TLS cannot be served")
-
-    def _on_no_cluster(self, reason: str) -> None:
-        if self._ending.done():
-            return
-        _logger.critical("the cluster cannot be joined; the server stops", extra={"reason": reason})
-        self._end(1, "the cluster cannot be joined")
+    def _fail(self, what: str, reason: str) -> None:
+        """Something of the start will not be."""
+        if not self._ending.done():
+            _logger.critical(f"{what}; the server stops", extra={"reason": reason})
+            self._end(1, what)
 
     def on_down(self, child: Child, incarnation: int) -> None:
         self._workers.tell_others(child.seat, ShardDown(child.seat, incarnation))
@@ -321,6 +323,7 @@ class Supervisor:
         if await self._frontend.open(self._ending.done):
             self.port = self._frontend.port
             self.runtime_dir = RuntimeDir.claim(self.port, address=self._frontend.address)
+            self._cluster.introduce(self._frontend.urls[0], self.port)
 
     def _release_port(self) -> None:
         self._frontend.close()
@@ -345,32 +348,6 @@ class Supervisor:
     def mailbox_paths(self) -> Mapping[int, str]:
         return {} if self._mailboxes is None else self._mailboxes.paths
 
-    def _start_bus(self) -> None:
-        if self._cluster.is_wanted:
-            assert self.runtime_dir is not None
-            self._seating.cluster = self._cluster.seat
-            self._seating.bus = self._cluster.start(
-                self._seating, self.runtime_dir.path / "positions", self._socket_path, self._frontend.urls[0], self.port
-            )
-            self._kept += self._cluster.kept
-        elif self.settings.workers > 1:
-            self._seating.bus = self._forwarder_started()
-
-    def _forwarder_started(self) -> tuple[str, str]:
-        """Its endpoints, for pushing and subscribing. Raises StartError."""
-        if self._cluster.is_wanted:
-            assert self._seating.bus is not None
-            return self._seating.bus
-        if self._forwarder is None:
-            self._forwarder = forwarder = BusForwarder(self._socket_path("bus-push"), self._socket_path("bus-publish"))
-            self._kept.append(KeptFiles("bus", forwarder.paths, lambda _missing: forwarder.rebind()))
-        return self._forwarder.push_endpoint, self._forwarder.subscribe_endpoint
-
-    async def _stop_bus(self) -> None:
-        await self._cluster.stop()
-        if self._forwarder is not None:
-            self._forwarder.stop()
-
     def _start_control(self) -> None:
         assert self.runtime_dir is not None
         self._control = control = ControlPlane(self.settings, self, self.runtime_dir, dict(self.mailbox_paths))
@@ -382,7 +359,7 @@ class Supervisor:
         spec = child_spec(self.settings, alive_period_s=self._workers.period_s, desk_path=self.control.desk_path)
         assert self.runtime_dir is not None
         patience = Patience.of(self.settings)
-        self._conductor = Conductor(self._workers, self._seating, self, patience, self._forwarder_started)
+        self._conductor = Conductor(self._workers, self._seating, self, patience, self._bus.forwarded)
         listeners = self._frontend.start(self._socket_path("tls"))
         self._workers.start(spec, listeners, self._seating, self.runtime_dir.last_incarnation)
 

@@ -249,6 +249,15 @@ class EventsMark(ActorMessage):
     number: int
 
 
+# Supervisor → gateway, besides what all workers are told.
+
+
+class HostLoad(ActorMessage):
+    """How many connections this host has, for people who look at the others."""
+
+    connections: int
+
+
 # Gateway → supervisor.
 
 
@@ -319,5 +328,6 @@ LifecycleMessage = (
     | GatewayRefused
     | LeaseChanged
     | HostsChanged
+    | HostLoad
     | ClaimAnew
 )

@@ -136,7 +136,7 @@ class AsyncControl:
         return await self.call(calls.rooms())
 
     async def hosts(self) -> list[ClusterHost]:
-        """The hosts of the cluster that are alive, by id; none for a server that belongs to no cluster."""
+        """The hosts of the cluster that are alive, by id; without a cluster, this server alone."""
         return await self.call(calls.hosts())
 
     async def stats(self) -> ServerStats:

@@ -133,7 +133,7 @@ class Control:
         return self._call(calls.rooms())
 
     def hosts(self) -> list[ClusterHost]:
-        """The hosts of the cluster that are alive, by id; none for a server that belongs to no cluster."""
+        """The hosts of the cluster that are alive, by id; without a cluster, this server alone."""
         return self._call(calls.hosts())
 
     def stats(self) -> ServerStats:

@@ -21,6 +21,7 @@ from wspulse.actors.mesh.lifecycle import (
     Exit,
     GatewayRefused,
     GatewayState,
+    HostLoad,
     HostsChanged,
     LeaseChanged,
     SeatGone,
@@ -167,5 +168,8 @@ class Gateway:
         match envelope.message:
             case Exit():
                 self._ended.set()
+            case HostLoad():
+                if self._membership is not None:
+                    self._membership.describe(envelope.message.connections)
             case SeatOpened() | SeatGone() | SlotTable():
                 self._shards.hear(envelope.message)

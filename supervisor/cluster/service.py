@@ -23,6 +23,7 @@ from wspulse.actors.mesh.lifecycle import (
     Exit,
     GatewayRefused,
     GatewayState,
+    HostLoad,
     HostsChanged,
     LeaseChanged,
     SeatGone,
@@ -61,7 +62,8 @@ _RANDOM = (1 << 53) - 1
 
 
 class ClusterService:
-    """See the module. The functions are those of `Presence`. `kept` are the files that it needs."""
+    """See the module. `connections()` is how many this host has now; the other functions are those of `Presence`. `kept` are the
+    files that it needs."""
 
     def __init__(
         self,
@@ -69,15 +71,19 @@ class ClusterService:
         tell: Callable[[str, bool], None],
         on_up: Callable[[], None],
         on_failed: Callable[[str], None],
+        connections: Callable[[], int],
     ) -> None:
         self._settings = settings
         self._tell = tell
         self._on_failed = on_failed
+        self._connections = connections
         self._presence = Presence(NO_GATEWAY, tell, on_up, on_failed)
         self._companion = Companion("gateway", self._launch, self._presence.failed)
         self._gateway: _Gateway | None = None
         """The one that was started last."""
         self._is_away = False
+        self.endpoints: tuple[str, str] | None = None
+        """Of the gateway's bus, for pushing and subscribing; None without one."""
         self._seating: Seating | None = None
         self._positions_path = Path()
         self._gateway_path = ""
@@ -98,21 +104,8 @@ class ClusterService:
         """Whether the other hosts can be reached, or could be once: also where there are none."""
         return self._presence.are_up
 
-    def start(
-        self, seating: Seating, positions_path: Path, socket_path: Callable[[str], str], address: str, port: int
-    ) -> tuple[str, str]:
-        """Start the gateway. `socket_path(name)` is where a socket is to be, and `address` for people. Returns the endpoints of
-        its bus for pushing and subscribing. Raises StartError."""
-        self._seating = seating
-        self._positions_path = positions_path
-        self._forget_positions()  # those of an earlier server mean nothing to our workers
-        self._paths = socket_path("bus-push"), socket_path("bus-publish")
-        self._gateway_path = socket_path("gateway")
-        try:
-            self._mailbox = open_mailbox_listener(self._gateway_path)
-        except OSError as error:
-            raise StartError(f"the way to the gateway cannot be opened: {error.strerror}") from None
-        self.kept.append(KeptFiles("way to the gateway", [self._gateway_path], _tell_missing))
+    def introduce(self, address: str, port: int) -> None:
+        """This host is there: where clients connect, and its port."""
         self._me = HostInfo(
             self._settings.host_id or f"{socket.gethostname()}:{port}",
             secrets.randbelow(_RANDOM) + 1,
@@ -122,10 +115,26 @@ class ClusterService:
             {},
             installed_version("wspulse") or "",
         )
+        self._hosts = [self._me]
+
+    def start(self, seating: Seating, socket_path: Callable[[str], str]) -> tuple[str, str]:
+        """Start the gateway. `socket_path(name)` is where a socket is to be. Returns the endpoints of its bus for pushing and
+        subscribing. Raises StartError."""
+        self._seating = seating
+        self._paths = socket_path("bus-push"), socket_path("bus-publish")
+        self._positions_path = Path(self._paths[0]).with_name("positions")
+        self._gateway_path = socket_path("gateway")
+        try:
+            self._mailbox = open_mailbox_listener(self._gateway_path)
+        except OSError as error:
+            raise StartError(f"the way to the gateway cannot be opened: {error.strerror}") from None
+        self.kept.append(KeptFiles("way to the gateway", [self._gateway_path], _tell_missing))
+        self._forget_positions()  # those of an earlier server mean nothing to our workers
         self._presence.want(1)
         self._companion.start()
         self._look()
-        return f"ipc://{self._paths[0]}", f"ipc://{self._paths[1]}"
+        self.endpoints = f"ipc://{self._paths[0]}", f"ipc://{self._paths[1]}"
+        return self.endpoints
 
     def seat(self) -> tuple[ClusterSeat, SharedFile]:
         """What a worker that is about to be started is told, and the file of the host's lease."""
@@ -138,17 +147,17 @@ class ClusterService:
             self._gateway.stream.send(Tell(message))
 
     def listed(self) -> list[dict[str, Any]]:
-        """The hosts that are alive, by id."""
-        now = time.time()
+        """The hosts that are alive, by id, as the control socket tells of them."""
         return [
             {
                 "id": host.id,
                 "address": host.address,
                 "workers": host.workers,
-                "uptime_s": round(max(0.0, now - host.started_at), 1),
-                "version": host.version,
-                "is_this": self._me is not None and host.id == self._me.id,
+                "connections": self._connections() if host.id == own else host.connections,
+                "since": host.started_at,
+                "state": "this" if host.id == own else "up",
             }
+            for own in [self._me and self._me.id]
             for host in sorted(self._hosts, key=lambda host: host.id)
         ]
 
@@ -171,6 +180,8 @@ class ClusterService:
     def _look(self) -> None:
         self._looks = asyncio.get_running_loop().call_later(LOOK_S, self._look)
         gateway = self._gateway
+        if gateway is not None:
+            gateway.stream.send(Tell(HostLoad(self._connections())))
         if gateway is not None and gateway.is_running and gateway.watch is not None and gateway.watch.look(monotonic()):
             gateway.kill()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -73,13 +74,12 @@ def presence_text(members: Sequence[MemberInfo]) -> str:
 
 
 def hosts_text(hosts: Sequence[ClusterHost]) -> str:
-    if not hosts:
-        return "this server belongs to no cluster"
+    now = time.time()
     rows = [
-        (f"{host.id} (this one)" if host.is_this else host.id, host.address, host.workers, duration_text(host.uptime_s))
+        (host.id, host.address, host.workers, host.connections, duration_text(max(0.0, now - host.since)), host.state)
         for host in hosts
     ]
-    return _table_text(("HOST", "ADDRESS", "WORKERS", "UP"), rows)
+    return _table_text(("HOST", "ADDRESS", "WORKERS", "CONNECTIONS", "UP", "STATE"), rows)
 
 
 def rooms_text(rooms: Sequence[RoomInfo]) -> str:

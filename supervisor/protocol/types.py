@@ -107,15 +107,18 @@ class RoomInfo(msgspec.Struct, frozen=True):
 
 
 class ClusterHost(msgspec.Struct, frozen=True, kw_only=True):
-    """A host of a cluster that is alive. `is_this`: the one that was asked."""
+    """A host of a cluster that is alive; a server without a cluster is the only one."""
 
     id: str
     address: str
     """For people: where its clients connect."""
     workers: int
-    uptime_s: float
-    version: str
-    is_this: bool = False
+    connections: int
+    """Of other hosts some seconds old."""
+    since: float
+    """When it was started, in seconds since 1970."""
+    state: str
+    """"this" for the one that was asked, "up" for others."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+import msgspec
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -69,6 +70,12 @@ class Membership:
         self._lease = lease
         self._subscription: Subscription | None = None
         self._watch: asyncio.Task[None] | None = None
+
+    def describe(self, connections: int) -> None:
+        """Have the others know how many connections this host has, some seconds later."""
+        if connections != self.me.connections:
+            self.me = msgspec.structs.replace(self.me, connections=connections)
+            self._renewal.describe(self.me)
 
     async def join(self) -> None:
         """Become a member. It waits where a host with this id was killed shortly before, until that one is gone.

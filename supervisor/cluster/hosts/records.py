@@ -31,6 +31,8 @@ class HostInfo(msgspec.Struct, frozen=True):
     settings: dict[str, str]
     """What must be the same on all hosts, by name: as one sets it, and its value as text."""
     version: str
+    connections: int = 0
+    """For people: how many it had when it was last heard."""
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -58,7 +58,7 @@ class Renewal:
         self._bucket = bucket
         self._me = me
         self._key = host_key(me.id)
-        self._data = msgspec.json.encode(me)
+        self.describe(me)
         self._lease = lease
         self._pace = pace
         self._lost = lost
@@ -68,6 +68,10 @@ class Renewal:
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._refused = False
+
+    def describe(self, me: HostInfo) -> None:
+        """What the next renewals say."""
+        self._data = msgspec.json.encode(me)
 
     async def begin(self, revision: int, *, goes_on: bool) -> None:
         """Write the key where it is at this revision. `goes_on`: it is there, of this life, from a process before this one.
