@@ -88,7 +88,7 @@ class Watch:
                 await self._look_at_all()
             self._hurry.clear()
             try:
-                async with asyncio.timeout(_LOOK_S):
+                async with asyncio.timeout(_LOOK_S if self._state.connected else _PULSE_S):
                     await self._hurry.wait()
             except TimeoutError:
                 pass
