@@ -12,6 +12,7 @@ from tests.support.cluster.feeds import api, hammer, losing, recorded_feed
 from tests.support.eventually import eventually
 from tests.support.processes.nats_servers import NatsServers
 from wspulse.supervisor.cluster.feed.mending import Mending
+from wspulse.supervisor.cluster.feed.publishing import PublishError
 
 pytestmark = pytest.mark.usefixtures("often")
 
@@ -108,6 +109,22 @@ async def test_publishers_wait_while_nats_is_away(servers: NatsServers) -> None:
         assert len(set(await asyncio.gather(*publishing))) == 3
         assert time.monotonic() - begun < 10
         await eventually(lambda: len(feed.got[5]) == 3, "delivered")
+
+
+async def test_deadlines_are_kept_with_a_server_that_stands_still_and_more_than_it_can_be_sent(
+    servers: NatsServers,
+) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        await feed.want_now(5)
+        servers.pause(0)
+        begun = time.monotonic()
+        publishing = [feed.publish(5, f"a.{number}", bytes(500_000), within_s=0.5) for number in range(60)]
+        failed = await asyncio.gather(*publishing, return_exceptions=True)
+        assert {type(error) for error in failed} == {PublishError}
+        assert time.monotonic() - begun < 5.0
+        servers.go_on(0)
+        await feed.publish(5, "b.1", b"one")
+        await eventually(lambda: feed.got[5] and feed.got[5][-1][1] == b"one", "what was published later")
 
 
 async def test_bucket_that_is_wanted_while_nats_is_away_is_proven_when_it_is_back(servers: NatsServers) -> None:
