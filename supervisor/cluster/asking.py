@@ -1,4 +1,4 @@
-"""`ask`: a request to NATS, and `end`: the end of tasks that ask.
+"""`ask`: a request to NATS; `start` and `end` of tasks that ask.
 
 `asyncio.wait_for` of Python 3.11, which nats-py's requests are made of, swallows a cancellation that comes together with the
 answer: the task would go on, and a deadline of its caller would be lost.
@@ -7,11 +7,13 @@ answer: the task would go on, and a deadline of its caller would be lost.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
 
-__all__ = ["ask", "end"]
+__all__ = ["ask", "end", "start"]
 
 _CANCEL_AGAIN_S = 0.1
 
@@ -29,6 +31,13 @@ async def ask(client: Client, subject: str, payload: bytes, timeout_s: float) ->
     return data
 
 
+def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task whose error is reported by the loop when it happens."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(_report)
+    return task
+
+
 async def end(*tasks: asyncio.Task[None] | None) -> None:
     """Cancel tasks until they are done."""
     left = {task for task in tasks if task is not None and not task.done()}
@@ -36,3 +45,8 @@ async def end(*tasks: asyncio.Task[None] | None) -> None:
         for task in left:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.result()

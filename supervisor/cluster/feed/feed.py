@@ -16,8 +16,8 @@ from wspulse.supervisor.cluster.feed.chain import Budget, Chain, Fate
 from wspulse.supervisor.cluster.feed.joining import SEQUENCE, Joining
 from wspulse.supervisor.cluster.feed.mending import Mending
 from wspulse.supervisor.cluster.feed.names import BUCKETS, PARTITIONS, Names
-from wspulse.supervisor.cluster.feed.parts import cut, part_headers, read_headers
-from wspulse.supervisor.cluster.feed.publishing import Publisher, PublishError
+from wspulse.supervisor.cluster.feed.parts import cut, last_part_headers, part_headers, read_headers
+from wspulse.supervisor.cluster.feed.publishing import Ack, Publisher, PublishError
 from wspulse.supervisor.cluster.feed.reading import Reader
 from wspulse.supervisor.cluster.feed.state import FeedState
 from wspulse.supervisor.cluster.feed.streams import Streams
@@ -46,6 +46,7 @@ class Feed:
         self.state = FeedState()
         self.positions = array("Q", bytes(8 * PARTITIONS))
         """By partition: the highest sequence that was delivered or proven."""
+        self._acknowledged = array("Q", bytes(8 * PARTITIONS))
         self._chains: dict[int, Chain] = {}
         self._leave: dict[int, Callable[[], None]] = {}
         self._budget = Budget(_HELD_BYTES)
@@ -62,7 +63,7 @@ class Feed:
             self.positions,
             self._chains,
             self._mending,
-            self._reconnected,
+            self._publisher.reconnected,
             self._prove,
         )
 
@@ -129,15 +130,27 @@ class Feed:
             parts = cut(data, self._client.max_payload)
         except ValueError as error:
             raise PublishError(str(error)) from None
+        partition = bucket % PARTITIONS
+        while True:
+            known = max(self.positions[partition], self._acknowledged[partition])
+            ack = await self._publish(bucket, message_id, parts, deadline)
+            if ack.seq > known or ack.duplicate:
+                self._acknowledged[partition] = max(self._acknowledged[partition], ack.seq)
+                self.state.published += 1
+                return ack.seq
+            # The stream began anew in the servers' memory, with sequences that other feeds take for doubles.
+            await self._watch.lift(partition, known)
+            message_id += "/anew"
+
+    async def _publish(self, bucket: int, message_id: str, parts: list[bytes], deadline: float) -> Ack:
+        """All parts, one after the other; the last one's acknowledgement."""
         subject = self._names.stored(bucket)
         earlier: list[int] = []
-        for number, part in enumerate(parts, 1):
-            is_last = number == len(parts)
-            own_id = message_id if is_last else f"{message_id}/{number}/{len(parts)}"
-            headers = {"Nats-Msg-Id": own_id, **part_headers(is_last, earlier)}
-            earlier.append(await self._publisher.publish(subject, part, headers, deadline))
-        self.state.published += 1
-        return earlier[-1]
+        for number, part in enumerate(parts[:-1], 1):
+            headers = {"Nats-Msg-Id": f"{message_id}/{number}/{len(parts)}", **part_headers()}
+            earlier.append((await self._publisher.publish(subject, part, headers, deadline)).seq)
+        headers = {"Nats-Msg-Id": message_id, **last_part_headers(earlier)}
+        return await self._publisher.publish(subject, parts[-1], headers, deadline)
 
     async def fetch(self, bucket: int, after: int, upto: int) -> list[tuple[int, bytes]]:
         """The sequences and messages that the stream's leader has of a bucket, behind `after` and up to `upto`.
@@ -165,9 +178,6 @@ class Feed:
     def _note(self, bucket: int, sequence: int) -> None:
         partition = bucket % PARTITIONS
         self.positions[partition] = max(self.positions[partition], sequence)
-
-    def _reconnected(self) -> None:
-        self._publisher.reconnected()
 
     def _prove(self, partition: int) -> None:
         """Have the ends of all buckets looked for, once what is stored is sure to come."""

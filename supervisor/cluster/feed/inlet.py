@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 from nats.aio.msg import Msg
 
+from wspulse.actors.values.log_limit import LogLimit, shortened
+
 __all__ = ["Inlet"]
 
 _logger = logging.getLogger("wspulse.supervisor")
+_limit = LogLimit()
 
 
 class Inlet(asyncio.Future[Msg]):
@@ -31,4 +35,6 @@ class Inlet(asyncio.Future[Msg]):
         except (
             Exception
         ):  # an error here would end the reading of the connection: anybody may publish what cannot be read
-            _logger.exception("a message from NATS could not be handled", extra={"subject": message.subject})
+            if (not_logged := _limit.admit(time.monotonic())) is not None:
+                extra = {"subject": shortened(message.subject), "not_logged": not_logged}
+                _logger.exception("a message from NATS could not be handled", extra=extra)

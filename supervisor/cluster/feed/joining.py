@@ -17,7 +17,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from wspulse.supervisor.cluster.asking import end
+from wspulse.supervisor.cluster.asking import end, start
 from wspulse.supervisor.cluster.feed.inlet import Inlet
 from wspulse.supervisor.cluster.feed.names import Names
 
@@ -93,15 +93,16 @@ class Joining:
 
     def _work(self) -> None:
         if self._task is None:
-            self._task = asyncio.create_task(self._run())
+            self._task = start(self._run())
 
     async def _run(self) -> None:
-        with contextlib.suppress(nats.errors.ConnectionClosedError):  # for good: whoever made the client knows
+        try:
             while self._waiting or self._leaving:
                 waiting, self._waiting = self._waiting, []
                 leaving, self._leaving = self._leaving, []
                 for subscription in leaving:
-                    await subscription.unsubscribe()
+                    with contextlib.suppress(nats.errors.Error):
+                        await subscription.unsubscribe()
                 for wish in waiting:
                     if wish.subject is not None and wish.is_open:
                         wish.subscription = await self._client.subscribe(wish.subject, future=Inlet(wish.take))
@@ -112,7 +113,10 @@ class Joining:
                     for wish in waiting:
                         if wish.is_open:
                             wish.proved(sequence)
-        self._task = None
+        except nats.errors.ConnectionClosedError:
+            pass  # for good: whoever made the client knows
+        finally:
+            self._task = None
 
     async def _probe(self) -> int:
         self._probes += 1
@@ -128,7 +132,8 @@ class Joining:
         try:
             while not came.done():
                 if self._client.is_connected:
-                    await self._client.publish(published, b"", headers=_PROBE)
+                    with contextlib.suppress(nats.errors.Error):  # the connection has just gone
+                        await self._client.publish(published, b"", headers=_PROBE)
                 await asyncio.wait([came], timeout=wait_s)
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
             return came.result()

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Coroutine
 
 from wspulse.actors.values.log_limit import LogLimit
-from wspulse.supervisor.cluster.asking import end
+from wspulse.supervisor.cluster.asking import end, start
 from wspulse.supervisor.cluster.feed.chain import Chain, Stored
 from wspulse.supervisor.cluster.feed.reading import Reader
 from wspulse.supervisor.cluster.feed.state import FeedState
@@ -147,7 +147,7 @@ class Mending:
     def _start(self, chain: Chain, work: Coroutine[None, None, None]) -> None:
         if (asking := self._tasks.get(chain)) is not None:
             asking.cancel()  # the chain broke meanwhile
-        task = self._tasks[chain] = asyncio.create_task(work)
+        task = self._tasks[chain] = start(work)
         self._running.add(task)
         task.add_done_callback(lambda done: self._ended(chain, done))
 
@@ -155,5 +155,3 @@ class Mending:
         self._running.discard(task)
         if self._tasks.get(chain) is task:
             del self._tasks[chain]
-        if not task.cancelled():
-            task.result()

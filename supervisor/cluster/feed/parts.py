@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from wspulse.supervisor.cluster.feed.chain import Stored
 
-__all__ = ["HEADERS_BYTES", "MOST_BYTES", "cut", "part_headers", "read_headers", "read_stored"]
+__all__ = ["HEADERS_BYTES", "MOST_BYTES", "cut", "last_part_headers", "part_headers", "read_headers", "read_stored"]
 
 PART = "Wspulse-Part"
 PARTS = "Wspulse-Parts"
@@ -38,10 +38,13 @@ def cut(data: bytes, max_payload: int) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
-def part_headers(is_last: bool, earlier: list[int]) -> dict[str, str]:
-    if is_last:
-        return {PARTS: ",".join(map(str, earlier))} if earlier else {}
+def part_headers() -> dict[str, str]:
     return {PART: "1"}
+
+
+def last_part_headers(earlier: list[int]) -> dict[str, str]:
+    """Of the message itself, behind parts with these sequences."""
+    return {PARTS: ",".join(map(str, earlier))} if earlier else {}
 
 
 def read_headers(sequence: int, data: bytes, headers: Mapping[str, str]) -> Stored:

@@ -7,18 +7,20 @@ are not acknowledged: a request of nats-py has a timer and a future of its own, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import msgspec
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
-from wspulse.supervisor.cluster.asking import end
+from wspulse.supervisor.cluster.asking import end, start
 from wspulse.supervisor.cluster.feed.inlet import Inlet
 from wspulse.supervisor.cluster.feed.streams import APIError
 
-__all__ = ["PublishError", "Publisher"]
+__all__ = ["Ack", "PublishError", "Publisher"]
 
 _LOOK_S = 0.1
 _UNANSWERED_S = 1.0
@@ -32,12 +34,16 @@ class PublishError(Exception):
     """A message was not acknowledged by its deadline, or never can be. It may have been stored all the same."""
 
 
-class _Ack(msgspec.Struct):
+class Ack(msgspec.Struct):
+    """What JetStream answers."""
+
     seq: int = 0
+    duplicate: bool = False
+    """It was stored before, under the same id."""
     error: APIError | None = None
 
 
-_ack = msgspec.json.Decoder(_Ack)
+_ack = msgspec.json.Decoder(Ack)
 
 
 class _Outgoing:
@@ -53,7 +59,7 @@ class _Outgoing:
         self.deadline = deadline
         self.again_at = 0.0
         self.reason = "NATS is not connected"
-        self.acknowledged: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.acknowledged: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
 
 
 class Publisher:
@@ -65,24 +71,29 @@ class Publisher:
         self._number = 0
         self._outgoing: dict[str, _Outgoing] = {}
         self._task: asyncio.Task[None] | None = None
+        self._subscription: Subscription | None = None
 
     async def open(self) -> None:
-        await self._client.subscribe(f"{self._inbox}.*", future=Inlet(self._answered))
+        self._subscription = await self._client.subscribe(f"{self._inbox}.*", future=Inlet(self._answered))
 
     async def close(self) -> None:
         """What is not acknowledged fails with PublishError."""
         for outgoing in self._outgoing.values():
             _fail(outgoing, "the feed was closed")
         await end(self._task)
+        if self._subscription is not None:
+            with contextlib.suppress(nats.errors.Error):
+                await self._subscription.unsubscribe()
+            self._subscription = None
 
-    async def publish(self, subject: str, data: bytes, headers: dict[str, str], deadline: float) -> int:
-        """The sequence. Raises PublishError."""
+    async def publish(self, subject: str, data: bytes, headers: dict[str, str], deadline: float) -> Ack:
+        """Raises PublishError."""
         self._number += 1
         reply = f"{self._inbox}.{self._number}"
         outgoing = self._outgoing[reply] = _Outgoing(subject, reply, data, headers, deadline)
         try:
             if self._task is None:
-                self._task = asyncio.create_task(self._look_after())
+                self._task = start(self._look_after())
             await self._send(outgoing)
             return await outgoing.acknowledged
         finally:
@@ -112,17 +123,19 @@ class Publisher:
 
     async def _look_after(self) -> None:
         """Until there is nothing to look after."""
-        while self._outgoing:
-            await asyncio.sleep(_LOOK_S)
-            now = time.monotonic()
-            for outgoing in list(self._outgoing.values()):
-                if outgoing.acknowledged.done():
-                    continue
-                if now >= outgoing.deadline:
-                    _fail(outgoing, outgoing.reason)
-                elif now >= outgoing.again_at:
-                    await self._send(outgoing)
-        self._task = None
+        try:
+            while self._outgoing:
+                await asyncio.sleep(_LOOK_S)
+                now = time.monotonic()
+                for outgoing in list(self._outgoing.values()):
+                    if outgoing.acknowledged.done():
+                        continue
+                    if now >= outgoing.deadline:
+                        _fail(outgoing, outgoing.reason)
+                    elif now >= outgoing.again_at:
+                        await self._send(outgoing)
+        finally:
+            self._task = None
 
     def _answered(self, message: Msg) -> None:
         outgoing = self._outgoing.get(message.subject)
@@ -133,7 +146,7 @@ class Publisher:
             return
         ack = _ack.decode(message.data)
         if ack.error is None:
-            outgoing.acknowledged.set_result(ack.seq)
+            outgoing.acknowledged.set_result(ack)
         elif ack.error.err_code == _TOO_LARGE:
             _fail(outgoing, ack.error.description)
         else:

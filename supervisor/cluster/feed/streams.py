@@ -121,10 +121,11 @@ class Streams:
         """Make a stream that is gone, with sequences above `above`. Where that fails, it is tried again at the next look."""
         await self._ask(f"STREAM.CREATE.{self._names.stream(partition)}", self._config(partition, above))
 
-    async def lift(self, partition: int, above: int) -> None:
+    async def lift(self, partition: int, above: int) -> bool:
         """Have what is stored next get a sequence above `above`, and above all that the clock ever gave. Idempotent: hosts that
-        do it at once do no harm."""
-        await self._ask(f"STREAM.PURGE.{self._names.stream(partition)}", {"seq": _first_sequence(above)})
+        do it at once do no harm. Returns whether it is done."""
+        info = await self._ask(f"STREAM.PURGE.{self._names.stream(partition)}", {"seq": _first_sequence(above)})
+        return info is not None and info.error is None
 
     async def _check_enabled(self) -> None:
         """A server with JetStream takes questions even while it elects."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from nats.aio.client import Client
 
-from wspulse.supervisor.cluster.asking import end
+from wspulse.supervisor.cluster.asking import end, start
 from wspulse.supervisor.cluster.feed.chain import Chain
 from wspulse.supervisor.cluster.feed.mending import Mending
 from wspulse.supervisor.cluster.feed.names import PARTITIONS, Names
@@ -59,16 +59,27 @@ class Watch:
         self._created: dict[int, str] = {}
         self._leaders: dict[int, str] = {}
         self._behind = [0] * PARTITIONS
+        self._lifts = [asyncio.Lock() for _ in range(PARTITIONS)]
+        self._lifted = [0] * PARTITIONS
+        """What was known when a stream was lifted."""
         self._hurry = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """The streams are there."""
         self._tell(True)
-        self._tasks = [asyncio.create_task(self._feel_pulse()), asyncio.create_task(self._look())]
+        self._tasks = [start(self._feel_pulse()), start(self._look())]
 
     async def close(self) -> None:
         await end(*self._tasks)
+
+    async def lift(self, partition: int, above: int) -> None:
+        """A stream began anew, below a sequence that it had given before: have it go on above that. Where that fails, whoever
+        sees it next tries again."""
+        async with self._lifts[partition]:
+            if above > self._lifted[partition] and await self._streams.lift(partition, above):
+                self._lifted[partition] = above
+                self._lose([partition], 1)
 
     async def _feel_pulse(self) -> None:
         while True:
@@ -88,7 +99,7 @@ class Watch:
                 await self._look_at_all()
             self._hurry.clear()
             try:
-                async with asyncio.timeout(_LOOK_S):
+                async with asyncio.timeout(_LOOK_S if self._state.connected else _PULSE_S):
                     await self._hurry.wait()
             except TimeoutError:
                 pass
@@ -106,17 +117,14 @@ class Watch:
             if info is not None and await self._began_anew(partition, info, positions[partition])
         ]
         if anew:
-            self._state.lost += sum(partition in wanted for partition in anew)
-            for partition in anew:
-                self._leaders.pop(partition, None)
-            _logger.warning("streams in NATS began anew: what they held is lost", extra={"partitions": anew})
+            self._lose(anew, sum(partition in wanted for partition in anew))
         for partition, info in enumerate(infos):
             if info is not None and info.is_led:
                 self._compare(partition, info, wanted.get(partition, []))
         self._tell(self._client.is_connected and all(info is not None and info.is_led for info in infos))
 
     async def _began_anew(self, partition: int, info: Info, position: int) -> bool:
-        """Whether what the stream held is gone; has it go on above all that it held."""
+        """Whether it is another stream than at the last look; has it go on above all that was ever delivered."""
         if info.is_gone:
             await self._streams.make(partition, position)
             return False  # until it is there
@@ -124,13 +132,10 @@ class Watch:
             return False
         created = self._created.get(partition)
         self._created[partition] = info.created
-        if created is not None and created != info.created:
-            return True
         self._behind[partition] = self._behind[partition] + 1 if info.state.last_seq < position else 0
-        if self._behind[partition] < _BEHIND_LOOKS:
-            return False
-        await self._streams.lift(partition, position)
-        return True
+        if self._behind[partition] >= _BEHIND_LOOKS:
+            await self.lift(partition, position)
+        return created is not None and created != info.created
 
     def _compare(self, partition: int, info: Info, chains: list[Chain]) -> None:
         if chains and self._leaders.get(partition) != info.leader:
@@ -139,6 +144,12 @@ class Watch:
         for chain in chains:
             chain.forget_parts(info.state.first_seq)
             self._mending.counted(chain, info.counts.get(self._names.stored(chain.bucket), 0))
+
+    def _lose(self, partitions: list[int], lost: int) -> None:
+        self._state.lost += lost
+        for partition in partitions:
+            self._leaders.pop(partition, None)  # so that the ends of buckets are looked for
+        _logger.warning("streams in NATS began anew: what they held is lost", extra={"partitions": partitions})
 
     def _tell(self, connected: bool) -> None:
         if connected != self._state.connected:

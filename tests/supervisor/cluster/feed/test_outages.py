@@ -8,10 +8,11 @@ import time
 
 import pytest
 
-from tests.support.cluster.feeds import api, hammer, losing, recorded_feed
+from tests.support.cluster.feeds import RecordedFeed, api, hammer, losing, recorded_feed
 from tests.support.eventually import eventually
 from tests.support.processes.nats_servers import NatsServers
 from wspulse.supervisor.cluster.feed.mending import Mending
+from wspulse.supervisor.cluster.feed.publishing import PublishError
 
 pytestmark = pytest.mark.usefixtures("often")
 
@@ -81,20 +82,37 @@ async def test_stream_that_is_removed_is_made_anew(servers: NatsServers) -> None
         await eventually(lambda: feed.feed.state.lost == 1, "what was lost is counted")
 
 
-async def test_stream_whose_sequences_begin_anew_is_lifted_above_what_was_delivered(servers: NatsServers) -> None:
+async def begin_below(feed: RecordedFeed) -> None:
+    """What a server of several does with its streams when its memory was lost: the same settings, from the same sequence on."""
+    config = (await api(feed.client, "STREAM.INFO.WSPULSE_tests_5"))["config"]
+    await api(feed.client, "STREAM.DELETE.WSPULSE_tests_5")
+    await api(feed.client, "STREAM.CREATE.WSPULSE_tests_5", {**config, "first_seq": 1})
+
+
+async def test_what_is_published_into_a_stream_that_began_anew_below_is_stored_above(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as feed, recorded_feed(servers.urls) as other:
+        await feed.want_now(5, 21)
+        await other.want_now(5)
+        before = await feed.publish(5, "a.1", b"one")
+        await other.has(5, b"one")
+        await begin_below(feed)
+        assert min(await asyncio.gather(feed.publish(5, "a.2", b"two"), feed.publish(21, "a.3", b"three"))) > before
+        await feed.has(5, b"one", b"two")
+        await feed.has(21, b"three")
+        await other.has(5, b"one", b"two")
+        assert feed.feed.state.lost >= 1
+
+
+async def test_stream_that_began_anew_below_is_lifted_by_those_who_only_listen(servers: NatsServers) -> None:
     async with recorded_feed(servers.urls) as feed:
         await feed.want_now(5)
         before = await feed.publish(5, "a.1", b"one")
-        config = (await api(feed.client, "STREAM.INFO.WSPULSE_tests_5"))["config"]
-        await api(feed.client, "STREAM.DELETE.WSPULSE_tests_5")
-        await api(feed.client, "STREAM.CREATE.WSPULSE_tests_5", {**config, "first_seq": 1})
-        number = 2
-        while await feed.publish(5, f"a.{number}", b"below") < before:
-            number += 1
-            await asyncio.sleep(0.01)
-        await feed.publish(5, f"b.{number}", b"above")
-        await eventually(lambda: feed.got[5][-1][1] == b"above", "what is stored now")
-        assert feed.feed.state.lost >= 1
+        await feed.has(5, b"one")
+        await begin_below(feed)
+        await eventually(lambda: feed.feed._watch._lifted[5] >= before, "lifted")
+        jetstream = feed.client.jetstream()
+        assert (await jetstream.publish("wspulse.tests.in.5.5", b"two")).seq > before
+        await feed.has(5, b"one", b"two")
 
 
 async def test_publishers_wait_while_nats_is_away(servers: NatsServers) -> None:
@@ -108,6 +126,22 @@ async def test_publishers_wait_while_nats_is_away(servers: NatsServers) -> None:
         assert len(set(await asyncio.gather(*publishing))) == 3
         assert time.monotonic() - begun < 10
         await eventually(lambda: len(feed.got[5]) == 3, "delivered")
+
+
+async def test_deadlines_are_kept_with_a_server_that_stands_still_and_more_than_it_can_be_sent(
+    servers: NatsServers,
+) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        await feed.want_now(5)
+        servers.pause(0)
+        begun = time.monotonic()
+        publishing = [feed.publish(5, f"a.{number}", bytes(500_000), within_s=0.5) for number in range(60)]
+        failed = await asyncio.gather(*publishing, return_exceptions=True)
+        assert {type(error) for error in failed} == {PublishError}
+        assert time.monotonic() - begun < 5.0
+        servers.go_on(0)
+        await feed.publish(5, "b.1", b"one")
+        await eventually(lambda: feed.got[5] and feed.got[5][-1][1] == b"one", "what was published later")
 
 
 async def test_bucket_that_is_wanted_while_nats_is_away_is_proven_when_it_is_back(servers: NatsServers) -> None:

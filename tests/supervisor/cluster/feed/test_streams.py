@@ -111,11 +111,3 @@ async def test_account_without_room_for_streams_is_said(tmp_path: Path) -> None:
 def test_name_that_nats_would_not_take_is_refused(name: str) -> None:
     with pytest.raises(ClusterError, match="a cluster's name has up to 64 letters"):
         Names(name)
-
-
-async def test_servers_that_have_just_started_are_waited_for(tmp_path: Path) -> None:
-    with nats_servers(tmp_path, 3) as servers:
-        async with recorded_feed(servers.urls, replicas=3) as feed:
-            await feed.want_now(5)
-            await feed.publish(5, "a.1", b"one")
-            await feed.has(5, b"one")

@@ -1,6 +1,6 @@
 """Three NATS servers with three replicas, and a feed at each: joins, leaders that step down, a leader that is killed.
 
-`--race-rounds 30` joins 180 buckets and has each of the streams step down 30 times.
+`--race-rounds 30` joins 180 buckets, has each of three streams step down 10 times, and restarts all servers at once.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -63,12 +64,17 @@ class Load:
 
     async def end(self) -> None:
         """And see that all feeds have got all, in order, each once."""
-        self._is_done = True
-        for bucket, published in zip(BUCKETS, await asyncio.gather(*self._hammers), strict=True):
-            assert [sequence for sequence, _ in published] == sorted(sequence for sequence, _ in published)
+        for bucket, published in await self.published():
             for feed in self._feeds:
                 await feed.has_all(bucket, published)
         assert [feed.feed.state.lost for feed in self._feeds] == [0, 0, 0]
+
+    async def published(self) -> list[tuple[int, list[tuple[int, bytes]]]]:
+        """End, and say what was acknowledged: by bucket, in order."""
+        self._is_done = True
+        published = await asyncio.gather(*self._hammers)
+        assert [list(each) for each in published] == [sorted(each) for each in published]
+        return list(zip(BUCKETS, published, strict=True))
 
     def _counter(self, bucket: int) -> Callable[[], bool]:
         def go_on() -> bool:
@@ -126,3 +132,29 @@ async def test_order_is_kept_and_nothing_is_lost_when_a_leader_is_killed(trio: N
         await load.end()
         await eventually(lambda: all(feed.feed.state.connected for feed in feeds), "up", LEADERLESS_S)
     trio.kill(killed)  # which this test has started
+
+
+@pytest.mark.race
+async def test_what_is_acknowledged_is_delivered_though_all_servers_lose_their_memory(
+    tmp_path: Path, race_rounds: int
+) -> None:
+    """A message whose acknowledgement was lost with the memory may come twice, with two sequences."""
+    if race_rounds < 30:
+        pytest.skip("some 15 s: with --race-rounds 30")
+    with nats_servers(tmp_path, 3) as servers:
+        async with feed_at_each(servers) as feeds:
+            for feed in feeds:
+                await feed.want_now(*BUCKETS)
+            load = Load(feeds, "memory")
+            await load.goes_on()
+            for number in range(3):
+                servers.kill(number)
+            for number in range(3):
+                servers.start(number)
+            await load.goes_on()
+            for bucket, published in await load.published():
+                for feed in feeds:
+                    await feed.has_come_to(bucket, published[-1][0])
+                    assert [each for each in feed.got[bucket] if each in published] == published
+                    assert feed.sequences(bucket) == sorted(set(feed.sequences(bucket)))
+            assert all(feed.feed.state.reconnects for feed in feeds)
