@@ -49,8 +49,9 @@ _FIRST_S = 10.0
 """How long after its beginning a gateway expects workers of the one before. They are back within a second, if they are not
 stopped; and a third gateway has so much more to deliver again."""
 
-_RESUME_S = 0.02
-"""How long workers that resume are gathered: each time all is delivered again that some of them may have missed."""
+_RESUME_S = 0.1
+"""How long workers that resume are gathered: each time all is delivered again that some of them may have missed. ZeroMQ spreads
+their return over so long a time."""
 
 _ROOM, _PROBE, _ECHO = ROOM_PREFIX[0], PROBE_PREFIX[0], ECHO_PREFIX[0]
 _ACKNOWLEDGEMENT, _RESUME = ACKNOWLEDGEMENT_PREFIX[0], RESUME_PREFIX[0]
