@@ -8,7 +8,10 @@ do not leave the host. It keeps no book of rooms: the subscriptions tell it whic
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 import zmq
@@ -45,15 +48,19 @@ _PULL_HIGH_WATER = 1000
 
 _TICK_S = 1.0
 
-_FIRST_S = 60.0
+_FIRST_S = 10.0
 """How long after its beginning a gateway expects workers of the one before. They are back within a second, if they are not
-stopped; those that are stopped for longer are replaced."""
+stopped; and a third gateway has so much more to deliver again."""
 
-_RESUME_S = 0.02
-"""How long workers that resume are gathered: each time all is delivered again that some of them may have missed."""
+_RESUME_S = 0.1
+"""How long workers that resume are gathered: each time all is delivered again that some of them may have missed. ZeroMQ spreads
+their return over so long a time."""
 
 _ROOM, _PROBE, _ECHO = ROOM_PREFIX[0], PROBE_PREFIX[0], ECHO_PREFIX[0]
 _ACKNOWLEDGEMENT, _RESUME = ACKNOWLEDGEMENT_PREFIX[0], RESUME_PREFIX[0]
+
+
+_logger = logging.getLogger("wspulse.cluster")
 
 
 class Exchange:
@@ -84,12 +91,12 @@ class Exchange:
         self._has_first = True
         self._is_closed = False
         self._context = zmq.Context()
-        try:
-            self._pull = LoopSocket(self._socket(zmq.PULL), push_path, self._pushed)
-            self._publish = LoopSocket(self._socket(zmq.XPUB), subscribe_path, self._subscription)
-        except zmq.ZMQError as error:
-            self._context.destroy(linger=0)
-            raise StartError(f"the bus cannot be opened at {push_path}: {os.strerror(error.errno or 0)}") from None
+        with ExitStack() as made:
+            made.callback(self._context.term)
+            self._pull = self._bound(zmq.PULL, push_path, self._pushed)
+            made.callback(self._pull.close)
+            self._publish = self._bound(zmq.XPUB, subscribe_path, self._subscription)
+            made.pop_all()
         self._timer = self._loop.call_later(_TICK_S, self._tick)
 
     async def stop(self, patience_s: float = 2.0) -> None:
@@ -120,7 +127,12 @@ class Exchange:
         bucket = self._wanted.buckets.get(number)
         if bucket is None or self._is_closed:
             return
-        self._publish.send(with_sequence(data, tagged(self._tag, sequence)))
+        try:
+            self._publish.send(with_sequence(data, tagged(self._tag, sequence)))
+        except ValueError:
+            _logger.error(
+                "a message in the cluster's stream is none of a room and was skipped", extra={"bucket": number}
+            )
         self._wanted.forwarded(bucket, sequence)
         self._positions.note(number, sequence)
         if self._held:
@@ -249,6 +261,7 @@ class Exchange:
             if bucket.has_forwarded and position is not None:
                 self._feed.unwant(bucket.number)
                 self._wanted.rewound(bucket, position)
+                self._positions.rewound(bucket.number)
                 self._ask(bucket, position)
         late, self._late_probes = self._late_probes, {}
         for topic in late:
@@ -280,10 +293,14 @@ class Exchange:
                 if not awaited:
                     self._answer(topic)
 
-    def _socket(self, kind: int) -> zmq.Socket[bytes]:
-        made: zmq.Socket[bytes] = self._context.socket(kind)
-        made.setsockopt(zmq.LINGER, 0)
-        made.setsockopt(zmq.SNDHWM, 0)
+    def _bound(self, kind: int, path: str, take: Callable[[bytes], None]) -> LoopSocket:
+        bound: zmq.Socket[bytes] = self._context.socket(kind)
+        bound.setsockopt(zmq.LINGER, 0)
+        bound.setsockopt(zmq.SNDHWM, 0)
         # Subscriptions beyond a mark would be dropped silently.
-        made.setsockopt(zmq.RCVHWM, 0 if kind == zmq.XPUB else _PULL_HIGH_WATER)
-        return made
+        bound.setsockopt(zmq.RCVHWM, 0 if kind == zmq.XPUB else _PULL_HIGH_WATER)
+        try:
+            return LoopSocket(bound, path, take)
+        except zmq.ZMQError as error:
+            bound.close()
+            raise StartError(f"the bus cannot be opened at {path}: {os.strerror(error.errno or 0)}") from None

@@ -34,7 +34,8 @@ class Positions:
         self._recent: dict[int, int] = {}
         self._older: dict[int, int] = {}
         self._first = {bucket: written - 1 for bucket, written in enumerate(self._written) if written}
-        """What an earlier gateway has left."""
+        """What an earlier gateway has left: it stays in the file until its workers are back. Not all are when this gateway goes
+        the way of that."""
 
     def close(self) -> None:
         self._written.release()
@@ -57,6 +58,11 @@ class Positions:
         """The bucket has come so far."""
         self._recent[bucket] = sequence
 
+    def rewound(self, bucket: int) -> None:
+        """What was noted of it has not reached everybody."""
+        self._recent.pop(bucket, None)
+        self._older.pop(bucket, None)
+
     def forget(self, bucket: int) -> None:
         """Nobody here wants it any more."""
         for known in (self._recent, self._older, self._first):
@@ -71,5 +77,6 @@ class Positions:
     def write(self) -> None:
         """Write what was noted before the last call; called once a second."""
         for bucket, sequence in self._older.items():
-            self._written[bucket] = sequence + 1
+            if bucket not in self._first:
+                self._written[bucket] = sequence + 1
         self._older, self._recent = self._recent, {}

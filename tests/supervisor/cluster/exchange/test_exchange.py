@@ -182,6 +182,22 @@ async def test_message_that_is_none_is_skipped_and_told(tmp_path: Path, caplog: 
         assert isinstance(said.exc_info[1], ValueError | struct.error)
 
 
+async def test_message_of_the_stream_that_is_none_harms_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with staged(tmp_path, count=1) as stage:
+        await stage[0].join("room")
+        await stage.hosts[0].feed.publish(
+            bucket_of(room_topic("room")),
+            "somebody else's",
+            b"nonsense",
+            deadline=asyncio.get_running_loop().time() + 5,
+        )
+        await stage[0].bus.publish_when_free("room", b"frame")
+        await eventually(lambda: stage[0].delivered, "what is behind it has come")
+        assert [record.levelname for record in caplog.records if record.name == "wspulse.cluster"] == ["ERROR"]
+
+
 async def test_socket_whose_file_is_gone_is_bound_again_and_nobody_loses_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,9 +220,10 @@ async def test_exchange_leaves_no_file_that_was_not_there_and_says_where_it_cann
         host = stage.hosts[0]
         await host.exchange.stop()
         assert not any(map(os.path.exists, host.paths))
-        with pytest.raises(StartError, match="the bus cannot be opened"):
-            Exchange(f"{tmp_path}/nowhere/push", host.paths[1], host.feed, host.positions, 2)
-        await asyncio.sleep(0)
+        nowhere = f"{tmp_path}/nowhere/socket"
+        for paths in ((nowhere, host.paths[1]), (host.paths[0], nowhere)):
+            with pytest.raises(StartError, match=f"the bus cannot be opened at {nowhere}"):
+                Exchange(*paths, host.feed, host.positions, 2)
         assert not any(map(os.path.exists, host.paths))
 
 

@@ -21,11 +21,13 @@ def test_position_is_written_late_but_for_a_buckets_first(tmp_path: Path) -> Non
     positions.note(7, 5)
     positions = reopened(positions, path)
     assert (positions.of(7), positions.of(4095), positions.of(8)) == (0, 2**52, None)
+    positions.forget_first()
     positions.note(7, 5)
     positions.write()
     positions.note(7, 6)
     positions = reopened(positions, path)
     assert positions.of(7) == 0
+    positions.forget_first()
     positions.note(7, 5)
     positions.write()
     positions.note(7, 6)
@@ -48,8 +50,27 @@ def test_bucket_goes_back_to_where_an_earlier_gateway_was_until_all_are_back(tmp
         positions.write()
     positions.write()
     assert positions.of(7) == 3
+    positions = reopened(positions, path)
+    assert positions.of(7) == 3, "the third begins where the second did, whose workers may not all have been there"
     assert positions.forget_first() == {7: 3, 8: 3}
+    for _ in range(2):
+        positions.note(7, 9)
+        positions.write()
     assert positions.of(7) == 9
+    positions.close()
+
+
+def test_bucket_that_is_delivered_again_goes_on_from_there(tmp_path: Path) -> None:
+    positions = Positions(str(tmp_path / "positions"))
+    positions.begin(7, 3)
+    positions.note(7, 8)
+    positions.write()
+    positions.note(7, 9)
+    positions.rewound(7)
+    positions.note(7, 4)
+    for _ in range(2):
+        positions.write()
+    assert positions.of(7) == 4
     positions.close()
 
 
