@@ -34,8 +34,9 @@ class Pace(NamedTuple):
 
     @property
     def lease_s(self) -> float:
-        """Three renewals may fail. Less than the key lives: clocks of hosts and of NATS servers do not run alike."""
-        return 0.95 * self.ttl_s
+        """The third renewal that fails is too late. Less than the key lives: the clock of a NATS server may be set, and another one
+        that becomes leader may be ahead of it."""
+        return 0.9 * self.ttl_s
 
     @property
     def again_s(self) -> float:
