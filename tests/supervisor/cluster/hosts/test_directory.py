@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from random import Random
+from typing import Any
 
 import pytest
+from nats.aio.msg import Msg
 
 from tests.support.cluster.flaky_client import FlakyClient
 from tests.support.cluster.hosts_stage import CLUSTER, Host, connected, host_info, hosts_on
@@ -161,6 +163,29 @@ async def test_claim_that_is_cancelled_leaves_nothing_behind(url: str, draw: Ran
         await asyncio.gather(*[claimed_in_vain(number) for number in range(80)])
         for number in range(80):
             await b.directory.claim(str(number), b.entry(number))
+
+
+async def test_cancellation_that_comes_with_the_answer_is_one(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with hosts_on(url, "a", "b") as (a, b):
+        real = a.client.request
+
+        async def as_of_python_3_11(*arguments: Any, **options: Any) -> Msg:
+            answer = asyncio.ensure_future(real(*arguments, **options))
+            try:
+                await asyncio.wait({answer})
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                await asyncio.wait({answer})
+            return await answer
+
+        monkeypatch.setattr(a.client, "request", as_of_python_3_11)
+        claiming = asyncio.create_task(a.directory.claim("x", a.entry(1)))
+        await asyncio.sleep(0.005)
+        claiming.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await claiming
+        await a.owes_nothing()
+        await b.directory.claim("x", b.entry(1))
 
 
 @pytest.mark.race
