@@ -34,8 +34,8 @@ class Pace(NamedTuple):
 
     @property
     def lease_s(self) -> float:
-        """When the third renewal fails it is over. Less than the key lives: a NATS server's clock may be set, and that of the next
-        leader be ahead of it."""
+        """When the third renewal fails it is over. Less than the key lives: a NATS server's clock may be set, and that of the
+        next leader be ahead of it."""
         return 0.9 * self.ttl_s
 
     @property
