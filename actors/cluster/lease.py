@@ -34,7 +34,7 @@ class Lease:
         self._words = memoryview(self._memory).cast("d")
 
     def is_held(self) -> bool:
-        """Whether this host may decide anything. Some 0.2 µs: ask it for every decision, and keep no answer."""
+        """Whether this host may decide anything. Some 0.1 µs: ask it for every decision, and keep no answer."""
         return lease_clock() < self._words[_UNTIL]
 
     @property

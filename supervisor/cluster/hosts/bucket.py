@@ -205,10 +205,16 @@ class Bucket:
     async def _request(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> dict[str, Any]:
         if not self._client.is_connected:  # the client would keep it, and send it when nobody waits for it any more
             raise NotSentError("not connected to NATS")
+        task = asyncio.current_task()
+        cancelled_before = 0 if task is None else task.cancelling()
         try:
             message = await self._client.request(subject, data, timeout=ATTEMPT_S, headers=headers)
         except (nats.errors.Error, OSError) as error:
             raise BucketUnavailableError(str(error)) from error
+        finally:
+            # `asyncio.wait_for` of Python 3.11, in that request, swallows a cancellation that comes together with the answer.
+            if task is not None and task.cancelling() > cancelled_before:
+                raise asyncio.CancelledError
         answer: dict[str, Any] = msgspec.json.decode(message.data)
         return answer
 

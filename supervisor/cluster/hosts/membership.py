@@ -212,8 +212,6 @@ class Membership:
             now = lease_clock()
             wait_s = self._pace.ttl_s if first is None else first + self._pace.ttl_s - now
             await asyncio.sleep(max(wait_s, self._pace.again_s))
-            if not self._lease.is_held():
-                continue
             for key, revision in self._roster.silent_since(lease_clock() - self._pace.ttl_s).items():
                 with suppress(BucketUnavailableError):
                     await self._look_up(key, revision)

@@ -34,8 +34,9 @@ class Pace(NamedTuple):
 
     @property
     def lease_s(self) -> float:
-        """Three renewals may fail. Less than the key lives: clocks of hosts and of NATS servers do not run alike."""
-        return 0.95 * self.ttl_s
+        """When the third renewal fails it is over. Less than the key lives: a NATS server's clock may be set, and that of the
+        next leader be ahead of it."""
+        return 0.9 * self.ttl_s
 
     @property
     def again_s(self) -> float:
@@ -134,9 +135,7 @@ class Renewal:
         if lease_clock() >= until:
             return False
         self._refused = False
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(until - lease_clock(), self._look)
+        self._look_at(until)
         if not self._is_over:
             self._lease.extend(until)
             return True
@@ -165,6 +164,17 @@ class Renewal:
             address = "" if info is None else info.address
             logger.error("another host has this host's id", extra={"host": self._me.id, "address": address})
         return False
+
+    def _look_at(self, until: float) -> None:
+        """A timer may come a little early, and is then set once more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        wait_s = until - lease_clock()
+        if wait_s <= 0:
+            self._look()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._look_at, until)
 
     def _look(self) -> None:
         """It may have ended since."""

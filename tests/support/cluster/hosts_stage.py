@@ -83,6 +83,17 @@ class Host:
     async def sees(self, *hosts: str, within_s: float = 10.0) -> None:
         await eventually(lambda: self.membership.hosts.keys() == set(hosts), f"{self.info.id} sees {hosts}", within_s)
 
+    async def is_told(self, event: str) -> None:
+        await eventually(lambda: self.events[-1:] == [event], f"{self.info.id} is told: {event}")
+
+    async def is_renewed(self) -> None:
+        until = self.lease.until
+        await eventually(lambda: self.lease.until > until, f"the lease of {self.info.id} is renewed")
+
+    async def owes_nothing(self) -> None:
+        """Nothing is left behind that its directory did not want."""
+        await eventually(lambda: not self.directory._debts._owed, f"{self.info.id} owes nothing")
+
     async def vanish(self) -> None:
         """As a host does that is killed: without a word."""
         await self.client.close()

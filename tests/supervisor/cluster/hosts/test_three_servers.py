@@ -75,7 +75,7 @@ async def test_exactly_one_has_each_id_while_the_leader_is_killed(
                 ended.set()
                 await asyncio.gather(*lives)
                 for host in hosts:
-                    await eventually(lambda host=host: not host.directory._debts._owed, "nothing is owed")
+                    await host.owes_nothing()
                     assert host.lease.is_held()
                     assert "lost" not in host.events
                     for wanted in [f"id {number}" for number in range(20)]:
