@@ -17,11 +17,28 @@ from tests.support.cluster.client import Client
 from tests.support.cluster.stage import ClusterStage, cluster_stage
 from wspulse.actors.mesh.placing.yields import YieldOver
 from wspulse.actors.sessions.connections.connection import Connection
+from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
 from wspulse.actors.values.errors import WspulseError
+from wspulse.actors.values.frame import Frame
 
 __all__ = ["History", "Violation"]
 
 _STEPS = 60
+
+_WEIGHTS = {
+    "dial": 6,
+    "cut": 3,
+    "say": 5,
+    "send": 5,
+    "send_by_connection": 2,
+    "broadcast": 5,
+    "kick": 1,
+    "wait": 1,
+    "hiccup": 1,
+}
+"""How often each step is drawn."""
+
+_OWN = "its connection"
 
 _silent = logging.getLogger("cluster histories")
 _silent.setLevel(logging.CRITICAL + 1)
@@ -71,6 +88,8 @@ class History:
         self._first_broadcast: dict[Client, int] = {}
         """The number of the first broadcast that was issued after a client's session had begun."""
         self._sessions: dict[Client, int] = defaultdict(int)
+        self._connections: dict[str, Connection] = {}
+        """As the application has kept them, by id: that of the process in which a callback ran last."""
 
     # What is watched.
 
@@ -97,6 +116,7 @@ class History:
         if told and told[-1] == "transfer_out" and kind not in ("transfer_in", "disconnect"):
             self._fail(f"{connection_id}: {kind} behind its transfer")
         told.append(kind)
+        self._connections[connection_id] = connection
         if kind == "message":
             self._handled[key].append(given)
 
@@ -131,7 +151,7 @@ class History:
             raise self.violation
 
     def _draw(self) -> str:
-        steps = ["dial"] * 6 + ["cut"] * 3 + ["say"] * 5 + ["send"] * 5 + ["broadcast"] * 5 + ["kick", "wait", "hiccup"]
+        steps = [step for step, weight in _WEIGHTS.items() for _ in range(weight)]
         if self.dies:
             steps.append("kill")
         if self.loses_leases:
@@ -183,6 +203,20 @@ class History:
             if name not in self.stage.unsure:
                 # A host without a lease may have a session that is none any more.
                 self._sent[name, client].append((session, number))
+
+    def _send_by_connection(self) -> None:
+        """The application sends by the connection that it has kept, which may be one of another host by now."""
+        client = self._client()
+        connection = self._connections.get(client.current_id)
+        if connection is None or isinstance(connection, RemoteConnection):
+            return
+        self._numbers += 1
+        self._note(f"{self._numbers} is sent by the connection of {client.id}")
+        try:
+            connection.send_nowait(Frame("direct", self._numbers))
+        except WspulseError:
+            return
+        self._sent[_OWN, client].append((self._sessions[client], self._numbers))
 
     def _broadcast(self) -> None:
         name, room_id = self.random.choice(self._living()), self.random.choice(("room0", "room1"))
@@ -310,7 +344,7 @@ class History:
         direct = client.payloads("direct")
         if len(set(direct)) != len(direct):
             self._fail(f"{client.id} was sent frames twice: {direct}")
-        for name in self.stage.hosts:
+        for name in (*self.stage.hosts, _OWN):
             sent = [number for _, number in self._sent[name, client]]
             for key in {key for key, _ in client.frames}:
                 got = [number for number in client.payloads("direct", key) if number in sent]
@@ -323,7 +357,7 @@ class History:
         missing = [number for number in due if number not in rooms]
         if missing:
             self._fail(f"{client.id} has not got the broadcasts {missing}")
-        for name in self.stage.hosts:
+        for name in (*self.stage.hosts, _OWN):
             lost = [
                 number
                 for at, number in self._sent[name, client]

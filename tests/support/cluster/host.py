@@ -282,6 +282,7 @@ class Host(Extension):
         shard.aborting = True
         shard.halting = Aborting()
         for task in [*shard.working.values(), *self.tasks._tasks]:
-            task.cancel()
+            # One that has not begun would warn that nobody awaited its handler.
+            shard.loop.call_soon(shard.loop.call_soon, task.cancel)
         for end in self.ends:
             end()
