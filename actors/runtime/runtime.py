@@ -230,12 +230,11 @@ class ShardRuntime:
     def connections(self) -> int:
         return len(self.shard.sessions)
 
-    def join_cluster(self, gateway: Gateway, bus: Seen) -> Cluster:
+    def join_cluster(self, gateway: Gateway, bus: Seen) -> None:
         """Be part of one of several hosts. To be called before `start`."""
-        spawn, remote = self._tasks.spawn_apart, partial(RemoteConnection, self)
-        cluster = Cluster(self.shard, self.owners, gateway, bus, self._extensions, remote, spawn)
+        remote, spawn, moved = partial(RemoteConnection, self), self._tasks.spawn_apart, self._former.owner_of
+        cluster = Cluster(self.shard, self.owners, gateway, bus, self._extensions, remote, moved, spawn)
         self.cluster = self._dispatch.cluster = cluster
-        return cluster
 
     # Start and stop.
 
