@@ -61,19 +61,20 @@ class Cluster:
         bus: Seen,
         told: Told,
         remote: Callable[[ConnectionRecord], RemoteConnection],
+        former_owner: Callable[[str], int | None],
         spawn: Spawn,
     ) -> None:
         self._shard = shard
         self._gateway = gateway
         self._ids = ids = Ids(shard, gateway, spawn)
-        self._yields = Yields(shard, gateway, ids, bus, told, remote, spawn)
+        self._yields = Yields(shard, gateway, ids, bus, told, remote, former_owner, spawn)
         self._spawn = spawn
         self._newcomers = Newcomers(
             shard, gateway, ids, self._yields, Landings(shard, gateway, ids, bus, told, spawn), spawn
         )
         self._elsewhere = Elsewhere(gateway)
         shard.admission.claims = self._newcomers
-        shard.id_finished = ids.finished
+        shard.id_finished, shard.id_left = ids.finished, ids.lose
         owners.elsewhere = self._elsewhere
 
     async def list_sessions(self, message: ListConnections) -> list[ConnectionRecord]:

@@ -256,7 +256,6 @@ class Leaving:
         self._keeper.leave()
         for room in self._rooms:
             shard.room_table.let_go(room)
-        self._at.ids.lose(session.id)
         thaw(session)
         self._at.told.departed(session.connection)
         inbox = self.inbox

@@ -36,6 +36,7 @@ from wspulse.actors.values.errors import (
     ConnectionNotFoundError,
     DuplicateConnectionIDError,
     InTransitError,
+    SessionMovedError,
     ShardUnavailableError,
 )
 
@@ -45,7 +46,8 @@ _logger = logging.getLogger("wspulse.cluster")
 
 
 class Yields:
-    """See the module. `remote` makes the connection of a session that lives on another host."""
+    """See the module. `remote` makes the connection of a session that lives on another host; `former_owner` says at which seat an
+    id is by now that was this process's to decide about."""
 
     def __init__(
         self,
@@ -55,12 +57,14 @@ class Yields:
         bus: Seen,
         told: Gone,
         remote: Callable[[ConnectionRecord], RemoteConnection],
+        former_owner: Callable[[str], int | None],
         spawn: Spawn,
     ) -> None:
         self._shard = shard
         self._gateway = gateway
         self._ids = ids
         self._told = told
+        self._former_owner = former_owner
         self._spawn = spawn
         self._halting = Halting(_nobody_is_told)
         self._waiting = Waiting()
@@ -105,29 +109,38 @@ class Yields:
 
     async def _answer(self, message: YieldSession) -> Yielded:
         connection_id = message.connection_id
-        shard, ids = self._shard, self._ids
         while True:
             await self.over(connection_id)
-            await ids.decided(connection_id)
+            await self._ids.decided(connection_id)
             if not self._gateway.is_held():
                 raise ShardUnavailableError("this host's lease is over")
-            if (session := await self._found(connection_id)) is None:
+            session = await self._found(connection_id)
+            if session is None:
                 return await self._free(connection_id)
-            if connection_id not in self._under_way and shard.sessions.get(connection_id) is session:
-                break
-        claim = message.claim
-        is_own = message.is_exact and claim is not None and isinstance(session, ExactSession) and session.is_of(claim)
+            if connection_id in self._under_way or self._shard.sessions.get(connection_id) is not session:
+                continue
+            answer = self._decide(session, message)
+            if answer is not None:
+                return answer
+            # What has ended meanwhile is free; what has moved to another process of our host is asked there.
+            if await self._goes(session, message):
+                return self._record(connection_id)
+
+    def _decide(self, session: Session, message: YieldSession) -> Yielded | None:
+        """What the newcomer is told at once; None where the session has ended for it, or is to go on there."""
+        claim, is_exact = message.claim, message.is_exact
+        is_own = is_exact and claim is not None and isinstance(session, ExactSession) and session.is_of(claim)
         if message.only_own and not is_own:
             return Yielded("strange")
-        if message.is_half_closed:
+        mode = self._shard.options.on_duplicate
+        if (
+            message.is_half_closed
+            or make_way(session, is_own=is_own, is_exact=is_exact, on_duplicate=mode) is Way.CLOSED
+        ):
             return Yielded("refused")
-        is_readable = (message.format, message.codec) == (FORMAT, codec_name(shard))
-        mode = shard.options.on_duplicate
-        way = make_way(session, is_own=is_own, is_exact=message.is_exact, on_duplicate=mode)
-        if way is Way.CLOSED:
-            return Yielded("refused")
-        if way is Way.FREE or not await self._goes(session, message, is_readable=is_readable):
-            return await self._free(connection_id)
+        return None
+
+    def _record(self, connection_id: str) -> Yielded:
         under_way = self._under_way[connection_id]
         try:
             return under_way.record()
@@ -154,15 +167,21 @@ class Yields:
         if connection_id in self._shard.sessions:
             # A newcomer of our own was quicker.
             raise ShardUnavailableError("the connection id is in use again")
+        if (seat := self._former_owner(connection_id)) is not None:
+            raise SessionMovedError(seat)
         return Yielded("free", self._ids.offer(connection_id))
 
     # A session leaves.
 
-    async def _goes(self, session: Session, message: YieldSession, *, is_readable: bool) -> bool:
-        """Whether it is out of the tables; else it has ended. Raises ShardUnavailableError."""
-        if not is_readable or (session.state is SessionState.CONNECTED and not session.outlives_transport):
+    async def _goes(self, session: Session, message: YieldSession) -> bool:
+        """Whether it is out of the tables. Raises ShardUnavailableError."""
+        if session.state is SessionState.CLOSED:
+            return False
+        is_readable = (message.format, message.codec) == (FORMAT, codec_name(self._shard))
+        is_connected = session.state is SessionState.CONNECTED
+        if not is_readable or (is_connected and not session.outlives_transport):
             # Nobody can have it, or it waits for nobody.
-            close = CloseReason.DUPLICATE if session.state is SessionState.CONNECTED else None
+            close = CloseReason.DUPLICATE if is_connected else None
             session.apply(SessionEvent.DUPLICATE, error=DuplicateConnectionIDError(session.id), close=close)
             return False
         self._numbers += 1
@@ -172,7 +191,7 @@ class Yields:
             if session.transport is not None:
                 # What it had brought is not dead.
                 session.transport.hand_over_rest()
-            if session.state is SessionState.CONNECTED:
+            if is_connected:
                 session.apply(SessionEvent.YIELD, close=CloseReason.REPLACED)
             self._told.halted(session.connection)
             if await under_way.comes_to_rest() and await under_way.is_ours():

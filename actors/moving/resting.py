@@ -143,7 +143,7 @@ class Resting:
     def is_anybody_left(self, timeout_s: float) -> bool:
         """Whether somebody is left, or may come: newcomers who wait here; and whoever follows a session whose last callbacks run,
         which no other process is to run beside them. Those are waited for as long as a session would be."""
-        if len(self) or self._going() or any(map(self._goes, self._joining())):
+        if len(self) or self._going() or any(map(self._goes, self._joining())) or self._is_between():
             self._empty_since = None
             return True
         now = monotonic()
@@ -152,6 +152,11 @@ class Resting:
         if now > max(self._begun_at + timeout_s, self._empty_since + _FINISHING_S):
             return False
         return any(map(self._goes, self._shard.finishing))
+
+    def _is_between(self) -> bool:
+        """Whether a session may yet come back that is on its way to another host."""
+        transit = self._shard.transit
+        return transit is not None and any(self._goes(session.id) for session in transit.between(None))
 
     def ready(self) -> Iterator[Session]:
         """Those that are at rest, the oldest first."""

@@ -232,12 +232,11 @@ class ShardRuntime:
     def connections(self) -> int:
         return len(self.shard.sessions)
 
-    def join_cluster(self, gateway: Gateway, bus: Seen) -> Cluster:
+    def join_cluster(self, gateway: Gateway, bus: Seen) -> None:
         """Be part of one of several hosts. To be called before `start`."""
-        remote, spawn = partial(RemoteConnection, self), self._tasks.spawn_apart
-        self.cluster = Cluster(self.shard, self.owners, gateway, bus, self._extensions, remote, spawn)
-        self._dispatch.cluster = self.cluster
-        return self.cluster
+        remote, spawn, moved = partial(RemoteConnection, self), self._tasks.spawn_apart, self._former.owner_of
+        cluster = Cluster(self.shard, self.owners, gateway, bus, self._extensions, remote, moved, spawn)
+        self.cluster = self._dispatch.cluster = cluster
 
     def _stages(self, turn: Callable[[], Awaitable[object]] | None = None) -> list[_Stage]:
         """All that the shard consists of: begun from the first to the last, ended from the last to the first.

@@ -123,6 +123,8 @@ class Shard:
         """Given what the application raised that is no Exception, for those who run the server."""
         self.id_finished: Callable[[str, tuple[int, int]], None] | None = None
         """Told, where there are several hosts, that the last callback of a session has run."""
+        self.id_left: Callable[[str], None] | None = None
+        """Told there that a session is another process's."""
         self.finishing: dict[str, Inbox] = {}
         self.unfinished: set[Inbox] = set()
         self._ending: dict[Ending, None] = {}

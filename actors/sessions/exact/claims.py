@@ -19,7 +19,7 @@ from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.errors import ConnectionLostError, DuplicateConnectionIDError
 from wspulse.actors.values.text.exact import SUBPROTOCOL, Claim
 
-__all__ = ["Way", "id_of_owner", "make_way", "session_claimed"]
+__all__ = ["Way", "id_of_owner", "is_strange_to", "make_way", "session_claimed"]
 
 
 class Way(Enum):
@@ -47,6 +47,11 @@ def id_of_owner(connection_id: str, claim: Claim | None) -> str:
     return id_in(claim.token) or connection_id
 
 
+def is_strange_to(session: Session, *, is_exact: bool) -> bool:
+    """Whether a newcomer that is not the session's own client can have nothing of it: one of the two is exact."""
+    return is_exact or isinstance(session, ExactSession)
+
+
 def make_way(old: Session, *, is_own: bool, is_exact: bool, on_duplicate: str) -> Way:
     """Whether a newcomer takes an id that is in use, in one step. `is_own` says that it is the session's own client, `is_exact`
     that it speaks the protocol of exact sessions. A session that it does not take over has ended then."""
@@ -58,8 +63,7 @@ def make_way(old: Session, *, is_own: bool, is_exact: bool, on_duplicate: str) -
         old.transport_failed(ConnectionLostError(), CloseReason.DUPLICATE)
         if old.state is SessionState.CLOSED:
             return Way.FREE
-    # One of the two is exact: a newcomer that is not the session's own client can have nothing of it.
-    is_strange = is_exact or isinstance(old, ExactSession)
+    is_strange = is_strange_to(old, is_exact=is_exact)
     if old.state is SessionState.CONNECTED:
         if on_duplicate == "reject":
             return Way.CLOSED

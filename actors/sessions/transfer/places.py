@@ -58,6 +58,8 @@ def wait_on(session: Session) -> None:
 def forget(shard: Shard, inbox: Inbox) -> None:
     """No callback of it runs here any more."""
     shard.unfinished.discard(inbox)
+    if shard.id_left is not None:
+        shard.id_left(inbox.connection.id)
     shard.look_if_quiet()
 
 

@@ -9,9 +9,9 @@ from tests.support.cluster.client import Client
 from tests.support.cluster.stage import ClusterStage, cluster_stage
 
 
-def away(stage: ClusterStage, name: str, **kind: bool) -> Client:
+def away(stage: ClusterStage, name: str, *, is_exact: bool = False) -> Client:
     """A client whose line to this host has just ended."""
-    client = stage.open("ada", name, **kind)
+    client = stage.open("ada", name, is_exact=is_exact)
     assert client.line is not None
     client.line.cut()
     stage.run()

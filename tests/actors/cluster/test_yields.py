@@ -200,7 +200,7 @@ def test_taker_that_is_slow_does_not_have_what_was_taken_back() -> None:
     with cluster_stage(on_duplicate="resume") as stage:
         client = stage.open("ada", "A")
         # B gets nothing of its room, so that it does not know that it is as far as A.
-        stage["B"].bus.seen = lambda _room_id: -1  # type: ignore[method-assign]
+        stage["B"].bus.seen = lambda room_id: -1  # type: ignore[method-assign]
         new = Client("ada")
         new.dial(stage["B"])
         stage.run(3)

@@ -18,10 +18,26 @@ from tests.support.cluster.stage import ClusterStage, cluster_stage
 from wspulse.actors.mesh.placing.yields import YieldOver
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.values.errors import WspulseError
+from wspulse.actors.values.frame import Frame
 
 __all__ = ["History", "Violation"]
 
 _STEPS = 60
+
+_WEIGHTS = {
+    "dial": 6,
+    "cut": 3,
+    "say": 5,
+    "send": 5,
+    "send_by_connection": 2,
+    "broadcast": 5,
+    "kick": 1,
+    "wait": 1,
+    "hiccup": 1,
+}
+"""How often each step is drawn."""
+
+_OWN = "'s connection"
 
 _silent = logging.getLogger("cluster histories")
 _silent.setLevel(logging.CRITICAL + 1)
@@ -71,6 +87,8 @@ class History:
         self._first_broadcast: dict[Client, int] = {}
         """The number of the first broadcast that was issued after a client's session had begun."""
         self._sessions: dict[Client, int] = defaultdict(int)
+        self._connections: dict[str, tuple[str, Connection]] = {}
+        """As the application has kept them, by id: that of the process in which a callback ran last."""
 
     # What is watched.
 
@@ -97,6 +115,7 @@ class History:
         if told and told[-1] == "transfer_out" and kind not in ("transfer_in", "disconnect"):
             self._fail(f"{connection_id}: {kind} behind its transfer")
         told.append(kind)
+        self._connections[connection_id] = host, connection
         if kind == "message":
             self._handled[key].append(given)
 
@@ -131,7 +150,7 @@ class History:
             raise self.violation
 
     def _draw(self) -> str:
-        steps = ["dial"] * 6 + ["cut"] * 3 + ["say"] * 5 + ["send"] * 5 + ["broadcast"] * 5 + ["kick", "wait", "hiccup"]
+        steps = [step for step, weight in _WEIGHTS.items() for _ in range(weight)]
         if self.dies:
             steps.append("kill")
         if self.loses_leases:
@@ -183,6 +202,20 @@ class History:
             if name not in self.stage.unsure:
                 # A host without a lease may have a session that is none any more.
                 self._sent[name, client].append((session, number))
+
+    def _send_by_connection(self) -> None:
+        """The application sends by the connection that it has kept, which may be one of another host by now."""
+        client = self._client()
+        host, connection = self._connections.get(client.current_id, ("", None))
+        if connection is None or self.stage[host].is_dead:
+            return
+        self._numbers += 1
+        self._note(f"{self._numbers} is sent by the connection of {client.id}")
+        try:
+            connection.send_nowait(Frame("direct", self._numbers))
+        except WspulseError:
+            return
+        self._sent[host + _OWN, client].append((self._sessions[client], self._numbers))
 
     def _broadcast(self) -> None:
         name, room_id = self.random.choice(self._living()), self.random.choice(("room0", "room1"))
@@ -287,6 +320,10 @@ class History:
                 self._fail(f"{task} does not end")
             task.result()
 
+    def _senders(self) -> list[str]:
+        """Those who are there: what a connection was given of a host that died may have died with it."""
+        return [*self.stage.hosts, *(name + _OWN for name in self._living())]
+
     def _look_at_end(self) -> None:
         for client in self.clients:
             assert client.line is not None
@@ -310,7 +347,7 @@ class History:
         direct = client.payloads("direct")
         if len(set(direct)) != len(direct):
             self._fail(f"{client.id} was sent frames twice: {direct}")
-        for name in self.stage.hosts:
+        for name in self._senders():
             sent = [number for _, number in self._sent[name, client]]
             for key in {key for key, _ in client.frames}:
                 got = [number for number in client.payloads("direct", key) if number in sent]
@@ -323,7 +360,7 @@ class History:
         missing = [number for number in due if number not in rooms]
         if missing:
             self._fail(f"{client.id} has not got the broadcasts {missing}")
-        for name in self.stage.hosts:
+        for name in self._senders():
             lost = [
                 number
                 for at, number in self._sent[name, client]

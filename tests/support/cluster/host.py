@@ -3,9 +3,10 @@ pretended."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -35,8 +36,14 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_message = msgspec.msgpack.Decoder(Message).decode
 
 
+def _soon(task: asyncio.Task[Any]) -> None:
+    task.get_loop().call_soon(task.cancel)
+
+
 class StreamBus:
     """One host's end of the streams."""
+
+    acknowledges = False
 
     leave_delay_s = 0.0
 
@@ -103,16 +110,42 @@ class StreamBus:
         return self._seen[room_id]
 
 
+class Asked(Protocol):
+    async def ask(self, connection_id: str, message: Message, /, *, timeout_s: float | None) -> Any: ...
+
+
+class Receiving(Protocol):
+    def receive(self, message: Message) -> Any: ...
+
+
+class Reached(Protocol):
+    """A host, as gateways see it."""
+
+    name: str
+    is_dead: bool
+    ends: list[Callable[[], None]]
+    """Called when it dies."""
+    tasks: TaskSet
+
+    @property
+    def entry(self) -> Asked:
+        """Who asks the owner of an id there."""
+
+    @property
+    def dispatch(self) -> Receiving:
+        """Its one shard."""
+
+
 class PretendedGateway:
     """One host's `Gateway`."""
 
-    def __init__(self, host: Host, network: Network) -> None:
+    def __init__(self, host: Reached, network: Network) -> None:
         self.host = host.name
         self._host = host
         self._network = network
         self._to_directory = Wire(network)
         self._to_hosts: dict[str, Wire] = {}
-        self.others: dict[str, Host] = {}
+        self.others: dict[str, Reached] = {}
         self.is_cut_off: set[str] = set()
         """The hosts that it does not reach."""
         self.asked: list[tuple[str, Message]] = []
@@ -234,7 +267,14 @@ class Host(Extension):
         self.encode: Callable[[Frame], bytes] = shard.encode
         self.codec = options.codec
         self.cluster = self.dispatch.cluster = Cluster(
-            shard, self.owners, self.gateway, self.bus, self, partial(RemoteConnection, self), self.tasks.spawn_apart
+            shard,
+            self.owners,
+            self.gateway,
+            self.bus,
+            self,
+            partial(RemoteConnection, self),
+            lambda _connection_id: None,
+            self.tasks.spawn_apart,
         )
         network.alive.add(name)
 
@@ -282,6 +322,7 @@ class Host(Extension):
         shard.aborting = True
         shard.halting = Aborting()
         for task in [*shard.working.values(), *self.tasks._tasks]:
-            task.cancel()
+            # One that has not begun would warn that nobody awaited its handler.
+            shard.loop.call_soon(_soon, task)
         for end in self.ends:
             end()

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple, TypeVar
 
-from tests.support.simulation.loop import SimLoop
 from wspulse.actors.cluster.contract import Claimed, Found, Missed, Taken
 from wspulse.actors.values.errors import ShardUnavailableError
 
@@ -34,7 +33,7 @@ class Wire:
 class Network:
     """`delays_s` bounds how long anything takes from one to the other."""
 
-    def __init__(self, loop: SimLoop, random: Random, delays_s: tuple[float, float]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, random: Random, delays_s: tuple[float, float]) -> None:
         self.loop = loop
         self.random = random
         self.delays_s = delays_s

@@ -208,6 +208,11 @@ class ClusterStage:
     def where(self, connection_id: str) -> list[str]:
         return [name for name, host in self.hosts.items() if not host.is_dead and connection_id in host.shard.sessions]
 
+    def rooms_of(self, connection_id: str) -> list[str]:
+        """That its session is in, wherever that is."""
+        [where] = self.where(connection_id)
+        return list(self.hosts[where].shard.sessions[connection_id].connection.rooms)
+
     def assert_nothing_is_left(self) -> None:
         """Of anything that was under way."""
         for host in self.hosts.values():
@@ -234,6 +239,14 @@ class ClusterStage:
         # Of one whose host had no lease when it ended nobody could say whose it was.
         assert entries.keys() <= sessions or self.has_lost_leases, entries
 
+    def abandon(self) -> None:
+        """Nothing of it runs any more."""
+        for host in self.hosts.values():
+            host.dies()
+        for task in self.tasks:
+            task.cancel()
+        self.loop.run_until_idle(100_000)
+
     def close(self) -> None:
         """All sessions end."""
         for host in self.hosts.values():
@@ -256,9 +269,10 @@ def cluster_stage(
     """Hosts of these names, of one letter each; on the way out all sessions end, and nothing is left."""
     with SimLoop(seed) as loop:  # type: ignore[abstract]
         stage = ClusterStage(loop, seed, names, delays_s, options)
-        yield stage
-        stage.run()
-        stage.close()
-        stage.assert_nothing_is_left()
-        for host in stage.hosts.values():
-            host.shard._ticker.stop()
+        try:
+            yield stage
+            stage.run()
+            stage.close()
+            stage.assert_nothing_is_left()
+        finally:
+            stage.abandon()

@@ -150,6 +150,9 @@ class ControlStage:
     def moving(self, shard: int) -> int | None:
         return self.left.get(shard)
 
+    def hosts(self) -> list[dict[str, Any]]:
+        return []
+
     def request_shutdown(self, reason: str) -> None:
         self.shutdowns.append(reason)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.support.simulation.faults.replacements import Faults, never
-from wspulse.actors.sessions import admission
 from wspulse.actors.sessions.asking.asking_inbox import AskingInbox
+from wspulse.actors.sessions.exact import claims
 from wspulse.actors.sessions.exact import session as sessions
 from wspulse.actors.sessions.exact.inbox import ExactInbox
 from wspulse.actors.sessions.exact.log import SendLog
@@ -145,7 +145,7 @@ def _flush_and_keep(room: Room[Session]) -> None:
         session.buffer_broadcast(frames)
 
 
-def _not_strange(_session: Session, _upgrade: Any) -> bool:
+def _not_strange(_session: Session, *, is_exact: bool) -> bool:
     return False
 
 
@@ -199,6 +199,6 @@ FAULTS: Faults = {
     "claim of more than the last of several dials was sent is refused": (
         (ExactSession, "is_of", _is_of_this_transport),
     ),
-    "stranger has an exact session": ((admission, "is_strange_to", _not_strange),),
+    "stranger has an exact session": ((claims, "is_strange_to", _not_strange),),
     "close frame without 1000 ends an exact session": ((ExactSession, "_loss", Session._loss),),
 }
