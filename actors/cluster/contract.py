@@ -84,3 +84,7 @@ class Seen(Protocol):
     def seen(self, room_id: str) -> int:
         """The sequence of a joined room's last message that was delivered here; before the first, where that of its partition
         stood when it was joined."""
+
+    async def reach(self, room_id: str, sequence: int) -> None:
+        """Return when all messages of a joined room up to that sequence have been delivered here, of which `seen` tells then. Of
+        a room in which nothing is said it could not be waited for otherwise. Raises ShardUnavailableError."""

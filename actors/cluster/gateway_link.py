@@ -25,6 +25,7 @@ from wspulse.actors.mesh.placing.hosts import (
     Entry,
     FindId,
     MoveId,
+    ReachRoom,
     ReleaseId,
     RoomMessages,
 )
@@ -97,6 +98,10 @@ class GatewayLink:
     async def frames(self, room_id: str, after: int, upto: int) -> list[Missed]:
         messages = map(unpack, await self._ask(RoomMessages(room_id, after, upto)))
         return [Missed(message.frames, message.excluded) for message in messages]
+
+    async def reach(self, room_id: str, sequence: int) -> None:
+        """See `ReachRoom`."""
+        await self._ask(ReachRoom(room_id, sequence))
 
     def is_held(self) -> bool:
         return self._lease.is_held()

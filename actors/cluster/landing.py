@@ -37,9 +37,6 @@ from wspulse.actors.values.text.exact import SUBPROTOCOL
 
 __all__ = ["Arrived", "Landings"]
 
-_LOOK_S = 0.005
-"""Between two looks whether the bus has come as far here as where the session was."""
-
 _AGAIN_S = 0.2
 """Until the directory is asked again what it has decided."""
 
@@ -186,14 +183,11 @@ class _Landing:
         for room in self._rooms:
             await self._joined(room)
         kept_from: dict[str, int] = {}
-        while behind := [room for room in self._rooms if room.id not in kept_from]:
-            for room in behind:
-                position = self._bus.seen(room.id)
-                if position >= seen.get(room.id, 0):
-                    self._keeper.enter([room])
-                    kept_from[room.id] = position
-            if len(kept_from) < len(self._rooms):
-                await asyncio.sleep(_LOOK_S)
+        for room in self._rooms:
+            while (position := self._bus.seen(room.id)) < seen.get(room.id, 0):
+                await self._bus.reach(room.id, seen[room.id])
+            self._keeper.enter([room])
+            kept_from[room.id] = position
         missed: list[bytes] = []
         for room_id, position in kept_from.items():
             after = seen.get(room_id, position)

@@ -5,6 +5,8 @@ Made by the worker's entry for a server that spans several hosts, before the sha
 
 from __future__ import annotations
 
+import asyncio
+
 from wspulse.actors.bus.cluster.bus import ClusterBus
 from wspulse.actors.bus.cluster.seat import ClusterSeat
 from wspulse.actors.cluster.gateway_link import GatewayLink
@@ -21,7 +23,7 @@ class ClusterMember:
     def __init__(self, runtime: ShardRuntime, seat: ClusterSeat, lease: int) -> None:
         self._lease = Lease(lease)
         self._gateway = GatewayLink(seat.host, seat.gateway_path, self._lease)
-        runtime.join_cluster(self._gateway, _Seen(runtime.shard))
+        runtime.join_cluster(self._gateway, _Seen(runtime.shard, self._gateway))
 
     def open(self) -> None:
         self._gateway.open()
@@ -34,10 +36,23 @@ class ClusterMember:
 class _Seen:
     """The shard's bus, which it has when it begins."""
 
-    def __init__(self, shard: Shard) -> None:
+    def __init__(self, shard: Shard, gateway: GatewayLink) -> None:
         self._shard = shard
+        self._gateway = gateway
 
     def seen(self, room_id: str) -> int:
+        return self._bus.seen(room_id)
+
+    async def reach(self, room_id: str, sequence: int) -> None:
+        await self._gateway.reach(room_id, sequence)
+        # What has gone to the workers by then comes before this.
+        passed = asyncio.Event()
+        self._bus.fence(passed.set)
+        await passed.wait()
+        self._bus.reached(room_id, sequence)
+
+    @property
+    def _bus(self) -> ClusterBus:
         bus = self._shard.bus
         assert isinstance(bus, ClusterBus)
-        return bus.seen(room_id)
+        return bus

@@ -56,6 +56,10 @@ class ClusterBus(ZmqBus):
         """Up to which sequence all messages of a room have come here that were to come; 0 for a room that is not joined."""
         return self._cluster_receiver.watch.seen(room_id)
 
+    def reached(self, room_id: str, sequence: int) -> None:
+        """All messages of a joined room up to that sequence have come."""
+        self._cluster_receiver.watch.reached(room_id, sequence)
+
     def _new_publisher(self, endpoint: str, **seat: Any) -> ClusterPublisher:
         self._cluster_publisher = ClusterPublisher(self._context, endpoint, origin=self._origin, **seat)
         return self._cluster_publisher

@@ -40,6 +40,11 @@ class SeenWatch(GapWatch):
         """Up to which sequence all has come that was to come; 0 for a room that is not joined."""
         return max(self._last.get(room_id, 0), 0)
 
+    def reached(self, room_id: str, sequence: int) -> None:
+        """All up to that sequence has come, if the room is joined still."""
+        if self._last.get(room_id, _JOINING) != _JOINING:
+            self._last[room_id] = max(self._last[room_id], sequence)
+
     def is_new(self, message: BusMessage, sequence: int) -> bool:
         """Note a message. Whether it is to be delivered."""
         last = self._last.get(message.room_id, _JOINING)

@@ -20,6 +20,7 @@ __all__ = [
     "GatewayMessage",
     "HostCall",
     "MoveId",
+    "ReachRoom",
     "ReleaseId",
     "RoomMessages",
 ]
@@ -89,6 +90,13 @@ class RoomMessages(ActorMessage):
     upto: int
 
 
+class ReachRoom(ActorMessage):
+    """Result: None, when all messages of a room up to that sequence have gone to the workers that have joined it."""
+
+    room_id: str
+    sequence: int
+
+
 class HostCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one gateway asks another: of the shard that owns an id, or (None) of all shards there."""
 
@@ -97,4 +105,4 @@ class HostCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
     timeout_s: float | None
 
 
-GatewayMessage = ClaimId | MoveId | ReleaseId | FindId | AskHost | AskHosts | RoomMessages
+GatewayMessage = ClaimId | MoveId | ReleaseId | FindId | AskHost | AskHosts | RoomMessages | ReachRoom

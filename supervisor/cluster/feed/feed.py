@@ -6,6 +6,7 @@ republish (`joining`), keeps the order of what comes (`chain`), repairs it (`men
 
 from __future__ import annotations
 
+import asyncio
 from array import array
 from collections.abc import Callable
 
@@ -27,6 +28,9 @@ __all__ = ["Feed"]
 
 _HELD_BYTES = 64 * 1024 * 1024
 """Of messages that wait for those before them, and of parts whose message is not complete. More is read from the streams."""
+
+_REPAIRED_S = 0.01
+"""Between two looks at a chain that is being repaired."""
 
 
 class Feed:
@@ -158,6 +162,16 @@ class Feed:
         It waits while NATS is away: give it a deadline. Raises MissingError when the stream no longer reaches back to `after`.
         """
         return await self._reader.range(bucket, after, upto)
+
+    async def reach(self, bucket: int, sequence: int) -> None:
+        """Return when all that a wanted bucket has up to that sequence has been delivered. It waits while NATS is away: give it a
+        deadline."""
+        proven = asyncio.Event()
+        self._joinings[bucket % PARTITIONS].prove(lambda _sequence: proven.set())
+        await proven.wait()
+        chain = self._chains.get(bucket)
+        while chain is not None and chain.is_open and chain.holds:  # noqa: ASYNC110
+            await asyncio.sleep(_REPAIRED_S)
 
     def _take(self, chain: Chain, message: Msg) -> None:
         if not chain.is_open:

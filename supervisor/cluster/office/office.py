@@ -28,6 +28,7 @@ from wspulse.actors.mesh.placing.hosts import (
     FindId,
     HostCall,
     MoveId,
+    ReachRoom,
     ReleaseId,
     RoomMessages,
 )
@@ -58,6 +59,7 @@ class Stored(Protocol):
     """The streams of rooms' messages."""
 
     async def fetch(self, bucket: int, after: int, upto: int) -> list[tuple[int, bytes]]: ...
+    async def reach(self, bucket: int, sequence: int) -> None: ...
 
 
 class Office:
@@ -130,6 +132,8 @@ class Office:
                 return self._spawn(self._ask(message))
             case AskHosts():
                 return self._spawn(self._ask_all(message))
+            case ReachRoom():
+                return self._spawn(self._reach(message))
             case RoomMessages():
                 return self._spawn(self._messages(message))
             case _:
@@ -195,6 +199,13 @@ class Office:
         payload = msgspec.msgpack.encode(HostCall(None, message.message, message.timeout_s))
         answers = await self._calls.ask_all(payload, timeout_s=message.timeout_s)
         return [each for answer in answers.values() for each in msgspec.msgpack.decode(answer, type=list[bytes])]
+
+    async def _reach(self, message: ReachRoom) -> None:
+        try:
+            async with asyncio.timeout(ASK_TIMEOUT_S):
+                await self._stored.reach(bucket_of(room_topic(message.room_id)), message.sequence)
+        except TimeoutError:
+            raise ShardUnavailableError("the streams do not answer") from None
 
     async def _messages(self, message: RoomMessages) -> list[bytes]:
         topic = room_topic(message.room_id)

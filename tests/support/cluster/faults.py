@@ -80,6 +80,9 @@ class _AheadBus:
     def seen(self, _room_id: str) -> int:
         return 1 << 50
 
+    async def reach(self, _room_id: str, _sequence: int) -> None:
+        """It is there."""
+
 
 def _without_waiting(self: Any, shard: Any, gateway: Any, bus: Any, record: Any) -> None:
     nothing: Any = _NothingFetched(gateway)

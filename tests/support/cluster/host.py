@@ -109,6 +109,13 @@ class StreamBus:
     def seen(self, room_id: str) -> int:
         return self._seen[room_id]
 
+    async def reach(self, room_id: str, sequence: int) -> None:
+        passed = asyncio.Event()
+        self._in.put(passed.set, self.late_s)
+        await passed.wait()
+        if room_id in self._seen:
+            self._seen[room_id] = max(self._seen[room_id], sequence)
+
 
 class Asked(Protocol):
     async def ask(self, connection_id: str, message: Message, /, *, timeout_s: float | None) -> Any: ...

@@ -61,6 +61,9 @@ class RealHost:
     def seen(self, _room_id: str) -> int:
         return 0
 
+    async def reach(self, _room_id: str, _sequence: int) -> None:
+        """It is there."""
+
 
 @asynccontextmanager
 async def real_hosts(make_server: Callable[[], Server], names: str = "AB") -> AsyncIterator[list[RealHost]]:
