@@ -127,13 +127,10 @@ class Feed:
     async def publish(self, bucket: int, message_id: str, data: bytes, *, deadline: float) -> int:
         """Store a message, and return its sequence. It is published again, under the same id, until it is acknowledged.
 
-        Raises PublishError at `deadline` (time.monotonic, less than two minutes from now), and at once for what is too large. Two
+        Raises PublishError at `deadline` (time.monotonic, less than two minutes from now), ValueError for what is too large. Two
         calls for one bucket that run at the same time are stored in any order.
         """
-        try:
-            parts = cut(data, self._client.max_payload)
-        except ValueError as error:
-            raise PublishError(str(error)) from None
+        parts = cut(data, self._client.max_payload)
         partition = bucket % PARTITIONS
         while True:
             known = max(self.positions[partition], self._acknowledged[partition])
