@@ -10,7 +10,7 @@ const LINES_KEPT = 500;
 const MESSAGES_REMEMBERED = 1000;
 const STEADY_MS = 5000;          // an id that is taken away sooner is not replaced without being asked
 const TAKEN = ["duplicate connection id", "replaced"];
-const RESTARTING = [1001, 1012];
+const CLOSED_BY_SERVER = { 1001: "The server is shutting down.", 1012: "The server is restarting." };
 
 const relabel = (line, text) => { line.querySelector(".who").firstChild.textContent = text; };
 const countOf = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
@@ -105,7 +105,7 @@ class Chat {
     this.worker = null;
     this.written = this.number;
     if (this.scissors.due) this.note(["You dropped the connection. What you write now will be sent when it is back."]);
-    else this.note([RESTARTING.includes(code) ? "The server is restarting." : "The connection was lost."]);
+    else this.note([CLOSED_BY_SERVER[code] ?? "The connection was lost."]);
   }
 
   // Of what the server has not acknowledged nobody knows whether it was said: it is said again, and who gets it twice knows
