@@ -122,7 +122,7 @@ class Acceptor:
         """What a request for one of our paths is answered that is no upgrade."""
         draining = self.shard.closing or self.closed
         checked = check_request(request.head, path=self.path, draining=draining, pages=self.pages, health=self.health)
-        answer = checked if isinstance(checked, HTTPAnswer) else rejection(400, "an upgrade is needed here")
+        answer = checked if isinstance(checked, HTTPAnswer) else rejection(400, "a WebSocket upgrade is required here")
         if answer.is_refusal:
             self.shard.journal.refused(answer, request.head, request.remote_address)
         return answer.encode()

@@ -145,7 +145,7 @@ class Control:
         return self._call(calls.restart(shard, drain=drain))
 
     def reload(self, *, drain: bool = False) -> list[ShardMovedInfo]:
-        """Replace every worker in this way, one after another; joins a reload that is in progress. After an error the worker that
+        """Replace every worker as `restart` does, one after another; joins a reload that is in progress. After an error the worker that
         it names keeps serving, and those replaced before it stay replaced."""
         return self._call(calls.reload(drain=drain))
 

@@ -94,7 +94,7 @@ class TlsService:
         try:
             self._way, self._path = open_mailbox_listener(path), path
         except OSError as error:
-            raise StartError(f"the way from TLS to the workers cannot be opened: {error.strerror}") from None
+            raise StartError(f"the socket between TLS and the workers cannot be opened: {error.strerror}") from None
         return self._way
 
     def start(self, listeners: Sequence[socket.socket]) -> None:
