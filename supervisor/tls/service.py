@@ -84,7 +84,10 @@ class TlsService:
             if pem != self._pem:
                 raise
             # To refuse a reload of the application helps nobody.
-            _logger.warning("the certificate stays as it was", extra={"reason": str(error).removeprefix("wspulse: ")})
+            _logger.warning(
+                "the certificate has not changed and stays in use",
+                extra={"reason": str(error).removeprefix("wspulse: ")},
+            )
             return
         _logger.info("the certificate is good", extra={"valid_until": until.isoformat()})
         self._pem = pem

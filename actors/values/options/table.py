@@ -92,7 +92,8 @@ OPTION_TABLE = (
     ),
     _row(
         "send_buffer_bytes",
-        "the same in bytes: a frame that no longer fits is refused, or pushes out the oldest; one frame always fits",
+        "how many bytes may wait for a client that does not read: a frame that no longer fits is refused, or pushes out "
+        "the oldest; one frame always fits",
         "256 frames of 16 KiB; a client that does not read costs no more than that",
         "bytes that may wait for one client",
     ),
@@ -110,7 +111,8 @@ OPTION_TABLE = (
     ),
     _row(
         "max_connections_per_address",
-        "how many of them may come from one address (for IPv6, from one /64 network); one more is refused with 429; 0: no limit",
+        "how many connections may come from one address (for IPv6, from one /64 network); one more is refused with 429; "
+        "0: no limit",
         "a whole household, a company or an unknown proxy may share one address",
         "connections from one address, over all workers; 0: no limit",
     ),
@@ -129,7 +131,8 @@ OPTION_TABLE = (
     ),
     _row(
         "max_bytes_per_second",
-        "the same in bytes, as received from the network; keep it above max_message_size",
+        "how many bytes of one connection, as received from the network, are read per second; beyond that as with "
+        "max_frames_per_second; keep it above max_message_size",
         "a handler that is behind slows its own client down anyway, so memory is bounded without it",
         "bytes of one connection read per second; 0: no limit",
     ),
