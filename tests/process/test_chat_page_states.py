@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 
 import pytest
 
@@ -99,6 +100,13 @@ async def test_status_is_not_green_while_the_browser_is_offline() -> None:
             await page.call("Network.emulateNetworkConditions", offline=False, **speed)
             await page.until("document.body.dataset.state === 'connected'")
             assert page.complaints == []
+
+            server.signal(signal.SIGTERM)
+            await until_note(page, "The server is shutting down.")
+            await say(page, "unsent")
+            await page.until(
+                "document.querySelector('#pending .who')?.textContent.startsWith('waiting for the connection')"
+            )
 
 
 async def test_phone_shows_names_and_texts_in_their_own_direction_and_nothing_covers_anything() -> None:
