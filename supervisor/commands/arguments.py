@@ -68,8 +68,8 @@ def server_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--config",
         metavar="FILE",
-        help="the server's TOML file, read if neither --control nor --port is given; the variables WSPULSE_CONTROL, "
-        "WSPULSE_PORT and WSPULSE_CONFIG come first; default: port 8000",
+        help="the server's TOML file (default: WSPULSE_CONFIG), read if neither --control nor --port is given; "
+        "WSPULSE_CONTROL and WSPULSE_PORT override it. If nothing names a server: the one on port 8000",
     )
     group.add_argument(
         "--timeout",

@@ -1,4 +1,4 @@
-"""contract §3, Exact sessions: nothing twice, nothing lost from the client, and what the bounds push out is told."""
+"""contract §3, Exact sessions: nothing comes twice, nothing is lost from the client, and dropped frames are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""contract §3: callbacks, ends and their errors, at one worker and at four."""
+"""contract §3: callbacks, ends and their errors, with one worker and with four."""
 
 from __future__ import annotations
 
