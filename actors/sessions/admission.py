@@ -128,7 +128,7 @@ class Admission:
         if is_own:
             return True
         if old.transport is not None and old.transport.half_closed:
-            # Its peer has ended, and only waits for answers that are still due: it is no duplicate of anybody.
+            # Its peer has ended its side, and only waits for answers that are still due: it does not count as a duplicate.
             old.transport.hand_over_rest()
             old.transport_failed(ConnectionLostError(), CloseReason.DUPLICATE)
             if old.state is SessionState.CLOSED:

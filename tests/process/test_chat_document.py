@@ -269,7 +269,7 @@ async def test_page_shows_all_that_the_document_says(
             ada, tab, bob = [Person(await browser.open(url)) for _ in range(3)]
 
             await bob.come_in("guess")
-            await bob.until_shown("You are not let in: nobody has this token (4401)", "#status")
+            await bob.until_shown("You were not let in: nobody has this token (4401)", "#status")
             await ada.come_in("rabbit")
             await bob.come_in("builder")
             await tab.come_in("rabbit")
