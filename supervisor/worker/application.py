@@ -83,19 +83,22 @@ def _builtin(name: str) -> Server:
     return server
 
 
-def _import_module(module_name: str) -> ModuleType:
+def _import_module(option: str, module_name: str) -> ModuleType:
     folder = str(Path.cwd())
     if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
     try:
         return importlib.import_module(module_name)
     except BaseException as error:  # the application's own code, sys.exit() included
+        if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
+            told = f"wspulse: {option}: {error} in the current folder ({folder}) or elsewhere on sys.path"
+            raise BootError(told, is_usage=True) from None
         raise BootError(failure_text(error), is_usage=False) from None
 
 
 def _import_http_app(name: str) -> Any:
     module_name, _, attribute = name.partition(":")
-    module = _import_module(module_name)
+    module = _import_module("http_app", module_name)
     try:
         return operator.attrgetter(attribute)(module)
     except AttributeError:
@@ -104,7 +107,7 @@ def _import_http_app(name: str) -> Any:
 
 def _import(name: str) -> Server:
     module_name, _, attribute = name.partition(":")
-    module = _import_module(module_name)
+    module = _import_module("app", module_name)
     try:
         server = operator.attrgetter(attribute)(module)
     except AttributeError:
