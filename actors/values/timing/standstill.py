@@ -21,12 +21,12 @@ BUSY_SHARE = 0.1
 to share its core with many."""
 
 BUSY = (
-    "the event loop was blocked: something ran in it without awaiting, and no client was served; after --stall-timeout the "
-    "stack of what blocks it is logged"
+    "the event loop was blocked: something ran in it without awaiting, and no client was served; under a "
+    "supervisor, the stack of what blocks it is logged after --stall-timeout"
 )
 IDLE = (
     "the event loop stood still without using the CPU: the process was stopped or had to wait for the CPU, or something in it "
-    "waited without awaiting; after --stall-timeout the stack of that is logged"
+    "waited without awaiting; under a supervisor, the stack of that is logged after --stall-timeout"
 )
 SUSPENDED = "the machine was suspended"
 
