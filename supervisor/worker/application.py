@@ -62,8 +62,10 @@ def failure_text(error: BaseException) -> str:
     frames = error.__traceback__
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
-    # Where nothing else is left (a module that is not there, a syntax error), the way to it is better than nothing.
-    return traceback_text(error, frames or error.__traceback__) + "\n"
+    # Where nothing else is left, the way to it is better than nothing; a syntax error says itself where it is.
+    if frames is None and not isinstance(error, SyntaxError):
+        frames = error.__traceback__
+    return traceback_text(error, frames) + "\n"
 
 
 def _is_ours(frames: TracebackType) -> bool:

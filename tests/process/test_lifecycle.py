@@ -319,7 +319,9 @@ def test_application_that_raises_ends_with_one_and_its_traceback_once(
     finished = run_to_end("--port", "0", "--workers", "3", "--app", "app:server", "--log-format", style, cwd=app)
     assert finished.returncode == 1
     assert finished.stdout == ""
-    assert finished.stderr.count("Traceback (most recent call last)") == 1
+    # A syntax error names its own place, and how Python's import got there is nobody's business.
+    assert finished.stderr.count("Traceback (most recent call last)") == (said != "SyntaxError: ")
+    assert "importlib" not in finished.stderr
     assert finished.stderr.count(said) == 1
     assert "died" not in finished.stderr
     if style == "json":
