@@ -103,6 +103,9 @@ async def test_chat_runs_after_each_step(tmp_path: Path, caplog: pytest.LogCaptu
         ada = await enter(running, "ada")
         assert await ask(ada, "say", {"room": "lobby", "text": "hi"}) is True
         assert (await ada.expect("said")).payload == {"user": "ada", "text": "hi"}
+        await ada.drop()
+        await ada.reconnect()  # as a page does that is reloaded: it needs to be told everything again
+        assert (await ada.expect("welcome")).payload == {"user": "ada", "rooms": ["lobby"]}
     assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
 
