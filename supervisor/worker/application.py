@@ -62,10 +62,8 @@ def failure_text(error: BaseException) -> str:
     frames = error.__traceback__
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
-    # Where nothing else is left, the way to it is better than nothing; a syntax error says itself where it is.
-    if frames is None and not isinstance(error, SyntaxError):
-        frames = error.__traceback__
-    return traceback_text(error, frames) + "\n"
+    # Where nothing else is left (a module that is not there, a syntax error), the way to it is better than nothing.
+    return traceback_text(error, frames or error.__traceback__) + "\n"
 
 
 def _is_ours(frames: TracebackType) -> bool:
@@ -85,22 +83,19 @@ def _builtin(name: str) -> Server:
     return server
 
 
-def _import_module(option: str, module_name: str) -> ModuleType:
+def _import_module(module_name: str) -> ModuleType:
     folder = str(Path.cwd())
     if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
     try:
         return importlib.import_module(module_name)
     except BaseException as error:  # the application's own code, sys.exit() included
-        if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
-            told = f"wspulse: {option}: {error} in the current folder ({folder}) or elsewhere on sys.path"
-            raise BootError(told, is_usage=True) from None
         raise BootError(failure_text(error), is_usage=False) from None
 
 
 def _import_http_app(name: str) -> Any:
     module_name, _, attribute = name.partition(":")
-    module = _import_module("http_app", module_name)
+    module = _import_module(module_name)
     try:
         return operator.attrgetter(attribute)(module)
     except AttributeError:
@@ -109,7 +104,7 @@ def _import_http_app(name: str) -> Any:
 
 def _import(name: str) -> Server:
     module_name, _, attribute = name.partition(":")
-    module = _import_module("app", module_name)
+    module = _import_module(module_name)
     try:
         server = operator.attrgetter(attribute)(module)
     except AttributeError:

@@ -65,8 +65,6 @@ def test_builtin_applications_have_their_own_message_size() -> None:
             "nothing",
             "'nothing' is not a built-in application; for one of your own give MODULE:ATTR, such as nothing:server",
         ),
-        ("missing.chat_of_test:server", "app: No module named 'missing' in the current folder ("),
-        ("chat_of_test.missing:server", "app: No module named 'chat_of_test.missing'; 'chat_of_test' is not a package"),
     ],
 )
 def test_wrong_name_is_a_matter_of_usage(folder: Path, name: str, said: str) -> None:
@@ -94,14 +92,6 @@ def test_error_at_import_shows_the_applications_frames_only(folder: Path) -> Non
     assert caught.value.text.endswith("LookupError: why\n")
     assert "importlib" not in caught.value.text
     assert "application.py" not in caught.value.text
-
-
-def test_module_that_the_application_misses_shows_its_frames(folder: Path) -> None:
-    write(folder, "chat_of_test", "import there_is_no_such_module\n")
-    with pytest.raises(BootError, match="ModuleNotFoundError: No module named 'there_is_no_such_module'") as caught:
-        load_application("chat_of_test:server", {})
-    assert not caught.value.is_usage
-    assert "chat_of_test.py" in caught.value.text
 
 
 def test_server_without_connect_is_a_matter_of_usage(folder: Path) -> None:
