@@ -77,7 +77,7 @@ class Declaration:
 
         No other callback of the session is running then, and none will run here. Put what the next process must know into
         `connection.state`. If the move fails, the session goes on here, and `on_transfer_in` runs here. What the handler raises
-        is logged, and the session moves all the same. (doc/howto/reload.md)
+        is logged, and the session moves anyway. (doc/howto/reload.md)
         """
         return self._set("on_transfer_out", handler)
 

@@ -4,7 +4,7 @@
 
 Connect to ws://127.0.0.1:8000/ws?token=rabbit&tab=1, send {"id": "1", "event": "join", "payload": "tea"}, then
 {"id": "2", "event": "say", "payload": {"room": "tea", "text": "hello"}}. Each is answered with its id, by the same event
-or, where it was wrong, by "join.error". Every tab of a person is a connection of its own; give each a `tab` that it keeps.
+or, if something was wrong, by "join.error". Every tab of a person is a connection of its own; give each a `tab` that it keeps.
 """
 
 from __future__ import annotations

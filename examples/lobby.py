@@ -4,7 +4,7 @@
 
 Connect to ws://127.0.0.1:8000/ws?player=alice, and another as bob; she sends {"id": "1", "event": "challenge", "payload": "bob"}.
 He is asked "play?" and says yes with a frame of the same event and id, or no with "play?.error". Then both are in the room of a
-table, which "started" names: {"event": "move", "payload": {"table": "table:…", "move": {"dx": 1}}} moves who sends it.
+table, which "started" names: {"event": "move", "payload": {"table": "table:…", "move": {"dx": 1}}} moves its sender.
 """
 
 from __future__ import annotations

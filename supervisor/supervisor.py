@@ -331,7 +331,7 @@ class Supervisor:
             self.runtime_dir.release()
 
     def _open_mailboxes(self) -> None:
-        self._mailboxes = MailboxListeners("way to the workers", self._workers.move_mailbox)
+        self._mailboxes = MailboxListeners("socket to the workers", self._workers.move_mailbox)
         self._seating = Seating(self._mailboxes, lambda seat: self._socket_path(f"mailbox-{seat}"), self._tell_all)
         self._seating.begin(self.settings.workers)
         self._kept.append(self._mailboxes.kept)

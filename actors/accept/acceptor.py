@@ -70,9 +70,9 @@ class Acceptor:
         self.identification = Identification(shard, placement, connect)
         self.hand_over = hand_over
         self.gate: Gate | None = shard.places
-        """Who is asked before `connect`, where there is a limit."""
+        """Asked before `connect`, if there is a limit."""
         self.http: HttpApplication | None = None
-        """Who serves what is not for us, where there is one."""
+        """Serves the requests that are not for us, if there is an HTTP application."""
         self.newcomers: set[Newcomer] = set()
         self.introduced: set[Introduced] = set()
         """Those of whom a proxy has yet to say where they come from."""
@@ -119,10 +119,10 @@ class Acceptor:
         return Newcomer(self, peer)
 
     def answer(self, request: Request) -> bytes:
-        """What a request for one of our paths is answered that is no upgrade."""
+        """The answer to a request for one of our paths that is not an upgrade."""
         draining = self.shard.closing or self.closed
         checked = check_request(request.head, path=self.path, draining=draining, pages=self.pages, health=self.health)
-        answer = checked if isinstance(checked, HTTPAnswer) else rejection(400, "an upgrade is needed here")
+        answer = checked if isinstance(checked, HTTPAnswer) else rejection(400, "a WebSocket upgrade is required here")
         if answer.is_refusal:
             self.shard.journal.refused(answer, request.head, request.remote_address)
         return answer.encode()

@@ -142,7 +142,7 @@ class HttpApplication:
         # Its loggers hand their records on to the worker's: one log, in one form.
         # Where nobody would see the access log, uvicorn need not make its lines: 3 of 34 µs per request.
         is_access_logged = getLogger("uvicorn.access").isEnabledFor(INFO)
-        # Whom a request comes from is told by us: uvicorn would believe whatever 127.0.0.1 says of it.
+        # We say which client a request comes from: uvicorn would believe whatever 127.0.0.1 says.
         implementation = "h11" if find_spec("httptools") is None else "httptools"
         self._config = Config(
             self._app, log_config=None, access_log=is_access_logged, http=implementation, proxy_headers=False

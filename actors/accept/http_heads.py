@@ -61,7 +61,7 @@ class _Heads(asyncio.Protocol):
     _unset_keepalive_if_required: Callable[[], None]
 
     peer: Peer | None = None
-    """Whom the connection comes from, where that is not what its socket says."""
+    """The client's address, if it is not the one of the socket."""
     _is_deaf = False
     _timer: asyncio.TimerHandle | None = None
     """Of a head that is under way; or, once the client has ended its side, of its answer."""
@@ -231,7 +231,7 @@ class _ToldHeads(_Heads):
             if self._unread_bytes > MAX_HEAD_BYTES:
                 self._refuse(_too_large())
             else:
-                # Line ends between two requests are no head for the parser, and keep a connection open all the same.
+                # The parser does not count line ends between two requests as a head, yet they keep the connection open.
                 self._watch(in_head or (self._unread_bytes > 0 and not self._in_body))
 
     def _feed_on(self) -> None:

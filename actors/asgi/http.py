@@ -29,8 +29,5 @@ async def answer_http(scope: Scope, send: Send, pages: Pages = NO_PAGES) -> None
     page = pages.get("/" + scope.get("path", "").rpartition("/")[2]) if method in ("GET", "HEAD") else None
     answer = _NO_WEBSOCKET if page is None else page.answer(Request.from_scope(scope).head)
     status, headers, body = parse_answer(answer.encode())
-    if status == 304:
-        # uvicorn would miss the body that this tells of.
-        headers = [(name, value) for name, value in headers if name != b"content-length"]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})

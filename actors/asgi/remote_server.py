@@ -150,7 +150,7 @@ class RemoteServer:
             return []
         found = await _as_here(self.control.connections(room_id))
         if found.missing_shards:
-            raise ShardUnavailableError(f"no answer of shard {', '.join(map(str, found.missing_shards))}")
+            raise ShardUnavailableError(f"no answer from shard {', '.join(map(str, found.missing_shards))}")
         return [RemoteServerConnection(self, connection) for connection in found]
 
 

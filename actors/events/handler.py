@@ -74,7 +74,7 @@ class EventHandler:
 
 
 def checked_callable(what: str, function: Any, *arguments: str) -> Any:
-    """`function`. Raises TypeError when it is no callable, or cannot be called with `arguments` (if any are named)."""
+    """`function`. Raises TypeError if it is not callable, or cannot be called with `arguments` (if any are named)."""
     if not callable(function):
         raise TypeError(f"wspulse: {what}: {function!r} is not callable")
     if inspect.isclass(function):
@@ -124,7 +124,7 @@ def _with_checked_payload(function: Callable[..., Any]) -> Step:
 
 
 def _without_value(result: Any) -> Any:
-    """What `on_invalid` returns is no answer of the handler in whose place it was called."""
+    """What `on_invalid` returns is not sent as the answer of the handler in whose place it was called."""
     return _await_only(result) if is_awaitable(result) else None
 
 

@@ -117,7 +117,7 @@ class EventRouter:
     def on_invalid(self, handler: Function) -> Function:
         """Set what is called when a payload does not match its type: `handler(context, error)`, sync or async.
 
-        `error` is an InvalidPayloadError. By default the sender gets a frame of event "error" with the id of its own and the
+        `error` is an InvalidPayloadError. By default the sender gets a frame of event "error" with the id of its frame and the
         payload `{"code": "invalid_payload", "event": ..., "path": "$.text", "problem": "Expected ..."}`; the connection stays
         open. An included router without one uses its parent's. Raises ValueError if it is already set.
         """

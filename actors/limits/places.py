@@ -66,7 +66,7 @@ class Places:
         self._counts.add(key)
 
     def pass_on(self, holder: Any, successor: Any) -> None:
-        """Who holds the place, if there is one, is another object now."""
+        """The place, if there is one, is held by another object from now on."""
         key = self._keys.pop(holder, None)
         if key is not None:
             self._keys[successor] = key

@@ -18,7 +18,7 @@ __all__ = ["counts_alone", "counts_shared", "places_for"]
 
 
 def places_for(options: ServerOptions, metrics: Metrics, seat: int, file: int | None) -> Places | None:
-    """None where there is no limit. `file` is that of all workers, a descriptor; None for a server that is one process."""
+    """None if there is no limit. `file` is that of all workers, a descriptor; None for a server that is one process."""
     if not options.max_connections and not options.max_connections_per_address:
         return None
     return Places(

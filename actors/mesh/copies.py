@@ -101,7 +101,7 @@ class Copies:
         """The stream has ended."""
         self._stream = None
         if self._receipts is not None:
-            # What was taken until the end is no longer ours; what is taken after it finds nobody to tell, and is not answered.
+            # What was taken before the end is no longer ours; what is taken after it cannot be reported, and is not answered.
             self._read_receipts()
             self._receipts.close()
             self._receipts = None

@@ -106,7 +106,7 @@ class ShardLink:
             if not_logged is not None:
                 extra = {"shard": self.shard, "not_logged": not_logged}
                 _logger.warning(
-                    "a shard does not read what it is sent; its stream is closed and opened again", extra=extra
+                    "a shard does not read its messages; its stream is closed and opened again", extra=extra
                 )
             # From the loop: `down` may be called, and who tells may be in the midst of something.
             self._loop.call_soon(stream.close, context=self._context)
@@ -119,7 +119,7 @@ class ShardLink:
         if self._closed:
             raise ShardUnavailableError("the server is closing")
         if self._stream is not None and self._stream.waiting_bytes > MOST_WAITING_BYTES:
-            raise ShardUnavailableError(f"shard {self.shard} does not read what it is sent")
+            raise ShardUnavailableError(f"shard {self.shard} does not read its messages")
         return await self._asks.ask(message, timeout_s)
 
     def hand_over(self, upgrade: UpgradeRequest, fd: int, failed: Callable[[int], None]) -> None:

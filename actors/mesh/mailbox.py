@@ -100,7 +100,7 @@ class Mailbox:
         self._receive = receive
         self._take_over = take_over
         self.moves: MoveTaker | None = None
-        """Who takes what a process says that moves sessions here; without, nobody says so."""
+        """Handles what a process that moves sessions here says; None if no process does."""
         self._callers: dict[Stream, _Caller] = {}
         self._loop = asyncio.get_running_loop()
         self._open = False

@@ -148,7 +148,7 @@ class Arrival:
 
     def _begin(self, begins: MoveBegins) -> None:
         if begins.format != FORMAT:
-            reason = f"it reads sessions of format {FORMAT}, and these are of format {begins.format}"
+            reason = f"it reads sessions of format {FORMAT}, but these have format {begins.format}"
             self._stream.send(MoveRefused(begins.plan, reason))
             return
         self.source = begins.incarnation

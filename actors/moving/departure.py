@@ -141,7 +141,7 @@ class Departure:
         return self._targets.get(self._slot_of(connection_id)) if self._only_seat is None else self._only_seat
 
     def decider_of(self, connection_id: str) -> int | None:
-        """Who decides about an id of ours that is not here, of those who know that they do; None: this process."""
+        """The seat that decides about an id of ours that is not here, if it knows that it does; None: this process decides."""
         seat = self.seat_of(connection_id)
         return seat if seat in self._incarnations else None
 

@@ -31,7 +31,7 @@ _MOST_SESSIONS = 256
 """Four batches: enough that one is ready when another has gone, few enough that nobody waits long."""
 
 _SOON_S = 0.005
-"""Who runs nothing is at rest by then."""
+"""A session that runs nothing is at rest by then."""
 
 _FINISHING_S = 1.0
 """How long last callbacks have at least."""
@@ -210,7 +210,7 @@ class Resting:
         self._says_hello(inbox)
 
     def _says_hello(self, inbox: Inbox) -> None:
-        """Who was told that it leaves is told that it is here, before anything else of it runs."""
+        """A session whose application was told that it leaves is reported as being here, before anything else of it runs."""
         if inbox in self._said_goodbye:
             self._said_goodbye.discard(inbox)
             mailbox = inbox._mailbox

@@ -122,7 +122,7 @@ class Dispatch:
         try:
             return self._receive(message)
         except ConnectionNotFoundError as error:
-            # Who asks may not know yet that the slot is another's.
+            # The asker may not know yet that the slot belongs to another process.
             owner = self._former.owner_of(error.connection_id)
             if owner is None:
                 raise

@@ -42,7 +42,7 @@ def calling_inbox() -> Inbox | None:
 
 
 class Callback(NamedTuple):
-    """An entry of the mailbox that is no frame."""
+    """An entry of the mailbox other than a frame."""
 
     kind: str
     error: BaseException | None = None
@@ -299,7 +299,7 @@ class Inbox:
                 transport.release()
 
     def _is_thrown_away(self) -> bool:
-        """Whether a GeneratorExit is no handler's doing: the loop was given up, and `_work` does not run in its task."""
+        """Whether a GeneratorExit was not raised by a handler: the loop was given up, and `_work` does not run in its task."""
         shard = self._shard
         task = asyncio.current_task(shard.loop)
         if task is None:

@@ -46,7 +46,7 @@ class InboxShard(Protocol[AnyInbox]):
 
     @property
     def halting(self) -> Halting[AnyInbox] | None:
-        """Who says which inboxes are to call no handler any more; None: none is."""
+        """Says which inboxes must call no further handler; None: all may."""
 
     decode: Callable[[Any], Frame]
     decode_refused: Callable[[Any, Exception], Frame]

@@ -31,7 +31,7 @@ class RoomMember(Protocol):
 
 
 class RoomKeeper(ABC):
-    """Takes what a member would get that is about to be here, or was, and is no member."""
+    """Takes what a member would get; for a session that is about to be a member here, or was one."""
 
     __slots__ = ()
 

@@ -40,7 +40,7 @@ class SessionShard(InboxShard[Inbox], Protocol[S]):
     writing: Writing
     """Where what is written is kept before."""
     large_frame_bytes: int
-    """What is written at once, and does not wait for the end of the turn: so a turn's frames are no more than a send buffer's."""
+    """What is written at once, and not at the end of the turn: so the frames of one turn never exceed a send buffer."""
 
     @property
     def room_table(self) -> RoomEntrance[S]:

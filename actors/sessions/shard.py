@@ -104,7 +104,7 @@ class Shard:
         self.writing = Writing()
         self.transport_types = TransportTypes(options)
         self.places: Places | None = None
-        """Who may have a connection here, where there is a limit."""
+        """Decides who may have a connection here, if there is a limit."""
         self.bus: Bus
         self.sessions: dict[str, Session] = {}
         self.room_table = RoomTable(self)

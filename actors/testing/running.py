@@ -20,7 +20,7 @@ __all__ = ["RunningServer"]
 
 
 class RunningServer:
-    """A server under test, and the way to its clients. Leaving the block ends both."""
+    """A server under test; it makes the clients. Leaving the block ends both."""
 
     def __init__(
         self,

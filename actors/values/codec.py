@@ -19,7 +19,7 @@ class Codec(Protocol):
 
     `binary` says which kind of WebSocket message `encode` makes: False for text, True for binary, None if each message keeps
     its kind: `encode` then returns `str` or `bytes`, and `decode` gets `str` or `bytes` (otherwise always `bytes`). Messages of
-    the other kind are passed to `decode` all the same. `decode` may raise any exception for a message that it cannot read: the
+    the other kind are passed to `decode` too. `decode` may raise any exception for a message that it cannot read: the
     message is logged, counted and dropped. What `encode` raises reaches the caller of `send` or `broadcast`, and nothing is
     sent.
     """

@@ -77,9 +77,11 @@ def _cut(line: str) -> str:
 
 
 def parse_answer(answer: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """An answer of ours in HTTP as (status, header fields, body); what it says of the socket is left out."""
+    """An answer of ours in HTTP as (status, header fields, body), for an ASGI server. What it says of the socket is left out, and
+    so is the size in a 304: the server would miss the body."""
     head, _, body = answer.partition(b"\r\n\r\n")
     line, *fields = head.split(b"\r\n")
+    status = int(line[9:12])
+    left_out = (b"connection", b"content-length") if status == 304 else (b"connection",)
     pairs = (field.partition(b": ") for field in fields)
-    headers = [(name.lower(), value) for name, _, value in pairs if name.lower() != b"connection"]
-    return int(line[9:12]), headers, body
+    return status, [(name.lower(), value) for name, _, value in pairs if name.lower() not in left_out], body

@@ -13,8 +13,9 @@ __all__ = ["encode_protocols_own", "wire_encoder"]
 
 
 def wire_encoder(codec: Codec) -> Callable[[Frame], bytes]:
-    """What turns a frame of the application into a whole WebSocket message. It raises what the codec raises, and ValueError for
-    an event of the protocol's own, with which one could speak to clients in the server's name.
+    """What turns a frame of the application into a whole WebSocket message. It raises what the codec raises, TypeError for
+    what is not a Frame, and ValueError for an event of the protocol's own, with which one could speak to clients in the server's
+    name.
 
     A closure, since it looks nothing up but the codec's result: 0.35 µs less per frame of 100 bytes than a method.
     """
@@ -24,9 +25,13 @@ def wire_encoder(codec: Codec) -> Callable[[Frame], bytes]:
         encode_bytes = codec.encode
 
         def encode_wire(frame: Frame) -> bytes:
+            try:
+                event = frame.event
+            except AttributeError:
+                raise _not_a_frame(frame) from None
             # To compare first costs 10 ns, and the look at its beginning 45.
-            if frame.event >= RESERVED and frame.event.startswith(RESERVED):
-                check_event(frame.event)
+            if event >= RESERVED and event.startswith(RESERVED):
+                check_event(event)
             data = encode_bytes(frame)
             size = len(data)
             return headers[size] + data if size < 126 else encode_frame(opcode, data)
@@ -35,12 +40,21 @@ def wire_encoder(codec: Codec) -> Callable[[Frame], bytes]:
     encode = codec.encode
 
     def encode_kind(frame: Frame) -> bytes:
-        if frame.event.startswith(RESERVED):
-            check_event(frame.event)
+        try:
+            event = frame.event
+        except AttributeError:
+            raise _not_a_frame(frame) from None
+        if event.startswith(RESERVED):
+            check_event(event)
         data = encode(frame)
         return encode_frame(TEXT, data.encode()) if isinstance(data, str) else encode_frame(opcode, data)
 
     return encode_kind
+
+
+def _not_a_frame(value: object) -> TypeError:
+    """Most who come from other libraries send a dict or a text first."""
+    return TypeError(f'wspulse: a frame must be a Frame, such as Frame("said", "hello"), not {type(value).__name__}')
 
 
 def encode_protocols_own(codec: Codec, frame: Frame) -> bytes:

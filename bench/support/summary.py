@@ -37,15 +37,15 @@ def summary() -> str:
         ratios = {row["name"]: row.get("ratio") for row in results["workers"]["rows"]}
         if ratios.get("4 workers"):
             parts.append(
-                f"With the room spread over 4 workers a delivery costs {ratios['4 workers']:.2f} times as much CPU in all, "
-                "the bus included, on as many cores as there are."
+                f"With the room spread over 4 workers, a delivery costs {ratios['4 workers']:.2f} times as much CPU in total, "
+                "including the bus."
             )
     if "echo" in results:
         machine = results["echo"]["machine"]
         parts.append(
             f"User and system time, 100-byte JSON frames, loopback; {machine['processor']}, {machine['cores']} cores, "
-            f"Python {machine['python']}. The floor does the system calls and nothing else. `./scripts/bench` measures all "
-            "of it again; `bench/REPORT.md` has the rest."
+            f"Python {machine['python']}. The floor makes\nthe system calls and does nothing else. `./scripts/bench` measures "
+            "all of this again; `bench/REPORT.md` has the rest."
         )
     return "\n\n".join(parts)
 

@@ -2,8 +2,8 @@
 
     uvicorn fastapi_page:app
 
-What is written goes over HTTP, to a route, as forms do; the route tells all windows. What is there is asked for over the line,
-when a window comes, and again when it may have missed something.
+New text goes over HTTP to a route, as from any form; the route tells all windows. A window asks for what is there over the line,
+when it opens and whenever it may have missed something.
 """
 
 from __future__ import annotations

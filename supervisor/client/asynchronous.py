@@ -153,8 +153,8 @@ class AsyncControl:
         return await self.call(calls.restart(shard, drain=drain))
 
     async def reload(self, *, drain: bool = False) -> list[ShardMovedInfo]:
-        """Replace every worker in this way, one after another; joins a reload that is in progress. After an error the worker that
-        it names keeps serving, and those replaced before it stay replaced."""
+        """Replace every worker as `restart` does, one after another; joins a reload that is in progress. After an error
+        the worker that it names keeps serving, and those replaced before it stay replaced."""
         return await self.call(calls.reload(drain=drain))
 
     async def scale(self, workers: int) -> ScaledInfo:
@@ -175,7 +175,7 @@ class AsyncControl:
         """Be the application of a server that runs with `--app bridge` (doc/reference/control.md).
 
         Up to `window` items may be unread in this program before its clients are paused; if its loop stands still for
-        `heartbeat` seconds, the server takes it for dead.
+        `heartbeat` seconds, the server considers it dead.
         """
         bridge = Bridge(self.address, connect, window=window, heartbeat=heartbeat, start_timeout=self.timeout)
         self._made.add(bridge)

@@ -47,11 +47,12 @@ Result = TypeVar("Result")
 class Control:
     """A client of a server's control socket; any number of threads may share it.
 
-    `endpoint` is what the ready line says; without one it is found as `wspulse.supervisor.protocol.address` tells, for the
-    server on `port` (default 8000). `server_key` and `client_key` are key files, for a server with CURVE. Every method
-    waits at most `timeout` seconds (restart, reload and scale: 600) and raises ControlError, whose `error_code` is the server's,
-    or "unavailable" when no server answers: then the request was not carried out, unless the server went away in the middle of
-    it. What the server's own calls raise (ConnectionNotFoundError and the like) is raised here as that error too.
+    `endpoint` is the one in the ready line. Without one it is that of the server on `port`; without a port either,
+    the variable WSPULSE_CONTROL names the endpoint, or WSPULSE_PORT the port (default 8000). `server_key` and `client_key`
+    are key files, for a server with CURVE. Every method waits at most `timeout` seconds (restart, reload and scale: 600)
+    and raises ControlError, whose `error_code` is the server's, or "unavailable" when no server answers: then the request
+    was not carried out, unless the server went away in the middle of it. What the server's own calls raise
+    (ConnectionNotFoundError and the like) is raised here as that error too.
     The client reconnects by itself, even in the child of a fork. Nothing is sent before the first call.
     """
 
@@ -150,8 +151,8 @@ class Control:
         return self._call(calls.restart(shard, drain=drain))
 
     def reload(self, *, drain: bool = False) -> list[ShardMovedInfo]:
-        """Replace every worker in this way, one after another; joins a reload that is in progress. After an error the worker that
-        it names keeps serving, and those replaced before it stay replaced."""
+        """Replace every worker as `restart` does, one after another; joins a reload that is in progress. After an error
+        the worker that it names keeps serving, and those replaced before it stay replaced."""
         return self._call(calls.reload(drain=drain))
 
     def scale(self, workers: int) -> ScaledInfo:

@@ -63,19 +63,19 @@ class WrongUseError(Exception):
 def server_arguments(parser: argparse.ArgumentParser) -> None:
     """Which server is meant: what every subcommand takes that talks to one."""
     group = parser.add_argument_group("which server")
-    group.add_argument("--control", metavar="ENDPOINT", help="the control socket that its ready line names")
-    group.add_argument("--port", type=PORT, help="the port that it listens on")
+    group.add_argument("--control", metavar="ENDPOINT", help="the server's control socket, as shown in its ready line")
+    group.add_argument("--port", type=PORT, help="the port that the server listens on")
     group.add_argument(
         "--config",
         metavar="FILE",
-        help="its TOML file, read if neither --control nor --port is given, after the variables WSPULSE_CONTROL, "
-        "WSPULSE_PORT and WSPULSE_CONFIG; default: port 8000",
+        help="the server's TOML file (default: WSPULSE_CONFIG), read if neither --control nor --port is given; "
+        "WSPULSE_CONTROL and WSPULSE_PORT override it. If nothing names a server: the one on port 8000",
     )
     group.add_argument(
         "--timeout",
         type=PATIENCE,
         metavar="S",
-        help=f"how long to wait for it (default: {TIMEOUT_S:g}, or {RESTART_TIMEOUT_S:g} to replace workers)",
+        help=f"how long to wait for the server (default: {TIMEOUT_S:g}, or {RESTART_TIMEOUT_S:g} to replace workers)",
     )
     group.add_argument("--server-key", metavar="FILE", help="with CURVE: the public key of the server (NAME.key)")
     group.add_argument("--client-key", metavar="FILE", help="with CURVE: your own keys (NAME.key_secret)")

@@ -281,7 +281,12 @@ COMMANDS = {
         ("top", "watch workers and rooms live", top_arguments, _top),
         ("events", "print events as they happen", events_arguments, _events),
         ("restart", "replace one worker and move its connections to the new one", restart_arguments, _restart),
-        ("reload", "replace all workers in this way, one after another", reload_arguments, _reload),
+        (
+            "reload",
+            "replace all workers, one after another, and move their connections to the new ones",
+            reload_arguments,
+            _reload,
+        ),
         ("scale", "change the number of workers", scale_arguments, _scale),
         ("shutdown", "shut the server down gracefully", server_arguments, _shutdown),
         ("keygen", "make CURVE keys for a control socket over TCP", keygen_arguments, _keygen),

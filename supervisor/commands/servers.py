@@ -20,7 +20,7 @@ __all__ = ["AbsentServerError", "server_rows", "servers_text"]
 ASK_TIMEOUT_S = 1.0
 """Of each: a person waits for the list."""
 
-NONE_TEXT = "no server of yours runs on this machine"
+NONE_TEXT = "none of your servers is running on this machine"
 
 
 class AbsentServerError(ControlError):
@@ -28,8 +28,8 @@ class AbsentServerError(ControlError):
 
     def __init__(self, endpoint: str, reason: str, servers: Sequence[RunningServer] | None = None) -> None:
         running = running_servers() if servers is None else servers
-        others = "these servers do:" if running else NONE_TEXT
-        super().__init__(f"nothing runs here (looked at {endpoint}: {reason}); {others}")
+        others = "your servers on this machine:" if running else NONE_TEXT
+        super().__init__(f"no server found (looked at {endpoint}: {reason}); {others}")
         self.lines = [
             f"  {_option(server):{_width(running)}}  {_urls(server)}, pid {server.record.pid}" for server in running
         ]

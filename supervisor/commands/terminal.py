@@ -48,7 +48,7 @@ def exit_code_of(run: Callable[[], int]) -> int:
     except OutputError as error:
         if not str(error):
             return 0
-        print_error(f"wspulse: stdout cannot be written: {error}")
+        print_error(f"wspulse: cannot write to stdout: {error}")
         return 1
     except KeyboardInterrupt:
         return 130

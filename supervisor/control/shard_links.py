@@ -131,7 +131,7 @@ class ShardLinks:
         raises, and ShardUnavailableError."""
         reference = self._references.get(seat)
         if reference is None:
-            raise ShardUnavailableError(f"nobody is at seat {seat}")
+            raise ShardUnavailableError(f"there is no process at seat {seat}")
         return await reference.ask(message, timeout_s=timeout_s, size=size)
 
     async def ask_owner(self, connection_id: str, message: Message, *, timeout_s: float | None = ASK_TIMEOUT_S) -> Any:

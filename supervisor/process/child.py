@@ -354,7 +354,7 @@ class Child:
             self._be_stopped()
         elif not self.is_permanent:
             if self._ends_by_order:
-                _logger.info("a worker ended as told", extra=fields)
+                _logger.info("a worker has stopped as requested", extra=fields)
             elif self.ready_at is None:
                 _logger.warning("a worker died before it was ready", extra={**fields, "end": self.last_end})
             else:

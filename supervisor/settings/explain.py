@@ -62,7 +62,7 @@ REASONS = {
         "the path of a PEM file",
     ),
     "tls_key": Reason("it belongs to the certificate", "none", "the path of a PEM file without a password"),
-    "tls_terminators": Reason("one can feed two workers or more; add another when `top` shows it constantly busy"),
+    "tls_terminators": Reason("one is enough for two workers or more; add another when `top` shows it constantly busy"),
     "proxy_headers": Reason(
         "any client can send these headers, so they are believed only where a proxy is known to set them"
     ),

@@ -55,9 +55,9 @@ class Frontend:
         """What was opened suits what is to be done there. Raises StartError."""
         settings, problem = self._settings, None
         if self._tls.is_wanted and not listeners.hosts:
-            problem = "--tls-cert: there is no port to speak TLS on, and Unix sockets stay without; add a --host"
+            problem = "--tls-cert: there is no TCP port to serve TLS on, and Unix sockets never use TLS; add a --host"
         elif (settings.proxy_headers or settings.proxy_protocol) and listeners.hosts and not settings.trusted_proxy:
-            problem = "--trusted-proxy: nobody who connects to a port is trusted; name the proxies"
+            problem = "--trusted-proxy: no proxy is trusted on the TCP port; name the proxies"
         if problem is not None:
             listeners.close()
             raise StartError(problem)
@@ -68,7 +68,7 @@ class Frontend:
         ports = [sock for sock in self._opened.sockets if self._is_for_tls(sock)]
         if ports:
             self._for_workers.append(Listener(self._tls.open_way(way), Introduction.TERMINATOR))
-            self.kept.append(KeptFiles("way from TLS to the workers", [way], _tell_missing))
+            self.kept.append(KeptFiles("socket between TLS and the workers", [way], _tell_missing))
             self._tls.start(ports)
         return self._for_workers
 
@@ -118,4 +118,4 @@ class Frontend:
 
 
 def _tell_missing(_missing: object) -> None:
-    raise StartError("the socket between TLS and the workers was removed: a restart of the server makes it again")
+    raise StartError("the socket between TLS and the workers was removed; restart the server to create it again")

@@ -86,7 +86,10 @@ class TlsService:
             if pem != self._pem:
                 raise
             # To refuse a reload of the application helps nobody.
-            _logger.warning("the certificate stays as it was", extra={"reason": str(error).removeprefix("wspulse: ")})
+            _logger.warning(
+                "the certificate has not changed and stays in use",
+                extra={"reason": str(error).removeprefix("wspulse: ")},
+            )
             return
         _logger.info("the certificate is good", extra={"valid_until": until.isoformat()})
         self._pem = pem
@@ -96,7 +99,7 @@ class TlsService:
         try:
             self._way, self._path = open_mailbox_listener(path), path
         except OSError as error:
-            raise StartError(f"the way from TLS to the workers cannot be opened: {error.strerror}") from None
+            raise StartError(f"the socket between TLS and the workers cannot be opened: {error.strerror}") from None
         return self._way
 
     def start(self, listeners: Sequence[socket.socket]) -> None:

@@ -67,7 +67,9 @@ def tell_stray(number: int) -> None:
     """Log that a signal was passed over."""
     suppressed = _limits.setdefault(number, LogLimit(burst=1)).admit(time.monotonic())
     if suppressed is not None:
-        _logger.warning("a signal without a meaning was ignored", extra={"signal": _name(number), "more": suppressed})
+        _logger.warning(
+            "a signal that the server does not use was ignored", extra={"signal": _name(number), "more": suppressed}
+        )
 
 
 def _tell(number: int, _frame: FrameType | None) -> None:

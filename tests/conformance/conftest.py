@@ -31,7 +31,7 @@ ASGI_CANNOT = {
     "test_refused_upgrade_gets_its_answer[mounted-another WebSocket version]": _ITS_HTTP,
     "test_refused_upgrade_gets_its_answer[mounted-a head that is too long]": _ITS_HTTP,
     "test_refused_upgrade_gets_its_answer[mounted-too many headers]": _ITS_HTTP,
-    "test_handler_that_raises_what_is_no_exception_ends_its_session_and_not_its_worker[mounted-interrupt-KeyboardInterrupt]": (
+    "test_handler_that_raises_more_than_an_exception_ends_its_session_and_not_its_worker[mounted-interrupt-KeyboardInterrupt]": (
         "a KeyboardInterrupt goes on to the ASGI server"
     ),
     "test_health_check_answers_ok": _ITS_HTTP,

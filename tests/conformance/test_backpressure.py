@@ -1,4 +1,4 @@
-"""contract §4, Backpressure and Heartbeat: slow peers, dead peers, slow handlers and busy workers, for real."""
+"""contract §4, Backpressure and Heartbeat: slow peers, dead peers, slow handlers and busy workers, with real sockets."""
 
 from __future__ import annotations
 

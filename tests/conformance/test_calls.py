@@ -156,7 +156,7 @@ async def test_call_ends_when_its_session_does(plain: ContractServer, shard: int
         }
 
 
-async def test_call_inside_a_handler_ends_with_its_session_which_is_no_error(plain: ContractServer) -> None:
+async def test_call_inside_a_handler_ends_with_its_session_without_an_error(plain: ContractServer) -> None:
     name = plain.new_id()
     client = await plain.client(name)
     await client.order_only("call", timeout_s=30)
@@ -193,6 +193,6 @@ async def test_suspended_session_is_asked_when_its_client_comes_back(resuming: C
 
 
 @pytest.mark.parametrize("timeout_s", [0, -1, 1e9])
-async def test_call_refuses_a_time_that_is_none(plain: ContractServer, timeout_s: float) -> None:
+async def test_call_refuses_an_invalid_timeout(plain: ContractServer, timeout_s: float) -> None:
     async with await plain.client(plain.new_id()) as client:
         assert (await client.order("call", timeout_s=timeout_s))["error"] == "ValueError"

@@ -158,6 +158,6 @@ async def test_line_without_an_id_of_its_own_comes_back_to_its_session(served: S
             assert (line.id, lost) == (name, [])
 
 
-async def test_line_of_another_codec_than_the_servers_is_no_line(served: ServedApplication) -> None:
+async def test_line_with_a_codec_other_than_the_servers_is_closed(served: ServedApplication) -> None:
     async with connect(served.url(), codec=MsgpackCodec(), retry=Retry(limit=0)) as line:
         assert (await line.closed).code == 1006

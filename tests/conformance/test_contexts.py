@@ -1,4 +1,4 @@
-"""What one session's handlers set in `contextvars`, no other session sees, and its own later handlers do (contract §3)."""
+"""What a session's handlers set in `contextvars` is seen by its own later handlers, and by no other session (contract §3)."""
 
 from __future__ import annotations
 

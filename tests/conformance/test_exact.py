@@ -1,4 +1,4 @@
-"""contract §3, Exact sessions: nothing twice, nothing lost from the client, and what the bounds push out is told."""
+"""contract §3, Exact sessions: nothing comes twice, nothing is lost from the client, and dropped frames are reported."""
 
 from __future__ import annotations
 
@@ -316,7 +316,7 @@ async def test_without_a_window_a_lost_session_is_over_and_a_live_one_is_taken_o
     await client.socket.close()
 
 
-async def test_events_of_the_protocol_are_nobodys_to_send(resuming: ContractServer) -> None:
+async def test_events_of_the_protocol_cannot_be_sent_by_anybody(resuming: ContractServer) -> None:
     name, room = resuming.new_id(), resuming.new_id("room")
     client = await dialled(resuming, name, room)
     async with await resuming.client(resuming.new_id(), room) as plain:

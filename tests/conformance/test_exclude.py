@@ -51,7 +51,7 @@ async def test_suspended_member_gets_what_does_not_exclude_it_when_it_is_back(re
 
 
 @pytest.mark.parametrize("exclude", ["alice", "", [7], 7, 0, None, False, [None]])
-async def test_what_is_no_list_of_ids_is_refused(plain: ContractServer, exclude: Any) -> None:
+async def test_exclude_that_is_not_a_list_of_ids_is_refused(plain: ContractServer, exclude: Any) -> None:
     room = uuid4().hex[:6]
     async with await plain.client(plain.new_id("member"), room) as member:
         for how in ("broadcast", "broadcast_nowait"):

@@ -69,7 +69,7 @@ async def test_handlers_within_their_time_are_not_cancelled_however_busy_their_s
         await hasty.notes.has(name, "message", 100)
 
 
-async def test_callback_that_is_no_messages_has_the_time_that_it_takes(hasty: ContractServer) -> None:
+async def test_callback_other_than_on_message_may_take_its_time(hasty: ContractServer) -> None:
     name = hasty.new_id()
     async with await hasty.client(name, slow="on_connect:0.9") as client:
         await client.send("note", 1)

@@ -34,7 +34,7 @@ async def test_presence_tells_of_everybody_in_all_of_their_rooms_from_any_worker
             await client.close()
 
 
-async def test_nobody_is_present_in_a_room_that_there_is_not(plain: ContractServer) -> None:
+async def test_nobody_is_present_in_a_room_that_does_not_exist(plain: ContractServer) -> None:
     async with await plain.client(plain.new_id()) as boss:
         assert await boss.order("presence", room=f"nowhere-{uuid4().hex}") == []
         assert (await boss.order("presence", room=5))["error"] == "TypeError"

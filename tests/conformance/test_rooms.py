@@ -136,9 +136,7 @@ async def test_two_joins_of_one_room_at_once_are_one(plain: ContractServer) -> N
         ("leave", "the first", "ValueError"),
     ],
 )
-async def test_what_is_no_room_to_join_or_leave_has_its_error(
-    plain: ContractServer, op: str, to: Any, error: str
-) -> None:
+async def test_join_or_leave_of_an_invalid_room_raises(plain: ContractServer, op: str, to: Any, error: str) -> None:
     async with await plain.client(plain.new_id("member"), "the first") as member:
         answer = await member.order(op, to=to)
         assert (answer["error"], answer["text"][:9]) == (error, "wspulse: ")
@@ -230,7 +228,7 @@ async def test_resumed_session_keeps_its_rooms_whatever_accept_says_then(resumin
 
 
 @pytest.mark.parametrize("rooms", [",".join(map(str, range(129))), "x" * 257])
-async def test_accept_with_too_many_rooms_or_one_that_is_no_id_is_a_fault_of_the_application(
+async def test_accept_with_too_many_rooms_or_an_invalid_one_is_a_fault_of_the_application(
     plain: ContractServer, rooms: str
 ) -> None:
     with pytest.raises(InvalidStatus) as refused:

@@ -99,7 +99,9 @@ async def test_frame_that_cannot_be_encoded_raises_to_its_sender_and_reaches_nob
 
 
 @pytest.mark.parametrize("given", [5, None, ["lobby"], {"room": "lobby"}])
-async def test_room_or_connection_id_that_is_no_string_raises_type_error(plain: ContractServer, given: object) -> None:
+async def test_room_or_connection_id_that_is_not_a_string_raises_type_error(
+    plain: ContractServer, given: object
+) -> None:
     name = plain.new_id()
     async with await plain.client(name, plain.new_id("room")) as boss:
         refused = {

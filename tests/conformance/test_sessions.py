@@ -1,4 +1,4 @@
-"""contract §3: callbacks, ends and their errors, at one worker and at four."""
+"""contract §3: callbacks, ends and their errors, with one worker and with four."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ async def test_raising_handler_ends_its_transport_with_1011_and_harms_no_other(p
         ("outcome", "Outcome"),
     ],
 )
-async def test_handler_that_raises_what_is_no_exception_ends_its_session_and_not_its_worker(
+async def test_handler_that_raises_more_than_an_exception_ends_its_session_and_not_its_worker(
     plain: ContractServer, raised: str, error: str
 ) -> None:
     name = plain.new_id("raises", 0)

@@ -149,5 +149,5 @@ def test_admin_process_passes_over_the_signals_of_a_terminal(server: ServerProce
     assert pid is not None
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
         os.kill(pid, number)
-    wait_until(lambda: "a signal without a meaning was ignored" in server.stderr(), 10, "it has said so")
+    wait_until(lambda: "a signal that the server does not use was ignored" in server.stderr(), 10, "it has said so")
     assert admin_pid(server) == pid

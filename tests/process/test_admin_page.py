@@ -139,6 +139,7 @@ async def test_operator_looks_and_steers_and_names_stay_text(server: ServerProce
         await page.click("#sure-yes")
         assert await hostile.close_code() == (1000, "kicked")
         await until_noted(page, f"{HOSTILE} was kicked.")
+        assert await texts(page, "#notes bdi") == [HOSTILE], "it keeps its direction of writing to itself"
 
         await page.type_into("#broadcast-room", "lobby")
         await page.type_into("#broadcast-event", "news")
@@ -150,6 +151,7 @@ async def test_operator_looks_and_steers_and_names_stay_text(server: ServerProce
         while (frame := await ada.frame())[0] != TEXT or (said := json.loads(frame[1]))["event"] != "news":
             pass
         assert said["payload"] == {"n": 9007199254740993}
+        await until_noted(page, "Frame sent to the room lobby.")
 
         before = server.worker_pids()
         await press(page, "#workers tbody tr:nth-child(2) button")

@@ -103,6 +103,9 @@ async def test_chat_runs_after_each_step(tmp_path: Path, caplog: pytest.LogCaptu
         ada = await enter(running, "ada")
         assert await ask(ada, "say", {"room": "lobby", "text": "hi"}) is True
         assert (await ada.expect("said")).payload == {"user": "ada", "text": "hi"}
+        await ada.drop()
+        await ada.reconnect()  # as a page does that is reloaded: it needs to be told everything again
+        assert (await ada.expect("welcome")).payload == {"user": "ada", "rooms": ["lobby"]}
     assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
 
@@ -269,7 +272,7 @@ async def test_page_shows_all_that_the_document_says(
             ada, tab, bob = [Person(await browser.open(url)) for _ in range(3)]
 
             await bob.come_in("guess")
-            await bob.until_shown("You are not let in: nobody has this token (4401)", "#status")
+            await bob.until_shown("You were not let in: nobody has this token (4401)", "#status")
             await ada.come_in("rabbit")
             await bob.come_in("builder")
             await tab.come_in("rabbit")

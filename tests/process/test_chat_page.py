@@ -100,12 +100,14 @@ async def test_two_pages_talk_across_workers_one_is_cut_and_nothing_is_lost() ->
             await until_said(bob, "are you there?")
             assert "are you there?" not in await said(ada)
             assert await ada.evaluate("document.querySelectorAll('#pending .said').length") == 1
+            own = "document.querySelector('#pending .who bdi').textContent"
+            assert await ada.evaluate(own) == "waiting for the connection"
 
             await ada.click("#cut")  # "Reconnect"
             await until_note(bob, "Ada is back")
             await until_said(bob, "said into the void")
             await until_said(ada, "said into the void")
-            await until_note(ada, "Reconnected to the same session: 1 message from the meantime is above.")
+            await until_note(ada, "Reconnected to the same session. 1 missed message is above.")
             assert await said(ada) == await said(bob)
             assert len(await said(ada)) == len(set(await said(ada))) == 12
             assert await ada.evaluate("document.querySelectorAll('#pending .said').length") == 0
@@ -127,9 +129,7 @@ async def test_two_pages_talk_across_workers_one_is_cut_and_nothing_is_lost() ->
             await say(ada, "said in between")
             with Control(server.control) as control:
                 control.restart(ada_worker, drain=True)
-            await until_note(
-                ada, "Reconnected in a new session. What others wrote in the meantime is missing here. Your own"
-            )
+            await until_note(ada, "Reconnected in a new session. What others wrote meanwhile is missing here. Your own")
             await until_said(bob, "said in between")
             await until_said(ada, "said in between")
             assert await ada.evaluate("document.querySelectorAll('#pending .said').length") == 0
@@ -139,7 +139,7 @@ async def test_two_pages_talk_across_workers_one_is_cut_and_nothing_is_lost() ->
             await bob.evaluate(LATER)
             await bob.evaluate(open_socket(server, json.dumps(bob_id)))
             await ada.until("document.querySelector('#log .raw .what')?.textContent.includes('<b>there</b>')")
-            await until_note(bob, "Another window took over the id of this one, so it has a new id.")
+            await until_note(bob, "Another window took over the id of this one, which now has a new id.")
             await bob.until("document.body.dataset.state === 'connected'")
             assert await bob.evaluate("JSON.parse(sessionStorage.wspulse).id") != bob_id
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 
 import pytest
 
@@ -39,11 +40,14 @@ async def test_who_is_kicked_cannot_write_and_joins_again_with_the_draft() -> No
                 await page.evaluate("document.activeElement.id + document.activeElement.textContent") == "cutJoin again"
             )
             assert await page.evaluate("document.querySelectorAll('#people li').length") == 0
+            assert await page.evaluate("document.querySelector('#count').textContent") == "", (
+                "it does not say that nobody is there"
+            )
 
             await page.evaluate("still = Date.now(), Date.now = () => still, 0")  # it is not connected for long
             await page.click("#cut")
             await page.until("document.body.dataset.state === 'connected'")
-            await until_note(page, "You are in the room again.")
+            await until_note(page, "You are back in the room.")
             assert await page.evaluate("JSON.parse(sessionStorage.wspulse).id") != first
             assert await said(page) == ["before"], "what was read stays"
             await page.click("#send")
@@ -96,6 +100,13 @@ async def test_status_is_not_green_while_the_browser_is_offline() -> None:
             await page.call("Network.emulateNetworkConditions", offline=False, **speed)
             await page.until("document.body.dataset.state === 'connected'")
             assert page.complaints == []
+
+            server.signal(signal.SIGTERM)
+            await until_note(page, "The server is shutting down.")
+            await say(page, "unsent")
+            await page.until(
+                "document.querySelector('#pending .who')?.textContent.startsWith('waiting for the connection')"
+            )
 
 
 async def test_phone_shows_names_and_texts_in_their_own_direction_and_nothing_covers_anything() -> None:
@@ -158,6 +169,11 @@ async def test_phone_shows_names_and_texts_in_their_own_direction_and_nothing_co
             assert (
                 await page.evaluate(f"{raw}.querySelector('.what').textContent") == '{"event":"tick","payload":{"n":1}}'
             )
+
+            # Of a text that the page itself does not let anybody write, it shows the beginning.
+            with Control(server.control) as control:
+                control.broadcast(room, Frame("chat.said", {"from": "robot", "text": "much " * 20_000}))
+            await until_said(page, "much " * 400 + "…")
 
             # Who reads at the end stays there when the phone is turned, and when a keyboard takes half of it.
             for number in range(15):

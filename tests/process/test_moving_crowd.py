@@ -13,6 +13,9 @@ from tests.support.crowds.moving.crowd import Crowd, Outcome, report, run
 LONGEST_PAUSE_S = 5.0
 """Of a session, on a machine that is busy with other tests."""
 
+FRAMES_PER_S = 20
+"""To each client: one that reads slowly, on a machine that is busy with other tests, gets them all before its buffer is full."""
+
 
 def small(workers: int, *steps: str, clients: int = 200) -> Crowd:
     many = clients // 20
@@ -27,6 +30,8 @@ def small(workers: int, *steps: str, clients: int = 200) -> Crowd:
         slow=1,
         exact=max(2, many // 2),
         slow_s=1.5,
+        burst=20,
+        deliveries=FRAMES_PER_S * clients,
         say_s=1.0,
         programs=1,
         still_s=1.0,

@@ -95,7 +95,7 @@ def test_signals_that_mean_nothing_harm_neither_supervisor_nor_workers(server: S
 
 def named(server: ServerProcess, who: str, name: str) -> bool:
     lines = [line for line in server.stderr().splitlines() if "was ignored" in line]
-    return any(f"{who}: a signal without a meaning was ignored (signal={name}, " in line for line in lines)
+    return any(f"{who}: a signal that the server does not use was ignored (signal={name}, " in line for line in lines)
 
 
 def test_applications_own_handler_hears_its_signal(server: ServerProcess) -> None:

@@ -125,10 +125,12 @@ async def test_certificate_is_read_again_at_a_reload_and_a_bad_one_changes_nothi
     with serve_process(*flags(tmp_path, authority), workers=1, cwd=tmp_path) as server:
         first = await asyncio.to_thread(shown)
         async with dial(server, authority, "ann") as client, AsyncControl(server.control or "") as control:
+            (replaced,) = server.worker_pids().values()
             authority.certificate(tmp_path)
             server.signal(signal.SIGHUP)
             await eventually(lambda: shown() != first, "the new certificate is shown", 15)
             second = shown()
+            await eventually(lambda: not psutil.pid_exists(replaced), "the worker was replaced", 30)
             worker = server.worker_pids()
             authority.certificate(tmp_path, expires=datetime.now(UTC) - timedelta(days=1))
             with pytest.raises(ControlError, match=r"nothing was reloaded: --tls-cert: .* has expired"):

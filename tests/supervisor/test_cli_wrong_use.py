@@ -21,7 +21,7 @@ def told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int,
     assert out == ""
     assert err.startswith("wspulse")
     line, *servers = err.splitlines()
-    assert bool(servers) == line.endswith("; these servers do:")
+    assert bool(servers) == line.endswith("; your servers on this machine:")
     assert MUCH not in err
     return code, line
 
@@ -116,7 +116,7 @@ def test_server_whose_socket_is_not_there_is_absent_at_once(
     code, line = told(["stats", "--control", f"ipc://{tmp_path}/{name}"], capsys)
     assert time.monotonic() - before < 5
     assert code == 3
-    assert f"nothing runs here (looked at ipc://{tmp_path}/{name}: the socket does not exist)" in line
+    assert f"no server found (looked at ipc://{tmp_path}/{name}: the socket does not exist)" in line
 
 
 def test_server_that_left_its_socket_behind_is_absent_at_once(

@@ -45,7 +45,7 @@ class TrustedProxies:
         return address is None or self.trusts_host(address[0])
 
     def client_of(self, headers: Headers, peer: Peer) -> Peer:
-        """Who sent a request that came from `peer`: read from right to left, up to the first that is not trusted."""
+        """The sender of a request that came from `peer`: read from right to left, up to the first that is not trusted."""
         if not self.trusts(peer.address):
             return peer
         return client_of(hops_of(headers), peer, self.trusts_host)

@@ -8,11 +8,11 @@ import { connect } from "./wspulse.js";
 
 const LINES_KEPT = 500;
 const MESSAGES_REMEMBERED = 1000;
-const CHARACTERS_SHOWN = 2000;   // of a frame that is not this page's
 const STEADY_MS = 5000;          // an id that is taken away sooner is not replaced without being asked
 const TAKEN = ["duplicate connection id", "replaced"];
-const RESTARTING = [1001, 1012];
+const CLOSED_BY_SERVER = { 1001: "The server is shutting down.", 1012: "The server is restarting." };
 
+const relabel = (line, text) => { line.querySelector(".who").firstChild.textContent = text; };
 const countOf = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
 class Chat {
@@ -37,6 +37,7 @@ class Chat {
     this.due = 0;                // when the line tries again
     this.countdown = 0;
     this.doubt = "";             // "offline", and no word since; "checking" afterwards; "answers": offline, and the server is heard
+    this.waiting = "";           // what the page says of messages that have not come back
     this.over = "";
     this.isLeft = false;
     document.title = `${room} · wspulse`;
@@ -103,8 +104,8 @@ class Chat {
     this.isUp = false;
     this.worker = null;
     this.written = this.number;
-    if (this.scissors.due) this.note(["You dropped the connection. What you write now is sent when it is back."]);
-    else this.note([RESTARTING.includes(code) ? "The server is restarting." : "The connection is lost."]);
+    if (this.scissors.due) this.note(["You dropped the connection. What you write now will be sent when it is back."]);
+    else this.note([CLOSED_BY_SERVER[code] ?? "The connection was lost."]);
   }
 
   // Of what the server has not acknowledged nobody knows whether it was said: it is said again, and who gets it twice knows
@@ -148,6 +149,8 @@ class Chat {
     if (element("state").textContent !== text) element("state").textContent = text;
     element("countdown").textContent = more;
     element("cut").textContent = { ended: "Join again", waiting: "Reconnect", connecting: "Reconnect" }[state] ?? "Drop connection";
+    this.waiting = state === "connected" || this.doubt === "answers" ? "on its way" : "waiting for the connection";
+    for (const line of element("pending").children) relabel(line, this.waiting);
     const isOver = state === "ended";
     element("cut").classList.toggle("primary", isOver);
     element("text").disabled = element("send").disabled = isOver;
@@ -180,11 +183,11 @@ class Chat {
       this.note([this.greeting()]);
       if (!facts.window_s) this.note(["This server keeps no sessions for lost connections (--resume-window 0)."]);
     } else if (facts.resumed) {
-      const news = this.missed ? `: ${countOf(this.missed, "message")} from the meantime ${this.missed === 1 ? "is" : "are"} above` : "";
-      this.note([`Reconnected to the same session${news}.`]);
+      const news = this.missed ? ` ${countOf(this.missed, "missed message")} ${this.missed === 1 ? "is" : "are"} above.` : "";
+      this.note([`Reconnected to the same session.${news}`]);
     } else {
       const own = this.unsaid.size ? " Your own messages follow." : "";
-      this.note([`Reconnected in a new session. What others wrote in the meantime is missing here.${own}`]);
+      this.note([`Reconnected in a new session. What others wrote meanwhile is missing here.${own}`]);
     }
     this.offerTwin({ beside: facts.worker, of: facts.workers });
   }
@@ -193,9 +196,9 @@ class Chat {
     const { worker, workers } = this.facts;
     return {
       reloaded: "You are back. This page does not keep earlier messages.",
-      again: "You are in the room again. What was written in the meantime is missing here.",
+      again: "You are back in the room. What was written meanwhile is missing here.",
       beside: "Your other window is still in this room, so this one joined with an id of its own.",
-      displaced: "Another window took over the id of this one, so it has a new id. Messages from in between are missing here.",
+      displaced: "Another window took over the id of this one, which now has a new id. What was written meanwhile is missing here.",
     }[this.arrival] ?? `You are connected to worker ${worker}. ${
       workers === 1 ? "This server has no other" : `This server has ${workers} workers, numbered from 0`}.`;
   }
@@ -234,7 +237,7 @@ class Chat {
   giveUp() {
     for (const line of [...element("pending").children]) {
       line.classList.add("unsure");
-      line.querySelector(".who").firstChild.textContent = "may not have arrived";
+      relabel(line, "may not have arrived");
       this.add("log", line);
     }
     this.unsaid.clear();
@@ -256,8 +259,7 @@ class Chat {
 
   // A frame of another client, of a program, or of an operator: it does not say whose it is, so it is shown as it came.
   stranger(text) {
-    const shown = text.length > CHARACTERS_SHOWN ? `${text.slice(0, CHARACTERS_SHOWN)}…` : text;
-    this.add("log", this.said("raw frame, unknown sender", shown, "raw"));
+    this.add("log", this.said("raw frame, unknown sender", text, "raw"));
   }
 
   hear({ from, id = "", text }) {
@@ -274,7 +276,7 @@ class Chat {
   say(text) {
     this.number += 1;
     const id = `${this.load}.${this.number}`;
-    const line = this.said("on its way", text, "own");
+    const line = this.said(this.waiting, text, "own");
     line.dataset.id = id;
     this.add("pending", line);
     const payload = { from: this.id, id, text };
@@ -290,9 +292,7 @@ class Chat {
     const by = make("span", "who", foreign(who));
     if (Number.isInteger(worker)) by.append(badge(worker));
     by.append(clock());
-    const what = make("span", "what", text);
-    what.dir = "auto";
-    return make("li", `said ${kind}`, by, what);
+    return make("li", `said ${kind}`, by, foreign(text, "what"));
   }
 
   note(pieces, kind = "") {

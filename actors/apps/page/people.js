@@ -46,9 +46,10 @@ export class People {
     if (typeof member?.id === "string") this.members.set(member.id, { worker: Number(member.worker), away });
   }
 
+  // From outside nobody knows who is in the room.
   clear() {
     this.members.clear();
-    this.count = 0;
+    this.count = null;
   }
 
   show() {

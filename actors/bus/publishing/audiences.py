@@ -68,7 +68,7 @@ class Audiences:
         return not (self._untold | self._hearsay) >> shard & 1
 
     def told(self, shard: int) -> tuple[int, list[bytes]] | None:
-        """Who a shard is, and the rooms that it has told itself; None where it has not. As dear as its beginning."""
+        """A shard's incarnation, and the rooms that it has reported itself; None if it has not. Costs as much as its start."""
         if not self.has_told(shard):
             return None
         bit = 1 << shard
@@ -103,7 +103,7 @@ class Audiences:
             self._begin(shard, incarnation)
 
     def _is_heard(self, shard: int, incarnation: int) -> bool:
-        """Whether this is no word of an earlier life."""
+        """Whether this does not come from an earlier incarnation."""
         known = self._incarnations.get(shard, 0)
         if incarnation > known:
             self._begin(shard, incarnation)

@@ -60,7 +60,7 @@ class BusFlow:
             self.blocked &= ~(1 << shard)
 
     def incarnation_of(self, shard: int) -> int:
-        """Who the live shard is; 0 for none."""
+        """The incarnation of the live shard; 0 if there is none."""
         reader = self._readers.get(shard)
         return 0 if reader is None else reader.incarnation
 

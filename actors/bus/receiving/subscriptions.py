@@ -126,7 +126,7 @@ class Subscriptions:
             self._tell_left = self._loop.call_later(_LEFT_TOLD_S, self._probe_left, context=self._context)
 
     def watch(self, topic: bytes, watched: Callable[[], None]) -> None:
-        """Join a topic that is no room's, and of which nobody else is told: nothing counts for it."""
+        """Join a topic that is not a room's. The other shards are not told, so nothing counts against this one for it."""
         self._join(topic, watched)
 
     def unwatch(self, topic: bytes) -> None:
@@ -136,7 +136,7 @@ class Subscriptions:
             self._touched()
 
     def joining_rooms(self) -> list[Callable[[], None]]:
-        """Whom to call when the rooms are joined that are not yet."""
+        """What to call once the rooms that are being joined are joined."""
         return [each.joined for topic, each in self._joining.items() if topic.startswith(ROOM_PREFIX)]
 
     def tell_all(self, shard: int) -> None:

@@ -50,7 +50,7 @@ class KeepingBus:
         """It is in the shared bus's place from here on."""
         self._timer = self._loop.call_later(_PATIENCE_S, self._unanswered)
         self.shared.fence(self._fenced)
-        # Who waits has published nothing yet: it comes behind the fence, and ahead of those who publish now.
+        # Waiting callers have published nothing yet: they come after the fence, and before those who publish now.
         for room_id, wire, excluded in self.shared.hand_over(self):
             self._gathered.append((room_id, wire, excluded))
             self._gathered_bytes += len(wire)

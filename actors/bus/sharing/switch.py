@@ -61,7 +61,7 @@ class BusSwitch:
         self._failures = Failures()
         self._watch: BusWatch | None = None
         self._shared: list[Callable[[], None]] = []
-        """Who waits until the bus is shared."""
+        """The callers that wait until the bus is shared."""
         self._ended: dict[int, float] = {}
         """Incarnation → when we were told that it has ended; of the last few."""
         self._last_words: asyncio.TimerHandle | None = None

@@ -15,7 +15,7 @@ from wspulse.actors.mesh.message import ConnectionList, ConnectionRecord
 __all__ = ["list_sessions"]
 
 _MOST_ROUNDS = 4
-"""A session moves at most once in the milliseconds of a snapshot; what names more and more seats is no answer."""
+"""A session moves at most once in the milliseconds of a snapshot; a chain of more seats is not a valid answer."""
 
 
 async def list_sessions(

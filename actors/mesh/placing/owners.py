@@ -78,7 +78,7 @@ class Owners:
         self.under_way: Collection[str] = self._last.keys()
         """The ids about which something is asked: what is done about one in this process goes behind that."""
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
-        """Who waits for an earlier ask of the same id."""
+        """The asks that wait for an earlier ask of the same id."""
         self._settling: dict[int, int] = {}
         """How many asks each slot waits for that has changed hands."""
         self._for_seats: list[asyncio.Future[None]] = []
@@ -201,7 +201,7 @@ class Owners:
                     return await ref.ask(message, timeout_s=left_s)
                 except SessionMovedError as moved:
                     named = moved.seat
-                    # Who comes behind it is not to find out earlier that it is there by now.
+                    # Later asks must not find out earlier that the session is there by now.
                     ask.seat = None
                 except ConnectionNotFoundError:
                     if self.elsewhere is None or (

@@ -39,7 +39,7 @@ OPTION_TABLE = (
     _row(
         "resume_window",
         "how long a session whose transport is lost waits for its client to come back",
-        "a session that waits costs memory and is still listed; an application has to opt in",
+        "a waiting session uses memory and is still listed, so an application must opt in",
         "how long a lost session waits for its client to come back; 0: not at all",
     ),
     _row(
@@ -92,14 +92,15 @@ OPTION_TABLE = (
     ),
     _row(
         "send_buffer_bytes",
-        "the same in bytes: a frame that no longer fits is refused, or pushes out the oldest; one frame always fits",
+        "how many bytes may wait for a client that does not read: a frame that no longer fits is refused, or pushes out "
+        "the oldest; one frame always fits",
         "256 frames of 16 KiB; a client that does not read costs no more than that",
         "bytes that may wait for one client",
     ),
     _row(
         "max_rooms_per_connection",
         "how many rooms a connection may be in besides its first one; joining one more raises ValueError",
-        "each costs about 200 bytes, and a subscription to the bus where it is the first of its worker in that room",
+        "each takes about 200 bytes, and the first one of a worker in a room also takes a bus subscription",
         "rooms that a connection may join besides its first one",
     ),
     _row(
@@ -110,7 +111,8 @@ OPTION_TABLE = (
     ),
     _row(
         "max_connections_per_address",
-        "how many of them may come from one address (for IPv6, from one /64 network); one more is refused with 429; 0: no limit",
+        "how many connections may come from one address (for IPv6, from one /64 network); one more is refused with 429; "
+        "0: no limit",
         "a whole household, a company or an unknown proxy may share one address",
         "connections from one address, over all workers; 0: no limit",
     ),
@@ -129,7 +131,8 @@ OPTION_TABLE = (
     ),
     _row(
         "max_bytes_per_second",
-        "the same in bytes, as received from the network; keep it above max_message_size",
+        "how many bytes of one connection, as received from the network, are read per second; beyond that as with "
+        "max_frames_per_second; keep it above max_message_size",
         "a handler that is behind slows its own client down anyway, so memory is bounded without it",
         "bytes of one connection read per second; 0: no limit",
     ),
@@ -172,7 +175,7 @@ OPTION_TABLE = (
     _row(
         "cancel_on_disconnect",
         "whether a running async on_message is cancelled when its session ends or its client has closed the connection",
-        "a handler may be in the middle of something that must be finished, whoever has left",
+        "a handler may be in the middle of something that must be finished even though the client has left",
         "whether a running on_message is cancelled when its client has left",
     ),
     _row(
@@ -188,14 +191,14 @@ OPTION_TABLE = (
     ),
     _row(
         "http_app",
-        "serves all requests on the same port but those for the WebSocket path and the server's pages; needs wspulse[http]",
+        "serves all requests on the same port except those for the WebSocket path and the server's pages; needs wspulse[http]",
         "most servers run beside an existing HTTP server",
         "an ASGI application to serve beside the WebSocket, on the same port",
     ),
     _row(
         "client",
         "whether the client for browsers is served: `/wspulse.js`, and its types, `/wspulse.d.ts`",
-        "a page that imports it from its server has the version that fits",
+        "a page that imports it from its server always has the matching version",
         "serve /wspulse.js, the client for browsers",
     ),
     _row(

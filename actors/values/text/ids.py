@@ -12,7 +12,7 @@ MAX_ID_BYTES = 256
 """Of a room id and of a connection id, in UTF-8."""
 
 NOBODY: tuple[str, ...] = ()
-"""Whom a broadcast leaves out that says nothing of it: this very object, so that it costs no look at what it is."""
+"""The `exclude` of a broadcast that names none: always this very object, so that a comparison by identity is enough."""
 
 
 def can_exist(an_id: str) -> bool:
@@ -37,7 +37,7 @@ def checked_excluded(exclude: Iterable[str]) -> frozenset[str]:
 
 
 def checked_room_id(room_id: object) -> str:
-    """Raises TypeError for what is no str, ValueError for a text that is too long, or cannot be sent."""
+    """Raises TypeError for anything but a str, ValueError for a text that is too long, or cannot be sent."""
     if not isinstance(room_id, str):
         raise id_error("room", room_id)
     try:

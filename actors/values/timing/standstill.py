@@ -21,12 +21,12 @@ BUSY_SHARE = 0.1
 to share its core with many."""
 
 BUSY = (
-    "the event loop was blocked: something ran in it without awaiting, and no client was served; after --stall-timeout the "
-    "stack of what blocks it is logged"
+    "the event loop was blocked: some code ran without awaiting, and no client was served; under a supervisor, its stack is "
+    "logged if that lasts for --stall-timeout"
 )
 IDLE = (
-    "the event loop stood still without using the CPU: the process was stopped or had to wait for the CPU, or something in it "
-    "waited without awaiting; after --stall-timeout the stack of that is logged"
+    "the event loop stood still without using the CPU: the process was stopped or had to wait for the CPU, or a call blocked "
+    "it; under a supervisor, the stack of the call is logged if that lasts for --stall-timeout"
 )
 SUSPENDED = "the machine was suspended"
 

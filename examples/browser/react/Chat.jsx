@@ -6,7 +6,7 @@ export function Chat({ room }) {
   const [said, setSaid] = useState([]);
   const { line, state } = useLine(`ws://127.0.0.1:8000/ws?room=${encodeURIComponent(room)}`, {
     "said": (text) => setSaid((before) => [...before, text]),
-    "wspulse.lost": () => setSaid((before) => [...before, "… what was said meanwhile is not here"]),
+    "wspulse.lost": () => setSaid((before) => [...before, "… messages sent meanwhile are missing here"]),
   });
 
   function say(event) {

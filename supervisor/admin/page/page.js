@@ -40,9 +40,9 @@ element("charts").append(...Object.values(charts).map((chart) => chart.element))
 
 // What came of orders.
 
-function note(text, isBad = false) {
-  const told = make("p", isBad ? "note bad" : "note", text);
-  told.dir = "auto";
+// `pieces` is a text, or a list of texts and elements.
+function note(pieces, isBad = false) {
+  const told = make("p", isBad ? "note bad" : "note", ...[pieces].flat());
   element("notes").append(told);
   setTimeout(() => told.remove(), NOTE_MS);
 }
@@ -63,7 +63,7 @@ async function give(name, body, done) {
 function sure(title, text, yes) {
   const dialog = element("sure-dialog");
   element("sure-title").textContent = title;
-  element("sure-text").textContent = text;
+  element("sure-text").replaceChildren(text);
   element("sure-yes").textContent = yes;
   dialog.returnValue = "no";
   dialog.showModal();
@@ -86,8 +86,8 @@ async function restart(shard) {
 }
 
 async function kick(id) {
-  if (await sure("Kick this connection?", id, "Kick")) {
-    if (await give("kick", { connection: id }, () => `${id} was kicked.`)) find();
+  if (await sure("Kick this connection?", foreign(id), "Kick")) {
+    if (await give("kick", { connection: id }, () => [foreign(id), " was kicked."])) find();
   }
 }
 
@@ -121,8 +121,10 @@ element("broadcast").addEventListener("submit", async (event) => {
     return;
   }
   // As it was typed: numbers that JavaScript cannot hold stay what they are.
-  const [target, name] = [element("broadcast-room").value, element("broadcast-event").value].map((text) => JSON.stringify(text));
-  await give("broadcast", `{"room":${target},"event":${name},"payload":${payload}}`, () => `Frame sent to ${target}.`);
+  const target = element("broadcast-room").value;
+  const [quoted, name] = [target, element("broadcast-event").value].map((text) => JSON.stringify(text));
+  const done = () => ["Frame sent to the room ", foreign(target), "."];
+  await give("broadcast", `{"room":${quoted},"event":${name},"payload":${payload}}`, done);
 });
 
 // Rights.

@@ -18,7 +18,7 @@ from wspulse.supervisor.cluster.feed.joining import SEQUENCE, Joining
 from wspulse.supervisor.cluster.feed.mending import Mending
 from wspulse.supervisor.cluster.feed.names import BUCKETS, PARTITIONS, Names
 from wspulse.supervisor.cluster.feed.parts import cut, last_part_headers, part_headers, read_headers
-from wspulse.supervisor.cluster.feed.publishing import Ack, Publisher, PublishError
+from wspulse.supervisor.cluster.feed.publishing import Ack, Publisher
 from wspulse.supervisor.cluster.feed.reading import Reader
 from wspulse.supervisor.cluster.feed.state import FeedState
 from wspulse.supervisor.cluster.feed.streams import Streams

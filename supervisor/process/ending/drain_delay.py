@@ -37,7 +37,7 @@ class DrainDelay:
             self._end(reason)
             return
         _logger.info(
-            "the server is about to stop and goes on serving until then",
+            "the server is about to stop and keeps serving until then",
             extra={"delay_s": self._delay_s, "reason": reason},
         )
         self._timer = asyncio.get_running_loop().call_later(self._delay_s, self._end, reason)

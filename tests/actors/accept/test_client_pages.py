@@ -107,6 +107,29 @@ async def test_mounted_server_has_it_below_its_mount() -> None:
     assert (await mounted({"path": "/wspulse.js"}, Server(identify, client=False)))[0] == 426
 
 
+async def hello(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """An application that is carried."""
+    if scope["type"] == "lifespan":
+        raise NotImplementedError
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def test_browser_that_has_it_keeps_its_connection_to_the_application(
+    implementation: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = (
+        f"GET /wspulse.js HTTP/1.1\r\nHost: x\r\nIf-None-Match: {client_pages()['/wspulse.js'].etag}\r\n\r\n".encode()
+    )
+    async with Server(identify, http_app=hello).serve() as running, await RawPeer.dial(running.port) as peer:
+        for request, body in ((b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 5), (known, 0), (known, 0)):
+            peer.writer.write(request)
+            head = await peer.reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200" if body else b"HTTP/1.1 304")
+            assert len(await peer.reader.readexactly(body)) == body
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_module_is_small_and_readable_and_imports_nothing() -> None:
     assert len(gzip.compress(MODULE.encode(), 9)) <= 5 * 1024
     assert max(map(len, MODULE.splitlines())) <= 160

@@ -230,5 +230,5 @@ async def test_list_that_lacks_a_silent_shard_is_none_as_inside_the_server(contr
     server = joined()
     assert len(await server.get_connections("lobby")) == 1
     controls[0].missing_shards = (1, 3)
-    with pytest.raises(ShardUnavailableError, match="no answer of shard 1, 3"):
+    with pytest.raises(ShardUnavailableError, match="no answer from shard 1, 3"):
         await server.get_connections("lobby")

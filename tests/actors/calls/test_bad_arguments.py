@@ -11,8 +11,9 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.shards.shards import serve_shards
 from tests.support.wire.raw_peer import RawPeer
-from wspulse import ConnectionNotFoundError, Frame, Server
+from wspulse import Codec, ConnectionNotFoundError, Frame, JSONCodec, RawCodec, Server
 from wspulse.actors.asgi.remote_server import RemoteServer, RemoteServerConnection
+from wspulse.actors.wire.encoder import wire_encoder
 
 HALF = "half \ud83d"
 """An id that nobody can have."""
@@ -100,6 +101,26 @@ async def test_what_is_no_id_is_a_type_error_of_every_call(deployment: str) -> N
                     await call()
                 assert str(raised.value).startswith("wspulse: a "), (name, given)
                 assert "id must be a str, not" in str(raised.value)
+
+
+@deployments
+async def test_what_is_not_a_frame_is_a_type_error_that_names_frame(deployment: str) -> None:
+    async with stage_of(deployment) as stage:
+        server, connection = stage
+        for given in ("hello", 7, None) if is_joined(stage) else ("hello", 7, None, {"event": "said"}):
+            calls = [server.send("ann", given), server.broadcast("room", given), connection.send(given)]
+            for call in calls:
+                with pytest.raises(TypeError, match=r"^wspulse: a frame must be a Frame\b"):
+                    await call
+
+
+@pytest.mark.parametrize("codec", [JSONCodec(), RawCodec()])
+def test_encoder_refuses_what_is_not_a_frame(codec: Codec) -> None:
+    text: Any = "hello"
+    with pytest.raises(
+        TypeError, match=r'^wspulse: a frame must be a Frame, such as Frame\("said", "hello"\), not str$'
+    ):
+        wire_encoder(codec)(text)
 
 
 @deployments

@@ -159,7 +159,7 @@ async def test_what_a_shard_is_told_and_does_not_read_is_bounded_by_the_end_of_i
         assert most < 65 * KIB
         await eventually(lambda: downs == [1], "the shard counts as gone")
     assert {record.message for record in caplog.records} == {
-        "a shard does not read what it is sent; its stream is closed and opened again"
+        "a shard does not read its messages; its stream is closed and opened again"
     }
     assert len(caplog.records) <= 2
 

@@ -208,7 +208,7 @@ async def test_target_that_knows_no_sessions_of_our_format_is_told_of_none(monke
         monkeypatch.setattr(departure, "FORMAT", 99)
         outcome = await stage.move(0.2)
         assert isinstance(outcome, MoveFailed), outcome
-        assert outcome.reason == "it reads sessions of format 2, and these are of format 99"
+        assert outcome.reason == "it reads sessions of format 2, but these have format 99"
         monkeypatch.undo()
         await assert_it_goes_on(stage, listeners)
         assert isinstance(await stage.move(), MovedOut)

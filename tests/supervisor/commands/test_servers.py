@@ -19,7 +19,10 @@ STARTING = RunningServer(Path("/run/9000"), Record(19, 0, "127.0.0.1"))
 
 def test_absence_names_the_servers_that_run_and_how_to_reach_them() -> None:
     error = AbsentServerError("ipc:///x", "the socket does not exist", [BY_PORT, BESIDE, STARTING])
-    assert str(error) == "wspulse: nothing runs here (looked at ipc:///x: the socket does not exist); these servers do:"
+    assert (
+        str(error)
+        == "wspulse: no server found (looked at ipc:///x: the socket does not exist); your servers on this machine:"
+    )
     assert error.lines == [
         "  --port 8000         ws://127.0.0.1:8000/ws, pid 17",
         "  --control ipc:///b  ws://127.0.0.2:8000/ws, pid 18",
@@ -30,7 +33,7 @@ def test_absence_names_the_servers_that_run_and_how_to_reach_them() -> None:
 
 def test_absence_where_nothing_runs_says_that() -> None:
     error = AbsentServerError("ipc:///x", "gone", [])
-    assert str(error).endswith("; no server of yours runs on this machine")
+    assert str(error).endswith("; none of your servers is running on this machine")
     assert error.lines == []
 
 
@@ -55,7 +58,7 @@ def test_list_shows_what_each_server_tells(monkeypatch: pytest.MonkeyPatch) -> N
         "ws://127.0.0.1:8000/ws   17        2            3  1 min 1 s  ipc:///run/8000/c",
         "-                        19        -            -  -          -",
     ]
-    assert servers_text([]) == "no server of yours runs on this machine"
+    assert servers_text([]) == "none of your servers is running on this machine"
 
 
 def test_server_that_does_not_answer_is_listed_all_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_command_whose_output_does_not_fit_says_so_and_ends_with_one(
     monkeypatch.chdir(tmp_path)
     full = os.open("/dev/full", os.O_WRONLY)
     try:
-        assert run_to(full, arguments) == (1, "wspulse: stdout cannot be written: No space left on device\n")
+        assert run_to(full, arguments) == (1, "wspulse: cannot write to stdout: No space left on device\n")
     finally:
         os.close(full)
 
@@ -82,7 +82,7 @@ def test_command_that_was_started_without_an_output_says_so_and_ends_with_one(
     arguments: list[str], tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run_to(None, arguments) == (1, "wspulse: stdout cannot be written: it is closed\n")
+    assert run_to(None, arguments) == (1, "wspulse: cannot write to stdout: it is closed\n")
 
 
 def test_text_that_the_terminal_has_no_letters_for_is_printed_in_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

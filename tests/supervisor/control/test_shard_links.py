@@ -206,7 +206,7 @@ async def test_seats_come_and_go_and_the_owner_is_asked_where_he_is(tmp_path: Pa
         links = made.links
         links.hear(SeatGone(1))
         assert not links.is_up(1)
-        with pytest.raises(ShardUnavailableError, match="nobody is at seat 1"):
+        with pytest.raises(ShardUnavailableError, match="there is no process at seat 1"):
             await links.ask(1, Kick("ada"))
         made.shards[0].answers[Kick] = SessionMovedError(1)
         asking = asyncio.create_task(

@@ -18,7 +18,7 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.told: list[tuple[int, socket.socket]] = []
         self.deaf: set[int] = set()
-        self.listeners = MailboxListeners("way to the workers", self._move)
+        self.listeners = MailboxListeners("socket to the workers", self._move)
         for seat in range(2):
             self.listeners.open(seat, str(folder / f"mailbox-{seat}"))
 

@@ -112,7 +112,7 @@ async def test_signal_without_a_meaning_is_named_in_a_line(name: str, caplog: py
     os.kill(os.getpid(), number)
     await eventually(lambda: caplog.records, "it was logged")
     (record,) = caplog.records
-    assert (record.levelname, record.message) == ("WARNING", "a signal without a meaning was ignored")
+    assert (record.levelname, record.message) == ("WARNING", "a signal that the server does not use was ignored")
     assert record.__dict__["signal"] == name
     assert (told.stops, told.hangups) == ([], 0)
     remove_signals()

@@ -169,7 +169,7 @@ async def test_expired_certificate_is_refused_unless_it_is_the_one_that_is_shown
     at.service._pem = at.certificate.read()
     at.service.reread()
     (said,) = caplog.records
-    assert (said.levelname, said.message) == ("WARNING", "the certificate stays as it was")
+    assert (said.levelname, said.message) == ("WARNING", "the certificate has not changed and stays in use")
     assert said.__dict__["reason"] == f"--tls-cert: the certificate in {at.certificate.certificate} has expired"
     started[0].channel.setblocking(False)
     with pytest.raises(BlockingIOError):

@@ -192,6 +192,7 @@ async def exact_crowd(server: ServerProcess, folder: Path, crowd: Crowd) -> Outc
         for program in programs:
             await program.tell("finish")
         await _await_all(programs, "quiet")
+        await _await_written(server)
         for program in programs:
             await program.tell("last")
         books = [book for program in programs for book in json.loads(await program.says(90))]
@@ -202,6 +203,15 @@ async def exact_crowd(server: ServerProcess, folder: Path, crowd: Crowd) -> Outc
         outcome.findings.faults.append("a line could not be cut so often: it did not come back")
     outcome.duration_s = time.monotonic() - began
     return outcome
+
+
+async def _await_written(server: ServerProcess) -> None:
+    """Until nothing waits for any client, so that none of the last frames is pushed out, which would be told and never come."""
+    async with AsyncControl(server.control) as control:
+        deadline = time.monotonic() + 60.0
+        while any(each.queued for each in await control.connections()):
+            assert time.monotonic() < deadline, "frames still wait for clients that read"
+            await asyncio.sleep(0.05)
 
 
 def _settings(crowd: Crowd) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def _sentences(plan: dict[str, Any], record: dict[str, Any]) -> str:
     )
 
 
-_HEADS = {"clients": "how many", "came_back": "sockets cut", "missed": "missed, as they may"}
+_HEADS = {"clients": "how many", "came_back": "sockets cut", "missed": "missed, as allowed"}
 
 
 def _when(records: list[dict[str, Any]]) -> str:
