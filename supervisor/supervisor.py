@@ -350,7 +350,8 @@ class Supervisor:
 
     def _start_control(self) -> None:
         assert self.runtime_dir is not None
-        self._control = control = ControlPlane(self.settings, self, self.runtime_dir, dict(self.mailbox_paths))
+        paths = dict(self.mailbox_paths)
+        self._control = control = ControlPlane(self.settings, self, self.runtime_dir, paths, self._cluster.others())
         control.start()
         self._kept += control.kept
         self.runtime_dir.tell(control.endpoint, self._frontend.urls)

@@ -76,7 +76,7 @@ ACTORS_FOR_THE_SUPERVISOR = {
     "process": ("values", "mesh", "accept.listener", "bus.cluster.seat"),
     "moving": ("values", "mesh"),
     "control": ("values", "mesh"),
-    "cluster": ("values", "mesh", "bus.message", "bus.cluster.buckets", "bus.cluster.message", "cluster.lease"),
+    "cluster": ("values", "mesh", "bus.message", "bus.cluster.buckets", "bus.cluster.message", "cluster"),
     "tls": ("values", "accept.listener", "accept.listening", "wire"),
     "client": ("values.errors", "values.frame", "values.awaitable", "values.log_limit"),
     "admin": ("values.asgi", "values.errors", "values.log_limit", "accept.http_heads", "wire.answer"),

@@ -87,10 +87,14 @@ class GatewayLink:
         return decode_answer(await self._ask(ask, None if timeout_s is None else timeout_s + _MARGIN_S))
 
     async def ask_all(self, message: Message, timeout_s: float) -> list[Any]:
-        found: list[Any] = []
-        for answer in await self._ask(AskHosts(encode_message(message), timeout_s), timeout_s + _MARGIN_S):
+        return [answer for _, answer in await self.ask_hosts(message, timeout_s)]
+
+    async def ask_hosts(self, message: Message, timeout_s: float) -> list[tuple[str, Any]]:
+        """`ask_all`, with the name of each shard's host."""
+        found: list[tuple[str, Any]] = []
+        for host, answer in await self._ask(AskHosts(encode_message(message), timeout_s), timeout_s + _MARGIN_S):
             try:
-                found.append(decode_answer(answer))
+                found.append((host, decode_answer(answer)))
             except WspulseError:
                 pass  # that shard is left out, as one is that does not answer
         return found

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from mmap import PAGESIZE
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
@@ -34,6 +35,7 @@ from wspulse.actors.mesh.message import Envelope, Message, Tell
 from wspulse.actors.mesh.stream import Stream
 from wspulse.supervisor.cluster.hosts.records import HostInfo
 from wspulse.supervisor.cluster.main import main
+from wspulse.supervisor.cluster.others import Others
 from wspulse.supervisor.cluster.spec import GatewaySpec
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.installed import installed_version
@@ -89,6 +91,7 @@ class ClusterService:
         self._gateway_path = ""
         self._mailbox: socket.socket | None = None
         self._lease = SharedFile()
+        self._lease.clear(0, PAGESIZE)
         self._me: HostInfo | None = None
         self._hosts: list[HostInfo] = []
         """All that are alive, as the gateway said last."""
@@ -140,6 +143,12 @@ class ClusterService:
         """What a worker that is about to be started is told, and the file of the host's lease."""
         assert self._me is not None
         return ClusterSeat(secrets.randbelow(_RANDOM) + 1, self._me.id, self._gateway_path), self._lease
+
+    def others(self) -> Others | None:
+        """The other hosts, for the control socket; None without a cluster. From `start` on."""
+        if not self.is_wanted or self._me is None:
+            return None
+        return Others(self._me.id, self._gateway_path, self._lease)
 
     def hear(self, message: Message) -> None:
         """What all workers are told: the gateway is to know where they are, and whose the connection ids are."""

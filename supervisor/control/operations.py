@@ -42,7 +42,7 @@ from wspulse.supervisor.process.child import Child
 from wspulse.supervisor.process.watching.silence import SILENT_S
 from wspulse.supervisor.protocol.wire import Incomplete, NoArguments
 
-__all__ = ["Operations", "Supervised"]
+__all__ = ["Operations", "OtherHosts", "Supervised"]
 
 RECORDS_PER_TURN = 2000
 """About 2 ms of the supervisor's loop."""
@@ -65,6 +65,16 @@ class Supervised(Counted, Protocol):
     async def scale(self, workers: int) -> Scaled: ...
     def request_shutdown(self, reason: str) -> None: ...
     def hosts(self) -> list[dict[str, Any]]: ...
+
+
+class OtherHosts(Protocol):
+    """The other hosts of a cluster."""
+
+    async def sessions(self, question: ListConnections) -> list[tuple[str, ConnectionRecord]]:
+        """With the name of each one's host. Raises ShardUnavailableError."""
+
+    async def rooms(self) -> list[tuple[str, int]]:
+        """Rooms, and how many sessions they have in one of their shards. Raises ShardUnavailableError."""
 
 
 class _Arguments(msgspec.Struct, forbid_unknown_fields=True):
@@ -142,9 +152,15 @@ class Operations:
     }
 
     def __init__(
-        self, supervised: Supervised, links: ShardLinks, events: EventPublisher, refused: Callable[[], int]
+        self,
+        supervised: Supervised,
+        links: ShardLinks,
+        events: EventPublisher,
+        refused: Callable[[], int],
+        others: OtherHosts | None = None,
     ) -> None:
-        """`refused()` is how many control clients did not get in."""
+        """`refused()` is how many control clients did not get in; `others` are there where the server spans several hosts."""
+        self._others = others
         self._supervised = supervised
         self._links = links
         self._events = events
@@ -223,6 +239,8 @@ class Operations:
         for start in range(0, len(found), RECORDS_PER_TURN):
             rows += map(row, found[start : start + RECORDS_PER_TURN])
             await asyncio.sleep(0)
+        if self._others is not None:
+            rows += [{**row(record), "host": host} for host, record in await self._others.sessions(question)]
         return self._listed(answers, rows)
 
     async def rooms(self, _args: NoArguments, _encoding: str) -> Listed:
@@ -230,6 +248,9 @@ class Operations:
         answers = await self._ask_all(ListRooms())
         for answer in answers.values():
             for room_id, count in answer:
+                members[room_id] += count
+        if self._others is not None:
+            for room_id, count in await self._others.rooms():
                 members[room_id] += count
         return self._listed(answers, [{"id": room_id, "connections": count} for room_id, count in members.items()])
 

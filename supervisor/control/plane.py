@@ -13,12 +13,14 @@ import socket
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import zmq
 
 from wspulse.actors.mesh.lifecycle import Events, EventsMark, EventsTaken, SeatGone, SeatOpened, SlotTable, WatchEvents
 from wspulse.actors.mesh.mailbox import Mailbox
 from wspulse.actors.mesh.message import DESK_SHARD, Message, UpgradeRequest
+from wspulse.actors.mesh.placing.owners import Elsewhere
 from wspulse.supervisor.control.bridge.service import BridgeService
 from wspulse.supervisor.control.client_gate import ClientGate
 from wspulse.supervisor.control.doorman import Doorman
@@ -31,7 +33,7 @@ from wspulse.supervisor.control.endpoint import (
     remove_stale,
 )
 from wspulse.supervisor.control.event_publisher import EventPublisher
-from wspulse.supervisor.control.operations import Operations, Supervised
+from wspulse.supervisor.control.operations import Operations, OtherHosts, Supervised
 from wspulse.supervisor.control.server import ControlServer
 from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.errors import SettingError, StartError
@@ -54,13 +56,31 @@ BRIDGE = "bridge"
 """The application that lives outside."""
 
 
+class Hosts(OtherHosts, Protocol):
+    """The other hosts of a cluster, and the way to them."""
+
+    @property
+    def elsewhere(self) -> Elsewhere:
+        """Where an id is that nobody has here."""
+
+    def open(self) -> None: ...
+    def close(self) -> None: ...
+
+
 class ControlPlane:
     """See the module. `endpoint` is where the control socket is, from `start` on."""
 
     def __init__(
-        self, settings: Settings, supervised: Supervised, runtime_dir: RuntimeDir, mailbox_paths: Mapping[int, str]
+        self,
+        settings: Settings,
+        supervised: Supervised,
+        runtime_dir: RuntimeDir,
+        mailbox_paths: Mapping[int, str],
+        others: Hosts | None = None,
     ) -> None:
-        """`mailbox_paths` has, by seat, where the workers that are to be started are reached."""
+        """`mailbox_paths` has, by seat, where the workers that are to be started are reached. `others` are there where the server
+        spans several hosts."""
+        self._others = others
         self._settings = settings
         self._supervised = supervised
         self._runtime_dir = runtime_dir
@@ -95,6 +115,10 @@ class ControlPlane:
         for seat, path in self._mailbox_paths.items():
             self._links.hear(SeatOpened(seat, path))
         self._started.add("links", self._links.close)
+        if self._others is not None:
+            self._links.look_elsewhere(self._others.elsewhere)
+            self._others.open()
+            self._started.add("other hosts", self._others.close)
         self._start_events(context, claimed, gate)
         self._start_server(context, claimed, gate)
         restore = partial(self._bind_again, claimed)
@@ -185,7 +209,7 @@ class ControlPlane:
         self, context: zmq.Context[zmq.Socket[bytes]], claimed: ControlEndpoint, gate: ClientGate | None
     ) -> None:
         operations = self._operations = Operations(
-            self._supervised, self._links, self.events, lambda: self._doorman.refused
+            self._supervised, self._links, self.events, lambda: self._doorman.refused, self._others
         )
         router = self._router = _open_socket(context, zmq.ROUTER, claimed.control, gate)
         server = self._server = ControlServer(router, operations)

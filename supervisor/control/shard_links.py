@@ -18,7 +18,7 @@ from wspulse.actors.mesh.lifecycle import SUPERVISOR_SEAT, SeatGone, SeatOpened,
 from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.message import BroadcastPayload, Message, SendPayload
 from wspulse.actors.mesh.placement import Placement
-from wspulse.actors.mesh.placing.owners import Owners
+from wspulse.actors.mesh.placing.owners import Elsewhere, Owners
 from wspulse.actors.values.errors import ShardUnavailableError
 
 __all__ = ["ShardLinks"]
@@ -97,6 +97,10 @@ class ShardLinks:
         self._owners.close()
         for reference in self._references.values():
             reference.link.close()
+
+    def look_elsewhere(self, elsewhere: Elsewhere) -> None:
+        """Ask on other hosts about ids that nobody has here."""
+        self._owners.elsewhere = elsewhere
 
     def hear(self, message: SeatOpened | SeatGone | SlotTable) -> None:
         """What all workers are told."""

@@ -57,6 +57,8 @@ class ConnectionInfo(msgspec.Struct, frozen=True):
     """Frames waiting for the client."""
     rooms: tuple[str, ...] = ()
     """All rooms that it is in, `room` first."""
+    host: str | None = None
+    """Of which host it is, where that is not the one that was asked."""
 
 
 class MemberInfo(msgspec.Struct, frozen=True):
@@ -72,6 +74,8 @@ class MemberInfo(msgspec.Struct, frozen=True):
     since: float
     """When the session began, in Unix time."""
     shard: int
+    host: str | None = None
+    """Of which host it is, where that is not the one that was asked."""
 
 
 class MovedInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -76,7 +76,7 @@ class AskHost(ActorMessage):
 
 
 class AskHosts(ActorMessage):
-    """Ask every shard of every other host. Result: the answers of those that have any, as a list."""
+    """Ask every shard of every other host. Result: a list of (host, answer), for those that have one."""
 
     message: bytes
     timeout_s: float

@@ -195,10 +195,14 @@ class Office:
             except (HostError, ValueError) as error:
                 raise ShardUnavailableError(str(error)) from None
 
-    async def _ask_all(self, message: AskHosts) -> list[bytes]:
+    async def _ask_all(self, message: AskHosts) -> list[tuple[str, bytes]]:
         payload = msgspec.msgpack.encode(HostCall(None, message.message, message.timeout_s))
         answers = await self._calls.ask_all(payload, timeout_s=message.timeout_s)
-        return [each for answer in answers.values() for each in msgspec.msgpack.decode(answer, type=list[bytes])]
+        return [
+            (host, each)
+            for host, answer in answers.items()
+            for each in msgspec.msgpack.decode(answer, type=list[bytes])
+        ]
 
     async def _reach(self, message: ReachRoom) -> None:
         try:
