@@ -26,6 +26,7 @@ ORDERS = {
         "transport",
         "sessions",
         "moving",
+        "cluster",
         "accept",
         "events",
         "runtime",
