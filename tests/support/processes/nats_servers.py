@@ -87,7 +87,10 @@ class NatsServers:
         process.wait(ENDED_WITHIN_S)
 
     def pause(self, number: int) -> None:
-        self._processes[number].send_signal(signal.SIGSTOP)
+        """It stands still when this returns."""
+        process = self._processes[number]
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
 
     def go_on(self, number: int) -> None:
         self._processes[number].send_signal(signal.SIGCONT)
