@@ -1,0 +1,1 @@
+"""Hosts of a cluster in one process or several, over real NATS servers."""
