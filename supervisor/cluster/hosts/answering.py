@@ -23,7 +23,7 @@ from wspulse.supervisor.cluster.hosts.call_wire import (
 
 __all__ = ["Answering"]
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger("wspulse.supervisor")
 
 _AT_ONCE = 10_000
 """Questions that are being answered. More than that are refused."""
@@ -121,7 +121,7 @@ class Answering:
             if len(job.answer) > MAX_BYTES:
                 job.answer = Failed(f"an answer of {len(job.answer)} bytes; allowed: up to {MAX_BYTES}")
         except Exception as error:  # what goes wrong there is theirs, and told to the asker
-            logger.exception("a question of another host was not answered")
+            _logger.exception("a question of another host was not answered")
             job.answer = Failed(f"{type(error).__name__}: {error}")
         self._kept_bytes += job.kept_bytes
         await self._tell(reply, job)

@@ -9,6 +9,7 @@ Revisions of one key rise. They do so in a bucket that was lost and made anew, t
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from base64 import b64decode
 from datetime import datetime
@@ -18,10 +19,13 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
+from wspulse.actors.values.log_limit import LogLimit
 from wspulse.supervisor.cluster.errors import ClusterError
 from wspulse.supervisor.cluster.hosts.records import HOSTS
 
 __all__ = ["ATTEMPT_S", "Bucket", "BucketUnavailableError", "Found", "NotSentError", "WrongRevisionError"]
+
+_logger = logging.getLogger("wspulse.supervisor")
 
 ATTEMPT_S = 1.0
 """One request: a server that has not answered by then has died with it, or has no leader."""
@@ -72,6 +76,7 @@ class Bucket:
         self._replicas = replicas
         self._republished = republished
         self._making: asyncio.Task[None] | None = None
+        self._limit = LogLimit(1)
 
     async def open(self) -> float:
         """Make it, or check what is there. The time of the servers' clock, in seconds since 1970. ClusterError."""
@@ -90,12 +95,11 @@ class Bucket:
                 self._check(info["config"])
                 return _seconds(info["ts"])
 
-    async def make_anew(self) -> None:
-        """Make it where it is gone: servers that kept it in memory alone, or a person. Else nothing."""
+    def make_anew(self) -> None:
+        """Have it made where it is gone: its servers lost it, or a person deleted it. To be called when it does not answer; it
+        does not wait."""
         if self._making is None or self._making.done():
-            self._making = asyncio.create_task(self._make_if_gone())
-            self._making.add_done_callback(_taken_note_of)
-        await asyncio.shield(self._making)
+            self._making = asyncio.create_task(self._make_if_gone(), name=f"look whether {self._stream} is gone")
 
     async def close(self) -> None:
         if self._making is not None:
@@ -147,8 +151,16 @@ class Bucket:
         return made
 
     async def _make_if_gone(self) -> None:
-        if await self._info() is None:
-            await self._make()
+        try:
+            if await self._info() is None and await self._make() is not None:
+                _logger.warning("the cluster's bucket was gone, and is made anew", extra={"stream": self._stream})
+        except BucketUnavailableError:
+            pass  # as it was
+        except ClusterError as error:
+            if (not_logged := self._limit.admit(time.monotonic())) is not None:
+                _logger.warning(
+                    "the cluster's bucket cannot be made anew", extra={"reason": str(error), "not_logged": not_logged}
+                )
 
     def _wanted(self) -> dict[str, Any]:
         return {
@@ -217,12 +229,6 @@ class Bucket:
                 raise asyncio.CancelledError
         answer: dict[str, Any] = msgspec.json.decode(message.data)
         return answer
-
-
-def _taken_note_of(task: asyncio.Task[None]) -> None:
-    """Of its error, too, where all have gone who waited for it."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _seconds(stamp: str) -> float:

@@ -37,7 +37,7 @@ from wspulse.supervisor.cluster.hosts.records import HostInfo
 
 __all__ = ["HostCalls"]
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger("wspulse.supervisor")
 
 _SILENCE_S = 1.0
 """In a question to all, a host that shows no sign of life for this time is left out."""
@@ -46,6 +46,8 @@ _HEARD_OF_WITHIN_S = 1.0
 """NATS servers tell each other of a new host's subject; until all know it, some say that nobody is there."""
 
 _NOBODY_AGAIN_S = 0.05
+
+_REMEMBERED_AS_GONE = 1000
 
 _LARGE_AT_ONCE = 4
 """Answers of which more than the first piece is fetched."""
@@ -111,6 +113,8 @@ class HostCalls:
         self._asked: dict[int, _Asked] = {}
         self._known: set[tuple[str, int]] = set()
         """Who has answered before: that nobody is there means then that it is gone."""
+        self._nobody_since: dict[tuple[str, int], float] = {}
+        """Of the others, since when nobody is there."""
         self._hailed: dict[tuple[str, int], asyncio.Task[None]] = {}
         """Those that were silent, and are left out of questions to all until they are heard."""
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
@@ -162,7 +166,7 @@ class HostCalls:
             if isinstance(answer, bytes):
                 found[info.id] = answer
             elif isinstance(answer, HostError):
-                logger.info("a host is left out", extra={"host": info.id, "error": answer.text})
+                _logger.info("a host is left out", extra={"host": info.id, "reason": answer.text})
             else:
                 raise answer
         return found
@@ -187,7 +191,6 @@ class HostCalls:
     async def _first_piece(self, number: int, asked: _Asked, timeout_s: float, silence_s: float) -> Incoming:
         """Ask, again and again: what is lost is not told."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
         size = len(asked.payload)
         piece = asked.payload[: self._piece_bytes()]
         while True:
@@ -202,10 +205,18 @@ class HostCalls:
             try:
                 return asked.answer.result()
             except HostGoneError:
-                if (asked.host, asked.life) in self._known or loop.time() - began > _HEARD_OF_WITHIN_S:
+                if self._is_gone(asked.host, asked.life, loop.time()):
                     raise
             asked.answer = loop.create_future()
             await asyncio.sleep(_NOBODY_AGAIN_S)
+
+    def _is_gone(self, host: str, life: int, now: float) -> bool:
+        """Nobody is there, as NATS says; or it has not heard of it everywhere."""
+        if (host, life) in self._known:
+            return True
+        if len(self._nobody_since) > _REMEMBERED_AS_GONE:
+            self._nobody_since.clear()
+        return now - self._nobody_since.setdefault((host, life), now) > _HEARD_OF_WITHIN_S
 
     async def _rest(self, number: int, asked: _Asked, incoming: Incoming) -> bytes:
         async with self._large:
@@ -243,6 +254,7 @@ class HostCalls:
         if (asked.host, asked.life) not in self._known:
             alive = {(info.id, info.life) for info in self._hosts.values()}
             self._known = (self._known & alive) | {(asked.host, asked.life)}
+            self._nobody_since.pop((asked.host, asked.life), None)
         asked.heard_at = asyncio.get_running_loop().time()
         asked.heard.set()
         match _to_asker.decode(message.data):

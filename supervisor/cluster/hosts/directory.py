@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import msgspec
 
-from wspulse.supervisor.cluster.errors import ClusterError
 from wspulse.supervisor.cluster.hosts.bucket import BucketUnavailableError, NotSentError, WrongRevisionError
 from wspulse.supervisor.cluster.hosts.debts import Debt, Debts
 from wspulse.supervisor.cluster.hosts.errors import DirectoryUnavailableError, Lost, Taken
@@ -42,6 +41,8 @@ class Directory:
         self._timeout_s = timeout_s
         self._debts = Debts(membership.bucket, marker_ttl_s)
         self._marker_ttl_s = marker_ttl_s
+        self._trouble = ""
+        """What NATS said last when it did not do what was asked."""
 
     async def close(self) -> None:
         """What is still to be taken away is left: it counts no longer when this host has left the cluster."""
@@ -73,13 +74,10 @@ class Directory:
         """Who has it, and the revision from which it may be moved. None where nobody does, or one whose host is gone."""
         key = id_key(connection_id)
         async with self._in_time():
-            while True:
-                with suppress(BucketUnavailableError):
-                    entry, revision = await self._read(key)
-                    if entry is None or not await self._membership.is_alive(entry.host, entry.life):
-                        return None
-                    return entry, revision
-                await self._wait_for_nats()
+            entry, revision = await self._read_in_time(key)
+            if entry is None or not await self._is_alive(entry):
+                return None
+            return entry, revision
 
     async def _change(self, connection_id: str, entry: Entry, revision: int | None) -> int:
         """`revision`: the only one at which it may be changed; None: at whichever it is, if nobody has it."""
@@ -97,7 +95,7 @@ class Directory:
                         pass
                     except BucketUnavailableError as error:
                         maybe_ours = before or not isinstance(error, NotSentError)
-                        await self._wait_for_nats()
+                        await self._wait_for_nats(error)
                         continue
                     else:
                         maybe_ours = False
@@ -117,25 +115,23 @@ class Directory:
     async def _read_in_time(self, key: str) -> tuple[Entry | None, int]:
         while True:
             try:
-                return await self._read(key)
-            except BucketUnavailableError:
-                await self._wait_for_nats()
+                found = await self._bucket.read(key)
+            except BucketUnavailableError as error:
+                await self._wait_for_nats(error)
+            else:
+                return None if found.data is None else decoded_entry(found.data), found.revision
 
     async def _is_alive(self, entry: Entry) -> bool:
         while True:
             try:
                 return await self._membership.is_alive(entry.host, entry.life)
-            except BucketUnavailableError:
-                await self._wait_for_nats()
+            except BucketUnavailableError as error:
+                await self._wait_for_nats(error)
 
-    async def _read(self, key: str) -> tuple[Entry | None, int]:
-        found = await self._bucket.read(key)
-        return None if found.data is None else decoded_entry(found.data), found.revision
-
-    async def _wait_for_nats(self) -> None:
+    async def _wait_for_nats(self, error: BucketUnavailableError) -> None:
+        self._trouble = str(error)
+        self._bucket.make_anew()
         await asyncio.sleep(_AGAIN_S)
-        with suppress(BucketUnavailableError, ClusterError):
-            await self._bucket.make_anew()
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
@@ -143,4 +139,6 @@ class Directory:
             async with asyncio.timeout(self._timeout_s):
                 yield
         except TimeoutError as error:
-            raise DirectoryUnavailableError(f"NATS did not answer within {self._timeout_s:g} s") from error
+            raise DirectoryUnavailableError(
+                f"NATS did not do it within {self._timeout_s:g} s ({self._trouble or 'no answer'})"
+            ) from error

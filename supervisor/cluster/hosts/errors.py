@@ -42,7 +42,7 @@ class Lost(Exception):
 
 
 class DirectoryUnavailableError(Exception):
-    """NATS did not answer in time. What was asked for may have happened; if so, it is undone as soon as NATS answers."""
+    """NATS did not do it in time. What was asked for may have happened; if so, it is undone as soon as NATS answers."""
 
 
 class HostError(Exception):

@@ -1,6 +1,6 @@
 """`Membership`: this host as a member of its cluster, and who else is one. One for each gateway.
 
-Each host has a key in the cluster's bucket that lives for ten seconds and is renewed every three (`renewal`). NATS tells all
+Each host has a key in the cluster's bucket that lives for ten seconds and is renewed every two (`renewal`). NATS tells all
 hosts of each renewal as it is stored. One that was not heard for as long as its key lives is looked up, and is gone if its key
 is: so one that was killed or stopped disappears everywhere within 10 to 12 s, and nobody does because a message was lost.
 """
@@ -212,18 +212,21 @@ class Membership:
             now = lease_clock()
             wait_s = self._pace.ttl_s if first is None else first + self._pace.ttl_s - now
             await asyncio.sleep(max(wait_s, self._pace.again_s))
-            for key, revision in self._roster.silent_since(lease_clock() - self._pace.ttl_s).items():
+            for key in self._silent():
                 with suppress(BucketUnavailableError):
-                    await self._look_up(key, revision)
+                    await self._look_up(key)
 
-    async def _look_up(self, key: str, revision: int) -> None:
+    async def _look_up(self, key: str) -> None:
         found = await self.bucket.read(key)
         if found.data is not None:
             self._note(key, found.data, found.revision)
-        elif (
-            self._lease.is_held() and key != host_key(self.me.id) and self._roster.gone(key, found.revision or revision)
-        ):
-            self._changed()
+        elif self._lease.is_held() and key != host_key(self.me.id):
+            revision = self._silent().get(key)  # None: it was heard in the meantime, or this host was away itself
+            if revision is not None and self._roster.gone(key, revision):
+                self._changed()
+
+    def _silent(self) -> dict[str, int]:
+        return self._roster.silent_since(lease_clock() - self._pace.ttl_s)
 
 
 def _nothing() -> None:

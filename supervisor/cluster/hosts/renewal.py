@@ -14,13 +14,12 @@ from typing import NamedTuple
 import msgspec
 
 from wspulse.actors.cluster.lease import Lease, lease_clock
-from wspulse.supervisor.cluster.errors import ClusterError
 from wspulse.supervisor.cluster.hosts.bucket import Bucket, BucketUnavailableError, WrongRevisionError
 from wspulse.supervisor.cluster.hosts.records import HostInfo, decoded, host_key
 
 __all__ = ["Pace", "Renewal"]
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger("wspulse.supervisor")
 
 
 class Pace(NamedTuple):
@@ -30,12 +29,12 @@ class Pace(NamedTuple):
 
     @property
     def renewed_every_s(self) -> float:
-        return 0.3 * self.ttl_s
+        """With this and the time that it takes to elect a leader, up to six seconds, the lease goes on when one dies."""
+        return 0.2 * self.ttl_s
 
     @property
     def lease_s(self) -> float:
-        """When the third renewal fails it is over. Less than the key lives: a NATS server's clock may be set, and that of the
-        next leader be ahead of it."""
+        """Less than the key lives: a NATS server's clock may be set, and that of the next leader be ahead of it."""
         return 0.9 * self.ttl_s
 
     @property
@@ -101,11 +100,11 @@ class Renewal:
                 if not await self._find():
                     return
             except BucketUnavailableError as error:
-                logger.warning("left the cluster without telling it", extra={"error": str(error)})
+                _logger.warning("left the cluster without telling it", extra={"reason": str(error)})
                 return
 
     async def _run(self) -> None:
-        renewed = True
+        renewed = self._lease.is_held()
         while True:
             await asyncio.sleep(self._pace.renewed_every_s if renewed else self._pace.again_s)
             renewed = await self._renew()
@@ -120,10 +119,7 @@ class Renewal:
                 return False
             self._over()
         except BucketUnavailableError:
-            try:
-                await self._bucket.make_anew()
-            except (BucketUnavailableError, ClusterError) as error:
-                logger.debug("the membership is not renewed", extra={"error": str(error)})
+            self._bucket.make_anew()
         return False
 
     async def _put(self) -> bool:
@@ -162,7 +158,7 @@ class Renewal:
         if not self._refused:
             self._refused = True
             address = "" if info is None else info.address
-            logger.error("another host has this host's id", extra={"host": self._me.id, "address": address})
+            _logger.error("another host has this host's id", extra={"host": self._me.id, "address": address})
         return False
 
     def _look_at(self, until: float) -> None:

@@ -244,7 +244,7 @@ async def test_while_nats_is_stopped_claims_fail_in_time_and_releases_are_made_g
             failing = [asyncio.create_task(a.directory.claim(each, a.entry(2))) for each in "uvw"]
             await asyncio.gather(*[a.directory.release(each, revision) for each, revision in revisions.items()])
             for task in failing:
-                with pytest.raises(DirectoryUnavailableError, match=r"NATS did not answer within 1\.1 s"):
+                with pytest.raises(DirectoryUnavailableError, match=r"NATS did not do it within 1\.1 s"):
                     await task
         finally:
             servers.go_on(0)

@@ -15,6 +15,7 @@ import pytest
 from tests.support.cluster.hosts_stage import Host, hosts_on
 from tests.support.processes.nats_servers import nats_servers
 from wspulse.actors.cluster.lease import Lease
+from wspulse.supervisor.cluster.hosts.bucket import Found
 from wspulse.supervisor.cluster.hosts.records import host_key
 from wspulse.supervisor.host.shared_file import SharedFile
 
@@ -82,12 +83,23 @@ async def test_host_that_was_away_itself_takes_no_other_for_gone(url: str, monke
             monkeypatch.setattr(host.membership.bucket, "put", held_up)
             await host.is_told("lost")
 
+        looked_up = a.membership.bucket.read
+        may_answer = asyncio.Event()
+
+        async def answers_late(key: str) -> Found:
+            found = await looked_up(key)
+            if key == host_key("b"):
+                await may_answer.wait()
+            return found
+
         await hold_up(a)
         await hold_up(b)
+        monkeypatch.setattr(a.membership.bucket, "read", answers_late)
         await asyncio.sleep(0.2)  # its key is gone, and a would have looked for it
-        assert (await a.membership.bucket.read(host_key("b"))).data is None
+        assert (await looked_up(host_key("b"))).data is None
         may_renew["a"].set()
         await a.is_told("regained")
+        may_answer.set()
         await asyncio.sleep(0.2)
         may_renew["b"].set()
         await b.is_told("regained")
