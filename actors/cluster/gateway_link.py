@@ -48,6 +48,7 @@ class GatewayLink:
     def __init__(self, host: str, path: str, lease: Lease) -> None:
         self.host = host
         self._lease = lease
+        self._term = lease.term
         self._releases: set[asyncio.Task[None]] = set()
         self._context = copy_context()
         """In which ids are released: that of a handler would be kept."""
@@ -108,7 +109,16 @@ class GatewayLink:
         await self._ask(ReachRoom(room_id, sequence))
 
     def is_held(self) -> bool:
-        return self._lease.is_held()
+        return self._lease.is_held() and not self.is_new_term
+
+    @property
+    def is_new_term(self) -> bool:
+        """Whether the lease was over since `begin_term`: then others may have what is held here, and it is to be claimed anew."""
+        return self._lease.term != self._term
+
+    def begin_term(self) -> None:
+        """All that is held here was claimed in the present term."""
+        self._term = self._lease.term
 
     async def _ask(self, message: Message, timeout_s: float | None = _DIRECTORY_S) -> Any:
         return await self._link.ask(message, timeout_s=timeout_s)

@@ -279,13 +279,6 @@ class HostsChanged(ActorMessage):
     hosts: list[dict[str, Any]]
 
 
-# Gateway → worker.
-
-
-class ClaimAnew(ActorMessage):
-    """The host is a member again: claim every id that is held here."""
-
-
 class GatewayRefused(ActorMessage):
     """The cluster cannot be joined: a sentence that says why."""
 
@@ -329,5 +322,4 @@ LifecycleMessage = (
     | LeaseChanged
     | HostsChanged
     | HostLoad
-    | ClaimAnew
 )

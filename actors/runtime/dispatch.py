@@ -14,7 +14,6 @@ from typing import Any
 from wspulse.actors.bus.waiting import publish_when_free
 from wspulse.actors.cluster.cluster import Cluster
 from wspulse.actors.mesh.lifecycle import (
-    ClaimAnew,
     CloseStrays,
     KeepBus,
     MoveOut,
@@ -169,8 +168,6 @@ class Dispatch:
                 self._extensions.receive(message)
             case TableAdopted():
                 self._pass_on(message)
-            case ClaimAnew() if self.cluster is not None:
-                self._tasks.spawn_apart(self.cluster.claim_anew())
             case YieldSession() | YieldOver() | KeptFrames() | JoinRoomWithin() if self.cluster is not None:
                 return self.cluster.receive(message)
             case _:

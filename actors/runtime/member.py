@@ -16,6 +16,9 @@ from wspulse.actors.sessions.shard import Shard
 
 __all__ = ["ClusterMember"]
 
+LOOK_S = 0.1
+"""Between two looks at the lease's term. Nothing is decided in a new one before it was looked at."""
+
 
 class ClusterMember:
     """See the module. `lease` is the descriptor of the host's lease, and stays the caller's."""
@@ -23,14 +26,32 @@ class ClusterMember:
     def __init__(self, runtime: ShardRuntime, seat: ClusterSeat, lease: int) -> None:
         self._lease = Lease(lease)
         self._gateway = GatewayLink(seat.host, seat.gateway_path, self._lease)
+        self._runtime = runtime
+        self._watching: asyncio.Task[None] | None = None
         runtime.join_cluster(self._gateway, _Seen(runtime.shard, self._gateway))
 
     def open(self) -> None:
         self._gateway.open()
+        self._watching = asyncio.get_running_loop().create_task(self._watch_term())
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         self._gateway.close()
         self._lease.close()
+
+    async def _watch_term(self) -> None:
+        """When the lease was over and is held again, claim everything anew before anything is decided."""
+        cluster = self._runtime.cluster
+        assert cluster is not None
+        while True:
+            await asyncio.sleep(LOOK_S)
+            while self._lease.is_held() and self._gateway.is_new_term:
+                term = self._lease.term
+                await cluster.claim_anew()
+                if self._lease.term == term:
+                    self._gateway.begin_term()
 
 
 class _Seen:

@@ -17,7 +17,6 @@ from nats.aio.client import Client
 
 from wspulse.actors.cluster.lease import Lease
 from wspulse.actors.mesh.lifecycle import (
-    ClaimAnew,
     Exit,
     GatewayRefused,
     GatewayState,
@@ -144,8 +143,6 @@ class Gateway:
 
     def _tell_lease(self, is_held: bool) -> None:
         self._tell(LeaseChanged(is_held))
-        if is_held:
-            self._shards.tell_all(ClaimAnew())
 
     def _hosts_changed(self) -> None:
         assert self._membership is not None

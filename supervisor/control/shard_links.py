@@ -142,11 +142,6 @@ class ShardLinks:
         """Ask whoever owns a connection id, wherever that is by now. Raises as `ask`."""
         return await self._owners.ask(connection_id, message, timeout_s=timeout_s)
 
-    def tell_all(self, message: Message) -> None:
-        """Tell every shard that is up."""
-        for reference in self._references.values():
-            reference.tell(message)
-
     def broadcaster(self, room_id: str) -> int:
         """The seat of the worker that publishes what is broadcast to a room: always the same one while it is well."""
         return self._broadcaster(crc32(room_id.encode()) % LANES)

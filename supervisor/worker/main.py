@@ -208,7 +208,7 @@ class Worker:
             self._is_in_order = False
         finally:
             if member is not None:
-                member.close()
+                await member.close()
             self._tell_counters()
             self._feed.close()
             self._alive.cancel()
