@@ -235,6 +235,7 @@ class ShardRuntime:
         remote, spawn, moved = partial(RemoteConnection, self), self._tasks.spawn_apart, self._former.owner_of
         cluster = Cluster(self.shard, self.owners, gateway, bus, self._extensions, remote, moved, spawn)
         self.cluster = self._dispatch.cluster = cluster
+        self.placement.tag = gateway.tag
 
     # Start and stop.
 
