@@ -101,7 +101,7 @@ FAULTS = {
     ),
     "ids are not claimed": Fault(lambda: [patch.object(Newcomers, "_may_decide", lambda *_: True)]),
     "what is asked goes out of order": Fault(
-        lambda: [patch.object(owners._Ask, "is_asking_afar", property(lambda _: False, lambda *_: None))], 670
+        lambda: [patch.object(owners._Ask, "is_asking_afar", property(lambda _: False, lambda *_: None))], 5980
     ),
     "what its connection sent meanwhile is lost": Fault(
         lambda: [patch.object(leaving, "sent_meanwhile", _no_frames_of_its_own)], 5
