@@ -148,7 +148,11 @@ class Leaving:
         ids, gateway = self._at.ids, self._at.gateway
         while connection_id not in ids.held:
             era = ids.era
-            result = await gateway.claim(connection_id, self.session.key)
+            try:
+                result = await gateway.claim(connection_id, self.session.key)
+            except ShardUnavailableError:
+                ids.doubt(connection_id, self.session.key)
+                raise
             if isinstance(result, Taken) and result.host != gateway.host:
                 raise ShardUnavailableError("the session is another host's")
             if era != ids.era:

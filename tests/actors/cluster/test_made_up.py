@@ -113,3 +113,18 @@ def test_owner_of_a_made_up_id_that_hears_nothing_does_not_take_back_what_has_en
         stage.run(5)
         assert stage.where(connection_id) == []
         assert stage.of(connection_id, "disconnect") == [("B", "disconnect")]
+
+
+def test_entry_of_a_made_up_id_whose_answer_was_lost_is_given_back_with_its_session() -> None:
+    with cluster_stage() as stage:
+        client = stage.open("", "A", named=False, is_exact=True)
+        connection_id = client.current_id
+        # B asks the directory and then A, which claims the id before it yields the session.
+        client.dial(stage["B"])
+        stage.until(lambda: stage.directory.asked == 2)
+        stage.directory.loses_answers = 1
+        stage.run(0.05)
+        assert stage.directory.entries[connection_id].host == "A"
+        stage.start(stage.kick("A", connection_id))
+        stage.run(5)
+        assert connection_id not in stage.directory.entries
