@@ -76,19 +76,11 @@ class Supervisor:
         self._frontend = Frontend(
             settings, self._tell_health, self._look_if_ready, partial(self._fail, "TLS cannot be served")
         )
-        self._cluster = ClusterService(
-            settings,
-            self._tell_health,
-            self._look_if_ready,
-            partial(self._fail, "the cluster cannot be joined"),
-            lambda: sum(child.connections for child in self.everybody()),
-        )
         self._mailboxes: MailboxListeners | None = None
         self._control: ControlPlane | None = None
         self._conductor: Conductor | None = None
         self._admin = AdminService(settings, self)
         self._kept: list[KeptFiles] = []
-        self._bus = HostBus(self._cluster, self._socket_path, self._kept)
         self._upkeep: Upkeep | None = None
         self.health = Health()
         """What is amiss with the server as a whole: the workers' health checks and `stats` tell it."""
@@ -101,6 +93,15 @@ class Supervisor:
             drain_spread_s=settings.drain_spread,
             reread=None if reread is None else lambda: reread().overrides,
         )
+        self._cluster = ClusterService(
+            settings,
+            self._tell_health,
+            self._look_if_ready,
+            partial(self._fail, "the cluster cannot be joined"),
+            lambda: sum(child.connections for child in self.everybody()),
+            self._workers.tell_all,
+        )
+        self._bus = HostBus(self._cluster, self._socket_path, self._kept)
         self._service_manager = ServiceManager(lambda: self._workers.readiness)
         self._reloading = Reloading(partial(self.reload, joins=False))
         self._sources = SourceWatch(

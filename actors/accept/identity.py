@@ -42,6 +42,8 @@ class Identity(NamedTuple):
     """Beside the first one, each once."""
     claim: Claim | None = None
     """What the client claims, where an exact session is chosen for it."""
+    is_made_up: bool = False
+    """Whether the application has left the id to the server."""
 
 
 Asking = Generator[Awaitable[Any], Any, Identity | HTTPAnswer]
@@ -113,7 +115,7 @@ class Identification:
         if offered:
             identity = self._chosen(identity, offered, claim)
         if not identity.connection_id:
-            identity = identity._replace(connection_id=self._placement.new_id(shard.seat))
+            identity = identity._replace(connection_id=self._placement.new_id(shard.seat), is_made_up=True)
         return identity
 
     def _check_choice(self, subprotocol: str, offered: Sequence[str]) -> None:

@@ -209,7 +209,7 @@ class Newcomer(asyncio.Protocol):
         client, head, request = self._client, self._head, self._request
         if client is None or head is None or request is None:
             return
-        room_id, connection_id, state, headers, subprotocol, resume, rooms, claim = result
+        room_id, connection_id, state, headers, subprotocol, resume, rooms, claim, is_made_up = result
         window_bits, further_headers = head.agreement
         headers += further_headers
         decisive_id = id_of_owner(connection_id, claim)
@@ -235,6 +235,7 @@ class Newcomer(asyncio.Protocol):
                 rooms,
                 claim,
                 window_bits,
+                is_made_up,
             )
             self._become(client, new_transport(self._shard, upgrade))
         else:

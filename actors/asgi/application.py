@@ -73,7 +73,7 @@ class AsgiApplication:
             return
         # What the same client did before, above all dropping its last connection, is to be known first.
         await asyncio.sleep(0)
-        room_id, connection_id, state, headers, subprotocol, resume, rooms, claim = identity
+        room_id, connection_id, state, headers, subprotocol, resume, rooms, claim, _ = identity
         # What the transport writes as its answer; the ASGI server makes the real one.
         accept = "".join(("HTTP/1.1 101 \r\n", *(f"{name}: {value}\r\n" for name, value in headers), "\r\n")).encode(
             "latin-1"

@@ -70,7 +70,12 @@ class Cluster:
         self._yields = Yields(shard, gateway, ids, bus, told, remote, former_owner, spawn)
         self._spawn = spawn
         self._newcomers = Newcomers(
-            shard, gateway, ids, self._yields, Landings(shard, gateway, ids, bus, told, spawn), spawn
+            shard,
+            gateway,
+            ids,
+            self._yields,
+            Landings(shard, gateway, ids, bus, self._yields.between, told, spawn),
+            spawn,
         )
         self._elsewhere = Elsewhere(gateway)
         shard.admission.claims = self._newcomers

@@ -49,6 +49,12 @@ class Gateway(Protocol):
 
     host: str
     """Our own host's name in the directory."""
+    tag: str
+    """12 hexadecimal digits with which the ids begin that our host makes up; no other host has the same."""
+
+    def maker_of(self, connection_id: str) -> str | None:
+        """The living host that has made up an id, our own perhaps; None for all other ids. While its session has never left that
+        host it needs no entry."""
 
     async def claim(self, connection_id: str, key: tuple[int, int]) -> Claimed | Taken:
         """Make the entry of an id that has none."""

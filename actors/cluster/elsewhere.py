@@ -40,10 +40,15 @@ class Elsewhere:
 
     async def way_to(self, connection_id: str, tried: Sequence[Askable | None]) -> Askable | None:
         """See `mesh.placing.owners`. Who did not have it may have it a moment later, and is asked twice in succession at most."""
-        found = await self._gateway.find(connection_id)
+        gateway = self._gateway
+        maker = gateway.maker_of(connection_id)
+        if maker is not None and maker != gateway.host and self._way_to_host(maker) not in tried:
+            # It needs no entry there.
+            return self._way_to_host(maker)
+        found = await gateway.find(connection_id)
         if found is None:
             raise ConnectionNotFoundError(connection_id)
-        way = None if found.host == self._gateway.host else self._way_to_host(found.host)
+        way = None if found.host == gateway.host else self._way_to_host(found.host)
         if len(tried) >= _MOST_TRIES or list(tried[-2:]) == [way, way]:
             raise ConnectionNotFoundError(connection_id)
         return way

@@ -6,6 +6,7 @@ Made by the worker's entry. It asks as it asks another worker; a gateway that is
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextvars import copy_context
 from typing import Any
 
@@ -17,6 +18,7 @@ from wspulse.actors.cluster.contract import Claimed, Found, Missed, Taken
 from wspulse.actors.cluster.lease import Lease
 from wspulse.actors.mesh.link import ShardLink
 from wspulse.actors.mesh.message import Message
+from wspulse.actors.mesh.placement import tag_in
 from wspulse.actors.mesh.placing.hosts import (
     GATEWAY_SEAT,
     AskHost,
@@ -43,10 +45,15 @@ _RELEASED_S = 60.0
 
 
 class GatewayLink:
-    """See the module. `host` is our host's name; `lease` stays the caller's."""
+    """See the module. `host` is our host's name, `tag` that of the ids that it makes up; `lease` stays the caller's."""
 
-    def __init__(self, host: str, path: str, lease: Lease) -> None:
+    def __init__(
+        self, host: str, path: str, lease: Lease, tag: str = "", hosts: Iterable[tuple[str, str]] = ()
+    ) -> None:
         self.host = host
+        self.tag = tag
+        self._makers = dict(hosts)
+        """By tag, the hosts that are alive."""
         self._lease = lease
         self._term = lease.term
         self._releases: set[asyncio.Task[None]] = set()
@@ -61,6 +68,14 @@ class GatewayLink:
         for task in self._releases:
             task.cancel()
         self._link.close()
+
+    def living(self, hosts: Iterable[tuple[str, str]]) -> None:
+        """These hosts are alive, each with its tag."""
+        self._makers = dict(hosts)
+
+    def maker_of(self, connection_id: str) -> str | None:
+        tag = tag_in(connection_id)
+        return None if tag is None else self._makers.get(tag)
 
     async def claim(self, connection_id: str, key: tuple[int, int]) -> Claimed | Taken:
         entry = await self._ask(ClaimId(connection_id, key))

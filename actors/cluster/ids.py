@@ -27,7 +27,7 @@ _AGAIN_S = 1.0
 
 
 class Ids:
-    """See the module. `held` are the revisions of the entries that are ours. `leaving()` are the ids of sessions that are on
+    """See the module. `held` are the revisions of the entries that are ours. `leaving` are the ids of sessions that are on
     their way to another host."""
 
     def __init__(self, shard: Shard, gateway: Gateway, spawn: Spawn) -> None:
@@ -114,7 +114,8 @@ class Ids:
         for future in self._finishing.pop(connection_id, ()):
             if not future.done():
                 future.set_result(None)
-        if connection_id not in self.held:
+        began_here = key[0] == self._shard.origin and self._gateway.maker_of(connection_id) == self._gateway.host
+        if connection_id not in self.held and not began_here:
             # It has come from another process of our host, which had claimed it.
             self.doubt(connection_id, key)
         self.look_at(connection_id)

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import msgspec
 
+from wspulse.actors.cluster.between import Between
 from wspulse.actors.cluster.contract import Claimed, Found, Gateway, Missed, Seen, Taken
 from wspulse.actors.cluster.ids import Ids, Spawn
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
@@ -27,7 +28,7 @@ from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.keeper import Keeper
-from wspulse.actors.sessions.transfer.places import call_first
+from wspulse.actors.sessions.transfer.places import call_first, ends_with
 from wspulse.actors.sessions.transfer.record import FORMAT, SessionRecord
 from wspulse.actors.sessions.transfer.recording import session_of
 from wspulse.actors.transport.upgrade import Upgrade
@@ -55,11 +56,14 @@ class Arrived(Protocol):
 class Landings:
     """See the module."""
 
-    def __init__(self, shard: Shard, gateway: Gateway, ids: Ids, bus: Seen, told: Arrived, spawn: Spawn) -> None:
+    def __init__(
+        self, shard: Shard, gateway: Gateway, ids: Ids, bus: Seen, between: Between, told: Arrived, spawn: Spawn
+    ) -> None:
         self._shard = shard
         self._gateway = gateway
         self._ids = ids
         self._bus = bus
+        self._between = between
         self._told = told
         self._spawn = spawn
 
@@ -100,17 +104,20 @@ class Landings:
             async with asyncio.timeout(timeout_s):
                 await landing.prepare(answer.seen)
             if is_wanted() and self._gateway.is_held() and not self._shard.closing:
+                # From here on it may be ours, though nobody finds it.
+                self._between.add(connection_id)
                 with self._ids.deciding(connection_id) as counts:
                     is_taken = None
                     revision = answer.revision or found.revision
                     is_taken = await self._commit(connection_id, landing, revision, counts)
                     if is_taken:
-                        landing.land(self._landed)
+                        landing.land(self._landed, self._between)
         except TimeoutError:
             raise ShardUnavailableError("a session did not come from another host in time") from None
         finally:
             if landing is not None and not is_taken:
                 landing.give_up()
+                self._between.remove(connection_id)
             if is_taken is not None:
                 self._spawn(self._tell(found.host, YieldOver(connection_id, answer.number, is_taken)))
             self._ids.look_at(connection_id)
@@ -155,6 +162,7 @@ class Landings:
             call_first(session.inbox, "on_transfer_in")
         shard.publish_event("transfer", session)
         self._told.arrived(session.connection)
+        ends_with(shard, session)
 
     async def _tell(self, host: str, message: YieldOver) -> None:
         try:
@@ -210,9 +218,9 @@ class _Landing:
         finally:
             room.wait_no_more(self)
 
-    def land(self, landed: Callable[[Session], None]) -> None:
+    def land(self, landed: Callable[[Session], None], waiting: Waiting) -> None:
         """It is here, and waits for its client."""
-        land(self._shard, Lander(self.session, None, None, self._keeper, self._rooms, landed, Waiting()))
+        land(self._shard, Lander(self.session, None, None, self._keeper, self._rooms, landed, waiting))
 
     def give_up(self) -> None:
         """It stays where it is."""

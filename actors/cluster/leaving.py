@@ -15,13 +15,13 @@ from typing import Protocol
 
 import msgspec
 
+from wspulse.actors.cluster.between import Between
 from wspulse.actors.cluster.contract import Claimed, Gateway, Seen, Taken
 from wspulse.actors.cluster.ids import Ids
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
 from wspulse.actors.mesh.message import ConnectionRecord
 from wspulse.actors.mesh.placing.yields import KeptFrames, Yielded
 from wspulse.actors.moving.landing import Lander, land
-from wspulse.actors.moving.waiting import Waiting
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
 from wspulse.actors.sessions.connections.snapshot import snapshot
@@ -34,9 +34,9 @@ from wspulse.actors.sessions.transfer.departed import ELSEWHERE, depart
 from wspulse.actors.sessions.transfer.frozen import freeze, sent_meanwhile, thaw
 from wspulse.actors.sessions.transfer.halting import Halting
 from wspulse.actors.sessions.transfer.keeper import Keeper
-from wspulse.actors.sessions.transfer.places import call_first, forget, go_on, let_go, take_out
+from wspulse.actors.sessions.transfer.places import call_first, ends_with, forget, go_on, let_go, take_out
 from wspulse.actors.sessions.transfer.recording import record_of
-from wspulse.actors.values.errors import ShardUnavailableError, WspulseError
+from wspulse.actors.values.errors import ConnectionNotFoundError, ShardUnavailableError, WspulseError
 
 __all__ = ["Gone", "Leaving", "Premises"]
 
@@ -48,6 +48,12 @@ _SILENCE_S = 2.0
 
 _AGAIN_S = 0.5
 """Until that is asked again."""
+
+_MOST_HOPS = 4
+"""How often a session is followed that goes from host to host faster than it is told what was sent to it."""
+
+_QUICK_LOOKS = 4
+"""So often it is looked in the next turn of the loop: most sessions have but a callback to run."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -76,7 +82,7 @@ class Premises:
     remote: Callable[[ConnectionRecord], RemoteConnection]
     halting: Halting
     """That the shard has where it has none."""
-    waiting: Waiting
+    waiting: Between
     """Who waits until it is known where a session is."""
 
 
@@ -98,6 +104,7 @@ class Leaving:
         self.is_doubtful = False
         """Whether another host may have the id, whatever the taker says."""
         self._rooms: list[Room[Session]] = []
+        self._seen: dict[str, int] = {}
         self._keeper = Keeper(session.id)
         self._revision = 0
         """Of our entry in the directory."""
@@ -120,6 +127,7 @@ class Leaving:
     async def comes_to_rest(self) -> bool:
         """Whether it has; else it has ended."""
         shard, session = self._at.shard, self.session
+        looks = 0
         while shard.sessions.get(session.id) is session:
             if shard.halting is None:
                 shard.halting = self._at.halting
@@ -129,21 +137,31 @@ class Leaving:
                     halting.halt(session)
                 if halting.is_at_rest(session) and not self._says_goodbye():
                     return True
-            await asyncio.sleep(_LOOK_S)
+            looks += 1
+            await asyncio.sleep(0 if looks < _QUICK_LOOKS else _LOOK_S)
         return False
 
     async def is_ours(self) -> bool:
         """Whether the entry is known; else the session has ended. Of one that has come from another process of our host it is
         looked up, and then it has yet to be seen whether it is at rest still. Raises ShardUnavailableError."""
         connection_id = self.session.id
-        while connection_id not in self._at.ids.held:
-            result = await self._at.gateway.claim(connection_id, self.session.key)
-            if isinstance(result, Taken) and result.host != self._at.gateway.host:
+        ids, gateway = self._at.ids, self._at.gateway
+        while connection_id not in ids.held:
+            era = ids.era
+            try:
+                result = await gateway.claim(connection_id, self.session.key)
+            except ShardUnavailableError:
+                ids.doubt(connection_id, self.session.key)
+                raise
+            if isinstance(result, Taken) and result.host != gateway.host:
                 raise ShardUnavailableError("the session is another host's")
-            self._at.ids.hold(connection_id, result.revision)
+            if era != ids.era:
+                # Others may have it since.
+                continue
+            ids.hold(connection_id, result.revision)
             if not await self.comes_to_rest():
                 return False
-        self._revision = self._at.ids.held[connection_id]
+        self._revision = ids.held[connection_id]
         return True
 
     def _says_goodbye(self) -> bool:
@@ -173,6 +191,7 @@ class Leaving:
         freeze(session)
         self.is_out = True
         self._frozen_at = shard.clock()
+        self._seen = {room.id: self._at.bus.seen(room.id) for room in rooms}
 
     def record(self) -> Yielded:
         """What the taker is told. Raises what cannot be encoded."""
@@ -181,8 +200,7 @@ class Leaving:
         if unsaid:
             fields = {"connection_id": session.id, "keys": unsaid[:20]}
             _logger.warning("parts of a session's state are lost: msgpack cannot encode them", extra=fields)
-        seen = {room.id: self._at.bus.seen(room.id) for room in self._rooms}
-        return Yielded("record", self._revision, self.number, _encode(record), seen)
+        return Yielded("record", self._revision, self.number, _encode(record), self._seen)
 
     async def resolve(self) -> None:
         """Until it is another host's, or here again."""
@@ -242,17 +260,34 @@ class Leaving:
         self._says_hello()
         self._at.told.returned(session.connection)
         self._over(self)
+        ends_with(self._at.shard, session)
+
+    async def _pass_on(self, wires: list[bytes]) -> bool:
+        """Whether the session was there, or on the host where it has gone since."""
+        session, gateway = self.session, self._at.gateway
+        message = KeptFrames(session.id, session.key, wires)
+        for _ in range(_MOST_HOPS):
+            try:
+                await gateway.ask(self.taker, session.id, message, ASK_TIMEOUT_S)
+                return True
+            except ConnectionNotFoundError:
+                pass
+            except WspulseError:
+                return False
+            try:
+                found = await gateway.find(session.id)
+            except ShardUnavailableError:
+                return False
+            if found is None or found.host in (self.taker, gateway.host):
+                return False
+            self.taker = found.host
+        return False
 
     async def _leave(self) -> None:
         """It is another host's. What was sent to it here goes there ahead of all that waits for it."""
         session, shard = self.session, self._at.shard
-        while wires := sent_meanwhile(session):
-            try:
-                message = KeptFrames(session.id, session.key, wires)
-                await self._at.gateway.ask(self.taker, session.id, message, ASK_TIMEOUT_S)
-            except WspulseError:
-                # It has ended there, or that host has.
-                break
+        while (wires := sent_meanwhile(session)) and await self._pass_on(wires):
+            pass
         self._keeper.leave()
         for room in self._rooms:
             shard.room_table.let_go(room)

@@ -23,6 +23,8 @@ from wspulse.actors.values.errors import ShardUnavailableError, WspulseError
 
 __all__ = ["Newcomers"]
 
+_NOBODY = (0, 0)
+
 _AGAIN_S = 0.1
 """Until the directory, or a host that did not answer, is asked again."""
 
@@ -31,15 +33,30 @@ class _Newcomer:
     """`id` is the one that is asked for; `only_own`: its own client's token says so, and where it is wrong the newcomer has
     another."""
 
-    __slots__ = ("claimed_id", "id", "is_joined", "is_stranger", "only_own", "transport", "upgrade")
+    __slots__ = (
+        "claimed_id",
+        "id",
+        "is_joined",
+        "is_stranger",
+        "needs_entry",
+        "only_own",
+        "transport",
+        "upgrade",
+        "was_told_free",
+    )
 
-    def __init__(self, transport: Transport, upgrade: Upgrade) -> None:
+    def __init__(self, transport: Transport, upgrade: Upgrade, gateway: Gateway) -> None:
         self.transport = transport
         self.upgrade = upgrade
         self.only_own = upgrade.claim is not None and upgrade.claim.is_nameless
         self.id = id_of_owner(upgrade.connection_id, upgrade.claim)
         self.claimed_id = upgrade.connection_id
         """That is to be ours before it becomes something, unless a session of its own is here."""
+        is_new = upgrade.is_made_up or self.only_own
+        self.needs_entry = not is_new or gateway.maker_of(self.claimed_id) != gateway.host
+        """Whether another host could have that id: not where it names ours, and was drawn for this newcomer."""
+        self.was_told_free = False
+        """Whether the host that has made the id up says that it has no session of it."""
         self.is_joined = False
         """Whether its rooms are."""
         self.is_stranger = False
@@ -70,7 +87,7 @@ class Newcomers:
         if self.is_shut or not self._gateway.is_held():
             # The admission lets go of it as of any other.
             return False
-        newcomer = self._waiting[transport] = _Newcomer(transport, upgrade)
+        newcomer = self._waiting[transport] = _Newcomer(transport, upgrade, self._gateway)
         self._ids.want(newcomer.id)
         if newcomer.only_own:
             self._ids.want(newcomer.claimed_id)
@@ -96,7 +113,7 @@ class Newcomers:
     def _may_decide(self, newcomer: _Newcomer) -> bool:
         if self.is_shut or not self._gateway.is_held() or newcomer.id in self._yields:
             return False
-        sessions, is_held = self._shard.sessions, newcomer.claimed_id in self._ids.held
+        sessions, is_held = self._shard.sessions, not newcomer.needs_entry or newcomer.claimed_id in self._ids.held
         if not newcomer.only_own:
             return is_held or newcomer.id in sessions
         return session_claimed(sessions, newcomer.upgrade) is not None or (newcomer.is_stranger and is_held)
@@ -157,13 +174,23 @@ class Newcomers:
         """Who has the id that it wants, where that is another host; else it is ours then, or there is nothing that it could
         have."""
         if newcomer.only_own and not newcomer.is_stranger:
-            found = None if newcomer.id in self._shard.sessions else await self._gateway.find(newcomer.id)
-            if found is not None and found.host != self._gateway.host:
-                return found
-            newcomer.is_stranger = True
-            return None
+            found = None if newcomer.id in self._shard.sessions else await self._found(newcomer.id)
+            newcomer.is_stranger = found is None
+            return found
+        is_others = self._gateway.maker_of(newcomer.claimed_id) not in (None, self._gateway.host)
+        if is_others and not newcomer.was_told_free and (found := await self._found(newcomer.claimed_id)) is not None:
+            # Who has made it up may have its session without an entry.
+            return found
         taken = await self._claim(newcomer)
         return None if taken is None or taken.host == self._gateway.host else taken
+
+    async def _found(self, connection_id: str) -> Found | None:
+        """The other host that has an id, by the directory, or since it has made it up."""
+        gateway = self._gateway
+        found = await gateway.find(connection_id)
+        if found is None and (maker := gateway.maker_of(connection_id)) is not None:
+            found = Found(maker, _NOBODY, 0)
+        return None if found is None or found.host == gateway.host else found
 
     async def _claim(self, newcomer: _Newcomer) -> Taken | None:
         connection_id, ids, gateway = newcomer.claimed_id, self._ids, self._gateway
@@ -214,11 +241,15 @@ class Newcomers:
         if newcomer.only_own:
             newcomer.is_stranger = True
             return
+        revision = answer.revision or found.revision
+        if not revision:
+            newcomer.was_told_free = True
+            return
         connection_id, ids = newcomer.id, self._ids
         key = self._shard.origin, newcomer.upgrade.serial
         try:
             with ids.deciding(connection_id) as counts:
-                result = await self._gateway.move(connection_id, key, answer.revision or found.revision)
+                result = await self._gateway.move(connection_id, key, revision)
                 self._hold(connection_id, key, result, counts())
         except ShardUnavailableError:
             ids.doubt(connection_id, key)

@@ -1,6 +1,6 @@
 """`Yields`: sessions that other hosts' newcomers ask for, as the shard sees it that has them.
 
-One per shard, and its `Transit` while sessions are on their way. It decides about a newcomer as the admission does about one of
+One per shard. It decides about a newcomer as the admission does about one of
 its own; a session that goes on there is a `Leaving`.
 """
 
@@ -9,28 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import partial
-from typing import Any, NoReturn
 
+from wspulse.actors.cluster.between import Between
 from wspulse.actors.cluster.contract import Gateway, Seen
 from wspulse.actors.cluster.ids import Ids, Spawn
 from wspulse.actors.cluster.leaving import Gone, Leaving, Premises
 from wspulse.actors.mesh.message import ConnectionRecord
 from wspulse.actors.mesh.placing.yields import Yielded, YieldOver, YieldSession
 from wspulse.actors.moving.arrival import codec_name
-from wspulse.actors.moving.waiting import Waiting
 from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
 from wspulse.actors.sessions.exact.claims import Way, make_way
 from wspulse.actors.sessions.exact.session import ExactSession
 from wspulse.actors.sessions.inbox import Inbox
-from wspulse.actors.sessions.rooms.membership import rooms_of
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.state import SessionEvent, SessionState
 from wspulse.actors.sessions.transfer.halting import Halting
 from wspulse.actors.sessions.transfer.places import go_on
 from wspulse.actors.sessions.transfer.record import FORMAT
-from wspulse.actors.sessions.transfer.transits import begin_transit, end_transit
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.errors import (
     ConnectionNotFoundError,
@@ -67,8 +63,8 @@ class Yields:
         self._former_owner = former_owner
         self._spawn = spawn
         self._halting = Halting(_nobody_is_told)
-        self._waiting = Waiting()
-        self._premises = Premises(shard, gateway, ids, bus, told, remote, self._halting, self._waiting)
+        self.between = Between(shard, self._those_out)
+        self._premises = Premises(shard, gateway, ids, bus, told, remote, self._halting, self.between)
         self._numbers = 0
         self._under_way: dict[str, Leaving] = {}
         ids.leaving = self._under_way.keys()
@@ -173,6 +169,9 @@ class Yields:
 
     # A session leaves.
 
+    def _those_out(self) -> list[Session]:
+        return [each.session for each in self._under_way.values() if each.is_out]
+
     async def _goes(self, session: Session, message: YieldSession) -> bool:
         """Whether it is out of the tables. Raises ShardUnavailableError."""
         if session.state is SessionState.CLOSED:
@@ -195,7 +194,6 @@ class Yields:
                 session.apply(SessionEvent.YIELD, close=CloseReason.REPLACED)
             self._told.halted(session.connection)
             if await under_way.comes_to_rest() and await under_way.is_ours():
-                begin_transit(self._shard, self)
                 under_way.freeze()
                 self._spawn(under_way.resolve())
         finally:
@@ -212,47 +210,11 @@ class Yields:
             halting.forget(under_way.inbox)
         if shard.sessions.get(session.id) is session:
             go_on(under_way.inbox)
-        if not self._under_way:
-            if shard.halting is self._halting:
-                shard.halting = None
-            end_transit(shard, self)
+        if not self._under_way and shard.halting is self._halting:
+            shard.halting = None
         if not under_way.is_over.done():
             under_way.is_over.set_result(None)
         self._ids.look_at(session.id)
-
-    # What the shard asks: see `Transit`.
-
-    def missing(self, connection_id: str, _key: tuple[int, int] | None) -> NoReturn:
-        self._check_not_between(connection_id)
-        raise ConnectionNotFoundError(connection_id)
-
-    def newcomer_goes_to(self, _connection_id: str) -> int:
-        """It waits here until its id is this host's."""
-        return self._shard.seat
-
-    def wait_for(self, connection_id: str, call: Callable[[], object]) -> None:
-        self._waiting.wait(connection_id, call)
-
-    def frozen(self, _connection_id: str, _key: tuple[int, int] | None) -> Any:
-        """Who sends waits: nothing is kept here for a session that goes to another host but what its own connection sends."""
-        return None
-
-    def between(self, room_id: str | None) -> list[Any]:
-        return [
-            each.session
-            for each in self._under_way.values()
-            if each.is_out and (room_id is None or room_id in rooms_of(each.session))
-        ]
-
-    def coming(self, _room_id: str | None) -> list[Any]:
-        return []
-
-    def gone_to(self) -> list[int]:
-        return []
-
-    def _check_not_between(self, connection_id: str) -> None:
-        if connection_id in self._waiting:
-            raise InTransitError(partial(self._waiting.wait, connection_id))
 
 
 def _nobody_is_told(_inbox: Inbox) -> None:

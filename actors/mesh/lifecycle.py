@@ -252,6 +252,12 @@ class EventsMark(ActorMessage):
 # Supervisor → gateway, besides what all workers are told.
 
 
+class LivingHosts(ActorMessage):
+    """To workers: (tag, name) of all hosts that are alive."""
+
+    hosts: list[tuple[str, str]]
+
+
 class HostLoad(ActorMessage):
     """How many connections this host has, for people who look at the others."""
 
@@ -322,4 +328,5 @@ LifecycleMessage = (
     | LeaseChanged
     | HostsChanged
     | HostLoad
+    | LivingHosts
 )

@@ -12,7 +12,7 @@ from os import urandom
 from sys import byteorder
 from zlib import crc32
 
-__all__ = ["SETTLING", "SLOTS", "Placement"]
+__all__ = ["SETTLING", "SLOTS", "Placement", "tag_in"]
 
 SLOTS = 1024
 """Many more than shards, so that a later, unequal table can move small parts of the id space."""
@@ -34,7 +34,7 @@ class Placement:
     """The slot table. It begins as that of a server with `shards` shards, at the seats from 0 on. Raises ValueError for a count
     outside 1 … 1024."""
 
-    __slots__ = ("_owners", "_seats", "_table", "shards", "version")
+    __slots__ = ("_owners", "_seats", "_table", "shards", "tag", "version")
 
     def __init__(self, shards: int) -> None:
         if not 1 <= shards <= SLOTS:
@@ -42,6 +42,9 @@ class Placement:
         self.shards = shards
         """How many workers there are."""
         self.version = 0
+        self.tag = ""
+        """With which the ids begin that are made up here, so that they name their host where there are several: 12 hexadecimal
+        digits."""
         self._owners = [slot * shards // SLOTS for slot in range(SLOTS)]
         self._seats = frozenset(self._owners)
         self._table = self._owners.copy()
@@ -108,12 +111,12 @@ class Placement:
 
     def new_id(self, shard: int) -> str:
         """A random UUID that the seat `shard` owns, any where it owns none: one is drawn, and its last digits are counted up
-        until it fits.
+        until it fits. With a tag it is one of version 8, whose first digits are that.
 
         About `shards` tries of half a microsecond; a UUID drawn for each costs ten times that.
         """
         while True:
-            drawn = _random_uuid()
+            drawn = _random_uuid() if not self.tag else _tagged_uuid(self.tag)
             if self.shards == 1 or shard not in self._seats:
                 return drawn
             beginning, number = drawn[:-_COUNTED_DIGITS], int(drawn[-_COUNTED_DIGITS:], 16)
@@ -129,3 +132,16 @@ def _random_uuid() -> str:
     digits = urandom(16).hex()
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+def _tagged_uuid(tag: str) -> str:
+    """As a UUID of version 8, RFC 9562 §5.8, which leaves its bits to whoever makes it."""
+    drawn = _random_uuid()
+    return f"{tag[:8]}-{tag[8:]}-8{drawn[15:]}"
+
+
+def tag_in(connection_id: str) -> str | None:
+    """The tag with which an id begins that was made up by one of several hosts; None for one that was not."""
+    if len(connection_id) != 36 or connection_id[8:15:5] != "--" or connection_id[14] != "8":
+        return None
+    return connection_id[:8] + connection_id[9:13]

@@ -31,15 +31,12 @@ from wspulse.actors.sessions.connections.snapshot import snapshot
 from wspulse.actors.sessions.exact.claims import id_of_owner
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
-from wspulse.actors.sessions.state import SessionEvent
 from wspulse.actors.sessions.transfer.departed import depart
-from wspulse.actors.sessions.transfer.places import call_first, forget
+from wspulse.actors.sessions.transfer.places import call_first, ends_with, forget
 from wspulse.actors.sessions.transfer.transits import begin_transit, end_transit
-from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.errors import (
     ConnectionNotFoundError,
     InTransitError,
-    ServerClosedError,
     SessionMovedError,
 )
 
@@ -220,8 +217,7 @@ class Moving:
             call_first(session.inbox, "on_transfer_in")
         shard.publish_event("transfer", session)
         self._told.arrived(session.connection)
-        if shard.closing:
-            session.apply(SessionEvent.SERVER_CLOSE, error=ServerClosedError(), close=CloseReason.SERVER_CLOSE)
+        ends_with(shard, session)
 
     def _landed_astray(self, drain: Drain, session: Session) -> None:
         self._landed(session)

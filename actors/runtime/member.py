@@ -11,6 +11,7 @@ from wspulse.actors.bus.cluster.bus import ClusterBus
 from wspulse.actors.bus.cluster.seat import ClusterSeat
 from wspulse.actors.cluster.gateway_link import GatewayLink
 from wspulse.actors.cluster.lease import Lease
+from wspulse.actors.mesh.lifecycle import LivingHosts
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.sessions.shard import Shard
 
@@ -25,10 +26,14 @@ class ClusterMember:
 
     def __init__(self, runtime: ShardRuntime, seat: ClusterSeat, lease: int) -> None:
         self._lease = Lease(lease)
-        self._gateway = GatewayLink(seat.host, seat.gateway_path, self._lease)
+        self._gateway = GatewayLink(seat.host, seat.gateway_path, self._lease, seat.tag, seat.hosts)
         self._runtime = runtime
         self._watching: asyncio.Task[None] | None = None
         runtime.join_cluster(self._gateway, _Seen(runtime.shard, self._gateway))
+
+    def hear(self, message: LivingHosts) -> None:
+        """What the supervisor says of the other hosts."""
+        self._gateway.living(message.hosts)
 
     def open(self) -> None:
         self._gateway.open()

@@ -237,6 +237,7 @@ class ShardRuntime:
         remote, spawn, moved = partial(RemoteConnection, self), self._tasks.spawn_apart, self._former.owner_of
         cluster = Cluster(self.shard, self.owners, gateway, bus, self._extensions, remote, moved, spawn)
         self.cluster = self._dispatch.cluster = cluster
+        self.placement.tag = gateway.tag
 
     def _stages(self, turn: Callable[[], Awaitable[object]] | None = None) -> list[_Stage]:
         """All that the shard consists of: begun from the first to the last, ended from the last to the first.

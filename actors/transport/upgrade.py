@@ -33,5 +33,7 @@ class Upgrade:
     """Of which session its client says that it is its own; only where `subprotocol` is that of exact sessions."""
     window_bits: int = 0
     """Of the server's window, where the answer agrees on compression; 0: it does not."""
+    is_made_up: bool = False
+    """Whether the id was drawn for it, so that nobody else can know it."""
     serial: int = 0
     """Of the session that begins, where its birth key was told before; 0: it was not."""

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from mmap import PAGESIZE
 from pathlib import Path
@@ -27,6 +27,7 @@ from wspulse.actors.mesh.lifecycle import (
     HostLoad,
     HostsChanged,
     LeaseChanged,
+    LivingHosts,
     SeatGone,
     SeatOpened,
     SlotTable,
@@ -64,8 +65,8 @@ _RANDOM = (1 << 53) - 1
 
 
 class ClusterService:
-    """See the module. `connections()` is how many this host has now; the other functions are those of `Presence`. `kept` are the
-    files that it needs."""
+    """See the module. `connections()` is how many this host has now, and `tell_workers` tells all of them; the other functions are
+    those of `Presence`. `kept` are the files that it needs."""
 
     def __init__(
         self,
@@ -74,11 +75,13 @@ class ClusterService:
         on_up: Callable[[], None],
         on_failed: Callable[[str], None],
         connections: Callable[[], int],
+        tell_workers: Callable[[Message], None],
     ) -> None:
         self._settings = settings
         self._tell = tell
         self._on_failed = on_failed
         self._connections = connections
+        self._tell_workers = tell_workers
         self._presence = Presence(NO_GATEWAY, tell, on_up, on_failed)
         self._companion = Companion("gateway", self._launch, self._presence.failed)
         self._gateway: _Gateway | None = None
@@ -142,7 +145,11 @@ class ClusterService:
     def seat(self) -> tuple[ClusterSeat, SharedFile]:
         """What a worker that is about to be started is told, and the file of the host's lease."""
         assert self._me is not None
-        return ClusterSeat(secrets.randbelow(_RANDOM) + 1, self._me.id, self._gateway_path), self._lease
+        me, origin = self._me, secrets.randbelow(_RANDOM) + 1
+        return ClusterSeat(origin, me.id, _tag(me), tuple(self._tags()), self._gateway_path), self._lease
+
+    def _tags(self) -> Iterator[tuple[str, str]]:
+        return ((_tag(host), host.id) for host in self._hosts)
 
     def others(self) -> Others | None:
         """The other hosts, for the control socket; None without a cluster. From `start` on."""
@@ -250,6 +257,7 @@ class ClusterService:
                 self._tell(NO_LEASE, not message.is_held)
             case HostsChanged():
                 self._hosts = [msgspec.convert(each, HostInfo) for each in message.hosts]
+                self._tell_workers(LivingHosts(list(self._tags())))
             case GatewayRefused():
                 if not self._presence.are_up:
                     self._on_failed(message.text)
@@ -289,6 +297,11 @@ class _Gateway:
     def _on_envelope(self, envelope: Envelope, _fd: int | None) -> None:
         if isinstance(envelope, Tell):
             self._hear(self, envelope.message)
+
+
+def _tag(host: HostInfo) -> str:
+    """With which the ids begin that a host makes up: 48 bits of its life, in hexadecimal digits."""
+    return f"{host.life & 0xFFFFFFFFFFFF:012x}"
 
 
 def _tell_missing(_missing: object) -> None:

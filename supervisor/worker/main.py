@@ -36,6 +36,7 @@ from wspulse.actors.mesh.lifecycle import (
     Draining,
     EventsTaken,
     Exit,
+    LivingHosts,
     Prepared,
     Ready,
     TakeOver,
@@ -153,6 +154,7 @@ class Worker:
         self._exit = asyncio.Event()
         self._turn = asyncio.Event()
         self._is_in_order = True
+        self._member: ClusterMember | None = None
 
     async def run(self) -> int:
         """Returns the exit code: 1 when something of the end has failed, and was logged."""
@@ -178,9 +180,8 @@ class Worker:
             cluster=place.cluster,
             counts=None if place.counts is None else place.counts.descriptor,
         )
-        member: ClusterMember | None = None
         if place.cluster is not None and place.lease is not None:
-            member = ClusterMember(self._runtime, place.cluster, place.lease.descriptor)
+            self._member = member = ClusterMember(self._runtime, place.cluster, place.lease.descriptor)
             member.open()
         self._feed = EventFeed(self._runtime.shard, self._tell, lambda: self._stream.backlogged)
         if self._runtime.movement is not None:
@@ -207,8 +208,8 @@ class Worker:
             _logger.exception("a part of a worker did not stop cleanly")
             self._is_in_order = False
         finally:
-            if member is not None:
-                await member.close()
+            if self._member is not None:
+                await self._member.close()
             self._tell_counters()
             self._feed.close()
             self._alive.cancel()
@@ -265,6 +266,9 @@ class Worker:
                 self._drain.set()
             case TakeOver():
                 self._turn.set()
+            case LivingHosts() as message:
+                if self._member is not None:
+                    self._member.hear(message)
             case WatchEvents():
                 self._feed.watch(envelope.message.prefixes)
             case EventsTaken():

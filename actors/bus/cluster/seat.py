@@ -15,5 +15,9 @@ class ClusterSeat:
     """Of this process: a random number from 1 to 2**53 - 1 that no other process of any host has."""
     host: str = ""
     """Our host's name."""
+    tag: str = ""
+    """With which the ids begin that our host makes up."""
+    hosts: tuple[tuple[str, str], ...] = ()
+    """(tag, name) of all hosts that are alive, as far as they were known when this process was started."""
     gateway_path: str = ""
     """Where the host's gateway is asked; "" where nobody asks it."""

@@ -11,9 +11,12 @@ from wspulse.actors.sessions.exact.session import ExactSession
 from wspulse.actors.sessions.inbox import Callback, Inbox
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
+from wspulse.actors.sessions.state import SessionEvent
 from wspulse.actors.transport.transport import Transport
+from wspulse.actors.values.close_code import CloseReason
+from wspulse.actors.values.errors import ServerClosedError
 
-__all__ = ["call_first", "carry_on", "forget", "go_on", "let_go", "take_in", "take_out", "wait_on"]
+__all__ = ["call_first", "carry_on", "ends_with", "forget", "go_on", "let_go", "take_in", "take_out", "wait_on"]
 
 
 def take_out(shard: Shard, session: Session) -> None:
@@ -68,6 +71,12 @@ def call_first(inbox: Inbox, kind: str) -> None:
     if inbox._mailbox is None:
         inbox._mailbox = deque()
     inbox._mailbox.appendleft(Callback(kind))
+
+
+def ends_with(shard: Shard, session: Session) -> None:
+    """It is here, and ends at once where all of the shard ends."""
+    if shard.closing:
+        session.apply(SessionEvent.SERVER_CLOSE, error=ServerClosedError(), close=CloseReason.SERVER_CLOSE)
 
 
 def go_on(inbox: Inbox) -> None:

@@ -3,10 +3,15 @@ each once and in order."""
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from tests.support.cluster.client import Client
 from tests.support.cluster.stage import ClusterStage, cluster_stage
+from wspulse.actors.mesh.message import Message
+from wspulse.actors.mesh.placing.yields import KeptFrames
 
 
 def away(stage: ClusterStage, name: str, *, is_exact: bool = False) -> Client:
@@ -202,3 +207,28 @@ def test_frames_of_the_sessions_own_connection_stay_with_it_where_it_is_taken_ba
         stage.run()
         assert client.payloads("direct") == [0, 1, 2]
         assert client.payloads("room") == [0, 1, 2]
+
+
+def test_frames_of_the_sessions_own_connection_follow_it_where_it_has_gone_on() -> None:
+    with cluster_stage("ABC", on_duplicate="resume", delays_s=(0.05, 0.05)) as stage:
+        client = away(stage, "A")
+        connection = stage["A"].shard.sessions["ada"].connection
+        gateway = stage["A"].gateway
+        ask, is_gone = gateway.ask, asyncio.Event()
+
+        async def late(host: str, connection_id: str | None, message: Message, timeout_s: float | None) -> Any:
+            if isinstance(message, KeptFrames):
+                await is_gone.wait()
+            return await ask(host, connection_id, message, timeout_s)
+
+        gateway.ask = late  # type: ignore[method-assign]
+        client.dial(stage["B"])
+        stage.until(lambda: not stage.where("ada"))
+        for number in range(3):
+            stage.send_by(connection, number)
+        stage.until(lambda: stage.where("ada") == ["B"])
+        client.dial(stage["C"])
+        stage.until(lambda: stage.where("ada") == ["C"])
+        is_gone.set()
+        stage.run(3)
+        assert client.payloads("direct") == [0, 1, 2]

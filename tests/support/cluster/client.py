@@ -184,7 +184,8 @@ class Client:
                 upgrade.claim = Claim(self.token, self.received, is_nameless=not self.is_named)
         if not self.is_named:
             host.drawn += 1
-            upgrade.connection_id = f"made-up-{host.name}-{host.drawn}"
+            upgrade.connection_id = f"00000000-{ord(host.name):04x}-8{host.drawn:03x}-8000-000000000000"
+            upgrade.is_made_up = not upgrade.claim
         return Line(self, host, upgrade)
 
     def reads(self, line: Line, frame: dict[str, Any]) -> None:

@@ -16,7 +16,6 @@ from wspulse.actors.cluster.leaving import Leaving
 from wspulse.actors.cluster.newcomers import Newcomers
 from wspulse.actors.cluster.yielding import Yields
 from wspulse.actors.mesh.placing import owners
-from wspulse.actors.sessions.room import Room
 
 __all__ = ["FAULTS"]
 
@@ -71,26 +70,13 @@ def _without_fetching(self: Any, shard: Any, gateway: Any, bus: Any, record: Any
     _init(self, shard, nothing, bus, record)
 
 
-class _AheadBus:
-    """Says that it is as far as anybody."""
-
-    def __init__(self, bus: Any) -> None:
-        self._bus = bus
-
-    def seen(self, _room_id: str) -> int:
-        return 1 << 50
-
-    async def reach(self, _room_id: str, _sequence: int) -> None:
-        """It is there."""
+async def _without_waiting(self: Any, seen: dict[str, int]) -> None:
+    """As if the session had seen no more than was seen here."""
+    await _prepare(self, {room_id: min(sequence, self._bus.seen(room_id)) for room_id, sequence in seen.items()})
 
 
-def _without_waiting(self: Any, shard: Any, gateway: Any, bus: Any, record: Any) -> None:
-    nothing: Any = _NothingFetched(gateway)
-    _init(self, shard, nothing, _AheadBus(bus), record)
-
-
+_prepare = _Landing.prepare
 _init = _Landing.__init__
-_flush = Room.flush
 
 
 def _release_at_once(self: Ids, connection_id: str) -> bool:
@@ -105,23 +91,21 @@ FAULTS = {
     "the last callback is not waited for": Fault(
         lambda: [patch.object(Ids, "callbacks_ended", _at_once), patch.object(Ids, "_is_needed", _release_at_once)]
     ),
-    "what a room had between is not fetched": Fault(
-        lambda: [patch.object(_Landing, "__init__", _without_fetching)], 50
-    ),
-    "a host that is behind does not wait": Fault(lambda: [patch.object(_Landing, "__init__", _without_waiting)], 170),
+    "what a room had between is not fetched": Fault(lambda: [patch.object(_Landing, "__init__", _without_fetching)], 5),
+    "a host that is behind does not wait": Fault(lambda: [patch.object(_Landing, "prepare", _without_waiting)]),
     "the taker does not ask the directory": Fault(lambda: [patch.object(Landings, "_commit", _always)]),
     "an owner that hears nothing swaps nothing": Fault(lambda: [patch.object(Leaving, "_swap_back", _always)]),
-    "an owner that hears nothing lets go": Fault(lambda: [patch.object(Leaving, "_swap_back", _never)], 230),
+    "an owner that hears nothing lets go": Fault(lambda: [patch.object(Leaving, "_swap_back", _never)], 355),
     "ids under way are not waited for": Fault(
         lambda: [patch.object(Yields, "__contains__", lambda *_: False), patch.object(Yields, "over", _at_once)]
     ),
     "ids are not claimed": Fault(lambda: [patch.object(Newcomers, "_may_decide", lambda *_: True)]),
     "what is asked goes out of order": Fault(
-        lambda: [patch.object(owners._Ask, "is_asking_afar", property(lambda _: False, lambda *_: None))], 670
+        lambda: [patch.object(owners._Ask, "is_asking_afar", property(lambda _: False, lambda *_: None))], 5980
     ),
     "what its connection sent meanwhile is lost": Fault(
-        lambda: [patch.object(leaving, "sent_meanwhile", _no_frames_of_its_own)], 180
+        lambda: [patch.object(leaving, "sent_meanwhile", _no_frames_of_its_own)], 5
     ),
-    "nobody is told that the directory decides": Fault(lambda: [patch.object(Ids, "decided", _at_once)], 640),
+    "nobody is told that the directory decides": Fault(lambda: [patch.object(Ids, "decided", _at_once)], 240),
 }
 """By what is wrong."""

@@ -33,7 +33,7 @@ _WEIGHTS = {
     "broadcast": 5,
     "kick": 1,
     "wait": 1,
-    "hiccup": 1,
+    "hiccup": 2,
 }
 """How often each step is drawn."""
 
@@ -241,7 +241,7 @@ class History:
     def _hiccup(self) -> None:
         """Something does not answer for a while."""
         stage, loop = self.stage, self.stage.loop
-        match self.random.randrange(3):
+        match self.random.randrange(4):
             case 0:
                 self._note("the directory is away")
                 stage.directory.is_away = True
@@ -255,6 +255,11 @@ class History:
                 gateway = stage[name].gateway
                 gateway.drops = lambda message: isinstance(message, YieldOver)
                 loop.call_later(self.random.choice((0.1, 3.0)), setattr, gateway, "drops", _nothing)
+            case 3:
+                name = self.random.choice(self._living())
+                self._note(f"{name} gets broadcasts late")
+                stage[name].bus.late_s = self.random.choice((0.05, 0.5))
+                loop.call_later(self.random.choice((0.1, 3.0)), setattr, stage[name].bus, "late_s", 0.0)
 
     def _kill(self) -> None:
         if len(self._living()) > 1:

@@ -16,7 +16,7 @@ from wspulse.actors.cluster.cluster import Cluster
 from wspulse.actors.cluster.contract import Claimed, Found, Missed, Taken
 from wspulse.actors.mesh.actor import ActorRef, LocalRef
 from wspulse.actors.mesh.message import ConnectionRecord, Message
-from wspulse.actors.mesh.placement import Placement
+from wspulse.actors.mesh.placement import Placement, tag_in
 from wspulse.actors.mesh.placing.former_slots import FormerSlots
 from wspulse.actors.mesh.placing.owners import Owners
 from wspulse.actors.runtime.dispatch import Dispatch
@@ -30,7 +30,7 @@ from wspulse.actors.values.errors import ShardUnavailableError
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.options.server_options import ServerOptions
 
-__all__ = ["Host"]
+__all__ = ["Host", "PretendedGateway"]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_message = msgspec.msgpack.Decoder(Message).decode
@@ -143,11 +143,16 @@ class Reached(Protocol):
         """Its one shard."""
 
 
+def tag_of(host: str) -> str:
+    return f"{ord(host):012x}"
+
+
 class PretendedGateway:
     """One host's `Gateway`."""
 
     def __init__(self, host: Reached, network: Network) -> None:
         self.host = host.name
+        self.tag = tag_of(host.name)
         self._host = host
         self._network = network
         self._to_directory = Wire(network)
@@ -158,6 +163,10 @@ class PretendedGateway:
         self.asked: list[tuple[str, Message]] = []
         self.drops: Callable[[Message], bool] = lambda _message: False
         """Which messages, though asked, never arrive."""
+
+    def maker_of(self, connection_id: str) -> str | None:
+        tag = tag_in(connection_id)
+        return next((name for name in self._network.alive if tag == tag_of(name)), None)
 
     async def claim(self, connection_id: str, key: tuple[int, int]) -> Claimed | Taken:
         directory = self._network.directory

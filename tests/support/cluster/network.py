@@ -63,10 +63,12 @@ class Directory:
         """How many of the next answers do not come back, though what was asked is done."""
         self._revision = 0
         self.writes = 0
+        self.asked = 0
 
     async def ask(self, wire: Wire, question: Callable[[], Answer]) -> Answer:
         loop = self._network.loop
         answer: asyncio.Future[Answer] = loop.create_future()
+        self.asked += 1
 
         def arrive() -> None:
             if self.is_away:
