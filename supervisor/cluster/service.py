@@ -65,7 +65,7 @@ _RANDOM = (1 << 53) - 1
 
 
 class ClusterService:
-    """See the module. `connections()` is how many this host has now, and `tell_workers` tells all of them; the other functions are
+    """See the module. `connections()` is how many this host has now, and `tell_workers` tells all of them; the others are
     those of `Presence`. `kept` are the files that it needs."""
 
     def __init__(
