@@ -29,7 +29,7 @@ class AbsentServerError(ControlError):
     def __init__(self, endpoint: str, reason: str, servers: Sequence[RunningServer] | None = None) -> None:
         running = running_servers() if servers is None else servers
         others = "your servers on this machine:" if running else NONE_TEXT
-        super().__init__(f"no server found (looked at {endpoint}: {reason}); {others}")
+        super().__init__(f"nothing runs here (looked at {endpoint}: {reason}); {others}")
         self.lines = [
             f"  {_option(server):{_width(running)}}  {_urls(server)}, pid {server.record.pid}" for server in running
         ]

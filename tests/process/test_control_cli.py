@@ -107,7 +107,7 @@ def test_errors_are_one_line_and_an_exit_code(
 def test_absent_server_is_exit_code_3(tmp_path: Path) -> None:
     ended = wspulse(None, "stats", "--control", f"ipc://{tmp_path}/none", "--timeout", "0.2")
     assert ended.returncode == 3
-    assert f"no server found (looked at ipc://{tmp_path}/none: " in ended.stderr
+    assert f"nothing runs here (looked at ipc://{tmp_path}/none: " in ended.stderr
 
 
 def test_events_are_printed_as_they_happen(server: ServerProcess) -> None:

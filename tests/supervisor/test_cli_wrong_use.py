@@ -116,7 +116,7 @@ def test_server_whose_socket_is_not_there_is_absent_at_once(
     code, line = told(["stats", "--control", f"ipc://{tmp_path}/{name}"], capsys)
     assert time.monotonic() - before < 5
     assert code == 3
-    assert f"no server found (looked at ipc://{tmp_path}/{name}: the socket does not exist)" in line
+    assert f"nothing runs here (looked at ipc://{tmp_path}/{name}: the socket does not exist)" in line
 
 
 def test_server_that_left_its_socket_behind_is_absent_at_once(

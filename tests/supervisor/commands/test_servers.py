@@ -21,7 +21,7 @@ def test_absence_names_the_servers_that_run_and_how_to_reach_them() -> None:
     error = AbsentServerError("ipc:///x", "the socket does not exist", [BY_PORT, BESIDE, STARTING])
     assert (
         str(error)
-        == "wspulse: no server found (looked at ipc:///x: the socket does not exist); your servers on this machine:"
+        == "wspulse: nothing runs here (looked at ipc:///x: the socket does not exist); your servers on this machine:"
     )
     assert error.lines == [
         "  --port 8000         ws://127.0.0.1:8000/ws, pid 17",
