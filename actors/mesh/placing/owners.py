@@ -33,9 +33,6 @@ _HOP_S = 0.01
 """How many seats an ask is sent on to at once, and how long it waits before each further one: two processes that name each other,
 since one of them has not adopted a table yet, are not to keep a loop busy."""
 
-_WAS_THERE_S = 0.1
-"""Whoever has an answer after longer than this had asked where the session was, until it went on to another host."""
-
 
 class Askable(Protocol):
     """Who is asked about an id."""
@@ -231,7 +228,6 @@ class Owners:
                 # Nobody may ever be there again, and it has no deadline of its own.
                 await self._wait_for_seat(seat, monotonic() + ASK_TIMEOUT_S)
                 continue
-            asked_at = monotonic()
             try:
                 return await ref.ask(message, timeout_s=None)
             except SessionMovedError as moved:
@@ -239,9 +235,8 @@ class Owners:
             except ConnectionNotFoundError:
                 if self.elsewhere is None:
                     raise
-                if monotonic() - asked_at > _WAS_THERE_S:
-                    tried.clear()
-                tried.append(None if isinstance(seat, int) else seat)
+                # It has all the time that a session takes to go from host to host, however often.
+                tried = [*tried[-1:], None if isinstance(seat, int) else seat]
                 way = await self.elsewhere.way_to(connection_id, tried)
                 seat = self.placement.final_owner(connection_id) if way is None else way
             hops += 1
