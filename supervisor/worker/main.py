@@ -45,7 +45,6 @@ from wspulse.actors.mesh.lifecycle import (
 from wspulse.actors.mesh.message import Envelope, MailboxMoved, Message, Tell
 from wspulse.actors.mesh.stream import Stream
 from wspulse.actors.runtime.event_feed import EventFeed
-from wspulse.actors.runtime.member import ClusterMember
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.server import Server
 from wspulse.supervisor.host.descriptor_limit import raise_descriptor_limit
@@ -53,6 +52,7 @@ from wspulse.supervisor.host.process_title import set_process_title
 from wspulse.supervisor.logs.configuration import configure_logs
 from wspulse.supervisor.worker.application import BootError, failure_text, load_application
 from wspulse.supervisor.worker.child_spec import ChildSpec, Start
+from wspulse.supervisor.worker.cluster_member import ClusterMember
 from wspulse.supervisor.worker.forked_child import keep_descriptors_from_children, keep_loop_from_children
 from wspulse.supervisor.worker.signal_stack import enlarge_signal_stack
 from wspulse.supervisor.worker.stray_signals import PASSED_OVER, pass_over_signals

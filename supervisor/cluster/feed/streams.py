@@ -229,4 +229,4 @@ class Streams:
 
 
 def _first_sequence(above: int) -> int:
-    return max(time.time_ns() >> 16, above + 1_000_000)
+    return max(time.time_ns() // 1000, above + 1_000_000)

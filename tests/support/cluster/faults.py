@@ -95,7 +95,7 @@ FAULTS = {
     "a host that is behind does not wait": Fault(lambda: [patch.object(_Landing, "prepare", _without_waiting)]),
     "the taker does not ask the directory": Fault(lambda: [patch.object(Landings, "_commit", _always)]),
     "an owner that hears nothing swaps nothing": Fault(lambda: [patch.object(Leaving, "_swap_back", _always)]),
-    "an owner that hears nothing lets go": Fault(lambda: [patch.object(Leaving, "_swap_back", _never)], 355),
+    "an owner that hears nothing lets go": Fault(lambda: [patch.object(Leaving, "_swap_back", _never)], 785),
     "ids under way are not waited for": Fault(
         lambda: [patch.object(Yields, "__contains__", lambda *_: False), patch.object(Yields, "over", _at_once)]
     ),
@@ -104,8 +104,8 @@ FAULTS = {
         lambda: [patch.object(owners._Ask, "is_asking_afar", property(lambda _: False, lambda *_: None))], 5980
     ),
     "what its connection sent meanwhile is lost": Fault(
-        lambda: [patch.object(leaving, "sent_meanwhile", _no_frames_of_its_own)], 5
+        lambda: [patch.object(leaving, "sent_meanwhile", _no_frames_of_its_own)], 25
     ),
-    "nobody is told that the directory decides": Fault(lambda: [patch.object(Ids, "decided", _at_once)], 240),
+    "nobody is told that the directory decides": Fault(lambda: [patch.object(Ids, "decided", _at_once)], 520),
 }
 """By what is wrong."""
