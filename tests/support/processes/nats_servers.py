@@ -47,6 +47,10 @@ class NatsServers:
         """All of them, as `--cluster` takes them."""
         return ",".join(self.urls)
 
+    def pids(self) -> list[int]:
+        """Of those that run."""
+        return [process.pid for process in self._processes.values()]
+
     def start(self, number: int) -> None:
         folder = self.folder / str(number)
         folder.mkdir(exist_ok=True)
