@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wspulse.actors.bus.waiting import publish_when_free
-from wspulse.actors.cluster.cluster import Cluster
 from wspulse.actors.mesh.lifecycle import (
     CloseStrays,
     KeepBus,
@@ -61,6 +60,9 @@ from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.frozen import receiver
 from wspulse.actors.values.control_frame import encode_control_frame, read_control_frame
 from wspulse.actors.values.errors import BadRequestError, ConnectionNotFoundError, ServerClosedError, SessionMovedError
+
+if TYPE_CHECKING:
+    from wspulse.actors.cluster.cluster import Cluster
 
 __all__ = ["Dispatch"]
 

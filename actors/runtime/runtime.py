@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wspulse.actors.accept.acceptor import Acceptor
 from wspulse.actors.accept.handover import Handovers
@@ -25,8 +25,6 @@ from wspulse.actors.accept.pages import own_pages
 from wspulse.actors.accept.proxies.trust import TrustedProxies
 from wspulse.actors.bus.cluster.seat import ClusterSeat
 from wspulse.actors.bus.contract import Bus
-from wspulse.actors.cluster.cluster import Cluster
-from wspulse.actors.cluster.contract import Gateway, Seen
 from wspulse.actors.events.measured import measured
 from wspulse.actors.journal.slow_handlers import SlowHandlers
 from wspulse.actors.limits.places import Full
@@ -57,6 +55,10 @@ from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.values.awaitable import result_of
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.health import MEMORY_IS_SHORT, Health
+
+if TYPE_CHECKING:
+    from wspulse.actors.cluster.cluster import Cluster
+    from wspulse.actors.cluster.contract import Gateway, Seen
 
 __all__ = ["ShardRuntime"]
 
@@ -201,7 +203,7 @@ class ShardRuntime:
                 self,
                 self._extensions,
                 self._tasks,
-                tell_supervisor or _nobody_is_told,
+                tell_supervisor or (lambda _message: None),
                 self._former,
             )
             self._mailbox.moves = self.movement.moving
@@ -233,7 +235,9 @@ class ShardRuntime:
         return len(self.shard.sessions)
 
     def join_cluster(self, gateway: Gateway, bus: Seen) -> None:
-        """Be part of one of several hosts. To be called before `start`."""
+        """Be part of one of several hosts; others never load this. To be called before `start`."""
+        from wspulse.actors.cluster.cluster import Cluster
+
         remote, spawn, moved = partial(RemoteConnection, self), self._tasks.spawn_apart, self._former.owner_of
         cluster = Cluster(self.shard, self.owners, gateway, bus, self._extensions, remote, moved, spawn)
         self.cluster = self._dispatch.cluster = cluster
@@ -394,7 +398,3 @@ class ShardRuntime:
     def _tell_adopted(self, seat: int) -> None:
         if (ref := self.refs.get(seat)) is not None:
             ref.tell(TableAdopted(self.placement.version, self.shard.seat))
-
-
-def _nobody_is_told(_message: Message) -> None:
-    """There is no supervisor."""

@@ -15,7 +15,7 @@ from contextlib import suppress
 from mmap import PAGESIZE
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -36,7 +36,6 @@ from wspulse.actors.mesh.message import Envelope, Message, Tell
 from wspulse.actors.mesh.stream import Stream
 from wspulse.supervisor.cluster.hosts.records import HostInfo
 from wspulse.supervisor.cluster.main import main
-from wspulse.supervisor.cluster.others import Others
 from wspulse.supervisor.cluster.spec import GatewaySpec
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.installed import installed_version
@@ -49,6 +48,9 @@ from wspulse.supervisor.process.companions.process import CompanionProcess
 from wspulse.supervisor.process.companions.watch import CompanionWatch
 from wspulse.supervisor.process.seating import Seating
 from wspulse.supervisor.settings.layers import Settings
+
+if TYPE_CHECKING:
+    from wspulse.supervisor.cluster.others import Others
 
 __all__ = ["NATS_AWAY", "NO_GATEWAY", "NO_LEASE", "ClusterService"]
 
@@ -155,6 +157,8 @@ class ClusterService:
         """The other hosts, for the control socket; None without a cluster. From `start` on."""
         if not self.is_wanted or self._me is None:
             return None
+        from wspulse.supervisor.cluster.others import Others
+
         return Others(self._me.id, self._gateway_path, self._lease)
 
     def hear(self, message: Message) -> None:

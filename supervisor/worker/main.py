@@ -24,6 +24,7 @@ import socket
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -52,10 +53,12 @@ from wspulse.supervisor.host.process_title import set_process_title
 from wspulse.supervisor.logs.configuration import configure_logs
 from wspulse.supervisor.worker.application import BootError, failure_text, load_application
 from wspulse.supervisor.worker.child_spec import ChildSpec, Start
-from wspulse.supervisor.worker.cluster_member import ClusterMember
 from wspulse.supervisor.worker.forked_child import keep_descriptors_from_children, keep_loop_from_children
 from wspulse.supervisor.worker.signal_stack import enlarge_signal_stack
 from wspulse.supervisor.worker.stray_signals import PASSED_OVER, pass_over_signals
+
+if TYPE_CHECKING:
+    from wspulse.supervisor.worker.cluster_member import ClusterMember
 
 __all__ = ["DUMP_SIGNAL", "main"]
 
@@ -181,6 +184,8 @@ class Worker:
             counts=None if place.counts is None else place.counts.descriptor,
         )
         if place.cluster is not None and place.lease is not None:
+            from wspulse.supervisor.worker.cluster_member import ClusterMember
+
             self._member = member = ClusterMember(self._runtime, place.cluster, place.lease.descriptor)
             member.open()
         self._feed = EventFeed(self._runtime.shard, self._tell, lambda: self._stream.backlogged)

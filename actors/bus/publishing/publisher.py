@@ -187,7 +187,8 @@ class Publisher:
             self._send(data)
             if flow.published(audience_of(topic), len(data)):
                 self._mark(flow.due_marks())
-        self._begin_period()
+        if self._period is None:
+            self._begin_period()
 
     def _take_but(self, room_id: str, wire: bytes, excluded: frozenset[str]) -> None:
         """A message of its own, behind what this turn has published before."""

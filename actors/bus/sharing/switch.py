@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from wspulse.actors.bus.cluster.bus import ClusterBus
 from wspulse.actors.bus.cluster.seat import ClusterSeat
 from wspulse.actors.bus.local import LocalBus
 from wspulse.actors.bus.receiving.failures import Failures
@@ -192,9 +191,16 @@ class BusSwitch:
     def _local(self) -> LocalBus:
         return LocalBus(self._host.deliver, self._host.deliver_but)
 
+    def _kind(self) -> Callable[..., ZmqBus]:
+        if self._cluster is None:
+            return ZmqBus
+        # A server on one host never loads it.
+        from wspulse.actors.bus.cluster.bus import ClusterBus
+
+        return partial(ClusterBus, seat=self._cluster)
+
     def _make(self, endpoints: tuple[str, str]) -> ZmqBus:
-        make = ZmqBus if self._cluster is None else partial(ClusterBus, seat=self._cluster)
-        bus = make(
+        bus = self._kind()(
             *endpoints,
             shard=self._seat,
             incarnation=self._host.incarnation,

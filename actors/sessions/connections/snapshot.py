@@ -12,11 +12,11 @@ __all__ = ["snapshot"]
 
 def snapshot(session: Session, worker: int, *, with_state: bool = False) -> ConnectionRecord:
     """`worker` is the name of the one in which it lives. Of the application's state goes with it what msgpack can express."""
-    first, *further = rooms_of(session)
+    rooms = rooms_of(session)
     connection = session.connection
     return ConnectionRecord(
         session.id,
-        first,
+        rooms[0],
         worker,
         *session.key,
         session.state.value,
@@ -25,5 +25,5 @@ def snapshot(session: Session, worker: int, *, with_state: bool = False) -> Conn
         connection.subprotocol,
         connection.latency_s,
         expressible(connection.state) if with_state else None,
-        tuple(further),
+        rooms[1:],
     )
