@@ -56,6 +56,9 @@ class Gateway(Protocol):
         """The living host that has made up an id, our own perhaps; None for all other ids. While its session has never left that
         host it needs no entry."""
 
+    def is_alive(self, host: str) -> bool:
+        """Whether that host is one of the cluster's, as far as ours knows."""
+
     async def claim(self, connection_id: str, key: tuple[int, int]) -> Claimed | Taken:
         """Make the entry of an id that has none."""
 

@@ -77,6 +77,9 @@ class GatewayLink:
         tag = tag_in(connection_id)
         return None if tag is None else self._makers.get(tag)
 
+    def is_alive(self, host: str) -> bool:
+        return host in self._makers.values()
+
     async def claim(self, connection_id: str, key: tuple[int, int]) -> Claimed | Taken:
         entry = await self._ask(ClaimId(connection_id, key))
         return _claimed(msgspec.convert(entry, Entry))

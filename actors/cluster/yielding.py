@@ -15,7 +15,7 @@ from wspulse.actors.cluster.contract import Gateway, Seen
 from wspulse.actors.cluster.ids import Ids, Spawn
 from wspulse.actors.cluster.leaving import Gone, Leaving, Premises
 from wspulse.actors.mesh.message import ConnectionRecord
-from wspulse.actors.mesh.placing.yields import Yielded, YieldOver, YieldSession
+from wspulse.actors.mesh.placing.yields import AwaitCallbacks, Yielded, YieldOver, YieldSession
 from wspulse.actors.moving.arrival import codec_name
 from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
 from wspulse.actors.sessions.exact.claims import Way, make_way
@@ -158,14 +158,28 @@ class Yields:
                 await known.wait()
 
     async def _free(self, connection_id: str) -> Yielded:
-        await self._ids.callbacks_ended(connection_id)
-        await self._ids.decided(connection_id)
+        ids, running = self._ids, self._ids.running(connection_id)
+        if self._former_owner(connection_id) is not None:
+            # Who decides about it by now knows of no callback that runs here.
+            while running is not None:
+                await ids.callbacks_ended(running)
+                running = ids.running(connection_id)
+        await ids.decided(connection_id)
         if connection_id in self._shard.sessions:
             # A newcomer of our own was quicker.
             raise ShardUnavailableError("the connection id is in use again")
         if (seat := self._former_owner(connection_id)) is not None:
             raise SessionMovedError(seat)
-        return Yielded("free", self._ids.offer(connection_id))
+        return Yielded("free", ids.offer(connection_id), running=ids.running(connection_id))
+
+    async def wait_for_callbacks(self, message: AwaitCallbacks) -> bool:
+        """Whether those of a session that ended for another host's newcomer are over in time."""
+        try:
+            async with asyncio.timeout(message.timeout_s):
+                await self._ids.callbacks_ended(message.key)
+        except TimeoutError:
+            return False
+        return True
 
     # A session leaves.
 

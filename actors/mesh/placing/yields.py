@@ -19,7 +19,7 @@ import msgspec
 from wspulse.actors.mesh.lifecycle import ActorMessage
 from wspulse.actors.values.text.exact import Claim
 
-__all__ = ["JoinRoomWithin", "KeptFrames", "YieldMessage", "YieldOver", "YieldSession", "Yielded"]
+__all__ = ["AwaitCallbacks", "JoinRoomWithin", "KeptFrames", "YieldMessage", "YieldOver", "YieldSession", "Yielded"]
 
 
 class YieldSession(ActorMessage):
@@ -44,7 +44,7 @@ class YieldSession(ActorMessage):
 
 class Yielded(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What becomes of the id. "refused": the newcomer gets 409; "strange": the session is not its own; "free": no session has the
-    id, and no callback of one runs any more; "record": the session goes on where the newcomer is."""
+    id any more; "record": the session goes on where the newcomer is."""
 
     outcome: Literal["refused", "strange", "free", "record"]
     revision: int = 0
@@ -54,6 +54,8 @@ class Yielded(msgspec.Struct, frozen=True, array_like=True, gc=False):
     record: bytes = b""
     seen: dict[str, int] = {}
     """By room, the sequence of the last message that the session has got."""
+    running: tuple[int, int] | None = None
+    """Of an id that is free, the birth key of its last session where a callback of that has yet to run: see AwaitCallbacks."""
 
 
 class YieldOver(ActorMessage):
@@ -62,6 +64,15 @@ class YieldOver(ActorMessage):
     connection_id: str
     number: int
     is_taken: bool
+
+
+class AwaitCallbacks(ActorMessage):
+    """Wait until the last callback of the session with this birth key has run, for `timeout_s` at most. Result: whether it
+    has."""
+
+    connection_id: str
+    key: tuple[int, int]
+    timeout_s: float
 
 
 class KeptFrames(ActorMessage):
@@ -81,4 +92,4 @@ class JoinRoomWithin(ActorMessage):
     key: tuple[int, int] | None = None
 
 
-YieldMessage = YieldSession | YieldOver | KeptFrames | JoinRoomWithin
+YieldMessage = YieldSession | YieldOver | AwaitCallbacks | KeptFrames | JoinRoomWithin

@@ -99,6 +99,8 @@ class History:
             return
         if self.stage[host].is_dead:
             return
+        if kind == "message" and host in self.stage.unsure and self._is_anothers(host, connection_id):
+            self._fail(f"{given} of {connection_id} is handled on {host}, and its session is another host's")
         if host not in self.stage.unsure:
             running = self._running.get(connection_id)
             if running is not None and running[0] not in self.stage.unsure:
@@ -118,6 +120,10 @@ class History:
         self._connections[connection_id] = host, connection
         if kind == "message":
             self._handled[key].append(given)
+
+    def _is_anothers(self, host: str, connection_id: str) -> bool:
+        entry = self.stage.directory.entries.get(connection_id)
+        return entry is not None and entry.host != host and entry.host in self.stage.network.alive
 
     def _fail(self, text: str) -> None:
         # In a callback nobody hears what it raises but the log.

@@ -168,6 +168,9 @@ class PretendedGateway:
         tag = tag_in(connection_id)
         return next((name for name in self._network.alive if tag == tag_of(name)), None)
 
+    def is_alive(self, host: str) -> bool:
+        return host in self._network.alive
+
     async def claim(self, connection_id: str, key: tuple[int, int]) -> Claimed | Taken:
         directory = self._network.directory
         return await directory.ask(self._to_directory, partial(directory.claim, connection_id, self.host, key))
