@@ -351,8 +351,10 @@ async def test_answer_to_a_call_counts_and_comes_over_the_next_line(resuming: Co
 
 
 @pytest.mark.parametrize("is_suspended", [False, True], ids=["connected", "suspended"])
-async def test_what_was_acknowledged_is_handled_when_the_server_closes(workers: int, is_suspended: bool) -> None:
-    with contract_server(workers, resume_window=30) as server:
+async def test_what_was_acknowledged_is_handled_when_the_server_closes(
+    workers_of_one_host: int, is_suspended: bool
+) -> None:
+    with contract_server(workers_of_one_host, resume_window=30) as server:
         name = server.new_id()
         client = await dialled(server, name)
         await client.send("do", {"op": "hold", "seconds": 2})
