@@ -310,11 +310,55 @@ def test_session_that_another_version_cannot_read_ends_as_a_duplicate() -> None:
         assert stage.of("ada") == [("A", "connect"), ("A", "disconnect"), ("B", "connect")]
 
 
-def test_session_of_no_resume_window_ends_where_its_client_is_back_elsewhere() -> None:
+def test_exact_session_of_no_resume_window_follows_its_own_client_while_its_transport_lives() -> None:
     with cluster_stage(resume_window=0) as stage:
         client = stage.open("ada", "A", is_exact=True)
+        for number, name in enumerate("BABA"):
+            client.say("say", number)
+            stage.broadcast("A", number)
+            come_back(stage, client, name)
+        assert client.recovered == [False, True, True, True, True]
+        assert client.payloads("room") == [0, 1, 2, 3]
+        assert [given for _, kind, _, given in stage.log if kind == "say"] == [0, 1, 2, 3]
+        assert {kind for _, kind in stage.of("ada")} == {"connect", "say", "transfer_out", "transfer_in"}
+        assert client.line is not None
+        client.line.cut()
+        stage.run()
+        assert stage.of("ada")[-1] == ("A", "disconnect")
         come_back(stage, client, "B")
-        assert client.recovered == [False, False]
+        assert not client.recovered[-1]
+
+
+def test_exact_session_of_no_resume_window_is_there_when_its_client_comes_again_after_a_taker_that_was_lost() -> None:
+    with cluster_stage("ABC", resume_window=0) as stage:
+        client = stage.open("ada", "A", is_exact=True)
+        stage["B"].gateway.is_cut_off.add("A")
+        stage["A"].gateway.drops = lambda message: isinstance(message, YieldOver)
+        line = client.dial(stage["C"])
+        stage.until(lambda: not stage.where("ada"))
+        line.cut()
+        stage.run(4)
+        come_back(stage, client, "A")
+        assert client.recovered == [False, True]
+        assert stage.of("ada", "connect", "disconnect") == [("A", "connect")]
+
+
+def test_exact_session_of_no_resume_window_whose_client_does_not_come_again_has_lost_its_transport() -> None:
+    with cluster_stage(resume_window=0) as stage:
+        client = stage.open("ada", "A", is_exact=True)
+        line = client.dial(stage["B"])
+        stage.until(lambda: not stage.where("ada"))
+        line.cut()
+        stage.run(15)
+        assert stage.where("ada") == []
+        assert stage.of("ada", "connect", "disconnect") == [("A", "connect"), ("A", "disconnect")]
+        assert type(stage.given("ada", "disconnect")).__name__ == "ConnectionLostError"
+
+
+def test_session_of_no_resume_window_ends_where_a_plain_client_is_back_elsewhere() -> None:
+    with cluster_stage(resume_window=0) as stage:
+        stage.open("ada", "A")
+        stage.open("ada", "B")
         assert stage.of("ada") == [("A", "connect"), ("A", "disconnect"), ("B", "connect")]
 
 
