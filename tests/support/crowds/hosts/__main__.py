@@ -75,12 +75,16 @@ async def _lines_walk(hosts: list[Any], folder: Path, walks: int, seed: int) -> 
         reloads=0,
         rooms=3,
         period_s=0.5,
+        # Else something is pushed out of the buffer, which is told.
+        floods=0.0,
         longest_life_s=1.5,
         seed=seed,
         languages=LANGUAGES,
     )
     outcome, walked = await walking_lines(hosts, folder, crowd)
-    assert outcome.findings.faults == [], outcome.findings.faults[:20]
+    findings = outcome.findings
+    assert findings.faults == [], findings.faults[:20]
+    assert findings.lost_living == findings.lost_away == 0, report(outcome)
     assert min(walked.values()) >= walks, f"too few of them came to another host: {walked}"
     return f"{report(outcome)}\nwalks: {dict(walked)}"
 
