@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from wspulse.actors.cluster.contract import Gateway, Seen, Taken
 from wspulse.actors.cluster.elsewhere import Elsewhere
+from wspulse.actors.cluster.far.shards import Counterparts, FarShards
 from wspulse.actors.cluster.ids import Ids, Spawn
 from wspulse.actors.cluster.landing import Arrived, Landings
 from wspulse.actors.cluster.leaving import Gone
@@ -19,7 +20,14 @@ from wspulse.actors.cluster.newcomers import Newcomers
 from wspulse.actors.cluster.yielding import Yields
 from wspulse.actors.mesh.message import ConnectionRecord, ListConnections
 from wspulse.actors.mesh.placing.owners import Owners
-from wspulse.actors.mesh.placing.yields import JoinRoomWithin, KeptFrames, YieldMessage, YieldOver, YieldSession
+from wspulse.actors.mesh.placing.yields import (
+    FarTell,
+    JoinRoomWithin,
+    KeptFrames,
+    YieldMessage,
+    YieldOver,
+    YieldSession,
+)
 from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
 from wspulse.actors.sessions.rooms.membership import join_room
 from wspulse.actors.sessions.session import Session
@@ -45,8 +53,8 @@ _LAST_YIELDS_S = 3.0
 """Longer than a yield waits for its taker, and the directory's answer."""
 
 
-class Told(Arrived, Gone, Protocol):
-    """Who is told of sessions that come and go."""
+class Told(Arrived, Gone, Counterparts, Protocol):
+    """Who is told of sessions that come and go, and of the shards of other hosts."""
 
 
 class Cluster:
@@ -78,6 +86,9 @@ class Cluster:
             spawn,
         )
         self._elsewhere = Elsewhere(gateway)
+        self.host = gateway.host
+        """Our own host's name."""
+        self.far = FarShards(shard, gateway, told, spawn)
         shard.admission.claims = self._newcomers
         shard.id_finished, shard.id_left = ids.finished, ids.lose
         owners.elsewhere = self._elsewhere
@@ -97,6 +108,8 @@ class Cluster:
                 return self._spawn(self._yields.answer(message))
             case YieldOver():
                 self._yields.hear(message)
+            case FarTell():
+                return self.far.receive(message)
             case KeptFrames():
                 self._deliver(self._shard.find(message.connection_id, message.key), message.wires)
             case JoinRoomWithin():

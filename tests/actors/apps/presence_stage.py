@@ -149,6 +149,7 @@ class Process:
         self.streams = streams
         self.shard = _Shard(streams.loop, seat, worker, incarnation)
         self.presence = Presence(lambda connection: cast("Any", connection).asks)
+        self.cluster: Any = None
         self.presence.open(cast("Any", self))
         self.workers = 2
 
