@@ -83,6 +83,8 @@ class WatchedRoom:
         elif known is None:
             self.members[connection_id] = (seat, state)
             self._tell("came", connection_id)
+            if state == "suspended":
+                self._tell("dropped", connection_id)  # of which nothing could be heard when it happened
         else:
             place = self.place_of(connection_id)
             if known[0] == _NOBODY:
