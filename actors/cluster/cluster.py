@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from wspulse.actors.cluster.contract import Gateway, Seen, Taken
 from wspulse.actors.cluster.elsewhere import Elsewhere
+from wspulse.actors.cluster.far.shards import Counterparts, FarShards
 from wspulse.actors.cluster.holding.messages import HeldMessages
 from wspulse.actors.cluster.holding.predecessors import Predecessors
 from wspulse.actors.cluster.ids import Ids, Spawn
@@ -23,6 +24,7 @@ from wspulse.actors.mesh.message import ConnectionRecord, ListConnections
 from wspulse.actors.mesh.placing.owners import Owners
 from wspulse.actors.mesh.placing.yields import (
     AwaitCallbacks,
+    FarTell,
     JoinRoomWithin,
     KeptFrames,
     YieldMessage,
@@ -55,8 +57,8 @@ _LAST_YIELDS_S = 3.0
 """Longer than a yield waits for its taker, and the directory's answer."""
 
 
-class Told(Arrived, Gone, Protocol):
-    """Who is told of sessions that come and go."""
+class Told(Arrived, Gone, Counterparts, Protocol):
+    """Who is told of sessions that come and go, and of the shards of other hosts."""
 
 
 class Cluster:
@@ -90,6 +92,9 @@ class Cluster:
             spawn,
         )
         self._elsewhere = Elsewhere(gateway)
+        self.host = gateway.host
+        """Our own host's name."""
+        self.far = FarShards(shard, gateway, told, spawn)
         shard.admission.claims = self._newcomers
         shard.id_finished, shard.id_left = ids.finished, ids.lose
         owners.elsewhere = self._elsewhere
@@ -111,6 +116,8 @@ class Cluster:
                 self._yields.hear(message)
             case AwaitCallbacks():
                 return self._spawn(self._yields.wait_for_callbacks(message))
+            case FarTell():
+                return self.far.receive(message)
             case KeptFrames():
                 self._deliver(self._shard.find(message.connection_id, message.key), message.wires)
             case JoinRoomWithin():

@@ -64,6 +64,7 @@ class Gateway:
         self._exchange: Exchange | None = None
         self._membership: Membership | None = None
         self._office: Office | None = None
+        self._has_joined = False
         self._shards = ShardLinks(spec.table.workers, lambda: (), lambda _seat: False)
         for seat, path in spec.seats.items():
             self._shards.hear(SeatOpened(seat, path))
@@ -133,6 +134,8 @@ class Gateway:
         stack.push_async_callback(calls.close)
         await membership.join()
         stack.push_async_callback(membership.leave)
+        self._has_joined = True
+        self._hosts_changed()
         stack.push_async_callback(directory.close)
         self._office.open()
         stack.push_async_callback(self._office.close)
@@ -145,7 +148,8 @@ class Gateway:
         self._tell(LeaseChanged(is_held))
 
     def _hosts_changed(self) -> None:
-        assert self._membership is not None
+        if self._membership is None or not self._has_joined:
+            return  # before it has read all, it would say that some are gone
         hosts = self._membership.hosts.values()
         self._tell(HostsChanged([msgspec.to_builtins(each) for each in hosts]))
 
@@ -167,6 +171,6 @@ class Gateway:
                 self._ended.set()
             case HostLoad():
                 if self._membership is not None:
-                    self._membership.describe(envelope.message.connections)
+                    self._membership.describe(envelope.message.connections, tuple(envelope.message.shards))
             case SeatOpened() | SeatGone() | SlotTable():
                 self._shards.hear(envelope.message)

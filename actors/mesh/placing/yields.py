@@ -1,4 +1,4 @@
-"""What the shards of two hosts say to each other about one connection id, by way of their hosts' gateways.
+"""What the shards of two hosts say to each other by way of their hosts' gateways: above all about one connection id.
 
     taker                                        owner
     YieldSession ──────────────────────────────▶            decides about the newcomer; the session comes to rest
@@ -19,7 +19,16 @@ import msgspec
 from wspulse.actors.mesh.lifecycle import ActorMessage
 from wspulse.actors.values.text.exact import Claim
 
-__all__ = ["AwaitCallbacks", "JoinRoomWithin", "KeptFrames", "YieldMessage", "YieldOver", "YieldSession", "Yielded"]
+__all__ = [
+    "AwaitCallbacks",
+    "FarTell",
+    "JoinRoomWithin",
+    "KeptFrames",
+    "YieldMessage",
+    "YieldOver",
+    "YieldSession",
+    "Yielded",
+]
 
 
 class YieldSession(ActorMessage):
@@ -92,4 +101,20 @@ class JoinRoomWithin(ActorMessage):
     key: tuple[int, int] | None = None
 
 
-YieldMessage = YieldSession | YieldOver | AwaitCallbacks | KeptFrames | JoinRoomWithin
+class FarTell(ActorMessage):
+    """What one shard tells those of another host, each of which gets all of it. Result: (seat, incarnation) of the shard that has
+    heard it; None where that does not know the teller to be alive."""
+
+    tag: str
+    """Of the teller's host, in its present life."""
+    seat: int
+    incarnation: int
+    number: int
+    """Rises from one to the next of this teller: a late copy is not heard."""
+    anew: list[int]
+    """The seats of those that may have missed something before this."""
+    told: list[tuple[int, bytes]]
+    """Messages, each with the seat of the shard that it is for."""
+
+
+YieldMessage = YieldSession | YieldOver | AwaitCallbacks | KeptFrames | JoinRoomWithin | FarTell

@@ -228,6 +228,9 @@ class PretendedGateway:
         self._to_hosts.setdefault(host, Wire(self._network)).put(arrive)
         return await answer
 
+    async def ask_host(self, host: str, message: Message, timeout_s: float) -> list[Any]:
+        return [await self.ask(host, "", message, timeout_s)]
+
     async def ask_all(self, message: Message, timeout_s: float) -> list[Any]:
         found = []
         for other in self.others.values():

@@ -48,6 +48,10 @@ class Ways:
             self._homes[connection_id] = host
         return fits
 
+    def number_of(self, shard: int) -> int:
+        """What its host calls it."""
+        return shard % self._each
+
     def url(self, query: Mapping[str, Any]) -> str:
         host = self._homes.get(str(query.get("id")))
         return f"{self._hosts[next(self._turns) if host is None else host].url}?{urlencode(query)}"
