@@ -24,15 +24,13 @@ async def test_first_term_is_one_to_decide_in_at_once_and_a_later_one_when_all_i
     link = GatewayLink("here", "", lease)
     assert not link.is_held()
     lease.begin_term(lease_clock() + 100)
-    assert link.is_held()
-    assert not link.is_new_term
+    assert (link.is_held(), link.is_new_term) == (True, False)
     lease.extend(0.0)
     assert not link.is_held()
     lease.begin_term(lease_clock() + 100)
-    assert not link.is_held()
-    assert link.is_new_term
+    assert (link.is_held(), link.is_new_term) == (False, True)
     link.begin_term()
-    assert link.is_held()
+    assert (link.is_held(), link.is_new_term) == (True, False)
 
 
 async def test_worker_that_is_started_in_a_later_term_has_nothing_to_claim_anew(lease: Lease) -> None:
