@@ -135,9 +135,9 @@ def _stays(stage: Stage) -> list[Stay]:
 async def _count_losses(stage: Stage) -> None:
     if not stage.deeds.may_lose:
         return
-    gaps = [await stage.gaps(host) for host in stage.hosts]
-    stage.facts["gaps counted"] = sum(gaps)
-    stage.deeds.told = {host.name for host in stage.hosts if host.tells_of_losses}
+    losses = [(host, await stage.losses(host)) for host in stage.hosts]
+    stage.facts["losses counted"] = sum(count for _, count in losses)
+    stage.deeds.told = {host.name for host, count in losses if count and host.tells_of_losses}
 
 
 def report(outcome: Outcome) -> str:
@@ -181,7 +181,12 @@ def main() -> int:
     faults = 0
     for trial in trials or TRIALS:
         with tempfile.TemporaryDirectory(prefix="wspulse-cluster-") as folder:
-            outcome = asyncio.run(run(Path(folder), trial, crowd))
+            try:
+                outcome = asyncio.run(run(Path(folder), trial, crowd))
+            except AssertionError as error:
+                print(f"{trial}: {error}", flush=True)
+                faults += 1
+                continue
         if keep:
             Path(keep).mkdir(exist_ok=True)
             (Path(keep) / f"{trial}.log").write_text(outcome.log)

@@ -177,10 +177,11 @@ class Stage:
             assert time.monotonic() < deadline, f"{host.name} is{' not' * ready} ready after {within_s:g} s"
             await asyncio.sleep(0.1)
 
-    async def gaps(self, host: Host) -> int:
-        """That its workers have counted."""
+    async def losses(self, host: Host) -> int:
+        """That its gateways have counted."""
         async with AsyncControl(host.process.control, timeout=10) as control:
-            return sum(worker.bus_gaps for worker in (await control.stats()).workers)
+            (counter,) = [each for each in await control.metrics() if each.name == "wspulse_cluster_losses_total"]
+            return int(counter.samples[0].value or 0)
 
 
 @asynccontextmanager
