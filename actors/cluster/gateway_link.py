@@ -130,7 +130,10 @@ class GatewayLink:
 
     @property
     def is_new_term(self) -> bool:
-        """Whether the lease was over since `begin_term`: then others may have what is held here, and it is to be claimed anew."""
+        """Whether the lease was over since `begin_term`: then others may have what is held here, and it is to be claimed anew.
+        Not so in the first term that is seen: before it nothing could be claimed."""
+        if not self._term:
+            self.begin_term()
         return self._lease.term != self._term
 
     def begin_term(self) -> None:

@@ -273,6 +273,8 @@ class GatewayState(ActorMessage):
     """The gateway serves this host's workers, and this is whether it reaches the other hosts. Sent every second."""
 
     is_up: bool
+    lost: int = 0
+    """How often messages of other hosts were lost since the last of these."""
 
 
 class LeaseChanged(ActorMessage):

@@ -61,6 +61,8 @@ class Gateway:
         self._stream = Stream(spec.channel, self._on_envelope, self._ended.set)
         self._life = secrets.randbelow((1 << 53) - 1) + 1
         self._feed: Feed | None = None
+        self._lost = 0
+        """Of what the feed has lost, so much was told."""
         self._exchange: Exchange | None = None
         self._membership: Membership | None = None
         self._office: Office | None = None
@@ -158,7 +160,9 @@ class Gateway:
             self._exchange.deliver(bucket, sequence, data)
 
     def _tell_state(self, is_up: bool) -> None:
-        self._tell(GatewayState(is_up))
+        lost = 0 if self._feed is None else self._feed.state.lost
+        self._tell(GatewayState(is_up, lost - self._lost))
+        self._lost = lost
 
     def _tell(self, message: Message) -> None:
         self._stream.send(Tell(message))

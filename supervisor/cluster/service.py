@@ -89,6 +89,7 @@ class ClusterService:
         self._gateway: _Gateway | None = None
         """The one that was started last."""
         self._is_away = False
+        self._losses = 0
         self.endpoints: tuple[str, str] | None = None
         """Of the gateway's bus, for pushing and subscribing; None without one."""
         self._seating: Seating | None = None
@@ -164,7 +165,7 @@ class ClusterService:
         """The other hosts, for the control socket; None without a cluster. From `start` on."""
         if not self.is_wanted or self._me is None:
             return None
-        return Others(self._me.id, self._gateway_path, self._lease)
+        return Others(self._me.id, self._gateway_path, self._lease, lambda: self._losses)
 
     def hear(self, message: Message) -> None:
         """What workers are told: the gateway is to know where they are, and whose the connection ids are; and the other hosts,
@@ -277,6 +278,7 @@ class ClusterService:
             case GatewayState():
                 if gateway.watch is not None and (message.is_up or self._presence.are_up):
                     gateway.watch.heard(monotonic())
+                self._losses += message.lost
                 self._note_away(not message.is_up)
             case LeaseChanged():
                 self._tell(NO_LEASE, not message.is_held)
