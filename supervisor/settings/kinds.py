@@ -12,7 +12,19 @@ from typing import Any, ClassVar
 
 from wspulse.actors.values.log_limit import shortened
 
-__all__ = ["Choice", "Folders", "Hosts", "Integer", "Kind", "Names", "Seconds", "Switch", "Text", "WorkerCount"]
+__all__ = [
+    "Addresses",
+    "Choice",
+    "Folders",
+    "Hosts",
+    "Integer",
+    "Kind",
+    "Names",
+    "Seconds",
+    "Switch",
+    "Text",
+    "WorkerCount",
+]
 
 
 def _shown(value: object) -> str:
@@ -200,6 +212,15 @@ class Hosts(Names):
 
     def from_toml(self, value: Any) -> list[str]:
         return super().from_toml([value] if isinstance(value, str) else value)
+
+
+class Addresses(Names):
+    """Several addresses, none of which has a comma: where they are listed one by one, each may be several with commas too."""
+
+    def from_toml(self, value: Any) -> list[str]:
+        if isinstance(value, list) and all(isinstance(text, str) for text in value):
+            value = [each.strip() for text in value for each in text.split(",")]
+        return super().from_toml(value)
 
 
 class Folders(Names):

@@ -33,6 +33,8 @@ class HostInfo(msgspec.Struct, frozen=True):
     version: str
     connections: int = 0
     """For people: how many it had when it was last heard."""
+    shards: tuple[tuple[int, int], ...] = ()
+    """Its workers, by seat and incarnation."""
 
 
 class Entry(msgspec.Struct, frozen=True):
