@@ -6,11 +6,14 @@ Made by it when its shard starts. What is told to one that is not up is lost; wh
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from wspulse.actors.apps.watched_room import Place, State
-from wspulse.actors.cluster.far.host import FarShard
 from wspulse.actors.mesh.message import PresenceReport, WatchRoom
 from wspulse.actors.runtime.extension import Extended
+
+if TYPE_CHECKING:
+    from wspulse.actors.cluster.far.host import FarShard
 
 __all__ = ["Counterparts", "place_of"]
 

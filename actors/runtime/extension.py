@@ -7,14 +7,16 @@ through the `Extensions` of all of them. It is not meant for users, who have cal
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from wspulse.actors.cluster.cluster import Cluster
 from wspulse.actors.mesh.actor import ActorRef
 from wspulse.actors.mesh.message import PresenceReport, WatchRoom
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.wire.handshake import Pages
+
+if TYPE_CHECKING:
+    from wspulse.actors.cluster.cluster import Cluster
 
 __all__ = ["Extended", "Extension", "Extensions"]
 
