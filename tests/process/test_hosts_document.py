@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -10,10 +11,11 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect as asyncio_connect
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.documents.blocks import blocks, commands
@@ -171,19 +173,20 @@ def test_settings_of_the_document_are_settings(tmp_path: Path, monkeypatch: pyte
     assert table["cluster_name"] in file_block("text", "/etc/nats/nats.conf")
 
 
-def behind(port: int, authority: Authority) -> ClientConnection:
-    return connect(f"wss://localhost:{port}/ws", ssl=authority.client_context())
-
-
-def served(port: int, authority: Authority) -> None:
+async def served(port: int, authority: Authority) -> None:
     """Clients behind the balancer are in one room, and are known as who they are."""
-    with ExitStack() as stack:
-        clients = [stack.enter_context(behind(port, authority)) for _ in range(4)]
+    context = authority.client_context()
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(asyncio_connect(f"wss://localhost:{port}/ws", ssl=context))
+            for _ in range(4)
+        ]
         for number, client in enumerate(clients):
-            client.send(json.dumps({"event": str(number)}))
-        for client in clients:
-            told = sorted((json.loads(client.recv(10)) for _ in clients), key=lambda frame: frame["event"])
-            assert told == [{"event": str(number), "payload": "127.0.0.1"} for number in range(4)]
+            await client.send(json.dumps({"event": str(number)}))
+        async with asyncio.timeout(20):
+            for client in clients:
+                told = sorted([json.loads(await client.recv()) for _ in clients], key=lambda frame: frame["event"])
+                assert told == [{"event": str(number), "payload": "127.0.0.1"} for number in range(4)]
 
 
 def addresses(deployment: tuple[NatsServers, list[ServerProcess]]) -> dict[str, str]:
@@ -200,17 +203,17 @@ def replaced(text: str, changes: dict[str, str]) -> str:
 
 
 @needs_nginx
-def test_hosts_behind_the_documents_nginx(
+async def test_hosts_behind_the_documents_nginx(
     tmp_path: Path, authority: Authority, deployment: tuple[NatsServers, list[ServerProcess]]
 ) -> None:
     port = free_port()
     text = file_block("nginx", "/etc/nginx/conf.d/chat.conf")
     with nginx(tmp_path, replaced(text, addresses(deployment) | with_tls(tmp_path, authority, "443", port)), port):
-        served(port, authority)
+        await served(port, authority)
 
 
 @needs_nginx
-def test_documents_nginx_asks_another_host_where_one_is_away(
+async def test_documents_nginx_asks_another_host_where_one_is_away(
     tmp_path: Path, authority: Authority, deployment: tuple[NatsServers, list[ServerProcess]]
 ) -> None:
     port = free_port()
@@ -218,16 +221,16 @@ def test_documents_nginx_asks_another_host_where_one_is_away(
     changes = addresses(deployment)
     changes[list(changes)[1]] = f"127.0.0.1:{free_port()}"
     with nginx(tmp_path, replaced(text, changes | with_tls(tmp_path, authority, "443", port)), port):
-        served(port, authority)
+        await served(port, authority)
 
 
 @needs_haproxy
-def test_hosts_behind_the_documents_haproxy(
+async def test_hosts_behind_the_documents_haproxy(
     tmp_path: Path, authority: Authority, deployment: tuple[NatsServers, list[ServerProcess]]
 ) -> None:
     text = file_block("haproxy", "/etc/haproxy/haproxy.cfg")
     with haproxy(tmp_path, authority, replaced(text, addresses(deployment))) as port:
-        served(port, authority)
+        await served(port, authority)
 
 
 # The units.
