@@ -114,15 +114,14 @@ def test_handler_is_late_only_by_its_own_time() -> None:
     with cluster_stage() as stage:
         shard = stage["A"].shard
         timeouts = HandlerTimeouts(shard.loop, shard.context, shard.working, 1.0, shard.cancellations.cancel)
-        client = stage.open("ada", "A")
+        waits, late = stage.open("ada", "A"), stage.open("bob", "A")
         with lease_over(stage):
-            client.say("say", "it has waited for long")
+            waits.say("say", "it has waited for long")
             stage.run(30)
         stage.run()
         assert said(stage) == [("A", "it has waited for long")]
-        assert client.closed is None
         stage.gate("for ever")
-        client.say("wait", "for ever")
+        late.say("wait", "for ever")
         stage.run(3)
-        assert client.closed == (1011, "internal error")
+        assert (waits.closed, late.closed) == (None, (1011, "internal error"))
         timeouts.stop()
