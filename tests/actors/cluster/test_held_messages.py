@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.cluster.client import Client
 from tests.support.cluster.stage import ClusterStage, cluster_stage
+from wspulse.actors.sessions.patience.handler_timeouts import HandlerTimeouts
 
 
 @contextmanager
@@ -107,3 +108,20 @@ def test_message_waits_on_while_the_lease_is_over_once_more() -> None:
         assert said(stage) == []
         assert stage.where("ada")[-1] == "B"
         stage.unsure.clear()
+
+
+def test_handler_is_late_only_by_its_own_time() -> None:
+    with cluster_stage() as stage:
+        shard = stage["A"].shard
+        timeouts = HandlerTimeouts(shard.loop, shard.context, shard.working, 1.0, shard.cancellations.cancel)
+        waits, late = stage.open("ada", "A"), stage.open("bob", "A")
+        with lease_over(stage):
+            waits.say("say", "it has waited for long")
+            stage.run(30)
+        stage.run()
+        assert said(stage) == [("A", "it has waited for long")]
+        stage.gate("for ever")
+        late.say("wait", "for ever")
+        stage.run(3)
+        assert (waits.closed, late.closed) == (None, (1011, "internal error"))
+        timeouts.stop()

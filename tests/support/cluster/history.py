@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -63,11 +64,8 @@ class History:
         }
         self._apart = apart = Random(f"{seed} apart")
         if apart.random() < 0.15:
-            self.options["resume_window"] = 0
-            if self.options["on_duplicate"] == "resume":
-                self.options["on_duplicate"] = "kick"
-        slow_s = random.choice((0.0005, 0.003, 0.05))
-        self.delays_s = 0.0002, slow_s
+            self.options |= {"resume_window": 0, "on_duplicate": self.options["on_duplicate"].replace("resume", "kick")}
+        self.delays_s = 0.0002, random.choice((0.0005, 0.003, 0.05))
         self.pauses_s = random.choice(((0.0,), (0.0, 0.0, 0.001), (0.0, 0.01, 0.1)))
         self.dies = random.random() < 0.3
         self.loses_leases = random.random() < 0.2
@@ -104,7 +102,7 @@ class History:
             return
         if self.stage[host].is_dead:
             return
-        if kind == "message" and host in self.stage.unsure and self._is_anothers(host, connection_id):
+        if kind == "message" and host in self.stage.unsure and self.stage.is_anothers(connection_id, host):
             self._fail(f"{given} of {connection_id} is handled on {host}, and its session is another host's")
         if host not in self.stage.unsure:
             running = self._running.get(connection_id)
@@ -125,10 +123,6 @@ class History:
         self._connections[connection_id] = host, connection
         if kind == "message":
             self._handled[key].append(given)
-
-    def _is_anothers(self, host: str, connection_id: str) -> bool:
-        entry = self.stage.directory.entries.get(connection_id)
-        return entry is not None and entry.host != host and entry.host in self.stage.network.alive
 
     def _fail(self, text: str) -> None:
         # In a callback nobody hears what it raises but the log.
@@ -243,10 +237,8 @@ class History:
         self.stage.start(self._kicking(name, client.current_id))
 
     async def _kicking(self, name: str, connection_id: str) -> None:
-        try:
+        with suppress(WspulseError):
             await self.stage.kick(name, connection_id)
-        except WspulseError:
-            pass
 
     def _wait(self) -> None:
         self._run(self.random.choice((1.0, 5.0)))
@@ -305,8 +297,7 @@ class History:
         stage.start(self._regain(name, self.random.choice((0.05, 2.0))))
 
     def _goes_elsewhere(self, client: Client, name: str) -> None:
-        others = [other for other in self._living() if other != name]
-        if others:
+        if others := [other for other in self._living() if other != name]:
             other = self._apart.choice(others)
             self._note(f"{client.id} gives {name} up, and dials {other}")
             client.dial(self.stage[other])
@@ -360,10 +351,8 @@ class History:
     def _look_at_end(self) -> None:
         for client in self.clients:
             assert client.line is not None
-            if not client.line.is_open:
-                # A kick that was late.
-                continue
-            self._look_at(client)
+            if client.line.is_open:  # else there was a kick that was late
+                self._look_at(client)
 
     def _look_at(self, client: Client) -> None:
         where = self.stage.where(client.current_id)

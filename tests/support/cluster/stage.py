@@ -208,6 +208,11 @@ class ClusterStage:
     def where(self, connection_id: str) -> list[str]:
         return [name for name, host in self.hosts.items() if not host.is_dead and connection_id in host.shard.sessions]
 
+    def is_anothers(self, connection_id: str, host: str) -> bool:
+        """Whether a host that has its lease has the id, and not this one."""
+        entry = self.directory.entries.get(connection_id)
+        return entry is not None and entry.host != host and entry.host in self.network.alive
+
     def rooms_of(self, connection_id: str) -> list[str]:
         """That its session is in, wherever that is."""
         [where] = self.where(connection_id)

@@ -39,7 +39,8 @@ async def come(connection: Connection) -> None:
 def with_lines(folder: Path, workers: int = 2) -> Iterator[list[ServerProcess]]:
     """Two hosts with the application, whose notes are in the folder."""
     (folder / "app.py").write_text(APP.read_text() + _TRANSFERS)
-    with serve_spread("--app", "app:server", *OPTIONS, workers=2 * workers, cwd=folder) as hosts:
+    options = (*OPTIONS, "--send-buffer-size", "4096")  # from which nothing is pushed out
+    with serve_spread("--app", "app:server", *options, workers=2 * workers, cwd=folder) as hosts:
         yield hosts
 
 
