@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+
+import msgspec
 
 from wspulse.supervisor.cluster.hosts.call_wire import (
     MAX_BYTES,
@@ -36,6 +39,9 @@ _KEPT_BYTES = 4 * MAX_BYTES
 _LATE_S = 5.0
 """What was sent in time may arrive this much later."""
 
+_LATEST_S = 120.0
+"""On a connection that is cut off and not closed, what was sent first may arrive so much later."""
+
 
 class _Job:
     """One question. What was answered is kept for as long as it may be asked for again."""
@@ -63,6 +69,9 @@ class Answering:
         self._send = send
         self._piece_bytes = piece_bytes
         self._jobs: dict[str, _Job] = {}
+        self._asked_back: dict[str, float] = {}
+        """Questions that came again when they were not known, by their reply, and until when."""
+        self._since = asyncio.get_running_loop().time()
         self._kept_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
@@ -79,7 +88,7 @@ class Answering:
         match message:
             case Hail():
                 await self._send(reply, Present())
-            case Question() if job is None:
+            case Question() if job is None and reply not in self._asked_back:
                 await self._begin(reply, message)
             case Question() if job is not None:
                 await self._tell(reply, job)
@@ -100,6 +109,13 @@ class Answering:
             return
         now = asyncio.get_running_loop().time()
         self._forget(now)
+        if question.age_s:
+            # It may have been done, and forgotten: whoever still waits for it is asked for it.
+            if now - self._since < question.age_s:
+                await self._send(reply, Failed("its gateway has been started anew, and may have done it before"))
+                return
+            self._asked_back[reply] = now + _LATEST_S
+            question = msgspec.structs.replace(question, piece=b"")
         job = self._jobs[reply] = _Job(question, now + question.timeout_s + _LATE_S)
         task = asyncio.create_task(self._work(reply, job, question.timeout_s))
         self._tasks.add(task)
@@ -110,7 +126,8 @@ class Answering:
             if len(job.incoming.bytes) == job.incoming.size:
                 payload = bytes(job.incoming.bytes)
             else:
-                async with asyncio.timeout(timeout_s), self._large:
+                is_large = job.incoming.size > self._piece_bytes()
+                async with asyncio.timeout(timeout_s), self._large if is_large else nullcontext():
                     payload = await job.incoming.complete(lambda offset: self._send(reply, QuestionWanted(offset)))
         except TimeoutError:
             job.answer = Failed("the question did not arrive in time")
@@ -141,6 +158,9 @@ class Answering:
 
     def _forget(self, now: float) -> None:
         """What nobody can ask for any more; and the oldest of too much."""
+        asked_back = self._asked_back
+        while asked_back and (len(asked_back) >= _REMEMBERED or next(iter(asked_back.values())) < now):
+            del asked_back[next(iter(asked_back))]
         while self._jobs and (len(self._jobs) >= _REMEMBERED or next(iter(self._jobs.values())).until < now):
             self._kept_bytes -= self._jobs.pop(next(iter(self._jobs))).kept_bytes
         if self._kept_bytes > _KEPT_BYTES:

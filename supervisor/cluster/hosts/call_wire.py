@@ -47,11 +47,13 @@ class Hail(msgspec.Struct, tag=0, array_like=True):
 
 
 class Question(msgspec.Struct, tag=1, array_like=True):
-    """Also sent again, then without a piece: one question, by its reply subject, is answered once."""
+    """Also sent again: one question, by its reply subject, is answered once."""
 
     size: int
     timeout_s: float
     piece: bytes
+    age_s: float = 0.0
+    """For how long it may have been there already; 0.0: it has not."""
 
 
 class QuestionPiece(msgspec.Struct, tag=2, array_like=True):

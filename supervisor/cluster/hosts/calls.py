@@ -191,10 +191,16 @@ class HostCalls:
     async def _first_piece(self, number: int, asked: _Asked, timeout_s: float, silence_s: float) -> Incoming:
         """Ask, again and again: what is lost is not told."""
         loop = asyncio.get_running_loop()
+        first_at: float | None = None
+        """Of those that somebody may have got."""
         size = len(asked.payload)
         piece = asked.payload[: self._piece_bytes()]
         while True:
-            await self._send(number, asked, Question(size, timeout_s, piece))
+            now = loop.time()
+            await self._send(
+                number, asked, Question(size, timeout_s, piece, 0.0 if first_at is None else now - first_at)
+            )
+            is_first, first_at = first_at is None, now if first_at is None else first_at
             done, _ = await asyncio.wait({asked.answer}, timeout=min(AGAIN_S, silence_s))
             if not done:
                 if loop.time() - asked.heard_at >= silence_s:
@@ -207,6 +213,8 @@ class HostCalls:
             except HostGoneError:
                 if self._is_gone(asked.host, asked.life, loop.time()):
                     raise
+            if is_first:
+                first_at = None
             asked.answer = loop.create_future()
             await asyncio.sleep(_NOBODY_AGAIN_S)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from math import inf
+from operator import itemgetter
 from typing import Any
 
 __all__ = ["Deeds", "Findings", "Notes", "Session", "Stay", "judged", "missing"]
@@ -79,28 +80,30 @@ class Notes:
         self.sent: set[Said] = set()
         """Those of which the call returned."""
         self.failed: Counter[tuple[str, str]] = Counter()
+        noted = []
         for lines in files:
-            host, pid = "", 0
-            for at, what, *rest in lines:
-                match what:
-                    case "process":
-                        host, pid = rest
-                    case "begin":
-                        self.sessions[rest[1]] = Session(rest[0], rest[1], host, pid, at)
-                    case "end":
-                        self.sessions[rest[1]].ended_at = at
-                    case "act":
-                        self.sessions[rest[1]].last_act_at = at
-                    case "issued":
-                        self.issued[rest[1], rest[2]] = rest[0], at
-                    case "kept":
-                        self.kept[rest[1], rest[2]] = at
-                    case "asked":
-                        self.asked[rest[1], rest[2]] = rest[0], at
-                    case "sent":
-                        self.sent.add((rest[1], rest[2]))
-                    case "failed":
-                        self.failed[rest[0], rest[3]] += 1
+            host, pid = next((rest for _, what, *rest in lines if what == "process"), ("", 0))
+            noted += [(at, what, rest, host, pid) for at, what, *rest in lines]
+        # A session may go on in another process, and end there.
+        for at, what, rest, host, pid in sorted(noted, key=itemgetter(0)):
+            session = self.sessions.get(rest[1]) if what in ("act", "end") else None
+            match what:
+                case "begin":
+                    self.sessions[rest[1]] = Session(rest[0], rest[1], host, pid, at)
+                case "end" if session is not None:
+                    session.ended_at = at
+                case "act" if session is not None:
+                    session.last_act_at, session.pid = at, pid
+                case "issued":
+                    self.issued[rest[1], rest[2]] = rest[0], at
+                case "kept":
+                    self.kept[rest[1], rest[2]] = at
+                case "asked":
+                    self.asked[rest[1], rest[2]] = rest[0], at
+                case "sent":
+                    self.sent.add((rest[1], rest[2]))
+                case "failed":
+                    self.failed[rest[0], rest[3]] += 1
 
 
 @dataclass
