@@ -14,6 +14,7 @@ from wspulse.actors.cluster.gateway_link import GatewayLink
 from wspulse.actors.cluster.lease import Lease
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
 from wspulse.actors.mesh.message import ConnectionList, ConnectionRecord, ListConnections, ListRooms, Message
+from wspulse.supervisor.cluster.events.shared import SharedEvents
 from wspulse.supervisor.host.shared_file import SharedFile
 
 __all__ = ["Others"]
@@ -22,7 +23,9 @@ __all__ = ["Others"]
 class Others:
     """See the module. `host` is this host's name, `path` where its gateway is asked."""
 
-    def __init__(self, host: str, path: str, lease: SharedFile) -> None:
+    def __init__(self, host: str, path: str, lease: SharedFile, events: SharedEvents) -> None:
+        self.host = host
+        self.events = events
         self._lease = Lease(lease.descriptor)
         self._gateway = GatewayLink(host, path, self._lease)
         self.elsewhere = Elsewhere(self._gateway)

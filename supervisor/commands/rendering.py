@@ -179,12 +179,13 @@ def event_json(event: Event) -> str:
 def event_line(event: Event) -> str:
     """One line. Control characters are replaced: ids and payloads are user input."""
     words = [_time_text(event.time), f"{event.kind:16}"]
+    shard = f"shard {event.shard}" if event.host is None else f"shard {event.shard} of {event.host}"
     if event.kind.startswith("worker."):
-        words.append(f"shard {event.shard}, pid {event.pid}")
+        words.append(f"{shard}, pid {event.pid}")
         if event.is_over:
             words.append(f"{event.moved} moved, {event.drained} closed")
     else:
-        words.append(f"{event.connection} in {event.room} (shard {event.shard})")
+        words.append(f"{event.connection} in {event.room} ({shard})")
     if event.error is not None:
         words.append(event.error.get("message", ""))
     if event.frame is not None:

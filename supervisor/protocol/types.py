@@ -270,6 +270,8 @@ class Event(msgspec.Struct, kw_only=True):
     time: float
     """Unix time in seconds."""
     shard: int = -1
+    host: str | None = None
+    """Of which host it tells, where there are several."""
     room: str = ""
     connection: str = ""
     pid: int | None = None
