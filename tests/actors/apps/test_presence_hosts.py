@@ -30,6 +30,7 @@ def test_watcher_hears_of_members_of_another_host_each_once(stage: HostsStage) -
     there[1].suspend("bob")
     stage.settle(0.5)
     there[1].end("bob")
+    stage.settle(0.5)
     there[0].end("ann")
     stage.settle(0.5)
     assert watcher.changes == [("came", "bob"), ("dropped", "bob"), ("went", "bob"), ("went", "ann")]
