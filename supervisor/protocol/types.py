@@ -125,7 +125,7 @@ class HostLoad(msgspec.Struct, frozen=True, kw_only=True):
     frames_dropped: int
 
 
-class ClusterHost(msgspec.Struct, frozen=True, kw_only=True):
+class ClusterHost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A host of a cluster that is alive; a server without a cluster is the only one."""
 
     id: str
