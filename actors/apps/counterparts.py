@@ -26,9 +26,14 @@ class Counterparts:
         self._far: Mapping[int, FarShard] = {}
         self._me = runtime.shard
         self._host = ""
-        if (cluster := runtime.cluster) is not None:
+        self._cluster = cluster = runtime.cluster
+        if cluster is not None:
             self._host, self._far = cluster.host, cluster.far.refs
             cluster.far.begin()
+
+    def close(self) -> None:
+        if self._cluster is not None:
+            self._cluster.far.end()
 
     @property
     def are_far(self) -> bool:

@@ -92,6 +92,7 @@ class Presence(Extension):
         self._retries.clear()
         self._rooms.clear()
         self._news.clear()
+        self._others.close()
 
     # What the application's callbacks tell.
 

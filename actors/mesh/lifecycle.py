@@ -236,7 +236,8 @@ class Drained(ActorMessage):
 class Events(ActorMessage):
     """What happened to sessions, in order: (topic, msgpack map) each (only while somebody listens for events).
 
-    `dropped_events` of this worker were dropped before the first of them.
+    `dropped_events` of this worker were dropped before the first of them. Between supervisor and gateway: those of this host that
+    others want, and those of others that this one wants.
     """
 
     events: list[tuple[bytes, bytes]]
@@ -260,10 +261,12 @@ class LivingHosts(ActorMessage):
 
 
 class HostLoad(ActorMessage):
-    """How many connections this host has, for people who look at the others; and (seat, incarnation) of its workers."""
+    """How many connections this host has, for people who look at the others; (seat, incarnation) of its workers; and what the
+    topics of events begin with that it wants of the others."""
 
     connections: int
     shards: list[tuple[int, int]] = []
+    wanted: list[bytes] = []
 
 
 # Gateway → supervisor.

@@ -45,9 +45,13 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class EventFeed:
-    """Feeds what `send` carries. `is_backlogged()` says that something sent before is still not with the kernel."""
+    """Feeds what `send` carries. `is_backlogged()` says that something sent before is still not with the kernel. Where there
+    are several hosts, events bear the name of this `host`."""
 
-    def __init__(self, shard: Shard, send: Callable[[Message], None], is_backlogged: Callable[[], bool]) -> None:
+    def __init__(
+        self, shard: Shard, send: Callable[[Message], None], is_backlogged: Callable[[], bool], host: str = ""
+    ) -> None:
+        self._place: dict[str, Any] = {"shard": shard.index, "host": host} if host else {"shard": shard.index}
         self._shard = shard
         self._send = send
         self._is_backlogged = is_backlogged
@@ -163,7 +167,7 @@ class EventFeed:
                     "kind": kind,
                     "room": room_id,
                     "connection": connection_id,
-                    "shard": self._shard.index,
+                    **self._place,
                     "time": time.time(),
                     **fields,
                 }

@@ -135,9 +135,10 @@ class AsyncControl:
         """The rooms that have connections; `missing_shards` of the list names the shards that did not answer."""
         return await self.call(calls.rooms())
 
-    async def hosts(self) -> list[ClusterHost]:
-        """The hosts of the cluster that are alive, by id; without a cluster, this server alone."""
-        return await self.call(calls.hosts())
+    async def hosts(self, *, load: bool = False) -> list[ClusterHost]:
+        """The hosts of the cluster that are alive, by id; without a cluster, this server alone. With `load`, each is asked what
+        its workers have and have counted; one that does not answer within 2 s is "silent"."""
+        return await self.call(calls.hosts(load=load))
 
     async def stats(self) -> ServerStats:
         """The server's counters. Answered even while workers do not answer."""

@@ -133,9 +133,10 @@ class Control:
         """The rooms that have connections; `missing_shards` of the list names the shards that did not answer."""
         return self._call(calls.rooms())
 
-    def hosts(self) -> list[ClusterHost]:
-        """The hosts of the cluster that are alive, by id; without a cluster, this server alone."""
-        return self._call(calls.hosts())
+    def hosts(self, *, load: bool = False) -> list[ClusterHost]:
+        """The hosts of the cluster that are alive, by id; without a cluster, this server alone. With `load`, each is asked what
+        its workers have and have counted; one that does not answer within 2 s is "silent"."""
+        return self._call(calls.hosts(load=load))
 
     def stats(self) -> ServerStats:
         """The server's counters. Answered even while workers do not answer."""

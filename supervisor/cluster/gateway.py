@@ -17,6 +17,7 @@ from nats.aio.client import Client
 
 from wspulse.actors.cluster.lease import Lease
 from wspulse.actors.mesh.lifecycle import (
+    Events,
     Exit,
     GatewayRefused,
     GatewayState,
@@ -31,6 +32,7 @@ from wspulse.actors.mesh.message import Envelope, Message, Tell
 from wspulse.actors.mesh.stream import Stream
 from wspulse.supervisor.cluster.connection import connect
 from wspulse.supervisor.cluster.errors import ClusterError
+from wspulse.supervisor.cluster.events.relay import EventRelay
 from wspulse.supervisor.cluster.exchange.exchange import Exchange
 from wspulse.supervisor.cluster.exchange.positions import Positions
 from wspulse.supervisor.cluster.feed.feed import Feed
@@ -67,6 +69,7 @@ class Gateway:
         self._membership: Membership | None = None
         self._office: Office | None = None
         self._has_joined = False
+        self._events: EventRelay | None = None
         self._shards = ShardLinks(spec.table.workers, lambda: (), lambda _seat: False)
         for seat, path in spec.seats.items():
             self._shards.hear(SeatOpened(seat, path))
@@ -130,6 +133,10 @@ class Gateway:
         membership.lost = partial(self._tell_lease, False)
         membership.regained = partial(self._tell_lease, True)
         self._membership = membership
+        self._events = events = EventRelay(client, spec.cluster, spec.host.id, self._life, self._tell)
+        events.want(bool(spec.host.wanted))
+        events.open()
+        stack.push_async_callback(events.close)
         shards.open()
         stack.callback(shards.close)
         await calls.open()
@@ -155,6 +162,12 @@ class Gateway:
         hosts = self._membership.hosts.values()
         self._tell(HostsChanged([msgspec.to_builtins(each) for each in hosts]))
 
+    def _describe(self, load: HostLoad) -> None:
+        if self._membership is not None:
+            self._membership.describe(load.connections, tuple(load.shards), tuple(load.wanted))
+        if self._events is not None:
+            self._events.want(bool(load.wanted))
+
     def _deliver(self, bucket: int, sequence: int, data: bytes) -> None:
         if self._exchange is not None:
             self._exchange.deliver(bucket, sequence, data)
@@ -174,7 +187,9 @@ class Gateway:
             case Exit():
                 self._ended.set()
             case HostLoad():
-                if self._membership is not None:
-                    self._membership.describe(envelope.message.connections, tuple(envelope.message.shards))
+                self._describe(envelope.message)
+            case Events():
+                if self._events is not None:
+                    self._events.give(envelope.message)
             case SeatOpened() | SeatGone() | SlotTable():
                 self._shards.hear(envelope.message)

@@ -14,7 +14,8 @@ from wspulse.actors.cluster.elsewhere import Elsewhere
 from wspulse.actors.cluster.gateway_link import GatewayLink
 from wspulse.actors.cluster.lease import Lease
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
-from wspulse.actors.mesh.message import ConnectionList, ConnectionRecord, ListConnections, ListRooms
+from wspulse.actors.mesh.message import ConnectionList, ConnectionRecord, ListConnections, ListRooms, Message
+from wspulse.supervisor.cluster.events.shared import SharedEvents
 from wspulse.supervisor.host.shared_file import SharedFile
 
 __all__ = ["Others"]
@@ -24,7 +25,11 @@ class Others:
     """See the module. `host` is this host's name, `path` where its gateway is asked. `losses()` is how often what came from the
     others was lost."""
 
-    def __init__(self, host: str, path: str, lease: SharedFile, losses: Callable[[], int]) -> None:
+    def __init__(
+        self, host: str, path: str, lease: SharedFile, events: SharedEvents, losses: Callable[[], int]
+    ) -> None:
+        self.host = host
+        self.events = events
         self.losses = losses
         self._lease = Lease(lease.descriptor)
         self._gateway = GatewayLink(host, path, self._lease)
@@ -46,6 +51,11 @@ class Others:
             for record in msgspec.convert(answer, ConnectionList).records:
                 found[record.incarnation, record.serial] = host, record
         return list(found.values())
+
+    async def ask_shards(self, message: Message, timeout_s: float) -> list[tuple[str, Any]]:
+        """What each shard of the other hosts answers, with its host's name; those that do not are left out. Raises
+        ShardUnavailableError."""
+        return await self._gateway.ask_hosts(message, timeout_s)
 
     async def rooms(self) -> list[tuple[str, int]]:
         """The rooms of each shard of the other hosts, with how many sessions they have there. Raises ShardUnavailableError."""

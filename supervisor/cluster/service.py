@@ -21,6 +21,7 @@ import msgspec
 
 from wspulse.actors.bus.cluster.seat import ClusterSeat
 from wspulse.actors.mesh.lifecycle import (
+    Events,
     Exit,
     GatewayRefused,
     GatewayState,
@@ -36,6 +37,7 @@ from wspulse.actors.mesh.lifecycle import (
 )
 from wspulse.actors.mesh.message import Envelope, Message, Tell
 from wspulse.actors.mesh.stream import Stream
+from wspulse.supervisor.cluster.events.shared import SharedEvents
 from wspulse.supervisor.cluster.hosts.records import HostInfo
 from wspulse.supervisor.cluster.main import main
 from wspulse.supervisor.cluster.spec import GatewaySpec
@@ -105,6 +107,7 @@ class ClusterService:
         """All that are alive, as the gateway said last."""
         self._shards: dict[int, int] = {}
         """Our own workers that are up: seat → incarnation."""
+        self._events = SharedEvents(self._tell_load, self._tell_gateway)
         self._looks: asyncio.TimerHandle | None = None
         self.kept: list[KeptFiles] = []
 
@@ -169,7 +172,7 @@ class ClusterService:
             return None
         from wspulse.supervisor.cluster.others import Others
 
-        return Others(self._me.id, self._gateway_path, self._lease, lambda: self._losses)
+        return Others(self._me.id, self._gateway_path, self._lease, self._events, lambda: self._losses)
 
     def hear(self, message: Message) -> None:
         """What workers are told: the gateway is to know where they are, and whose the connection ids are; and the other hosts,
@@ -184,10 +187,13 @@ class ClusterService:
                 return
             case _:
                 return
-        self._tell_gateway(self._load())
+        self._tell_load()
 
     def _load(self) -> HostLoad:
-        return HostLoad(self._connections(), sorted(self._shards.items()))
+        return HostLoad(self._connections(), sorted(self._shards.items()), list(self._events.wanted_here))
+
+    def _tell_load(self) -> None:
+        self._tell_gateway(self._load())
 
     def _tell_gateway(self, message: Message) -> None:
         if self._gateway is not None:
@@ -227,7 +233,7 @@ class ClusterService:
     def _look(self) -> None:
         self._looks = asyncio.get_running_loop().call_later(LOOK_S, self._look)
         gateway = self._gateway
-        self._tell_gateway(self._load())
+        self._tell_load()
         if gateway is not None and gateway.is_running and gateway.watch is not None and gateway.watch.look(monotonic()):
             gateway.kill()
 
@@ -257,7 +263,9 @@ class ClusterService:
                 push_path=push_path,
                 subscribe_path=subscribe_path,
                 positions_path=str(self._positions_path),
-                host=msgspec.structs.replace(self._me, shards=tuple(sorted(self._shards.items()))),
+                host=msgspec.structs.replace(
+                    self._me, shards=tuple(sorted(self._shards.items())), wanted=self._events.wanted_here
+                ),
                 lease=self._lease,
                 mailbox=self._mailbox,
                 seats=dict(self._seating.paths),
@@ -288,7 +296,11 @@ class ClusterService:
                 self._tell(NO_LEASE, not message.is_held)
             case HostsChanged():
                 self._hosts = [msgspec.convert(each, HostInfo) for each in message.hosts]
+                me = self._me and self._me.id
+                self._events.heed(host.wanted for host in self._hosts if host.id != me)
                 self._tell_workers(LivingHosts(list(self._tags()), list(self._shards_elsewhere())))
+            case Events():
+                self._events.take(message)
             case GatewayRefused():
                 if not self._presence.are_up:
                     self._on_failed(message.text)

@@ -176,6 +176,7 @@ def servers_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def top_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--hosts", action="store_true", help="show the hosts of the cluster, one on each line")
     parser.add_argument(
         "--period", type=PATIENCE, default=1.0, metavar="S", help="seconds between two updates (default: 1)"
     )

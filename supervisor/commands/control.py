@@ -248,13 +248,13 @@ def _shutdown(options: Any) -> None:
 
 def _top(options: Any) -> None:
     try:
-        from wspulse.supervisor.commands.top import run_top
+        from wspulse.supervisor.commands.top.screen import run_top
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise
         raise WrongUseError("`top` needs the package rich; install it: pip install 'wspulse[top]'") from None
     with _open(options) as control:
-        run_top(control, max(0.1, options.period))
+        run_top(control, max(0.1, options.period), hosts=options.hosts)
 
 
 def _keygen(options: Any) -> None:
@@ -278,7 +278,7 @@ COMMANDS = {
         ("hosts", "list the hosts of the cluster", listing_arguments, _hosts),
         ("servers", "list your servers that run on this machine", servers_arguments, _servers),
         ("stats", "show the server's counters", listing_arguments, _stats),
-        ("top", "watch workers and rooms live", top_arguments, _top),
+        ("top", "watch workers and rooms, or hosts, live", top_arguments, _top),
         ("events", "print events as they happen", events_arguments, _events),
         ("restart", "replace one worker and move its connections to the new one", restart_arguments, _restart),
         (

@@ -55,7 +55,7 @@ def connections_text(connections: Sequence[ConnectionInfo]) -> str:
         )
         for item in connections
     ]
-    return _table_text(("CONNECTION", "ROOMS", "SHARD", "STATE", "SINCE", "QUEUED"), rows)
+    return _table_of_hosts(connections, ("CONNECTION", "ROOMS", "SHARD", "STATE", "SINCE", "QUEUED"), rows)
 
 
 def presence_text(members: Sequence[MemberInfo]) -> str:
@@ -70,16 +70,16 @@ def presence_text(members: Sequence[MemberInfo]) -> str:
         )
         for item in members
     ]
-    return _table_text(("CONNECTION", "ROOMS", "SHARD", "STATE", "SINCE", "APPLICATION STATE"), rows)
+    return _table_of_hosts(members, ("CONNECTION", "ROOMS", "SHARD", "STATE", "SINCE", "APPLICATION STATE"), rows)
 
 
 def hosts_text(hosts: Sequence[ClusterHost]) -> str:
     now = time.time()
     rows = [
-        (host.id, host.address, host.workers, host.connections, duration_text(max(0.0, now - host.since)), host.state)
+        (host.id, host.state, host.workers, host.connections, duration_text(max(0.0, now - host.since)), host.address)
         for host in hosts
     ]
-    return _table_text(("HOST", "ADDRESS", "WORKERS", "CONNECTIONS", "UP", "STATE"), rows)
+    return _table_text(("HOST", "STATE", "WORKERS", "CONNECTIONS", "UP", "ADDRESS"), rows)
 
 
 def rooms_text(rooms: Sequence[RoomInfo]) -> str:
@@ -179,12 +179,13 @@ def event_json(event: Event) -> str:
 def event_line(event: Event) -> str:
     """One line. Control characters are replaced: ids and payloads are user input."""
     words = [_time_text(event.time), f"{event.kind:16}"]
+    shard = f"shard {event.shard}" if event.host is None else f"shard {event.shard} of {event.host}"
     if event.kind.startswith("worker."):
-        words.append(f"shard {event.shard}, pid {event.pid}")
+        words.append(f"{shard}, pid {event.pid}")
         if event.is_over:
             words.append(f"{event.moved} moved, {event.drained} closed")
     else:
-        words.append(f"{event.connection} in {event.room} (shard {event.shard})")
+        words.append(f"{event.connection} in {event.room} ({shard})")
     if event.error is not None:
         words.append(event.error.get("message", ""))
     if event.frame is not None:
@@ -192,6 +193,17 @@ def event_line(event: Event) -> str:
     if event.missed:
         words.append("[events may be missing before this one]")
     return printable("  ".join(words))
+
+
+def _table_of_hosts(
+    items: Sequence[ConnectionInfo | MemberInfo], head: tuple[str, ...], rows: Sequence[Sequence[object]]
+) -> str:
+    """With the host of each before its shard, where there are several: "this" is the one that was asked."""
+    if any(item.host is not None for item in items):
+        at = head.index("SHARD")
+        head = (*head[:at], "HOST", *head[at:])
+        rows = [(*row[:at], item.host or "this", *row[at:]) for item, row in zip(items, rows, strict=True)]
+    return _table_text(head, rows)
 
 
 def _table_text(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

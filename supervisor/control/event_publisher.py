@@ -93,9 +93,11 @@ class EventPublisher:
         data = bytes((event[0] + 2,)) + numbers + event[1:]
         self._send(topic, data)
 
-    def publish_own(self, kind: str, fields: Mapping[str, Any]) -> None:
-        """Publish an event of the supervisor."""
-        self.publish(kind.encode(), msgspec.msgpack.encode({"kind": kind, "time": time.time(), **fields}))
+    def publish_own(self, kind: str, fields: Mapping[str, Any]) -> tuple[bytes, bytes]:
+        """Publish an event of the supervisor. Returns its topic, and the event without its numbers."""
+        event = kind.encode(), msgspec.msgpack.encode({"kind": kind, "time": time.time(), **fields})
+        self.publish(*event)
+        return event
 
     def publish_probe(self, token: str) -> None:
         """Publish an event without a number, so that it is nobody's gap."""

@@ -33,7 +33,7 @@ from wspulse.actors.values.errors import BadRequestError, ServerClosedError, Sha
 from wspulse.actors.values.text.ids import checked_room_id
 from wspulse.supervisor.control.event_publisher import EventPublisher
 from wspulse.supervisor.control.shard_links import ShardLinks
-from wspulse.supervisor.control.statistics import Counted, Statistics
+from wspulse.supervisor.control.statistics import Counted, Elsewhere, Statistics
 from wspulse.supervisor.control.telemetry import Telemetry
 from wspulse.supervisor.host.installed import installed_version
 from wspulse.supervisor.moving.scaling import Scaled
@@ -67,7 +67,7 @@ class Supervised(Counted, Protocol):
     def hosts(self) -> list[dict[str, Any]]: ...
 
 
-class OtherHosts(Protocol):
+class OtherHosts(Elsewhere, Protocol):
     """The other hosts of a cluster."""
 
     async def sessions(self, question: ListConnections) -> list[tuple[str, ConnectionRecord]]:
@@ -119,6 +119,10 @@ class PresenceArguments(_Arguments):
     room: str
 
 
+class HostsArguments(_Arguments):
+    load: bool = False
+
+
 class RestartArguments(_Arguments):
     shard: int
     drain: bool = False
@@ -145,7 +149,7 @@ class Operations:
         "connections": ConnectionsArguments,
         "presence": PresenceArguments,
         "rooms": NoArguments,
-        "hosts": NoArguments,
+        "hosts": HostsArguments,
         "stats": NoArguments,
         "metrics": NoArguments,
         "restart": RestartArguments,
@@ -257,8 +261,9 @@ class Operations:
                 members[room_id] += count
         return self._listed(answers, [{"id": room_id, "connections": count} for room_id, count in members.items()])
 
-    async def hosts(self, _args: NoArguments, _encoding: str) -> list[dict[str, Any]]:
-        return self._supervised.hosts()
+    async def hosts(self, args: HostsArguments, _encoding: str) -> list[dict[str, Any]]:
+        hosts = self._supervised.hosts()
+        return await self._statistics.of_hosts(hosts, self._others) if args.load else hosts
 
     async def stats(self, _args: NoArguments, _encoding: str) -> dict[str, Any]:
         return await self._statistics.told()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -56,8 +56,25 @@ BRIDGE = "bridge"
 """The application that lives outside."""
 
 
+class EventsElsewhere(Protocol):
+    """The events of the other hosts."""
+
+    wanted_elsewhere: tuple[bytes, ...]
+    changed: Callable[[], None]
+    take: Callable[[Events], None]
+
+    def want(self, prefixes: Sequence[bytes]) -> None: ...
+    def give(self, events: Sequence[tuple[bytes, bytes]], dropped_events: int = 0) -> None: ...
+
+
 class Hosts(OtherHosts, Protocol):
     """The other hosts of a cluster, and the way to them."""
+
+    host: str
+    """The name of this one."""
+
+    @property
+    def events(self) -> EventsElsewhere: ...
 
     @property
     def elsewhere(self) -> Elsewhere:
@@ -155,7 +172,7 @@ class ControlPlane:
 
     def worker_started(self, child: Child) -> None:
         assert child.pid is not None
-        if prefixes := self.events.prefixes:
+        if prefixes := self._wanted(self.events.prefixes):
             child.tell(WatchEvents(prefixes))
         self._pids[child.seat] = child.pid
         self._publish("started", child)
@@ -187,6 +204,12 @@ class ControlPlane:
         if isinstance(message, EventsMark):
             child.tell(EventsTaken(message.number))  # all that lay ahead of it is published
             return
+        self._take(message)
+        if self._others is not None:
+            self._others.events.give(message.events, message.dropped_events)
+
+    def _take(self, message: Events) -> None:
+        """Of a worker, or of another host."""
         if message.dropped_events:
             self.events.skip(message.dropped_events)
         for topic, event in message.events:
@@ -203,6 +226,9 @@ class ControlPlane:
         self._watch_refusals(publisher, gate)
         self.events = EventPublisher(publisher, bind_private(publisher, claimed.events), self._watch)
         self._started.add("events", self.events.close)
+        if self._others is not None:
+            self._others.events.take = self._take
+            self._others.events.changed = lambda: self._watch(self.events.prefixes)
         self.events.open()
 
     def _start_server(
@@ -251,8 +277,14 @@ class ControlPlane:
         self._started.add("doorman", self._doorman.close)
 
     def _watch(self, prefixes: list[bytes]) -> None:
+        if self._others is not None:
+            self._others.events.want(prefixes)
         for child in self._supervised.everybody():
-            child.tell(WatchEvents(prefixes))
+            child.tell(WatchEvents(self._wanted(prefixes)))
+
+    def _wanted(self, here: list[bytes]) -> list[bytes]:
+        """With what other hosts want."""
+        return here if self._others is None else sorted({*here, *self._others.events.wanted_elsewhere})
 
     def _seats(self) -> list[int]:
         return [child.seat for child in self._supervised.children] or list(self._mailbox_paths)
@@ -261,7 +293,12 @@ class ControlPlane:
         return any(child.seat == seat and child.silence_s >= SILENT_S for child in self._supervised.everybody())
 
     def _publish(self, kind: str, child: Child, **fields: object) -> None:
-        self.events.publish_own(f"worker.{kind}", {"shard": child.shard, "pid": self._pids.get(child.seat), **fields})
+        told = {"shard": child.shard, "pid": self._pids.get(child.seat), **fields}
+        if self._others is None:
+            self.events.publish_own(f"worker.{kind}", told)
+        else:
+            event = self.events.publish_own(f"worker.{kind}", {**told, "host": self._others.host})
+            self._others.events.give([event])
 
 
 def load_keys(settings: Settings) -> tuple[KeyPair, frozenset[bytes]] | None:

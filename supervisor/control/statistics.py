@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from wspulse.actors.mesh.message import GetStats, ListRooms
-from wspulse.actors.values.errors import ShardUnavailableError
+from wspulse.actors.mesh.message import GetStats, ListRooms, Message
+from wspulse.actors.values.errors import ShardUnavailableError, WspulseError
 from wspulse.actors.values.health import Health
 from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.host.installed import installed_version
@@ -23,7 +23,7 @@ from wspulse.supervisor.process.restart.history import History
 from wspulse.supervisor.process.tally import Counts, added
 from wspulse.supervisor.process.watching.silence import SILENT_S
 
-__all__ = ["Counted", "Statistics"]
+__all__ = ["Counted", "Elsewhere", "Statistics"]
 
 STATS_TIMEOUT_S = 2.0
 """A person watches: a silent worker is shown as silent rather than waited for."""
@@ -53,6 +53,14 @@ class Counted(Protocol):
     def moving(self, shard: int) -> int | None:
         """How many sessions of a worker have yet to move; None when it is not its turn."""
         ...
+
+
+class Elsewhere(Protocol):
+    """The other hosts of a cluster."""
+
+    async def ask_shards(self, message: Message, timeout_s: float) -> list[tuple[str, Any]]:
+        """What each of their shards answers, with its host's name; those that do not are left out. Raises
+        ShardUnavailableError."""
 
 
 class Statistics:
@@ -102,6 +110,40 @@ class Statistics:
             "workers": list(rows.values()),
         }
 
+    async def of_hosts(self, hosts: list[dict[str, Any]], others: Elsewhere | None) -> list[dict[str, Any]]:
+        """These rows, each with its load. One of another host that does not answer is "silent"."""
+        own = next((host["id"] for host in hosts if host["state"] == "this"), "")
+        stats, rooms = await asyncio.gather(
+            self._of_shards(GetStats(), own, others), self._of_shards(ListRooms(), own, others)
+        )
+        loads: dict[str, Counter[str]] = {}
+        for host, answer in stats:
+            counted = answer["counters"]
+            loads.setdefault(host, Counter()).update(
+                {"answering": 1, "connections": answer["connections"], "queued": answer["queued"]}
+                | {name: counted.get(name, 0) for name in ("frames_in", "frames_out", "frames_dropped")}
+            )
+        names: dict[str, set[str]] = {host: set() for host in loads}
+        for host, answer in rooms:
+            names.setdefault(host, set()).update(room_id for room_id, _ in answer)
+            await asyncio.sleep(0)
+        rows: list[dict[str, Any]] = []
+        for row in hosts:
+            name, load = row["id"], loads.get(row["id"])
+            if load is None:
+                rows.append({**row, "state": "silent" if row["state"] == "up" else row["state"]})
+            else:
+                connections = load.pop("connections")
+                rows.append({**row, "connections": connections, "load": {**load, "rooms": len(names[name])}})
+        return rows
+
+    async def _of_shards(self, message: Message, own: str, others: Elsewhere | None) -> list[tuple[str, Any]]:
+        """What the shards of all hosts answer, with the name of each one's host."""
+        here, elsewhere = await asyncio.gather(
+            self._links.ask_all(message, timeout_s=STATS_TIMEOUT_S), _answers_of(others, message)
+        )
+        return [*((own, each) for each in here.values() if not isinstance(each, WspulseError)), *elsewhere]
+
     async def _room_count(self, answers: Mapping[int, Any]) -> int:
         """How many rooms there are on the shards that told how many they have: one may be on several of them."""
         counts = {shard: answer.get("rooms", 0) for shard, answer in answers.items() if isinstance(answer, dict)}
@@ -113,6 +155,13 @@ class Statistics:
                 rooms.update(room_id for room_id, _ in answer)
                 await asyncio.sleep(0)
         return len(rooms)
+
+
+async def _answers_of(others: Elsewhere | None, message: Message) -> list[tuple[str, Any]]:
+    try:
+        return [] if others is None else await others.ask_shards(message, STATS_TIMEOUT_S)
+    except ShardUnavailableError:
+        return []  # the gateway is away
 
 
 def _worker_gauges(child: Child, answer: Any, moving_left: int | None) -> dict[str, Any]:

@@ -113,8 +113,8 @@ class _Calls:
     def rooms(self) -> Call[Listing[RoomInfo]]:
         return Call("rooms", {}, Listing[RoomInfo])
 
-    def hosts(self) -> Call[list[ClusterHost]]:
-        return Call("hosts", {}, list[ClusterHost])
+    def hosts(self, *, load: bool = False) -> Call[list[ClusterHost]]:
+        return Call("hosts", {"load": True} if load else {}, list[ClusterHost])
 
     def stats(self) -> Call[ServerStats]:
         return Call("stats", {}, ServerStats)

@@ -110,7 +110,22 @@ class RoomInfo(msgspec.Struct, frozen=True):
     connections: int
 
 
-class ClusterHost(msgspec.Struct, frozen=True, kw_only=True):
+class HostLoad(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host's workers have at this moment, and what they have counted since each of them was started: less than before
+    where one was replaced."""
+
+    answering: int
+    """How many of the workers have answered."""
+    rooms: int
+    """With members on this host."""
+    queued: int
+    """Frames waiting for clients."""
+    frames_in: int
+    frames_out: int
+    frames_dropped: int
+
+
+class ClusterHost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A host of a cluster that is alive; a server without a cluster is the only one."""
 
     id: str
@@ -118,11 +133,13 @@ class ClusterHost(msgspec.Struct, frozen=True, kw_only=True):
     """For people: where its clients connect."""
     workers: int
     connections: int
-    """Of other hosts some seconds old."""
+    """Of other hosts some seconds old, where there is no `load`."""
     since: float
     """When it was started, in seconds since 1970."""
     state: str
-    """"this" for the one that was asked, "up" for others."""
+    """"this" for the one that was asked, "up" for others; "silent" for one that was asked for its load and did not answer."""
+    load: HostLoad | None = None
+    """Where it was asked for and came."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,6 +270,8 @@ class Event(msgspec.Struct, kw_only=True):
     time: float
     """Unix time in seconds."""
     shard: int = -1
+    host: str | None = None
+    """Of which host it tells, where there are several."""
     room: str = ""
     connection: str = ""
     pid: int | None = None

@@ -188,7 +188,8 @@ class Worker:
 
             self._member = member = ClusterMember(self._runtime, place.cluster, place.lease.descriptor)
             member.open()
-        self._feed = EventFeed(self._runtime.shard, self._tell, lambda: self._stream.backlogged)
+        host = "" if place.cluster is None else place.cluster.host
+        self._feed = EventFeed(self._runtime.shard, self._tell, lambda: self._stream.backlogged, host)
         if self._runtime.movement is not None:
             self._runtime.movement.settle_events = self._feed.settled
         loop.add_signal_handler(signal.SIGTERM, self._terminate)

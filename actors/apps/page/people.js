@@ -4,10 +4,14 @@ import { element, foreign, make } from "./document.js";
 import { nameOf } from "./identity.js";
 
 const CHANGES_TOLD = 6;          // of those that come at once
-const LONGEST_HOST = 64;         // characters of its name
+const LONGEST_HOST = 20;         // characters of its name; the last ones tell hosts apart
 
 // A server of several hosts says which one a worker is on.
-const place = (worker, host) => typeof host === "string" ? `worker ${worker} on ${host.slice(0, LONGEST_HOST)}` : `worker ${worker}`;
+const place = (worker, host) => {
+  if (typeof host !== "string") return `worker ${worker}`;
+  const name = host.replace(/[^ -~]/g, "?");  // anybody can send it
+  return `worker ${worker} of ${name.length > LONGEST_HOST ? `…${name.slice(1 - LONGEST_HOST)}` : name}`;
+};
 
 export const badge = (worker, host) => make("span", `badge w${worker % 4}`, place(worker, host));
 
@@ -39,7 +43,8 @@ export class People {
       if (change.what === "went") this.members.delete(change.id);
       else this.set(change, change.what === "dropped" || change.state === "suspended");
       const verb = {
-        came: `joined on ${place(Number(change.worker), change.host)}`, went: "left", dropped: "lost the connection", resumed: "is back",
+        came: `joined on ${place(Number(change.worker), change.host)}`, went: "left",
+        dropped: "lost the connection", resumed: "is back",
       }[change.what];
       if (change.id !== this.me && verb) told.push([foreign(nameOf(change.id)), ` ${verb}`]);
     }

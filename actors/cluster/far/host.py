@@ -89,6 +89,11 @@ class FarHost:
         del self.shards[shard.number]
         self._doubt(shard)
 
+    def close(self) -> None:
+        """What waits is not told."""
+        for shard in list(self.shards.values()):
+            self.remove(shard)
+
     async def _run(self) -> None:
         try:
             while self._waiting or not all(shard.is_met for shard in self.shards.values()):

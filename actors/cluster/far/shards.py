@@ -65,6 +65,14 @@ class FarShards:
         self._is_wanted = True
         self._heed()
 
+    def end(self) -> None:
+        """It wants nothing more: the shard ends, and nobody is told or asked anything."""
+        self._is_wanted = False
+        for host in self._hosts.values():
+            host.close()
+        self._hosts.clear()
+        self.refs.clear()
+
     def living(self, hosts: Iterable[tuple[str, str]], shards: Iterable[tuple[str, int, int]]) -> None:
         """(tag, name) of all hosts that are alive, and (tag, seat, incarnation) of their shards."""
         self._names = {tag: name for tag, name in hosts if tag != self._gateway.tag}

@@ -71,12 +71,14 @@ class Membership:
         self._subscription: Subscription | None = None
         self._watch: asyncio.Task[None] | None = None
 
-    def describe(self, connections: int, shards: tuple[tuple[int, int], ...] = ()) -> None:
-        """Have the others know how many connections this host has, some seconds later, and its workers at once."""
-        if (connections, shards) != (self.me.connections, self.me.shards):
-            is_urgent = shards != self.me.shards
-            self.me = msgspec.structs.replace(self.me, connections=connections, shards=shards)
-            self._renewal.describe(self.me, is_urgent=is_urgent)
+    def describe(
+        self, connections: int, shards: tuple[tuple[int, int], ...] = (), wanted: tuple[bytes, ...] = ()
+    ) -> None:
+        """Have the others know how many connections this host has, some seconds later; its workers and what it wants at once."""
+        before = self.me
+        self.me = me = msgspec.structs.replace(before, connections=connections, shards=shards, wanted=wanted)
+        if me != before:
+            self._renewal.describe(me, is_urgent=(shards, wanted) != (before.shards, before.wanted))
 
     async def join(self) -> None:
         """Become a member. It waits where a host with this id was killed shortly before, until that one is gone.

@@ -35,6 +35,8 @@ class HostInfo(msgspec.Struct, frozen=True):
     """For people: how many it had when it was last heard."""
     shards: tuple[tuple[int, int], ...] = ()
     """Its workers, by seat and incarnation."""
+    wanted: tuple[bytes, ...] = ()
+    """What the topics of events begin with that it wants of the others."""
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -55,7 +55,7 @@ class StagedHost:
     def end(self, seat: int) -> None:
         """It is killed."""
         self.streams.end(seat)
-        self.far.pop(seat).living([], [])
+        del self.far[seat]
         self.stage.tell_living()
 
     @property
@@ -117,7 +117,6 @@ class HostsStage:
         self.tell_living()
         for seat in list(host.far):
             host.streams.end(seat)
-            host.far[seat].living([], [])
 
     def tell_living(self, *, without: str = "") -> None:
         """To all processes: who is alive; `without`: nobody knows that host, nor does it know others."""

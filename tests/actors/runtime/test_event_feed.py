@@ -99,6 +99,16 @@ async def test_transfer_of_a_session_is_an_event_of_its_room() -> None:
         assert told == {"kind": "transfer", "room": "room", "connection": "ada", "shard": 0}
 
 
+async def test_event_bears_the_name_of_its_host_where_there_are_several() -> None:
+    async with listening(b"transfer.room") as stage:
+        feed = EventFeed(stage.shard, stage.sent.append, lambda: False, "a:8000")
+        feed.watch([b""])
+        stage.happen()
+        feed.close()
+        (events,) = (message for message in stage.sent if isinstance(message, Events))
+        assert msgspec.msgpack.decode(events.events[0][1])["host"] == "a:8000"
+
+
 async def test_feed_is_settled_at_once_where_nobody_listens() -> None:
     async with listening() as stage:
         stage.settle("now")

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from wspulse.supervisor.commands.rendering import event_json, event_line, json_text, moved_text, stats_text
+from wspulse.supervisor.commands.rendering import (
+    connections_text,
+    event_json,
+    event_line,
+    hosts_text,
+    json_text,
+    moved_text,
+    presence_text,
+    stats_text,
+)
 from wspulse.supervisor.protocol.types import (
+    ClusterHost,
+    ConnectionInfo,
     Event,
+    MemberInfo,
     MovedInfo,
     ScaledInfo,
     ServerStats,
@@ -78,3 +91,39 @@ def test_move_that_begins_and_one_that_is_over_are_told_apart() -> None:
     assert event_line(begun).endswith("shard 2, pid 9")
     assert event_line(over).endswith("shard 2, pid 9  7 moved, 1 closed")
     assert '"is_over":false' in event_json(begun)
+
+
+def test_shards_are_told_with_their_hosts_where_there_are_several() -> None:
+    def connections(*hosts: str | None) -> str:
+        found = [
+            ConnectionInfo(id="ann", room="tea", shard=1, state="connected", connected_at=0.0, queued=0, host=host)
+            for host in hosts
+        ]
+        return connections_text(found)
+
+    def members(*hosts: str | None) -> str:
+        found = [
+            MemberInfo(id="ann", rooms=("tea",), state={}, suspended=False, since=0.0, shard=1, host=host)
+            for host in hosts
+        ]
+        return presence_text(found)
+
+    for text in (connections, members):
+        assert "HOST" not in text(None)
+        lines = text(None, "b:8000").splitlines()
+        assert lines[0].split()[:4] == ["CONNECTION", "ROOMS", "HOST", "SHARD"]
+        assert [line.split()[2:4] for line in lines[1:]] == [["this", "1"], ["b:8000", "1"]]
+
+
+def test_hosts_show_what_matters_most_within_60_columns() -> None:
+    found = ClusterHost(
+        id="chat-1.example:8000",
+        address="ws://10.0.0.5:8000/ws",
+        workers=2,
+        connections=3,
+        since=time.time() - 3600,
+        state="up",
+    )
+    head, row = hosts_text([found]).splitlines()
+    assert head.split()[-1] == "ADDRESS"
+    assert len(row) > 60 >= len(row.removesuffix(found.address).rstrip())

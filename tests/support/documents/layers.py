@@ -88,6 +88,7 @@ LESS_THAN_THE_ORDER = {
         "wspulse.supervisor.settings.admin_address",
     ),
     "wspulse.supervisor.cluster.feed": ("wspulse.supervisor.cluster.asking", "wspulse.supervisor.cluster.errors"),
+    "wspulse.supervisor.cluster.events": (),
     "wspulse.supervisor.source_files": ("wspulse.supervisor.errors",),
     "wspulse.supervisor.cluster.exchange": ("wspulse.supervisor.errors",),
     "wspulse.supervisor.starter": ("wspulse.supervisor.errors",),

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from wspulse.supervisor.commands import top as module
-from wspulse.supervisor.commands.top import _keys, _Look, _Screen, run_top
+from wspulse.supervisor.commands.top import screen as module
+from wspulse.supervisor.commands.top import workers as workers_module
+from wspulse.supervisor.commands.top.screen import _keys, run_top
+from wspulse.supervisor.commands.top.workers import WorkersScreen, _Look
 from wspulse.supervisor.protocol.types import RoomInfo, ServerStats, Totals, WorkerStats
 
 NAMES = ["SHARD", "PID", "STATE", "CONNS", "ROOMS", "IN/S", "OUT/S", "DROP/S", "DROPPED", "QUEUED", "LAG", "MEMORY"]
@@ -25,7 +27,7 @@ def stats(workers: int = 2, *, frames_in: int = 0, ill: int | None = None) -> Se
 
 
 def shown(width: int, height: int, look: _Look) -> list[str]:
-    screen = _Screen("ipc:///x")
+    screen = WorkersScreen()
     screen.add(look)
     console = Console(file=io.StringIO(), width=width, height=height, color_system=None)
     with console.capture() as captured:
@@ -71,7 +73,7 @@ def test_output_that_is_no_terminal_gets_one_table_with_rates(
 ) -> None:
     looks = iter([_Look(1.0, stats(), rooms(40)), _Look(3.0, stats(frames_in=10), rooms(40))])
     waited: list[float] = []
-    monkeypatch.setattr(module, "_look", lambda _control: next(looks))
+    monkeypatch.setattr(workers_module, "_look", lambda _control: next(looks))
     monkeypatch.setattr(module, "sleep", waited.append)
     control: Any = type("Pretended", (), {"timeout": 10.0, "endpoint": "ipc:///x"})()
     run_top(control, 2.0)
@@ -86,7 +88,7 @@ def test_output_that_is_no_terminal_gets_one_table_with_rates(
 
 
 def test_server_that_is_away_is_waited_for() -> None:
-    screen = _Screen("ipc:///x")
+    screen = WorkersScreen()
     screen.add(_Look(1.0, stats(), []))
     screen.away("wspulse: no server at ipc:///x within 3 s")
     console = Console(file=io.StringIO(), width=60, color_system=None)

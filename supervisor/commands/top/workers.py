@@ -1,50 +1,28 @@
-"""`wspulse top`: a live screen of workers and rooms. Needs the package rich (`wspulse[top]`).
-
-Run by `commands.control` in the terminal's own process. It asks for `stats` and `rooms` once per period and shows what
-has changed; while the server is away it says so and waits for it. `q` ends it. Where the output is no terminal, it prints one
-table and ends. A narrow or low terminal shows what matters most, and says what it leaves out.
-"""
+"""`WorkersScreen`: the workers of one server, and the rooms of all its hosts, from `stats` and `rooms`."""
 
 from __future__ import annotations
 
-import io
-import os
-import select
-import sys
-import termios
-import tty
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from textwrap import wrap
-from time import monotonic, sleep
+from time import monotonic
 from typing import Literal, NamedTuple
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from wspulse.actors.values.errors import ControlError
 from wspulse.supervisor.client.blocking import Control
 from wspulse.supervisor.commands.rendering import state_text
 from wspulse.supervisor.commands.table import bytes_text, counted, duration_text
-from wspulse.supervisor.commands.terminal import print_text, printable
+from wspulse.supervisor.commands.terminal import printable
+from wspulse.supervisor.commands.top.columns import GAP, fitting, flowed
 from wspulse.supervisor.protocol.types import RoomInfo, ServerStats, WorkerStats
 
-__all__ = ["run_top"]
-
-ASK_TIMEOUT_S = 3.0
-"""`stats` itself waits 2 s for workers that hesitate."""
+__all__ = ["WorkersScreen"]
 
 FEWEST_ROOM_LINES = 3
 
-MUCH = 10_000
-"""Columns and lines, where nothing is to be left out."""
-
 ROOM_COUNT_WIDTH = 8
-
-GAP = 2
-"""Between two columns."""
 
 SERVING = ("ready", "moving")
 
@@ -61,70 +39,6 @@ class _Rates(NamedTuple):
     frames_in: float
     frames_out: float
     dropped: float
-
-
-def run_top(control: Control, period_s: float) -> None:
-    """Until `q` or ^C; without a terminal for one period. Raises ControlError when there is no server at the start, and
-    OutputError."""
-    control.timeout = min(control.timeout, ASK_TIMEOUT_S)
-    screen = _Screen(control.endpoint)
-    screen.add(_look(control))
-    if sys.stdout is None or not sys.stdout.isatty():
-        sleep(period_s)  # rates are those between two looks
-        screen.add(_look(control))
-        print_text(_plain(screen))
-        return
-    console = Console()
-    with _keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
-        while True:
-            live.update(screen.render(console.width, console.height), refresh=True)
-            due = monotonic() + period_s
-            size = console.size
-            while (left_s := due - monotonic()) > 0:
-                if pressed(min(left_s, 0.1)) in ("q", "Q"):
-                    return
-                if console.size != size:
-                    break  # the terminal was resized
-            else:
-                try:
-                    screen.add(_look(control))
-                except ControlError as error:
-                    screen.away(str(error))
-
-
-def _plain(screen: _Screen) -> str:
-    """All of it, without colours."""
-    console = Console(file=io.StringIO(), width=MUCH, color_system=None)
-    with console.capture() as captured:
-        console.print(screen.render(MUCH, MUCH, keys=False))
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
-
-
-def _look(control: Control) -> _Look:
-    stats = control.stats()
-    return _Look(monotonic(), stats, control.rooms() if any(w.state in SERVING for w in stats.workers) else [])
-
-
-@contextmanager
-def _keys() -> Iterator[Callable[[float], str]]:
-    """Yields `pressed(timeout_s)`, which returns the key that was pressed, or an empty text."""
-    fd = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else -1
-    before = termios.tcgetattr(fd) if fd >= 0 else None
-
-    def pressed(timeout_s: float) -> str:
-        if fd < 0:
-            select.select([], [], [], timeout_s)
-            return ""
-        readable, _, _ = select.select([fd], [], [], timeout_s)
-        return os.read(fd, 16).decode("utf-8", "replace")[:1] if readable else ""
-
-    if before is not None:
-        tty.setcbreak(fd)
-    try:
-        yield pressed
-    finally:
-        if before is not None:
-            termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 class _Column(NamedTuple):
@@ -154,14 +68,16 @@ _COLUMNS = (
 )
 
 
-class _Screen:
-    """What is shown, from the last two looks."""
+class WorkersScreen:
+    """See the module."""
 
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
+    def __init__(self) -> None:
         self._look: _Look | None = None
         self._before: _Look | None = None
         self._problem = ""
+
+    def look(self, control: Control) -> None:
+        self.add(_look(control))
 
     def add(self, look: _Look) -> None:
         self._before, self._look, self._problem = self._look, look, ""
@@ -188,7 +104,7 @@ class _Screen:
             f"supervisor {bytes_text(stats.rss_bytes)}",
             *(["q quits"] if keys else []),
         ]
-        lines = [Text(line, style="bold") for line in _flowed(title, width)]
+        lines = [Text(line, style="bold") for line in flowed(title, width)]
         if self._problem:
             problem = printable(f"{self._problem}; waiting for it")
             return [*lines, *(Text(line, style="bold red") for line in wrap(problem, width))]
@@ -203,7 +119,7 @@ class _Screen:
             counted(totals.bus_gaps, "bus gap"),
             f"{counted(totals.events_dropped, 'event')} dropped",
         ]
-        return [*lines, *(Text(line) for line in _flowed(counts, width))]
+        return [*lines, *(Text(line) for line in flowed(counts, width))]
 
     def _total_rates(self, look: _Look) -> _Rates:
         rates = [self._rates(worker) for worker in look.stats.workers]
@@ -226,8 +142,10 @@ class _Screen:
 
     def _workers(self, workers: list[WorkerStats], width: int, lines: int) -> _Workers:
         cells = {worker.shard: [column.cell(worker, self._rates(worker)) for column in _COLUMNS] for worker in workers}
-        places = _fitting(
-            [[column.name, *(str(row[at]) for row in cells.values())] for at, column in enumerate(_COLUMNS)], width
+        places = fitting(
+            [[column.name, *(str(row[at]) for row in cells.values())] for at, column in enumerate(_COLUMNS)],
+            [column.importance for column in _COLUMNS],
+            width,
         )
         left_out = [column.name for place, column in enumerate(_COLUMNS) if place not in places]
         notes = wrap(f"no room for {', '.join(left_out)}: widen the terminal", width) if left_out else []
@@ -251,30 +169,6 @@ class _Workers(NamedTuple):
     height: int
 
 
-def _fitting(columns: list[list[str]], width: int) -> list[int]:
-    """Which columns stand side by side in `width`, by their places: the most important ones."""
-    left = width
-    places: list[int] = []
-    for place in sorted(range(len(columns)), key=lambda place: _COLUMNS[place].importance):
-        needed = max(map(len, columns[place])) + (GAP if places else 0)
-        if needed > left:
-            break
-        left -= needed
-        places.append(place)
-    return sorted(places)
-
-
-def _flowed(phrases: list[str], width: int) -> list[str]:
-    """Lines of whole phrases."""
-    lines: list[str] = []
-    for phrase in phrases:
-        if lines and len(lines[-1]) + 3 + len(phrase) <= width:
-            lines[-1] += "   " + phrase
-        else:
-            lines.append(phrase)
-    return lines
-
-
 def _state_style(worker: WorkerStats) -> str:
     return {"ready": "green", "starting": "yellow", "moving": "yellow"}.get(worker.state, "red")
 
@@ -294,3 +188,8 @@ def _rooms(rooms: list[RoomInfo], width: int, lines: int) -> Table:
     if len(shown) < len(ordered):
         table.add_row(Text(f"and {counted(len(ordered) - len(shown), 'more room')}", style="dim"), "")
     return table
+
+
+def _look(control: Control) -> _Look:
+    stats = control.stats()
+    return _Look(monotonic(), stats, control.rooms() if any(w.state in SERVING for w in stats.workers) else [])
