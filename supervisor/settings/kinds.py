@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from wspulse.actors.values.log_limit import shortened
 
-__all__ = ["Choice", "Folders", "Hosts", "Integer", "Kind", "Names", "Seconds", "Switch", "Text", "WorkerCount"]
+__all__ = ["Choice", "Folders", "Hosts", "Integer", "Kind", "Names", "Seconds", "Switch", "Text", "Urls", "WorkerCount"]
 
 
 def _shown(value: object) -> str:
@@ -190,6 +190,20 @@ class Names(Kind):
             if names.count(name) > 1:
                 raise ValueError(f"{_shown(name)} is listed twice")
         return names
+
+
+class Urls(Names):
+    """Several addresses: commas stand between them in a flag, too, and in what the file has. What is wrong with them is said
+    without showing them, since a password may be in one."""
+
+    def from_toml(self, value: Any) -> list[str]:
+        texts = [value] if isinstance(value, str) else value
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("it is no address, and no array of addresses")
+        names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
+        if not names:
+            raise ValueError("no address is given")
+        return [self.check(name) for name in dict.fromkeys(names)]
 
 
 class Hosts(Names):
