@@ -41,7 +41,13 @@ class Feed:
     """
 
     def __init__(
-        self, client: Client, cluster: str, *, replicas: int, life: int, deliver: Callable[[int, int, bytes], None]
+        self,
+        client: Client,
+        cluster: str,
+        *,
+        replicas: int | None,
+        life: int,
+        deliver: Callable[[int, int, bytes], None],
     ) -> None:
         names = Names(cluster)
         self._client = client
@@ -77,6 +83,11 @@ class Feed:
         await self._streams.open()
         await self._publisher.open()
         self._watch.start()
+
+    @property
+    def replicas(self) -> int:
+        """Of each stream, once it is open."""
+        return self._streams.replicas
 
     async def close(self) -> None:
         """Nothing is delivered any more; publishers get PublishError. Idempotent."""
@@ -167,8 +178,16 @@ class Feed:
         self._joinings[bucket % PARTITIONS].prove(lambda _sequence: proven.set())
         await proven.wait()
         chain = self._chains.get(bucket)
-        while chain is not None and chain.is_open and chain.holds:  # noqa: ASYNC110
+        while chain is not None and chain.is_open and await self._lacks(chain, sequence):
+            self._mending.suspect(chain)
             await asyncio.sleep(_REPAIRED_S)
+
+    async def _lacks(self, chain: Chain, sequence: int) -> bool:
+        """Whether the stream has something up to that sequence which was not delivered: it may never have been republished."""
+        if chain.holds or chain.position >= sequence:
+            return chain.holds
+        stored = await self._reader.next(chain.bucket, chain.position)
+        return stored is not None and chain.position < stored.sequence <= sequence
 
     def _take(self, chain: Chain, message: Msg) -> None:
         if not chain.is_open:

@@ -49,23 +49,34 @@ class NatsServers:
     def start(self, number: int) -> None:
         folder = self._folder / str(number)
         folder.mkdir(exist_ok=True)
+        self._configure(number)
+        assert PROGRAM is not None
+        with (folder / "log").open("ab") as log:
+            self._processes[number] = subprocess.Popen(
+                [PROGRAM, "-c", str(folder / "server.conf")], stdout=log, stderr=log, start_new_session=True
+            )
+
+    def reconfigure(self, options: str) -> None:
+        """Have all of them, while they run and when they are started again, go by other options."""
+        self._options = options
+        for number, process in self._processes.items():
+            self._configure(number)
+            process.send_signal(signal.SIGHUP)
+
+    def _configure(self, number: int) -> None:
+        folder = self._folder / str(number)
         routes, own = self._ports[self._count :], self._ports[self._count + number]
         text = f"""
             server_name: "n{number}"
             host: "127.0.0.1"
             port: {self._ports[number]}
-            jetstream: {{ store_dir: {json.dumps(str(folder))}, max_mem: 256MB, max_file: 256MB }}
+            jetstream: {{ store_dir: {json.dumps(str(folder))}, max_mem: 512MB, max_file: 256MB }}
             {self._options}
         """
         if self._count > 1:
             others = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes if port != own)
             text += f'cluster: {{ name: "test", listen: "127.0.0.1:{own}", routes: [{others}] }}\n'
         (folder / "server.conf").write_text(text)
-        assert PROGRAM is not None
-        with (folder / "log").open("ab") as log:
-            self._processes[number] = subprocess.Popen(
-                [PROGRAM, "-c", str(folder / "server.conf")], stdout=log, stderr=log, start_new_session=True
-            )
 
     def await_started(self, number: int) -> None:
         """Until it accepts."""
