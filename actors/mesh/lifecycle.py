@@ -264,6 +264,12 @@ class HostLoad(ActorMessage):
     connections: int
 
 
+class HostOptions(ActorMessage):
+    """Options of which clients notice, as text. From a worker that is ready, too: by it the supervisor knows them."""
+
+    options: dict[str, str]
+
+
 # Gateway → supervisor.
 
 
@@ -328,5 +334,6 @@ LifecycleMessage = (
     | LeaseChanged
     | HostsChanged
     | HostLoad
+    | HostOptions
     | LivingHosts
 )

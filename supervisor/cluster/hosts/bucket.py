@@ -67,13 +67,17 @@ class Found(NamedTuple):
 class Bucket:
     """See the module. `name` is one of letters, digits, "-" and "_"."""
 
-    def __init__(self, client: Client, name: str, *, replicas: int, republished: str) -> None:
-        """Changes of hosts' keys are republished under the subject `republished`, followed by the key."""
+    def __init__(
+        self, client: Client, name: str, *, replicas: int, republished: str, takes_any_replicas: bool = False
+    ) -> None:
+        """Changes of hosts' keys are republished under the subject `republished`, followed by the key. `takes_any_replicas`:
+        one that is there may have others."""
         self._client = client
         self.name = name
         self._stream = f"KV_{name}"
         self._prefix = f"$KV.{name}."
         self._replicas = replicas
+        self._unchecked = {"description", "duplicate_window"} | ({"num_replicas"} if takes_any_replicas else set())
         self._republished = republished
         self._making: asyncio.Task[None] | None = None
         self._limit = LogLimit(1)
@@ -184,7 +188,7 @@ class Bucket:
         wrong = [
             f"{name} is {_shown(found.get(name))}, not {_shown(value)}"
             for name, value in wanted.items()
-            if name not in ("description", "duplicate_window") and found.get(name) != value
+            if name not in self._unchecked and found.get(name) != value
         ]
         if wrong:
             raise ClusterError(
