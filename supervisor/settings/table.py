@@ -28,6 +28,7 @@ from wspulse.supervisor.settings.kinds import (
     Seconds,
     Switch,
     Text,
+    Urls,
     WorkerCount,
 )
 
@@ -282,7 +283,7 @@ TABLE = (
     Setting(
         "cluster",
         CLUSTER,
-        Names("URL", check_nats_url),
+        Urls("URL", check_nats_url),
         "join the other hosts of a cluster over these NATS servers, nats://HOST:PORT or tls://HOST:PORT; needs wspulse[cluster]",
     ),
     Setting(
@@ -296,8 +297,8 @@ TABLE = (
         "cluster_replicas",
         CLUSTER,
         Integer(1, 5),
-        "how many NATS servers keep each message: 1, or 3 to survive the loss of one",
-        1,
+        "how many NATS servers keep each message: 1, or 3 to survive the loss of one; default: what the cluster has, at first "
+        "3 if there are as many servers, else 1",
     ),
     Setting("cluster_credentials", CLUSTER, Text("FILE"), "the credentials file of a NATS user, as nsc makes it"),
     Setting(
