@@ -202,7 +202,8 @@ class Bucket:
             if answer["error"].get("err_code") in _WRONG_REVISION:
                 raise WrongRevisionError
             raise BucketUnavailableError(answer["error"].get("description", "an error"))
-        revision: int = answer["seq"]
+        if not isinstance(revision := answer.get("seq"), int):
+            raise BucketUnavailableError("an answer that is not JetStream's")
         return revision
 
     async def _ask(self, call: str, argument: dict[str, Any] | None, none: int = 0) -> Any:
@@ -231,8 +232,10 @@ class Bucket:
             # `asyncio.wait_for` of Python 3.11, in that request, swallows a cancellation that comes together with the answer.
             if task is not None and task.cancelling() > cancelled_before:
                 raise asyncio.CancelledError
-        answer: dict[str, Any] = msgspec.json.decode(message.data)
-        return answer
+        try:
+            return msgspec.json.decode(message.data, type=dict[str, Any])
+        except msgspec.DecodeError:
+            raise BucketUnavailableError("an answer that is not JetStream's") from None
 
 
 def _seconds(stamp: str) -> float:

@@ -228,9 +228,17 @@ class Membership:
             )
 
     def _lost(self) -> None:
+        _logger.error(
+            "this host is no member of its cluster any more, and lets nobody in until it is one again",
+            extra={
+                "host": self.me.id,
+                "reason": self._renewal.trouble or "it was not renewed in time, or its key was removed",
+            },
+        )
         self.lost()
 
     def _regained(self) -> None:
+        _logger.warning("this host is a member of its cluster again", extra={"host": self.me.id})
         self._roster.still_here(lease_clock())
         self.regained()
 
