@@ -268,7 +268,7 @@ class ClusterService:
             case GatewayState():
                 if gateway.watch is not None and (message.is_up or self._presence.are_up):
                     gateway.watch.heard(monotonic())
-                self._note_away(not message.is_up)
+                    self._note_away(not message.is_up)
             case LeaseChanged():
                 self._tell(NO_LEASE, not message.is_held)
             case HostsChanged():
@@ -282,6 +282,7 @@ class ClusterService:
                         "this host is not in its cluster any more; it tries to join it again",
                         extra={"reason": message.text},
                     )
+                    gateway.watch = None  # what it still says is void
                     self._presence.down(0)
                     gateway.terminate()
                     asyncio.get_running_loop().call_later(STOP_S, gateway.kill)
