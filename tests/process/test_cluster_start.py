@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
@@ -13,8 +14,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.control.admin_stage import ask
 from tests.support.processes.nats_servers import NatsServers, nats_servers
-from tests.support.processes.server_process import Finished, ServerProcess, run_to_end, serve_process, wait_until
+from tests.support.processes.server_process import (
+    Finished,
+    ServerProcess,
+    run_to_end,
+    serve_process,
+    start_process,
+    wait_until,
+)
+from wspulse.supervisor.cluster.service import NO_GATEWAY
 
 SUBJECTS = ", ".join(f'"{subject}"' for subject in ("wspulse.few.>", "WSPULSE.few.>", "$JS.API.>", "$KV.>", "_INBOX.>"))
 
@@ -83,6 +93,33 @@ def test_second_host_of_a_name_is_told_where_the_first_one_is_and_a_change_of_op
             for server in (first, second):
                 shown = server.stderr() + server.stdout() + "".join(command_lines(server))
                 assert not re.search("se(@|%40)c", shown)
+
+
+async def test_host_that_waits_for_nats_is_not_ready_until_it_comes(tmp_path: Path) -> None:
+    with nats_servers(tmp_path) as nats:
+        nats.kill(0)
+        port = dead_port()
+        args = ("--port", str(port), "--workers", "1", "--cluster", nats.url, "--cluster-wait")
+        with start_process(*args) as server:
+            async with asyncio.timeout(30):
+                while NO_GATEWAY not in await health(port):
+                    assert server.is_running(), server.stderr()
+            assert "ready on" not in server.stdout()
+            nats.start(0)
+            server.await_ready()
+            async with asyncio.timeout(30):
+                while not (await health(port)).startswith("200"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+
+
+async def health(port: int) -> str:
+    """Status and text of what the worker says of itself; empty while it does not listen."""
+    try:
+        answer = await ask(port, "/healthz")
+    except OSError:
+        await asyncio.sleep(0.05)
+        return ""
+    return f"{answer.status} {answer.text}"
 
 
 def test_nats_that_is_too_old_is_said() -> None:
