@@ -101,6 +101,7 @@ class Supervisor:
             lambda: sum(child.connections for child in self.everybody()),
             self._workers.tell_all,
         )
+        self._workers.overhear = self._cluster.hear
         self._bus = HostBus(self._cluster, self._socket_path, self._kept)
         self._service_manager = ServiceManager(lambda: self._workers.readiness)
         self._reloading = Reloading(partial(self.reload, joins=False))
@@ -301,7 +302,6 @@ class Supervisor:
 
     def _tell_all(self, message: Message) -> None:
         self._workers.tell_all(message)
-        self._cluster.hear(message)
         if self._control is not None:
             self._control.hear(message)
 

@@ -1,16 +1,16 @@
-"""`Presence`: tells connections that asked for it who is in their room, over all workers.
+"""`Presence`: tells connections that asked for it who is in their room, over all workers of all hosts.
 
 One per worker: an extension of its server (of the built-in applications, of `relay`), opened by the runtime. It hears of
-sessions through the application's callbacks and talks to its counterparts on the other workers; what it tells are ordinary
-frames, sent to the *watchers* alone: connected sessions that asked. Where nobody in a room asked, on any worker, an arrival
-costs one look into a dict.
+sessions through the application's callbacks and talks to its counterparts on the other workers, those of other hosts included
+(`cluster.far`); what it tells are ordinary frames, sent to the *watchers* alone: connected sessions that asked. Where nobody in a
+room asked, on any worker, an arrival costs one look into a dict.
 
 A worker with watchers of a room keeps a mirror of the room's members. It asks every other worker to report the room,
 which answers with a snapshot and from then on with every change, in order, on one stream. Reports say how a session is now
 and not what happened to it, so one that comes twice changes nothing; what happened follows from the mirror. A worker that
 dies takes its part of the mirror along; its replacement is asked anew. Changes are gathered for 50 ms and told as one frame.
 A member that moves to another process neither goes nor comes; a watcher that moves gets the whole list from its next worker, once
-that has heard of all the others.
+that has heard of all the others. Where there are several hosts, each "worker" has its "host" beside it.
 
     presence.you      {"id", "worker", "workers", "resumed", "window_s"}   first, and again after each resume
     presence.room     {"count", "members": [{"id", "worker", "state"}]}    then, and after whatever was missed
@@ -26,7 +26,8 @@ from typing import Any
 
 import msgspec
 
-from wspulse.actors.apps.watched_room import State, WatchedRoom
+from wspulse.actors.apps.counterparts import Counterparts, place_of
+from wspulse.actors.apps.watched_room import Place, State, WatchedRoom
 from wspulse.actors.mesh.message import PresenceReport, WatchRoom
 from wspulse.actors.runtime.extension import Extended, Extension
 from wspulse.actors.sessions.connections.connection import Connection
@@ -48,7 +49,7 @@ LOST_S = 2.5
 """Between two looks for members that were under way to another worker and have not arrived, which takes milliseconds."""
 
 PATIENCE_S = 1.0
-"""How long a watcher that has moved waits for its list where a worker does not say whom it has."""
+"""How long a watcher that has moved, or has others on other hosts, waits for its list where a worker does not say whom it has."""
 
 LISTED_MEMBERS = 500
 """More than a person reads, and as many as one frame says; `count` counts all."""
@@ -71,15 +72,17 @@ class Presence(Extension):
         """Rooms that some have left for another process."""
         self._up: dict[int, int] = {}
         """Seat → incarnation of the others that can be told something."""
-        self._workers: dict[int, int] = {}
-        """Seat → the number of the worker there, of all that have reported."""
+        self._places: dict[int, Place] = {}
+        """Of the worker at each seat, of all that have reported."""
         self._runtime: Extended
         self._shard: Shard
+        self._others: Counterparts
 
     def open(self, runtime: Extended) -> None:
         self._runtime = runtime
         self._shard = runtime.shard
-        self._workers[self._shard.seat] = self._shard.index
+        self._others = Counterparts(runtime)
+        self._places[self._shard.seat] = self._others.own_place
 
     def close(self) -> None:
         for timer in (self._timer, self._looking, *self._retries.values()):
@@ -166,7 +169,7 @@ class Presence(Extension):
             "presence.you",
             {
                 "id": session.id,
-                "worker": self._shard.index,
+                **self._places[self._shard.seat],
                 "workers": self._runtime.workers,
                 "resumed": resumed,
                 "window_s": options.resume_window,
@@ -180,8 +183,9 @@ class Presence(Extension):
         if not room.watchers:
             room.note_all(self._shard.seat, self._snapshot(room_id))
             room.awaited.update(dict.fromkeys(self._up))
-            for shard in self._others():
-                self._tell(shard, room_id, watching=True)
+            if self._others.are_far:
+                room.patient_until = self._shard.loop.time() + PATIENCE_S
+            self._others.watch(room_id, watching=True)
         room.watchers[session.connection] = session
         room.behind[session.connection] = session
         self._tell_soon(room_id, room)
@@ -189,7 +193,7 @@ class Presence(Extension):
     def _room(self, room_id: str) -> WatchedRoom:
         room = self._rooms.get(room_id)
         if room is None:
-            room = self._rooms[room_id] = WatchedRoom(self._workers)
+            room = self._rooms[room_id] = WatchedRoom(self._places)
         return room
 
     def _unwatch(self, connection: Connection) -> None:
@@ -200,8 +204,7 @@ class Presence(Extension):
         room.behind.pop(connection, None)
         if not room.watchers:
             room.unwatched()
-            for shard in self._others():
-                self._tell(shard, room_id, watching=False)
+            self._others.watch(room_id, watching=False)
             self._forget_if_unwatched(room_id, room)
 
     def _forget_if_unwatched(self, room_id: str, room: WatchedRoom) -> None:
@@ -235,9 +238,9 @@ class Presence(Extension):
         self._up[shard] = incarnation
         for room_id, room in self._rooms.items():
             if room.watchers:
-                self._tell(shard, room_id, watching=True)
+                self._others.tell_watching(shard, room_id, watching=True)
             if shard in room.reporting_to:
-                self._tell_states(shard, room_id, self._snapshot(room_id), complete=True)
+                self._others.report(shard, room_id, self._snapshot(room_id), complete=True)
 
     def shard_down(self, shard: int, incarnation: int) -> None:
         """Another shard is gone, and its sessions with it."""
@@ -259,7 +262,7 @@ class Presence(Extension):
         if message.watching:
             room = self._room(room_id)
             room.reporting_to[shard] = message.incarnation
-            self._tell_states(shard, room_id, self._snapshot(room_id), complete=True)
+            self._others.report(shard, room_id, self._snapshot(room_id), complete=True)
         elif room is not None and room.reporting_to.get(shard, message.incarnation + 1) <= message.incarnation:
             # Of an earlier incarnation a word may have been read after its end.
             del room.reporting_to[shard]
@@ -268,7 +271,7 @@ class Presence(Extension):
     def _take_report(self, message: PresenceReport) -> None:
         room = self._rooms.get(message.room_id)
         if room is None or not room.watchers:
-            self._tell(message.shard, message.room_id, watching=False)  # it may not have heard
+            self._others.tell_watching(message.shard, message.room_id, watching=False)  # it may not have heard
             return
         known = room.incarnations.get(message.shard, 0)
         # What the last incarnation said may be read after the first words of its replacement. And changes mean something
@@ -276,10 +279,14 @@ class Presence(Extension):
         if message.incarnation < known or (not message.is_complete and message.incarnation != known):
             return
         room.incarnations[message.shard] = message.incarnation
-        self._workers[message.shard] = message.worker
+        self._places[message.shard] = place_of(message.worker, message.host)
         if message.is_complete:
             room.awaited.pop(message.shard, None)
-            room.note_all(message.shard, message.states)
+            # Of one that it has no more, what it said of that may have been lost: it may have moved.
+            absent: State = "moved" if message.incarnation == known else "gone"
+            room.note_all(message.shard, message.states, absent)
+            if absent == "moved":
+                self._look_for_lost()
         else:
             for connection_id, state in message.states:
                 room.note(message.shard, connection_id, state)
@@ -287,26 +294,12 @@ class Presence(Extension):
                     self._look_for_lost()
         self._tell_soon(message.room_id, room)
 
-    def _others(self) -> list[int]:
-        return [shard for shard in self._runtime.refs if shard != self._shard.seat]
-
-    def _tell(self, shard: int, room_id: str, *, watching: bool) -> None:
-        """Lost where the shard is not up; `shard_up` tells it again."""
-        mine = self._shard
-        if (ref := self._runtime.refs.get(shard)) is not None:
-            ref.tell(WatchRoom(mine.seat, mine.incarnation, room_id, watching))
-
-    def _tell_states(self, shard: int, room_id: str, states: list[tuple[str, State]], *, complete: bool) -> None:
-        mine = self._shard
-        if (ref := self._runtime.refs.get(shard)) is not None:
-            ref.tell(PresenceReport(mine.seat, mine.incarnation, room_id, complete, states, mine.index))
-
     def _report(self, room_id: str, room: WatchedRoom) -> None:
         """Tell the others what has changed here."""
         states, room.unreported = room.unreported, []
         if states:
             for shard in room.reporting_to:
-                self._tell_states(shard, room_id, states, complete=False)
+                self._others.report(shard, room_id, states, complete=False)
 
     def _report_departures(self) -> None:
         rooms, self._hurried = self._hurried, {}
@@ -365,7 +358,7 @@ class Presence(Extension):
                     room.behind[connection] = session
         if room.behind:
             members = [
-                {"id": connection_id, "worker": room.worker_of(connection_id), "state": state}
+                {"id": connection_id, **room.place_of(connection_id), "state": state}
                 for connection_id, (_, state) in islice(room.members.items(), LISTED_MEMBERS)
             ]
             wire = self._encoded("presence.room", {"count": count, "members": members})

@@ -3,7 +3,8 @@
 Made by `Presence` for the first watcher and forgotten with the last. It is a mirror of the room's members on all shards,
 and what has changed in it since the watchers were told last; it tells nobody anything.
 
-A shard is known by its seat here, and to those who watch by the number of its worker. A member that moves is taken off by the
+A shard is known by its seat here, and to those who watch by its place: the number of its worker, and its host where there are
+several. A member that moves is taken off by the
 seat that it leaves and claimed by the one where it arrives, which are two streams: whichever is read first, it neither goes nor
 comes. For a while both may claim it, or nobody; who is claimed by nobody for longer than a move takes has gone.
 """
@@ -16,21 +17,24 @@ from typing import Any, Literal
 from wspulse.actors.sessions.connections.connection import Connection
 from wspulse.actors.sessions.session import Session
 
-__all__ = ["State", "WatchedRoom"]
+__all__ = ["Place", "State", "WatchedRoom"]
 
 State = Literal["connected", "suspended", "gone", "moved"]
 """Of a member, as a shard says it of those that it has. "moved": it has it no more, and another will say that it has."""
+
+Place = Mapping[str, Any]
+"""Of a worker, as those who watch are told of it: {"worker": its number}, with "host" where there are several."""
 
 _NOBODY = -1
 
 
 class WatchedRoom:
-    """See the module. `workers` has the number of the worker at each seat."""
+    """See the module. `places` has that of the worker at each seat."""
 
     __slots__ = (
         "_others",
+        "_places",
         "_unclaimed",
-        "_workers",
         "awaited",
         "behind",
         "changes",
@@ -42,8 +46,8 @@ class WatchedRoom:
         "watchers",
     )
 
-    def __init__(self, workers: Mapping[int, int]) -> None:
-        self._workers = workers
+    def __init__(self, places: Mapping[int, Place]) -> None:
+        self._places = places
         self.watchers: dict[Connection, Session] = {}
         self.behind: dict[Connection, Session] = {}
         """The watchers that get the whole list next time."""
@@ -51,8 +55,8 @@ class WatchedRoom:
         """Id → (seat, state) of the whole room, while there are watchers here."""
         self._others: dict[str, dict[int, State]] = {}
         """Id → seat → state, of other seats that claim a member too."""
-        self._unclaimed: dict[str, tuple[int, bool]] = {}
-        """Id → (the worker that it has left, whether that was so at the last look) of members that are under way: another worker
+        self._unclaimed: dict[str, tuple[Place, bool]] = {}
+        """Id → (the place that it has left, whether that was so at the last look) of members that are under way: another worker
         may be at its seat when they arrive."""
         self.incarnations: dict[int, int] = {}
         """Of the other shards whose members are in the mirror."""
@@ -65,10 +69,10 @@ class WatchedRoom:
         """Seat → incarnation of the others that watch."""
         self.unreported: list[tuple[str, State]] = []
 
-    def worker_of(self, connection_id: str) -> int:
-        """The number of the worker that has a member, or has had it last."""
+    def place_of(self, connection_id: str) -> Place:
+        """That of the worker that has a member, or has had it last."""
         seat = self.members[connection_id][0]
-        return self._unclaimed[connection_id][0] if seat == _NOBODY else self._workers[seat]
+        return self._unclaimed[connection_id][0] if seat == _NOBODY else self._places[seat]
 
     def note(self, seat: int, connection_id: str, state: State) -> None:
         """A session is in this state now."""
@@ -79,8 +83,10 @@ class WatchedRoom:
         elif known is None:
             self.members[connection_id] = (seat, state)
             self._tell("came", connection_id)
+            if state == "suspended":
+                self._tell("dropped", connection_id)  # of which nothing could be heard when it happened
         else:
-            worker = self.worker_of(connection_id)
+            place = self.place_of(connection_id)
             if known[0] == _NOBODY:
                 del self._unclaimed[connection_id]
             elif known[0] != seat:
@@ -88,27 +94,27 @@ class WatchedRoom:
                 others.pop(seat, None)
                 others[known[0]] = known[1]
             self.members[connection_id] = (seat, state)
-            self._compare(connection_id, known[1], worker)
+            self._compare(connection_id, known[1], place)
 
-    def note_all(self, seat: int, states: list[tuple[str, State]]) -> None:
-        """These and no others are the members that this shard has."""
+    def note_all(self, seat: int, states: list[tuple[str, State]], absent: State = "gone") -> None:
+        """These and no others are the members that this shard has; those that it has no more are `absent`."""
         present = {connection_id for connection_id, _ in states}
         claimed = [connection_id for connection_id, others in self._others.items() if seat in others]
         claimed += [connection_id for connection_id, (holder, _) in self.members.items() if holder == seat]
         for connection_id in claimed:
             if connection_id not in present:
-                self.note(seat, connection_id, "gone")
+                self.note(seat, connection_id, absent)
         for connection_id, state in states:
             self.note(seat, connection_id, state)
 
     def look_for_lost(self) -> bool:
         """Members that nobody claims, as at the last look, are gone. Returns whether some are still under way."""
-        for connection_id, (worker, is_late) in list(self._unclaimed.items()):
+        for connection_id, (place, is_late) in list(self._unclaimed.items()):
             if is_late:
                 del self.members[connection_id], self._unclaimed[connection_id]
-                self.changes.append({"what": "went", "id": connection_id, "worker": worker})
+                self.changes.append({"what": "went", "id": connection_id, **place})
             else:
-                self._unclaimed[connection_id] = (worker, True)
+                self._unclaimed[connection_id] = (place, True)
         return bool(self._unclaimed)
 
     def unwatched(self) -> None:
@@ -122,25 +128,25 @@ class WatchedRoom:
             if others is not None:
                 others.pop(seat, None)
         elif others:
-            worker = self.worker_of(connection_id)
+            place = self.place_of(connection_id)
             self.members[connection_id] = others.popitem()
-            self._compare(connection_id, known[1], worker)
+            self._compare(connection_id, known[1], place)
         elif state == "moved":
             self.members[connection_id] = (_NOBODY, known[1])
-            self._unclaimed[connection_id] = (self._workers[seat], False)
+            self._unclaimed[connection_id] = (self._places[seat], False)
         else:
             self._tell("went", connection_id)
             del self.members[connection_id]
         if not others:
             self._others.pop(connection_id, None)
 
-    def _compare(self, connection_id: str, before: State, worker: int) -> None:
-        """A member that was in this state, and this worker's, is in the mirror as it is now."""
+    def _compare(self, connection_id: str, before: State, place: Place) -> None:
+        """A member that was in this state, and at this place, is in the mirror as it is now."""
         state = self.members[connection_id][1]
         if state != before:
             self._tell("dropped" if state == "suspended" else "resumed", connection_id)
-        elif self.worker_of(connection_id) != worker:
+        elif self.place_of(connection_id) != place:
             self._tell("moved", connection_id, state=state)
 
     def _tell(self, what: str, connection_id: str, **further: str) -> None:
-        self.changes.append({"what": what, "id": connection_id, "worker": self.worker_of(connection_id), **further})
+        self.changes.append({"what": what, "id": connection_id, **self.place_of(connection_id), **further})

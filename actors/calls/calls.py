@@ -24,19 +24,19 @@ __all__ = ["Calls"]
 
 
 class Calls:
-    """See the module. With several workers every call reaches the connections of all of them, but for those named `local_…`. A
-    room or connection id that is not a str raises TypeError."""
+    """See the module. With several workers, and several hosts, every call reaches the connections of all of them, but for those
+    named `local_…`. A room or connection id that is not a str raises TypeError."""
 
     _deployment: Deployment
 
     @property
     def shard(self) -> int:
-        """The number of this process's shard, from 0. Raises RuntimeError before the server runs."""
+        """The number of this process's shard, from 0; each host has its own. Raises RuntimeError before the server runs."""
         return self._running().shard.index
 
     @property
     def workers(self) -> int:
-        """How many shards there are. Raises RuntimeError before the server runs."""
+        """How many shards there are on this host. Raises RuntimeError before the server runs."""
         return self._running().workers
 
     @property
@@ -57,8 +57,8 @@ class Calls:
             await pending
 
     async def broadcast(self, room_id: str, frame: Frame, exclude: Iterable[str] = NOBODY) -> None:
-        """Queue a frame for every session of a room, on every shard, in one total order. Connections whose ids are in `exclude`
-        do not get it (unknown ids are ignored); this costs more than a broadcast to all.
+        """Queue a frame for every session of a room, on every shard of every host, in one total order. Connections whose ids are
+        in `exclude` do not get it (unknown ids are ignored); this costs more than a broadcast to all.
 
         Returns when the bus has taken the frame; it waits while a shard with members of this room is 16 MB behind. Raises
         ServerClosedError, what the codec raises, and ShardUnavailableError after 5 s of waiting (whether the frame was
@@ -97,15 +97,16 @@ class Calls:
         await self._deployment.kick(connection_id, code, reason)
 
     async def get_connections(self, room_id: str) -> list[Connection]:
-        """A snapshot of a room's sessions over all shards, suspended ones included.
+        """A snapshot of a room's sessions over all shards and hosts, suspended ones included.
 
-        Raises ServerClosedError, and ShardUnavailableError if a shard is alive but does not answer; a dead one has no sessions.
+        Raises ServerClosedError, and ShardUnavailableError if a shard is alive but does not answer; a dead one has no sessions. A
+        host that does not respond is left out.
         """
         return await self._deployment.get_connections(room_id)
 
     async def presence(self, room_id: str) -> list[Member]:
-        """Who is in a room, over all shards, including sessions that wait for their client to come back; an unknown room is
-        empty. The sessions of a worker that died are gone.
+        """Who is in a room, over all shards and hosts, including sessions that wait for their client to come back; an unknown
+        room is empty. The sessions of a worker that died are gone.
 
         Raises the same errors as `get_connections`.
         """
@@ -127,7 +128,8 @@ class Calls:
         return {room.id: len(room) for room in self._running().shard.rooms.values() if len(room)}
 
     async def close(self) -> None:
-        """Close the whole server: close all sessions with 1001, run every on_disconnect, then return. Idempotent.
+        """Close the whole server (of several hosts, this one): close all sessions with 1001, run every on_disconnect, then
+        return. Idempotent.
 
         Called from a handler, it waits for all callbacks except those of the handler's own session. Raises RuntimeError before
         the server runs.

@@ -12,6 +12,9 @@ from typing import Any, Protocol
 
 from wspulse.actors.cluster.contract import Gateway, Seen, Taken
 from wspulse.actors.cluster.elsewhere import Elsewhere
+from wspulse.actors.cluster.far.shards import Counterparts, FarShards
+from wspulse.actors.cluster.holding.messages import HeldMessages
+from wspulse.actors.cluster.holding.predecessors import Predecessors
 from wspulse.actors.cluster.ids import Ids, Spawn
 from wspulse.actors.cluster.landing import Arrived, Landings
 from wspulse.actors.cluster.leaving import Gone
@@ -19,8 +22,17 @@ from wspulse.actors.cluster.newcomers import Newcomers
 from wspulse.actors.cluster.yielding import Yields
 from wspulse.actors.mesh.message import ConnectionRecord, ListConnections
 from wspulse.actors.mesh.placing.owners import Owners
-from wspulse.actors.mesh.placing.yields import JoinRoomWithin, KeptFrames, YieldMessage, YieldOver, YieldSession
+from wspulse.actors.mesh.placing.yields import (
+    AwaitCallbacks,
+    FarTell,
+    JoinRoomWithin,
+    KeptFrames,
+    YieldMessage,
+    YieldOver,
+    YieldSession,
+)
 from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
+from wspulse.actors.sessions.inbox import Inbox
 from wspulse.actors.sessions.rooms.membership import join_room
 from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
@@ -45,8 +57,8 @@ _LAST_YIELDS_S = 3.0
 """Longer than a yield waits for its taker, and the directory's answer."""
 
 
-class Told(Arrived, Gone, Protocol):
-    """Who is told of sessions that come and go."""
+class Told(Arrived, Gone, Counterparts, Protocol):
+    """Who is told of sessions that come and go, and of the shards of other hosts."""
 
 
 class Cluster:
@@ -67,6 +79,7 @@ class Cluster:
         self._shard = shard
         self._gateway = gateway
         self._ids = ids = Ids(shard, gateway, spawn)
+        self._messages = HeldMessages(shard, self._may_decide)
         self._yields = Yields(shard, gateway, ids, bus, told, remote, former_owner, spawn)
         self._spawn = spawn
         self._newcomers = Newcomers(
@@ -75,9 +88,13 @@ class Cluster:
             ids,
             self._yields,
             Landings(shard, gateway, ids, bus, self._yields.between, told, spawn),
+            Predecessors(shard, gateway, ids, spawn),
             spawn,
         )
         self._elsewhere = Elsewhere(gateway)
+        self.host = gateway.host
+        """Our own host's name."""
+        self.far = FarShards(shard, gateway, told, spawn)
         shard.admission.claims = self._newcomers
         shard.id_finished, shard.id_left = ids.finished, ids.lose
         owners.elsewhere = self._elsewhere
@@ -97,6 +114,10 @@ class Cluster:
                 return self._spawn(self._yields.answer(message))
             case YieldOver():
                 self._yields.hear(message)
+            case AwaitCallbacks():
+                return self._spawn(self._yields.wait_for_callbacks(message))
+            case FarTell():
+                return self.far.receive(message)
             case KeptFrames():
                 self._deliver(self._shard.find(message.connection_id, message.key), message.wires)
             case JoinRoomWithin():
@@ -117,40 +138,53 @@ class Cluster:
 
     # The host's lease.
 
+    def _may_decide(self) -> bool:
+        """Whether our ids are known to be ours."""
+        return self._gateway.is_held() and not self._newcomers.is_shut
+
     async def claim_anew(self) -> None:
-        """The lease was over, and is held again: others may have our ids. Sessions whose ids are another's end as duplicates;
-        nobody is let in before that is known of all."""
-        newcomers, sessions, ids = self._newcomers, self._shard.sessions, self._ids
+        """The lease was over, and is held again: others may have our ids. Sessions whose ids are another's end as duplicates,
+        and nothing that their clients have sent since is handled; nor is anybody let in before that is known of all."""
+        newcomers, shard, ids = self._newcomers, self._shard, self._ids
         newcomers.is_shut = True
         try:
             ids.forget_all()
             self._yields.doubt()
             turn = asyncio.Semaphore(_AT_ONCE)
-            while unclaimed := [session for session in sessions.values() if session.id not in ids.held]:
-                await asyncio.gather(*(self._claim(session, turn) for session in unclaimed))
+            lost: set[str] = set()
+            # Of sessions that have ended, too: what those had taken is to be handled.
+            while unclaimed := {*shard.sessions, *shard.finishing} - ids.held.keys() - lost:
+                await asyncio.gather(*(self._claim(connection_id, turn, lost) for connection_id in sorted(unclaimed)))
         finally:
             newcomers.is_shut = False
+            self._messages.go_on()
 
-    async def _claim(self, session: Session, turn: asyncio.Semaphore) -> None:
-        ids, gateway = self._ids, self._gateway
+    async def _claim(self, connection_id: str, turn: asyncio.Semaphore, lost: set[str]) -> None:
+        ids, gateway, shard = self._ids, self._gateway, self._shard
         async with turn:
-            while self._shard.sessions.get(session.id) is session:
+            while (ours := shard.sessions.get(connection_id) or shard.finishing.get(connection_id)) is not None:
                 try:
-                    with ids.deciding(session.id):
-                        result = await gateway.claim(session.id, session.key)
+                    with ids.deciding(connection_id):
+                        result = await gateway.claim(connection_id, ours.key)
                         is_lost = isinstance(result, Taken) and result.host != gateway.host
                         if not is_lost:
-                            ids.hold(session.id, result.revision)
+                            ids.hold(connection_id, result.revision)
                 except ShardUnavailableError:
                     await asyncio.sleep(_AGAIN_S)
                     continue
                 if is_lost:
-                    ids.lose(session.id)
-                    self._end(session)
-                ids.look_at(session.id)
+                    lost.add(connection_id)
+                    ids.lose(connection_id)
+                    self._end(connection_id)
+                ids.look_at(connection_id)
                 return
 
-    def _end(self, session: Session) -> None:
-        if session.state is not SessionState.CLOSED:
+    def _end(self, connection_id: str) -> None:
+        """It is another host's."""
+        session, finishing = self._shard.sessions.get(connection_id), self._shard.finishing.get(connection_id)
+        if isinstance(finishing, Inbox):
+            self._messages.drop(finishing)
+        if session is not None:
+            self._messages.drop(session.inbox)
             close = CloseReason.DUPLICATE if session.state is SessionState.CONNECTED else None
-            session.apply(SessionEvent.DUPLICATE, error=DuplicateConnectionIDError(session.id), close=close)
+            session.apply(SessionEvent.DUPLICATE, error=DuplicateConnectionIDError(connection_id), close=close)

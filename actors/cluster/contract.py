@@ -56,6 +56,9 @@ class Gateway(Protocol):
         """The living host that has made up an id, our own perhaps; None for all other ids. While its session has never left that
         host it needs no entry."""
 
+    def is_alive(self, host: str) -> bool:
+        """Whether that host is one of the cluster's, as far as ours knows."""
+
     async def claim(self, connection_id: str, key: tuple[int, int]) -> Claimed | Taken:
         """Make the entry of an id that has none."""
 
@@ -68,10 +71,13 @@ class Gateway(Protocol):
     async def find(self, connection_id: str) -> Found | None:
         """The entry of an id."""
 
-    async def ask(self, host: str, connection_id: str | None, message: Message, timeout_s: float | None) -> Any:
+    async def ask(self, host: str, connection_id: str, message: Message, timeout_s: float | None) -> Any:
         """Ask the shard that owns the id on another host; without a deadline where `timeout_s` is None. What one shard asks about
         one id arrives there in the order of the calls. Raises what that shard raises, and ShardUnavailableError where the host
         does not answer or is gone."""
+
+    async def ask_host(self, host: str, message: Message, timeout_s: float) -> list[Any]:
+        """Ask every shard of another host; one that does not answer is left out. Raises ShardUnavailableError as `ask`."""
 
     async def ask_all(self, message: Message, timeout_s: float) -> list[Any]:
         """Ask every shard of every other host that is alive; one that does not respond is left out."""

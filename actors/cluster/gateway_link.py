@@ -77,6 +77,9 @@ class GatewayLink:
         tag = tag_in(connection_id)
         return None if tag is None else self._makers.get(tag)
 
+    def is_alive(self, host: str) -> bool:
+        return host in self._makers.values()
+
     async def claim(self, connection_id: str, key: tuple[int, int]) -> Claimed | Taken:
         entry = await self._ask(ClaimId(connection_id, key))
         return _claimed(msgspec.convert(entry, Entry))
@@ -98,22 +101,21 @@ class GatewayLink:
         found = msgspec.convert(entry, Entry)
         return Found(found.host, found.key, found.revision)
 
-    async def ask(self, host: str, connection_id: str | None, message: Message, timeout_s: float | None) -> Any:
-        ask = AskHost(host, connection_id or "", encode_message(message), timeout_s)
+    async def ask(self, host: str, connection_id: str, message: Message, timeout_s: float | None) -> Any:
+        ask = AskHost(host, connection_id, encode_message(message), timeout_s)
         return decode_answer(await self._ask(ask, None if timeout_s is None else timeout_s + _MARGIN_S))
+
+    async def ask_host(self, host: str, message: Message, timeout_s: float) -> list[Any]:
+        ask = AskHost(host, "", encode_message(message), timeout_s)
+        answers = msgspec.msgpack.decode(await self._ask(ask, timeout_s + _MARGIN_S), type=list[bytes])
+        return [answer for _, answer in _decoded((host, each) for each in answers)]
 
     async def ask_all(self, message: Message, timeout_s: float) -> list[Any]:
         return [answer for _, answer in await self.ask_hosts(message, timeout_s)]
 
     async def ask_hosts(self, message: Message, timeout_s: float) -> list[tuple[str, Any]]:
         """`ask_all`, with the name of each shard's host."""
-        found: list[tuple[str, Any]] = []
-        for host, answer in await self._ask(AskHosts(encode_message(message), timeout_s), timeout_s + _MARGIN_S):
-            try:
-                found.append((host, decode_answer(answer)))
-            except WspulseError:
-                pass  # that shard is left out, as one is that does not answer
-        return found
+        return _decoded(await self._ask(AskHosts(encode_message(message), timeout_s), timeout_s + _MARGIN_S))
 
     async def frames(self, room_id: str, after: int, upto: int) -> list[Missed]:
         messages = map(unpack, await self._ask(RoomMessages(room_id, after, upto)))
@@ -128,7 +130,10 @@ class GatewayLink:
 
     @property
     def is_new_term(self) -> bool:
-        """Whether the lease was over since `begin_term`: then others may have what is held here, and it is to be claimed anew."""
+        """Whether the lease was over since `begin_term`: then others may have what is held here, and it is to be claimed anew.
+        Not so in the first term that is seen: before it nothing could be claimed."""
+        if not self._term:
+            self.begin_term()
         return self._lease.term != self._term
 
     def begin_term(self) -> None:
@@ -143,6 +148,16 @@ class GatewayLink:
             await self._ask(ReleaseId(connection_id, revision), _RELEASED_S)
         except WspulseError:
             pass  # an entry that stays is found to be nobody's by whoever asks its owner
+
+
+def _decoded(answers: Iterable[tuple[str, bytes]]) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for host, answer in answers:
+        try:
+            found.append((host, decode_answer(answer)))
+        except WspulseError:
+            pass  # that shard is left out, as one is that does not answer
+    return found
 
 
 def _claimed(entry: Entry) -> Claimed | Taken:

@@ -44,7 +44,8 @@ class Ids:
         """The revisions of entries that were ours, and that another host may have taken or not."""
         self._wanted: Counter[str] = Counter()
         self._deciding: dict[str, asyncio.Future[None]] = {}
-        self._finishing: dict[str, list[asyncio.Future[None]]] = {}
+        self._running: dict[tuple[int, int], asyncio.Future[None]] = {}
+        """By birth key, sessions that have ended, and the end of whose callbacks other hosts may ask for."""
 
     def want(self, connection_id: str) -> None:
         """A newcomer has come that is to have it."""
@@ -111,21 +112,32 @@ class Ids:
 
     def finished(self, connection_id: str, key: tuple[int, int]) -> None:
         """The last callback of a session has run."""
-        for future in self._finishing.pop(connection_id, ()):
-            if not future.done():
-                future.set_result(None)
         began_here = key[0] == self._shard.origin and self._gateway.maker_of(connection_id) == self._gateway.host
         if connection_id not in self.held and not began_here:
             # It has come from another process of our host, which had claimed it.
             self.doubt(connection_id, key)
+        self.callbacks_over(connection_id, key)
+
+    def callbacks_over(self, connection_id: str, key: tuple[int, int]) -> None:
+        """No callback of the session with that birth key runs any more, here or where it ended."""
+        running = self._running.pop(key, None)
+        if running is not None:
+            running.set_result(None)
         self.look_at(connection_id)
 
-    async def callbacks_ended(self, connection_id: str) -> None:
-        """Until no callback of a session that has ended runs."""
-        while connection_id in self._shard.finishing:
-            future: asyncio.Future[None] = self._shard.loop.create_future()
-            self._finishing.setdefault(connection_id, []).append(future)
-            await future
+    def running(self, connection_id: str) -> tuple[int, int] | None:
+        """The birth key of the id's last session, where a callback of that has yet to run: until then it may be waited for."""
+        last = self._shard.finishing.get(connection_id)
+        if last is None:
+            return None
+        if last.key not in self._running:
+            self._running[last.key] = self._shard.loop.create_future()
+        return last.key
+
+    async def callbacks_ended(self, key: tuple[int, int]) -> None:
+        """Until none of that session runs."""
+        if (running := self._running.get(key)) is not None:
+            await asyncio.shield(running)
 
     def look_at(self, connection_id: str) -> None:
         """Give back an id that nobody here needs."""

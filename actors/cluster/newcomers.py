@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 
 from wspulse.actors.cluster.contract import Claimed, Found, Gateway, Taken
+from wspulse.actors.cluster.holding.predecessors import Predecessors
 from wspulse.actors.cluster.ids import Ids, Spawn
 from wspulse.actors.cluster.landing import Landings
 from wspulse.actors.cluster.yielding import Yields
@@ -40,6 +41,7 @@ class _Newcomer:
         "is_stranger",
         "needs_entry",
         "only_own",
+        "predecessor",
         "transport",
         "upgrade",
         "was_told_free",
@@ -57,6 +59,8 @@ class _Newcomer:
         """Whether another host could have that id: not where it names ours, and was drawn for this newcomer."""
         self.was_told_free = False
         """Whether the host that has made the id up says that it has no session of it."""
+        self.predecessor: tuple[str, tuple[int, int]] | None = None
+        """The host and the birth key of a session that has ended for it, and whose last callbacks it is to wait for."""
         self.is_joined = False
         """Whether its rooms are."""
         self.is_stranger = False
@@ -67,13 +71,21 @@ class Newcomers:
     """See the module. `refuse` and `go_on` of the admission are called for each that waits."""
 
     def __init__(
-        self, shard: Shard, gateway: Gateway, ids: Ids, yields: Yields, landings: Landings, spawn: Spawn
+        self,
+        shard: Shard,
+        gateway: Gateway,
+        ids: Ids,
+        yields: Yields,
+        landings: Landings,
+        predecessors: Predecessors,
+        spawn: Spawn,
     ) -> None:
         self._shard = shard
         self._gateway = gateway
         self._ids = ids
         self._yields = yields
         self._landings = landings
+        self._predecessors = predecessors
         self._spawn = spawn
         self._waiting: dict[Transport, _Newcomer] = {}
         self._queues: dict[str, deque[_Newcomer]] = {}
@@ -204,7 +216,7 @@ class Newcomers:
                 if isinstance(result, Taken) and result.host == gateway.host:
                     # Of a session of ours that is no more: its process has died, or the entry is about to go.
                     result = await gateway.move(connection_id, key, result.revision)
-                self._hold(connection_id, key, result, counts())
+                self._hold(newcomer, connection_id, key, result, counts())
         except ShardUnavailableError:
             ids.doubt(connection_id, key)
             raise
@@ -241,6 +253,7 @@ class Newcomers:
         if newcomer.only_own:
             newcomer.is_stranger = True
             return
+        newcomer.predecessor = None if answer.running is None else (found.host, answer.running)
         revision = answer.revision or found.revision
         if not revision:
             newcomer.was_told_free = True
@@ -250,16 +263,26 @@ class Newcomers:
         try:
             with ids.deciding(connection_id) as counts:
                 result = await self._gateway.move(connection_id, key, revision)
-                self._hold(connection_id, key, result, counts())
+                self._hold(newcomer, connection_id, key, result, counts())
         except ShardUnavailableError:
             ids.doubt(connection_id, key)
             raise
         finally:
             ids.look_at(connection_id)
 
-    def _hold(self, connection_id: str, key: tuple[int, int], result: Claimed | Taken | None, counts: bool) -> None:
+    def _hold(
+        self,
+        newcomer: _Newcomer,
+        connection_id: str,
+        key: tuple[int, int],
+        result: Claimed | Taken | None,
+        counts: bool,
+    ) -> None:
         if isinstance(result, Claimed):
             if counts:
                 self._ids.hold(connection_id, result.revision)
+                if newcomer.predecessor is not None:
+                    self._predecessors.follow(connection_id, *newcomer.predecessor)
+                    newcomer.predecessor = None
             else:
                 self._ids.doubt(connection_id, key)

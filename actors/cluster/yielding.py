@@ -15,7 +15,7 @@ from wspulse.actors.cluster.contract import Gateway, Seen
 from wspulse.actors.cluster.ids import Ids, Spawn
 from wspulse.actors.cluster.leaving import Gone, Leaving, Premises
 from wspulse.actors.mesh.message import ConnectionRecord
-from wspulse.actors.mesh.placing.yields import Yielded, YieldOver, YieldSession
+from wspulse.actors.mesh.placing.yields import AwaitCallbacks, Yielded, YieldOver, YieldSession
 from wspulse.actors.moving.arrival import codec_name
 from wspulse.actors.sessions.connections.remote_connection import RemoteConnection
 from wspulse.actors.sessions.exact.claims import Way, make_way
@@ -25,10 +25,11 @@ from wspulse.actors.sessions.session import Session
 from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.state import SessionEvent, SessionState
 from wspulse.actors.sessions.transfer.halting import Halting
-from wspulse.actors.sessions.transfer.places import go_on
+from wspulse.actors.sessions.transfer.places import go_on, wait_on
 from wspulse.actors.sessions.transfer.record import FORMAT
 from wspulse.actors.values.close_code import CloseReason
 from wspulse.actors.values.errors import (
+    ConnectionLostError,
     ConnectionNotFoundError,
     DuplicateConnectionIDError,
     InTransitError,
@@ -115,23 +116,22 @@ class Yields:
                 return await self._free(connection_id)
             if connection_id in self._under_way or self._shard.sessions.get(connection_id) is not session:
                 continue
-            answer = self._decide(session, message)
+            is_own = _is_own(session, message)
+            answer = self._decide(session, message, is_own=is_own)
             if answer is not None:
                 return answer
             # What has ended meanwhile is free; what has moved to another process of our host is asked there.
-            if await self._goes(session, message):
+            if await self._goes(session, message, is_own=is_own):
                 return self._record(connection_id)
 
-    def _decide(self, session: Session, message: YieldSession) -> Yielded | None:
+    def _decide(self, session: Session, message: YieldSession, *, is_own: bool) -> Yielded | None:
         """What the newcomer is told at once; None where the session has ended for it, or is to go on there."""
-        claim, is_exact = message.claim, message.is_exact
-        is_own = is_exact and claim is not None and isinstance(session, ExactSession) and session.is_of(claim)
         if message.only_own and not is_own:
             return Yielded("strange")
         mode = self._shard.options.on_duplicate
         if (
             message.is_half_closed
-            or make_way(session, is_own=is_own, is_exact=is_exact, on_duplicate=mode) is Way.CLOSED
+            or make_way(session, is_own=is_own, is_exact=message.is_exact, on_duplicate=mode) is Way.CLOSED
         ):
             return Yielded("refused")
         return None
@@ -158,27 +158,42 @@ class Yields:
                 await known.wait()
 
     async def _free(self, connection_id: str) -> Yielded:
-        await self._ids.callbacks_ended(connection_id)
-        await self._ids.decided(connection_id)
+        ids, running = self._ids, self._ids.running(connection_id)
+        if self._former_owner(connection_id) is not None:
+            # Who decides about it by now knows of no callback that runs here.
+            while running is not None:
+                await ids.callbacks_ended(running)
+                running = ids.running(connection_id)
+        await ids.decided(connection_id)
         if connection_id in self._shard.sessions:
             # A newcomer of our own was quicker.
             raise ShardUnavailableError("the connection id is in use again")
         if (seat := self._former_owner(connection_id)) is not None:
             raise SessionMovedError(seat)
-        return Yielded("free", self._ids.offer(connection_id))
+        return Yielded("free", ids.offer(connection_id), running=ids.running(connection_id))
+
+    async def wait_for_callbacks(self, message: AwaitCallbacks) -> bool:
+        """Whether those of a session that ended for another host's newcomer are over in time."""
+        try:
+            async with asyncio.timeout(message.timeout_s):
+                await self._ids.callbacks_ended(message.key)
+        except TimeoutError:
+            return False
+        return True
 
     # A session leaves.
 
     def _those_out(self) -> list[Session]:
         return [each.session for each in self._under_way.values() if each.is_out]
 
-    async def _goes(self, session: Session, message: YieldSession) -> bool:
+    async def _goes(self, session: Session, message: YieldSession, *, is_own: bool) -> bool:
         """Whether it is out of the tables. Raises ShardUnavailableError."""
         if session.state is SessionState.CLOSED:
             return False
         is_readable = (message.format, message.codec) == (FORMAT, codec_name(self._shard))
         is_connected = session.state is SessionState.CONNECTED
-        if not is_readable or (is_connected and not session.outlives_transport):
+        follows = is_connected and is_own and not session.outlives_transport
+        if not is_readable or (is_connected and not follows and not session.outlives_transport):
             # Nobody can have it, or it waits for nobody.
             close = CloseReason.DUPLICATE if is_connected else None
             session.apply(SessionEvent.DUPLICATE, error=DuplicateConnectionIDError(session.id), close=close)
@@ -190,7 +205,13 @@ class Yields:
             if session.transport is not None:
                 # What it had brought is not dead.
                 session.transport.hand_over_rest()
-            if is_connected:
+            if follows:
+                session.apply(SessionEvent.FOLLOW, close=CloseReason.REPLACED)
+                # Should it not get there, its client comes again; else it has lost its transport.
+                session.error = ConnectionLostError()
+                session.window_ends = self._shard.clock() + self._shard.options.handshake_timeout
+                wait_on(session)
+            elif is_connected:
                 session.apply(SessionEvent.YIELD, close=CloseReason.REPLACED)
             self._told.halted(session.connection)
             if await under_way.comes_to_rest() and await under_way.is_ours():
@@ -215,6 +236,12 @@ class Yields:
         if not under_way.is_over.done():
             under_way.is_over.set_result(None)
         self._ids.look_at(session.id)
+
+
+def _is_own(session: Session, message: YieldSession) -> bool:
+    """Whether the newcomer is the session's own client."""
+    claim = message.claim
+    return message.is_exact and claim is not None and isinstance(session, ExactSession) and session.is_of(claim)
 
 
 def _nobody_is_told(_inbox: Inbox) -> None:

@@ -253,15 +253,17 @@ class EventsMark(ActorMessage):
 
 
 class LivingHosts(ActorMessage):
-    """To workers: (tag, name) of all hosts that are alive."""
+    """To workers: (tag, name) of all hosts that are alive, and (tag, seat, incarnation) of their workers."""
 
     hosts: list[tuple[str, str]]
+    shards: list[tuple[str, int, int]] = []
 
 
 class HostLoad(ActorMessage):
-    """How many connections this host has, for people who look at the others."""
+    """How many connections this host has, for people who look at the others; and (seat, incarnation) of its workers."""
 
     connections: int
+    shards: list[tuple[int, int]] = []
 
 
 class HostOptions(ActorMessage):
@@ -277,6 +279,8 @@ class GatewayState(ActorMessage):
     """The gateway serves this host's workers, and this is whether it reaches the other hosts. Sent every second."""
 
     is_up: bool
+    lost: int = 0
+    """How often messages of other hosts were lost since the last of these."""
 
 
 class LeaseChanged(ActorMessage):

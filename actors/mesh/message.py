@@ -142,7 +142,7 @@ class PresenceReport(ActorMessage):
     """How sessions of the teller in this room are now, in order: (connection id, "connected", "suspended", "gone" or "moved").
 
     "moved": it is not the teller's any more, and another will report it. `is_complete`: the teller has no others there.
-    `worker` is the number by which people know the teller.
+    `worker` is the number by which people know the teller; `host`, in a cluster, the name of its host.
     """
 
     shard: int
@@ -151,6 +151,7 @@ class PresenceReport(ActorMessage):
     is_complete: bool
     states: list[tuple[str, Literal["connected", "suspended", "gone", "moved"]]]
     worker: int
+    host: str = ""
 
 
 class BusConsumed(ActorMessage):

@@ -49,7 +49,7 @@ from wspulse.actors.mesh.message import (
     WatchRoom,
 )
 from wspulse.actors.mesh.placing.former_slots import FormerSlots
-from wspulse.actors.mesh.placing.yields import JoinRoomWithin, KeptFrames, YieldOver, YieldSession
+from wspulse.actors.mesh.placing.yields import YieldMessage
 from wspulse.actors.runtime.extension import Extension
 from wspulse.actors.runtime.siblings import Siblings
 from wspulse.actors.runtime.statistics import Statistics
@@ -168,7 +168,7 @@ class Dispatch:
                 self._extensions.receive(message)
             case TableAdopted():
                 self._pass_on(message)
-            case YieldSession() | YieldOver() | KeptFrames() | JoinRoomWithin() if self.cluster is not None:
+            case _ if self.cluster is not None and isinstance(message, YieldMessage):
                 return self.cluster.receive(message)
             case _:
                 shard.options.logger.error(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from wspulse.actors.cluster.cluster import Cluster
 from wspulse.actors.mesh.actor import ActorRef
 from wspulse.actors.mesh.message import PresenceReport, WatchRoom
 from wspulse.actors.sessions.connections.connection import Connection
@@ -24,7 +25,9 @@ class Extended(Protocol):
     shard: Shard
     workers: int
     refs: dict[int, ActorRef]
-    """Every shard of the server, this one included; those of other processes may be away."""
+    """Every shard of this host, this one included; those of other processes may be away."""
+    cluster: Cluster | None
+    """There where there are other hosts: the ways to their shards are its `far`."""
 
 
 class Extension:
@@ -63,7 +66,7 @@ class Extension:
         """The extension's counterpart on another shard tells something."""
 
     def shard_up(self, shard: int, incarnation: int) -> None:
-        """Another shard can be told something from now on."""
+        """Another shard, of this host or another one, can be told something from now on; what was told before may be lost."""
 
     def shard_down(self, shard: int, incarnation: int) -> None:
         """Another shard is gone, and its sessions with it."""

@@ -190,9 +190,15 @@ class Admission:
             further = self._further.pop(transport, ())
             shard.new_session(transport, upgrade, self.newcomers[transport], further)
         elif old.state is SessionState.SUSPENDED:
+            event = SessionEvent.RESUME
+            if old.outlives_transport:
+                shard.metrics.resumes_resumed += 1
+            else:
+                # It has followed its own client here from another host.
+                event = SessionEvent.TAKE_OVER
+                shard.metrics.resumes_taken_over += 1
             _comes_back(old, upgrade)
-            shard.metrics.resumes_resumed += 1
-            old.apply(SessionEvent.RESUME, transport=transport)
+            old.apply(event, transport=transport)
         else:
             # The old transport is dead for the application, even where its peer still answers. What it had brought is not.
             if old.transport is not None:

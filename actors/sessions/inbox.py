@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from wspulse.actors.sessions.connections.connection import Connection
-from wspulse.actors.sessions.inbox_contract import InboxSession, InboxShard
+from wspulse.actors.sessions.inbox_contract import InboxSession, InboxShard, Predecessor
 from wspulse.actors.sessions.inbox_limits import (
     FRAME_BYTES,
     INBOUND_LIMIT_BYTES,
@@ -96,6 +96,10 @@ class Inbox:
         """The calls that wait for answers of the client, by their ids; once there was one (`AskingInbox`)."""
         self.handling: Any = None
         """The entry whose handler is awaited, for whoever looks how long that takes."""
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self._session.key
 
     # What comes.
 
@@ -211,7 +215,7 @@ class Inbox:
             self._mailbox.clear()
             self._waiting_bytes = 0
 
-    def wait_for(self, predecessor: Inbox) -> None:
+    def wait_for(self, predecessor: Predecessor[Inbox]) -> None:
         """No callback of this session runs before the last one of `predecessor`."""
         self._busy = True
         predecessor.successor = self
@@ -300,11 +304,8 @@ class Inbox:
 
     def _is_thrown_away(self) -> bool:
         """Whether a GeneratorExit was not raised by a handler: the loop was given up, and `_work` does not run in its task."""
-        shard = self._shard
-        task = asyncio.current_task(shard.loop)
-        if task is None:
-            return True
-        return shard.working.get(self, task) is not task
+        task = asyncio.current_task(self._shard.loop)
+        return task is None or self._shard.working.get(self, task) is not task
 
     async def _give_way(self) -> None:
         """Let the loop run once. Raises CancelledError where the shard aborts; any other cancellation was a handler's."""

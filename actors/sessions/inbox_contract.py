@@ -15,11 +15,22 @@ from wspulse.actors.values.close_code import CloseRow
 from wspulse.actors.values.frame import Frame
 from wspulse.actors.values.metrics import Metrics
 
-__all__ = ["InboxSession", "InboxShard"]
+__all__ = ["InboxSession", "InboxShard", "Predecessor"]
 
 AnyInbox_contra = TypeVar("AnyInbox_contra", contravariant=True)
 AnyInbox = TypeVar("AnyInbox")
 """The inbox: a parameter, so that this file need not import it."""
+
+
+class Predecessor(Protocol[AnyInbox]):
+    """The inbox of an earlier session of an id, or what stands for one of another host."""
+
+    successor: AnyInbox | None
+    """Whose callbacks wait for its last one."""
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The session's birth key."""
 
 
 class Halting(Protocol[AnyInbox_contra]):

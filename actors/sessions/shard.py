@@ -26,6 +26,7 @@ from wspulse.actors.sessions.exact.frames import ExactFrames
 from wspulse.actors.sessions.exact.session import ExactSession
 from wspulse.actors.sessions.handlers import Handlers
 from wspulse.actors.sessions.inbox import Inbox
+from wspulse.actors.sessions.inbox_contract import Predecessor
 from wspulse.actors.sessions.patience.cancellations import Cancellations
 from wspulse.actors.sessions.room import Room
 from wspulse.actors.sessions.rooms.membership import add_room
@@ -125,7 +126,7 @@ class Shard:
         """Told, where there are several hosts, that the last callback of a session has run."""
         self.id_left: Callable[[str], None] | None = None
         """Told there that a session is another process's."""
-        self.finishing: dict[str, Inbox] = {}
+        self.finishing: dict[str, Predecessor[Inbox]] = {}
         self.unfinished: set[Inbox] = set()
         self._ending: dict[Ending, None] = {}
         self._quiet: list[tuple[asyncio.Future[None], Collection[Inbox]]] = []
@@ -221,7 +222,7 @@ class Shard:
             del self.finishing[connection_id]
         self.unfinished.discard(inbox)
         if self.id_finished is not None:
-            self.id_finished(connection_id, inbox._session.key)
+            self.id_finished(connection_id, inbox.key)
         successor, inbox.successor = inbox.successor, None
         if successor is not None:
             successor.predecessor_finished()

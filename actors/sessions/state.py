@@ -31,6 +31,7 @@ class SessionEvent(Named):
     REPLACE = "a newer transport takes over a live one"
     TAKE_OVER = "its own client's newer transport takes over a live one, where a lost one would have ended it"
     YIELD = "its client is back on another host, where it goes on"
+    FOLLOW = "its own client is on another host, where it goes on, and a lost transport would have ended it"
     RESUME = "a newer transport ends the wait"
     EXPIRE = "the resume window ends"
     CLOSE = "connection.close()"
@@ -75,11 +76,13 @@ TRANSITIONS: Transitions[SessionState, SessionEvent, Effect] = {
     ),
     (_CONNECTED, SessionEvent.TAKE_OVER): (_CONNECTED, (Effect.DETACH, Effect.MARK, Effect.ATTACH)),
     (_CONNECTED, SessionEvent.YIELD): (_SUSPENDED, (Effect.DETACH, Effect.START_WINDOW, Effect.TELL_DROP)),
+    (_CONNECTED, SessionEvent.FOLLOW): (_SUSPENDED, (Effect.DETACH, Effect.MARK)),
     (_CONNECTED, SessionEvent.CLOSE): (_CLOSED, (Effect.DETACH, Effect.END)),
     (_CONNECTED, SessionEvent.KICK): (_CLOSED, (Effect.DETACH, Effect.END)),
     (_CONNECTED, SessionEvent.DUPLICATE): (_CLOSED, (Effect.DETACH, Effect.END)),
     (_CONNECTED, SessionEvent.SERVER_CLOSE): (_CLOSED, (Effect.DETACH, Effect.END)),
     (_SUSPENDED, SessionEvent.RESUME): (_CONNECTED, (Effect.ATTACH, Effect.TELL_RESTORE)),
+    (_SUSPENDED, SessionEvent.TAKE_OVER): (_CONNECTED, (Effect.ATTACH,)),
     (_SUSPENDED, SessionEvent.EXPIRE): (_CLOSED, (Effect.END,)),
     (_SUSPENDED, SessionEvent.CLOSE): (_CLOSED, (Effect.END,)),
     (_SUSPENDED, SessionEvent.KICK): (_CLOSED, (Effect.END,)),

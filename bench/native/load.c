@@ -1,18 +1,20 @@
 // The load generator: one thread, one epoll, many WebSocket connections. It counts and checks every byte that it gets,
 // and reads the CPU clocks of the server's processes itself, at the first and at the last counted message.
 //
-//   load MODE --port P [--dialect plain|socketio|exact [--ack-every 64]] [--path /ws?id=m{n}] [--connections N] [--pids 1,2] ...
+//   load MODE --port P[,P...] [--dialect plain|socketio|exact [--ack-every 64]] [--path /ws?id=m{n}] [--connections N] [--pids 1,2] ...
 //
 //   echo     each connection expects each of its messages back, equal and in order:
 //            --window K, K messages under way on each, or --rate R, R messages each second over all of them
 //   fanout   connection 0 broadcasts; every connection, 0 too, expects each, equal and in order:
-//            --in-flight K, K broadcasts under way, or --rate R, R broadcasts each second
+//            --in-flight K, K broadcasts under way, or --rate R, R broadcasts each second;
+//            --uncounted N: the latencies of the first N connections do not count
 //   connect  opens the connections, --concurrency at a time; with --hold waits for a line on stdin while they idle;
 //            with --leave closes them by a close frame, each waiting for the server's end
 //
 // With --rate the schedule does not wait for answers, and a latency counts from the time at which a message was due, so
 // that a stall is seen by all messages that fell into it and not only by those that it let through.
 //
+// Of several ports each connection takes the next one in turn. --pids 1,2/3: CPU time is told of each group, too.
 // --background N idle connections, on --background-path, are opened first and stay. {n} in a path is the connection's
 // number, from --first on.
 // The result is one line of JSON on stdout. Whatever is wrong ends the run with exit code 1 and a sentence on stderr.
@@ -31,7 +33,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-enum { CARRY = 1024, RING = 4096, READ = 256 * 1024, EVENTS = 1024, AT_ONCE = 256, PATIENCE_MS = 5000 };
+enum { MOST_PORTS = 16, CARRY = 1024, RING = 4096, READ = 256 * 1024, EVENTS = 1024, AT_ONCE = 256, PATIENCE_MS = 5000 };
 
 static const char KEY[] = "dGhlIHNhbXBsZSBub25jZQ==";
 static const char ACCEPT[] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";  // of RFC 6455 §1.3, whose key we send
@@ -50,7 +52,7 @@ struct connection {
 
 static const char *mode, *path, *background_path = "/ws?room=b{n}&id=b{n}";
 static uint32_t ack_every = 64;  // messages, in the dialect "exact"
-static int port, connections = 100, window = 1, in_flight, concurrency = 64, background, first;
+static int ports[MOST_PORTS], port_count, connections = 100, window = 1, in_flight, concurrency = 64, background, first, uncounted;
 static double rate, warmup_s = 0.5, measure_s = 1.5;
 static bool hold, leave;
 
@@ -110,11 +112,16 @@ static void send_due(void) {
     }
 }
 
+static int port_of(int number) {
+    return ports[(number < background ? number : number - background) % port_count];
+}
+
 static void connect_next(void) {
     struct connection *c = &all[opened];
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (c->fd < 0) fail("no more sockets: %s", strerror(errno));
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    uint16_t port = htons(port_of(opened));
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int one = 1;
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (connect(c->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS) fail("connect: %s", strerror(errno));
@@ -146,7 +153,7 @@ static void request(struct connection *c) {
     int size = snprintf(head, sizeof head,
                         "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                         "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13%s%s\r\n\r\n",
-                        target, port, KEY, dialect->offer ? "\r\nSec-WebSocket-Protocol: " : "",
+                        target, port_of(number), KEY, dialect->offer ? "\r\nSec-WebSocket-Protocol: " : "",
                         dialect->offer ? dialect->offer : "");
     send_all(c, head, size);
     c->state = SHAKING;
@@ -187,7 +194,7 @@ static void take_message(struct connection *c, const unsigned char *frame, uint6
     uint32_t seq = c->next++;
     if (dialect->acknowledgement) acknowledge_in_time(c);
     if (*mode == 'f') {
-        if (rate) count_latency(now - due_ns(seq));
+        if (rate && number - background >= uncounted) count_latency(now - due_ns(seq));
         if (!--remaining[seq % RING]) complete = seq + 1;
     } else if (rate) {
         count_latency(now - due_ns(seq * connections + number - background));
@@ -402,7 +409,8 @@ int main(int count, char **arguments) {
         if (!strcmp(name, "--hold")) { hold = true; continue; }
         if (!strcmp(name, "--leave")) { leave = true; continue; }
         char *value = ++i < count ? arguments[i] : "";
-        if (!strcmp(name, "--port")) port = atoi(value);
+        if (!strcmp(name, "--port"))
+            for (char *one; (one = strsep(&value, ",")) && port_count < MOST_PORTS;) ports[port_count++] = atoi(one);
         else if (!strcmp(name, "--dialect")) spoken = value;
         else if (!strcmp(name, "--ack-every")) ack_every = atoi(value);
         else if (!strcmp(name, "--path")) path = value;
@@ -411,6 +419,7 @@ int main(int count, char **arguments) {
         else if (!strcmp(name, "--background-path")) background_path = value;
         else if (!strcmp(name, "--connections")) connections = atoi(value);
         else if (!strcmp(name, "--concurrency")) concurrency = atoi(value);
+        else if (!strcmp(name, "--uncounted")) uncounted = atoi(value);
         else if (!strcmp(name, "--window")) window = atoi(value);
         else if (!strcmp(name, "--in-flight")) in_flight = atoi(value);
         else if (!strcmp(name, "--rate")) rate = atof(value);

@@ -30,12 +30,14 @@ size_t put_small(unsigned char *to, unsigned char first, const void *payload, si
 
 // load_figures.c: the clocks, and what is printed of them.
 
+enum { MOST_GROUPS = 4 };
+
 struct sample {
-    uint64_t wall, server, own, received;
+    uint64_t wall, server[MOST_GROUPS], own, received;
 };
 
 uint64_t now_ns(void);
-void measure_processes(char *pids);                           // "1,2": whose CPU time counts as the server's
+void measure_processes(char *pids);                           // "1,2/3": whose CPU time counts as the server's, in groups
 struct sample take_sample(uint64_t received);
 void count_latencies(void);                                   // from now on
 void count_latency(uint64_t ns);

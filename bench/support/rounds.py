@@ -92,7 +92,9 @@ def connected(running: Running, connections: int, first: int = 0) -> Iterator[No
 
 
 def _generator(running: Running, mode: str, *options: object) -> subprocess.Popen[str]:
-    command = [str(native("load")), mode, "--port", str(running.port), "--pids", ",".join(map(str, running.pids))]
+    ports = ",".join(map(str, (running.port, *running.other_ports)))
+    pids = "/".join(",".join(map(str, group)) for group in (running.pids, *running.beside))
+    command = [str(native("load")), mode, "--port", ports, "--pids", pids]
     command += ["--dialect", running.dialect, *map(str, options)]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)

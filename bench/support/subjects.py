@@ -34,6 +34,10 @@ class Running(NamedTuple):
     pids: tuple[int, ...]
     dialect: str = "plain"
     """What the load generator has to speak."""
+    other_ports: tuple[int, ...] = ()
+    """Where clients connect in turn, too."""
+    beside: tuple[tuple[int, ...], ...] = ()
+    """Groups of processes whose CPU time is told apart, and counts too."""
 
 
 Subject = Callable[[], AbstractContextManager[Running]]

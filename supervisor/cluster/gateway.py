@@ -66,9 +66,12 @@ class Gateway:
         self._stream = Stream(spec.channel, self._on_envelope, self._ended.set)
         self._life = secrets.randbelow((1 << 53) - 1) + 1
         self._feed: Feed | None = None
+        self._lost = 0
+        """Of what the feed has lost, so much was told."""
         self._exchange: Exchange | None = None
         self._membership: Membership | None = None
         self._office: Office | None = None
+        self._has_joined = False
         self._shards = ShardLinks(spec.table.workers, lambda: (), lambda _seat: False)
         for seat, path in spec.seats.items():
             self._shards.hear(SeatOpened(seat, path))
@@ -147,6 +150,8 @@ class Gateway:
         stack.push_async_callback(calls.close)
         await membership.join()
         stack.push_async_callback(membership.leave)
+        self._has_joined = True
+        self._hosts_changed()
         stack.push_async_callback(directory.close)
         self._office.open()
         stack.push_async_callback(self._office.close)
@@ -168,7 +173,8 @@ class Gateway:
         self._tell(LeaseChanged(is_held))
 
     def _hosts_changed(self) -> None:
-        assert self._membership is not None
+        if self._membership is None or not self._has_joined:
+            return  # before it has read all, it would say that some are gone
         hosts = self._membership.hosts.values()
         self._tell(HostsChanged([msgspec.to_builtins(each) for each in hosts]))
 
@@ -177,7 +183,9 @@ class Gateway:
             self._exchange.deliver(bucket, sequence, data)
 
     def _tell_state(self, is_up: bool) -> None:
-        self._tell(GatewayState(is_up))
+        lost = 0 if self._feed is None else self._feed.state.lost
+        self._tell(GatewayState(is_up, lost - self._lost))
+        self._lost = lost
 
     def _tell(self, message: Message) -> None:
         self._stream.send(Tell(message))
@@ -190,7 +198,7 @@ class Gateway:
                 self._ended.set()
             case HostLoad():
                 if self._membership is not None:
-                    self._membership.describe(connections=envelope.message.connections)
+                    self._membership.describe(envelope.message.connections, tuple(envelope.message.shards))
             case HostOptions():
                 if self._membership is not None:
                     self._membership.describe(options=envelope.message.options)

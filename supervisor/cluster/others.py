@@ -5,6 +5,7 @@ One per server that belongs to a cluster, made by `ClusterService`. It asks by w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -20,9 +21,11 @@ __all__ = ["Others"]
 
 
 class Others:
-    """See the module. `host` is this host's name, `path` where its gateway is asked."""
+    """See the module. `host` is this host's name, `path` where its gateway is asked. `losses()` is how often what came from the
+    others was lost."""
 
-    def __init__(self, host: str, path: str, lease: SharedFile) -> None:
+    def __init__(self, host: str, path: str, lease: SharedFile, losses: Callable[[], int]) -> None:
+        self.losses = losses
         self._lease = Lease(lease.descriptor)
         self._gateway = GatewayLink(host, path, self._lease)
         self.elsewhere = Elsewhere(self._gateway)

@@ -32,6 +32,8 @@ from wspulse.actors.mesh.lifecycle import (
     LivingHosts,
     SeatGone,
     SeatOpened,
+    ShardDown,
+    ShardUp,
     SlotTable,
 )
 from wspulse.actors.mesh.message import Envelope, Message, Tell
@@ -94,6 +96,7 @@ class ClusterService:
         self._gateway: _Gateway | None = None
         """The one that was started last."""
         self._is_away = False
+        self._losses = 0
         self.endpoints: tuple[str, str] | None = None
         """Of the gateway's bus, for pushing and subscribing; None without one."""
         self._seating: Seating | None = None
@@ -105,6 +108,8 @@ class ClusterService:
         self._me: HostInfo | None = None
         self._hosts: list[HostInfo] = []
         """All that are alive, as the gateway said last."""
+        self._shards: dict[int, int] = {}
+        """Our own workers that are up: seat → incarnation."""
         self._looks: asyncio.TimerHandle | None = None
         self.kept: list[KeptFiles] = []
 
@@ -155,20 +160,42 @@ class ClusterService:
         """What a worker that is about to be started is told, and the file of the host's lease."""
         assert self._me is not None
         me, origin = self._me, secrets.randbelow(_RANDOM) + 1
-        return ClusterSeat(origin, me.id, _tag(me), tuple(self._tags()), self._gateway_path), self._lease
+        tags, shards = tuple(self._tags()), tuple(self._shards_elsewhere())
+        return ClusterSeat(origin, me.id, _tag(me), tags, shards, self._gateway_path), self._lease
 
     def _tags(self) -> Iterator[tuple[str, str]]:
         return ((_tag(host), host.id) for host in self._hosts)
+
+    def _shards_elsewhere(self) -> Iterator[tuple[str, int, int]]:
+        me = self._me and self._me.id
+        return ((_tag(host), *shard) for host in self._hosts if host.id != me for shard in host.shards)
 
     def others(self) -> Others | None:
         """The other hosts, for the control socket; None without a cluster. From `start` on."""
         if not self.is_wanted or self._me is None:
             return None
-        return Others(self._me.id, self._gateway_path, self._lease)
+        return Others(self._me.id, self._gateway_path, self._lease, lambda: self._losses)
 
     def hear(self, message: Message) -> None:
-        """What all workers are told: the gateway is to know where they are, and whose the connection ids are."""
-        if self._gateway is not None and isinstance(message, SeatOpened | SeatGone | SlotTable):
+        """What workers are told: the gateway is to know where they are, and whose the connection ids are; and the other hosts,
+        which of them are up."""
+        match message:
+            case ShardUp():
+                self._shards[message.shard] = message.incarnation
+            case ShardDown() if self._shards.get(message.shard) == message.incarnation:
+                del self._shards[message.shard]
+            case SeatOpened() | SeatGone() | SlotTable():
+                self._tell_gateway(message)
+                return
+            case _:
+                return
+        self._tell_gateway(self._load())
+
+    def _load(self) -> HostLoad:
+        return HostLoad(self._connections(), sorted(self._shards.items()))
+
+    def _tell_gateway(self, message: Message) -> None:
+        if self._gateway is not None:
             self._gateway.stream.send(Tell(message))
 
     def describe(self, message: HostOptions) -> None:
@@ -212,8 +239,7 @@ class ClusterService:
     def _look(self) -> None:
         self._looks = asyncio.get_running_loop().call_later(LOOK_S, self._look)
         gateway = self._gateway
-        if gateway is not None:
-            gateway.stream.send(Tell(HostLoad(self._connections())))
+        self._tell_gateway(self._load())
         if gateway is not None and gateway.is_running and gateway.watch is not None and gateway.watch.look(monotonic()):
             gateway.kill()
 
@@ -243,7 +269,7 @@ class ClusterService:
                 push_path=push_path,
                 subscribe_path=subscribe_path,
                 positions_path=str(self._positions_path),
-                host=self._me,
+                host=msgspec.structs.replace(self._me, shards=tuple(sorted(self._shards.items()))),
                 lease=self._lease,
                 mailbox=self._mailbox,
                 seats=dict(self._seating.paths),
@@ -269,11 +295,12 @@ class ClusterService:
                 if gateway.watch is not None and (message.is_up or self._presence.are_up):
                     gateway.watch.heard(monotonic())
                     self._note_away(not message.is_up)
+                self._losses += message.lost
             case LeaseChanged():
                 self._tell(NO_LEASE, not message.is_held)
             case HostsChanged():
                 self._hosts = [msgspec.convert(each, HostInfo) for each in message.hosts]
-                self._tell_workers(LivingHosts(list(self._tags())))
+                self._tell_workers(LivingHosts(list(self._tags()), list(self._shards_elsewhere())))
             case GatewayRefused():
                 if not self._presence.are_up:
                     self._on_failed(message.text)

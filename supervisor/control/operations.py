@@ -76,6 +76,9 @@ class OtherHosts(Protocol):
     async def rooms(self) -> list[tuple[str, int]]:
         """Rooms, and how many sessions they have in one of their shards. Raises ShardUnavailableError."""
 
+    losses: Callable[[], int]
+    """How often broadcasts of theirs were lost on the way here."""
+
 
 class _Arguments(msgspec.Struct, forbid_unknown_fields=True):
     pass
@@ -165,7 +168,7 @@ class Operations:
         self._links = links
         self._events = events
         self._statistics = Statistics(supervised, links, refused)
-        self._telemetry = Telemetry(supervised, links)
+        self._telemetry = Telemetry(supervised, links, _no_losses if others is None else others.losses)
 
     async def ping(self, args: PingArguments, _encoding: str) -> dict[str, Any]:
         if args.event is not None:
@@ -346,3 +349,8 @@ def _member(record: ConnectionRecord) -> dict[str, Any]:
         "since": record.connected_at,
         "shard": record.shard,
     }
+
+
+def _no_losses() -> int:
+    """One host has no others."""
+    return 0

@@ -7,12 +7,12 @@ worker that does not answer is there with what it told last, and has no gauges.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 
 from wspulse.actors.mesh.message import GetMetrics
-from wspulse.actors.values.telemetry.contract import MEASUREMENTS
+from wspulse.actors.values.telemetry.contract import CLUSTER_LOSSES, MEASUREMENTS
 from wspulse.actors.values.telemetry.histogram import SUM
 from wspulse.actors.values.telemetry.measurement import Kind, Measurement
 from wspulse.supervisor.control.shard_links import ShardLinks
@@ -28,9 +28,10 @@ Sample = dict[str, Any]
 
 
 class Telemetry:
-    """See the module."""
+    """See the module. `losses()` is how often broadcasts of other hosts were lost on the way here."""
 
-    def __init__(self, supervised: Counted, links: ShardLinks) -> None:
+    def __init__(self, supervised: Counted, links: ShardLinks, losses: Callable[[], int]) -> None:
+        self._losses = losses
         self._supervised = supervised
         self._links = links
 
@@ -98,11 +99,11 @@ class Telemetry:
         if not measurement.sources:
             yield _sample(measurement, installed_version("wspulse") or "unknown", 1)
             return
-        reasons = Counter[str]()
+        counts = Counter({CLUSTER_LOSSES: self._losses()})
         for history in self._supervised.histories().values():
-            reasons += history.restarts_by_reason
+            counts += history.restarts_by_reason
         for source, label in measurement.sources.items():
-            yield _sample(measurement, label, reasons[source])
+            yield _sample(measurement, label, counts[source])
 
 
 def _sources(measurement: Measurement, counted: Counts) -> Iterator[tuple[str, str]]:

@@ -84,6 +84,8 @@ class Workers:
         """By name, of those that nobody bears any more too."""
         self.period_s = min(TICK_S, stall_timeout_s / 4)
         """How often a worker says that it lives."""
+        self.overhear: Callable[[Message], None] = _nobody_listens
+        """Gets whatever workers are told, all or all but one."""
         self._events = events
         self._on_outage = on_outage
         self._give_up_after_s = give_up_after_s
@@ -252,6 +254,7 @@ class Workers:
 
     def tell_others(self, seat: int, message: Message) -> None:
         """Tell all workers but the one at a seat; those that stand by too."""
+        self.overhear(message)
         for child in self.everybody:
             if child.seat != seat:
                 child.tell(message)
@@ -371,3 +374,7 @@ class Workers:
 def _clocks() -> tuple[float, float, float]:
     """As `Standstill` wants them."""
     return time.monotonic(), time.clock_gettime(_BOOT_CLOCK), time.process_time()
+
+
+def _nobody_listens(_message: Message) -> None:
+    """There is nobody."""

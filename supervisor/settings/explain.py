@@ -77,7 +77,7 @@ REASONS = {
     "cluster": Reason(
         "one machine needs none; with it, rooms and connection ids span all hosts that use the same NATS servers and name",
         "none: one host",
-        "nats://HOST:PORT or tls://HOST:PORT, with user:password@ before the host where needed; any number of them",
+        "nats://HOST:PORT or tls://HOST:PORT, with user:password@ before the host where needed; any number of them, with commas",
     ),
     "cluster_name": Reason(
         "several clusters can share NATS servers when each has a name of its own",

@@ -12,7 +12,19 @@ from typing import Any, ClassVar
 
 from wspulse.actors.values.log_limit import shortened
 
-__all__ = ["Choice", "Folders", "Hosts", "Integer", "Kind", "Names", "Seconds", "Switch", "Text", "Urls", "WorkerCount"]
+__all__ = [
+    "Addresses",
+    "Choice",
+    "Folders",
+    "Hosts",
+    "Integer",
+    "Kind",
+    "Names",
+    "Seconds",
+    "Switch",
+    "Text",
+    "WorkerCount",
+]
 
 
 def _shown(value: object) -> str:
@@ -192,7 +204,7 @@ class Names(Kind):
         return names
 
 
-class Urls(Names):
+class Addresses(Names):
     """Several addresses: commas stand between them in a flag, too, and in what the file has. What is wrong with them is said
     without showing them, since a password may be in one."""
 
@@ -200,7 +212,7 @@ class Urls(Names):
         texts = [value] if isinstance(value, str) else value
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise ValueError("it is no address, and no array of addresses")
-        names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
+        names = [name.strip() for text in texts for name in text.split(",")]
         if not names:
             raise ValueError("no address is given")
         return [self.check(name) for name in dict.fromkeys(names)]

@@ -19,6 +19,7 @@ from wspulse.supervisor.protocol.endpoint import check_endpoint
 from wspulse.supervisor.settings.admin_address import check_admin_address
 from wspulse.supervisor.settings.cluster_address import check_cluster_name, check_host_id, check_nats_url
 from wspulse.supervisor.settings.kinds import (
+    Addresses,
     Choice,
     Folders,
     Hosts,
@@ -28,7 +29,6 @@ from wspulse.supervisor.settings.kinds import (
     Seconds,
     Switch,
     Text,
-    Urls,
     WorkerCount,
 )
 
@@ -283,7 +283,7 @@ TABLE = (
     Setting(
         "cluster",
         CLUSTER,
-        Urls("URL", check_nats_url),
+        Addresses("URL", check_nats_url),
         "join the other hosts of a cluster over these NATS servers, nats://HOST:PORT or tls://HOST:PORT; needs wspulse[cluster]",
     ),
     Setting(

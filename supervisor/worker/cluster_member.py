@@ -6,6 +6,7 @@ Made by the worker's entry for a server that spans several hosts, before the sha
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
 
 from wspulse.actors.bus.cluster.bus import ClusterBus
 from wspulse.actors.bus.cluster.seat import ClusterSeat
@@ -30,10 +31,16 @@ class ClusterMember:
         self._runtime = runtime
         self._watching: asyncio.Task[None] | None = None
         runtime.join_cluster(self._gateway, _Seen(runtime.shard, self._gateway))
+        self._living(seat.hosts, seat.shards)
 
     def hear(self, message: LivingHosts) -> None:
         """What the supervisor says of the other hosts."""
-        self._gateway.living(message.hosts)
+        self._living(message.hosts, message.shards)
+
+    def _living(self, hosts: Sequence[tuple[str, str]], shards: Iterable[tuple[str, int, int]]) -> None:
+        assert self._runtime.cluster is not None
+        self._gateway.living(hosts)
+        self._runtime.cluster.far.living(hosts, shards)
 
     def open(self) -> None:
         self._gateway.open()

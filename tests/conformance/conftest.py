@@ -1,7 +1,7 @@
 """Servers for the contract's tests: each promise is tested with one worker, with four, and mounted under uvicorn.
 
 `ASGI_CANNOT` names the tests whose promise an ASGI server keeps or breaks by itself, and why (doc/howto/http.md has the list
-for users).
+for users); `OF_ONE_HOST` those whose promise each of several hosts keeps for itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.contract.served import MOUNTED, ServedApplication, served_source
 from tests.support.contract.server import ContractServer, contract_server
-from tests.support.contract.spread import SPREAD
+from tests.support.contract.spread import SPREAD, FirstOfSpread, Spread
 
 RESUME_WINDOW_S = 30.0
 """Long enough that it never ends during a test that is not about its end."""
@@ -60,6 +60,17 @@ ASGI_CANNOT = {
     "test_closing_the_server_from_inside_a_handler_ends_everybody_and_the_processes": "the process is the ASGI server's",
 }
 
+_ENDS = "close() and a signal end one host, and its sessions; those of the others stay"
+
+OF_ONE_HOST = {
+    "test_closing_the_server_from_inside_a_handler_ends_everybody_and_the_processes": _ENDS,
+    "test_dials_without_end_while_the_server_closes_are_each_served_and_ended_or_refused": _ENDS,
+    "test_server_close_ends_suspended_and_connected_sessions": _ENDS,
+    "test_what_was_acknowledged_is_handled_when_the_server_closes": _ENDS,
+}
+"""Where there are several hosts, these dial the first one alone (`workers_of_one_host`). All others hold whichever host a client
+comes to."""
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the mounted form of what ASGI cannot express."""
@@ -80,6 +91,13 @@ def _is_for_sockets_only(item: pytest.Item) -> bool:
 def workers(request: pytest.FixtureRequest) -> int:
     count: int = request.param
     return count
+
+
+@pytest.fixture
+def workers_of_one_host(request: pytest.FixtureRequest, workers: int) -> int:
+    """For a server that the test starts and ends: see OF_ONE_HOST."""
+    assert request.node.originalname in OF_ONE_HOST, "say why it differs"
+    return FirstOfSpread(workers) if isinstance(workers, Spread) else workers
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from itertools import product
 from random import Random
 from typing import Any
@@ -21,7 +22,7 @@ CUTS = 12
 
 
 async def dialled(server: ContractServer, name: str = "", room: str = "lobby", **query: Any) -> ExactClient:
-    client = ExactClient(server.url(id=name, room=room, **query))
+    client = ExactClient(partial(server.url, id=name, room=room, **query))
     await client.dial()
     return client
 
@@ -207,7 +208,7 @@ async def test_what_the_bound_pushed_out_while_the_client_was_away_is_counted(wo
 async def test_what_a_broadcast_dropped_of_a_client_that_does_not_read_is_told_in_its_place(workers: int) -> None:
     with contract_server(workers, send_buffer_size=64, write_wait=30, ping_period=20, pong_wait=60) as server:
         name, room = server.new_id(), server.new_id("room")
-        client = ExactClient(server.url(id=name, room=room))
+        client = ExactClient(partial(server.url, id=name, room=room))
         await client.dial()
         client.socket.transport.pause_reading()
         async with await server.client(server.new_id("boss"), "bosses") as boss:
@@ -351,8 +352,10 @@ async def test_answer_to_a_call_counts_and_comes_over_the_next_line(resuming: Co
 
 
 @pytest.mark.parametrize("is_suspended", [False, True], ids=["connected", "suspended"])
-async def test_what_was_acknowledged_is_handled_when_the_server_closes(workers: int, is_suspended: bool) -> None:
-    with contract_server(workers, resume_window=30) as server:
+async def test_what_was_acknowledged_is_handled_when_the_server_closes(
+    workers_of_one_host: int, is_suspended: bool
+) -> None:
+    with contract_server(workers_of_one_host, resume_window=30) as server:
         name = server.new_id()
         client = await dialled(server, name)
         await client.send("do", {"op": "hold", "seconds": 2})

@@ -252,8 +252,10 @@ async def test_mass_close_of_suspended_sessions(resuming: ContractServer) -> Non
     await resuming.notes.until(lambda: resuming.notes.count("disconnect", prefix) == 200, "all have an on_disconnect")
 
 
-async def test_dials_without_end_while_the_server_closes_are_each_served_and_ended_or_refused(workers: int) -> None:
-    with contract_server(workers, resume_window=30) as server:
+async def test_dials_without_end_while_the_server_closes_are_each_served_and_ended_or_refused(
+    workers_of_one_host: int,
+) -> None:
+    with contract_server(workers_of_one_host, resume_window=30) as server:
         prefix = server.new_id("storm")
         ends: list[tuple[int, str]] = []
         served: list[str] = []
@@ -293,8 +295,8 @@ async def _closed_soon(client: Client) -> tuple[int, str]:
     return await client.closed()
 
 
-async def test_server_close_ends_suspended_and_connected_sessions(workers: int) -> None:
-    with contract_server(workers, resume_window=30) as server:
+async def test_server_close_ends_suspended_and_connected_sessions(workers_of_one_host: int) -> None:
+    with contract_server(workers_of_one_host, resume_window=30) as server:
         room, prefix = server.new_id("room"), server.new_id("end")
         clients = await asyncio.gather(*(server.client(f"{prefix}-{number}", room) for number in range(20)))
         for client in clients[:10]:

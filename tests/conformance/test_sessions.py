@@ -249,8 +249,10 @@ async def test_remote_connection_never_addresses_a_later_session_of_its_id(plain
                 assert await second.expect("echo") == "only this"
 
 
-async def test_closing_the_server_from_inside_a_handler_ends_everybody_and_the_processes(workers: int) -> None:
-    with contract_server(workers) as server:
+async def test_closing_the_server_from_inside_a_handler_ends_everybody_and_the_processes(
+    workers_of_one_host: int,
+) -> None:
+    with contract_server(workers_of_one_host) as server:
         clients = [await server.client(server.new_id("closing", shard)) for shard in range(4)]
         await clients[0].order_only("close_server")
         for client in clients:

@@ -15,7 +15,7 @@ from tests.support.processes.cutting_proxy import CuttingProxy
 Network = BadNetwork | CuttingProxy
 
 NETWORKS: dict[str, Callable[[int], Network]] = {
-    "bad": lambda port: BadNetwork(port, Random(1), cuts=1, longest_life_s=60),
+    "bad": lambda port: BadNetwork([port], Random(1), cuts=1, longest_life_s=60),
     "cutting": lambda port: CuttingProxy("127.0.0.1", port, Random(1), lives_s=(60, 60)),
 }
 

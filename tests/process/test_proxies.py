@@ -6,13 +6,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
-import socket
 import ssl
-import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from http.client import HTTPSConnection
 from pathlib import Path
 
@@ -21,13 +17,10 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.documents.blocks import blocks
 from tests.support.http.authority import Authority
-from tests.support.processes.server_process import serve_process, wait_until
+from tests.support.processes.proxies import free_port, haproxy, needs_haproxy, needs_nginx, nginx, with_tls
+from tests.support.processes.server_process import serve_process
 
 ROOT = Path(__file__).parents[2]
-PLACES = "/usr/sbin:/usr/local/sbin"
-NGINX = shutil.which("nginx") or shutil.which("nginx", path=PLACES)
-HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path=PLACES)
-
 IDLE_S = 1
 
 APPLICATION = """
@@ -47,9 +40,6 @@ async def relay(connection: Connection, frame: Frame) -> None:
     await server.broadcast(connection.room_id, frame)
 """
 
-needs_nginx = pytest.mark.skipif(NGINX is None, reason="no nginx here (Debian: apt-get install nginx-light)")
-needs_haproxy = pytest.mark.skipif(HAPROXY is None, reason="no HAProxy here (Debian: apt-get install haproxy)")
-
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
@@ -64,73 +54,6 @@ def configuration(language: str, changes: Mapping[str, str], page: str = "proxie
         assert old in text
         text = text.replace(old, new)
     return text
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def proxy(command: Sequence[str], port: int, log: Path) -> Iterator[None]:
-    with log.open("wb") as errors:
-        process = subprocess.Popen(command, stdout=errors, stderr=errors)
-    try:
-
-        def listens() -> bool:
-            assert process.poll() is None, log.read_text()
-            with socket.socket() as sock:
-                return sock.connect_ex(("127.0.0.1", port)) == 0
-
-        wait_until(listens, 10, "the proxy listens")
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def with_tls(folder: Path, authority: Authority, listens: str, port: int) -> dict[str, str]:
-    """What is to change in a configuration of nginx that listens with TLS, so that it does so here."""
-    certificate, key = authority.certificate(folder)
-    return {
-        f"listen {listens} ssl;": f"listen 127.0.0.1:{port} ssl;",
-        "/etc/ssl/chat/fullchain.pem": str(certificate),
-        "/etc/ssl/chat/privkey.pem": str(key),
-    }
-
-
-@contextmanager
-def nginx(folder: Path, text: str, port: int) -> Iterator[None]:
-    """With that configuration of a server, which listens on the port."""
-    temporary = "".join(
-        f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    (folder / "nginx.conf").write_text(
-        f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;\n"
-        f"events {{ worker_connections 256; }}\nhttp {{\naccess_log off;\n{temporary}{text}\n}}\n"
-    )
-    log = folder / "error.log"
-    with proxy([str(NGINX), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(log)], port, log):
-        yield
-
-
-@contextmanager
-def haproxy(folder: Path, authority: Authority) -> Iterator[int]:
-    port = free_port()
-    certificate, key = authority.certificate(folder)
-    (folder / "chat.pem").write_text(certificate.read_text() + key.read_text())
-    text = configuration(
-        "haproxy",
-        {
-            "bind :443": f"bind 127.0.0.1:{port}",
-            "/etc/ssl/chat/chat.pem": f"{folder}/chat.pem",
-            "unix@/run/chat/wspulse.sock": f"unix@{folder}/s",
-            "timeout tunnel 1h": f"timeout tunnel {IDLE_S}s",
-        },
-    )
-    (folder / "haproxy.cfg").write_text(text)
-    with proxy([str(HAPROXY), "-db", "-f", str(folder / "haproxy.cfg")], port, folder / "haproxy.log"):
-        yield port
 
 
 def dial(port: int, name: str, context: ssl.SSLContext, forwarded: str | None = None) -> connect:
@@ -240,8 +163,12 @@ def test_admin_address_behind_the_documents_nginx(tmp_path: Path, authority: Aut
 
 @needs_haproxy
 async def test_server_behind_the_documents_haproxy(tmp_path: Path, authority: Authority) -> None:
+    changes = {
+        "unix@/run/chat/wspulse.sock": f"unix@{tmp_path}/s",
+        "timeout tunnel 1h": f"timeout tunnel {IDLE_S}s",
+    }
     with (
         serve_process(*arguments(tmp_path, "--proxy-protocol"), workers=2, cwd=tmp_path),
-        haproxy(tmp_path, authority) as port,
+        haproxy(tmp_path, authority, configuration("haproxy", changes)) as port,
     ):
         await served(port, authority, source_port_is_known=True)

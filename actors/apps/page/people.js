@@ -4,13 +4,17 @@ import { element, foreign, make } from "./document.js";
 import { nameOf } from "./identity.js";
 
 const CHANGES_TOLD = 6;          // of those that come at once
+const LONGEST_HOST = 64;         // characters of its name
 
-export const badge = (worker) => make("span", `badge w${worker % 4}`, `worker ${worker}`);
+// A server of several hosts says which one a worker is on.
+const place = (worker, host) => typeof host === "string" ? `worker ${worker} on ${host.slice(0, LONGEST_HOST)}` : `worker ${worker}`;
+
+export const badge = (worker, host) => make("span", `badge w${worker % 4}`, place(worker, host));
 
 export class People {
   constructor(me) {
     this.me = me;
-    this.members = new Map();    // id → {worker, away}
+    this.members = new Map();    // id → {worker, host, away}
     this.count = 0;
   }
 
@@ -35,7 +39,7 @@ export class People {
       if (change.what === "went") this.members.delete(change.id);
       else this.set(change, change.what === "dropped" || change.state === "suspended");
       const verb = {
-        came: `joined on worker ${Number(change.worker)}`, went: "left", dropped: "lost the connection", resumed: "is back",
+        came: `joined on ${place(Number(change.worker), change.host)}`, went: "left", dropped: "lost the connection", resumed: "is back",
       }[change.what];
       if (change.id !== this.me && verb) told.push([foreign(nameOf(change.id)), ` ${verb}`]);
     }
@@ -43,7 +47,7 @@ export class People {
   }
 
   set(member, away) {
-    if (typeof member?.id === "string") this.members.set(member.id, { worker: Number(member.worker), away });
+    if (typeof member?.id === "string") this.members.set(member.id, { worker: Number(member.worker), host: member.host, away });
   }
 
   // From outside nobody knows who is in the room.
@@ -54,9 +58,9 @@ export class People {
 
   show() {
     const members = [...this.members].sort(([a], [b]) => nameOf(a).localeCompare(nameOf(b)) || (a < b ? -1 : 1));
-    const lines = members.map(([id, { worker, away }]) => {
+    const lines = members.map(([id, { worker, host, away }]) => {
       const name = make("span", "name", foreign(nameOf(id)), (id === this.me ? " (you)" : "") + (away ? ", away" : ""));
-      return make("li", away ? "away" : "", name, badge(worker));
+      return make("li", away ? "away" : "", name, badge(worker, host));
     });
     const hidden = this.count - members.length;
     if (hidden > 0) lines.push(make("li", "away", make("span", "name", `and ${hidden} more`)));

@@ -19,5 +19,7 @@ class ClusterSeat:
     """With which the ids begin that our host makes up."""
     hosts: tuple[tuple[str, str], ...] = ()
     """(tag, name) of all hosts that are alive, as far as they were known when this process was started."""
+    shards: tuple[tuple[str, int, int], ...] = ()
+    """(tag, seat, incarnation) of their workers."""
     gateway_path: str = ""
     """Where the host's gateway is asked; "" where nobody asks it."""

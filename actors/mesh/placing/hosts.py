@@ -67,7 +67,8 @@ class FindId(ActorMessage):
 
 
 class AskHost(ActorMessage):
-    """Ask the shard that owns an id on another host. Result: its answer (`cluster.calls`). `timeout_s` None: no deadline."""
+    """Ask the shard that owns an id on another host. Result: its answer (`cluster.calls`). `timeout_s` None: no deadline.
+    `connection_id` "": ask all its shards. Result then: their answers as a list of bytes, encoded."""
 
     host: str
     connection_id: str

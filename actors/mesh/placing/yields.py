@@ -1,4 +1,4 @@
-"""What the shards of two hosts say to each other about one connection id, by way of their hosts' gateways.
+"""What the shards of two hosts say to each other by way of their hosts' gateways: above all about one connection id.
 
     taker                                        owner
     YieldSession ──────────────────────────────▶            decides about the newcomer; the session comes to rest
@@ -19,7 +19,16 @@ import msgspec
 from wspulse.actors.mesh.lifecycle import ActorMessage
 from wspulse.actors.values.text.exact import Claim
 
-__all__ = ["JoinRoomWithin", "KeptFrames", "YieldMessage", "YieldOver", "YieldSession", "Yielded"]
+__all__ = [
+    "AwaitCallbacks",
+    "FarTell",
+    "JoinRoomWithin",
+    "KeptFrames",
+    "YieldMessage",
+    "YieldOver",
+    "YieldSession",
+    "Yielded",
+]
 
 
 class YieldSession(ActorMessage):
@@ -44,7 +53,7 @@ class YieldSession(ActorMessage):
 
 class Yielded(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What becomes of the id. "refused": the newcomer gets 409; "strange": the session is not its own; "free": no session has the
-    id, and no callback of one runs any more; "record": the session goes on where the newcomer is."""
+    id any more; "record": the session goes on where the newcomer is."""
 
     outcome: Literal["refused", "strange", "free", "record"]
     revision: int = 0
@@ -54,6 +63,8 @@ class Yielded(msgspec.Struct, frozen=True, array_like=True, gc=False):
     record: bytes = b""
     seen: dict[str, int] = {}
     """By room, the sequence of the last message that the session has got."""
+    running: tuple[int, int] | None = None
+    """Of an id that is free, the birth key of its last session where a callback of that has yet to run: see AwaitCallbacks."""
 
 
 class YieldOver(ActorMessage):
@@ -62,6 +73,15 @@ class YieldOver(ActorMessage):
     connection_id: str
     number: int
     is_taken: bool
+
+
+class AwaitCallbacks(ActorMessage):
+    """Wait until the last callback of the session with this birth key has run, for `timeout_s` at most. Result: whether it
+    has."""
+
+    connection_id: str
+    key: tuple[int, int]
+    timeout_s: float
 
 
 class KeptFrames(ActorMessage):
@@ -81,4 +101,20 @@ class JoinRoomWithin(ActorMessage):
     key: tuple[int, int] | None = None
 
 
-YieldMessage = YieldSession | YieldOver | KeptFrames | JoinRoomWithin
+class FarTell(ActorMessage):
+    """What one shard tells those of another host, each of which gets all of it. Result: (seat, incarnation) of the shard that has
+    heard it; None where that does not know the teller to be alive."""
+
+    tag: str
+    """Of the teller's host, in its present life."""
+    seat: int
+    incarnation: int
+    number: int
+    """Rises from one to the next of this teller: a late copy is not heard."""
+    anew: list[int]
+    """The seats of those that may have missed something before this."""
+    told: list[tuple[int, bytes]]
+    """Messages, each with the seat of the shard that it is for."""
+
+
+YieldMessage = YieldSession | YieldOver | AwaitCallbacks | KeptFrames | JoinRoomWithin | FarTell

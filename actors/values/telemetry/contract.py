@@ -11,10 +11,13 @@ from typing import NamedTuple
 
 from wspulse.actors.values.telemetry.measurement import Kind, Measurement
 
-__all__ = ["EVENTS", "MEASUREMENTS", "SUMS", "Event"]
+__all__ = ["CLUSTER_LOSSES", "EVENTS", "MEASUREMENTS", "SUMS", "Event"]
 
 SUMS = frozenset({"upgrades_refused"})
 """Counters for `stats` that are the sum of others, so that no measurement has them."""
+
+CLUSTER_LOSSES = "cluster_losses"
+"""The source of what the gateway counts."""
 
 _ENDS = (
     "peer_closed",
@@ -290,6 +293,14 @@ MEASUREMENTS = (
         "replacements do not count",
         label="reason",
         sources={"crash": "crash", "stuck": "stuck", "failed_start": "failed_start"},
+        per_shard=False,
+    ),
+    Measurement(
+        name="wspulse_cluster_losses_total",
+        kind=Kind.COUNTER,
+        meaning="how often broadcasts were lost on their way from the cluster to this host: gaps that NATS could not fill, and "
+        "streams of which it has lost the memory; 0 without `--cluster`",
+        sources={CLUSTER_LOSSES: ""},
         per_shard=False,
     ),
 )

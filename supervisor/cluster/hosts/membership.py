@@ -92,18 +92,27 @@ class Membership:
         self._subscription: Subscription | None = None
         self._watch: asyncio.Task[None] | None = None
 
-    def describe(self, *, connections: int | None = None, options: dict[str, str] | None = None) -> None:
-        """Have the others know how many connections this host has, or what it is set to, some seconds later."""
+    def describe(
+        self,
+        connections: int | None = None,
+        shards: tuple[tuple[int, int], ...] | None = None,
+        *,
+        options: dict[str, str] | None = None,
+    ) -> None:
+        """Have the others know how many connections this host has, or what it is set to, some seconds later, and its workers at
+        once."""
         me = self.me
         changed = msgspec.structs.replace(
             me,
             connections=me.connections if connections is None else connections,
+            shards=me.shards if shards is None else shards,
             options=me.options if options is None else options,
         )
         if changed != me:
             self.me = changed
-            self._renewal.describe(changed)
-            self._agreement.compare(changed, self.hosts)
+            self._renewal.describe(changed, is_urgent=changed.shards != me.shards)
+            if changed.options != me.options:
+                self._agreement.compare(changed, self.hosts)
 
     async def join(self) -> None:
         """Become a member. It waits where a host with this id was killed shortly before, until that one is gone.

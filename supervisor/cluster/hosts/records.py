@@ -35,6 +35,8 @@ class HostInfo(msgspec.Struct, frozen=True):
     """For people: how many it had when it was last heard."""
     options: dict[str, str] = {}
     """What should be the same on all hosts, since clients notice; empty while its workers start."""
+    shards: tuple[tuple[int, int], ...] = ()
+    """Its workers, by seat and incarnation."""
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
@@ -58,6 +59,7 @@ class Renewal:
         self._bucket = bucket
         self._me = me
         self._key = host_key(me.id)
+        self._hurry = asyncio.Event()
         self.describe(me)
         self._lease = lease
         self._pace = pace
@@ -71,9 +73,11 @@ class Renewal:
         self.trouble = ""
         """What NATS said last when it did not renew."""
 
-    def describe(self, me: HostInfo) -> None:
-        """What the next renewals say."""
+    def describe(self, me: HostInfo, *, is_urgent: bool = False) -> None:
+        """What the next renewals say; the first of them is made now where it `is_urgent`."""
         self._data = msgspec.json.encode(me)
+        if is_urgent:
+            self._hurry.set()
 
     async def begin(self, revision: int, *, goes_on: bool) -> None:
         """Write the key where it is at this revision. `goes_on`: it is there, of this life, from a process before this one.
@@ -108,7 +112,10 @@ class Renewal:
     async def _run(self) -> None:
         renewed = self._lease.is_held()
         while True:
-            await asyncio.sleep(self._pace.renewed_every_s if renewed else self._pace.again_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._pace.renewed_every_s if renewed else self._pace.again_s):
+                    await self._hurry.wait()
+            self._hurry.clear()
             renewed = await self._renew()
 
     async def _renew(self) -> bool:

@@ -53,6 +53,9 @@ __all__ = ["Office", "Stored"]
 _LONG_S = 3600.0
 """A call without a deadline is made anew so often: what it waits for goes on there."""
 
+_SHARE_OF_SHARDS = 0.8
+"""Of the time for an answer of all shards of a host; the rest is for its way."""
+
 _logger = logging.getLogger("wspulse.cluster")
 
 
@@ -105,7 +108,8 @@ class Office:
         timeout_s = ASK_TIMEOUT_S if call.timeout_s is None else call.timeout_s
         message = decode_message(call.message)
         if call.connection_id is None:
-            found = await self._shards.ask_all(message, timeout_s=timeout_s)
+            # So that what the others answer gets there in time where one of them is stopped.
+            found = await self._shards.ask_all(message, timeout_s=timeout_s * _SHARE_OF_SHARDS)
             answers = [
                 encode_error(each) if isinstance(each, WspulseError) else encode_answer(each) for each in found.values()
             ]
@@ -185,7 +189,7 @@ class Office:
         info = self._hosts.get(message.host)
         if info is None:
             raise ShardUnavailableError(f"host {message.host!r} is gone")
-        payload = msgspec.msgpack.encode(HostCall(message.connection_id, message.message, message.timeout_s))
+        payload = msgspec.msgpack.encode(HostCall(message.connection_id or None, message.message, message.timeout_s))
         while True:
             try:
                 timeout_s = _LONG_S if message.timeout_s is None else message.timeout_s

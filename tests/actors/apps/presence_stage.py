@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Callable
 from contextvars import copy_context
 from random import Random
 from types import SimpleNamespace
@@ -95,9 +96,10 @@ class Streams:
                 self.bring_one(self.busy[0])
             self.loop.pass_time(0.05)
 
-    def start(self, seat: int, worker: int) -> Process:
+    def start(self, seat: int, worker: int, joined: Callable[[Process], None] = lambda _process: None) -> Process:
+        """`joined(process)` has it join other hosts."""
         self._incarnation += 1
-        process = self.processes[seat] = Process(self, seat, worker, self._incarnation)
+        process = self.processes[seat] = Process(self, seat, worker, self._incarnation, joined)
         for other in self.processes.values():
             if other is not process:
                 other.presence.shard_up(seat, process.shard.incarnation)
@@ -145,10 +147,14 @@ class _Shard:
 class Process:
     """One process: its presence, and what happens to its sessions."""
 
-    def __init__(self, streams: Streams, seat: int, worker: int, incarnation: int) -> None:
+    def __init__(
+        self, streams: Streams, seat: int, worker: int, incarnation: int, joined: Callable[[Process], None]
+    ) -> None:
         self.streams = streams
         self.shard = _Shard(streams.loop, seat, worker, incarnation)
         self.presence = Presence(lambda connection: cast("Any", connection).asks)
+        self.cluster: Any = None
+        joined(self)
         self.presence.open(cast("Any", self))
         self.workers = 2
 

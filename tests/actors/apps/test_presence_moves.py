@@ -200,6 +200,6 @@ def test_members_that_move_about_neither_go_nor_come_in_any_order_of_streams(dra
     streams.settle(10.0)
     assert {what for what, _ in watcher.changes} <= {"moved"}
     mirror = home.presence._rooms["tea"]
-    assert {name: mirror.worker_of(name) for name in where} == {
+    assert {name: mirror.place_of(name)["worker"] for name in where} == {
         name: process.shard.index for name, process in where.items()
     }

@@ -162,9 +162,10 @@ def test_entry_of_a_host_that_died_is_taken_over() -> None:
 
 
 def test_newcomer_whose_id_is_on_a_host_that_dies_while_it_is_asked_is_let_in() -> None:
-    with cluster_stage() as stage:
-        stage.open("ada", "A")
-        stage.gate("disconnect")
+    with cluster_stage(on_duplicate="resume") as stage:
+        old = stage.open("ada", "A")
+        stage.gate("for ever")
+        old.say("wait", "for ever")
         client = Client("ada")
         client.dial(stage["B"])
         stage.run()
@@ -173,6 +174,17 @@ def test_newcomer_whose_id_is_on_a_host_that_dies_while_it_is_asked_is_let_in() 
         stage.run()
         assert client.status == 101
         assert stage.of("ada", "connect") == [("A", "connect"), ("B", "connect")]
+
+
+def test_newcomer_waits_for_the_last_callback_on_another_host_no_longer_than_that_lives() -> None:
+    with cluster_stage() as stage:
+        stage.open("ada", "A")
+        stage.gate("disconnect")
+        stage.open("ada", "B")
+        assert stage.of("ada") == [("A", "connect"), ("A", "disconnect")]
+        stage.kill("A")
+        stage.run(20)
+        assert stage.of("ada")[2:] == [("B", "connect")]
 
 
 def test_newcomer_on_a_host_that_is_asked_to_yield_while_it_claims_keeps_nobody_waiting() -> None:

@@ -21,16 +21,48 @@ def test_duplicate_on_another_host_kicks_the_old_one_and_its_on_connect_waits_fo
     with cluster_stage(on_duplicate="kick") as stage:
         old = stage.open("ada", "A")
         gate = stage.gate("disconnect")
-        new = Client("ada")
-        new.dial(stage["B"])
-        stage.run()
+        new = stage.open("ada", "B")
+        new.say("say", 1)
+        # However long the other host's callback takes: it is asked again and again.
+        stage.run(25)
         assert old.closed == (1000, "duplicate connection id")
+        assert stage.of("ada") == [("A", "connect"), ("A", "disconnect")]
+        assert stage.where("ada") == ["B"]
+        gate.set()
+        stage.run()
+        assert stage.of("ada")[2:] == [("B", "connect"), ("B", "say")]
+        assert str(stage.given("ada", "disconnect")) == "wspulse: kicked: duplicate connection id: ada"
+
+
+def test_callbacks_of_newcomers_on_three_hosts_follow_each_other_while_each_waits_for_the_one_before() -> None:
+    with cluster_stage("ABC", on_duplicate="kick") as stage:
+        stage.open("ada", "A")
+        gate = stage.gate("disconnect")
+        for name in "BCAB":
+            stage.open("ada", name)
+        assert stage.of("ada") == [("A", "connect"), ("A", "disconnect")]
+        assert stage.where("ada") == ["B"]
+        del stage.gates["disconnect"]
+        gate.set()
+        stage.run()
+        assert stage.of("ada")[2:] == [(name, callback) for name in "BCA" for callback in ("connect", "disconnect")] + [
+            ("B", "connect")
+        ]
+
+
+def test_id_stays_taken_while_the_last_callback_runs_on_another_host_though_its_newcomer_has_left() -> None:
+    with cluster_stage("ABC", resume_window=0) as stage:
+        stage.open("ada", "A")
+        gate = stage.gate("disconnect")
+        second = stage.open("ada", "B")
+        assert second.line is not None
+        second.line.cut()
+        stage.run(20)
+        stage.open("ada", "C")
         assert stage.of("ada") == [("A", "connect"), ("A", "disconnect")]
         gate.set()
         stage.run()
-        assert new.status == 101
-        assert stage.of("ada")[2:] == [("B", "connect")]
-        assert str(stage.given("ada", "disconnect")) == "wspulse: kicked: duplicate connection id: ada"
+        assert [name for name, _ in stage.of("ada")] == ["A", "A", "B", "B", "C"]
 
 
 def test_duplicate_on_another_host_is_refused_where_the_application_says_so() -> None:
@@ -144,10 +176,10 @@ def test_session_that_is_kicked_while_it_comes_to_rest_has_ended_for_the_newcome
         stage.run(0.2)
         stage.start(stage.kick("B", "ada"))
         stage.run(0.2)
-        assert stage.where("ada") == []
+        assert new.status == 101
+        assert stage.of("ada", "connect", "disconnect") == [("A", "connect")]
         gate.set()
         stage.run()
-        assert new.status == 101
         assert stage.of("ada", "connect", "disconnect") == [("A", "connect"), ("A", "disconnect"), ("B", "connect")]
 
 
@@ -278,11 +310,55 @@ def test_session_that_another_version_cannot_read_ends_as_a_duplicate() -> None:
         assert stage.of("ada") == [("A", "connect"), ("A", "disconnect"), ("B", "connect")]
 
 
-def test_session_of_no_resume_window_ends_where_its_client_is_back_elsewhere() -> None:
+def test_exact_session_of_no_resume_window_follows_its_own_client_while_its_transport_lives() -> None:
     with cluster_stage(resume_window=0) as stage:
         client = stage.open("ada", "A", is_exact=True)
+        for number, name in enumerate("BABA"):
+            client.say("say", number)
+            stage.broadcast("A", number)
+            come_back(stage, client, name)
+        assert client.recovered == [False, True, True, True, True]
+        assert client.payloads("room") == [0, 1, 2, 3]
+        assert [given for _, kind, _, given in stage.log if kind == "say"] == [0, 1, 2, 3]
+        assert {kind for _, kind in stage.of("ada")} == {"connect", "say", "transfer_out", "transfer_in"}
+        assert client.line is not None
+        client.line.cut()
+        stage.run()
+        assert stage.of("ada")[-1] == ("A", "disconnect")
         come_back(stage, client, "B")
-        assert client.recovered == [False, False]
+        assert not client.recovered[-1]
+
+
+def test_exact_session_of_no_resume_window_is_there_when_its_client_comes_again_after_a_taker_that_was_lost() -> None:
+    with cluster_stage("ABC", resume_window=0) as stage:
+        client = stage.open("ada", "A", is_exact=True)
+        stage["B"].gateway.is_cut_off.add("A")
+        stage["A"].gateway.drops = lambda message: isinstance(message, YieldOver)
+        line = client.dial(stage["C"])
+        stage.until(lambda: not stage.where("ada"))
+        line.cut()
+        stage.run(4)
+        come_back(stage, client, "A")
+        assert client.recovered == [False, True]
+        assert stage.of("ada", "connect", "disconnect") == [("A", "connect")]
+
+
+def test_exact_session_of_no_resume_window_whose_client_does_not_come_again_has_lost_its_transport() -> None:
+    with cluster_stage(resume_window=0) as stage:
+        client = stage.open("ada", "A", is_exact=True)
+        line = client.dial(stage["B"])
+        stage.until(lambda: not stage.where("ada"))
+        line.cut()
+        stage.run(15)
+        assert stage.where("ada") == []
+        assert stage.of("ada", "connect", "disconnect") == [("A", "connect"), ("A", "disconnect")]
+        assert type(stage.given("ada", "disconnect")).__name__ == "ConnectionLostError"
+
+
+def test_session_of_no_resume_window_ends_where_a_plain_client_is_back_elsewhere() -> None:
+    with cluster_stage(resume_window=0) as stage:
+        stage.open("ada", "A")
+        stage.open("ada", "B")
         assert stage.of("ada") == [("A", "connect"), ("A", "disconnect"), ("B", "connect")]
 
 

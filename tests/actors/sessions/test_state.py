@@ -22,6 +22,7 @@ LEGAL = {
         SessionEvent.REPLACE: CONNECTED,
         SessionEvent.TAKE_OVER: CONNECTED,
         SessionEvent.YIELD: SUSPENDED,
+        SessionEvent.FOLLOW: SUSPENDED,
         SessionEvent.CLOSE: CLOSED,
         SessionEvent.KICK: CLOSED,
         SessionEvent.DUPLICATE: CLOSED,
@@ -29,6 +30,7 @@ LEGAL = {
     },
     SUSPENDED: {
         SessionEvent.RESUME: CONNECTED,
+        SessionEvent.TAKE_OVER: CONNECTED,
         SessionEvent.EXPIRE: CLOSED,
         SessionEvent.DUPLICATE: CLOSED,
         SessionEvent.CLOSE: CLOSED,

@@ -11,6 +11,8 @@ from tests.support.eventually import eventually
 from wspulse import AsyncControl
 from wspulse.actors.mesh.message import GetMetrics
 from wspulse.actors.values.telemetry.contract import MEASUREMENTS
+from wspulse.supervisor.control.shard_links import ShardLinks
+from wspulse.supervisor.control.telemetry import Telemetry
 from wspulse.supervisor.protocol.types import MeasurementInfo
 
 
@@ -75,6 +77,7 @@ async def test_silent_worker_has_the_counters_that_it_told_last_and_no_gauges(tm
 
 
 MOVES = "wspulse_move_seconds"
+LOSSES = "wspulse_cluster_losses_total"
 
 
 async def test_histogram_has_cumulative_buckets_and_goes_on_when_its_worker_is_replaced(tmp_path: Path) -> None:
@@ -103,6 +106,15 @@ async def test_restarts_are_told_by_their_reason(tmp_path: Path) -> None:
         told = samples(await control.metrics(), "wspulse_worker_restarts_total")
         assert told == {("crash",): 2, ("stuck",): 1, ("failed_start",): 1}
         assert (await control.stats()).totals.restarts == 4
+
+
+async def test_losses_of_the_cluster_are_told_and_are_none_where_there_is_none(tmp_path: Path) -> None:
+    async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
+        assert samples(await control.metrics(), LOSSES) == {(): 0}
+    links = ShardLinks(2, lambda: (), lambda _seat: False)
+    told = await Telemetry(stage, links, lambda: 17).told()
+    (found,) = [each for each in told if each["name"] == LOSSES]
+    assert found["samples"] == [{"labels": {}, "value": 17}]
 
 
 async def test_answer_has_the_shape_that_the_document_shows(tmp_path: Path) -> None:

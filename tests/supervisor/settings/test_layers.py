@@ -70,6 +70,17 @@ def test_lists_come_from_repeated_flags_commas_and_arrays(tmp_path: Path) -> Non
     assert resolve({"config": str(file)}, {}).overrides == expected
 
 
+def test_addresses_of_a_cluster_may_have_commas_in_every_layer(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text('cluster = ["nats://a:1", "nats://b:2,nats://c:3"]\n')
+    expected = ["nats://a:1", "nats://b:2", "nats://c:3"]
+    assert resolve({"cluster": ["nats://a:1,nats://b:2", "nats://c:3"]}, {}).cluster == expected
+    assert resolve({}, {"WSPULSE_CLUSTER": "nats://a:1, nats://b:2,nats://c:3"}).cluster == expected
+    assert resolve({"config": str(file)}, {}).cluster == expected
+    with pytest.raises(SettingError, match="'' is not the address of a NATS server"):
+        resolve({"cluster": ["nats://a:1,"]}, {})
+
+
 def test_switch_is_read_from_every_layer(tmp_path: Path) -> None:
     file = tmp_path / "server.toml"
     file.write_text("suspend_on_clean_close = false\n")

@@ -67,6 +67,9 @@ class Line:
         self.closed: tuple[int, str] | None = None
         self.is_over = False
         self.first: dict[str, Any] | None = None
+        self.late_s = 0.0
+        """How much later what it sends from now on arrives."""
+        self._arrives_at = 0.0
         self._key: tuple[int, int] | None = None
         self.transport: Transport = new_transport(host.shard, upgrade)
         self.socket = _Socket(self)
@@ -112,7 +115,13 @@ class Line:
         self._send_soon(masked(TEXT, json.dumps(frame).encode()))
 
     def _send_soon(self, data: bytes) -> None:
-        self.host.shard.loop.call_soon(self._arrive, data)
+        loop = self.host.shard.loop
+        if not self.late_s and self._arrives_at < loop.time():
+            loop.call_soon(self._arrive, data)
+            return
+        # Timers of one moment have no order.
+        self._arrives_at = max(loop.time() + self.late_s, self._arrives_at + 1e-9)
+        loop.call_at(self._arrives_at, self._arrive, data)
 
     def _arrive(self, data: bytes) -> None:
         if not self.socket.closing and not self.host.is_dead:

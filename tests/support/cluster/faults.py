@@ -10,6 +10,8 @@ from unittest.mock import patch
 
 from wspulse.actors.cluster import leaving
 from wspulse.actors.cluster.contract import Gateway
+from wspulse.actors.cluster.holding.messages import HeldMessages
+from wspulse.actors.cluster.holding.predecessors import Predecessors
 from wspulse.actors.cluster.ids import Ids
 from wspulse.actors.cluster.landing import Landings, _Landing
 from wspulse.actors.cluster.leaving import Leaving
@@ -87,6 +89,14 @@ def _no_frames_of_its_own(_session: Any) -> list[bytes]:
     return []
 
 
+def _held_by_nobody(self: HeldMessages, connection: Any, frame: Any) -> Any:
+    return self._handle(connection, frame)
+
+
+def _nothing(*_: Any) -> None:
+    """Do not."""
+
+
 FAULTS = {
     "the last callback is not waited for": Fault(
         lambda: [patch.object(Ids, "callbacks_ended", _at_once), patch.object(Ids, "_is_needed", _release_at_once)]
@@ -95,7 +105,7 @@ FAULTS = {
     "a host that is behind does not wait": Fault(lambda: [patch.object(_Landing, "prepare", _without_waiting)]),
     "the taker does not ask the directory": Fault(lambda: [patch.object(Landings, "_commit", _always)]),
     "an owner that hears nothing swaps nothing": Fault(lambda: [patch.object(Leaving, "_swap_back", _always)]),
-    "an owner that hears nothing lets go": Fault(lambda: [patch.object(Leaving, "_swap_back", _never)], 785),
+    "an owner that hears nothing lets go": Fault(lambda: [patch.object(Leaving, "_swap_back", _never)], 549),
     "ids under way are not waited for": Fault(
         lambda: [patch.object(Yields, "__contains__", lambda *_: False), patch.object(Yields, "over", _at_once)]
     ),
@@ -106,6 +116,9 @@ FAULTS = {
     "what its connection sent meanwhile is lost": Fault(
         lambda: [patch.object(leaving, "sent_meanwhile", _no_frames_of_its_own)], 25
     ),
+    "callbacks on another host are not waited for": Fault(lambda: [patch.object(Predecessors, "follow", _nothing)]),
+    "messages are handled without a lease": Fault(lambda: [patch.object(HeldMessages, "_take", _held_by_nobody)], 42),
+    "messages of an id that was lost are handled": Fault(lambda: [patch.object(HeldMessages, "drop", _nothing)], 327),
     "nobody is told that the directory decides": Fault(lambda: [patch.object(Ids, "decided", _at_once)], 520),
 }
 """By what is wrong."""

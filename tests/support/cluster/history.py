@@ -61,6 +61,11 @@ class History:
             "send_buffer_size": 4096,
             "logger": _silent,
         }
+        self._apart = apart = Random(f"{seed} apart")
+        if apart.random() < 0.15:
+            self.options["resume_window"] = 0
+            if self.options["on_duplicate"] == "resume":
+                self.options["on_duplicate"] = "kick"
         slow_s = random.choice((0.0005, 0.003, 0.05))
         self.delays_s = 0.0002, slow_s
         self.pauses_s = random.choice(((0.0,), (0.0, 0.0, 0.001), (0.0, 0.01, 0.1)))
@@ -99,6 +104,8 @@ class History:
             return
         if self.stage[host].is_dead:
             return
+        if kind == "message" and host in self.stage.unsure and self._is_anothers(host, connection_id):
+            self._fail(f"{given} of {connection_id} is handled on {host}, and its session is another host's")
         if host not in self.stage.unsure:
             running = self._running.get(connection_id)
             if running is not None and running[0] not in self.stage.unsure:
@@ -118,6 +125,10 @@ class History:
         self._connections[connection_id] = host, connection
         if kind == "message":
             self._handled[key].append(given)
+
+    def _is_anothers(self, host: str, connection_id: str) -> bool:
+        entry = self.stage.directory.entries.get(connection_id)
+        return entry is not None and entry.host != host and entry.host in self.stage.network.alive
 
     def _fail(self, text: str) -> None:
         # In a callback nobody hears what it raises but the log.
@@ -180,7 +191,9 @@ class History:
             client.line.cut()
 
     def _say(self) -> None:
-        client = self._client()
+        self._says(self._client())
+
+    def _says(self, client: Client) -> None:
         if client.line is not None and client.line.is_open and client.has_begun:
             self._numbers += 1
             self._note(f"{client.id} says {self._numbers}")
@@ -281,7 +294,22 @@ class History:
         stage.unsure.add(name)
         stage.has_lost_leases = True
         stage.network.alive.discard(name)
+        for client in self.clients:
+            line = client.line
+            if line is not None and line.host.name == name and line.is_open:
+                # By then its client may have gone elsewhere.
+                line.late_s = self._apart.choice((0.0, 0.03, 0.3, 1.0))
+                self._says(client)
+                if self._apart.random() < 0.8:
+                    stage.loop.call_later(self._apart.choice((0.0, 0.02)), self._goes_elsewhere, client, name)
         stage.start(self._regain(name, self.random.choice((0.05, 2.0))))
+
+    def _goes_elsewhere(self, client: Client, name: str) -> None:
+        others = [other for other in self._living() if other != name]
+        if others:
+            other = self._apart.choice(others)
+            self._note(f"{client.id} gives {name} up, and dials {other}")
+            client.dial(self.stage[other])
 
     async def _regain(self, name: str, seconds: float) -> None:
         stage = self.stage

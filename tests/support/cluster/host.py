@@ -168,6 +168,9 @@ class PretendedGateway:
         tag = tag_in(connection_id)
         return next((name for name in self._network.alive if tag == tag_of(name)), None)
 
+    def is_alive(self, host: str) -> bool:
+        return host in self._network.alive
+
     async def claim(self, connection_id: str, key: tuple[int, int]) -> Claimed | Taken:
         directory = self._network.directory
         return await directory.ask(self._to_directory, partial(directory.claim, connection_id, self.host, key))
@@ -224,6 +227,9 @@ class PretendedGateway:
         other.ends.append(partial(settle, None, None))
         self._to_hosts.setdefault(host, Wire(self._network)).put(arrive)
         return await answer
+
+    async def ask_host(self, host: str, message: Message, timeout_s: float) -> list[Any]:
+        return [await self.ask(host, "", message, timeout_s)]
 
     async def ask_all(self, message: Message, timeout_s: float) -> list[Any]:
         found = []

@@ -227,7 +227,8 @@ class ClusterStage:
             assert not cluster._newcomers._queues
             assert not cluster._ids._wanted
             assert not cluster._ids._deciding
-            assert not cluster._ids._finishing
+            assert not cluster._ids._running
+            assert not cluster._messages._held
             held = cluster._ids.held
             assert held.keys() == shard.sessions.keys() | (shard.finishing.keys() & held.keys())
             for connection_id, revision in held.items():

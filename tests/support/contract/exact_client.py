@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any, Self
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -20,7 +21,8 @@ class ExactClient:
     """It counts what comes, keeps what is not acknowledged, and sends that again when it is back; it acknowledges when it is told
     to. `first` is the payload of the first frame of the line."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | Callable[[], str]) -> None:
+        """It asks where to dial each time where that is a call."""
         self.url = url
         self.compression: str | None = None
         """What its next line offers."""
@@ -51,7 +53,7 @@ class ExactClient:
             claim = f"wspulse.resume.{self.token}.{self.received}" if self.token else ""
         offers = ["wspulse.1", *([claim] if claim else [])]
         self.socket = await connect(
-            self.url,
+            self.url if isinstance(self.url, str) else self.url(),
             subprotocols=[Subprotocol(name) for name in offers],
             ping_interval=None,
             max_queue=None,

@@ -52,6 +52,10 @@ class ServedApplication:
             return self._ways.fits(connection_id, shard)
         return self._placement.shard_of(connection_id) == shard
 
+    def number_of(self, shard: int) -> int:
+        """By which people know a worker: each host counts its own."""
+        return shard if self._ways is None else self._ways.number_of(shard)
+
     def url(self, **query: Any) -> str:
         return f"{self.process.url}?{urlencode(query)}" if self._ways is None else self._ways.url(query)
 

@@ -15,7 +15,7 @@ from typing import Any
 from tests.support.contract.client import Client
 from tests.support.contract.notes import Notes
 from tests.support.contract.served import Mounted, ServedApplication
-from tests.support.contract.spread import Spread, Ways, serve_spread
+from tests.support.contract.spread import FirstOfSpread, Spread, Ways, serve_spread
 from tests.support.processes.server_process import ServerProcess, serve_process, serve_uvicorn
 
 __all__ = ["ContractServer", "contract_server"]
@@ -69,7 +69,10 @@ def contract_server(
         options_of_app = ["--app", "tests.support.contract.application.app:server", *args]
         if isinstance(workers, Spread):
             with serve_spread(*options_of_app, workers=workers, env=env, cwd=ROOT) as hosts:
-                yield ContractServer(hosts[0], workers, Notes(log), Ways(hosts, workers))
+                if isinstance(workers, FirstOfSpread):
+                    yield ContractServer(hosts[0], workers // len(hosts), Notes(log))
+                else:
+                    yield ContractServer(hosts[0], workers, Notes(log), Ways(hosts, workers))
             return
         is_loaded = bool(os.environ.get("CONTRACT_HTTP_LOAD")) and "--http-app" not in args
         if is_loaded:

@@ -14,7 +14,7 @@ from tests.support.processes.nats_servers import nats_servers
 from tests.support.processes.server_process import ServerProcess, serve_process
 from wspulse.actors.mesh.placement import Placement
 
-__all__ = ["SPREAD", "Spread", "Ways", "serve_spread"]
+__all__ = ["SPREAD", "FirstOfSpread", "Spread", "Ways", "serve_spread"]
 
 
 class Spread(int):
@@ -25,6 +25,10 @@ class Spread(int):
 
 
 SPREAD = Spread(4)
+
+
+class FirstOfSpread(Spread):
+    """As that; but all is dialled on the first host."""
 
 
 class Ways:
@@ -43,6 +47,10 @@ class Ways:
         if fits := self._placement.shard_of(connection_id) == own:
             self._homes[connection_id] = host
         return fits
+
+    def number_of(self, shard: int) -> int:
+        """What its host calls it."""
+        return shard % self._each
 
     def url(self, query: Mapping[str, Any]) -> str:
         host = self._homes.get(str(query.get("id")))

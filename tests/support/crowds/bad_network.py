@@ -8,9 +8,11 @@ then.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
 
@@ -29,10 +31,11 @@ _READS_BYTES = (16, 1000, 65536, 65536)
 
 
 class BadNetwork:
-    """async with BadNetwork(port, draw, cuts=50) as network: its own port is `network.port`. It is kind until `begin`."""
+    """async with BadNetwork([port], draw, cuts=50) as network: its own port is `network.port`. It is kind until `begin`. Where
+    there are several servers its connections lead to one after the other."""
 
-    def __init__(self, port: int, draw: Random, *, cuts: int, longest_life_s: float) -> None:
-        self._server_port = port
+    def __init__(self, ports: Sequence[int], draw: Random, *, cuts: int, longest_life_s: float) -> None:
+        self._server_ports = itertools.cycle(ports)
         self._draw = draw
         self._longest_life_s = longest_life_s
         self._left = cuts
@@ -116,7 +119,7 @@ class BadNetwork:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT_BYTES)
         sock.setblocking(False)
         try:
-            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self._server_port))
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", next(self._server_ports)))
         except BaseException:
             sock.close()
             raise

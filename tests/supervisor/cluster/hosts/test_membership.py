@@ -43,6 +43,14 @@ async def test_hosts_see_each_other_come_and_go_at_once(url: str) -> None:
         assert a.events[before:] == ["changed"]
 
 
+async def test_workers_of_a_host_are_known_elsewhere_long_before_its_next_renewal(url: str) -> None:
+    async with hosts_on(url, "a", "b", ttl_s=100 * TTL_S) as (a, b):
+        for workers in (((0, 1), (1, 2)), ((0, 1),)):
+            b.membership.describe(3, workers)
+            await eventually(lambda now=workers: a.membership.hosts["b"].shards == now, "they are known")  # type: ignore[misc]
+        assert a.membership.hosts["b"].connections == 3
+
+
 async def test_host_that_stops_renewing_disappears_and_one_that_is_not_heard_does_not(url: str) -> None:
     async with hosts_on(url, "a", "b") as (a, b):
         c = await joined(url, host_info("c"))

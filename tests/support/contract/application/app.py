@@ -1,12 +1,14 @@
 """The application of the contract's end-to-end tests: it notes every callback in a file, and does what clients order.
 
-Options come as JSON in CONTRACT_OPTIONS, the file's name in CONTRACT_LOG. A frame with the event "do" is an order, carried
-out by the worker that holds the sender; its answer has the event "done" and the order's id.
+Options come as JSON in CONTRACT_OPTIONS, the file's name in CONTRACT_LOG; with CONTRACT_TRANSFERS transfers are noted, too. A
+frame with the event "do" is an order, carried out by the worker that holds the sender; its answer has the event "done" and the
+order's id.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 from uuid import uuid4
 
@@ -78,6 +80,17 @@ if server.options.resume_window:
     async def on_transport_restore(connection: Connection) -> None:
         note("restore", connection)
         await slowly(connection, "on_transport_restore")
+
+
+if os.environ.get("CONTRACT_TRANSFERS"):
+
+    @server.on_transfer_out
+    async def on_transfer_out(connection: Connection) -> None:
+        note("transfer out", connection)
+
+    @server.on_transfer_in
+    async def on_transfer_in(connection: Connection) -> None:
+        note("transfer in", connection)
 
 
 @server.on_message
