@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -110,7 +111,15 @@ def _run_server(flags: dict[str, Any]) -> int:
     from wspulse.supervisor.supervisor import Supervisor
 
     configure_logs(settings.log_level, settings.log_format, "supervisor")
-    set_process_title("supervisor")
+    is_hidden = set_process_title("supervisor")
+    if (
+        settings.named.get("cluster") == "--cluster"
+        and any("@" in url for url in settings.cluster or ())
+        and not is_hidden
+    ):
+        logging.getLogger("wspulse.supervisor").warning(
+            "every user of this machine can read the password in --cluster: put it into WSPULSE_CLUSTER or the TOML file"
+        )
     if settings.unknown_variables:
         names = ", ".join(settings.unknown_variables)
         logging.getLogger("wspulse.supervisor").warning("unknown WSPULSE_* variables", extra={"names": names})
@@ -167,7 +176,8 @@ def _parse(arguments: Sequence[str]) -> dict[str, Any] | None:
     try:
         flags = vars(parser.parse_mixed(_with_values_joined(arguments)))
     except UnparsableError as error:
-        raise UsageError(printable(f"{error} (see {parser.prog} --help)")) from None
+        text = re.sub(r"(\w://)\S*@", r"\1", str(error))  # of a mistyped --cluster, say
+        raise UsageError(printable(f"{text} (see {parser.prog} --help)")) from None
     application = flags.pop("application", None)
     if application is not None and flags.setdefault("app", application) != application:
         raise UsageError(f"two applications are given: {application} and --app {flags['app']}")

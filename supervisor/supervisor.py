@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from wspulse.actors.mesh.lifecycle import BootFailed, Events, EventsMark, HealthChanged, ShardDown, ShardUp
+from wspulse.actors.mesh.lifecycle import BootFailed, Events, EventsMark, HealthChanged, HostOptions, ShardDown, ShardUp
 from wspulse.actors.mesh.message import Message
 from wspulse.actors.mesh.placement import SLOTS
 from wspulse.actors.values.awaitable import result_of
@@ -282,12 +282,12 @@ class Supervisor:
     def on_message(self, child: Child, message: Message) -> None:
         if isinstance(message, (Events, EventsMark)):
             self.control.take_events(child, message)
-            return
-        if self.conductor.take(child, message):
-            return
-        _logger.error(
-            "a worker sent an unexpected message", extra={"shard": child.shard, "said": type(message).__name__}
-        )
+        elif isinstance(message, HostOptions):
+            self._cluster.describe(message)
+        elif not self.conductor.take(child, message):
+            _logger.error(
+                "a worker sent an unexpected message", extra={"shard": child.shard, "said": type(message).__name__}
+            )
 
     # What the conductor tells.
 

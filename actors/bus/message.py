@@ -147,9 +147,12 @@ def identity(data: bytes, topic: bytes) -> tuple[int, int]:
     return sender, number
 
 
-def with_sequence(data: bytes, sequence: int) -> bytes:
-    """A room's message, with its place in the order of all hosts."""
-    at = data.index(_END) + 1 + _SEQUENCE_AT
+def with_sequence(data: bytes, sequence: int) -> bytes | None:
+    """A room's message, with its place in the order of all hosts; None for what has no head of one."""
+    end = data.find(_END) + 1
+    if not end or len(data) < end + _HEAD.size:
+        return None
+    at = end + _SEQUENCE_AT
     return b"".join((data[:at], _SEQUENCE.pack(sequence), data[at + _SEQUENCE.size :]))
 
 

@@ -52,7 +52,9 @@ class BusWatch:
         health: Health,
         metrics: Metrics,
         clock: Callable[[], float] = monotonic,
+        waits: bool = False,
     ) -> None:
+        """`waits`: who passes echoes on may come as late as it likes, for the first time."""
         self._bus = bus
         self._life = (shard, incarnation)
         self._health = health
@@ -64,6 +66,7 @@ class BusWatch:
         self._lags = metrics.histograms.of("wspulse_bus_lag_seconds")
         self._under_way: deque[tuple[int, float]] = deque(maxlen=_MOST_UNDER_WAY)
         """The numbers of echoes, and when they were sent."""
+        self._waits = waits
         self._came = 0
         """Messages of the bus, when we looked last."""
 
@@ -79,7 +82,7 @@ class BusWatch:
         self._timer = self._loop.call_later(ECHO_EVERY_S, self._look)
         now = self._clock()
         came = self._metrics.bus_messages_in
-        if came != self._came:
+        if came != self._came or self._waits:
             self._came = came
             self._echoes.heard(now)
         if (for_s := self._echoes.look(now)) is not None:
@@ -87,7 +90,7 @@ class BusWatch:
             self._health.fail(STALLED)
             _logger.error(
                 "the bus is stalled: broadcasts do not come back, and rooms that are new to this worker cannot be joined; "
-                "check that the supervisor is running",
+                "check that the supervisor, and with several hosts its gateway, is running",
                 extra={"shard": self._life[0], "silent_s": round(for_s, 1)},
             )
         number = self._echoes.sent(now)
@@ -96,6 +99,7 @@ class BusWatch:
 
     def _returned(self, data: bytes) -> None:
         number, now = unpack_echo(data), self._clock()
+        self._waits = False
         while self._under_way and self._under_way[0][0] <= number:
             sent_number, sent_at = self._under_way.popleft()
             if sent_number == number:  # else it did not come

@@ -269,6 +269,12 @@ class HostLoad(ActorMessage):
     wanted: list[bytes] = []
 
 
+class HostOptions(ActorMessage):
+    """Options of which clients notice, as text. From a worker that is ready, too: by it the supervisor knows them."""
+
+    options: dict[str, str]
+
+
 # Gateway → supervisor.
 
 
@@ -335,5 +341,6 @@ LifecycleMessage = (
     | LeaseChanged
     | HostsChanged
     | HostLoad
+    | HostOptions
     | LivingHosts
 )

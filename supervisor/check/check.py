@@ -10,6 +10,7 @@ import multiprocessing
 from pathlib import Path
 
 from wspulse.supervisor.check.loading import Loaded, Refused, load
+from wspulse.supervisor.cluster.needs import check_installed
 from wspulse.supervisor.control.endpoint import check_reach
 from wspulse.supervisor.control.plane import load_keys
 from wspulse.supervisor.errors import StartError, UsageError
@@ -17,6 +18,7 @@ from wspulse.supervisor.host.descriptor_limit import check_descriptors
 from wspulse.supervisor.premises.listeners.listen_socket import address_text
 from wspulse.supervisor.premises.listeners.opening import DEFAULT_HOST
 from wspulse.supervisor.process.watching.end_watch import exit_sentence
+from wspulse.supervisor.settings.cluster_address import shown_nats_url
 from wspulse.supervisor.settings.kinds import Seconds
 from wspulse.supervisor.settings.layers import Settings
 from wspulse.supervisor.settings.table import TABLE, Setting
@@ -35,6 +37,8 @@ def check(settings: Settings) -> str:
         check_reach(settings.control, has_keys=load_keys(settings) is not None)
         if settings.reload:
             load_watcher()
+        if settings.cluster is not None:
+            check_installed(has_credentials=settings.cluster_credentials is not None)
         if settings.tls_cert is not None and settings.tls_key is not None:
             certificate = Certificate(settings.tls_cert, settings.tls_key)
             certificate.valid_until(certificate.read())
@@ -123,6 +127,8 @@ def _rows(settings: Settings, loaded: Loaded) -> list[tuple[str, str, str]]:
 
 def _value_text(setting: Setting, settings: Settings) -> str:
     value = getattr(settings, setting.name)
+    if setting.name == "cluster":
+        return _listed([shown_nats_url(url) for url in value])
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g} s" if isinstance(setting.kind, Seconds) else _listed(value)

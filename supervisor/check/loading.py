@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from wspulse.actors.values.options.kinds import Checked
 from wspulse.actors.values.options.server_options import DEFAULTS, OPTION_KINDS
+from wspulse.actors.values.options.texts import option_text
 from wspulse.supervisor.worker.application import BootError, load_application
 
 __all__ = ["Loaded", "Refused", "load"]
@@ -59,15 +59,5 @@ def _loaded(app: str, overrides: dict[str, Any]) -> Loaded:
         value, default = getattr(server.options, name), getattr(DEFAULTS, name)
         # Of codecs there are many objects, and each of a class does the same.
         if value != default and not (name == "codec" and type(value) is type(default)):
-            changed[name] = _text(name, value)
+            changed[name] = option_text(name, value)
     return Loaded(getattr(module, "__file__", None) or "", changed)
-
-
-def _text(name: str, value: Any) -> str:
-    kind = OPTION_KINDS[name]
-    if not isinstance(kind, Checked):
-        return kind.default_text(value)
-    if isinstance(value, tuple):
-        return ", ".join(value)
-    named = getattr(value, "__qualname__", None) or getattr(value, "name", None)
-    return str(named) if isinstance(named, str) else type(value).__qualname__

@@ -8,18 +8,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from nats.aio.client import Client
 
 from wspulse.actors.values.log_limit import LogLimit
 from wspulse.supervisor.cluster.errors import ClusterError
+from wspulse.supervisor.settings.cluster_address import shown_nats_url
 
 __all__ = ["connect"]
 
@@ -33,7 +35,14 @@ _DIAL_S = 2
 _UNSENT_BYTES = 16 * 1024 * 1024
 """What may wait to be written: as much as a worker may have unacknowledged."""
 
+_OURS = re.compile(r'"(wspulse\.|\$js\.api\.|\$kv\.|_inbox\.)')
+"""Subjects that a host needs, in what NATS says of permissions; nats-py has it in small letters."""
+
 _logger = logging.getLogger("wspulse.supervisor")
+
+
+def _unheard(_error: ClusterError) -> None:
+    """The log has it."""
 
 
 async def connect(
@@ -43,21 +52,25 @@ async def connect(
     timeout_s: float = 10.0,
     wait: bool = False,
     name: str = "wspulse",
+    failed: Callable[[ClusterError], None] = _unheard,
 ) -> Client:
     """A client that reconnects for ever. `urls` begin with nats:// or tls://; `credentials` is a file as `nsc` makes it.
 
     Raises ClusterError when no server accepts within `timeout_s`; with `wait` it goes on until one does. What waiting does not
     mend (an address that is none, credentials that are refused, a server that is too old) is raised at once either way.
+    `failed(error)` is called when such a thing comes later: NATS has closed the connection for good, does not permit what a host
+    needs, or is another one, and too old.
     """
     _check(urls)
     if credentials is not None:
         _check_credentials(credentials)
     client = Client()
-    trouble = _Trouble(client, urls)
+    trouble = _Trouble(client, urls, failed)
     connecting = asyncio.ensure_future(
         client.connect(
-            servers=list(urls),
+            servers=list(map(_without_user, urls)),
             name=name,
+            **_user_of(urls),
             error_cb=trouble.error,
             disconnected_cb=trouble.disconnected,
             reconnected_cb=trouble.reconnected,
@@ -93,9 +106,10 @@ async def connect(
 class _Trouble:
     """What goes wrong with the connection: while it is made, the reason why it is not; later, a line in the log."""
 
-    def __init__(self, client: Client, urls: Sequence[str]) -> None:
+    def __init__(self, client: Client, urls: Sequence[str], failed: Callable[[ClusterError], None]) -> None:
         self._client = client
-        self._where = ", ".join(map(_shown, urls))
+        self._failed = failed
+        self._where = ", ".join(map(shown_nats_url, urls))
         self._limit = LogLimit()
         self._last: Exception | None = None
         self.is_connected = False
@@ -103,7 +117,14 @@ class _Trouble:
 
     async def error(self, error: Exception) -> None:
         self._last = error
-        if self.is_connected:
+        if "permissions violation" in str(error) and _OURS.search(str(error)):
+            self._failed(
+                ClusterError(
+                    f"NATS at {self._where} does not let this user do what a host needs ({error}): permit it to publish and "
+                    "subscribe to wspulse.>, WSPULSE.>, $KV.>, $JS.API.> and _INBOX.>"
+                )
+            )
+        elif self.is_connected:
             if (not_logged := self._limit.admit(time.monotonic())) is not None:
                 _logger.warning("trouble with NATS", extra={"reason": repr(error), "not_logged": not_logged})
         elif "authorization" in str(error).lower():
@@ -111,7 +132,10 @@ class _Trouble:
                 f"NATS at {self._where} refuses these credentials: name a user that it knows, or a credentials file"
             )
         elif isinstance(error, ssl.SSLError):
-            self._give_up(f"NATS at {self._where} and this host do not agree on TLS: {error}")
+            self._give_up(
+                f"NATS at {self._where} and this host do not agree on TLS: {error}. An authority of your own is trusted when the "
+                "variable SSL_CERT_FILE names a file with its certificate"
+            )
 
     def _give_up(self, sentence: str) -> None:
         if not self.hopeless.done():
@@ -123,10 +147,22 @@ class _Trouble:
 
     async def reconnected(self) -> None:
         _logger.info("NATS is back", extra={"servers": self._where})
+        try:
+            _check_server(self._client)
+        except ClusterError as error:  # it is another one
+            self._failed(error)
 
     async def closed(self) -> None:
-        if self.is_connected:
-            _logger.info("the connection to NATS is closed", extra={"servers": self._where})
+        if not self.is_connected:
+            return
+        _logger.info("the connection to NATS is closed", extra={"servers": self._where})
+        if (error := self._client.last_error) is not None:
+            self._failed(
+                ClusterError(
+                    f"NATS at {self._where} has closed the connection for good ({error}): see that it still knows this user, and "
+                    "what its log says"
+                )
+            )
 
     def unreachable(self, after_s: float) -> ClusterError:
         reason = "nobody answers" if self._last is None else str(self._last) or type(self._last).__name__
@@ -143,7 +179,9 @@ def _check(urls: Sequence[str]) -> None:
             parts = urlsplit(url)
             if parts.scheme in ("nats", "tls") and parts.hostname and parts.port != 0:
                 continue
-        raise ClusterError(f"{_shown(url)} is no address of a NATS server: say nats://HOST:PORT or tls://HOST:PORT")
+        raise ClusterError(
+            f"{shown_nats_url(url)} is no address of a NATS server: say nats://HOST:PORT or tls://HOST:PORT"
+        )
 
 
 def _check_credentials(path: Path) -> None:
@@ -171,7 +209,18 @@ def _check_server(client: Client) -> None:
         )
 
 
-def _shown(url: str) -> str:
-    """Without a password."""
-    scheme, found, rest = url.partition("://")
-    return f"{scheme}{found}{rest.rpartition('@')[2]}"
+def _without_user(url: str) -> str:
+    return re.sub(r"//.*@", "//", url)
+
+
+def _user_of(urls: Sequence[str]) -> dict[str, Any]:
+    """As options of the client, which would not decode them, and would not use them for servers that NATS tells it of."""
+    parts = [urlsplit(url) for url in urls]
+    found = {(part.username, part.password) for part in parts if part.username}
+    if len(found) > 1:
+        raise ClusterError("the addresses of the NATS servers name different users: name one, in any or all of them")
+    for user, password in found:
+        if password is None:
+            return {"token": unquote(user or "")}
+        return {"user": unquote(user or ""), "password": unquote(password)}
+    return {}

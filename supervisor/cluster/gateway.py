@@ -1,6 +1,7 @@
 """`Gateway`: what a gateway's process does: it joins the workers of this host to NATS, and tells the supervisor how that is.
 
-Run by `main`. It ends by order of the supervisor, or with it, and when it cannot join the cluster, which it says as a sentence.
+Run by `main`. It ends by order of the supervisor, or with it. When it cannot join the cluster, or stay in it, it says so as a
+sentence and waits for the order.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import secrets
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from nats.aio.client import Client
@@ -22,6 +24,7 @@ from wspulse.actors.mesh.lifecycle import (
     GatewayRefused,
     GatewayState,
     HostLoad,
+    HostOptions,
     HostsChanged,
     LeaseChanged,
     SeatGone,
@@ -42,6 +45,7 @@ from wspulse.supervisor.cluster.hosts.membership import Membership
 from wspulse.supervisor.cluster.office.office import Office
 from wspulse.supervisor.cluster.spec import GatewaySpec
 from wspulse.supervisor.control.shard_links import ShardLinks
+from wspulse.supervisor.errors import StartError
 
 __all__ = ["Gateway"]
 
@@ -60,6 +64,7 @@ class Gateway:
     def __init__(self, spec: GatewaySpec) -> None:
         self._spec = spec
         self._ended = asyncio.Event()
+        self._failure: asyncio.Future[ClusterError] = asyncio.get_running_loop().create_future()
         self._stream = Stream(spec.channel, self._on_envelope, self._ended.set)
         self._life = secrets.randbelow((1 << 53) - 1) + 1
         self._feed: Feed | None = None
@@ -80,10 +85,13 @@ class Gateway:
         joining = asyncio.create_task(self._join())
         ended = asyncio.create_task(self._ended.wait())
         try:
-            await asyncio.wait({joining, ended}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {joining, ended, self._failure}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if self._failure.done() and not self._failure.cancelled():
+                raise self._failure.result()
             if not ended.done():
                 await joining
-        except ClusterError as error:
+        except StartError as error:
             self._tell(GatewayRefused(str(error).removeprefix("wspulse: ")))
             await self._ended.wait()
         finally:
@@ -98,13 +106,12 @@ class Gateway:
         async with contextlib.AsyncExitStack() as stack:
             credentials = None if spec.credentials is None else Path(spec.credentials)
             client = await connect(
-                spec.urls, credentials=credentials, timeout_s=spec.timeout_s, wait=spec.waits, name="wspulse"
+                spec.urls, credentials=credentials, timeout_s=spec.timeout_s, wait=spec.waits, failed=self._fail
             )
-            stack.push_async_callback(client.close)
+            stack.push_async_callback(self._disconnect, client)
             self._feed = feed = Feed(
                 client, spec.cluster, replicas=spec.replicas, life=self._life, deliver=self._deliver
             )
-            feed.state.up = self._tell_state
             await feed.open()
             stack.push_async_callback(feed.close)
             await self._open_office(client, feed, stack)
@@ -112,6 +119,7 @@ class Gateway:
             stack.callback(positions.close)
             self._exchange = exchange = Exchange(spec.push_path, spec.subscribe_path, feed, positions, self._life)
             stack.push_async_callback(exchange.stop, SETTLE_S)
+            feed.state.up = self._tell_state  # the supervisor takes the first word of it as that all is there
             while not self._ended.is_set():
                 self._tell_state(feed.state.connected)
                 with contextlib.suppress(TimeoutError):
@@ -125,7 +133,13 @@ class Gateway:
         stack.callback(lease.close)
         shards = self._shards
         membership = Membership(
-            client, spec.cluster, spec.host, lease, replicas=spec.replicas, changed=self._hosts_changed
+            client,
+            spec.cluster,
+            spec.host,
+            lease,
+            replicas=feed.replicas,
+            takes_any_replicas=spec.replicas is None,
+            changed=self._hosts_changed,
         )
         calls = HostCalls(client, spec.cluster, spec.host, self._answer, hosts=membership.hosts)
         directory = Directory(membership)
@@ -148,6 +162,15 @@ class Gateway:
         stack.push_async_callback(directory.close)
         self._office.open()
         stack.push_async_callback(self._office.close)
+
+    async def _disconnect(self, client: Client) -> None:
+        self._failure.cancel()  # that the connection ends is no failure
+        await client.close()
+
+    def _fail(self, error: ClusterError) -> None:
+        """The cluster can be joined no more, or not at all."""
+        if not self._failure.done():
+            self._failure.set_result(error)
 
     async def _answer(self, payload: bytes) -> bytes:
         assert self._office is not None
@@ -191,5 +214,8 @@ class Gateway:
             case Events():
                 if self._events is not None:
                     self._events.give(envelope.message)
+            case HostOptions():
+                if self._membership is not None:
+                    self._membership.describe(options=envelope.message.options)
             case SeatOpened() | SeatGone() | SlotTable():
                 self._shards.hear(envelope.message)

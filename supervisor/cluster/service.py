@@ -7,6 +7,7 @@ more by whoever has it. Without `--cluster` there is none.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import socket
 import time
@@ -26,6 +27,7 @@ from wspulse.actors.mesh.lifecycle import (
     GatewayRefused,
     GatewayState,
     HostLoad,
+    HostOptions,
     HostsChanged,
     LeaseChanged,
     LivingHosts,
@@ -37,9 +39,11 @@ from wspulse.actors.mesh.lifecycle import (
 )
 from wspulse.actors.mesh.message import Envelope, Message, Tell
 from wspulse.actors.mesh.stream import Stream
+from wspulse.supervisor.cluster.agreement import COMMON
 from wspulse.supervisor.cluster.events.shared import SharedEvents
 from wspulse.supervisor.cluster.hosts.records import HostInfo
 from wspulse.supervisor.cluster.main import main
+from wspulse.supervisor.cluster.needs import check_installed
 from wspulse.supervisor.cluster.spec import GatewaySpec
 from wspulse.supervisor.errors import StartError
 from wspulse.supervisor.host.installed import installed_version
@@ -69,6 +73,8 @@ LOOK_S = 1.0
 
 _RANDOM = (1 << 53) - 1
 
+_logger = logging.getLogger("wspulse.supervisor")
+
 
 class ClusterService:
     """See the module. `connections()` is how many this host has now, and `tell_workers` tells all of them; the others are
@@ -85,10 +91,11 @@ class ClusterService:
     ) -> None:
         self._settings = settings
         self._tell = tell
+        self._on_up = on_up
         self._on_failed = on_failed
         self._connections = connections
         self._tell_workers = tell_workers
-        self._presence = Presence(NO_GATEWAY, tell, on_up, on_failed)
+        self._presence = Presence(NO_GATEWAY, tell, self._up, on_failed)
         self._companion = Companion("gateway", self._launch, self._presence.failed)
         self._gateway: _Gateway | None = None
         """The one that was started last."""
@@ -128,7 +135,7 @@ class ClusterService:
             self._settings.workers,
             time.time(),
             address,
-            {},
+            COMMON,
             installed_version("wspulse") or "",
         )
         self._hosts = [self._me]
@@ -136,6 +143,7 @@ class ClusterService:
     def start(self, seating: Seating, socket_path: Callable[[str], str]) -> tuple[str, str]:
         """Start the gateway. `socket_path(name)` is where a socket is to be. Returns the endpoints of its bus for pushing and
         subscribing. Raises StartError."""
+        check_installed(has_credentials=self._settings.cluster_credentials is not None)
         self._seating = seating
         self._paths = socket_path("bus-push"), socket_path("bus-publish")
         self._positions_path = Path(self._paths[0]).with_name("positions")
@@ -147,6 +155,7 @@ class ClusterService:
         self.kept.append(KeptFiles("way to the gateway", [self._gateway_path], _tell_missing))
         self._forget_positions()  # those of an earlier server mean nothing to our workers
         self._presence.want(1)
+        self._tell(NO_GATEWAY, True)
         self._companion.start()
         self._look()
         self.endpoints = f"ipc://{self._paths[0]}", f"ipc://{self._paths[1]}"
@@ -196,6 +205,13 @@ class ClusterService:
         self._tell_gateway(self._load())
 
     def _tell_gateway(self, message: Message) -> None:
+        if self._gateway is not None:
+            self._gateway.stream.send(Tell(message))
+
+    def describe(self, message: HostOptions) -> None:
+        """A worker that is ready says what the application is set to."""
+        if self._me is not None:
+            self._me = msgspec.structs.replace(self._me, options=message.options)
         if self._gateway is not None:
             self._gateway.stream.send(Tell(message))
 
@@ -290,8 +306,8 @@ class ClusterService:
             case GatewayState():
                 if gateway.watch is not None and (message.is_up or self._presence.are_up):
                     gateway.watch.heard(monotonic())
+                    self._note_away(not message.is_up)
                 self._losses += message.lost
-                self._note_away(not message.is_up)
             case LeaseChanged():
                 self._tell(NO_LEASE, not message.is_held)
             case HostsChanged():
@@ -304,6 +320,20 @@ class ClusterService:
             case GatewayRefused():
                 if not self._presence.are_up:
                     self._on_failed(message.text)
+                elif gateway.is_running:
+                    _logger.error(
+                        "this host is not in its cluster any more; it tries to join it again",
+                        extra={"reason": message.text},
+                    )
+                    gateway.watch = None  # what it still says is void
+                    self._presence.down(0)
+                    gateway.terminate()
+                    asyncio.get_running_loop().call_later(STOP_S, gateway.kill)
+
+    def _up(self) -> None:
+        """For the first time."""
+        self._tell(NO_GATEWAY, False)
+        self._on_up()
 
     def _note_away(self, is_away: bool) -> None:
         if is_away != self._is_away and self._presence.are_up:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wspulse.actors.mesh.lifecycle import SlotTable
 from wspulse.supervisor.cluster.hosts.records import HostInfo
@@ -17,10 +17,11 @@ __all__ = ["GatewaySpec"]
 class GatewaySpec:
     """See the module. The sockets become inherited descriptors when this is pickled for a new process."""
 
-    urls: Sequence[str]
-    """Of NATS servers."""
+    urls: Sequence[str] = field(repr=False)
+    """Of NATS servers. A password may be in it."""
     cluster: str
-    replicas: int
+    replicas: int | None
+    """Of streams; None for what they have, or what the servers can do."""
     credentials: str | None
     """The path of a file."""
     timeout_s: float

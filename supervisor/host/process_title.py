@@ -5,10 +5,12 @@ from __future__ import annotations
 __all__ = ["set_process_title"]
 
 
-def set_process_title(role: str) -> None:
-    """Name this process `wspulse: <role>`; without setproctitle nothing happens."""
+def set_process_title(role: str) -> bool:
+    """Name this process `wspulse: <role>`; without setproctitle nothing happens. Returns whether it is done: else everybody can
+    see the command line."""
     try:
         from setproctitle import setproctitle
     except ImportError:
-        return
+        return False
     setproctitle(f"wspulse: {role}")
+    return True

@@ -5,14 +5,24 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-__all__ = ["check_cluster_name", "check_host_id", "check_nats_url"]
+__all__ = ["check_cluster_name", "check_host_id", "check_nats_url", "shown_nats_url"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+def shown_nats_url(text: str) -> str:
+    """An address, or what was meant as one, without its user and password, for people to read."""
+    scheme = re.match(r"[a-z]+://", text)
+    start = scheme[0] if scheme else ""
+    _, at, rest = text.removeprefix(start).rpartition("@")
+    if not at and not rest.startswith("["):  # what stands behind a colon may be half a password
+        rest = re.sub(r":(?!\d*$).*", ":…", rest, count=1, flags=re.DOTALL)
+    return start + rest
+
+
 def check_nats_url(text: str) -> str:
     """The form of an address. Raises ValueError, which shows no password."""
-    shown = re.sub(r"//.*@", "//", text)
+    shown = shown_nats_url(text)
     try:
         parts = urlsplit(text)
         is_address = parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0

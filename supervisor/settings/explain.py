@@ -84,7 +84,8 @@ REASONS = {
         allowed="letters, digits, - and _, up to 64",
     ),
     "cluster_replicas": Reason(
-        "it is what a single NATS server can do; with three servers, 3 keeps every acknowledged broadcast when one is lost"
+        "3 keeps every acknowledged broadcast when one of three servers is lost; all hosts need the same, so the first chooses",
+        "what the cluster has; at first 3, or 1 with fewer NATS servers",
     ),
     "cluster_credentials": Reason(
         "NATS servers without users need none; a user and password can stand in the URL", "none", "the path of a file"

@@ -204,6 +204,20 @@ class Names(Kind):
         return names
 
 
+class Addresses(Names):
+    """Several addresses: commas stand between them in a flag, too, and in what the file has. What is wrong with them is said
+    without showing them, since a password may be in one."""
+
+    def from_toml(self, value: Any) -> list[str]:
+        texts = [value] if isinstance(value, str) else value
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("it is no address, and no array of addresses")
+        names = [name.strip() for text in texts for name in text.split(",")]
+        if not names:
+            raise ValueError("no address is given")
+        return [self.check(name) for name in dict.fromkeys(names)]
+
+
 class Hosts(Names):
     """Several hosts, of which there is one most often: the file may name it without an array."""
 
@@ -212,15 +226,6 @@ class Hosts(Names):
 
     def from_toml(self, value: Any) -> list[str]:
         return super().from_toml([value] if isinstance(value, str) else value)
-
-
-class Addresses(Names):
-    """Several addresses, none of which has a comma: where they are listed one by one, each may be several with commas too."""
-
-    def from_toml(self, value: Any) -> list[str]:
-        if isinstance(value, list) and all(isinstance(text, str) for text in value):
-            value = [each.strip() for text in value for each in text.split(",")]
-        return super().from_toml(value)
 
 
 class Folders(Names):

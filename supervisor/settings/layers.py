@@ -62,7 +62,7 @@ class Settings:
     cluster: list[str] | None = None
     """URLs of NATS servers."""
     cluster_name: str = "wspulse"
-    cluster_replicas: int = 1
+    cluster_replicas: int | None = None
     cluster_credentials: str | None = None
     cluster_timeout: float = 10.0
     cluster_wait: bool = False

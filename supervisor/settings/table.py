@@ -297,8 +297,8 @@ TABLE = (
         "cluster_replicas",
         CLUSTER,
         Integer(1, 5),
-        "how many NATS servers keep each message: 1, or 3 to survive the loss of one",
-        1,
+        "how many NATS servers keep each message: 1, or 3 to survive the loss of one; default: what the cluster has, at first "
+        "3 if there are as many servers, else 1",
     ),
     Setting("cluster_credentials", CLUSTER, Text("FILE"), "the credentials file of a NATS user, as nsc makes it"),
     Setting(

@@ -37,6 +37,7 @@ from wspulse.actors.mesh.lifecycle import (
     Draining,
     EventsTaken,
     Exit,
+    HostOptions,
     LivingHosts,
     Prepared,
     Ready,
@@ -48,6 +49,7 @@ from wspulse.actors.mesh.stream import Stream
 from wspulse.actors.runtime.event_feed import EventFeed
 from wspulse.actors.runtime.runtime import ShardRuntime
 from wspulse.actors.server import Server
+from wspulse.actors.values.options.texts import seen_by_clients
 from wspulse.supervisor.host.descriptor_limit import raise_descriptor_limit
 from wspulse.supervisor.host.process_title import set_process_title
 from wspulse.supervisor.logs.configuration import configure_logs
@@ -235,6 +237,8 @@ class Worker:
         draining.cancel()
         error = booting.result()
         if error is None:
+            if self._member is not None:
+                self._tell(HostOptions(seen_by_clients(self._server.options)))
             self._tell(Ready(self._start.place.seat, self._start.place.incarnation))
             return True
         self._tell(BootFailed(failure_text(error)))

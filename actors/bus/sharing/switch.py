@@ -237,6 +237,7 @@ class BusSwitch:
             incarnation=self._host.incarnation,
             health=self._health,
             metrics=self._host.metrics,
+            waits=self._cluster is not None,  # the supervisor says that the gateway is not there yet
         )
         self._watch.begin()
 

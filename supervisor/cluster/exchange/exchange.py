@@ -30,6 +30,7 @@ from wspulse.actors.bus.cluster.message import (
     tagged,
 )
 from wspulse.actors.bus.message import ECHO_PREFIX, PROBE_PREFIX, ROOM_PREFIX, with_sequence
+from wspulse.actors.values.log_limit import LogLimit
 from wspulse.supervisor.cluster.exchange.feed_port import FeedPort
 from wspulse.supervisor.cluster.exchange.held import Held
 from wspulse.supervisor.cluster.exchange.loop_socket import LoopSocket
@@ -90,6 +91,7 @@ class Exchange:
         self._until_first = self._loop.time() + _FIRST_S
         self._has_first = True
         self._is_closed = False
+        self._limit = LogLimit()
         self._context = zmq.Context()
         with ExitStack() as made:
             made.callback(self._context.term)
@@ -127,11 +129,12 @@ class Exchange:
         bucket = self._wanted.buckets.get(number)
         if bucket is None or self._is_closed:
             return
-        try:
-            self._publish.send(with_sequence(data, tagged(self._tag, sequence)))
-        except ValueError:
+        if data[:1] == ROOM_PREFIX and (message := with_sequence(data, tagged(self._tag, sequence))) is not None:
+            self._publish.send(message)
+        elif (not_logged := self._limit.admit(self._loop.time())) is not None:
             _logger.error(
-                "a message in the cluster's stream is none of a room and was skipped", extra={"bucket": number}
+                "a message in the cluster's stream is none of a room and was skipped: somebody else publishes there",
+                extra={"bucket": number, "not_logged": not_logged},
             )
         self._wanted.forwarded(bucket, sequence)
         self._positions.note(number, sequence)

@@ -7,6 +7,7 @@ republish (`joining`), keeps the order of what comes (`chain`), repairs it (`men
 from __future__ import annotations
 
 import asyncio
+import time
 from array import array
 from collections.abc import Callable
 
@@ -18,16 +19,19 @@ from wspulse.supervisor.cluster.feed.joining import SEQUENCE, Joining
 from wspulse.supervisor.cluster.feed.mending import Mending
 from wspulse.supervisor.cluster.feed.names import BUCKETS, PARTITIONS, Names
 from wspulse.supervisor.cluster.feed.parts import cut, last_part_headers, part_headers, read_headers
-from wspulse.supervisor.cluster.feed.publishing import Ack, Publisher
-from wspulse.supervisor.cluster.feed.reading import Reader
+from wspulse.supervisor.cluster.feed.publishing import Ack, Doubt, Publisher, PublishError
+from wspulse.supervisor.cluster.feed.reading import ANEW, Reader
 from wspulse.supervisor.cluster.feed.state import FeedState
-from wspulse.supervisor.cluster.feed.streams import Streams
+from wspulse.supervisor.cluster.feed.streams import DOUBLES_S, Streams
 from wspulse.supervisor.cluster.feed.watch import Watch
 
 __all__ = ["Feed"]
 
 _HELD_BYTES = 64 * 1024 * 1024
 """Of messages that wait for those before them, and of parts whose message is not complete. More is read from the streams."""
+
+_FORGOTTEN_S = DOUBLES_S - 20.0
+"""After which a message that was published may be stored once more: with time for a call of `publish`, and for clocks."""
 
 _REPAIRED_S = 0.01
 """Between two looks at a chain that is being repaired."""
@@ -41,7 +45,13 @@ class Feed:
     """
 
     def __init__(
-        self, client: Client, cluster: str, *, replicas: int, life: int, deliver: Callable[[int, int, bytes], None]
+        self,
+        client: Client,
+        cluster: str,
+        *,
+        replicas: int | None,
+        life: int,
+        deliver: Callable[[int, int, bytes], None],
     ) -> None:
         names = Names(cluster)
         self._client = client
@@ -51,6 +61,8 @@ class Feed:
         self.positions = array("Q", bytes(8 * PARTITIONS))
         """By partition: the highest sequence that was delivered or proven."""
         self._acknowledged = array("Q", bytes(8 * PARTITIONS))
+        self._doubts: dict[str, Doubt] = {}
+        """By id, messages that may have been stored, and are to be published again."""
         self._chains: dict[int, Chain] = {}
         self._leave: dict[int, Callable[[], None]] = {}
         self._budget = Budget(_HELD_BYTES)
@@ -77,6 +89,11 @@ class Feed:
         await self._streams.open()
         await self._publisher.open()
         self._watch.start()
+
+    @property
+    def replicas(self) -> int:
+        """Of each stream, once it is open."""
+        return self._streams.replicas
 
     async def close(self) -> None:
         """Nothing is delivered any more; publishers get PublishError. Idempotent."""
@@ -127,21 +144,60 @@ class Feed:
     async def publish(self, bucket: int, message_id: str, data: bytes, *, deadline: float) -> int:
         """Store a message, and return its sequence. It is published again, under the same id, until it is acknowledged.
 
-        Raises PublishError at `deadline` (time.monotonic, less than two minutes from now), ValueError for what is too large. Two
+        Raises PublishError at `deadline` (time.monotonic, less than a minute from now): call it again, under the same id.
+        ValueError for what is too large, and for what was published so long ago that nobody can tell whether it was stored. Two
         calls for one bucket that run at the same time are stored in any order.
         """
         parts = cut(data, self._client.max_payload)
         partition = bucket % PARTITIONS
+        doubt = self._doubts.get(message_id)
+        first = Doubt(time.monotonic(), self._known(partition)) if doubt is None else doubt
+        try:
+            sequence = None if doubt is None else await self._find(bucket, message_id, doubt, deadline)
+            if sequence is None:
+                sequence = await self._store(bucket, message_id, parts, deadline, 0 if doubt is None else doubt.known)
+        except PublishError as error:
+            if error.is_doubtful:
+                self._doubts[message_id] = first
+            raise
+        except ValueError:
+            self._doubts.pop(message_id, None)
+            raise
+        self._doubts.pop(message_id, None)
+        self._acknowledged[partition] = max(self._acknowledged[partition], sequence)
+        self.state.published += 1
+        return sequence
+
+    def _known(self, partition: int) -> int:
+        """The highest sequence that was given there, as far as this feed knows."""
+        return max(self.positions[partition], self._acknowledged[partition])
+
+    async def _find(self, bucket: int, message_id: str, doubt: Doubt, deadline: float) -> int | None:
+        """Where a message is that was published long ago, whose id JetStream may have forgotten; None where it was not stored,
+        or would still be known for a double."""
+        now = time.monotonic()
+        if now - doubt.since < _FORGOTTEN_S:
+            return None
+        try:
+            async with asyncio.timeout(deadline - now):
+                sequence, is_certain = await self._reader.find(bucket, message_id, doubt.known)
+        except TimeoutError:
+            raise PublishError("the stream does not answer") from None
+        if sequence is None and not is_certain:
+            raise ValueError("it was published too long ago to know whether it was stored")
+        return sequence
+
+    async def _store(self, bucket: int, message_id: str, parts: list[bytes], deadline: float, above: int) -> int:
+        """`above`: below which sequence it cannot have been stored before."""
+        partition = bucket % PARTITIONS
         while True:
-            known = max(self.positions[partition], self._acknowledged[partition])
+            known = self._known(partition)
             ack = await self._publish(bucket, message_id, parts, deadline)
-            if ack.seq > known or ack.duplicate:
-                self._acknowledged[partition] = max(self._acknowledged[partition], ack.seq)
-                self.state.published += 1
+            if ack.seq > known or (ack.duplicate and ack.seq > above):
                 return ack.seq
             # The stream began anew in the servers' memory, with sequences that other feeds take for doubles.
             await self._watch.lift(partition, known)
-            message_id += "/anew"
+            message_id += ANEW
 
     async def _publish(self, bucket: int, message_id: str, parts: list[bytes], deadline: float) -> Ack:
         """All parts, one after the other; the last one's acknowledgement."""
@@ -167,8 +223,16 @@ class Feed:
         self._joinings[bucket % PARTITIONS].prove(lambda _sequence: proven.set())
         await proven.wait()
         chain = self._chains.get(bucket)
-        while chain is not None and chain.is_open and chain.holds:  # noqa: ASYNC110
+        while chain is not None and chain.is_open and await self._lacks(chain, sequence):
+            self._mending.suspect(chain)
             await asyncio.sleep(_REPAIRED_S)
+
+    async def _lacks(self, chain: Chain, sequence: int) -> bool:
+        """Whether the stream has something up to that sequence which was not delivered: it may never have been republished."""
+        if chain.holds or chain.position >= sequence:
+            return chain.holds
+        stored = await self._reader.next(chain.bucket, chain.position)
+        return stored is not None and chain.position < stored.sequence <= sequence
 
     def _take(self, chain: Chain, message: Msg) -> None:
         if not chain.is_open:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from typing import NamedTuple
 
 import msgspec
 import nats.errors
@@ -20,7 +21,7 @@ from wspulse.supervisor.cluster.asking import end, start
 from wspulse.supervisor.cluster.feed.inlet import Inlet
 from wspulse.supervisor.cluster.feed.streams import APIError
 
-__all__ = ["Ack", "PublishError", "Publisher"]
+__all__ = ["Ack", "Doubt", "PublishError", "Publisher"]
 
 _LOOK_S = 0.1
 _UNANSWERED_S = 1.0
@@ -31,7 +32,19 @@ _TOO_LARGE = 10054
 
 
 class PublishError(Exception):
-    """A message was not acknowledged by its deadline, or never can be. It may have been stored all the same."""
+    """A message was not acknowledged by its deadline, or never can be. `is_doubtful`: it may have been stored all the same."""
+
+    def __init__(self, reason: str, *, is_doubtful: bool = False) -> None:
+        super().__init__(reason)
+        self.is_doubtful = is_doubtful
+
+
+class Doubt(NamedTuple):
+    """Of a message that may have been stored: when it was first published (monotonic), and the highest sequence of its partition
+    that was known then."""
+
+    since: float
+    known: int
 
 
 class Ack(msgspec.Struct):
@@ -49,7 +62,7 @@ _ack = msgspec.json.Decoder(Ack)
 class _Outgoing:
     """A message that is not acknowledged."""
 
-    __slots__ = ("acknowledged", "again_at", "data", "deadline", "headers", "reason", "reply", "subject")
+    __slots__ = ("acknowledged", "again_at", "data", "deadline", "headers", "is_doubtful", "reason", "reply", "subject")
 
     def __init__(self, subject: str, reply: str, data: bytes, headers: dict[str, str], deadline: float) -> None:
         self.subject = subject
@@ -59,6 +72,7 @@ class _Outgoing:
         self.deadline = deadline
         self.again_at = 0.0
         self.reason = "NATS is not connected"
+        self.is_doubtful = False
         self.acknowledged: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
 
 
@@ -114,6 +128,7 @@ class Publisher:
             return
         outgoing.reason = "no stream has acknowledged it"
         outgoing.again_at = time.monotonic() + _UNANSWERED_S
+        outgoing.is_doubtful = True
         try:
             await self._client.publish(outgoing.subject, outgoing.data, outgoing.reply, outgoing.headers)
         except nats.errors.MaxPayloadError:
@@ -143,6 +158,7 @@ class Publisher:
             return
         if not message.data:
             outgoing.reason, outgoing.again_at = "no stream takes it", 0.0  # "no responders"
+            outgoing.is_doubtful = False
             return
         ack = _ack.decode(message.data)
         if ack.error is None:
@@ -151,8 +167,9 @@ class Publisher:
             _fail(outgoing, ack.error.description)
         else:
             outgoing.reason, outgoing.again_at = ack.error.description, 0.0
+            outgoing.is_doubtful = False
 
 
 def _fail(outgoing: _Outgoing, reason: str) -> None:
     if not outgoing.acknowledged.done():
-        outgoing.acknowledged.set_exception(PublishError(reason))
+        outgoing.acknowledged.set_exception(PublishError(reason, is_doubtful=outgoing.is_doubtful))

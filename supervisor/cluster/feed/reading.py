@@ -17,13 +17,16 @@ from wspulse.supervisor.cluster.feed.names import PARTITIONS, Names
 from wspulse.supervisor.cluster.feed.parts import read_stored
 from wspulse.supervisor.cluster.feed.streams import API, APIError, Streams
 
-__all__ = ["MissingError", "Reader"]
+__all__ = ["ANEW", "MissingError", "Reader"]
 
 _AT_ONCE = 32
 """Questions: each is some 300 µs of a server's time, and thousands of buckets may ask after a reconnect."""
 _ANSWER_S = 2.0
 _AGAIN_S = 0.2
 _NO_MESSAGE = 10037
+
+ANEW = "/anew"
+"""Behind the id of a message that was stored below sequences which were given before, and is stored once more."""
 
 
 class MissingError(Exception):
@@ -59,7 +62,19 @@ class Reader:
 
     async def next(self, bucket: int, after: int) -> Stored | None:
         """The bucket's first message behind `after`; None: the leader has none."""
-        return await self._get(bucket, {"seq": after + 1, "next_by_subj": self._names.stored(bucket)})
+        return await self._get(bucket, _next(self._names.stored(bucket), after))
+
+    async def find(self, bucket: int, message_id: str, after: int) -> tuple[int | None, bool]:
+        """The sequence of a message that was published with this id behind `after`; and whether the stream still has all that was
+        stored since then."""
+        found = None
+        wanted = f"\r\nNats-Msg-Id: {message_id}\r\n".encode()
+        position = after
+        while (message := await self._message(bucket, _next(self._names.stored(bucket), position))) is not None:
+            position = message.seq
+            if wanted in message.hdrs.replace(ANEW.encode(), b""):
+                found = position
+        return found, await self._first(bucket % PARTITIONS) <= after + 1
 
     async def parts(self, bucket: int, sequences: list[int]) -> dict[int, bytes]:
         """Those that the leader still has."""
@@ -98,6 +113,10 @@ class Reader:
             await asyncio.sleep(_AGAIN_S)
 
     async def _get(self, bucket: int, question: dict[str, object]) -> Stored | None:
+        message = await self._message(bucket, question)
+        return None if message is None else read_stored(message.seq, message.data, message.hdrs)
+
+    async def _message(self, bucket: int, question: dict[str, object]) -> _Message | None:
         subject = f"{API}.STREAM.MSG.GET.{self._names.stream(bucket % PARTITIONS)}"
         payload = msgspec.json.encode(question)
         while True:
@@ -106,7 +125,11 @@ class Reader:
                     data = await ask(self._client, subject, payload, _ANSWER_S)
                 answer = _Answer() if data is None else _answer.decode(data)
                 if answer.message is not None:
-                    return read_stored(answer.message.seq, answer.message.data, answer.message.hdrs)
+                    return answer.message
                 if answer.error is not None and answer.error.err_code == _NO_MESSAGE:
                     return None
             await asyncio.sleep(_AGAIN_S)
+
+
+def _next(subject: str, after: int) -> dict[str, object]:
+    return {"seq": after + 1, "next_by_subj": subject}

@@ -8,6 +8,7 @@ one began anew without us, with the same first sequence, it is lifted there (`li
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -42,8 +43,15 @@ _NO_SUCH_STREAM = 10059
 _OTHER_SETTINGS = 10058
 _OVERLAP = 10065
 _NOT_ENABLED = (10039, 10076)
-_NO_MEMORY = (10005, 10023, 10028, 10047)
+_NO_PEERS = 10005
+_NO_MEMORY = (10023, 10028, 10047)
 _ONE_SERVER = 10074
+
+_SAFE_REPLICAS = 3
+_PEERS_WITHIN_S = 10.0
+"""Servers that have just started do not know of each other at once."""
+
+_logger = logging.getLogger("wspulse.cluster")
 
 
 class APIError(msgspec.Struct):
@@ -98,15 +106,20 @@ _info = msgspec.json.Decoder(Info)
 class Streams:
     """See the module."""
 
-    def __init__(self, client: Client, names: Names, replicas: int) -> None:
+    def __init__(self, client: Client, names: Names, replicas: int | None) -> None:
+        """`replicas`: None for what the streams have; where there are none yet 3, or 1 with fewer servers."""
         self._client = client
         self._names = names
-        self._replicas = replicas
+        self._asked = replicas
+        self.replicas = replicas or 1
+        """Known when they are open."""
 
     async def open(self) -> None:
         """Make those that are missing, and check the others. Raises ClusterError."""
         await self._check_enabled()
         deadline = time.monotonic() + _MADE_WITHIN_S
+        if self._asked is None:
+            await self._choose_replicas(deadline)
         async with asyncio.TaskGroup() as group:
             made = [group.create_task(self._open(partition, deadline)) for partition in range(PARTITIONS)]
         if errors := [error for task in made if (error := task.result()) is not None]:
@@ -117,9 +130,17 @@ class Streams:
         question = {"subjects_filter": self._names.stored_buckets(partition)} if with_counts else {}
         return await self._ask(f"STREAM.INFO.{self._names.stream(partition)}", question)
 
-    async def make(self, partition: int, above: int) -> None:
-        """Make a stream that is gone, with sequences above `above`. Where that fails, it is tried again at the next look."""
-        await self._ask(f"STREAM.CREATE.{self._names.stream(partition)}", self._config(partition, above))
+    async def make(self, partition: int, above: int) -> str:
+        """Make a stream that is gone, with sequences above `above`. Returns why it could not be; the next look tries again."""
+        made = await self._ask(f"STREAM.CREATE.{self._names.stream(partition)}", self._config(partition, above))
+        return "" if made is None or made.error is None else made.error.description
+
+    def other_than_ours(self, partition: int, info: Info) -> str:
+        """What somebody has made of a stream; empty where it is as it was made. It may have other replicas by now."""
+        wanted = self._config(partition, 0)
+        del wanted["num_replicas"]
+        error = self._difference(self._names.stream(partition), info.config, wanted)
+        return "" if error is None else str(error).removeprefix("wspulse: ")
 
     async def lift(self, partition: int, above: int) -> bool:
         """Have what is stored next get a sequence above `above`, and above all that the clock ever gave. Idempotent: hosts that
@@ -144,9 +165,34 @@ class Streams:
             else:
                 return
 
+    async def _choose_replicas(self, deadline: float) -> None:
+        """The first stream has them: whoever makes it decides for all hosts."""
+        name = self._names.stream(0)
+        peers_until = min(deadline, time.monotonic() + _PEERS_WITHIN_S)
+        self.replicas = _SAFE_REPLICAS
+        while time.monotonic() < deadline:
+            info = await self.info(0)
+            if info is not None and info.is_gone:
+                info = await self._ask(f"STREAM.CREATE.{name}", self._config(0, 0))
+                if info is not None and info.error is None:
+                    _logger.info("the cluster's streams are made", extra={"replicas": self.replicas})
+            if info is not None and info.error is None:
+                self.replicas = info.config.get("num_replicas", 1)
+                return
+            code = None if info is None or info.error is None else info.error.err_code
+            if code == _ONE_SERVER or (code == _NO_PEERS and time.monotonic() > peers_until):
+                if self.replicas == 1:
+                    return  # what is wrong is said of all streams
+                self.replicas = 1
+            elif code is not None and code not in (_NO_PEERS, _OTHER_SETTINGS):
+                return  # as above
+            else:
+                await asyncio.sleep(_AGAIN_S)
+
     async def _open(self, partition: int, deadline: float) -> ClusterError | None:
         """The error, where there is one: of 16 that are raised at once, one is enough."""
         name = self._names.stream(partition)
+        peers_until = min(deadline, time.monotonic() + _PEERS_WITHIN_S)
         while True:
             info = await self.info(partition)
             if info is not None and info.is_gone:
@@ -155,8 +201,10 @@ class Streams:
                     continue  # another host was faster: look at what it made
             if info is not None and info.error is None:
                 return self._difference(name, info.config, self._config(partition, 0))
-            if info is not None and info.error is not None and (error := self._told(name, info.error)) is not None:
-                return error
+            if info is not None and info.error is not None:
+                passes = info.error.err_code == _NO_PEERS and time.monotonic() < peers_until
+                if not passes and (error := self._told(name, info.error)) is not None:
+                    return error
             if time.monotonic() > deadline:
                 return ClusterError(
                     f"NATS is there, but JetStream does not answer for {_MADE_WITHIN_S:.0f} s: is it enabled (nats-server -js) "
@@ -176,7 +224,7 @@ class Streams:
             "republish": {"src": self._names.all_stored(partition), "dest": self._names.all_republished(partition)},
             "retention": "limits",
             "storage": "memory",
-            "num_replicas": self._replicas,
+            "num_replicas": self.replicas,
             "discard": "old",
             "max_age": KEPT_S * 10**9,
             "max_bytes": PARTITION_BYTES,
@@ -192,8 +240,13 @@ class Streams:
     def _difference(name: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> ClusterError | None:
         if found.get("metadata", {}).get("wspulse.form") != _FORM["wspulse.form"]:
             return ClusterError(
-                f"NATS has a stream {name} that wspulse did not make: remove it (nats stream rm {name}), or choose another name "
-                "for the cluster"
+                f"NATS has a stream {name} that this version of wspulse did not make: remove it (nats stream rm {name}), or "
+                "choose another name for the cluster"
+            )
+        if "num_replicas" in wanted and (there := found.get("num_replicas")) != wanted["num_replicas"]:
+            return ClusterError(
+                f"the streams of this cluster have {there} replica(s), and this host asks for {wanted['num_replicas']}: leave "
+                f"--cluster-replicas out to take what they have, or change them all first (nats stream edit --replicas; {name})"
             )
         for key, value in wanted.items():
             if key not in ("first_seq", "metadata") and found.get(key) != value:
@@ -209,15 +262,20 @@ class Streams:
             return ClusterError(
                 f"JetStream is off in NATS ({error.description}): enable it, for this account too (nats-server -js)"
             )
-        if error.err_code in _NO_MEMORY:
-            size = PARTITIONS * PARTITION_BYTES // 2**20
+        size = PARTITIONS * PARTITION_BYTES // 2**20
+        if error.err_code == _NO_PEERS:
             return ClusterError(
-                f"NATS has too little memory for the streams ({error.description}): they take {size} MiB, with {self._replicas} "
+                f"there are not {self.replicas} NATS servers with room for the streams ({error.description}): start more, raise "
+                f"max_mem in jetstream {{}} of each by {size} MiB, or ask for fewer with --cluster-replicas"
+            )
+        if error.err_code in _NO_MEMORY:
+            return ClusterError(
+                f"NATS has too little memory for the streams ({error.description}): they take {size} MiB, with {self.replicas} "
                 "replica(s) in as many servers; raise max_mem in jetstream {} of the servers, or the account's limit"
             )
         if error.err_code == _ONE_SERVER:
             return ClusterError(
-                f"{self._replicas} replicas need a cluster of as many NATS servers, and there is one: ask for 1"
+                f"{self.replicas} replicas need a cluster of as many NATS servers, and there is one: ask for 1"
             )
         if error.err_code == _OVERLAP:
             return ClusterError(

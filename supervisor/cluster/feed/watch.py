@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from array import array
 from collections.abc import Callable, Mapping
 
 from nats.aio.client import Client
 
+from wspulse.actors.values.log_limit import LogLimit
 from wspulse.supervisor.cluster.asking import end, start
 from wspulse.supervisor.cluster.feed.chain import Chain
 from wspulse.supervisor.cluster.feed.mending import Mending
@@ -27,6 +29,9 @@ _LOOK_S = 1.0
 
 _BEHIND_LOOKS = 2
 """A server that was leader and does not know yet that it is none answers with what it had; not for a second."""
+
+_AMISS_LOOKS = 3
+"""A stream that was lost is made anew at the first, and is there at the next; it need not be told."""
 
 _logger = logging.getLogger("wspulse.supervisor")
 
@@ -62,6 +67,12 @@ class Watch:
         self._lifts = [asyncio.Lock() for _ in range(PARTITIONS)]
         self._lifted = [0] * PARTITIONS
         """What was known when a stream was lifted."""
+        self._amiss_looks = 0
+        self._said = ""
+        """Why the streams cannot be used, as the log has it."""
+        self._limit = LogLimit()
+        self._unmade: dict[int, str] = {}
+        """Streams that are gone, and why they cannot be made."""
         self._hurry = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -121,13 +132,42 @@ class Watch:
         for partition, info in enumerate(infos):
             if info is not None and info.is_led:
                 self._compare(partition, info, wanted.get(partition, []))
-        self._tell(self._client.is_connected and all(info is not None and info.is_led for info in infos))
+        reason = next(filter(None, map(self._against, range(PARTITIONS), infos)), "")
+        if self._client.is_connected:
+            self._log(reason)
+        self._tell(self._client.is_connected and not reason)
+
+    def _against(self, partition: int, info: Info | None) -> str:
+        """Why a stream cannot be used; empty where it can."""
+        if info is None or info.error is not None or not info.is_led:
+            told = (
+                "it has no leader, or JetStream is off"
+                if info is None or info.error is None
+                else info.error.description
+            )
+            return f"{self._names.stream(partition)}: {self._unmade.get(partition) or told}"
+        return self._streams.other_than_ours(partition, info)
+
+    def _log(self, reason: str) -> None:
+        if reason:
+            self._amiss_looks += 1
+            if self._amiss_looks < _AMISS_LOOKS or reason == self._said:
+                return
+            self._said = reason
+            if (not_logged := self._limit.admit(time.monotonic())) is not None:
+                extra = {"reason": reason, "not_logged": not_logged}
+                _logger.error("the cluster's streams in NATS cannot be used", extra=extra)
+            return
+        if self._said:
+            _logger.info("the cluster's streams in NATS can be used again")
+        self._amiss_looks, self._said = 0, ""
 
     async def _began_anew(self, partition: int, info: Info, position: int) -> bool:
         """Whether it is another stream than at the last look; has it go on above all that was ever delivered."""
         if info.is_gone:
-            await self._streams.make(partition, position)
+            self._unmade[partition] = await self._streams.make(partition, position)
             return False  # until it is there
+        self._unmade.pop(partition, None)
         if not info.is_led:
             return False
         created = self._created.get(partition)

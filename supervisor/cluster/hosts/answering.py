@@ -69,6 +69,8 @@ class Answering:
         self._send = send
         self._piece_bytes = piece_bytes
         self._jobs: dict[str, _Job] = {}
+        self._finished: dict[str, _Job] = {}
+        """Of these, those that have an answer, in the order in which they got it."""
         self._asked_back: dict[str, float] = {}
         """Questions that came again when they were not known, by their reply, and until when."""
         self._since = asyncio.get_running_loop().time()
@@ -131,6 +133,7 @@ class Answering:
                     payload = await job.incoming.complete(lambda offset: self._send(reply, QuestionWanted(offset)))
         except TimeoutError:
             job.answer = Failed("the question did not arrive in time")
+            self._finished[reply] = job
             return
         job.incoming = Incoming(0, b"")
         try:
@@ -140,6 +143,7 @@ class Answering:
         except Exception as error:  # what goes wrong there is theirs, and told to the asker
             _logger.exception("a question of another host was not answered")
             job.answer = Failed(f"{type(error).__name__}: {error}")
+        self._finished[reply] = job
         self._kept_bytes += job.kept_bytes
         await self._tell(reply, job)
 
@@ -157,14 +161,17 @@ class Answering:
         job.answer = Failed("the answer is not kept any more")
 
     def _forget(self, now: float) -> None:
-        """What nobody can ask for any more; and the oldest of too much."""
+        """What nobody can ask for any more; and the oldest of too much. What is being answered stays: it would be done twice."""
         asked_back = self._asked_back
         while asked_back and (len(asked_back) >= _REMEMBERED or next(iter(asked_back.values())) < now):
             del asked_back[next(iter(asked_back))]
-        while self._jobs and (len(self._jobs) >= _REMEMBERED or next(iter(self._jobs.values())).until < now):
-            self._kept_bytes -= self._jobs.pop(next(iter(self._jobs))).kept_bytes
+        finished = self._finished
+        while finished and (len(finished) >= _REMEMBERED or next(iter(finished.values())).until < now):
+            reply = next(iter(finished))
+            self._kept_bytes -= finished.pop(reply).kept_bytes
+            del self._jobs[reply]
         if self._kept_bytes > _KEPT_BYTES:
-            for job in self._jobs.values():
+            for job in finished.values():
                 if job.kept_bytes:
                     self._drop(job)
                 if self._kept_bytes <= _KEPT_BYTES:

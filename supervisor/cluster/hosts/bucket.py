@@ -67,13 +67,17 @@ class Found(NamedTuple):
 class Bucket:
     """See the module. `name` is one of letters, digits, "-" and "_"."""
 
-    def __init__(self, client: Client, name: str, *, replicas: int, republished: str) -> None:
-        """Changes of hosts' keys are republished under the subject `republished`, followed by the key."""
+    def __init__(
+        self, client: Client, name: str, *, replicas: int, republished: str, takes_any_replicas: bool = False
+    ) -> None:
+        """Changes of hosts' keys are republished under the subject `republished`, followed by the key. `takes_any_replicas`:
+        one that is there may have others."""
         self._client = client
         self.name = name
         self._stream = f"KV_{name}"
         self._prefix = f"$KV.{name}."
         self._replicas = replicas
+        self._unchecked = {"description", "duplicate_window"} | ({"num_replicas"} if takes_any_replicas else set())
         self._republished = republished
         self._making: asyncio.Task[None] | None = None
         self._limit = LogLimit(1)
@@ -184,7 +188,7 @@ class Bucket:
         wrong = [
             f"{name} is {_shown(found.get(name))}, not {_shown(value)}"
             for name, value in wanted.items()
-            if name not in ("description", "duplicate_window") and found.get(name) != value
+            if name not in self._unchecked and found.get(name) != value
         ]
         if wrong:
             raise ClusterError(
@@ -198,7 +202,8 @@ class Bucket:
             if answer["error"].get("err_code") in _WRONG_REVISION:
                 raise WrongRevisionError
             raise BucketUnavailableError(answer["error"].get("description", "an error"))
-        revision: int = answer["seq"]
+        if not isinstance(revision := answer.get("seq"), int):
+            raise BucketUnavailableError("an answer that is not JetStream's")
         return revision
 
     async def _ask(self, call: str, argument: dict[str, Any] | None, none: int = 0) -> Any:
@@ -227,8 +232,10 @@ class Bucket:
             # `asyncio.wait_for` of Python 3.11, in that request, swallows a cancellation that comes together with the answer.
             if task is not None and task.cancelling() > cancelled_before:
                 raise asyncio.CancelledError
-        answer: dict[str, Any] = msgspec.json.decode(message.data)
-        return answer
+        try:
+            return msgspec.json.decode(message.data, type=dict[str, Any])
+        except msgspec.DecodeError:
+            raise BucketUnavailableError("an answer that is not JetStream's") from None
 
 
 def _seconds(stamp: str) -> float:

@@ -8,6 +8,7 @@ is: so one that was killed or stopped disappears everywhere within 10 to 12 s, a
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,6 +20,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from wspulse.actors.cluster.lease import Lease, lease_clock
+from wspulse.actors.values.log_limit import shortened
+from wspulse.supervisor.cluster.agreement import Agreement
 from wspulse.supervisor.cluster.errors import ClusterError
 from wspulse.supervisor.cluster.hosts.bucket import Bucket, BucketUnavailableError, WrongRevisionError
 from wspulse.supervisor.cluster.hosts.records import HOSTS, HostInfo, decoded, host_key
@@ -34,6 +37,12 @@ _JOINED_WITHIN_S = 30.0
 
 _CLOCKS_APART_S = 3600.0
 """What has a date would be nonsense on one of the hosts: tokens, certificates, logs."""
+
+
+_MOST_FOREIGN = 20
+"""Keys that the log names."""
+
+_logger = logging.getLogger("wspulse.cluster")
 
 
 class Membership:
@@ -52,6 +61,7 @@ class Membership:
         lease: Lease,
         *,
         replicas: int,
+        takes_any_replicas: bool = False,
         changed: Callable[[], None],
         ttl_s: float = _TTL_S,
     ) -> None:
@@ -60,25 +70,50 @@ class Membership:
         self._pace = Pace(ttl_s)
         self._changed = changed
         self._roster = Roster()
+        self._agreement = Agreement()
+        self._foreign: set[str] = set()
+        """Keys that are no hosts'."""
+        self._trouble = ""
+        """What NATS said last when it did not do what was asked."""
         self.me = me
         self.hosts: Mapping[str, HostInfo] = self._roster.hosts
         """Those that are alive, by id, with this one."""
         self.lost: Callable[[], None] = _nothing
         self.regained: Callable[[], None] = _nothing
-        self.bucket = Bucket(client, f"WSPULSE_{cluster}", replicas=replicas, republished=self._republished)
+        self.bucket = Bucket(
+            client,
+            f"WSPULSE_{cluster}",
+            replicas=replicas,
+            republished=self._republished,
+            takes_any_replicas=takes_any_replicas,
+        )
         self._renewal = Renewal(self.bucket, me, lease, self._pace, self._lost, self._regained)
         self._lease = lease
         self._subscription: Subscription | None = None
         self._watch: asyncio.Task[None] | None = None
 
     def describe(
-        self, connections: int, shards: tuple[tuple[int, int], ...] = (), wanted: tuple[bytes, ...] = ()
+        self,
+        connections: int | None = None,
+        shards: tuple[tuple[int, int], ...] | None = None,
+        wanted: tuple[bytes, ...] | None = None,
+        *,
+        options: dict[str, str] | None = None,
     ) -> None:
-        """Have the others know how many connections this host has, some seconds later; its workers and what it wants at once."""
+        """Have the others know how many connections this host has, or what it is set to, some seconds later, and its workers and
+        what it wants at once."""
         before = self.me
-        self.me = me = msgspec.structs.replace(before, connections=connections, shards=shards, wanted=wanted)
+        self.me = me = msgspec.structs.replace(
+            before,
+            connections=before.connections if connections is None else connections,
+            shards=before.shards if shards is None else shards,
+            wanted=before.wanted if wanted is None else wanted,
+            options=before.options if options is None else options,
+        )
         if me != before:
-            self._renewal.describe(me, is_urgent=(shards, wanted) != (before.shards, before.wanted))
+            self._renewal.describe(me, is_urgent=(me.shards, me.wanted) != (before.shards, before.wanted))
+            if me.options != before.options:
+                self._agreement.compare(me, self.hosts)
 
     async def join(self) -> None:
         """Become a member. It waits where a host with this id was killed shortly before, until that one is gone.
@@ -93,7 +128,7 @@ class Membership:
             deadline = time.monotonic() + _JOINED_WITHIN_S
             await self._take_place(deadline)
             await self._read_all_in_time(deadline)
-            self._check_settings()  # two that join at once have both seen nobody before
+            self._agreement.check(self.me, self.hosts)  # two that join at once have both seen nobody before
         except BaseException:
             await self.leave()
             raise
@@ -126,13 +161,13 @@ class Membership:
         key = host_key(self.me.id)
         first = 0
         while True:
-            with suppress(BucketUnavailableError, WrongRevisionError):
+            try:
                 found = await self.bucket.read(key)
                 other = None if found.data is None else decoded(found.data)
                 ours = other is not None and other.life == self.me.life
                 if found.data is None or ours:
                     await self._read_all()
-                    self._check_settings()
+                    self._agreement.check(self.me, self.hosts)
                     await self._renewal.begin(found.revision, goes_on=ours)
                     return
                 if other is None:
@@ -141,20 +176,27 @@ class Membership:
                 if found.revision != first:  # it renews
                     raise ClusterError(
                         f"a host {self.me.id!r} is already in this cluster, at {other.address}: stop that one, or give this "
-                        f"one another id"
+                        f"one another id (--host-id)"
                     )
+            except WrongRevisionError:
+                pass  # somebody else was faster
+            except BucketUnavailableError as error:
+                self._trouble = str(error)
             await self._pause(deadline)
 
     async def _read_all_in_time(self, deadline: float) -> None:
         while True:
-            with suppress(BucketUnavailableError):
+            try:
                 return await self._read_all()
+            except BucketUnavailableError as error:
+                self._trouble = str(error)
             await self._pause(deadline)
 
     async def _pause(self, deadline: float) -> None:
         if time.monotonic() > deadline:
             raise ClusterError(
-                f"the cluster could not be joined within {_JOINED_WITHIN_S:g} s: see that the NATS servers run"
+                f"the cluster could not be joined within {_JOINED_WITHIN_S:g} s ({self._trouble or 'no answer'}): see that the "
+                "NATS servers run, have JetStream, and have room for files"
             )
         await asyncio.sleep(self._pace.again_s)
 
@@ -167,7 +209,15 @@ class Membership:
 
     def _note(self, key: str, data: bytes, revision: int) -> None:
         info = decoded(data)
-        if info is not None and self._roster.heard(key, info, revision, lease_clock()):
+        if info is None or host_key(info.id) != key:
+            if key not in self._foreign and len(self._foreign) < _MOST_FOREIGN:
+                self._foreign.add(key)
+                _logger.warning(
+                    "a key in the cluster's bucket is no host that this version knows, and is passed over: see whose it is",
+                    extra={"bucket": self.bucket.name, "key": shortened(key)},
+                )
+        elif self._roster.heard(key, info, revision, lease_clock()):
+            self._agreement.compare(self.me, self.hosts)
             self._changed()
 
     async def _heard(self, message: Msg) -> None:
@@ -179,32 +229,26 @@ class Membership:
         elif key != host_key(self.me.id) and self._roster.gone(key, revision):
             self._changed()
 
-    def _check_settings(self) -> None:
-        for info in self.hosts.values():
-            names = sorted(info.settings.keys() | self.me.settings.keys())
-            differing = [
-                f"{name} is {info.settings.get(name, 'not set')} there and {self.me.settings.get(name, 'not set')} here"
-                for name in names
-                if info.settings.get(name) != self.me.settings.get(name)
-            ]
-            if differing and info.id != self.me.id:
-                raise ClusterError(
-                    f"host {info.id!r} of this cluster, at {info.address}, has other settings: {'; '.join(differing)}. They "
-                    f"must be the same on all hosts"
-                )
-
     def _check_clock(self, there: float) -> None:
         apart = time.time() - there
         if abs(apart) > _CLOCKS_APART_S:
             raise ClusterError(
                 f"this host's clock is {abs(apart) / 3600:.1f} hours {'ahead of' if apart > 0 else 'behind'} that of the NATS "
-                f"servers: set it"
+                f"servers: set it, since streams that are made anew go by it"
             )
 
     def _lost(self) -> None:
+        _logger.error(
+            "this host is no member of its cluster any more, and lets nobody in until it is one again",
+            extra={
+                "host": self.me.id,
+                "reason": self._renewal.trouble or "it was not renewed in time, or its key was removed",
+            },
+        )
         self.lost()
 
     def _regained(self) -> None:
+        _logger.warning("this host is a member of its cluster again", extra={"host": self.me.id})
         self._roster.still_here(lease_clock())
         self.regained()
 

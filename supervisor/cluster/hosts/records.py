@@ -29,10 +29,12 @@ class HostInfo(msgspec.Struct, frozen=True):
     address: str
     """For people: where it is, "10.0.0.7:8000"."""
     settings: dict[str, str]
-    """What must be the same on all hosts, by name: as one sets it, and its value as text."""
+    """What must be the same on all hosts, by name: its value as text."""
     version: str
     connections: int = 0
     """For people: how many it had when it was last heard."""
+    options: dict[str, str] = {}
+    """What should be the same on all hosts, since clients notice; empty while its workers start."""
     shards: tuple[tuple[int, int], ...] = ()
     """Its workers, by seat and incarnation."""
     wanted: tuple[bytes, ...] = ()

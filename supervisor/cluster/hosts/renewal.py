@@ -70,6 +70,8 @@ class Renewal:
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._refused = False
+        self.trouble = ""
+        """What NATS said last when it did not renew."""
 
     def describe(self, me: HostInfo, *, is_urgent: bool = False) -> None:
         """What the next renewals say; the first of them is made now where it `is_urgent`."""
@@ -125,7 +127,8 @@ class Renewal:
             if await self._find():
                 return False
             self._over()
-        except BucketUnavailableError:
+        except BucketUnavailableError as error:
+            self.trouble = str(error)
             self._bucket.make_anew()
         return False
 
@@ -138,6 +141,7 @@ class Renewal:
         if lease_clock() >= until:
             return False
         self._refused = False
+        self.trouble = ""
         self._look_at(until)
         if not self._is_over:
             self._lease.extend(until)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -123,12 +124,12 @@ class Office:
     def _receive(self, message: Message) -> Any:
         match message:
             case ClaimId():
-                return self._in_turn(message.connection_id, self._claim(message))
+                return self._in_turn(message.connection_id, partial(self._claim, message))
             case MoveId():
-                return self._in_turn(message.connection_id, self._move(message))
+                return self._in_turn(message.connection_id, partial(self._move, message))
             case ReleaseId():
                 return self._in_turn(
-                    message.connection_id, self._directory.release(message.connection_id, message.revision)
+                    message.connection_id, partial(self._directory.release, message.connection_id, message.revision)
                 )
             case FindId():
                 return self._spawn(self._find(message.connection_id))
@@ -231,7 +232,7 @@ class Office:
             raise ShardUnavailableError("the streams do not answer") from None
         return [data for _, data in found if topic_of(data) == topic]
 
-    def _in_turn(self, connection_id: str, change: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def _in_turn(self, connection_id: str, change: Callable[[], Awaitable[Any]]) -> asyncio.Task[Any]:
         """Changes of one entry come in the order in which they were asked for."""
         before = self._under_way.get(connection_id)
         task = self._under_way[connection_id] = self._spawn(_behind(before, change))
@@ -250,10 +251,10 @@ class Office:
         return task
 
 
-async def _behind(before: asyncio.Task[Any] | None, change: Coroutine[Any, Any, Any]) -> Any:
+async def _behind(before: asyncio.Task[Any] | None, change: Callable[[], Awaitable[Any]]) -> Any:
     if before is not None:
         await asyncio.wait([before])
-    return await change
+    return await change()
 
 
 def _no_upgrades(_upgrade: object, _fd: int) -> None:

@@ -30,7 +30,7 @@ __all__ = ["doctor"]
 
 _COUNT = argument_of(Integer(1, 100_000_000))
 
-SETTINGS = ("config", "workers", "host", "port")
+SETTINGS = ("config", "workers", "host", "port", "cluster")
 """Arguments that are read as the server's."""
 
 _CONNECTIONS = 10_000
@@ -60,6 +60,7 @@ def _doctor(argv: Sequence[str]) -> int:
         "--host", action="append", help=f"the address to listen on (default: {DEFAULT_HOST}); may be repeated"
     )
     parser.add_argument("--port", help="the port to listen on (default: 8000)")
+    parser.add_argument("--cluster", action="append", metavar="URL", help="the NATS servers of several hosts")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     try:
         arguments = parser.parse_whole(argv)
@@ -95,6 +96,8 @@ def _plan(connections: int, settings: Settings) -> Plan:
     extras = {}
     if "http_app" in settings.overrides:
         extras["http"] = "--http-app"
+    if settings.cluster is not None:
+        extras["cluster"] = "--cluster"
     if settings.reload:
         extras["reload"] = "--reload"
     return Plan(connections, settings.workers, tuple(hosts), settings.port, settings.unix_socket, extras)

@@ -114,4 +114,11 @@ def test_sequence_that_the_gateway_writes_changes_nothing_else(excluded: frozens
     assert identity(data, topic) == (2**53 - 1, 9)
     before = unpack(data)
     assert before.sequence == 0
-    assert unpack(with_sequence(data, 2**64 - 1)) == before._replace(sequence=2**64 - 1)
+    written = with_sequence(data, 2**64 - 1)
+    assert written is not None
+    assert unpack(written) == before._replace(sequence=2**64 - 1)
+
+
+@pytest.mark.parametrize("data", [b"", b"none", room_topic("den"), room_topic("den") + bytes(20)])
+def test_what_is_no_message_gets_no_sequence(data: bytes) -> None:
+    assert with_sequence(data, 1) is None

@@ -15,17 +15,23 @@ from wspulse.actors.values.metrics import Metrics
 class Stage:
     """A worker whose echoes come back in the same moment, unless `stands`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, stands: bool = False, waits: bool = False) -> None:
         self.loop = SimLoop(1)  # type: ignore[abstract]  # no sockets, no signals
         self.health = Health()
         self.metrics = Metrics()
-        self.stands = False
+        self.stands = stands
         self.published = 0
         self.kept: list[bytes] = []
         self.echoed: Callable[[bytes], None] = lambda _data: None
         with self.loop:
             self.watch = BusWatch(
-                self, shard=2, incarnation=7, health=self.health, metrics=self.metrics, clock=self.loop.time
+                self,
+                shard=2,
+                incarnation=7,
+                health=self.health,
+                metrics=self.metrics,
+                clock=self.loop.time,
+                waits=waits,
             )
         self.watch.begin()
 
@@ -137,3 +143,13 @@ def test_lag_of_the_bus_is_measured_by_each_echo_that_comes_back() -> None:
     stage.pass_time(0.25)
     stage.move()
     assert lags(stage) == {"sum_us": 1_500_000, "0": 4, "7": 1, "10": 1}, "of 1.25 s and of 0.25 s"
+
+
+def test_bus_that_may_come_later_is_stalled_only_after_it_was_there(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage(stands=True, waits=True)
+    stage.pass_time(60)
+    assert (stage.health.ok, said(caplog)) == (True, [])
+    stage.move()
+    stage.stands = True
+    stage.pass_time(5)
+    assert stage.health.reasons == (STALLED,)

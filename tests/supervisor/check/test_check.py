@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.http.authority import Authority
 from wspulse.supervisor.cli import main
+from wspulse.supervisor.cluster import needs
+from wspulse.supervisor.commands.doctor import machine
 
 APP = """
 import pathlib, threading
@@ -139,3 +141,26 @@ def test_what_would_not_start_ends_with_2_and_says_why(
     out, logged = capfd.readouterr()
     assert out == ""
     assert told in logged
+
+
+def test_password_of_a_nats_user_is_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--check", "--cluster", "nats://me:secret@10.0.0.5:4222,nats://10.0.0.6"]) == 0
+    told = capfd.readouterr()
+    assert rows(told.out)["cluster"] == ["nats://10.0.0.5:4222, nats://10.0.0.6", "--cluster"]
+    assert main(["serve", "--check", "--clusters", "nats://me:secret@10.0.0.5:4222", "me://you:secret@host"]) == 2
+    assert "secret" not in told.err + capfd.readouterr().err
+
+
+def test_extra_for_several_hosts_that_is_missing_is_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(needs, "find_spec", lambda name: None)
+    assert main(["serve", "--check", "--cluster", "nats://10.0.0.5"]) == 2
+    assert capfd.readouterr().err == (
+        "wspulse: --cluster needs the package nats-py; install it: pip install 'wspulse[cluster]'\n"
+    )
+    monkeypatch.setattr(machine, "missing_of_extras", lambda name: {"cluster": ["nats-py", "nkeys"], "top": []})
+    main(["doctor", "--port", "0", "--cluster", "nats://10.0.0.5"])
+    told = capfd.readouterr().out
+    assert "--cluster needs nats-py and nkeys: not installed" in told
+    assert 'pip install "wspulse[cluster]"' in told

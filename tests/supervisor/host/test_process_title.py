@@ -25,4 +25,4 @@ def test_process_is_named_by_its_role() -> None:
 
 def test_nothing_happens_without_setproctitle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "setproctitle", None)
-    set_process_title("worker 3")
+    assert not set_process_title("worker 3")

@@ -195,3 +195,42 @@ def test_only_addresses_that_are_not_flags_yield_to_another_server() -> None:
     assert not resolve({"port": "8001"}, named).yields("control")
     assert not resolve({}, {**named, "WSPULSE_PORT": "0"}).yields("control")
     assert not resolve({"port": "0", "control": "ipc:///run/c.sock"}, named).yields("control")
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "key"),
+    [
+        ({"cluster": ["nats://a:1,tls://b", "nats://a:1"]}, {}, ""),
+        ({}, {"WSPULSE_CLUSTER": "nats://a:1, tls://b"}, ""),
+        ({}, {}, 'cluster = "nats://a:1,tls://b"'),
+        ({}, {}, 'cluster = ["nats://a:1", "tls://b"]'),
+    ],
+)
+def test_addresses_of_nats_servers_are_listed_in_any_way(
+    tmp_path: Path, flags: dict[str, Any], environ: dict[str, str], key: str
+) -> None:
+    (tmp_path / "server.toml").write_text(key)
+    settings = resolve({**flags, "config": str(tmp_path / "server.toml")}, environ)
+    assert settings.cluster == ["nats://a:1", "tls://b"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"http://me:secret@host"',
+        '"nats://me:secret"',
+        '"me:secret@host:4222"',
+        '"nats:/me:secret@host"',
+        '"nats://me:sec,ret@host"',
+        '"nats://me:secret@host/"',
+        '{ url = "nats://me:secret@host" }',
+        "[]",
+        "7",
+    ],
+)
+def test_address_of_a_nats_server_that_is_wrong_is_refused_without_its_password(tmp_path: Path, value: str) -> None:
+    (tmp_path / "server.toml").write_text(f"cluster = {value}")
+    with pytest.raises(SettingError) as raised:
+        resolve({"config": str(tmp_path / "server.toml")}, {})
+    assert "address" in str(raised.value)
+    assert "sec" not in str(raised.value)

@@ -28,7 +28,7 @@ CLUSTER = "tests"
 class RecordedFeed:
     """See the module. `got` has (sequence, data) by bucket, in the order of delivery; `proven` the positions of the proofs."""
 
-    def __init__(self, client: Client, replicas: int) -> None:
+    def __init__(self, client: Client, replicas: int | None) -> None:
         self.client = client
         self.got: dict[int, list[tuple[int, bytes]]] = {}
         self.proven: dict[int, int] = {}
@@ -77,7 +77,7 @@ class RecordedFeed:
 
 @asynccontextmanager
 async def recorded_feed(
-    urls: Sequence[str], *, replicas: int = 1, prepare: Callable[[Client], None] = lambda _client: None
+    urls: Sequence[str], *, replicas: int | None = 1, prepare: Callable[[Client], None] = lambda _client: None
 ) -> AsyncIterator[RecordedFeed]:
     """An open feed; `prepare(client)` comes before."""
     client = await connect(urls)

@@ -61,6 +61,13 @@ class NatsServers:
                 [PROGRAM, "-c", str(folder / "server.conf")], stdout=log, stderr=log, start_new_session=True
             )
 
+    def reconfigure(self, options: str) -> None:
+        """Have all of them, while they run and when they are started again, go by other options."""
+        self._options = options
+        for number, process in self._processes.items():
+            (self.folder / str(number) / "server.conf").write_text(self.configuration(number))
+            process.send_signal(signal.SIGHUP)
+
     def configuration(self, number: int) -> str:
         """Of one of them."""
         routes, own = self.ports[self._count :], self.ports[self._count + number]
@@ -68,7 +75,7 @@ class NatsServers:
             server_name: "n{number}"
             host: "127.0.0.1"
             port: {self.ports[number]}
-            jetstream: {{ store_dir: {json.dumps(str(self.folder / str(number)))}, max_mem: 256MB, max_file: 256MB }}
+            jetstream: {{ store_dir: {json.dumps(str(self.folder / str(number)))}, max_mem: 512MB, max_file: 256MB }}
             {self._options}
         """
         if self._count > 1:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import time
 from pathlib import Path
 
 import pytest
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from tests.support.cluster.feeds import api, hammer, losing, recorded_feed
+from tests.support.cluster.feeds import RecordedFeed, api, hammer, losing, recorded_feed
 from tests.support.processes.nats_servers import NatsServers, nats_servers
-from wspulse.supervisor.cluster.feed import publishing
+from wspulse.supervisor.cluster.feed import feed as feed_module
+from wspulse.supervisor.cluster.feed import publishing, streams
 from wspulse.supervisor.cluster.feed.publishing import PublishError
 from wspulse.supervisor.cluster.feed.reading import MissingError
 
@@ -81,6 +84,77 @@ async def test_message_whose_acknowledgement_is_lost_is_published_again_and_stor
         await feed.publish(5, "a.2", b"two")
         await feed.has(5, b"one", b"two")
         assert feed.sequences(5)[0] == sequence
+
+
+class Deaf:
+    """A client that hears no acknowledgements while `is_deaf`; and streams that forget ids soon."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_deaf = True
+        monkeypatch.setattr(streams, "DOUBLES_S", 1)
+        monkeypatch.setattr(feed_module, "_FORGOTTEN_S", 0.0)
+
+    def prepare(self, client: Client) -> None:
+        losing(client, lambda _message: self.is_deaf, where="_INBOX.")
+
+    async def publishes_unheard(self, feed: RecordedFeed) -> None:
+        """A message with the id a.1, until the stream has forgotten that."""
+        with pytest.raises(PublishError):
+            await feed.publish(5, "a.1", b"one", within_s=0.3)
+        canary = {"Nats-Msg-Id": "canary"}
+        again = True
+        async with asyncio.timeout(20):
+            await feed.client.request("wspulse.tests.in.5.21", b"", headers=canary)
+            while again:
+                answer = await feed.client.request("wspulse.tests.in.5.21", b"", headers=canary)
+                again = json.loads(answer.data).get("duplicate", False)
+        self.is_deaf = False
+
+
+async def test_message_that_was_stored_unheard_is_not_stored_again_after_its_id_is_forgotten(
+    servers: NatsServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = Deaf(monkeypatch)
+    async with recorded_feed(servers.urls, prepare=deaf.prepare) as feed:
+        await feed.want_now(5)
+        await deaf.publishes_unheard(feed)
+        assert await feed.publish(5, "a.1", b"one") == feed.sequences(5)[0]
+        await feed.publish(5, "a.2", b"two")
+        await feed.has(5, b"one", b"two")
+        await feed.publish(5, "a.1", b"one")  # nothing is remembered of what was found
+        await feed.has(5, b"one", b"two", b"one")
+
+
+async def test_message_of_which_nobody_knows_whether_it_was_stored_is_dropped(
+    servers: NatsServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = Deaf(monkeypatch)
+    async with recorded_feed(servers.urls, prepare=deaf.prepare) as feed:
+        await feed.want_now(5)
+        await deaf.publishes_unheard(feed)
+        await feed.has(5, b"one")
+        await api(feed.client, "STREAM.PURGE.WSPULSE_tests_5")
+        with pytest.raises(ValueError, match="too long ago to know whether it was stored"):
+            await feed.publish(5, "a.1", b"one")
+        await feed.publish(5, "a.2", b"two")
+        await feed.has(5, b"one", b"two")
+
+
+async def test_message_that_was_never_sent_is_published_however_late(
+    servers: NatsServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "_FORGOTTEN_S", 0.0)
+    async with recorded_feed(servers.urls) as feed:
+        await feed.want_now(5)
+        servers.pause(0)
+        monkeypatch.setattr(Client, "is_connected", False)
+        with pytest.raises(PublishError):
+            await feed.publish(5, "a.1", b"one", within_s=0.2)
+        monkeypatch.undo()
+        servers.go_on(0)
+        await api(feed.client, "STREAM.PURGE.WSPULSE_tests_5")
+        await feed.publish(5, "a.1", b"one")
+        await feed.has(5, b"one")
 
 
 async def test_bucket_begins_at_its_proof_and_ends_when_it_is_not_wanted(servers: NatsServers) -> None:

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from tests.support.cluster.feeds import hammer, losing, recorded_feed
 from tests.support.eventually import eventually
 from tests.support.processes.nats_servers import NatsServers
-from wspulse.supervisor.cluster.feed import mending
+from wspulse.supervisor.cluster.feed import mending, watch
 from wspulse.supervisor.cluster.feed.chain import Budget, Chain, Fate, Stored
 from wspulse.supervisor.cluster.feed.mending import Mending
 from wspulse.supervisor.cluster.feed.reading import Reader
@@ -48,6 +48,23 @@ async def test_lost_end_of_a_bucket_is_found(servers: NatsServers) -> None:
         await feed.publish(5, "a.5", b"two")
         await feed.has(5, b"one", b"lost 1", b"lost 2", b"two")
         assert feed.feed.state.repaired == 3
+
+
+async def test_what_is_to_be_reached_is_delivered_though_it_was_lost(
+    servers: NatsServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_LOOK_S", 60.0)  # nobody else finds it
+    async with recorded_feed(servers.urls, prepare=lose_the_lost) as feed:
+        await feed.want_now(5, 21)
+        await feed.publish(5, "a.1", b"one")
+        sequence = await feed.publish(5, "a.2", b"lost")
+        assert [data for _, data in feed.got[5]] == [b"one"]
+        await feed.feed.reach(5, sequence)
+        assert [data for _, data in feed.got[5]] == [b"one", b"lost"]
+        other = await feed.publish(21, "a.3", b"of the same partition")
+        await feed.feed.reach(5, other)
+        await feed.feed.reach(6, other)  # nobody wants that one
+        assert feed.feed.state.repaired == 1
 
 
 @pytest.mark.race

@@ -76,6 +76,18 @@ async def test_replicas_without_servers_are_said(servers: NatsServers) -> None:
     assert "3 replicas need a cluster of as many NATS servers" in await refusal(servers.urls[0], replicas=3)
 
 
+async def test_replicas_that_nobody_asked_for_are_what_the_servers_can_do_and_then_what_is_there(
+    servers: NatsServers,
+) -> None:
+    async with recorded_feed(servers.urls, replicas=None) as feed:
+        assert feed.feed.replicas == 1
+        await feed.publish(1, "a.1", b"one")
+    said = await refusal(servers.urls[0], replicas=3)
+    assert (
+        "the streams of this cluster have 1 replica(s), and this host asks for 3: leave --cluster-replicas out" in said
+    )
+
+
 async def test_other_settings_are_said_by_name(servers: NatsServers) -> None:
     async with recorded_feed(servers.urls) as feed:
         config = (await api(feed.client, "STREAM.INFO.WSPULSE_tests_7"))["config"]
@@ -92,7 +104,7 @@ async def test_stream_of_somebody_else_with_our_name_is_said(servers: NatsServer
         {"name": "WSPULSE_tests_7", "subjects": ["orders"], "storage": "memory"},
     )
     await client.close()
-    assert "a stream WSPULSE_tests_7 that wspulse did not make" in await refusal(servers.urls[0])
+    assert "a stream WSPULSE_tests_7 that this version of wspulse did not make" in await refusal(servers.urls[0])
 
 
 async def test_stream_of_somebody_else_that_takes_our_subjects_is_said(servers: NatsServers) -> None:

@@ -35,7 +35,10 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServers]:
 @asynccontextmanager
 async def feed_at_each(trio: NatsServers) -> AsyncIterator[list[RecordedFeed]]:
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(recorded_feed([url], replicas=3)) for url in trio.urls]
+        feeds = [stack.enter_async_context(recorded_feed([url], replicas=None)) for url in trio.urls]
+        entered = list(await asyncio.gather(*feeds))
+        assert [each.feed.replicas for each in entered] == [3, 3, 3]
+        yield entered
 
 
 async def leader(feed: RecordedFeed, partition: int) -> int:

@@ -11,7 +11,8 @@ import pytest
 from tests.support.cluster.flaky_client import FlakyClient
 from tests.support.cluster.hosts_stage import CLUSTER, Host, connected, host_info, hosts_on
 from tests.support.eventually import eventually
-from wspulse.supervisor.cluster.hosts.call_wire import MAX_BYTES, host_subject
+from wspulse.supervisor.cluster.hosts import answering
+from wspulse.supervisor.cluster.hosts.call_wire import MAX_BYTES, AnswerPiece, Question, ToAsker, host_subject
 from wspulse.supervisor.cluster.hosts.errors import HostCallError, HostGoneError, HostTimeoutError
 
 
@@ -184,6 +185,36 @@ async def test_what_is_lost_or_comes_twice_is_answered_once(url: str, draw: Rand
         assert sum(client.faults for client in clients) > 20
         for client in clients:
             await client.settled()
+
+
+async def test_question_that_takes_long_is_answered_once_however_many_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "_REMEMBERED", 10)
+    begun: list[bytes] = []
+    goes_on = asyncio.Event()
+
+    async def answer(payload: bytes) -> bytes:
+        begun.append(payload)
+        if payload == b"long":
+            await goes_on.wait()
+        return payload
+
+    told: list[tuple[str, ToAsker]] = []
+
+    async def send(reply: str, message: ToAsker) -> None:
+        told.append((reply, message))
+
+    jobs = answering.Answering(answer, send, lambda: 1000)
+    long = Question(4, 3600, b"long")
+    await jobs.take("long", long)
+    for number in range(30):
+        await jobs.take(f"short {number}", Question(1, 10, b"s"))
+        await eventually(lambda number=number: told and told[-1][0] == f"short {number}", "answered")  # type: ignore[misc]
+    await jobs.take("long", long)  # its asker has heard nothing yet
+    await jobs.take("short 29", Question(1, 10, b"s"))
+    assert (begun.count(b"long"), len(begun)) == (1, 31)
+    goes_on.set()
+    await eventually(lambda: ("long", AnswerPiece(4, 0, b"long")) in told, "answered")
+    await jobs.close()
 
 
 async def test_all_others_are_asked_and_one_that_fails_is_left_out(url: str) -> None:

@@ -161,6 +161,7 @@ async def test_claim_that_is_cancelled_leaves_nothing_behind(url: str, draw: Ran
             await a.directory.release(str(number), revision)
 
         await asyncio.gather(*[claimed_in_vain(number) for number in range(80)])
+        await a.owes_nothing()
         for number in range(80):
             await b.directory.claim(str(number), b.entry(number))
 

@@ -116,10 +116,39 @@ async def test_other_settings_are_refused_with_which_they_are(url: str) -> None:
     async with hosts_on(url, "a") as (a,):
         with pytest.raises(ClusterError, match="host 'a' of this cluster") as refused:
             await joined(url, host_info("b", on_duplicate="reject", codec="msgpack"))
-        assert "codec is not set there and msgpack here; on_duplicate is kick there and reject here." in str(
-            refused.value
-        )
+        said = str(refused.value)
+        assert "at a.example:8000 (wspulse 0), has other settings: codec is not set there and msgpack here; " in said
+        assert "on_duplicate is kick there and reject here. They must be the same on all hosts: run the same" in said
         assert set(a.membership.hosts) == {"a"}
+
+
+async def test_options_that_should_be_the_same_are_one_warning_as_often_as_they_differ(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def warnings() -> list[tuple[str, str]]:
+        records = [record for record in caplog.records if "served differently" in record.message]
+        return [(record.__dict__["hosts"], record.__dict__["options"]) for record in records]
+
+    async def describes(host: Host, seconds: int) -> None:
+        host.membership.describe(options={"resume_window": f"{seconds} s"})
+        for each in (a, b, c):
+            await eventually(
+                lambda each=each: each.membership.hosts[host.info.id].options == host.membership.me.options,  # type: ignore[misc]
+                "heard",
+            )
+
+    async with hosts_on(url, "a", "b", "c") as (a, b, c):
+        for host in (a, b, c):
+            await describes(host, 30)
+        assert warnings() == []
+        await describes(a, 60)
+        forth, back = "resume_window is 30 s there and 60 s here", "resume_window is 60 s there and 30 s here"
+        assert sorted(warnings()) == [("a", back), ("a", back), ("b, c", forth)]
+        caplog.clear()
+        await describes(b, 60)  # the change goes on from host to host
+        assert warnings() == [("c", forth)]
+        await describes(c, 60)
+        assert warnings() == [("c", forth)]
 
 
 async def test_hosts_with_other_settings_that_join_at_once_do_not_both_stay(url: str, race_rounds: int) -> None:
