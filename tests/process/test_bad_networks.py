@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from random import Random
 
 import pytest
 
 from tests.support.crowds.bad_network import BadNetwork
+from tests.support.eventually import eventually
 from tests.support.processes.cutting_proxy import CuttingProxy
+
+HIGH_WATER_BYTES = 65536
+"""Beyond it a writer waits for its peer."""
 
 Network = BadNetwork | CuttingProxy
 
@@ -33,20 +38,14 @@ def client() -> Iterator[socket.socket]:
 async def test_network_that_ends_ends_what_it_has_for_a_client_that_does_not_read(
     client: socket.socket, name: str
 ) -> None:
-    is_full = asyncio.Event()
-
     async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(bytes(16 << 20))
-        while writer.transport.get_write_buffer_size() and not is_full.is_set():
-            left = writer.transport.get_write_buffer_size()
-            await asyncio.sleep(0.2)
-            if writer.transport.get_write_buffer_size() == left:
-                is_full.set()
-        writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with NETWORKS[name](server.sockets[0].getsockname()[1]) as network:
         await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", network.port))
-        await is_full.wait()
+        await eventually(lambda: network.ends.most_unsent_bytes() > HIGH_WATER_BYTES, "what the client does not take")
     server.close()
     await server.wait_closed()

@@ -42,7 +42,7 @@ class BadNetwork:
         self._begun = asyncio.Event()
         self._kind = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ends = OpenEnds()
+        self.ends = OpenEnds()
         self.port = 0
         self.cuts: Counter[str] = Counter()
 
@@ -69,11 +69,11 @@ class BadNetwork:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._ends.abort()
+        await self.ends.abort()
         await self._server.wait_closed()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._ends.add(writer)
+        self.ends.add(writer)
         task = asyncio.create_task(self._carry(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -84,7 +84,7 @@ class BadNetwork:
         except OSError:
             _reset(writer)
             return
-        self._ends.add(server_writer)
+        self.ends.add(server_writer)
         silent = asyncio.Event()
         ways = [
             asyncio.create_task(self._pass_on(reader, server_writer, silent, pauses=False)),

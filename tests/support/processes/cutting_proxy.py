@@ -26,7 +26,7 @@ class CuttingProxy:
         self._draw = draw
         self._lives_s = lives_s
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ends = OpenEnds()
+        self.ends = OpenEnds()
         self.port = 0
         self.cuts = 0
         self.is_kind = False
@@ -41,11 +41,11 @@ class CuttingProxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._ends.abort()
+        await self.ends.abort()
         await self._server.wait_closed()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._ends.add(writer)
+        self.ends.add(writer)
         task = asyncio.create_task(self._carry(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -53,7 +53,7 @@ class CuttingProxy:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             server_reader, server_writer = await asyncio.open_connection(*self._address)
-            self._ends.add(server_writer)
+            self.ends.add(server_writer)
             ways = [
                 asyncio.create_task(self._pass_on(reader, server_writer)),
                 asyncio.create_task(self._pass_on(server_reader, writer)),
