@@ -176,6 +176,7 @@ async def test_results_have_their_types(kind: str, tmp_path: Path) -> None:
             "state": "connected",
             "connected_at": 1.5,
             "queued": 3,
+            "host": "berlin",
         }
         for name, told in (
             ("connections", [row | {"of a later version": True}]),
