@@ -108,6 +108,14 @@ class Talker {
     await this.line.closed;
   }
 
+  // The number of the newest frame that was not handed back, which the server takes with all before it; -1 where it takes nothing
+  // more.
+  newestKept() {
+    if (this.line.state === "closed") return -1;
+    const handedBack = new Set(this.sessions.flatMap(({ unacknowledged }) => unacknowledged));
+    return [...this.sent.keys()].findLast((number) => !handedBack.has(number)) ?? -1;
+  }
+
   book() {
     const { plan: { id, rooms }, sent, sessions, connected, faults } = this;
     return { id, rooms, sent, sessions, connected, faults };
@@ -132,6 +140,7 @@ finish();
 clearInterval(pausing);
 await talking;
 console.log(await ready() ? "quiet" : "not quiet");
+console.log(JSON.stringify(Object.fromEntries(talkers.map((talker) => [talker.plan.id, talker.newestKept()]))));
 await input.next();
 await Promise.all(talkers.map((talker) => talker.end()));
 await new Promise((resolve) => process.stdout.write(`${JSON.stringify(talkers.map((talker) => talker.book()))}\n`, resolve));

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,6 +201,8 @@ async def exact_crowd(
         for program in programs:
             await program.tell("finish")
         await _await_all(programs, "quiet")
+        newest = [json.loads(await program.says(10)) for program in programs]
+        await asyncio.to_thread(_await_handled, folder, {name: last for each in newest for name, last in each.items()})
         for each in servers:
             await _await_written(each)
         for program in programs:
@@ -213,6 +215,30 @@ async def exact_crowd(
         outcome.findings.faults.append("a line could not be cut so often: it did not come back")
     outcome.duration_s = time.monotonic() - began
     return outcome
+
+
+def _await_handled(folder: Path, newest: dict[str, int]) -> None:
+    """Until the server has handled what each client has said, up to the number of the newest frame that it takes. A flood that it
+    still works out would push out last frames, which would be told and never come."""
+    deadline = time.monotonic() + 60.0
+    while unhandled := _unhandled(_notes(folder), newest):
+        assert time.monotonic() < deadline, f"the server has not handled what {unhandled} have said"
+        time.sleep(0.05)
+
+
+def _unhandled(notes: Iterable[list[Any]], newest: dict[str, int]) -> list[str]:
+    """Whose frames are not all handled. What was under way when a session ended is not waited for."""
+    taken: dict[str, int] = {}
+    under_way: dict[str, set[tuple[str, int]]] = {}
+    for what, client, *rest in notes:
+        frames = under_way.setdefault(client, set())
+        if what == "taken":
+            session, number, _ = rest
+            taken[client] = max(number, taken.get(client, -1))
+            frames.add((session, number))
+        else:
+            frames -= {each for each in frames if each[1 if what == "handled" else 0] == rest[0]}
+    return [client for client, last in newest.items() if under_way.get(client) or taken.get(client, -1) < last]
 
 
 async def _await_written(server: ServerProcess) -> None:

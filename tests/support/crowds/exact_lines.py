@@ -2,7 +2,8 @@
 those of `wspulse.js`, and does the same.
 
 It is told on its input what each line does, then "finish" and "last", and says on its output when its lines are connected, when
-they say nothing more, and in the end what each has said and heard: its book.
+they say nothing more and up to which frame the server takes what they have said, and in the end what each has said and heard: its
+book.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Talker:
         self.connected = 0
         self.waited = 0
         """For so many of the times at which all wait for each other."""
+        self.is_over = False
         self.lasts = 0
         self.has_all = asyncio.Event()
         self.is_to_finish = asyncio.Event()
@@ -165,6 +167,14 @@ class Talker:
             except TimeoutError:
                 self.faults.append(f"{self.lasts} of {plan['lasts']} last frames have come")
 
+    def newest_kept(self) -> int:
+        """The number of the newest frame that was not handed back, which the server takes with all before it; -1 where it takes
+        nothing more."""
+        handed_back = {number for session in self.sessions for number in session["unacknowledged"]}
+        return max(
+            (number for number in range(len(self.sent)) if number not in handed_back and not self.is_over), default=-1
+        )
+
     def book(self) -> dict[str, Any]:
         return {
             "id": self.plan["id"],
@@ -187,6 +197,7 @@ async def main() -> None:
     for talker in talkers:
         talker.is_to_finish.set()
     await _told(quiet, tasks, "quiet")
+    print(json.dumps({talker.plan["id"]: talker.newest_kept() for talker in talkers}), flush=True)
     assert await asyncio.to_thread(sys.stdin.readline) == "last\n"
     last.set()
     await asyncio.gather(*tasks)
@@ -197,6 +208,7 @@ async def _watched(talker: Talker, connected: asyncio.Barrier, quiet: asyncio.Ba
     try:
         await talker.run(connected, quiet, last)
     except LineClosedError as error:
+        talker.is_over = True
         talker.faults.append(f"it has ended: {error.close_code} {error.close_reason}")
         # The others need not wait for it.
         for barrier in (connected, quiet)[talker.waited :]:
