@@ -28,6 +28,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
 PAGE_NAME = re.compile(r"\bdoc/[\w/-]+\.md")
+TEST_NAME = re.compile(r"\btests/[\w/]+(?:\.\w+)?")
 
 
 def name_of(path: Path) -> str:
@@ -212,6 +213,17 @@ def test_pages_that_code_names_are_there() -> None:
     }
     assert len(named) > 40, "the documents are named in the code"
     assert sorted((path, page) for path, page in named if not (ROOT / page).is_file()) == []
+
+
+def test_tests_that_scripts_run_are_there() -> None:
+    named = {
+        (name_of(path), test)
+        for path in (ROOT / "scripts").iterdir()
+        if path.is_file()
+        for test in TEST_NAME.findall(path.read_text())
+    }
+    assert len(named) > 10, "scripts name tests"
+    assert sorted((path, test) for path, test in named if not (ROOT / test).exists()) == []
 
 
 @every_document
