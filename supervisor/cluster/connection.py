@@ -35,6 +35,9 @@ _DIAL_S = 2
 _UNSENT_BYTES = 16 * 1024 * 1024
 """What may wait to be written: as much as a worker may have unacknowledged."""
 
+_REASONS = 8
+"""That are logged of one outage."""
+
 _OURS = re.compile(r'"(wspulse\.|\$js\.api\.|\$kv\.|_inbox\.)')
 """Subjects that a host needs, in what NATS says of permissions; nats-py has it in small letters."""
 
@@ -112,6 +115,8 @@ class _Trouble:
         self._where = ", ".join(map(shown_nats_url, urls))
         self._limit = LogLimit()
         self._last: Exception | None = None
+        self._told: set[str] = set()
+        """Why it could not connect, in this outage."""
         self.is_connected = False
         self.hopeless: asyncio.Future[ClusterError] = asyncio.get_running_loop().create_future()
 
@@ -125,8 +130,7 @@ class _Trouble:
                 )
             )
         elif self.is_connected:
-            if (not_logged := self._limit.admit(time.monotonic())) is not None:
-                _logger.warning("trouble with NATS", extra={"reason": repr(error), "not_logged": not_logged})
+            self._tell(str(error) or type(error).__name__)
         elif "authorization" in str(error).lower():
             self._give_up(
                 f"NATS at {self._where} refuses these credentials: name a user that it knows, or a credentials file"
@@ -137,6 +141,14 @@ class _Trouble:
                 "variable SSL_CERT_FILE names a file with its certificate"
             )
 
+    def _tell(self, reason: str) -> None:
+        if self._client.is_reconnecting:  # it tries five times a second
+            if reason in self._told or len(self._told) >= _REASONS:
+                return
+            self._told.add(reason)
+        if (not_logged := self._limit.admit(time.monotonic())) is not None:
+            _logger.warning("trouble with NATS", extra={"reason": reason, "not_logged": not_logged})
+
     def _give_up(self, sentence: str) -> None:
         if not self.hopeless.done():
             self.hopeless.set_result(ClusterError(sentence))
@@ -146,6 +158,7 @@ class _Trouble:
             _logger.warning("NATS is away", extra={"servers": self._where})
 
     async def reconnected(self) -> None:
+        self._told.clear()
         _logger.info("NATS is back", extra={"servers": self._where})
         try:
             _check_server(self._client)
