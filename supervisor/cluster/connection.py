@@ -68,7 +68,7 @@ async def connect(
     if credentials is not None:
         _check_credentials(credentials)
     client = Client()
-    trouble = _Trouble(client, urls, failed)
+    trouble = _Trouble(client, urls, failed, waits=wait)
     connecting = asyncio.ensure_future(
         client.connect(
             servers=list(map(_without_user, urls)),
@@ -109,9 +109,12 @@ async def connect(
 class _Trouble:
     """What goes wrong with the connection: while it is made, the reason why it is not; later, a line in the log."""
 
-    def __init__(self, client: Client, urls: Sequence[str], failed: Callable[[ClusterError], None]) -> None:
+    def __init__(
+        self, client: Client, urls: Sequence[str], failed: Callable[[ClusterError], None], *, waits: bool
+    ) -> None:
         self._client = client
         self._failed = failed
+        self._waits = waits
         self._where = ", ".join(map(shown_nats_url, urls))
         self._limit = LogLimit()
         self._last: Exception | None = None
@@ -130,7 +133,7 @@ class _Trouble:
                 )
             )
         elif self.is_connected:
-            self._tell(str(error) or type(error).__name__)
+            self._tell(_text(error))
         elif "authorization" in str(error).lower():
             self._give_up(
                 f"NATS at {self._where} refuses these credentials: name a user that it knows, or a credentials file"
@@ -139,6 +142,11 @@ class _Trouble:
             self._give_up(
                 f"NATS at {self._where} and this host do not agree on TLS: {error}. An authority of your own is trusted when the "
                 "variable SSL_CERT_FILE names a file with its certificate"
+            )
+        elif self._waits and not self._told:
+            self._told.add(_text(error))
+            _logger.warning(
+                "NATS cannot be reached yet, and is waited for", extra={"servers": self._where, "reason": _text(error)}
             )
 
     def _tell(self, reason: str) -> None:
@@ -154,11 +162,11 @@ class _Trouble:
             self.hopeless.set_result(ClusterError(sentence))
 
     async def disconnected(self) -> None:
+        self._told.clear()
         if self.is_connected and not self._client.is_closed:
             _logger.warning("NATS is away", extra={"servers": self._where})
 
     async def reconnected(self) -> None:
-        self._told.clear()
         _logger.info("NATS is back", extra={"servers": self._where})
         try:
             _check_server(self._client)
@@ -178,10 +186,14 @@ class _Trouble:
             )
 
     def unreachable(self, after_s: float) -> ClusterError:
-        reason = "nobody answers" if self._last is None else str(self._last) or type(self._last).__name__
+        reason = "nobody answers" if self._last is None else _text(self._last)
         return ClusterError(
             f"no NATS server accepts at {self._where} within {after_s:g} s ({reason}): is it running, and the address right?"
         )
+
+
+def _text(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _check(urls: Sequence[str]) -> None:

@@ -45,12 +45,15 @@ async def test_no_server_is_said_and_passwords_are_not() -> None:
     assert "secret" not in said
 
 
-async def test_server_is_waited_for_where_that_is_asked(tmp_path: Path) -> None:
+async def test_server_is_waited_for_where_that_is_asked_and_the_log_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with nats_servers(tmp_path) as servers:
         servers.kill(0)
         connecting = asyncio.create_task(connect(servers.urls, timeout_s=0.01, wait=True))
-        done, _ = await asyncio.wait([connecting], timeout=0.1)
+        done, _ = await asyncio.wait([connecting], timeout=0.7)
         assert not done
+        assert caplog.messages == ["NATS cannot be reached yet, and is waited for"]
         servers.start(0)
         client = await connecting
         assert client.is_connected
