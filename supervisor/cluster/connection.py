@@ -35,6 +35,9 @@ _DIAL_S = 2
 _UNSENT_BYTES = 16 * 1024 * 1024
 """What may wait to be written: as much as a worker may have unacknowledged."""
 
+_REASONS = 8
+"""That are logged of one outage."""
+
 _OURS = re.compile(r'"(wspulse\.|\$js\.api\.|\$kv\.|_inbox\.)')
 """Subjects that a host needs, in what NATS says of permissions; nats-py has it in small letters."""
 
@@ -65,7 +68,7 @@ async def connect(
     if credentials is not None:
         _check_credentials(credentials)
     client = Client()
-    trouble = _Trouble(client, urls, failed)
+    trouble = _Trouble(client, urls, failed, waits=wait)
     connecting = asyncio.ensure_future(
         client.connect(
             servers=list(map(_without_user, urls)),
@@ -106,12 +109,17 @@ async def connect(
 class _Trouble:
     """What goes wrong with the connection: while it is made, the reason why it is not; later, a line in the log."""
 
-    def __init__(self, client: Client, urls: Sequence[str], failed: Callable[[ClusterError], None]) -> None:
+    def __init__(
+        self, client: Client, urls: Sequence[str], failed: Callable[[ClusterError], None], *, waits: bool
+    ) -> None:
         self._client = client
         self._failed = failed
+        self._waits = waits
         self._where = ", ".join(map(shown_nats_url, urls))
         self._limit = LogLimit()
         self._last: Exception | None = None
+        self._told: set[str] = set()
+        """Why it could not connect, in this outage."""
         self.is_connected = False
         self.hopeless: asyncio.Future[ClusterError] = asyncio.get_running_loop().create_future()
 
@@ -125,8 +133,7 @@ class _Trouble:
                 )
             )
         elif self.is_connected:
-            if (not_logged := self._limit.admit(time.monotonic())) is not None:
-                _logger.warning("trouble with NATS", extra={"reason": repr(error), "not_logged": not_logged})
+            self._tell(_text(error))
         elif "authorization" in str(error).lower():
             self._give_up(
                 f"NATS at {self._where} refuses these credentials: name a user that it knows, or a credentials file"
@@ -136,12 +143,26 @@ class _Trouble:
                 f"NATS at {self._where} and this host do not agree on TLS: {error}. An authority of your own is trusted when the "
                 "variable SSL_CERT_FILE names a file with its certificate"
             )
+        elif self._waits and not self._told:
+            self._told.add(_text(error))
+            _logger.warning(
+                "NATS cannot be reached yet, and is waited for", extra={"servers": self._where, "reason": _text(error)}
+            )
+
+    def _tell(self, reason: str) -> None:
+        if self._client.is_reconnecting:  # it tries five times a second
+            if reason in self._told or len(self._told) >= _REASONS:
+                return
+            self._told.add(reason)
+        if (not_logged := self._limit.admit(time.monotonic())) is not None:
+            _logger.warning("trouble with NATS", extra={"reason": reason, "not_logged": not_logged})
 
     def _give_up(self, sentence: str) -> None:
         if not self.hopeless.done():
             self.hopeless.set_result(ClusterError(sentence))
 
     async def disconnected(self) -> None:
+        self._told.clear()
         if self.is_connected and not self._client.is_closed:
             _logger.warning("NATS is away", extra={"servers": self._where})
 
@@ -165,10 +186,14 @@ class _Trouble:
             )
 
     def unreachable(self, after_s: float) -> ClusterError:
-        reason = "nobody answers" if self._last is None else str(self._last) or type(self._last).__name__
+        reason = "nobody answers" if self._last is None else _text(self._last)
         return ClusterError(
             f"no NATS server accepts at {self._where} within {after_s:g} s ({reason}): is it running, and the address right?"
         )
+
+
+def _text(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _check(urls: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ from wspulse.actors.values.metrics import Metrics
 __all__ = ["ClusterPublisher"]
 
 ACKNOWLEDGED_S = 10.0
-"""For how long a caller waits: the stream's servers may be without a leader for 4 to 5 s."""
+"""For how long a caller waits: the stream's servers may be without a leader for 4 to 10 s."""
 
 _MOST_BYTES = 16 * 1024 * 1024
 """Taken and not acknowledged. Then nothing more is taken until a quarter of it is, so that callers are not looked at for each

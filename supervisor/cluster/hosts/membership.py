@@ -216,9 +216,13 @@ class Membership:
                     "a key in the cluster's bucket is no host that this version knows, and is passed over: see whose it is",
                     extra={"bucket": self.bucket.name, "key": shortened(key)},
                 )
-        elif self._roster.heard(key, info, revision, lease_clock()):
-            self._agreement.compare(self.me, self.hosts)
-            self._changed()
+        else:
+            before = self.hosts.get(info.id)
+            if self._roster.heard(key, info, revision, lease_clock()):
+                if info.id != self.me.id and (before is None or before.life != info.life):
+                    _logger.info("another host is in the cluster", extra={"host": info.id, "address": info.address})
+                self._agreement.compare(self.me, self.hosts)
+                self._changed()
 
     async def _heard(self, message: Msg) -> None:
         headers = message.headers or {}
@@ -226,8 +230,8 @@ class Membership:
         revision = int(headers["Nats-Sequence"])
         if message.data:
             self._note(key, message.data, revision)
-        elif key != host_key(self.me.id) and self._roster.gone(key, revision):
-            self._changed()
+        elif key != host_key(self.me.id):
+            self._gone(key, revision, has_left="KV-Operation" in headers)
 
     def _check_clock(self, there: float) -> None:
         apart = time.time() - there
@@ -269,8 +273,18 @@ class Membership:
             self._note(key, found.data, found.revision)
         elif self._lease.is_held() and key != host_key(self.me.id):
             revision = self._silent().get(key)  # None: it was heard in the meantime, or this host was away itself
-            if revision is not None and self._roster.gone(key, revision):
-                self._changed()
+            if revision is not None:
+                self._gone(key, revision, has_left=False)
+
+    def _gone(self, key: str, revision: int, *, has_left: bool) -> None:
+        if (info := self._roster.gone(key, revision)) is None:
+            return
+        told = {"host": info.id, "address": info.address}
+        if has_left:
+            _logger.info("a host has left the cluster", extra=told)
+        else:
+            _logger.warning("a host is gone from the cluster without a word: it died, or is cut off", extra=told)
+        self._changed()
 
     def _silent(self) -> dict[str, int]:
         return self._roster.silent_since(lease_clock() - self._pace.ttl_s)

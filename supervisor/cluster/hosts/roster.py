@@ -35,14 +35,13 @@ class Roster:
         self._alive[info.id] = info
         return changed
 
-    def gone(self, key: str, revision: int) -> bool:
-        """It has left, or its time is over: its key was like this, or purged, at that revision. Whether it was here."""
+    def gone(self, key: str, revision: int) -> HostInfo | None:
+        """It has left, or its time is over: its key was like this, or purged, at that revision. Who is not here any more."""
         if revision < self._revisions.get(key, 0) or key not in self._ids:
-            return False
+            return None
         self._revisions.pop(key)
         self._heard_at.pop(key)
-        self._alive.pop(self._ids.pop(key))
-        return True
+        return self._alive.pop(self._ids.pop(key))
 
     def still_here(self, now: float) -> None:
         """This host was away itself: all have the time that they need to be heard."""

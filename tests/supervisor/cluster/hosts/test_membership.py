@@ -43,6 +43,34 @@ async def test_hosts_see_each_other_come_and_go_at_once(url: str) -> None:
         assert a.events[before:] == ["changed"]
 
 
+async def test_log_says_who_came_who_left_and_who_is_gone_without_a_word(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told(host: str) -> list[str]:
+        return [record.message for record in caplog.records if getattr(record, "host", "") == host]
+
+    came, left, gone = (
+        "another host is in the cluster",
+        "a host has left the cluster",
+        "a host is gone from the cluster",
+    )
+    with caplog.at_level("INFO", "wspulse.cluster"):
+        async with hosts_on(url, "a") as (a,):
+            b, c = await joined(url, host_info("b")), await joined(url, host_info("c"))
+            await a.sees("a", "b", "c")
+            await b.sees("a", "b", "c")
+            await a.is_renewed()
+            assert told("c").count(came) == 2, "of a and of b, once each"
+            await b.end()
+            await a.sees("a", "c")
+            await c.sees("a", "c")
+            await c.vanish()
+            await a.sees("a")
+    assert told("b").count(left) == 2, "of a and of c"
+    assert sum(text.startswith(gone) for text in told("c")) == 1
+    assert left not in told("c")
+
+
 async def test_workers_of_a_host_are_known_elsewhere_long_before_its_next_renewal(url: str) -> None:
     async with hosts_on(url, "a", "b", ttl_s=100 * TTL_S) as (a, b):
         for workers in (((0, 1), (1, 2)), ((0, 1),)):
