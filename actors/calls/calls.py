@@ -50,7 +50,7 @@ class Calls:
         """Queue a frame for one session, wherever it lives; frames to one id keep the order of the calls.
 
         Raises ConnectionNotFoundError, ConnectionClosedError, SendBufferFullError, what the codec raises, and
-        ShardUnavailableError when the owner does not answer within 5 s (if it is on another host, the frame may arrive still).
+        ShardUnavailableError when the owner does not answer within 5 s (on another host: it may have been sent).
         """
         pending = self._deployment.send(connection_id, frame)
         if pending is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextvars import copy_context
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -102,11 +103,13 @@ class GatewayLink:
         return Found(found.host, found.key, found.revision)
 
     async def ask(self, host: str, connection_id: str, message: Message, timeout_s: float | None) -> Any:
-        ask = AskHost(host, connection_id, encode_message(message), timeout_s)
+        ask = AskHost(
+            host, connection_id, encode_message(message), monotonic() + timeout_s if timeout_s is not None else 0.0
+        )
         return decode_answer(await self._ask(ask, None if timeout_s is None else timeout_s + _MARGIN_S))
 
     async def ask_host(self, host: str, message: Message, timeout_s: float) -> list[Any]:
-        ask = AskHost(host, "", encode_message(message), timeout_s)
+        ask = AskHost(host, "", encode_message(message), monotonic() + timeout_s)
         answers = msgspec.msgpack.decode(await self._ask(ask, timeout_s + _MARGIN_S), type=list[bytes])
         return [answer for _, answer in _decoded((host, each) for each in answers)]
 

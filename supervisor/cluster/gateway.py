@@ -172,9 +172,9 @@ class Gateway:
         if not self._failure.done():
             self._failure.set_result(error)
 
-    async def _answer(self, payload: bytes) -> bytes:
+    async def _answer(self, payload: bytes, left_s: float) -> bytes:
         assert self._office is not None
-        return await self._office.answer(payload)
+        return await self._office.answer(payload, left_s)
 
     def _tell_lease(self, is_held: bool) -> None:
         self._tell(LeaseChanged(is_held))

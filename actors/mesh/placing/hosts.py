@@ -67,13 +67,13 @@ class FindId(ActorMessage):
 
 
 class AskHost(ActorMessage):
-    """Ask the shard that owns an id on another host. Result: its answer (`cluster.calls`). `timeout_s` None: no deadline.
+    """Ask the shard that owns an id on another host. Result: its answer (`cluster.calls`). `deadline` is monotonic, 0 for none.
     `connection_id` "": ask all its shards. Result then: their answers as a list of bytes, encoded."""
 
     host: str
     connection_id: str
     message: bytes
-    timeout_s: float | None
+    deadline: float
 
 
 class AskHosts(ActorMessage):

@@ -1,13 +1,17 @@
-"""`Answering`: a host's answers to the questions of others, each worked out once, however often it arrives. Of `HostCalls`."""
+"""`Answering`: a host's answers to the questions of others, each worked out once, however often it arrives. Of `HostCalls`.
+
+None is begun when its asker does not wait any more, whatever held it up on its way or here. Where that is not sure the asker is
+asked for the question: whoever has given up says nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-
-import msgspec
 
 from wspulse.supervisor.cluster.hosts.call_wire import (
     MAX_BYTES,
@@ -23,6 +27,7 @@ from wspulse.supervisor.cluster.hosts.call_wire import (
     ToAsker,
     ToHost,
 )
+from wspulse.supervisor.cluster.hosts.clocks import Clocks, clock
 
 __all__ = ["Answering"]
 
@@ -43,12 +48,24 @@ _LATEST_S = 120.0
 """On a connection that is cut off and not closed, what was sent first may arrive so much later."""
 
 
+_SILENT_S = 10.0
+"""An asker that does not send its question for so long waits no more, or asks again."""
+
+_LONGEST_WAY_S = 1.0
+"""Of a question that is taken at its word."""
+
+
 class _Job:
     """One question. What was answered is kept for as long as it may be asked for again."""
 
-    def __init__(self, question: Question, until: float) -> None:
+    def __init__(self, question: Question, until: float, sent: float, *, is_sure: bool) -> None:
+        """`sent`: it was sent then, or later. Where it is not sure that its asker waits, it is asked for all of it."""
         self.until = until
-        self.incoming = Incoming(question.size, question.piece)
+        self.deadline = sent + question.left_s
+        """Its asker waits until then, or longer."""
+        self.incoming = Incoming(question.size, question.piece if is_sure else None)
+        self.wanted = (-1, 0.0)
+        """The piece that was asked for, by its offset, and when it was first."""
         self.answer: bytes | Failed | None = None
 
     @property
@@ -61,7 +78,7 @@ class Answering:
 
     def __init__(
         self,
-        answer: Callable[[bytes], Awaitable[bytes]],
+        answer: Callable[[bytes, float], Awaitable[bytes]],
         send: Callable[[str, ToAsker], Awaitable[None]],
         piece_bytes: Callable[[], int],
     ) -> None:
@@ -74,6 +91,9 @@ class Answering:
         self._asked_back: dict[str, float] = {}
         """Questions that came again when they were not known, by their reply, and until when."""
         self._since = asyncio.get_running_loop().time()
+        self._clocks = Clocks()
+        self._doubtful = Counter[str]()
+        """By asker, how many questions it is asked for that may have been too long on their way."""
         self._kept_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
@@ -94,7 +114,10 @@ class Answering:
                 await self._begin(reply, message)
             case Question() if job is not None:
                 await self._tell(reply, job)
-            case QuestionPiece(offset, piece) if job is not None:
+            case QuestionPiece(offset, piece, left_s, sent_at) if job is not None:
+                if offset == job.wanted[0]:
+                    self._clocks.confirm(_asker(reply), sent_at, job.wanted[1])
+                    job.deadline = max(job.deadline, job.wanted[1] + left_s)
                 job.incoming.take(offset, piece)
             case AnswerWanted(offset) if job is not None:
                 if offset and offset == job.kept_bytes:
@@ -117,35 +140,69 @@ class Answering:
                 await self._send(reply, Failed("its gateway has been started anew, and may have done it before"))
                 return
             self._asked_back[reply] = now + _LATEST_S
-            question = msgspec.structs.replace(question, piece=b"")
-        job = self._jobs[reply] = _Job(question, now + question.timeout_s + _LATE_S)
-        task = asyncio.create_task(self._work(reply, job, question.timeout_s))
+        asker = _asker(reply)
+        sent = self._clocks.earliest(asker, question.sent_at)
+        # Others of that asker do not overtake those that it is asked for.
+        is_sure = (
+            not question.age_s and sent is not None and clock() < sent + _LONGEST_WAY_S and not self._doubtful[asker]
+        )
+        until = now + question.left_s + _LATE_S
+        job = self._jobs[reply] = _Job(question, until, -math.inf if sent is None else sent, is_sure=is_sure)
+        if not is_sure:
+            self._doubtful[asker] += 1
+        task = asyncio.create_task(self._work(reply, job, question.left_s, asker if not is_sure else None))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _work(self, reply: str, job: _Job, timeout_s: float) -> None:
+    async def _work(self, reply: str, job: _Job, left_s: float, doubtful: str | None) -> None:
         try:
-            if len(job.incoming.bytes) == job.incoming.size:
-                payload = bytes(job.incoming.bytes)
-            else:
-                is_large = job.incoming.size > self._piece_bytes()
-                async with asyncio.timeout(timeout_s), self._large if is_large else nullcontext():
-                    payload = await job.incoming.complete(lambda offset: self._send(reply, QuestionWanted(offset)))
-        except TimeoutError:
-            job.answer = Failed("the question did not arrive in time")
-            self._finished[reply] = job
+            is_here = await self._fetch(reply, job, left_s)
+        finally:
+            if doubtful is not None:
+                self._doubtful[doubtful] -= 1
+                if not self._doubtful[doubtful]:
+                    del self._doubtful[doubtful]
+        if not is_here:
+            # It was never begun: should it come again, it is new.
+            del self._jobs[reply]
+            self._asked_back.pop(reply, None)
             return
+        job.answer = await self._answered(bytes(job.incoming.bytes), job.deadline - clock())
         job.incoming = Incoming(0, b"")
-        try:
-            job.answer = await self._answer(payload)
-            if len(job.answer) > MAX_BYTES:
-                job.answer = Failed(f"an answer of {len(job.answer)} bytes; allowed: up to {MAX_BYTES}")
-        except Exception as error:  # what goes wrong there is theirs, and told to the asker
-            _logger.exception("a question of another host was not answered")
-            job.answer = Failed(f"{type(error).__name__}: {error}")
         self._finished[reply] = job
         self._kept_bytes += job.kept_bytes
         await self._tell(reply, job)
+
+    async def _fetch(self, reply: str, job: _Job, left_s: float) -> bool:
+        """What is not here of a question; whether all of it came."""
+
+        async def want(offset: int) -> None:
+            if offset != job.wanted[0]:
+                job.wanted = (offset, clock())
+            await self._send(reply, QuestionWanted(offset))
+
+        if job.incoming.is_complete:
+            return True
+        is_large = job.incoming.size > self._piece_bytes()
+        try:
+            async with asyncio.timeout(left_s if is_large else min(left_s, _SILENT_S)):
+                async with self._large if is_large else nullcontext():
+                    await job.incoming.complete(want)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _answered(self, payload: bytes, left_s: float) -> bytes | Failed:
+        if left_s <= 0:
+            return Failed("the question did not arrive in time")
+        try:
+            answer = await self._answer(payload, left_s)
+        except Exception as error:  # what goes wrong there is theirs, and told to the asker
+            _logger.exception("a question of another host was not answered")
+            return Failed(f"{type(error).__name__}: {error}")
+        if len(answer) > MAX_BYTES:
+            return Failed(f"an answer of {len(answer)} bytes; allowed: up to {MAX_BYTES}")
+        return answer
 
     async def _tell(self, reply: str, job: _Job, offset: int = 0) -> None:
         if job.answer is None:
@@ -176,3 +233,7 @@ class Answering:
                     self._drop(job)
                 if self._kept_bytes <= _KEPT_BYTES:
                     break
+
+
+def _asker(reply: str) -> str:
+    return reply.rpartition(".")[0]

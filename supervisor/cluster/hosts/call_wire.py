@@ -50,8 +50,11 @@ class Question(msgspec.Struct, tag=1, array_like=True):
     """Also sent again: one question, by its reply subject, is answered once."""
 
     size: int
-    timeout_s: float
+    left_s: float
+    """For how long its asker still waits."""
     piece: bytes
+    sent_at: float
+    """On the asker's clock, as that of `QuestionPiece`."""
     age_s: float = 0.0
     """For how long it may have been there already; 0.0: it has not."""
 
@@ -59,6 +62,8 @@ class Question(msgspec.Struct, tag=1, array_like=True):
 class QuestionPiece(msgspec.Struct, tag=2, array_like=True):
     offset: int
     piece: bytes
+    left_s: float
+    sent_at: float
 
 
 class AnswerWanted(msgspec.Struct, tag=3, array_like=True):
@@ -98,11 +103,12 @@ def piece_bytes(max_payload: int) -> int:
 
 
 class Incoming:
-    """A question or an answer of which the first piece, maybe an empty one, has arrived."""
+    """A question or an answer of which the first piece, maybe an empty one, has arrived, or (None) is yet to come."""
 
-    def __init__(self, size: int, piece: bytes) -> None:
+    def __init__(self, size: int, piece: bytes | None) -> None:
         self.size = size
-        self.bytes = bytearray(piece)
+        self.bytes = bytearray(piece or b"")
+        self._has_begun = piece is not None
         self._arrived = asyncio.Event()
         self._error: Exception | None = None
 
@@ -110,6 +116,7 @@ class Incoming:
         """What was not asked for, or came twice, is left."""
         if offset == len(self.bytes) and len(self.bytes) + len(piece) <= self.size:
             self.bytes += piece
+            self._has_begun = True
             self._arrived.set()
 
     def fail(self, error: Exception) -> None:
@@ -117,10 +124,14 @@ class Incoming:
         self._error = error
         self._arrived.set()
 
+    @property
+    def is_complete(self) -> bool:
+        return self._has_begun and len(self.bytes) == self.size
+
     async def complete(self, want: Callable[[int], Awaitable[None]]) -> bytes:
         """All of it, or the error with which it failed. `want(offset)` asks for more. Without an end where nobody sends: the
         caller has a deadline."""
-        while len(self.bytes) < self.size:
+        while not self.is_complete:
             self._arrived.clear()
             await want(len(self.bytes))
             with suppress(TimeoutError):

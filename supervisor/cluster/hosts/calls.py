@@ -32,6 +32,7 @@ from wspulse.supervisor.cluster.hosts.call_wire import (
     host_subject,
     piece_bytes,
 )
+from wspulse.supervisor.cluster.hosts.clocks import clock
 from wspulse.supervisor.cluster.hosts.errors import HostCallError, HostError, HostGoneError, HostTimeoutError
 from wspulse.supervisor.cluster.hosts.records import HostInfo
 
@@ -60,14 +61,23 @@ _encode = msgspec.msgpack.Encoder().encode
 class _Asked:
     """A question that waits for its answer, of a host under a life."""
 
-    def __init__(self, host: str, life: int, payload: bytes) -> None:
+    def __init__(self, host: str, life: int, payload: bytes, timeout_s: float = 0.0) -> None:
         loop = asyncio.get_running_loop()
         self.host = host
         self.life = life
         self.payload = payload
+        self._until = clock() + timeout_s
         self.heard_at = loop.time()
         self.heard = asyncio.Event()
         self.answer: asyncio.Future[Incoming] = loop.create_future()
+
+    def question(self, piece: bytes, age_s: float) -> Question:
+        now = clock()
+        return Question(len(self.payload), self._until - now, piece, now, age_s)
+
+    def piece(self, offset: int, size: int) -> QuestionPiece:
+        now = clock()
+        return QuestionPiece(offset, self.payload[offset : offset + size], self._until - now, now)
 
     def fail(self, error: HostError) -> None:
         """Before its first piece has come, or after."""
@@ -90,7 +100,8 @@ class _Asked:
 
 
 class HostCalls:
-    """See the module. `answer(payload)` answers what others ask; what it raises they get as HostCallError.
+    """See the module. `answer(payload, left_s)` answers what others ask, who wait for so long; what it raises they get as
+    HostCallError.
 
     `hosts` are those that are alive, as `Membership` has them.
     """
@@ -100,7 +111,7 @@ class HostCalls:
         client: Client,
         cluster: str,
         me: HostInfo,
-        answer: Callable[[bytes], Awaitable[bytes]],
+        answer: Callable[[bytes, float], Awaitable[bytes]],
         *,
         hosts: Mapping[str, HostInfo],
     ) -> None:
@@ -144,8 +155,8 @@ class HostCalls:
             asked.fail(HostTimeoutError(asked.host))
 
     async def ask(self, host: str, life: int, payload: bytes, *, timeout_s: float) -> bytes:
-        """The answer of a host; up to 64 MiB, as `payload`. It works it out at most once. Two questions that are under way at
-        once may be answered in either order.
+        """The answer of a host; up to 64 MiB, as `payload`. It works it out at most once, and does not begin when `timeout_s` is
+        over. Two questions that are under way at once may be answered in either order.
 
         HostGoneError at once where nobody answers for that host under this life; HostTimeoutError; HostCallError with what
         went wrong there. ValueError: `payload` is too large.
@@ -175,11 +186,11 @@ class HostCalls:
         if len(payload) > MAX_BYTES:
             raise ValueError(f"wspulse: a question of {len(payload)} bytes; allowed: up to {MAX_BYTES}")
         number = next(self._numbers)
-        asked = self._asked[number] = _Asked(host, life, payload)
+        asked = self._asked[number] = _Asked(host, life, payload, timeout_s)
         try:
             async with asyncio.timeout(timeout_s):
-                incoming = await self._first_piece(number, asked, timeout_s, silence_s)
-                if len(incoming.bytes) == incoming.size:
+                incoming = await self._first_piece(number, asked, silence_s)
+                if incoming.is_complete:
                     return bytes(incoming.bytes)
                 return await self._rest(number, asked, incoming)
         except TimeoutError:
@@ -188,7 +199,7 @@ class HostCalls:
             del self._asked[number]
             asked.end()
 
-    async def _first_piece(self, number: int, asked: _Asked, timeout_s: float, silence_s: float) -> Incoming:
+    async def _first_piece(self, number: int, asked: _Asked, silence_s: float) -> Incoming:
         """Ask, again and again: what is lost is not told."""
         loop = asyncio.get_running_loop()
         first_at: float | None = None
@@ -197,9 +208,7 @@ class HostCalls:
         piece = asked.payload[: self._piece_bytes()]
         while True:
             now = loop.time()
-            await self._send(
-                number, asked, Question(size, timeout_s, piece, 0.0 if first_at is None else now - first_at)
-            )
+            await self._send(number, asked, asked.question(piece, 0.0 if first_at is None else now - first_at))
             is_first, first_at = first_at is None, now if first_at is None else first_at
             done, _ = await asyncio.wait({asked.answer}, timeout=min(AGAIN_S, silence_s))
             if not done:
@@ -267,9 +276,8 @@ class HostCalls:
         asked.heard.set()
         match _to_asker.decode(message.data):
             case QuestionWanted(offset):
-                piece = asked.payload[offset : offset + self._piece_bytes()]
                 number = int(message.subject.rpartition(".")[2])
-                await self._send(number, asked, QuestionPiece(offset, piece))
+                await self._send(number, asked, asked.piece(offset, self._piece_bytes()))
             case AnswerPiece(size, offset, piece):
                 asked.take(size, offset, piece)
             case Failed(text):

@@ -10,6 +10,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
+from time import monotonic
 from typing import Any, Protocol
 
 import msgspec
@@ -102,10 +103,11 @@ class Office:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def answer(self, payload: bytes) -> bytes:
-        """What another host's gateway asks: the answer of the shard that owns an id, or those of all shards as a list."""
+    async def answer(self, payload: bytes, left_s: float) -> bytes:
+        """What another host's gateway asks, which waits for so long: the answer of the shard that owns an id, or those of all
+        shards as a list."""
         call = msgspec.msgpack.decode(payload, type=HostCall)
-        timeout_s = ASK_TIMEOUT_S if call.timeout_s is None else call.timeout_s
+        timeout_s = ASK_TIMEOUT_S if call.timeout_s is None else min(call.timeout_s, left_s)
         message = decode_message(call.message)
         if call.connection_id is None:
             # So that what the others answer gets there in time where one of them is stopped.
@@ -115,7 +117,11 @@ class Office:
             ]
             return msgspec.msgpack.encode(answers)
         try:
-            return encode_answer(await self._shards.ask_owner(call.connection_id, message, timeout_s=call.timeout_s))
+            return encode_answer(
+                await self._shards.ask_owner(
+                    call.connection_id, message, timeout_s=None if call.timeout_s is None else timeout_s
+                )
+            )
         except WspulseError as error:
             return encode_error(error)
 
@@ -189,13 +195,16 @@ class Office:
         info = self._hosts.get(message.host)
         if info is None:
             raise ShardUnavailableError(f"host {message.host!r} is gone")
-        payload = msgspec.msgpack.encode(HostCall(message.connection_id or None, message.message, message.timeout_s))
+        left_s = message.deadline - monotonic() if message.deadline else None
+        if left_s is not None and left_s <= 0:
+            raise ShardUnavailableError("the gateway was not asked in time")
+        payload = msgspec.msgpack.encode(HostCall(message.connection_id or None, message.message, left_s))
         while True:
             try:
-                timeout_s = _LONG_S if message.timeout_s is None else message.timeout_s
+                timeout_s = _LONG_S if left_s is None else left_s
                 return await self._calls.ask(info.id, info.life, payload, timeout_s=timeout_s)
             except HostTimeoutError as error:
-                if message.timeout_s is not None:
+                if left_s is not None:
                     raise ShardUnavailableError(str(error)) from None
             except (HostError, ValueError) as error:
                 raise ShardUnavailableError(str(error)) from None

@@ -67,7 +67,7 @@ class Host:
     def _changed(self) -> None:
         self.events.append("changed")
 
-    async def _answer(self, payload: bytes) -> bytes:
+    async def _answer(self, payload: bytes, _left_s: float) -> bytes:
         return await self.answer(payload)
 
     async def _echo(self, payload: bytes) -> bytes:

@@ -11,8 +11,10 @@ import pytest
 from tests.support.cluster.flaky_client import FlakyClient
 from tests.support.cluster.hosts_stage import CLUSTER, Host, connected, host_info, hosts_on
 from tests.support.eventually import eventually
+from tests.support.processes.nats_servers import NatsServers
 from wspulse.supervisor.cluster.hosts import answering
 from wspulse.supervisor.cluster.hosts.call_wire import MAX_BYTES, AnswerPiece, Question, ToAsker, host_subject
+from wspulse.supervisor.cluster.hosts.clocks import clock
 from wspulse.supervisor.cluster.hosts.errors import HostCallError, HostGoneError, HostTimeoutError
 
 
@@ -192,7 +194,7 @@ async def test_question_that_takes_long_is_answered_once_however_many_follow(mon
     begun: list[bytes] = []
     goes_on = asyncio.Event()
 
-    async def answer(payload: bytes) -> bytes:
+    async def answer(payload: bytes, _left_s: float) -> bytes:
         begun.append(payload)
         if payload == b"long":
             await goes_on.wait()
@@ -204,17 +206,44 @@ async def test_question_that_takes_long_is_answered_once_however_many_follow(mon
         told.append((reply, message))
 
     jobs = answering.Answering(answer, send, lambda: 1000)
-    long = Question(4, 3600, b"long")
-    await jobs.take("long", long)
+    jobs._clocks.confirm("asker", 0.0, clock() - 0.1)  # it was heard before
+
+    def question(payload: bytes, left_s: float) -> Question:
+        return Question(len(payload), left_s, payload, 0.0)
+
+    long = question(b"long", 3600)
+    await jobs.take("asker.long", long)
     for number in range(30):
-        await jobs.take(f"short {number}", Question(1, 10, b"s"))
-        await eventually(lambda number=number: told and told[-1][0] == f"short {number}", "answered")  # type: ignore[misc]
-    await jobs.take("long", long)  # its asker has heard nothing yet
-    await jobs.take("short 29", Question(1, 10, b"s"))
+        await jobs.take(f"asker.{number}", question(b"s", 10))
+        await eventually(lambda number=number: told and told[-1][0] == f"asker.{number}", "answered")  # type: ignore[misc]
+    await jobs.take("asker.long", long)  # its asker has heard nothing yet
+    await jobs.take("asker.29", question(b"s", 10))
     assert (begun.count(b"long"), len(begun)) == (1, 31)
     goes_on.set()
-    await eventually(lambda: ("long", AnswerPiece(4, 0, b"long")) in told, "answered")
+    await eventually(lambda: ("asker.long", AnswerPiece(4, 0, b"long")) in told, "answered")
     await jobs.close()
+
+
+async def test_question_that_nats_held_up_until_its_asker_gave_up_is_never_done(servers: NatsServers, url: str) -> None:
+    async with hosts_on(url, "a", "b") as (a, b):
+        done: list[bytes] = []
+
+        async def answer(payload: bytes) -> bytes:
+            done.append(payload)
+            return payload
+
+        b.answer = answer
+        assert await a.calls.ask("b", b.info.life, b"before", timeout_s=5) == b"before"
+        servers.pause(0)
+        try:
+            for late in (b"late", b"later"):
+                with pytest.raises(HostTimeoutError):
+                    await a.calls.ask("b", b.info.life, late, timeout_s=0.7)
+        finally:
+            servers.go_on(0)
+        assert await a.calls.ask("b", b.info.life, b"behind", timeout_s=5) == b"behind"
+        await eventually(lambda: not b.calls._answering._tasks, "what nobody waits for is given up")
+        assert done == [b"before", b"behind"]
 
 
 async def test_all_others_are_asked_and_one_that_fails_is_left_out(url: str) -> None:
