@@ -335,3 +335,14 @@ async def test_what_cannot_be_read_harms_nobody(servers: NatsServers) -> None:
         await feed.client.publish("wspulse.tests.out.5.5", b"no headers")
         await feed.publish(5, "a.1", b"one")
         await feed.has(5, b"one")
+
+
+@pytest.mark.parametrize("parts", ["abc", "-1", "7,", str(2**70), ",".join(["1"] * 100)])
+async def test_message_of_others_with_parts_that_are_none_does_not_hold_up_its_bucket(
+    servers: NatsServers, parts: str
+) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        await feed.want_now(5)
+        await feed.client.request("wspulse.tests.in.5.5", b"foreign", headers={"Wspulse-Parts": parts})
+        await feed.publish(5, "a.1", b"one")
+        await feed.has(5, b"foreign", b"one")
