@@ -7,6 +7,7 @@ import itertools
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
@@ -138,6 +139,30 @@ async def test_message_of_which_nobody_knows_whether_it_was_stored_is_dropped(
             await feed.publish(5, "a.1", b"one")
         await feed.publish(5, "a.2", b"two")
         await feed.has(5, b"one", b"two")
+
+
+async def test_message_that_was_stored_unheard_is_in_doubt_though_no_stream_takes_it_a_second_time(
+    servers: NatsServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = Deaf(monkeypatch)
+    monkeypatch.setattr(publishing, "_UNANSWERED_S", 0.05)
+    async with recorded_feed(servers.urls, prepare=deaf.prepare) as feed:
+        await feed.want_now(5)
+        publish = feed.client.publish
+
+        async def publish_to_nobody(subject: str, *arguments: Any, **options: Any) -> None:
+            await publish(f"nobody.{subject}", *arguments, **options)
+
+        async def publish_once(*arguments: Any, **options: Any) -> None:
+            await publish(*arguments, **options)
+            await feed.has(5, b"one")
+            deaf.is_deaf = False
+            monkeypatch.setattr(feed.client, "publish", publish_to_nobody)
+
+        monkeypatch.setattr(feed.client, "publish", publish_once)
+        with pytest.raises(PublishError, match="no stream takes it") as raised:
+            await feed.publish(5, "a.1", b"one", within_s=0.5)
+        assert raised.value.is_doubtful
 
 
 async def test_message_that_was_never_sent_is_published_however_late(
