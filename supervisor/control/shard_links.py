@@ -155,7 +155,7 @@ class ShardLinks:
                 return seat
         return next((seat for seat in order if self.is_up(seat)), order[0])
 
-    async def broadcast(self, message: BroadcastPayload) -> None:
+    async def broadcast(self, message: BroadcastPayload, *, timeout_s: float = ASK_TIMEOUT_S) -> None:
         """Have it published. One caller's broadcasts to one room keep their order, also where another worker takes over: what
         is under way by the one before is waited for, unless that is silent. Raises as `ask`."""
         number = crc32(message.room_id.encode()) % LANES
@@ -171,7 +171,7 @@ class ShardLinks:
                 lane.seat = seat
                 lane.under_way += 1
             try:
-                await self.ask(seat, message)
+                await self.ask(seat, message, timeout_s=timeout_s)
             finally:
                 lane.under_way -= 1
                 if not lane.under_way:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.control.control_stage import ControlStage, control_stage
 from wspulse import AsyncControl
+from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
 from wspulse.actors.mesh.message import GetStats, ListRooms, Message
 from wspulse.actors.values.errors import ShardUnavailableError
+from wspulse.supervisor.control.operations import CLUSTER_BROADCAST_S
+from wspulse.supervisor.control.shard_links import ShardLinks
 
 HOSTS = [
     {"id": name, "address": "x", "workers": 2, "connections": 1, "since": 1.0, "state": "this" if name == "a" else "up"}
@@ -73,3 +78,19 @@ async def test_load_is_asked_for_by_clients_that_want_it(tmp_path: Path, monkeyp
         (loaded,) = await control.hosts(load=True)
         assert loaded.load is not None
         assert (loaded.connections, loaded.load.answering, loaded.load.frames_out) == (2, 2, 6)
+
+
+async def test_broadcast_of_one_of_several_hosts_may_take_as_long_as_an_election(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    async def ask(_links: ShardLinks, _seat: int, _message: Message, *, timeout_s: float) -> None:
+        asked.append(timeout_s)
+
+    async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
+        monkeypatch.setattr(ShardLinks, "ask", ask)
+        await control.broadcast("lobby", {"event": "x"})
+        monkeypatch.setattr(stage.plane._operations, "_others", Others())
+        await control.broadcast("lobby", {"event": "x"})
+    assert asked == [ASK_TIMEOUT_S, CLUSTER_BROADCAST_S]
