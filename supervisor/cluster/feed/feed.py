@@ -115,6 +115,8 @@ class Feed:
         if bucket in self._chains or not 0 <= bucket < BUCKETS:
             raise ValueError(f"bucket {bucket} is wanted already, or is none")
         chain = self._chains[bucket] = Chain(bucket, after, self._pass_on, self._budget)
+        if after is not None:
+            self._note(bucket, after)  # of a gateway before this one: the stream may have begun anew since, below it
 
         def proved(sequence: int) -> None:
             def done() -> None:

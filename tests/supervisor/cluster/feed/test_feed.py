@@ -300,8 +300,10 @@ async def test_large_message_travels_in_parts(tmp_path: Path) -> None:
             assert [data for _, data in late.got[5]] == [large, b"small too"]
             assert await feed.feed.fetch(5, before, last) == [(last, large)]
             await api(feed.client, "STREAM.PURGE.WSPULSE_tests_5", {"seq": last})
-            with pytest.raises(MissingError):  # the last part alone is no message
+            with pytest.raises(MissingError) as raised:  # the last part alone is no message
                 await feed.feed.fetch(5, last - 1, last)
+            assert raised.value.first == last + 1
+            assert await feed.feed.fetch(5, last, last + 1) == [(last + 1, b"small too")]
 
 
 async def test_message_that_is_too_large_is_refused_at_once(servers: NatsServers) -> None:

@@ -115,6 +115,16 @@ async def test_stream_that_began_anew_below_is_lifted_by_those_who_only_listen(s
         await feed.has(5, b"one", b"two")
 
 
+async def test_stream_that_began_anew_below_a_position_of_an_earlier_feed_is_lifted(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as earlier:
+        before = await earlier.publish(5, "a.1", b"one")
+        await begin_below(earlier)
+    async with recorded_feed(servers.urls) as feed:
+        await feed.want_now(5, after=before)
+        await feed.publish(5, "a.2", b"two")
+        await feed.has(5, b"two")
+
+
 async def test_publishers_wait_while_nats_is_away(servers: NatsServers) -> None:
     async with recorded_feed(servers.urls) as feed:
         await feed.want_now(5)
