@@ -26,7 +26,9 @@ def check_nats_url(text: str) -> str:
         shown = shown_nats_url(text)
         reason = f"{shown!r} is not the address of a NATS server, such as nats://10.0.0.5:4222"
         if shown != text and _is_address(shown):
-            reason = f"the user and password before {shown!r} cannot be read: write / as %2F in them, # as %23, and ? as %3F"
+            reason = (
+                f"the user and password before {shown!r} cannot be read: write / as %2F in them, # as %23, and ? as %3F"
+            )
         raise ValueError(reason)
     return text
 

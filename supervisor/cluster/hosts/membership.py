@@ -22,7 +22,7 @@ from nats.aio.subscription import Subscription
 from wspulse.actors.cluster.lease import Lease, lease_clock
 from wspulse.actors.values.log_limit import shortened
 from wspulse.supervisor.cluster.agreement import Agreement
-from wspulse.supervisor.cluster.errors import ClusterError
+from wspulse.supervisor.cluster.errors import ClusterError, NotYetError
 from wspulse.supervisor.cluster.hosts.bucket import Bucket, BucketUnavailableError, WrongRevisionError
 from wspulse.supervisor.cluster.hosts.records import HOSTS, HostInfo, decoded, host_key
 from wspulse.supervisor.cluster.hosts.renewal import Pace, Renewal
@@ -194,7 +194,7 @@ class Membership:
 
     async def _pause(self, deadline: float) -> None:
         if time.monotonic() > deadline:
-            raise ClusterError(
+            raise NotYetError(
                 f"the cluster could not be joined within {_JOINED_WITHIN_S:g} s ({self._trouble or 'no answer'}): see that the "
                 "NATS servers run, have JetStream, and have room for files"
             )
