@@ -188,7 +188,7 @@ class Gateway:
 
     def _describe(self, load: HostLoad) -> None:
         if self._membership is not None:
-            self._membership.describe(load.connections, tuple(load.shards), tuple(load.wanted))
+            self._membership.describe(load.connections, tuple(load.shards), tuple(load.wanted), workers=load.workers)
         if self._events is not None:
             self._events.want(bool(load.wanted))
 

@@ -98,14 +98,16 @@ class Membership:
         shards: tuple[tuple[int, int], ...] | None = None,
         wanted: tuple[bytes, ...] | None = None,
         *,
+        workers: int | None = None,
         options: dict[str, str] | None = None,
     ) -> None:
-        """Have the others know how many connections this host has, or what it is set to, some seconds later, and its workers and
-        what it wants at once."""
+        """Have the others know how many connections and workers this host has, or what it is set to, some seconds later; and
+        which of its workers are up, and what it wants, at once."""
         before = self.me
         self.me = me = msgspec.structs.replace(
             before,
             connections=before.connections if connections is None else connections,
+            workers=before.workers if workers is None else workers,
             shards=before.shards if shards is None else shards,
             wanted=before.wanted if wanted is None else wanted,
             options=before.options if options is None else options,
