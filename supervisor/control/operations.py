@@ -252,7 +252,11 @@ class Operations:
             rows += map(row, found[start : start + RECORDS_PER_TURN])
             await asyncio.sleep(0)
         if self._others is not None:
-            rows += [{**row(record), "host": host} for host, record in await self._others.sessions(question)]
+            elsewhere = await self._others.sessions(question)
+            for start in range(0, len(elsewhere), RECORDS_PER_TURN):
+                some = elsewhere[start : start + RECORDS_PER_TURN]
+                rows += [{**row(record), "host": host} for host, record in some]
+                await asyncio.sleep(0)
         return self._listed(answers, rows)
 
     async def rooms(self, _args: NoArguments, _encoding: str) -> Listed:
