@@ -261,10 +261,11 @@ class LivingHosts(ActorMessage):
 
 
 class HostLoad(ActorMessage):
-    """How many connections this host has, for people who look at the others; (seat, incarnation) of its workers; and what the
-    topics of events begin with that it wants of the others."""
+    """How many connections and workers this host has, for people who look at the others; (seat, incarnation) of the workers that
+    are up; and what the topics of events begin with that it wants of the others."""
 
     connections: int
+    workers: int
     shards: list[tuple[int, int]] = []
     wanted: list[bytes] = []
 

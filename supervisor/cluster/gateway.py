@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from wspulse.actors.mesh.lifecycle import (
 from wspulse.actors.mesh.message import Envelope, Message, Tell
 from wspulse.actors.mesh.stream import Stream
 from wspulse.supervisor.cluster.connection import connect
-from wspulse.supervisor.cluster.errors import ClusterError
+from wspulse.supervisor.cluster.errors import ClusterError, NotYetError
 from wspulse.supervisor.cluster.events.relay import EventRelay
 from wspulse.supervisor.cluster.exchange.exchange import Exchange
 from wspulse.supervisor.cluster.exchange.positions import Positions
@@ -112,7 +113,7 @@ class Gateway:
             self._feed = feed = Feed(
                 client, spec.cluster, replicas=spec.replicas, life=self._life, deliver=self._deliver
             )
-            await feed.open()
+            await _patiently(feed.open, waits=spec.waits)
             stack.push_async_callback(feed.close)
             await self._open_office(client, feed, stack)
             positions = Positions(spec.positions_path)
@@ -155,7 +156,7 @@ class Gateway:
         stack.callback(shards.close)
         await calls.open()
         stack.push_async_callback(calls.close)
-        await membership.join()
+        await _patiently(membership.join, waits=spec.waits)
         stack.push_async_callback(membership.leave)
         self._has_joined = True
         self._hosts_changed()
@@ -187,7 +188,7 @@ class Gateway:
 
     def _describe(self, load: HostLoad) -> None:
         if self._membership is not None:
-            self._membership.describe(load.connections, tuple(load.shards), tuple(load.wanted))
+            self._membership.describe(load.connections, tuple(load.shards), tuple(load.wanted), workers=load.workers)
         if self._events is not None:
             self._events.want(bool(load.wanted))
 
@@ -219,3 +220,14 @@ class Gateway:
                     self._membership.describe(options=envelope.message.options)
             case SeatOpened() | SeatGone() | SlotTable():
                 self._shards.hear(envelope.message)
+
+
+async def _patiently(join: Callable[[], Awaitable[None]], *, waits: bool) -> None:
+    """Do it again where it `waits`, until JetStream answers. Raises ClusterError."""
+    while True:
+        try:
+            return await join()
+        except NotYetError as error:
+            if not waits:
+                raise
+            _logger.warning("the cluster cannot be joined yet", extra={"reason": str(error).removeprefix("wspulse: ")})

@@ -26,9 +26,10 @@ class HostBus:
 
     def start(self, seating: Seating) -> None:
         """Have the workers that are started use it. Raises StartError."""
+        self._cluster.seating = seating
         if self._cluster.is_wanted:
             seating.cluster = self._cluster.seat
-            seating.bus = self._cluster.start(seating, self._socket_path)
+            seating.bus = self._cluster.start(self._socket_path)
             self._kept += self._cluster.kept
         elif seating.workers > 1:
             seating.bus = self.forwarded()

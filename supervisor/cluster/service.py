@@ -103,7 +103,8 @@ class ClusterService:
         self._losses = 0
         self.endpoints: tuple[str, str] | None = None
         """Of the gateway's bus, for pushing and subscribing; None without one."""
-        self._seating: Seating | None = None
+        self.seating: Seating | None = None
+        """Of the workers, from their start on."""
         self._positions_path = Path()
         self._gateway_path = ""
         self._mailbox: socket.socket | None = None
@@ -140,11 +141,10 @@ class ClusterService:
         )
         self._hosts = [self._me]
 
-    def start(self, seating: Seating, socket_path: Callable[[str], str]) -> tuple[str, str]:
+    def start(self, socket_path: Callable[[str], str]) -> tuple[str, str]:
         """Start the gateway. `socket_path(name)` is where a socket is to be. Returns the endpoints of its bus for pushing and
         subscribing. Raises StartError."""
         check_installed(has_credentials=self._settings.cluster_credentials is not None)
-        self._seating = seating
         self._paths = socket_path("bus-push"), socket_path("bus-publish")
         self._positions_path = Path(self._paths[0]).with_name("positions")
         self._gateway_path = socket_path("gateway")
@@ -198,8 +198,13 @@ class ClusterService:
                 return
         self._tell_load()
 
+    def _workers(self) -> int:
+        return self._settings.workers if self.seating is None else self.seating.workers
+
     def _load(self) -> HostLoad:
-        return HostLoad(self._connections(), sorted(self._shards.items()), list(self._events.wanted_here))
+        return HostLoad(
+            self._connections(), self._workers(), sorted(self._shards.items()), list(self._events.wanted_here)
+        )
 
     def _tell_load(self) -> None:
         self._tell_gateway(self._load())
@@ -221,7 +226,7 @@ class ClusterService:
             {
                 "id": host.id,
                 "address": host.address,
-                "workers": host.workers,
+                "workers": self._workers() if host.id == own else host.workers,
                 "connections": self._connections() if host.id == own else host.connections,
                 "since": host.started_at,
                 "state": "this" if host.id == own else "up",
@@ -266,7 +271,7 @@ class ClusterService:
         with theirs:
             assert self._mailbox is not None
             assert self._me is not None
-            assert self._seating is not None
+            assert self.seating is not None
             push_path, subscribe_path = self._paths
             spec = GatewaySpec(
                 urls=tuple(settings.cluster or ()),
@@ -280,12 +285,15 @@ class ClusterService:
                 subscribe_path=subscribe_path,
                 positions_path=str(self._positions_path),
                 host=msgspec.structs.replace(
-                    self._me, shards=tuple(sorted(self._shards.items())), wanted=self._events.wanted_here
+                    self._me,
+                    workers=self._workers(),
+                    shards=tuple(sorted(self._shards.items())),
+                    wanted=self._events.wanted_here,
                 ),
                 lease=self._lease,
                 mailbox=self._mailbox,
-                seats=dict(self._seating.paths),
-                table=self._seating.table,
+                seats=dict(self.seating.paths),
+                table=self.seating.table,
                 channel=theirs,
                 log_level=settings.log_level,
                 log_format=settings.log_format,

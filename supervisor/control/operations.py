@@ -44,6 +44,9 @@ from wspulse.supervisor.protocol.wire import Incomplete, NoArguments
 
 __all__ = ["Operations", "OtherHosts", "Supervised"]
 
+CLUSTER_BROADCAST_S = 9.5
+"""Its servers may be without a leader for 5 s. Less than the 10 s of clients, so that they are told."""
+
 RECORDS_PER_TURN = 2000
 """About 2 ms of the supervisor's loop."""
 
@@ -189,7 +192,9 @@ class Operations:
 
     async def broadcast(self, args: BroadcastArguments, encoding: str) -> None:
         self._check_open()
-        await self._links.broadcast(BroadcastPayload(args.room, bytes(args.frame), encoding, args.exclude))
+        timeout_s = ASK_TIMEOUT_S if self._others is None else CLUSTER_BROADCAST_S
+        message = BroadcastPayload(args.room, bytes(args.frame), encoding, args.exclude)
+        await self._links.broadcast(message, timeout_s=timeout_s)
 
     async def kick(self, args: KickArguments, _encoding: str) -> None:
         self._check_open()
@@ -247,7 +252,11 @@ class Operations:
             rows += map(row, found[start : start + RECORDS_PER_TURN])
             await asyncio.sleep(0)
         if self._others is not None:
-            rows += [{**row(record), "host": host} for host, record in await self._others.sessions(question)]
+            elsewhere = await self._others.sessions(question)
+            for start in range(0, len(elsewhere), RECORDS_PER_TURN):
+                some = elsewhere[start : start + RECORDS_PER_TURN]
+                rows += [{**row(record), "host": host} for host, record in some]
+                await asyncio.sleep(0)
         return self._listed(answers, rows)
 
     async def rooms(self, _args: NoArguments, _encoding: str) -> Listed:

@@ -26,9 +26,6 @@ __all__ = ["ShardLinks"]
 UNTAKEN_BYTES = 160 * 1024 * 1024
 """Two of the largest requests: what may be under way to a shard that answers nothing."""
 
-OVER_HOSTS_S = 11.0
-"""For a broadcast to several hosts: the worker that publishes it says after 10 s why it could not."""
-
 LANES = 1024
 """Of rooms whose broadcasts go by the same worker."""
 
@@ -87,7 +84,6 @@ class ShardLinks:
         self._owners = Owners(self.placement, self._references)
         self._names = names
         self._is_silent = is_silent
-        self._broadcast_s = ASK_TIMEOUT_S
         self._lanes: dict[int, _Lane] = {}
         self._is_open = False
 
@@ -103,9 +99,8 @@ class ShardLinks:
             reference.link.close()
 
     def look_elsewhere(self, elsewhere: Elsewhere) -> None:
-        """There are other hosts: ask them about ids that nobody has here, and wait for as long as broadcasts may take."""
+        """Ask on other hosts about ids that nobody has here."""
         self._owners.elsewhere = elsewhere
-        self._broadcast_s = OVER_HOSTS_S
 
     def hear(self, message: SeatOpened | SeatGone | SlotTable) -> None:
         """What all workers are told."""
@@ -160,7 +155,7 @@ class ShardLinks:
                 return seat
         return next((seat for seat in order if self.is_up(seat)), order[0])
 
-    async def broadcast(self, message: BroadcastPayload) -> None:
+    async def broadcast(self, message: BroadcastPayload, *, timeout_s: float = ASK_TIMEOUT_S) -> None:
         """Have it published. One caller's broadcasts to one room keep their order, also where another worker takes over: what
         is under way by the one before is waited for, unless that is silent. Raises as `ask`."""
         number = crc32(message.room_id.encode()) % LANES
@@ -176,7 +171,7 @@ class ShardLinks:
                 lane.seat = seat
                 lane.under_way += 1
             try:
-                await self.ask(seat, message, timeout_s=self._broadcast_s)
+                await self.ask(seat, message, timeout_s=timeout_s)
             finally:
                 lane.under_way -= 1
                 if not lane.under_way:

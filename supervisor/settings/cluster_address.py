@@ -22,15 +22,24 @@ def shown_nats_url(text: str) -> str:
 
 def check_nats_url(text: str) -> str:
     """The form of an address. Raises ValueError, which shows no password."""
-    shown = shown_nats_url(text)
+    if not _is_address(text):
+        shown = shown_nats_url(text)
+        reason = f"{shown!r} is not the address of a NATS server, such as nats://10.0.0.5:4222"
+        if shown != text and _is_address(shown):
+            reason = (
+                f"the user and password before {shown!r} cannot be read: write / as %2F in them, # as %23, and ? as %3F"
+            )
+        raise ValueError(reason)
+    return text
+
+
+def _is_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        is_address = parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0
+        is_server = parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        is_address = False
-    if not is_address or parts.path or parts.query or parts.fragment:
-        raise ValueError(f"{shown!r} is not the address of a NATS server, such as nats://10.0.0.5:4222")
-    return text
+        return False
+    return is_server and not (parts.path or parts.query or parts.fragment)
 
 
 def check_cluster_name(text: str) -> str:
@@ -42,6 +51,6 @@ def check_cluster_name(text: str) -> str:
 
 def check_host_id(text: str) -> str:
     """The form of a host's name. Raises ValueError."""
-    if not 0 < len(text.encode()) <= 200 or not text.isprintable():
+    if not text.isprintable() or not 0 < len(text.encode()) <= 200:
         raise ValueError(f"{text[:100]!r} is not a name for a host; allowed: up to 200 bytes of printable text")
     return text

@@ -71,6 +71,16 @@ async def test_load_of_each_host_is_known_on_both(hosts: list[ServerProcess]) ->
         client.drop()
 
 
+async def test_workers_that_were_added_are_counted_on_both(hosts: list[ServerProcess]) -> None:
+    async with AsyncControl(hosts[0].control) as here, AsyncControl(hosts[1].control) as there, asyncio.timeout(60):
+        for workers in (WORKERS + 1, WORKERS):
+            await here.scale(workers)
+            counts = {row.address: row.workers for row in await here.hosts()}
+            assert counts[hosts[0].url] == workers
+            while counts != {row.address: row.workers for row in await there.hosts()}:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
 async def test_events_of_either_host_are_told_on_both_with_its_name(hosts: list[ServerProcess]) -> None:
     async with AsyncControl(hosts[0].control) as first, AsyncControl(hosts[1].control) as second:
         names = {row.address: row.id for row in await first.hosts()}

@@ -95,8 +95,10 @@ class EventRelay:
             self._changed.clear()
             with suppress(nats.errors.Error):
                 await self._subscribe()
-                while self._waiting or self._dropped:
+                while self._client.is_connected and (self._waiting or self._dropped):
                     await self._send()
+            if not self._client.is_connected:
+                self._drop()
 
     async def _subscribe(self) -> None:
         if self._is_wanted and self._subscription is None:
@@ -114,10 +116,14 @@ class EventRelay:
             size += _size(batch[-1])
         self._waiting_bytes -= size
         self._number += 1
-        if not self._client.is_connected:
-            return  # whoever gets the next one sees it in its number
         dropped, self._dropped = self._dropped, 0
         await self._client.publish(self._subject, _encode(_Batch(self._host, self._life, self._number, dropped, batch)))
+
+    def _drop(self) -> None:
+        """What waits: it would come long after it has happened. Whoever gets the next events is told how many are missing."""
+        self._dropped += len(self._waiting)
+        self._waiting.clear()
+        self._waiting_bytes = 0
 
     async def _on_batch(self, message: Msg) -> None:
         batch = _decode(message.data)

@@ -1,7 +1,8 @@
 """`Positions`: how far each bucket has certainly come on this host, in a file that outlives the gateway.
 
 The gateway owns it. A position is written one to two seconds late: what was given to the sockets when a gateway is killed may not
-have left it. The next gateway begins there, and the workers drop what they had. One file for one life of the supervisor: the
+have left it. The next gateway begins there, and the workers drop what they had. A worker that stands still for longer than that
+when its gateway dies misses what waited for it there: it sees the gap. One file for one life of the supervisor: the
 workers of another have joined nothing yet.
 """
 

@@ -115,6 +115,8 @@ class Feed:
         if bucket in self._chains or not 0 <= bucket < BUCKETS:
             raise ValueError(f"bucket {bucket} is wanted already, or is none")
         chain = self._chains[bucket] = Chain(bucket, after, self._pass_on, self._budget)
+        if after is not None:
+            self._note(bucket, after)  # of a gateway before this one: the stream may have begun anew since, below it
 
         def proved(sequence: int) -> None:
             def done() -> None:
@@ -193,7 +195,10 @@ class Feed:
         while True:
             known = self._known(partition)
             ack = await self._publish(bucket, message_id, parts, deadline)
-            if ack.seq > known or (ack.duplicate and ack.seq > above):
+            if ack.seq > known:
+                return ack.seq
+            # An earlier feed may have stored it, or this one, unheard, in the stream that began anew.
+            if ack.duplicate and ack.seq > above and not await self._watch.is_below(partition, ack.seq, known):
                 return ack.seq
             # The stream began anew in the servers' memory, with sequences that other feeds take for doubles.
             await self._watch.lift(partition, known)

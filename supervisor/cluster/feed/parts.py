@@ -23,6 +23,9 @@ HEADERS_BYTES = 1024
 
 _MOST_PARTS = 48
 
+_DIGITS = 20
+"""More than a sequence has."""
+
 
 def cut(data: bytes, max_payload: int) -> list[bytes]:
     """The parts. Raises ValueError, with a reason for people, for what is too large."""
@@ -48,9 +51,18 @@ def last_part_headers(earlier: list[int]) -> dict[str, str]:
 
 
 def read_headers(sequence: int, data: bytes, headers: Mapping[str, str]) -> Stored:
-    if PARTS in headers:
-        return Stored(sequence, data, parts=tuple(map(int, headers[PARTS].split(","))))
+    if PARTS in headers and (parts := _parts(headers[PARTS], sequence)):
+        return Stored(sequence, data, parts=parts)
     return Stored(sequence, data, PART in headers)
+
+
+def _parts(text: str, sequence: int) -> tuple[int, ...]:
+    """Nothing for what no feed has written: whoever may publish to NATS may write anything."""
+    words = text.split(",")
+    if len(words) > _MOST_PARTS or not all(word.isdecimal() and len(word) < _DIGITS for word in words):
+        return ()
+    parts = tuple(map(int, words))
+    return parts if all(0 < part < sequence for part in parts) else ()
 
 
 def read_stored(sequence: int, data: bytes, block: bytes) -> Stored:

@@ -62,7 +62,7 @@ _ack = msgspec.json.Decoder(Ack)
 class _Outgoing:
     """A message that is not acknowledged."""
 
-    __slots__ = ("acknowledged", "again_at", "data", "deadline", "headers", "is_doubtful", "reason", "reply", "subject")
+    __slots__ = ("acknowledged", "again_at", "data", "deadline", "headers", "reason", "reply", "subject", "unanswered")
 
     def __init__(self, subject: str, reply: str, data: bytes, headers: dict[str, str], deadline: float) -> None:
         self.subject = subject
@@ -72,7 +72,8 @@ class _Outgoing:
         self.deadline = deadline
         self.again_at = 0.0
         self.reason = "NATS is not connected"
-        self.is_doubtful = False
+        self.unanswered = 0
+        """How often it was sent without an answer: each of these may have stored it."""
         self.acknowledged: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
 
 
@@ -128,7 +129,7 @@ class Publisher:
             return
         outgoing.reason = "no stream has acknowledged it"
         outgoing.again_at = time.monotonic() + _UNANSWERED_S
-        outgoing.is_doubtful = True
+        outgoing.unanswered += 1
         try:
             await self._client.publish(outgoing.subject, outgoing.data, outgoing.reply, outgoing.headers)
         except nats.errors.MaxPayloadError:
@@ -158,7 +159,7 @@ class Publisher:
             return
         if not message.data:
             outgoing.reason, outgoing.again_at = "no stream takes it", 0.0  # "no responders"
-            outgoing.is_doubtful = False
+            outgoing.unanswered -= 1
             return
         ack = _ack.decode(message.data)
         if ack.error is None:
@@ -167,9 +168,9 @@ class Publisher:
             _fail(outgoing, ack.error.description)
         else:
             outgoing.reason, outgoing.again_at = ack.error.description, 0.0
-            outgoing.is_doubtful = False
+            outgoing.unanswered -= 1
 
 
 def _fail(outgoing: _Outgoing, reason: str) -> None:
     if not outgoing.acknowledged.done():
-        outgoing.acknowledged.set_exception(PublishError(reason, is_doubtful=outgoing.is_doubtful))
+        outgoing.acknowledged.set_exception(PublishError(reason, is_doubtful=outgoing.unanswered > 0))

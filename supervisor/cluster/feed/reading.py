@@ -30,7 +30,7 @@ ANEW = "/anew"
 
 
 class MissingError(Exception):
-    """The stream no longer has all that was asked for. `first` is the first sequence that it still has."""
+    """The stream no longer has all that was asked for. `first` is the first sequence from which on it has whole messages."""
 
     def __init__(self, first: int) -> None:
         super().__init__(f"the stream begins at {first}")
@@ -88,7 +88,7 @@ class Reader:
         """Whole messages behind `after`, up to `upto`. Raises MissingError."""
         found: list[tuple[int, bytes]] = []
         pieces: dict[int, bytes] = {}
-        is_whole = True
+        whole_after = after
         position = after
         while (stored := await self.next(bucket, position)) is not None and stored.sequence <= upto:
             position = stored.sequence
@@ -97,10 +97,11 @@ class Reader:
                 continue
             missing = [part for part in stored.parts if part not in pieces]
             pieces |= await self.parts(bucket, missing)
-            is_whole = is_whole and all(part in pieces for part in stored.parts)
+            if not all(part in pieces for part in stored.parts):
+                whole_after = position
             found.append((position, b"".join([*(pieces.pop(part, b"") for part in stored.parts), stored.data])))
-        first = await self._first(bucket % PARTITIONS)
-        if first > after + 1 or not is_whole:
+        first = max(await self._first(bucket % PARTITIONS), whole_after + 1)
+        if first > after + 1:
             raise MissingError(first)
         return found
 

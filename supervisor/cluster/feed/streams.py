@@ -18,7 +18,7 @@ import nats.errors
 from nats.aio.client import Client
 
 from wspulse.supervisor.cluster.asking import ask
-from wspulse.supervisor.cluster.errors import ClusterError
+from wspulse.supervisor.cluster.errors import ClusterError, NotYetError
 from wspulse.supervisor.cluster.feed.names import PARTITIONS, Names
 
 __all__ = ["API", "APIError", "Info", "Streams"]
@@ -206,7 +206,7 @@ class Streams:
                 if not passes and (error := self._told(name, info.error)) is not None:
                     return error
             if time.monotonic() > deadline:
-                return ClusterError(
+                return NotYetError(
                     f"NATS is there, but JetStream does not answer for {_MADE_WITHIN_S:.0f} s: is it enabled (nats-server -js) "
                     "in all servers, and do more than half of them run?"
                 )

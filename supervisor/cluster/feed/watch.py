@@ -92,6 +92,17 @@ class Watch:
                 self._lifted[partition] = above
                 self._lose([partition], 1)
 
+    async def is_below(self, partition: int, sequence: int, known: int) -> bool:
+        """Whether the stream in which a message has this sequence began anew, below `known`, which had been given before."""
+        for _ in range(_BEHIND_LOOKS):
+            if sequence <= self._lifted[partition]:
+                return True
+            info = await self._streams.info(partition)
+            if info is None or not info.is_led or info.state.last_seq >= known:
+                return False
+            await asyncio.sleep(_LOOK_S)
+        return True
+
     async def _feel_pulse(self) -> None:
         while True:
             await asyncio.sleep(_PULSE_S)

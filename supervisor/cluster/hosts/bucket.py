@@ -20,7 +20,7 @@ import nats.errors
 from nats.aio.client import Client
 
 from wspulse.actors.values.log_limit import LogLimit
-from wspulse.supervisor.cluster.errors import ClusterError
+from wspulse.supervisor.cluster.errors import ClusterError, NotYetError
 from wspulse.supervisor.cluster.hosts.records import HOSTS
 
 __all__ = ["ATTEMPT_S", "Bucket", "BucketUnavailableError", "Found", "NotSentError", "WrongRevisionError"]
@@ -90,7 +90,7 @@ class Bucket:
                 info = await self._info() or await self._make()
             except BucketUnavailableError as error:
                 if time.monotonic() > deadline:
-                    raise ClusterError(
+                    raise NotYetError(
                         f"JetStream did not answer within {_OPENED_WITHIN_S:g} s ({error}): see that most of the NATS "
                         f"servers of the cluster run, with JetStream"
                     ) from error

@@ -22,7 +22,7 @@ from nats.aio.subscription import Subscription
 from wspulse.actors.cluster.lease import Lease, lease_clock
 from wspulse.actors.values.log_limit import shortened
 from wspulse.supervisor.cluster.agreement import Agreement
-from wspulse.supervisor.cluster.errors import ClusterError
+from wspulse.supervisor.cluster.errors import ClusterError, NotYetError
 from wspulse.supervisor.cluster.hosts.bucket import Bucket, BucketUnavailableError, WrongRevisionError
 from wspulse.supervisor.cluster.hosts.records import HOSTS, HostInfo, decoded, host_key
 from wspulse.supervisor.cluster.hosts.renewal import Pace, Renewal
@@ -98,14 +98,16 @@ class Membership:
         shards: tuple[tuple[int, int], ...] | None = None,
         wanted: tuple[bytes, ...] | None = None,
         *,
+        workers: int | None = None,
         options: dict[str, str] | None = None,
     ) -> None:
-        """Have the others know how many connections this host has, or what it is set to, some seconds later, and its workers and
-        what it wants at once."""
+        """Have the others know how many connections and workers this host has, or what it is set to, some seconds later; and
+        which of its workers are up, and what it wants, at once."""
         before = self.me
         self.me = me = msgspec.structs.replace(
             before,
             connections=before.connections if connections is None else connections,
+            workers=before.workers if workers is None else workers,
             shards=before.shards if shards is None else shards,
             wanted=before.wanted if wanted is None else wanted,
             options=before.options if options is None else options,
@@ -194,7 +196,7 @@ class Membership:
 
     async def _pause(self, deadline: float) -> None:
         if time.monotonic() > deadline:
-            raise ClusterError(
+            raise NotYetError(
                 f"the cluster could not be joined within {_JOINED_WITHIN_S:g} s ({self._trouble or 'no answer'}): see that the "
                 "NATS servers run, have JetStream, and have room for files"
             )

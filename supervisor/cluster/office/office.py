@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 
 from wspulse.actors.bus.cluster.buckets import bucket_of
-from wspulse.actors.bus.message import room_topic, topic_of
+from wspulse.actors.bus.message import room_topic
 from wspulse.actors.cluster.calls import decode_message, encode_answer, encode_error
 from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
 from wspulse.actors.mesh.mailbox import Mailbox
@@ -239,7 +239,7 @@ class Office:
                         after = error.first - 1
         except TimeoutError:
             raise ShardUnavailableError("the streams do not answer") from None
-        return [data for _, data in found if topic_of(data) == topic]
+        return [data for _, data in found if data.startswith(topic)]
 
     def _in_turn(self, connection_id: str, change: Callable[[], Awaitable[Any]]) -> asyncio.Task[Any]:
         """Changes of one entry come in the order in which they were asked for."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.control.control_stage import ControlStage, control_stage
 from wspulse import AsyncControl
-from wspulse.actors.mesh.message import GetStats, ListRooms, Message
+from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
+from wspulse.actors.mesh.message import ConnectionRecord, GetStats, ListConnections, ListRooms, Message
 from wspulse.actors.values.errors import ShardUnavailableError
+from wspulse.supervisor.control import operations
+from wspulse.supervisor.control.operations import CLUSTER_BROADCAST_S, RECORDS_PER_TURN, ConnectionsArguments
+from wspulse.supervisor.control.shard_links import ShardLinks
 
 HOSTS = [
     {"id": name, "address": "x", "workers": 2, "connections": 1, "since": 1.0, "state": "this" if name == "a" else "up"}
@@ -73,3 +81,48 @@ async def test_load_is_asked_for_by_clients_that_want_it(tmp_path: Path, monkeyp
         (loaded,) = await control.hosts(load=True)
         assert loaded.load is not None
         assert (loaded.connections, loaded.load.answering, loaded.load.frames_out) == (2, 2, 6)
+
+
+class Crowded(Others):
+    """Host b, with many sessions."""
+
+    async def sessions(self, _question: ListConnections) -> list[tuple[str, ConnectionRecord]]:
+        record = ConnectionRecord("ann", "tea", 0, 1, 1, "connected", 1.0, 0)
+        return [("b", record)] * (10 * RECORDS_PER_TURN)
+
+
+async def test_many_sessions_of_other_hosts_are_listed_in_several_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = 0
+    in_turns: Counter[int] = Counter()
+
+    def row(_record: ConnectionRecord) -> dict[str, Any]:
+        in_turns[turn] += 1
+        return {}
+
+    async with control_stage(tmp_path) as stage:
+        monkeypatch.setattr(operations, "_row", row)
+        monkeypatch.setattr(stage.plane._operations, "_others", Crowded())
+        listing = asyncio.create_task(stage.plane._operations.connections(ConnectionsArguments(), "json"))
+        while not listing.done():
+            turn += 1
+            await asyncio.sleep(0)
+        assert await listing == [{"host": "b"}] * (10 * RECORDS_PER_TURN)
+    assert max(in_turns.values()) == RECORDS_PER_TURN
+
+
+async def test_broadcast_of_one_of_several_hosts_may_take_as_long_as_an_election(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    async def ask(_links: ShardLinks, _seat: int, _message: Message, *, timeout_s: float) -> None:
+        asked.append(timeout_s)
+
+    async with control_stage(tmp_path) as stage, AsyncControl(stage.endpoint) as control:
+        monkeypatch.setattr(ShardLinks, "ask", ask)
+        await control.broadcast("lobby", {"event": "x"})
+        monkeypatch.setattr(stage.plane._operations, "_others", Others())
+        await control.broadcast("lobby", {"event": "x"})
+    assert asked == [ASK_TIMEOUT_S, CLUSTER_BROADCAST_S]

@@ -6,21 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from zlib import crc32
 
 import pytest
 
 from tests.support.control.control_stage import PretendedShard
 from tests.support.eventually import eventually
-from wspulse.actors.bus.cluster.publisher import ACKNOWLEDGED_S
-from wspulse.actors.mesh.actor import ASK_TIMEOUT_S
 from wspulse.actors.mesh.lifecycle import SeatGone, SeatOpened, SlotTable, TableAdopted
 from wspulse.actors.mesh.message import BroadcastPayload, GetStats, Kick, ListRooms
-from wspulse.actors.mesh.placing.owners import Elsewhere
 from wspulse.actors.values.errors import ConnectionNotFoundError, SessionMovedError, ShardUnavailableError
-from wspulse.supervisor.control import shard_links
-from wspulse.supervisor.control.shard_links import OVER_HOSTS_S, ShardLinks
+from wspulse.supervisor.control.shard_links import ShardLinks
 from wspulse.supervisor.premises.listeners.listen_socket import open_mailbox_listener
 from wspulse.supervisor.process.seating import packed
 
@@ -92,18 +88,6 @@ async def test_ask_of_a_shard_that_is_down_waits_for_its_replacement_until_the_d
         await made.up(0)
         assert await asking == "gone"
         assert made.shards[0].asked == [Kick("in time")], "what was told to have failed is not carried out"
-
-
-async def test_broadcast_over_several_hosts_has_the_time_that_these_need(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shard_links, "OVER_HOSTS_S", 0.05)
-    async with stage(tmp_path, 1) as made:
-        made.links.look_elsewhere(cast("Elsewhere", None))
-        async with asyncio.timeout(ASK_TIMEOUT_S - 1):
-            with pytest.raises(ShardUnavailableError):
-                await made.links.broadcast(BroadcastPayload("tea", b"{}", "json"))
-    assert OVER_HOSTS_S > ACKNOWLEDGED_S
 
 
 async def test_all_are_asked_at_once_and_the_one_that_is_down_is_left_out(tmp_path: Path) -> None:

@@ -234,3 +234,16 @@ def test_address_of_a_nats_server_that_is_wrong_is_refused_without_its_password(
         resolve({"config": str(tmp_path / "server.toml")}, {})
     assert "address" in str(raised.value)
     assert "sec" not in str(raised.value)
+
+
+@pytest.mark.parametrize("password", ["a/secret", "a#secret", "a?secret", "/", "1/secret"])
+def test_password_that_is_not_encoded_is_told_without_it(password: str) -> None:
+    with pytest.raises(SettingError, match="the user and password before 'nats://host:4222' cannot be read") as raised:
+        resolve({"cluster": [f"nats://me:{password}@host:4222"]}, {})
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["", "\udcff", "a\n", "ö" * 101])
+def test_name_of_a_host_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(SettingError, match="is not a name for a host; allowed: up to 200 bytes of printable text"):
+        resolve({"cluster": ["nats://a"], "host_id": name}, {})

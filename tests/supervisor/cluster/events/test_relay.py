@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +95,23 @@ async def test_what_was_dropped_there_or_on_the_way_is_counted_here(url: str) ->
         b.relay.give(numbered(2))
         await a.has(2)
         assert a.dropped == 8
+
+
+async def test_what_happens_while_nats_is_away_is_dropped_and_counted(tmp_path: Path) -> None:
+    with nats_servers(tmp_path) as servers:
+        async with joined(servers.url, "a") as a, joined(servers.url, "b") as b:
+            await a.listens()
+            servers.kill(0)
+            clients = [host.relay._client for host in (a, b)]
+            await eventually(lambda: not any(client.is_connected for client in clients), "NATS is away")
+            b.relay.give(numbered(1, 2, dropped=3))
+            await eventually(lambda: not b.relay._waiting, "they are dropped")
+            servers.start(0)
+            await eventually(lambda: all(client.is_connected for client in clients), "NATS is back")
+            await a.relay._client.flush()
+            b.relay.give(numbered(3))
+            await a.has(1)
+            assert (a.events, a.dropped) == ([b"3"], 5)
 
 
 async def test_gateway_that_took_over_may_have_lost_some(url: str) -> None:

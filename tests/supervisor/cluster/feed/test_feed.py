@@ -7,6 +7,7 @@ import itertools
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
@@ -138,6 +139,30 @@ async def test_message_of_which_nobody_knows_whether_it_was_stored_is_dropped(
             await feed.publish(5, "a.1", b"one")
         await feed.publish(5, "a.2", b"two")
         await feed.has(5, b"one", b"two")
+
+
+async def test_message_that_was_stored_unheard_is_in_doubt_though_no_stream_takes_it_a_second_time(
+    servers: NatsServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = Deaf(monkeypatch)
+    monkeypatch.setattr(publishing, "_UNANSWERED_S", 0.05)
+    async with recorded_feed(servers.urls, prepare=deaf.prepare) as feed:
+        await feed.want_now(5)
+        publish = feed.client.publish
+
+        async def publish_to_nobody(subject: str, *arguments: Any, **options: Any) -> None:
+            await publish(f"nobody.{subject}", *arguments, **options)
+
+        async def publish_once(*arguments: Any, **options: Any) -> None:
+            await publish(*arguments, **options)
+            await feed.has(5, b"one")
+            deaf.is_deaf = False
+            monkeypatch.setattr(feed.client, "publish", publish_to_nobody)
+
+        monkeypatch.setattr(feed.client, "publish", publish_once)
+        with pytest.raises(PublishError, match="no stream takes it") as raised:
+            await feed.publish(5, "a.1", b"one", within_s=0.5)
+        assert raised.value.is_doubtful
 
 
 async def test_message_that_was_never_sent_is_published_however_late(
@@ -275,8 +300,10 @@ async def test_large_message_travels_in_parts(tmp_path: Path) -> None:
             assert [data for _, data in late.got[5]] == [large, b"small too"]
             assert await feed.feed.fetch(5, before, last) == [(last, large)]
             await api(feed.client, "STREAM.PURGE.WSPULSE_tests_5", {"seq": last})
-            with pytest.raises(MissingError):  # the last part alone is no message
+            with pytest.raises(MissingError) as raised:  # the last part alone is no message
                 await feed.feed.fetch(5, last - 1, last)
+            assert raised.value.first == last + 1
+            assert await feed.feed.fetch(5, last, last + 1) == [(last + 1, b"small too")]
 
 
 async def test_message_that_is_too_large_is_refused_at_once(servers: NatsServers) -> None:
@@ -335,3 +362,14 @@ async def test_what_cannot_be_read_harms_nobody(servers: NatsServers) -> None:
         await feed.client.publish("wspulse.tests.out.5.5", b"no headers")
         await feed.publish(5, "a.1", b"one")
         await feed.has(5, b"one")
+
+
+@pytest.mark.parametrize("parts", ["abc", "-1", "7,", str(2**70), ",".join(["1"] * 100)])
+async def test_message_of_others_with_parts_that_are_none_does_not_hold_up_its_bucket(
+    servers: NatsServers, parts: str
+) -> None:
+    async with recorded_feed(servers.urls) as feed:
+        await feed.want_now(5)
+        await feed.client.request("wspulse.tests.in.5.5", b"foreign", headers={"Wspulse-Parts": parts})
+        await feed.publish(5, "a.1", b"one")
+        await feed.has(5, b"foreign", b"one")

@@ -7,12 +7,15 @@ import logging
 import time
 
 import pytest
+from nats.aio.msg import Msg
 
 from tests.support.cluster.feeds import RecordedFeed, api, hammer, losing, recorded_feed
 from tests.support.eventually import eventually
 from tests.support.processes.nats_servers import NatsServers
+from wspulse.supervisor.cluster.feed import publishing
 from wspulse.supervisor.cluster.feed.mending import Mending
 from wspulse.supervisor.cluster.feed.publishing import PublishError
+from wspulse.supervisor.cluster.feed.watch import Watch
 
 pytestmark = pytest.mark.usefixtures("often")
 
@@ -103,6 +106,32 @@ async def test_what_is_published_into_a_stream_that_began_anew_below_is_stored_a
         assert feed.feed.state.lost >= 1
 
 
+@pytest.mark.parametrize("looks", [True, False])
+async def test_what_is_stored_unheard_in_a_stream_that_began_anew_below_is_stored_above_too(
+    servers: NatsServers, monkeypatch: pytest.MonkeyPatch, looks: bool
+) -> None:
+    monkeypatch.setattr(publishing, "_UNANSWERED_S", 0.05)
+    if not looks:
+        monkeypatch.setattr(Watch, "_look_at_all", lambda _watch: asyncio.sleep(0))
+    unheard: list[bytes] = []
+
+    def is_lost(message: Msg) -> bool:
+        is_first = is_deaf and not unheard and b"WSPULSE_tests_5" in message.data
+        unheard.extend([message.data] * is_first)
+        return is_first
+
+    is_deaf = False
+    async with recorded_feed(servers.urls, prepare=lambda client: losing(client, is_lost, "_INBOX.")) as feed:
+        await feed.want_now(5)
+        before = await feed.publish(5, "a.1", b"one")
+        await feed.has(5, b"one")
+        await begin_below(feed)
+        is_deaf = True
+        assert await feed.publish(5, "a.2", b"two") > before
+        assert unheard
+        await feed.has(5, b"one", b"two")
+
+
 async def test_stream_that_began_anew_below_is_lifted_by_those_who_only_listen(servers: NatsServers) -> None:
     async with recorded_feed(servers.urls) as feed:
         await feed.want_now(5)
@@ -113,6 +142,16 @@ async def test_stream_that_began_anew_below_is_lifted_by_those_who_only_listen(s
         jetstream = feed.client.jetstream()
         assert (await jetstream.publish("wspulse.tests.in.5.5", b"two")).seq > before
         await feed.has(5, b"one", b"two")
+
+
+async def test_stream_that_began_anew_below_a_position_of_an_earlier_feed_is_lifted(servers: NatsServers) -> None:
+    async with recorded_feed(servers.urls) as earlier:
+        before = await earlier.publish(5, "a.1", b"one")
+        await begin_below(earlier)
+    async with recorded_feed(servers.urls) as feed:
+        await feed.want_now(5, after=before)
+        await feed.publish(5, "a.2", b"two")
+        await feed.has(5, b"two")
 
 
 async def test_publishers_wait_while_nats_is_away(servers: NatsServers) -> None:
