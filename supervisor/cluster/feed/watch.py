@@ -88,18 +88,26 @@ class Watch:
         """A stream began anew, below a sequence that it had given before: have it go on above that. Where that fails, whoever
         sees it next tries again."""
         async with self._lifts[partition]:
-            if above > self._lifted[partition] and await self._streams.lift(partition, above):
+            if above <= self._lifted[partition]:
+                return
+            # Another host may have done it: again would take away what was stored since.
+            info = await self._streams.info(partition)
+            is_done = info is not None and info.is_led and info.state.last_seq >= above
+            if is_done or await self._streams.lift(partition, above):
                 self._lifted[partition] = above
                 self._lose([partition], 1)
 
     async def is_below(self, partition: int, sequence: int, known: int) -> bool:
-        """Whether the stream in which a message has this sequence began anew, below `known`, which had been given before."""
+        """Whether the stream in which a message had this sequence began anew, below `known`, which had been given before. Whoever
+        has it go on above that, on whatever host, takes away all that is below."""
         for _ in range(_BEHIND_LOOKS):
             if sequence <= self._lifted[partition]:
                 return True
             info = await self._streams.info(partition)
-            if info is None or not info.is_led or info.state.last_seq >= known:
+            if info is None or not info.is_led:
                 return False
+            if info.state.last_seq >= known:
+                return sequence < info.state.first_seq > known
             await asyncio.sleep(_LOOK_S)
         return True
 
