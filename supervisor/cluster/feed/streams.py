@@ -184,6 +184,11 @@ class Streams:
                 if self.replicas == 1:
                     return  # what is wrong is said of all streams
                 self.replicas = 1
+                if code == _NO_PEERS:
+                    _logger.warning(
+                        "the cluster's streams get 1 replica: of the NATS servers too few are there, or have room, for 3. For 3, "
+                        "remove the streams, and start with --cluster-replicas 3"
+                    )
             elif code is not None and code not in (_NO_PEERS, _OTHER_SETTINGS):
                 return  # as above
             else:

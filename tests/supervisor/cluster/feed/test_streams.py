@@ -14,6 +14,7 @@ from tests.support.cluster.feeds import api, recorded_feed
 from tests.support.processes.nats_servers import NatsServers, nats_servers
 from wspulse.supervisor.cluster.connection import connect
 from wspulse.supervisor.cluster.errors import ClusterError
+from wspulse.supervisor.cluster.feed import streams
 from wspulse.supervisor.cluster.feed.names import PARTITIONS, Names
 from wspulse.supervisor.cluster.feed.streams import Streams
 
@@ -86,6 +87,17 @@ async def test_replicas_that_nobody_asked_for_are_what_the_servers_can_do_and_th
     assert (
         "the streams of this cluster have 1 replica(s), and this host asks for 3: leave --cluster-replicas out" in said
     )
+
+
+async def test_one_replica_for_want_of_servers_of_a_cluster_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(streams, "_PEERS_WITHIN_S", 0.5)
+    with nats_servers(tmp_path, 2) as two:
+        async with recorded_feed(two.urls, replicas=None) as feed:
+            assert feed.feed.replicas == 1
+    (said,) = (message for message in caplog.messages if "1 replica" in message)
+    assert "start with --cluster-replicas 3" in said
 
 
 async def test_other_settings_are_said_by_name(servers: NatsServers) -> None:
