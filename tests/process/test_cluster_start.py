@@ -28,11 +28,25 @@ from wspulse.supervisor.cluster.service import NO_GATEWAY
 
 SUBJECTS = ", ".join(f'"{subject}"' for subject in ("wspulse.few.>", "WSPULSE.few.>", "$JS.API.>", "$KV.>", "_INBOX.>"))
 
+LACKING = {
+    "wspulse.wspulse.>": "wspulse.wspulse.in.0.probe.",
+    "$JS.API.STREAM.PURGE.*": "$js.api.stream.purge.wspulse_wspulse_0",
+    "$JS.API.STREAM.MSG.GET.*": "$js.api.stream.msg.get.",
+    "$KV.>": "$kv.wspulse_wspulse.",
+}
+"""What a user may not publish who may do all else, and what NATS calls it."""
+
+USERS_WITH_LESS = "\n".join(
+    f'{{ user: "less{number}", password: "secret", permissions: {{ publish: {{ deny: "{subject}" }} }} }}'
+    for number, subject in enumerate(LACKING)
+)
+
 ACCOUNTS = f"""
     accounts {{
         OFF {{ users: [{{ user: "off", password: "secret" }}], jetstream: disabled }}
         FREE {{
             users: [
+                {USERS_WITH_LESS}
                 {{ user: "none", password: "secret", permissions: {{ publish: "other", subscribe: "other" }} }}
                 {{ user: "few", password: "se@c/ret", permissions: {{ publish: [{SUBJECTS}], subscribe: [{SUBJECTS}] }} }}
             ]
@@ -73,6 +87,17 @@ def test_what_keeps_a_host_out_is_said_and_ends_the_server(nats: NatsServers, us
     assert re.search(rf"the cluster cannot be joined; the server stops \(reason=.*{told}", ended.stderr), ended.stderr
     assert "secret" not in ended.stderr + ended.stdout
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(("number", "named"), list(enumerate(LACKING.values())))
+def test_what_nats_does_not_permit_is_said_at_the_start_though_it_is_needed_later(
+    nats: NatsServers, number: int, named: str
+) -> None:
+    ended = start(url_of(nats, f"less{number}"))
+    assert ended.returncode == 1
+    assert "does not let this user do what a host needs" in ended.stderr, ended.stderr
+    assert named in ended.stderr
+    assert "ready on" not in ended.stdout
 
 
 def test_second_host_of_a_name_is_told_where_the_first_one_is_and_a_change_of_options_is_a_warning(

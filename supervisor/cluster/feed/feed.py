@@ -7,6 +7,7 @@ republish (`joining`), keeps the order of what comes (`chain`), repairs it (`men
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from array import array
 from collections.abc import Callable
@@ -33,6 +34,9 @@ _HELD_BYTES = 64 * 1024 * 1024
 _FORGOTTEN_S = DOUBLES_S - 20.0
 """After which a message that was published may be stored once more: with time for a call of `publish`, and for clocks."""
 
+_TRIED_S = 2.0
+"""A leader may be elected meanwhile; what is not permitted is said at once."""
+
 _REPAIRED_S = 0.01
 """Between two looks at a chain that is being repaired."""
 
@@ -56,6 +60,7 @@ class Feed:
         names = Names(cluster)
         self._client = client
         self._names = names
+        self._life = life
         self._deliver = deliver
         self.state = FeedState()
         self.positions = array("Q", bytes(8 * PARTITIONS))
@@ -88,7 +93,18 @@ class Feed:
         ClusterError."""
         await self._streams.open()
         await self._publisher.open()
+        await self._try()
         self._watch.start()
+
+    async def _try(self) -> None:
+        """Do once, without effect, what is done later: what NATS does not let this user do, it says now."""
+        came = asyncio.Event()
+        self._joinings[0].prove(lambda _sequence: came.set())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TRIED_S):
+                await self._streams.purge(0, self._names.probe(0, self._life, 0)[0])
+                await self._reader.next(0, 0)
+                await came.wait()
 
     @property
     def replicas(self) -> int:

@@ -148,6 +148,10 @@ class Streams:
         info = await self._ask(f"STREAM.PURGE.{self._names.stream(partition)}", {"seq": _first_sequence(above)})
         return info is not None and info.error is None
 
+    async def purge(self, partition: int, subject: str) -> None:
+        """Take away what is stored under a subject."""
+        await self._ask(f"STREAM.PURGE.{self._names.stream(partition)}", {"filter": subject})
+
     async def _check_enabled(self) -> None:
         """A server with JetStream takes questions even while it elects."""
         deadline = time.monotonic() + _TAKES_QUESTIONS_S
