@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from wspulse.actors.bus.cluster.bus import ClusterBus
 from wspulse.actors.bus.cluster.seat import ClusterSeat
@@ -20,6 +21,9 @@ __all__ = ["ClusterMember"]
 
 LOOK_S = 0.1
 """Between two looks at the lease's term. Nothing is decided in a new one before it was looked at."""
+
+_PASSED_S = 2.0
+"""For what a gateway that has died took with it."""
 
 
 class ClusterMember:
@@ -77,12 +81,21 @@ class _Seen:
         return self._bus.seen(room_id)
 
     async def reach(self, room_id: str, sequence: int) -> None:
-        await self._gateway.reach(room_id, sequence)
-        # What has gone to the workers by then comes before this.
-        passed = asyncio.Event()
-        self._bus.fence(passed.set)
-        await passed.wait()
-        self._bus.reached(room_id, sequence)
+        bus = self._bus
+        while True:
+            resumed = bus.resumed
+            await self._gateway.reach(room_id, sequence)
+            # What has gone to the workers by then comes before this.
+            passed = asyncio.Event()
+            bus.fence(passed.set)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PASSED_S):
+                    await passed.wait()
+                if resumed and bus.resumed == resumed:
+                    break
+            # The gateway is another one, or we were not heard: what was dropped here has yet to come again.
+            await asyncio.sleep(LOOK_S)
+        bus.reached(room_id, sequence)
 
     @property
     def _bus(self) -> ClusterBus:
