@@ -78,8 +78,9 @@ class Ids:
         return revision
 
     def lose(self, connection_id: str) -> None:
-        """Another host has it."""
-        self.held.pop(connection_id, None)
+        """Another host has it, or another process of ours: whatever the entry is, it is not to be given back here."""
+        for table in (self.held, self._doubtful, self._offered):
+            table.pop(connection_id, None)
 
     def forget_all(self) -> None:
         """Others may have what was ours."""

@@ -6,6 +6,7 @@ Made by the worker's entry for a server that spans several hosts, before the sha
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -19,8 +20,12 @@ from wspulse.actors.sessions.shard import Shard
 
 __all__ = ["ClusterMember"]
 
+_logger = logging.getLogger("wspulse.cluster")
+
 LOOK_S = 0.1
 """Between two looks at the lease's term. Nothing is decided in a new one before it was looked at."""
+
+_AGAIN_S = 1.0
 
 _PASSED_S = 2.0
 """For what a gateway that has died took with it."""
@@ -65,7 +70,12 @@ class ClusterMember:
             await asyncio.sleep(LOOK_S)
             while self._lease.is_held() and self._gateway.is_new_term:
                 term = self._lease.term
-                await cluster.claim_anew()
+                try:
+                    await cluster.claim_anew()
+                except Exception:
+                    _logger.exception("the ids of this worker could not be claimed anew; trying again")
+                    await asyncio.sleep(_AGAIN_S)
+                    continue
                 if self._lease.term == term:
                     self._gateway.begin_term()
 

@@ -271,3 +271,19 @@ def test_send_to_an_id_that_nobody_has_says_so_at_once() -> None:
     with cluster_stage() as stage:
         error = stage.result(stage.send("A", "nobody", 1))
         assert isinstance(error, ConnectionNotFoundError)
+
+
+def test_entry_that_was_in_doubt_is_not_given_back_by_the_process_that_its_session_has_left() -> None:
+    with cluster_stage() as stage:
+        stage.open("ada", "A")
+        shard, ids = stage["A"].shard, stage["A"].cluster._ids
+        entry = stage.directory.entries["ada"]
+        ids.doubt("ada", entry.key)
+        # It moves to another process of the host, and this one is asked about the id once more.
+        session = shard.sessions.pop("ada")
+        ids.lose("ada")
+        ids.look_at("ada")
+        stage.run()
+        assert stage.directory.entries["ada"] == entry
+        shard.sessions["ada"] = session
+        ids.hold("ada", entry.revision)
