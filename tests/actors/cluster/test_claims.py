@@ -249,6 +249,24 @@ def test_sessions_whose_ids_are_anothers_end_as_duplicates_when_the_lease_is_bac
         assert str(error) == "wspulse: kicked: duplicate connection id: ada"
 
 
+def test_newcomer_waits_for_the_callbacks_of_both_hosts_where_the_id_went_away_and_came_back() -> None:
+    with cluster_stage() as stage:
+        stage.open("ada", "A")
+        own = stage.gate("disconnect")
+        _lost_and_regained(stage)
+        stage.run()
+        assert stage.of("ada") == [("A", "connect"), ("B", "connect"), ("A", "disconnect")]
+        theirs = stage.gate("disconnect")
+        stage.open("ada", "A")
+        theirs.set()
+        stage.run(5)
+        assert stage.of("ada")[3:] == [("B", "disconnect")]
+        own.set()
+        stage.run(5)
+        assert stage.of("ada")[4:] == [("A", "connect")]
+        stage.unsure.clear()
+
+
 def test_claim_that_is_answered_when_the_lease_was_over_meanwhile_does_not_count() -> None:
     with cluster_stage(delays_s=(0.2, 0.2)) as stage:
         stage.has_lost_leases = True
