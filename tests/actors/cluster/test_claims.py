@@ -90,7 +90,7 @@ def test_session_that_ends_at_once_leaves_no_entry() -> None:
         assert stage.directory.entries == {}
 
 
-def test_newcomer_gets_503_at_its_deadline_where_the_directory_is_away() -> None:
+def test_newcomer_gets_503_at_its_deadline_where_the_directory_is_away(caplog: pytest.LogCaptureFixture) -> None:
     with cluster_stage() as stage:
         stage.directory.is_away = True
         client = Client("ada")
@@ -99,6 +99,9 @@ def test_newcomer_gets_503_at_its_deadline_where_the_directory_is_away() -> None
         assert client.status == 0
         stage.run(0.3)
         assert client.status == 503
+        assert [vars(record)["reason"] for record in caplog.records] == [
+            "the connection id could not be claimed in time"
+        ]
         stage.directory.is_away = False
         stage.run(20)
         assert stage.directory.entries == {}
