@@ -43,7 +43,8 @@ class Ids:
         self._offered: dict[str, int] = {}
         """The revisions of entries that were ours, and that another host may have taken or not."""
         self._wanted: Counter[str] = Counter()
-        self._deciding: dict[str, asyncio.Future[None]] = {}
+        self._deciding: dict[str, list[asyncio.Future[None]]] = {}
+        """More than one of an id where a newcomer wants it, and all that is ours is claimed anew."""
         self._running: dict[tuple[int, int], asyncio.Future[None]] = {}
         """By birth key, sessions that have ended, and the end of whose callbacks other hosts may ask for."""
 
@@ -77,8 +78,9 @@ class Ids:
         return revision
 
     def lose(self, connection_id: str) -> None:
-        """Another host has it."""
-        self.held.pop(connection_id, None)
+        """Another host has it, or another process of ours: whatever the entry is, it is not to be given back here."""
+        for table in (self.held, self._doubtful, self._offered):
+            table.pop(connection_id, None)
 
     def forget_all(self) -> None:
         """Others may have what was ours."""
@@ -96,17 +98,21 @@ class Ids:
         """While the directory is asked to make an id ours nobody is told that we have no session of it. Gives a call that says
         whether the answer counts: not where the lease was over meanwhile, and others may have the id since."""
         era = self.era
-        decided = self._deciding[connection_id] = self._shard.loop.create_future()
+        decided = self._shard.loop.create_future()
+        deciding = self._deciding.setdefault(connection_id, [])
+        deciding.append(decided)
         try:
             yield lambda: era == self.era
         finally:
-            del self._deciding[connection_id]
+            deciding.remove(decided)
+            if not deciding:
+                del self._deciding[connection_id]
             decided.set_result(None)
 
     async def decided(self, connection_id: str) -> None:
         """Until it is known whose it is."""
-        while (decided := self._deciding.get(connection_id)) is not None:
-            await asyncio.shield(decided)
+        while (deciding := self._deciding.get(connection_id)) is not None:
+            await asyncio.shield(deciding[0])
 
     # The end of sessions.
 

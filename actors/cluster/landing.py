@@ -106,10 +106,9 @@ class Landings:
             if is_wanted() and self._gateway.is_held() and not self._shard.closing:
                 # From here on it may be ours, though nobody finds it.
                 self._between.add(connection_id)
-                with self._ids.deciding(connection_id) as counts:
+                with self._ids.deciding(connection_id):
                     is_taken = None
-                    revision = answer.revision or found.revision
-                    is_taken = await self._commit(connection_id, landing, revision, counts)
+                    is_taken = await self._commit(connection_id, landing, answer.revision or found.revision)
                     if is_taken:
                         landing.land(self._landed, self._between)
         except TimeoutError:
@@ -131,28 +130,28 @@ class Landings:
                 _logger.error("a session cannot come here", exc_info=error, extra={"not_logged": not_logged})
             raise ShardUnavailableError("a session of another host cannot be read") from None
 
-    async def _commit(
-        self, connection_id: str, landing: _Landing, revision: int, counts: Callable[[], bool]
-    ) -> bool | None:
+    async def _commit(self, connection_id: str, landing: _Landing, revision: int) -> bool | None:
         """Whether the directory has made it ours; None where it did not say. It is asked until it answers: nobody else may have
         the session."""
-        key, gateway = landing.session.key, self._gateway
+        key, gateway, ids = landing.session.key, self._gateway, self._ids
         is_sure = True
         while True:
+            era = ids.era
             try:
                 result = await gateway.move(connection_id, key, revision)
             except ShardUnavailableError:
                 is_sure = False
                 await asyncio.sleep(_AGAIN_S)
                 continue
-            if isinstance(result, Claimed) and not counts():
+            if era != ids.era:
+                # Whatever it was, others may have it since.
                 is_sure = False
                 continue
             if isinstance(result, Claimed) or (
                 isinstance(result, Taken) and (result.host, result.key) == (gateway.host, key)
             ):
                 # The second, where the answer to the first was lost.
-                self._ids.hold(connection_id, result.revision)
+                ids.hold(connection_id, result.revision)
                 return True
             return False if is_sure else None
 

@@ -228,8 +228,8 @@ class Leaving:
             except ShardUnavailableError:
                 await asyncio.sleep(_AGAIN_S)
                 continue
-            if isinstance(result, Claimed) and era != ids.era:
-                # Others may have it since.
+            if era != ids.era:
+                # Whatever it was, others may have it since.
                 continue
             if isinstance(result, Claimed) or (
                 # Where the answer to the first question was lost.

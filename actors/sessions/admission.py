@@ -120,7 +120,10 @@ class Admission:
 
     def _late(self, transport: Transport) -> None:
         if transport in self.newcomers:
-            self.refuse(transport, 503, "the room could not be joined in time")
+            rooms = self.newcomers[transport], *self._further.get(transport, ())
+            is_joining = any(room.waiting is not None for room in rooms)
+            what = "the room could not be joined" if is_joining else "the connection id could not be claimed"
+            self.refuse(transport, 503, f"{what} in time")
 
     def refuse(self, transport: Transport, status: int, text: str) -> None:
         """Answer a newcomer that waits."""

@@ -6,7 +6,9 @@ Made by the worker's entry for a server that spans several hosts, before the sha
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from wspulse.actors.bus.cluster.bus import ClusterBus
 from wspulse.actors.bus.cluster.seat import ClusterSeat
@@ -18,8 +20,15 @@ from wspulse.actors.sessions.shard import Shard
 
 __all__ = ["ClusterMember"]
 
+_logger = logging.getLogger("wspulse.cluster")
+
 LOOK_S = 0.1
 """Between two looks at the lease's term. Nothing is decided in a new one before it was looked at."""
+
+_AGAIN_S = 1.0
+
+_PASSED_S = 2.0
+"""For what a gateway that has died took with it."""
 
 
 class ClusterMember:
@@ -61,7 +70,12 @@ class ClusterMember:
             await asyncio.sleep(LOOK_S)
             while self._lease.is_held() and self._gateway.is_new_term:
                 term = self._lease.term
-                await cluster.claim_anew()
+                try:
+                    await cluster.claim_anew()
+                except Exception:
+                    _logger.exception("the ids of this worker could not be claimed anew; trying again")
+                    await asyncio.sleep(_AGAIN_S)
+                    continue
                 if self._lease.term == term:
                     self._gateway.begin_term()
 
@@ -77,12 +91,21 @@ class _Seen:
         return self._bus.seen(room_id)
 
     async def reach(self, room_id: str, sequence: int) -> None:
-        await self._gateway.reach(room_id, sequence)
-        # What has gone to the workers by then comes before this.
-        passed = asyncio.Event()
-        self._bus.fence(passed.set)
-        await passed.wait()
-        self._bus.reached(room_id, sequence)
+        bus = self._bus
+        while True:
+            resumed = bus.resumed
+            await self._gateway.reach(room_id, sequence)
+            # What has gone to the workers by then comes before this.
+            passed = asyncio.Event()
+            bus.fence(passed.set)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PASSED_S):
+                    await passed.wait()
+                if resumed and bus.resumed == resumed:
+                    break
+            # The gateway is another one, or we were not heard: what was dropped here has yet to come again.
+            await asyncio.sleep(LOOK_S)
+        bus.reached(room_id, sequence)
 
     @property
     def _bus(self) -> ClusterBus:

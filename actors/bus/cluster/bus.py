@@ -56,6 +56,11 @@ class ClusterBus(ZmqBus):
         """Up to which sequence all messages of a room have come here that were to come; 0 for a room that is not joined."""
         return self._cluster_receiver.watch.seen(room_id)
 
+    @property
+    def resumed(self) -> int:
+        """How often this bus has begun to hear a gateway; 0 while it does, and what it drops comes again."""
+        return self._cluster_receiver.resumed
+
     def reached(self, room_id: str, sequence: int) -> None:
         """All messages of a joined room up to that sequence have come."""
         self._cluster_receiver.watch.reached(room_id, sequence)

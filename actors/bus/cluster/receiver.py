@@ -84,6 +84,11 @@ class ClusterReceiver(Receiver):
         self._subscribe.setsockopt(zmq.SUBSCRIBE, acknowledgement_topic(origin))
         self._schedule_look()
 
+    @property
+    def resumed(self) -> int:
+        """How often we have resumed; 0 while we do, and rooms' messages are dropped."""
+        return 0 if self._tag == _NO_TAG else self._resumes
+
     def _receive(self, data: bytes) -> None:
         message = unpack(data)
         tag, sequence = untagged(message.sequence)

@@ -7,6 +7,8 @@ One per shard. To the shard each is one of its own whose callbacks have yet to r
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any, cast
 
 from wspulse.actors.cluster.contract import Gateway
 from wspulse.actors.cluster.ids import Ids, Spawn
@@ -28,13 +30,25 @@ _AGAIN_S = 0.2
 
 
 class Predecessor:
-    """One of them; `successor` waits for it."""
+    """One of them; `successor` waits for it. Where one of our own had yet to finish, too, it stands for both: so it is where the
+    id went away with the host's lease, and has come back. `over(self)` is called when nothing runs any more."""
 
-    __slots__ = ("key", "successor")
+    __slots__ = ("_awaited", "_over", "key", "successor")
 
-    def __init__(self, key: tuple[int, int]) -> None:
+    def __init__(self, key: tuple[int, int], over: Callable[[Predecessor], None]) -> None:
         self.key = key
         self.successor: Inbox | None = None
+        self._over = over
+        self._awaited = 1
+
+    def comes_behind(self, other: Predecessor | Inbox) -> None:
+        self._awaited += 1
+        cast("Any", other).successor = self
+
+    def predecessor_finished(self) -> None:
+        self._awaited -= 1
+        if not self._awaited:
+            self._over(self)
 
 
 class Predecessors:
@@ -48,11 +62,16 @@ class Predecessors:
 
     def follow(self, connection_id: str, host: str, key: tuple[int, int]) -> None:
         """An id is ours now. The session of this birth key had it on that host."""
-        predecessor = self._shard.finishing[connection_id] = Predecessor(key)
+        finishing = self._shard.finishing
+        predecessor = Predecessor(key, lambda predecessor: self._over(connection_id, predecessor))
+        own = finishing.get(connection_id)
+        if own is not None:
+            predecessor.comes_behind(cast("Predecessor | Inbox", own))
+        finishing[connection_id] = predecessor
         self._spawn(self._wait(connection_id, host, predecessor))
 
     async def _wait(self, connection_id: str, host: str, predecessor: Predecessor) -> None:
-        gateway, shard = self._gateway, self._shard
+        gateway = self._gateway
         question = AwaitCallbacks(connection_id, predecessor.key, _ROUND_S)
         while gateway.is_alive(host):
             try:
@@ -60,8 +79,12 @@ class Predecessors:
                     break
             except WspulseError:
                 await asyncio.sleep(_AGAIN_S)
-        if shard.finishing.get(connection_id) is predecessor:
-            del shard.finishing[connection_id]
+        predecessor.predecessor_finished()
+
+    def _over(self, connection_id: str, predecessor: Predecessor) -> None:
+        finishing = self._shard.finishing
+        if finishing.get(connection_id) is predecessor:
+            del finishing[connection_id]
         self._ids.callbacks_over(connection_id, predecessor.key)
         if predecessor.successor is not None:
             predecessor.successor.predecessor_finished()

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NoReturn, Protocol
 
 from wspulse.actors.sessions.transfer.transit import Transit
-from wspulse.actors.values.errors import ConnectionNotFoundError
+from wspulse.actors.values.errors import ConnectionNotFoundError, InTransitError, SessionMovedError
 
 __all__ = ["begin_transit", "end_transit"]
 
@@ -53,14 +53,26 @@ class _Several:
         self.transits = transits
 
     def missing(self, connection_id: str, key: tuple[int, int] | None) -> NoReturn:
+        moved: SessionMovedError | None = None
         for transit in self.transits:
             try:
                 transit.missing(connection_id, key)
             except ConnectionNotFoundError:
                 continue
-        raise ConnectionNotFoundError(connection_id)
+            except SessionMovedError as error:
+                # It is said of all that is not here, also of what is another transit's, and may come back.
+                moved = error
+        raise moved if moved is not None else ConnectionNotFoundError(connection_id)
 
     def newcomer_goes_to(self, connection_id: str) -> int:
+        for transit in self.transits:
+            try:
+                transit.missing(connection_id, None)
+            except InTransitError:
+                # Whose the session is decides.
+                return transit.newcomer_goes_to(connection_id)
+            except (ConnectionNotFoundError, SessionMovedError):
+                continue
         seats = [transit.newcomer_goes_to(connection_id) for transit in self.transits]
         return next((seat for seat in seats if seat != self._seat), self._seat)
 

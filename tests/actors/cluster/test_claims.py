@@ -90,7 +90,7 @@ def test_session_that_ends_at_once_leaves_no_entry() -> None:
         assert stage.directory.entries == {}
 
 
-def test_newcomer_gets_503_at_its_deadline_where_the_directory_is_away() -> None:
+def test_newcomer_gets_503_at_its_deadline_where_the_directory_is_away(caplog: pytest.LogCaptureFixture) -> None:
     with cluster_stage() as stage:
         stage.directory.is_away = True
         client = Client("ada")
@@ -99,6 +99,9 @@ def test_newcomer_gets_503_at_its_deadline_where_the_directory_is_away() -> None
         assert client.status == 0
         stage.run(0.3)
         assert client.status == 503
+        assert [vars(record)["reason"] for record in caplog.records] == [
+            "the connection id could not be claimed in time"
+        ]
         stage.directory.is_away = False
         stage.run(20)
         assert stage.directory.entries == {}
@@ -249,6 +252,24 @@ def test_sessions_whose_ids_are_anothers_end_as_duplicates_when_the_lease_is_bac
         assert str(error) == "wspulse: kicked: duplicate connection id: ada"
 
 
+def test_newcomer_waits_for_the_callbacks_of_both_hosts_where_the_id_went_away_and_came_back() -> None:
+    with cluster_stage() as stage:
+        stage.open("ada", "A")
+        own = stage.gate("disconnect")
+        _lost_and_regained(stage)
+        stage.run()
+        assert stage.of("ada") == [("A", "connect"), ("B", "connect"), ("A", "disconnect")]
+        theirs = stage.gate("disconnect")
+        stage.open("ada", "A")
+        theirs.set()
+        stage.run(5)
+        assert stage.of("ada")[3:] == [("B", "disconnect")]
+        own.set()
+        stage.run(5)
+        assert stage.of("ada")[4:] == [("A", "connect")]
+        stage.unsure.clear()
+
+
 def test_claim_that_is_answered_when_the_lease_was_over_meanwhile_does_not_count() -> None:
     with cluster_stage(delays_s=(0.2, 0.2)) as stage:
         stage.has_lost_leases = True
@@ -271,3 +292,19 @@ def test_send_to_an_id_that_nobody_has_says_so_at_once() -> None:
     with cluster_stage() as stage:
         error = stage.result(stage.send("A", "nobody", 1))
         assert isinstance(error, ConnectionNotFoundError)
+
+
+def test_entry_that_was_in_doubt_is_not_given_back_by_the_process_that_its_session_has_left() -> None:
+    with cluster_stage() as stage:
+        stage.open("ada", "A")
+        shard, ids = stage["A"].shard, stage["A"].cluster._ids
+        entry = stage.directory.entries["ada"]
+        ids.doubt("ada", entry.key)
+        # It moves to another process of the host, and this one is asked about the id once more.
+        session = shard.sessions.pop("ada")
+        ids.lose("ada")
+        ids.look_at("ada")
+        stage.run()
+        assert stage.directory.entries["ada"] == entry
+        shard.sessions["ada"] = session
+        ids.hold("ada", entry.revision)

@@ -101,6 +101,29 @@ def test_session_of_a_made_up_id_has_an_entry_once_the_lease_was_lost() -> None:
         assert stage.directory.entries[connection_id].host == "A"
 
 
+def test_newcomer_and_its_host_claim_a_made_up_id_at_the_same_time() -> None:
+    with cluster_stage(delays_s=(0.1, 0.1)) as stage:
+        stage.open("", "A", named=False)
+        connection_id = next(iter(stage["A"].shard.sessions))
+        gate = stage.gate("disconnect")
+        stage.start(stage.kick("A", connection_id))
+        stage.run()
+        Client(connection_id).dial(stage["A"])
+        stage.run(0.05)
+        # The claim is under way when the lease is over, and held again.
+        stage.network.alive.discard("A")
+        stage.network.alive.add("A")
+        stage.has_lost_leases = True
+        assert stage.result(stage["A"].cluster.claim_anew()) is None
+        gate.set()
+        stage.run(5)
+        assert stage.directory.entries.keys() <= {connection_id}
+        again = Client(connection_id)
+        again.dial(stage["A"])
+        stage.run(5)
+        assert again.status == 101
+
+
 def test_owner_of_a_made_up_id_that_hears_nothing_does_not_take_back_what_has_ended_elsewhere() -> None:
     with cluster_stage() as stage:
         client = stage.open("", "A", named=False, is_exact=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import pytest
 
+from wspulse.actors.cluster.between import Between
+from wspulse.actors.sessions.shard import Shard
 from wspulse.actors.sessions.transfer.transit import Transit
 from wspulse.actors.sessions.transfer.transits import begin_transit, end_transit
 from wspulse.actors.values.errors import ConnectionNotFoundError, InTransitError, SessionMovedError
@@ -103,6 +105,35 @@ def test_newcomer_goes_where_one_of_them_sends_it() -> None:
         shard.asked.newcomer_goes_to("ada")
     assert shard.asked.newcomer_goes_to("bob") == 7
     assert shard.asked.newcomer_goes_to("eve") == OWN_SEAT
+
+
+class LeavingTransit(OneTransit):
+    """As of a process that is replaced: whatever is not here is another's."""
+
+    def missing(self, _connection_id: str, _key: tuple[int, int] | None) -> NoReturn:
+        raise SessionMovedError(7)
+
+    def newcomer_goes_to(self, _connection_id: str) -> int:
+        return 7
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_session_on_its_way_to_another_host_is_not_taken_for_one_of_the_process_that_follows(is_first: bool) -> None:
+    shard = NotedShard()
+    between = Between(cast("Shard", shard), list)
+    if is_first:
+        begin_transit(shard, LeavingTransit("", None))
+    between.add("ada")
+    if not is_first:
+        begin_transit(shard, LeavingTransit("", None))
+    with pytest.raises(InTransitError):
+        shard.asked.missing("ada", None)
+    with pytest.raises(SessionMovedError):
+        shard.asked.missing("eve", None)
+    assert shard.asked.newcomer_goes_to("ada") == OWN_SEAT
+    assert shard.asked.newcomer_goes_to("eve") == 7
+    between.remove("ada")
+    assert shard.asked.newcomer_goes_to("ada") == 7
 
 
 def test_call_that_waits_is_made_once() -> None:
