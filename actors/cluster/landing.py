@@ -90,7 +90,10 @@ class Landings:
             is_half_closed,
         )
         result = await self._gateway.ask(host, connection_id, message, timeout_s)
-        return msgspec.convert(result, Yielded)
+        try:
+            return msgspec.convert(result, Yielded)
+        except msgspec.ValidationError:
+            raise ShardUnavailableError("the other host's answer is of another version") from None
 
     async def land(
         self, found: Taken | Found, connection_id: str, answer: Yielded, is_wanted: Callable[[], bool], timeout_s: float

@@ -232,3 +232,20 @@ def test_frames_of_the_sessions_own_connection_follow_it_where_it_has_gone_on() 
         is_gone.set()
         stage.run(3)
         assert client.payloads("direct") == [0, 1, 2]
+
+
+def test_session_comes_though_its_host_has_once_answered_in_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    with cluster_stage() as stage:
+        client = away(stage, "A")
+        gateway = stage["B"].gateway
+        ask = gateway.ask
+
+        async def other(host: str, connection_id: str | None, message: Message, timeout_s: float | None) -> Any:
+            monkeypatch.undo()
+            await ask(host, connection_id, message, timeout_s)
+            return ["of", {"another": "version"}]
+
+        monkeypatch.setattr(gateway, "ask", other)
+        client.dial(stage["B"])
+        stage.run(5)
+        assert stage.where("ada") == ["B"]
