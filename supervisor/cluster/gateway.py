@@ -73,6 +73,8 @@ class Gateway:
         """Of what the feed has lost, so much was told."""
         self._exchange: Exchange | None = None
         self._membership: Membership | None = None
+        self._options = spec.host.options
+        """Known when a worker is ready, which may be before this host is a member."""
         self._office: Office | None = None
         self._has_joined = False
         self._events: EventRelay | None = None
@@ -136,7 +138,7 @@ class Gateway:
         membership = Membership(
             client,
             spec.cluster,
-            spec.host,
+            msgspec.structs.replace(spec.host, options=self._options),
             lease,
             replicas=feed.replicas,
             takes_any_replicas=spec.replicas is None,
@@ -216,6 +218,7 @@ class Gateway:
                 if self._events is not None:
                     self._events.give(envelope.message)
             case HostOptions():
+                self._options = envelope.message.options
                 if self._membership is not None:
                     self._membership.describe(options=envelope.message.options)
             case SeatOpened() | SeatGone() | SlotTable():
